@@ -1,0 +1,59 @@
+"""Instar: knowledge distillation, from models you already have to one that is smaller or better.
+
+The names below are imported when they are first used, so that `instar --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from instar import models, objectives
+    from instar.data import load_data
+    from instar.errors import InstarError
+    from instar.procedures import correct_bias, demo, distill, evaluate, report, train
+    from instar.run import Run
+    from instar.teachers import Classifier, Ensemble, Module, Teacher
+
+__all__ = [
+    "Classifier",
+    "Ensemble",
+    "InstarError",
+    "Module",
+    "Run",
+    "Teacher",
+    "correct_bias",
+    "demo",
+    "distill",
+    "evaluate",
+    "load_data",
+    "models",
+    "objectives",
+    "report",
+    "train",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Classifier": "instar.teachers",
+    "Ensemble": "instar.teachers",
+    "InstarError": "instar.errors",
+    "Module": "instar.teachers",
+    "Run": "instar.run",
+    "Teacher": "instar.teachers",
+    "correct_bias": "instar.procedures",
+    "demo": "instar.procedures",
+    "distill": "instar.procedures",
+    "evaluate": "instar.procedures",
+    "load_data": "instar.data",
+    "report": "instar.procedures",
+    "train": "instar.procedures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("models", "objectives"):
+        return import_module(f"instar.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'instar' has no attribute '{name}'")

@@ -1,0 +1,216 @@
+"""Everything that decides what a run does, as frozen values that round-trip through a run folder.
+
+Unknown keys are errors that name the nearest known one. Nothing here holds paths of outputs, devices or tensors: the
+same configuration and the same data are the same run.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from instar.errors import ConfigError, nearest
+from instar.precision import Precision
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Config(BaseModel):
+    """A frozen set of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataConfig(Config):
+    """Which samples a run learns from."""
+
+    source: str = Field(description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, or "arrays"')
+    input_column: str | None = Field(None, description="column of the inputs, where it is ambiguous")
+    label_column: str | None = Field(None, description="column of the labels, where it is ambiguous")
+    image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
+    validation: float = Field(0.1, ge=0, lt=1, description="share of train that is set aside for choices")
+    split_seed: int = Field(0, description="seed of the validation split and of every random selection of samples")
+    train_on_all: bool = Field(False, description="train on train and validation together, for a final number")
+    subset: Count | None = Field(None, description="keep this many random training samples")
+    keep_fraction: float = Field(1.0, gt=0, le=1, description="keep this share of the training samples")
+    omit_classes: tuple[str, ...] = Field((), description="leave these classes out of the training samples")
+    keep_classes: tuple[str, ...] = Field((), description="leave all other classes out of the training samples")
+    drop_labels: float = Field(0.0, ge=0, le=1, description="share of training samples whose label is hidden")
+
+
+class ModelConfig(Config):
+    """Which network, with which arguments."""
+
+    name: str = Field(description="a family of instar.models (mlp, cnn, resnet) or package.module:Class")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of its constructor")
+
+
+class TrainingConfig(Config):
+    """How a model is fitted. Defaults suit small images; change them by `--set training.name=value`."""
+
+    epochs: Count = 30
+    batch_size: Count = 128
+    micro_batches: Count = Field(1, description="split each batch in this many parts (gradient accumulation)")
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: Positive = Field(1e-3, description="the peak rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's correction when above 0")
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["constant", "step", "cosine", "linear"] = "cosine"
+    warmup_epochs: NonNegative = Field(0.0, description="rise linearly to the peak rate over this many epochs")
+    milestones: tuple[NonNegative, ...] = Field((), description="epochs at which `step` multiplies the rate by factor")
+    factor: Positive = Field(0.1, description="of the `step` schedule")
+    gradient_clip: Positive | None = Field(None, description="largest norm of the whole gradient")
+    max_norm: Positive | None = Field(None, description="largest norm of the incoming weights of a unit")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is kept; 0 keeps none")
+    precision: Precision = Field("float32", description="arithmetic of the student")
+    teacher_precision: Precision = Field("float32", description="arithmetic of the teacher")
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="auto: channels_last for networks with convolutions"
+    )
+    evaluate_every: Count = Field(1, description="epochs between validations")
+    checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
+    log_every: Count = Field(50, description="steps between lines of metrics.jsonl")
+
+    @model_validator(mode="after")
+    def _micro_batches_fit(self) -> Self:
+        if self.micro_batches > self.batch_size:
+            raise ValueError(f"micro_batches must be at most batch_size ({self.batch_size}), got {self.micro_batches}")
+        return self
+
+
+class RunConfig(Config):
+    """One run: data, model, teacher, objective, views and training."""
+
+    data: DataConfig
+    model: ModelConfig
+    teachers: tuple[str, ...] = Field((), description="run folders, or names of teachers given as Python objects")
+    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several teachers are averaged")
+    objective: str = Field("HardLabels()", description="weighted sum of terms")
+    views: str = Field("Identity()", description="augmentation of the training samples")
+    num_views: Count | None = Field(None, description="views per sample, used in turn; none: a new one each epoch")
+    targets: Literal["online", "memory"] = Field(
+        "online", description="ask the teacher at each step, or once per (sample, view) before the first"
+    )
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _views_are_finite_in_memory(self) -> Self:
+        if self.targets == "memory" and self.views != "Identity()" and self.num_views is None:
+            raise ValueError(
+                "targets 'memory' needs num_views when views augment; endless views cannot be remembered, got num_views none"
+            )
+        return self
+
+
+C = TypeVar("C", bound=Config)
+
+
+def validate(kind: type[C], values: Mapping[str, Any]) -> C:
+    """Make a `kind` from nested `values`.
+
+    Raises:
+        ConfigError: one sentence with the field, what was expected and what was found.
+
+    >>> validate(TrainingConfig, {"epocs": 3})
+    Traceback (most recent call last):
+    instar.errors.ConfigError: 'epocs' is not a setting; did you mean 'epochs'?
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        owner = _owner(kind, first["loc"][:-1])
+        raise ConfigError(f"'{where}' is not a setting; {nearest(str(first['loc'][-1]), owner.model_fields)}")
+    if first["type"] == "missing":
+        raise ConfigError(f"'{where}' is needed, and was not given.")
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        raise ConfigError(f"{message}.")
+    raise ConfigError(f"'{where}': {message[0].lower()}{message[1:]}, got {first['input']!r}.")
+
+
+def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
+    """Return the configuration class that lies at `path` inside `kind`."""
+    for part in path:
+        annotation: Any = kind.model_fields[str(part)].annotation
+        if get_origin(annotation) is types.UnionType:
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        kind = annotation
+    return kind
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: when the file is missing, is no YAML, or is not a mapping.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"the configuration file '{path}' cannot be read: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the configuration file '{path}' is not YAML: {error}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration file '{path}' must hold keys and values, got {type(values).__name__}.")
+    return values
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Split `a.b=value` into its path and its value, read as YAML.
+
+    >>> parse_assignment("training.epochs=3")
+    (['training', 'epochs'], 3)
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"'{text}' must have the form name=value.")
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of '{key}' cannot be read: {value}.") from None
+    if isinstance(read, str):  # YAML 1.1 takes 1e-3 for a word
+        try:
+            read = float(read)
+        except ValueError:
+            pass
+    return key.split("."), read
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid on it, level by level.
+
+    >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names.
+
+    >>> flatten({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,22 @@
+"""Samples with stable ids, views of them, and the sources they come from."""
+
+from instar.data.dataset import Data, load_data
+from instar.data.loader import Batch, Loader
+from instar.data.samples import UNLABELLED, Samples, Source
+from instar.data.views import Crop, Flip, Identity, Shift, View, parse_views
+
+__all__ = [
+    "UNLABELLED",
+    "Batch",
+    "Crop",
+    "Data",
+    "Flip",
+    "Identity",
+    "Loader",
+    "Samples",
+    "Shift",
+    "Source",
+    "View",
+    "load_data",
+    "parse_views",
+]

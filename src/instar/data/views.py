@@ -1,0 +1,152 @@
+"""Views: augmentation as a pure function of (seed, id, view).
+
+View 3 of sample 17 is the same tensor in every epoch, on every machine and with any number of workers. So teacher and
+student always see the same pixels, and a run that was killed resumes exactly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.errors import ConfigError, MismatchError
+from instar.expressions import parse
+from instar.seeds import Draws
+
+
+class View(ABC):
+    """An augmentation of a batch of inputs. Views add up: `Crop(4) + Flip()` crops, then flips."""
+
+    @abstractmethod
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return the view of `inputs` `[batch, channels, height, width]`, same shape and dtype, that `draws` decide."""
+
+    def __add__(self, other: View) -> View:
+        return Chain((*_parts(self), *_parts(other)))
+
+
+def _parts(view: View) -> tuple[View, ...]:
+    return view.parts if isinstance(view, Chain) else (view,)
+
+
+@dataclass(frozen=True)
+class Chain(View):
+    """Several views, one after the other."""
+
+    parts: tuple[View, ...]
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        for part in self.parts:
+            inputs = part(inputs, draws)
+        return inputs
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+
+@dataclass(frozen=True)
+class Identity(View):
+    """The samples as they are."""
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        return inputs
+
+
+@dataclass(frozen=True)
+class Shift(View):
+    """Shift by whole pixels, each axis uniform in [-pixels, pixels], zeros moving in: the jitter of Hinton et al. 2015.
+
+    >>> import torch
+    >>> image = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3)
+    >>> Shift(1)(image, Draws(seed=0, ids=torch.tensor([2]), view=0))[0, 0].tolist()
+    [[1, 2, 0], [4, 5, 0], [7, 8, 0]]
+    """
+
+    pixels: int = 2
+
+    def __post_init__(self) -> None:
+        if self.pixels < 1:
+            raise ConfigError(f"Shift(pixels) must be at least 1, got {self.pixels}.")
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        return _random_window(inputs, self.pixels, "zero", draws)
+
+
+@dataclass(frozen=True)
+class Crop(View):
+    """Pad by `padding` pixels, then cut a window of the old size at random: the augmentation of Wide-ResNet on CIFAR."""
+
+    padding: int = 4
+    mode: Literal["reflect", "zero"] = "reflect"
+
+    def __post_init__(self) -> None:
+        if self.padding < 1:
+            raise ConfigError(f"Crop(padding) must be at least 1, got {self.padding}.")
+        if self.mode not in ("reflect", "zero"):
+            raise ConfigError(f"Crop(mode) must be 'reflect' or 'zero', got {self.mode!r}.")
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        return _random_window(inputs, self.padding, self.mode, draws)
+
+
+@dataclass(frozen=True)
+class Flip(View):
+    """Mirror left and right with probability one half."""
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        _require_images(inputs, "Flip")
+        chosen = draws.below(2, "flip").bool()
+        return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
+
+
+VIEWS = {view.__name__: view for view in (Identity, Shift, Crop, Flip)}
+"""The views that can be named in a configuration; one line for each new one."""
+
+
+def parse_views(text: str) -> View:
+    """Read views as text.
+
+    >>> parse_views("Crop(4) + Flip()").parts
+    (Crop(padding=4, mode='reflect'), Flip())
+    """
+    view = parse(text, VIEWS, "view")
+    if not isinstance(view, View):
+        raise ConfigError(f"views '{text}' must be a sum of views, for example 'Crop(4) + Flip()'.")
+    return view
+
+
+def _require_images(inputs: Tensor, name: str) -> None:
+    if inputs.dim() != 4:
+        raise MismatchError(
+            f"view '{name}' needs images [batch, channels, height, width], got inputs of shape {list(inputs.shape)}."
+        )
+
+
+def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"], draws: Draws) -> Tensor:
+    """Pad all sides, and cut from each sample a window of the old size at a place of its own."""
+    _require_images(inputs, "Shift" if mode == "zero" else "Crop")
+    height, width = inputs.shape[2:]
+    if mode == "reflect":
+        rows, columns = _reflected(height, padding, inputs.device), _reflected(width, padding, inputs.device)
+        padded = inputs[:, :, rows][:, :, :, columns]
+    else:
+        padded = F.pad(inputs, (padding,) * 4)
+    windows = padded.unfold(2, height, 1).unfold(
+        3, width, 1
+    )  # [batch, channels, places, places, height, width], no copy
+    places = 2 * padding + 1
+    batch = torch.arange(len(inputs), device=inputs.device)
+    return windows[batch, :, draws.below(places, "row"), draws.below(places, "column")]
+
+
+def _reflected(size: int, padding: int, device: torch.device) -> Tensor:
+    """Return the indices of a line of `size` pixels with `padding` more on both sides, mirrored without the edge."""
+    if padding >= size:
+        raise ConfigError(f"Crop(padding) must be below the image size {size} to reflect, got {padding}.")
+    index = torch.arange(-padding, size + padding, device=device).abs()
+    return torch.where(index < size, index, 2 * (size - 1) - index)

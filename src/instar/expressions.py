@@ -1,0 +1,74 @@
+"""Weighted sums written as text, `SoftTargets(4) + 0.1 * HardLabels()`, read without executing anything.
+
+The same few lines read objectives and views from the command line and from run folders. Only calls of the names that
+are given, sums, and products with a number are understood.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from instar.errors import ConfigError, InstarError, nearest
+
+
+def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
+    """Build the object that `text` describes from the constructors in `names`.
+
+    Args:
+        text: for example `"2 * A(3) + B"`; a bare name is called without arguments.
+        names: the constructors that may be called, by name.
+        what: the noun for error messages, for example "objective".
+
+    Raises:
+        ConfigError: for anything else, naming the word and the nearest known one.
+
+    >>> parse("2 * int(3) + float", {"int": int, "float": float}, "number")
+    6.0
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except SyntaxError:
+        raise ConfigError(f"{what} '{text}' cannot be read; an example is {example(names)}.") from None
+    return _build(tree.body, names, what, text)
+
+
+def example(names: Mapping[str, Callable[..., Any]]) -> str:
+    """Return a sample expression for an error message."""
+    return " + ".join(f"{name}()" for name in list(names)[:2])
+
+
+def _build(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, text: str) -> Any:
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _build(left, names, what, text) + _build(right, names, what, text)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _literal(left, what, text) * _build(right, names, what, text)
+        case ast.Name(id=name):
+            return _call(name, [], {}, names, what)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
+            values = [_literal(argument, what, text) for argument in arguments]
+            named = {keyword.arg: _literal(keyword.value, what, text) for keyword in keywords if keyword.arg}
+            return _call(name, values, named, names, what)
+    raise ConfigError(f"{what} '{text}' cannot be read at '{ast.unparse(node)}'; an example is {example(names)}.")
+
+
+def _literal(node: ast.expr, what: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ConfigError(f"{what} '{text}' needs a number or a literal, got '{ast.unparse(node)}'.") from None
+
+
+def _call(
+    name: str, values: list[Any], named: dict[str, Any], names: Mapping[str, Callable[..., Any]], what: str
+) -> Any:
+    if name not in names:
+        raise ConfigError(f"{what} '{name}' is unknown; {nearest(name, names)}")
+    try:
+        return names[name](*values, **named)
+    except InstarError:
+        raise
+    except TypeError as error:
+        raise ConfigError(f"{what} '{name}' cannot be made: {error}.") from None

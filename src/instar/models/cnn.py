@@ -1,0 +1,64 @@
+"""A small convolutional network for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from instar.models.architecture import Architecture, require_image
+from instar.models.dropout import Dropout
+
+
+class CNN(Architecture):
+    """Blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 max-pooling; a hidden layer; logits.
+
+    Args:
+        channels: channels of each block.
+        hidden: units of the hidden layer.
+        dropout: probability that a unit of the hidden layer is dropped.
+        input_shape: (channels, height, width).
+        num_classes: width of the output.
+
+    Raises:
+        MismatchError: when the inputs are not images.
+
+    >>> model = CNN([32, 64], hidden=128, input_shape=(3, 32, 32), num_classes=10)
+    >>> sum(p.numel() for p in model.parameters())
+    545290
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64),
+        hidden: int = 128,
+        dropout: float = 0.0,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        self.channels, self.hidden, self.dropout = list(channels), hidden, dropout
+        arguments = {"channels": self.channels, "hidden": hidden, "dropout": dropout}
+        super().__init__(arguments, input_shape, num_classes)
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """Make the layers."""
+        require_image(input_shape, "CNN")
+        channels, height, width = input_shape
+        layers: list[nn.Module] = []
+        for wider in self.channels:
+            # no bias: batch normalisation removes it
+            layers += [
+                nn.Conv2d(channels, wider, 3, padding=1, bias=False),
+                nn.BatchNorm2d(wider),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            channels, height, width = wider, height // 2, width // 2
+        layers += [nn.Flatten(), nn.Linear(channels * height * width, self.hidden), nn.ReLU(), Dropout(self.dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(self.hidden, num_classes))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of images `[batch, channels, height, width]`."""
+        logits: Tensor = self.layers(inputs)
+        return logits

@@ -1,0 +1,86 @@
+"""Residual networks for 32 x 32 images: ResNet-8, 20, 32, 44, 56, 110."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from instar.errors import ConfigError
+from instar.models.architecture import Architecture, require_image
+
+
+class BasicBlock(nn.Module):
+    """y = ReLU(shortcut(x) + BN(conv(ReLU(BN(conv(x)))))), the shortcut without parameters (option A)."""
+
+    def __init__(self, channels: int, wider: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.added = stride, wider - channels
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels, wider, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(wider),
+            nn.ReLU(),
+            nn.Conv2d(wider, wider, 3, padding=1, bias=False),
+            nn.BatchNorm2d(wider),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `[batch, wider, height / stride, width / stride]`."""
+        shortcut = inputs
+        if self.added:
+            shortcut = F.pad(inputs[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+        return F.relu(shortcut + self.residual(inputs))
+
+
+class ResNet(Architecture):
+    """Depth 6n + 2: a convolution, three stages of n basic blocks with w, 2w and 4w channels, average pooling, logits.
+
+    Source: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", section 4.2.
+
+    Args:
+        depth: 8, 14, 20, 32, 44, 56, 110, ...
+        width: channels of the first stage.
+        input_shape: (channels, height, width).
+        num_classes: width of the output.
+
+    Raises:
+        ConfigError: when depth is not 6n + 2.
+        MismatchError: when the inputs are not images.
+
+    >>> model = ResNet(20, input_shape=(3, 32, 32), num_classes=10)
+    >>> sum(p.numel() for p in model.parameters())
+    269722
+    """
+
+    def __init__(
+        self,
+        depth: int = 20,
+        width: int = 16,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        if depth < 8 or (depth - 2) % 6:
+            raise ConfigError(f"ResNet(depth) must be 6n + 2 (8, 14, 20, ...), got {depth}.")
+        self.depth, self.width = depth, width
+        super().__init__({"depth": depth, "width": width}, input_shape, num_classes)
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """Make the layers."""
+        require_image(input_shape, "ResNet")
+        channels = self.width
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        blocks = []
+        for stage in range(3):
+            for block in range((self.depth - 2) // 6):
+                wider = self.width * 2**stage
+                blocks.append(BasicBlock(channels, wider, stride=2 if stage and not block else 1))
+                channels = wider
+        self.blocks = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(channels, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of images `[batch, channels, height, width]`."""
+        logits: Tensor = self.classifier(self.blocks(self.stem(inputs)).mean((2, 3)))
+        return logits

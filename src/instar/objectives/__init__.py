@@ -1,0 +1,40 @@
+"""What a student minimises: weighted sums of terms, one term per file."""
+
+from instar.errors import ConfigError
+from instar.expressions import parse
+from instar.objectives.hard_labels import HardLabels
+from instar.objectives.logit_matching import LogitMatching
+from instar.objectives.objective import Objective
+from instar.objectives.soft_targets import SoftTargets
+from instar.objectives.term import Need, Term, Value
+
+__all__ = [
+    "TERMS",
+    "HardLabels",
+    "LogitMatching",
+    "Need",
+    "Objective",
+    "SoftTargets",
+    "Term",
+    "Value",
+    "parse_objective",
+]
+
+TERMS: dict[str, type[Term]] = {term.__name__: term for term in (HardLabels, SoftTargets, LogitMatching)}
+"""The terms that can be named in a configuration; one line for each new one."""
+
+
+def parse_objective(text: str) -> Objective:
+    """Read an objective as text.
+
+    >>> parse_objective("SoftTargets(20) + 0.5 * HardLabels")
+    SoftTargets(temperature=20) + 0.5 * HardLabels(label_smoothing=0.0)
+    """
+    found = parse(text, TERMS, "term")
+    if isinstance(found, Term):
+        found = 1.0 * found
+    if not isinstance(found, Objective):
+        raise ConfigError(
+            f"objective '{text}' must be a sum of terms, for example 'SoftTargets(4) + 0.1 * HardLabels()'."
+        )
+    return found

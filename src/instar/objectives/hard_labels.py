@@ -1,0 +1,55 @@
+"""Cross-entropy with the true labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.data import UNLABELLED
+from instar.errors import ConfigError
+from instar.objectives.term import Need, Term, Value
+from instar.targets import Targets
+
+
+@dataclass(frozen=True)
+class HardLabels(Term):
+    """l = -sum_c y_c log q_c with q = softmax(z), and y_c = (1 - s) [c = label] + s / C.
+
+    In nats, per example, at temperature 1. An example without a label gives 0.
+
+    Source: Hinton et al. 2015, section 2 ("cross entropy with the correct labels"); smoothing s from Szegedy et al. 2016, section 7.
+
+    Args:
+        label_smoothing: s in [0, 1).
+
+    Raises:
+        ConfigError: when s is outside [0, 1).
+
+    >>> import torch
+    >>> HardLabels()(torch.zeros(2, 4), torch.tensor([1, -1]), None).loss
+    tensor([1.3863, 0.0000])
+    """
+
+    label_smoothing: float = 0.0
+
+    needs = frozenset({Need.LABELS})
+    name = "hard_labels"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"HardLabels(label_smoothing) must be at least 0 and below 1, got {self.label_smoothing}."
+            )
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+        """Return the cross-entropy per example."""
+        flat = F.cross_entropy(
+            logits.flatten(0, -2),
+            labels.flatten(),
+            ignore_index=UNLABELLED,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+        return Value(flat.view(labels.shape))

@@ -1,0 +1,36 @@
+"""Squared distance of logits: what distillation becomes at high temperature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from instar.objectives.term import Need, Term, Value
+from instar.targets import Targets
+
+
+@dataclass(frozen=True)
+class LogitMatching(Term):
+    """l = 1/(2C) sum_c ((z_c - mean z) - (v_c - mean v))^2 over C classes.
+
+    Per example. The logits are centred, because adding a constant to all changes no probability. The gradient is
+    (z_c - v_c) / C for centred logits: the limit of `SoftTargets(T)` as T grows.
+
+    Source: Hinton et al. 2015, section 2.1, equation 4, times T^2.
+
+    >>> import torch
+    >>> from instar.targets import DenseTargets
+    >>> LogitMatching()(torch.tensor([[1.0, 3.0]]), torch.tensor([0]), DenseTargets(torch.tensor([[9.0, 9.0]]))).loss
+    tensor([0.5000])
+    """
+
+    needs = frozenset({Need.TEACHER})
+    name = "logit_matching"
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+        """Return half the mean squared distance per example."""
+        assert targets is not None, "Objective.check refuses a run without a teacher"
+        difference = logits - targets.logits().to(logits)
+        centred = difference - difference.mean(-1, keepdim=True)
+        return Value(centred.square().mean(-1) / 2)

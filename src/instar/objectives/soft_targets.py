@@ -1,0 +1,55 @@
+"""Cross-entropy with the teacher's softened probabilities: distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from instar.errors import ConfigError
+from instar.objectives.term import Need, Term, Value
+from instar.targets import Targets
+
+
+@dataclass(frozen=True)
+class SoftTargets(Term):
+    """l = -T^2 sum_c p_c^T log q_c^T with p^T the teacher's and q^T = softmax(z / T) the student's probabilities.
+
+    In nats, per example: summed over classes, never divided by their number. T^2 belongs to this term on every path: the
+    gradient is T (q^T - p^T), so the balance with other terms stays when T is changed. What is minimised is the
+    cross-entropy; KL(p^T || q^T), without T^2 so that runs at different T compare, is recorded as `kl_to_teacher`. Both
+    have the same gradient up to T^2, because the entropy of the teacher is a constant.
+
+    Source: Hinton et al. 2015, section 2, equations 1 and 2.
+
+    Args:
+        temperature: T, above 0.
+
+    Raises:
+        ConfigError: when T is not above 0.
+
+    >>> from instar.targets import DenseTargets
+    >>> teacher = DenseTargets(torch.tensor([[2.0, 0.0]]))
+    >>> value = SoftTargets(2)(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), teacher)
+    >>> round(value.loss.item(), 4), round(value.beside["kl_to_teacher"].item(), 4)
+    (2.3288, 0.0)
+    """
+
+    temperature: float = 1.0
+
+    needs = frozenset({Need.TEACHER})
+    name = "soft_targets"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(f"SoftTargets(temperature) must be greater than 0, got {self.temperature}.")
+
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+        """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""
+        assert targets is not None, "Objective.check refuses a run without a teacher"
+        teacher = targets.log_probs(self.temperature).to(logits).exp()
+        student = torch.log_softmax(logits / self.temperature, dim=-1)
+        cross_entropy = -(teacher * student).sum(-1)
+        divergence = cross_entropy.detach() - torch.special.entr(teacher).sum(-1)
+        return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})

@@ -1,0 +1,60 @@
+"""The parts of a loss: each gives one number per example, and says what it needs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from instar.targets import Targets
+
+if TYPE_CHECKING:
+    from instar.objectives.objective import Objective
+
+
+class Need(Enum):
+    """What a term may need."""
+
+    LABELS = "labels"
+    TEACHER = "a teacher"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What a term found.
+
+    Args:
+        loss: what is minimised, one number per example, `[batch]` or `[batch, position]`.
+        beside: numbers of the same shape that are recorded beside it and not minimised.
+    """
+
+    loss: Tensor
+    beside: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Term(ABC):
+    """One term of an objective. Terms add up: `SoftTargets(4) + 0.1 * HardLabels()`."""
+
+    needs: ClassVar[frozenset[Need]]
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+        """Return one number per example.
+
+        Args:
+            logits: of the student, float32 `[..., classes]`.
+            labels: int64 `[...]`, `UNLABELLED` where there is none.
+            targets: of the teacher; none when no term needs one.
+        """
+
+    def __add__(self, other: Term | Objective) -> Objective:
+        return 1.0 * self + other
+
+    def __rmul__(self, weight: float) -> Objective:
+        from instar.objectives.objective import Objective  # a sum holds terms, and a term makes a sum
+
+        return Objective(((weight, self),))

@@ -1,0 +1,47 @@
+"""The arithmetic of matrix products: a recorded choice, made apart for student and teacher.
+
+| name | products of float32 matrices are computed in | used for |
+|---|---|---|
+| `float32` | float32, torch's default library | the reference |
+| `float32-fast` | float32 by the faster library (oneDNN); on hardware with bfloat16 or TF32 units, in those | CPUs without AMX |
+| `bfloat16` | bfloat16 inputs, float32 accumulation and float32 master weights (autocast) | the fastest |
+
+Losses are always computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+Precision = Literal["float32", "float32-fast", "bfloat16"]
+
+
+@contextmanager
+def library(precision: Precision) -> Iterator[None]:
+    """Use the matrix library of `precision` inside the context, in forward and backward, and restore it after.
+
+    >>> with library("float32-fast"):
+    ...     torch.get_float32_matmul_precision()
+    'medium'
+    >>> torch.get_float32_matmul_precision()
+    'highest'
+    """
+    before = torch.get_float32_matmul_precision()
+    wanted = "highest" if precision == "float32" else "medium"
+    if wanted == before:
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context in which a forward pass casts the inputs of its matrix products."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

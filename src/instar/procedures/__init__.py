@@ -1,0 +1,9 @@
+"""The verbs: sequences of stages, each from run folders to a run folder."""
+
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.stage import Stage, TrainedRun
+from instar.procedures.train import train
+
+__all__ = ["Stage", "TrainedRun", "correct_bias", "distill", "evaluate", "train"]

@@ -1,0 +1,126 @@
+"""`instar correct-bias`: repair a student whose transfer set lacked classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from instar.config import ModelConfig
+from instar.data import UNLABELLED, Data, Samples, load_data
+from instar.errors import ConfigError, DataError
+from instar.models import load_model, save_model
+from instar.procedures.stage import TrainedRun, finish_run
+from instar.run import Run, read_json
+from instar.teachers import Module
+from instar.training import labelled_offset, predict, prior_offset, shift_logits
+
+Rule = Literal["prior", "labelled"]
+
+
+def correct_bias(
+    run: Run | str | Path,
+    classes: Sequence[str],
+    *,
+    out: str | Path,
+    rule: Rule = "prior",
+    offset: float | None = None,
+    prior: Sequence[float] | None = None,
+    data: Data | str | Sequence[Any] | None = None,
+    trust: bool = False,
+) -> TrainedRun:
+    """Shift the logits of named classes, and store the shift in the last bias of a copy of the model.
+
+    Rule "prior" needs no labels: the mean predicted probability of each named class over the whole train split, seen
+    as unlabelled, becomes its prior. Rule "labelled" minimises the NLL on the labelled validation split.
+
+    Source: Hinton et al. 2015, section 3, where the offsets were found on the test set.
+
+    Args:
+        run: a complete run, or its folder.
+        classes: names of the classes to shift.
+        out: the folder of the corrected run.
+        rule: how the offset is found.
+        offset: shifts every named class by this instead, in nats; for published offsets.
+        prior: share of every class, summing to 1; None counts the labels of the whole train split.
+        data: None takes the data that the run was trained on.
+        trust: allow model classes outside `instar.models`.
+
+    Raises:
+        ConfigError: for an unknown rule, or priors that do not fit.
+        DataError: for an unknown class, or without a validation split for rule "labelled".
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    run.result  # noqa: B018 (refuses a run that is not complete)
+    loaded = data if isinstance(data, Data) else load_data(data if data is not None else _data_config(run))
+    named = loaded.train.class_indices(list(classes)).tolist()
+    if rule not in ("prior", "labelled"):
+        raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")
+    correction: dict[str, Any] = {
+        "classes": list(classes),
+        "rule": rule if offset is None else "given",
+        "offset": offset,
+    }
+    correction["prior"] = list(prior) if prior is not None else None
+    config = run.config | {"correction": correction, "corrected": str(run.path)}
+    corrected = TrainedRun(
+        Run.start(out, config, run.fingerprints | {"run": _weights_hash(run, trust)}).path, trust=trust
+    )
+    with corrected.lock():
+        if not corrected.complete:
+            started = time.monotonic()
+            model = load_model(run, trust=trust)
+            shift = _find(model, loaded, named, rule, offset, prior)
+            shift_logits(model, shift)
+            description = read_json(run.path / "model.json")
+            kept = ModelConfig(name=description["name"], arguments=description["arguments"])
+            save_model(corrected, model, kept, tuple(description["input_shape"]), tuple(description["classes"]))
+            facts = {
+                "parameters": run.result["parameters"],
+                "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},
+                "seconds": time.monotonic() - started,
+            }
+            finish_run(corrected, model, loaded, facts, None)
+    return corrected
+
+
+def _find(
+    model: torch.nn.Module,
+    data: Data,
+    named: list[int],
+    rule: Rule,
+    offset: float | None,
+    prior: Sequence[float] | None,
+) -> Tensor:
+    if offset is not None:
+        shift = torch.zeros(data.train.num_classes)
+        shift[named] = offset
+        return shift
+    if rule == "labelled":
+        if data.validation is None or (data.validation.labels == UNLABELLED).any():
+            raise DataError("rule 'labelled' needs a labelled validation split; set validation above 0.")
+        return labelled_offset(predict(Module(model), data.validation), data.validation.labels, named)
+    probe = Samples.all_of(data.train.source)
+    if prior is None:
+        if (probe.labels == UNLABELLED).any():
+            raise ConfigError("the train split has samples without labels, so give the prior of every class.")
+        shares = torch.bincount(probe.labels, minlength=probe.num_classes) / len(probe)
+    else:
+        shares = torch.tensor(list(prior), dtype=torch.float32)
+        if len(shares) != probe.num_classes or abs(float(shares.sum()) - 1) > 1e-3:
+            raise ConfigError(f"prior must have {probe.num_classes} shares that sum to 1, got {list(prior)}.")
+    return prior_offset(predict(Module(model), probe), named, shares)
+
+
+def _data_config(run: Run) -> Any:
+    from instar.config import DataConfig, validate
+
+    return validate(DataConfig, run.config["data"])
+
+
+def _weights_hash(run: Run, trust: bool) -> str:
+    return Module(load_model(run, trust=trust)).fingerprint()

@@ -1,0 +1,87 @@
+"""`instar distill`: a student from a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from instar.config import DataConfig, ModelConfig, RunConfig, validate
+from instar.data import Data, View
+from instar.models import describe
+from instar.objectives import Objective, Term
+from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.teachers import Teacher, as_teacher
+
+
+def distill(
+    teacher: Any,
+    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    data: Data | str | Sequence[Any] | DataConfig,
+    *,
+    out: str | Path,
+    objective: str | Objective | Term = "SoftTargets(4) + 0.1 * HardLabels()",
+    views: str | View = "Identity()",
+    num_views: int | None = None,
+    targets: Literal["online", "memory"] = "online",
+    combine: Literal["geometric", "arithmetic"] = "geometric",
+    seed: int = 0,
+    trust: bool = False,
+    **training: Any,
+) -> TrainedRun:
+    """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
+
+    Args:
+        teacher: a run folder or several, a torch module, a fitted scikit-learn classifier, or any `instar.Teacher`, such
+            as `instar.Ensemble([...])`.
+        model: the student, as in `train`.
+        data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
+        out: the run folder; new, or of the same run.
+        objective: a weighted sum of terms.
+        views: augmentation; teacher and student see the same views.
+        num_views: views per sample, used in turn; None makes a new one each epoch.
+        targets: "online" asks the teacher at each step; "memory" asks it once per (sample, view) and holds its answers.
+        combine: how several run folders are averaged.
+        seed: of initial weights, order, dropout and views.
+        trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
+        training: fields of `TrainingConfig`: epochs, batch_size, learning_rate, ...
+
+    Raises:
+        InstarError: in one sentence, for everything that the caller can mend.
+
+    >>> import tempfile
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from instar.data import load_data
+    >>> from instar.models import MLP
+    >>> data = load_data("digits")
+    >>> forest = RandomForestClassifier(random_state=0).fit(data.train.inputs().flatten(1), data.train.labels)
+    >>> run = distill(forest, MLP([32]), data, out=tempfile.mkdtemp() + "/run", epochs=5, learning_rate=0.01)
+    >>> run.metrics["agreement"] > 0.8
+    True
+    """
+    data = as_data(data)
+    folders = [teacher] if isinstance(teacher, str | Path) else teacher
+    given: Teacher | None = None
+    if isinstance(folders, list | tuple) and all(isinstance(folder, str | Path) for folder in folders):
+        names = [str(folder) for folder in folders]
+    else:
+        given = as_teacher(teacher, trust=trust)
+        names = [type(given).__name__]
+    config = validate(
+        RunConfig,
+        {
+            "data": data.config.model_dump(),
+            "model": describe(model).model_dump(),
+            "teachers": names,
+            "combine": combine,
+            "objective": str(objective),
+            "views": str(views),
+            "num_views": num_views,
+            "targets": targets,
+            "training": training,
+            "seed": seed,
+        },
+    )
+    return Stage(config, Path(out), data, given_network(model), given, trust=trust).run()

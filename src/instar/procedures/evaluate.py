@@ -1,0 +1,58 @@
+"""`instar evaluate`: how good a model, a teacher or an ensemble is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from instar.analysis import all_metrics, fidelity
+from instar.config import DataConfig, validate
+from instar.data import Data, load_data
+from instar.errors import MismatchError
+from instar.run import Run
+from instar.teachers import as_teacher
+from instar.training import predict
+
+
+def evaluate(
+    subject: Any,
+    data: Data | str | Sequence[Any] | DataConfig | None = None,
+    *,
+    split: str = "test",
+    teacher: Any = None,
+    trust: bool = False,
+) -> dict[str, Any]:
+    """Return the metrics of anything that answers with logits: a run folder, a module, an ensemble, a classifier.
+
+    Args:
+        subject: what is evaluated.
+        data: from `load_data`, or what it takes; None takes the data that the run folder was trained on.
+        split: "train", "validation" or "test".
+        teacher: adds agreement with it, and the KL divergence to it.
+        trust: allow model classes outside `instar.models`.
+
+    Returns:
+        errors, error, error_interval, nll, ece, class_errors; agreement and kl_to_teacher where there is a teacher.
+
+    Raises:
+        MismatchError: when the classes of subject, data and teacher differ.
+
+    >>> from torch import nn
+    >>> metrics = evaluate(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits")
+    >>> metrics["samples"]
+    597
+    """
+    if data is None:
+        data = validate(DataConfig, Run(subject).config["data"])
+    found = data if isinstance(data, Data) else load_data(data)
+    samples = found.split(split)
+    logits = predict(as_teacher(subject, trust=trust), samples)
+    if logits.shape[1] != samples.num_classes:
+        raise MismatchError(f"the model has {logits.shape[1]} classes, and the data have {samples.num_classes}.")
+    metrics = all_metrics(logits, samples.labels, found.classes)
+    if teacher is not None:
+        answers = predict(as_teacher(teacher, trust=trust), samples)
+        if answers.shape != logits.shape:
+            raise MismatchError(f"the teacher has {answers.shape[1]} classes, and the model has {logits.shape[1]}.")
+        metrics |= fidelity(logits, answers)
+    return metrics

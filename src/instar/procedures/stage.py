@@ -1,0 +1,232 @@
+"""One stage: a configuration becomes a complete run folder. Every verb that trains is made of these."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from instar.analysis import all_metrics, fidelity
+from instar.config import DataConfig, RunConfig
+from instar.data import UNLABELLED, Data, Loader, load_data, parse_views
+from instar.errors import ConfigError, MismatchError
+from instar.models import Architecture, Normalised, build_network, load_model, save_model, statistics
+from instar.objectives import parse_objective
+from instar.run import Run, write_json, write_tensors
+from instar.seeds import seed_everything
+from instar.teachers import Ensemble, Module, Remembered, Teacher, as_teacher
+from instar.training import ProgressBar, fit, predict
+
+
+class TrainedRun(Run):
+    """A run folder with its model.
+
+    Args:
+        path: the folder.
+        trust: allow a model class outside `instar.models` to be imported.
+        network: a network of the right shape, where the model was given as a Python object.
+    """
+
+    def __init__(self, path: str | Path, *, trust: bool = False, network: nn.Module | None = None) -> None:
+        super().__init__(path)
+        self._trust, self._network = trust, network
+
+    @cached_property
+    def model(self) -> Normalised:
+        """The trained model, in eval mode."""
+        return load_model(self, trust=self._trust, network=copy.deepcopy(self._network))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that one run needs: its configuration, and what was given as Python objects.
+
+    Args:
+        config: what to do.
+        out: the run folder.
+        data: the data, where they are at hand; otherwise they are loaded as the configuration says.
+        network: the network, where the model was given as a Python object; it is copied, not changed.
+        teacher: the teacher, where it was given as a Python object.
+        trust: allow model classes outside `instar.models`, here and in the teachers' run folders.
+        show: show progress on stderr.
+    """
+
+    config: RunConfig
+    out: Path
+    data: Data | None = None
+    network: nn.Module | None = None
+    teacher: Teacher | None = None
+    trust: bool = False
+    show: bool = True
+
+    def run(self) -> TrainedRun:
+        """Do what is left to do, and return the complete run.
+
+        Raises:
+            InstarError: in one sentence, before the first step wherever that can be known.
+        """
+        data = self.data or load_data(self.config.data)
+        objective, views = parse_objective(self.config.objective), parse_views(self.config.views)
+        teacher = self.teacher or combine_teachers(self.config, self.trust)
+        objective.check(
+            has_teacher=teacher is not None,
+            has_labels=bool((data.train.labels != UNLABELLED).any()),
+        )
+        fingerprints: dict[str, Any] = {"data": data.fingerprints()}
+        if teacher:
+            fingerprints["teacher"] = teacher.fingerprint()
+        if self.network is not None:
+            fingerprints["network"] = Module(self.network).fingerprint()
+        accelerator = Accelerator()
+        model = self._make_model(data)
+        loader = Loader(
+            data.train,
+            self.config.training.batch_size,
+            seed=self.config.seed,
+            views=views,
+            num_views=self.config.num_views,
+            device=accelerator.device,
+        )
+        if teacher:
+            teacher.prepare(accelerator.device, self.config.training.teacher_precision)
+        refuse_other_classes(model.to(accelerator.device), teacher, loader, data)
+        folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints)
+        run = TrainedRun(folder.path, trust=self.trust, network=self.network)
+        with run.lock():
+            if not run.complete:
+                try:
+                    self._finish(run, model, loader, data, teacher, accelerator)
+                except Exception:
+                    (run.path / "error.txt").write_text(traceback.format_exc())
+                    raise
+        return run
+
+    def _make_model(self, data: Data) -> Normalised:
+        """Make the network with initial weights that depend on the run's seed alone."""
+        seed_everything(self.config.seed, "initial weights")
+        shape, classes = data.train.input_shape, data.train.num_classes
+        network = copy.deepcopy(self.network)
+        if network is None:
+            network = build_network(self.config.model, shape, classes, trust=self.trust)
+        model = Normalised(network, *statistics(data.train))
+        seed_everything(self.config.seed, "training")
+        return model
+
+    def _finish(
+        self, run: Run, model: Normalised, loader: Loader, data: Data, teacher: Teacher | None, accelerator: Accelerator
+    ) -> None:
+        config = self.config
+        listened = teacher
+        if teacher and config.targets == "memory":
+            total = len(loader.samples) * (loader.num_views or 1)
+            with ProgressBar(f"{run.path.name}: teacher", total, show=self.show) as bar:
+                listened = Remembered(teacher, loader, bar.advance)
+        seconds = fit(
+            model,
+            parse_objective(config.objective),
+            loader,
+            config.training,
+            run,
+            accelerator,
+            teacher=listened,
+            validation=data.validation,
+            show=self.show,
+        )
+        if accelerator.is_main_process:
+            save_model(run, model, config.model, data.train.input_shape, data.classes)
+            facts = {
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "steps": config.training.epochs * loader.steps_per_epoch,
+                "seconds": seconds,
+            }
+            finish_run(run, model, data, facts, teacher)
+            run.checkpoint.unlink(missing_ok=True)
+        accelerator.free_memory()
+
+
+def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any], teacher: Teacher | None) -> None:
+    """Write predictions and, last of all, the result: errors on test and validation, and fidelity to the teacher."""
+    device = next(model.parameters()).device
+    predictions: dict[str, Tensor] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, samples in (("test", data.test), ("validation", data.validation)):
+        if samples is None:
+            continue
+        logits = predict(Module(model), samples, device)
+        predictions |= {f"{split}.logits": logits, f"{split}.ids": samples.ids, f"{split}.labels": samples.labels}
+        metrics[split] = all_metrics(logits, samples.labels, data.classes)
+        if teacher:
+            answers = predict(teacher, samples, device)
+            metrics[split] |= fidelity(logits, answers)
+            metrics[split]["teacher_error"] = all_metrics(answers, samples.labels, data.classes)["error"]
+    write_tensors(run.path / "predictions.safetensors", predictions)
+    (run.path / "error.txt").unlink(missing_ok=True)
+    result = {"metrics": metrics["test"], "validation": metrics.get("validation"), **facts}
+    write_json(run.path / "result.json", result)
+
+
+def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
+    """Return the teachers of a configuration as one: none, itself, or an ensemble."""
+    match config.teachers:
+        case ():
+            return None
+        case (single,):
+            return as_teacher(single, trust=trust)
+        case several:
+            return Ensemble(several, config.combine, trust=trust)
+
+
+@torch.no_grad()
+def refuse_other_classes(model: nn.Module, teacher: Teacher | None, loader: Loader, data: Data) -> None:
+    """Compare the widths of student, teacher and labels on two samples.
+
+    Raises:
+        MismatchError: when they differ.
+    """
+    batch = loader.batch(0).part(0, 2)
+    was_training = model.training
+    try:
+        width = model.eval()(batch.inputs).shape[-1]
+    except RuntimeError as error:
+        shape = list(data.train.input_shape)
+        raise MismatchError(f"the student cannot take inputs of shape {shape}: {error}") from None
+    finally:
+        model.train(was_training)
+    if width != data.train.num_classes:
+        raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
+    if teacher is None:
+        return
+    try:
+        taught = teacher.targets(batch).num_classes
+    except RuntimeError as error:
+        raise MismatchError(
+            f"the teacher cannot take inputs of shape {list(data.train.input_shape)}: {error}"
+        ) from None
+    if taught != width:
+        raise MismatchError(f"the teacher has {taught} classes, and the student has {width}.")
+
+
+def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:
+    """Return data that a user gave in any form."""
+    return data if isinstance(data, Data) else load_data(data)
+
+
+def given_network(model: object) -> nn.Module | None:
+    """Return the user's own network, which is trained from where it is; ours are made anew under the run's seed.
+
+    Raises:
+        ConfigError: when `model` is of no kind that can be trained.
+    """
+    if isinstance(model, Architecture):
+        return None
+    if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
+        raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
+    return model if isinstance(model, nn.Module) else None

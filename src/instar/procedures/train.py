@@ -1,0 +1,69 @@
+"""`instar train`: a model from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from instar.config import DataConfig, ModelConfig, RunConfig, validate
+from instar.data import Data, View
+from instar.models import describe
+from instar.objectives import Objective, Term
+from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+
+
+def train(
+    data: Data | str | Sequence[Any] | DataConfig,
+    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    *,
+    out: str | Path,
+    objective: str | Objective | Term = "HardLabels()",
+    views: str | View = "Identity()",
+    num_views: int | None = None,
+    seed: int = 0,
+    trust: bool = False,
+    **training: Any,
+) -> TrainedRun:
+    """Train a model from labels, or take up a run that was killed, and return the complete run.
+
+    Args:
+        data: from `load_data`, or what it takes.
+        model: "mlp", "cnn" or "resnet", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
+            `instar.models.MLP([500, 300])`; or a torch module of yours, which is copied and trained from where it is.
+        out: the run folder; new, or of the same run.
+        objective: terms that need no teacher.
+        views: augmentation, for example `"Crop(4) + Flip()"`.
+        num_views: views per sample, used in turn; None makes a new one each epoch.
+        seed: of initial weights, order, dropout and views.
+        trust: allow a model class outside `instar.models`.
+        training: fields of `TrainingConfig`: epochs, batch_size, learning_rate, ...
+
+    Raises:
+        InstarError: in one sentence, for everything that the caller can mend.
+
+    >>> import tempfile
+    >>> run = train("digits", "mlp", out=tempfile.mkdtemp() + "/run", epochs=2, **{"learning_rate": 0.01})
+    Traceback (most recent call last):
+    instar.errors.ConfigError: model 'mlp' cannot be made: MLP.__init__() missing 1 required positional argument: 'widths'.
+    >>> from instar.models import MLP
+    >>> run = train("digits", MLP([32]), out=tempfile.mkdtemp() + "/run", epochs=5, learning_rate=0.01)
+    >>> run.metrics["error"] < 0.2
+    True
+    """
+    data = as_data(data)
+    config = validate(
+        RunConfig,
+        {
+            "data": data.config.model_dump(),
+            "model": describe(model).model_dump(),
+            "objective": str(objective),
+            "views": str(views),
+            "num_views": num_views,
+            "training": training,
+            "seed": seed,
+        },
+    )
+    return Stage(config, Path(out), data, given_network(model), trust=trust).run()

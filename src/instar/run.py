@@ -1,0 +1,299 @@
+"""A run folder: the only thing that stages share. It is complete, or it resumes.
+
+    config.json             what was asked for, with the fingerprints of data and teachers
+    environment.json        versions, machine, command, commit
+    metrics.jsonl           one JSON object per line, appended while training
+    checkpoint.safetensors  everything that resuming needs; gone when the run is complete
+    weights.safetensors     the trained weights
+    model.json              how to build the network that they belong to
+    predictions.safetensors logits on the test and validation samples, with their ids
+    result.json             the outcome; written last, so its presence means complete
+
+Every file but metrics.jsonl is written under a temporary name and renamed when whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from instar.config import flatten
+from instar.errors import RunError
+
+FORMAT = 1
+
+
+@contextmanager
+def explain_full_disk(path: Path) -> Iterator[None]:
+    """Turn "no space left" into a sentence; whatever was begun under a temporary name is left out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"no space is left on the disk to write '{path}'; free some and run the same command again."
+        ) from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, then rename it to `path`: a reader sees all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with explain_full_disk(path):
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write `values` as indented JSON, whole or not at all."""
+    write_whole(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RunError: when it is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RunError(f"'{path}' is missing.") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"'{path}' is damaged: {error}.") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> None:
+    """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all."""
+    # clone: safetensors refuses tensors that share storage, and a slice would drag its whole storage along
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"instar": json.dumps(header or {})}
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(plain, temporary, metadata)
+        except SafetensorError as error:  # it wraps the operating system's error as text
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from None
+            raise
+
+    write_whole(path, write)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote: the tensors and the header.
+
+    Raises:
+        RunError: when the file is missing, truncated or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, json.loads((file.metadata() or {}).get("instar", "{}"))
+    except FileNotFoundError:
+        raise RunError(f"the weights file '{path}' is missing.") from None
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise RunError(f"the weights file '{path}' is unreadable or truncated: {error}.") from None
+
+
+class Run:
+    """A folder of one run. Opening one reads nothing but the files that are asked for.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        RunError: when the folder holds no run, or one of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.json").is_file():
+            raise RunError(f"'{self.path}' is not a run folder: it has no config.json.")
+        found = self._config_file().get("format", 0)
+        if found > FORMAT:
+            raise RunError(
+                f"'{self.path}' was written in run format {found}, and this version of Instar reads up to {FORMAT}; upgrade Instar."
+            )
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @classmethod
+    def start(cls, path: str | Path, config: Mapping[str, Any], fingerprints: Mapping[str, Any]) -> Run:
+        """Make the folder, or take it up again when it was made with the same configuration and data.
+
+        Raises:
+            RunError: when it holds a run of another configuration; names the fields that differ.
+        """
+        path = Path(path)
+        content = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
+        content = json.loads(json.dumps(content))  # as it will be read back: tuples are lists
+        if (path / "config.json").exists():
+            run = cls(path)
+            run._refuse_other(content)
+            return run
+        if path.is_file() or (path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir())):
+            raise RunError(f"'{path}' exists and is not a run folder; choose an empty or new folder.")
+        with explain_full_disk(path):
+            path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "environment.json", environment())
+        write_json(path / "config.json", content)
+        return cls(path)
+
+    def _refuse_other(self, content: Mapping[str, Any]) -> None:
+        mine, theirs = flatten(self._config_file()), flatten(content)
+        keys = [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]
+        if keys:
+            differences = "; ".join(
+                f"{key.removeprefix('config.')} was {mine.get(key)!r}, now {theirs.get(key)!r}" for key in keys
+            )
+            raise RunError(
+                f"'{self.path}' holds a run of another configuration ({differences}); choose another folder, or delete this one."
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one process; the operating system lets go when the process dies.
+
+        Raises:
+            RunError: when another process holds it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"another process is working in '{self.path}'; wait for it, or choose another folder."
+                ) from None
+            yield
+
+    def _config_file(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.path / "config.json")
+        return content
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was asked for, as nested values."""
+        config: dict[str, Any] = self._config_file()["config"]
+        return config
+
+    @property
+    def fingerprints(self) -> dict[str, Any]:
+        """Fingerprints of the data and the teachers that the run was started with."""
+        found: dict[str, Any] = self._config_file()["fingerprints"]
+        return found
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has reached its end."""
+        return (self.path / "result.json").is_file()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The outcome of a complete run.
+
+        Raises:
+            RunError: when it is not complete.
+        """
+        if not self.complete:
+            raise RunError(f"'{self.path}' is not complete; run its command again to finish it.")
+        result: dict[str, Any] = read_json(self.path / "result.json")
+        return result
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Test metrics of a complete run: errors, error, nll, ece, and agreement where there was a teacher."""
+        metrics: dict[str, Any] = self.result["metrics"]
+        return metrics
+
+    @property
+    def weights(self) -> Path:
+        """Path of the trained weights."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of the checkpoint; missing before the first and after the end."""
+        return self.path / "checkpoint.safetensors"
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl; a last line that was cut short by a kill is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text().split("\n") if path.exists() else []
+        return [json.loads(line) for line in lines[:-1]]
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        with explain_full_disk(path), path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of metrics.jsonl that were written after `step`, so that resuming does not write them twice."""
+        kept = [line for line in self.history() if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on beside its configuration."""
+    packages = ["instar", "torch", "accelerate", "datasets", "numpy", "scikit-learn", "safetensors"]
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this package is imported from, with "+changes" when files differ."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,80 @@
+"""Random numbers that are functions of names, never of when they are asked for.
+
+Two needs, two tools. `derive` turns (seed, names...) into a new seed, for generators that live for a while (initial
+weights, the order of an epoch). `Draws` is a counter-based generator: number `stream` of view `view` of sample `id`
+is a pure function of those, so any worker on any machine, in any order, draws the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# The increment and multipliers of SplitMix64 (Steele, Lea and Flood 2014), as signed 64-bit integers because torch
+# has no unsigned arithmetic; two's complement multiplication wraps the same way.
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+
+def derive(seed: int, *names: str | int) -> int:
+    """Return a seed in [0, 2^63) that depends on `seed` and on every name.
+
+    >>> derive(0, "order", 3) == derive(0, "order", 3) != derive(0, "order", 4)
+    True
+    """
+    digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def generator(seed: int, *names: str | int) -> torch.Generator:
+    """Return a CPU generator seeded by `derive(seed, *names)`."""
+    return torch.Generator().manual_seed(derive(seed, *names))
+
+
+def seed_everything(seed: int, *names: str | int) -> None:
+    """Seed torch's global generators (initial weights, dropout) by `derive(seed, *names)`."""
+    torch.manual_seed(derive(seed, *names))
+
+
+def _shift_right(bits: Tensor, places: int) -> Tensor:
+    """Shift without the sign: `>>` on int64 is arithmetic."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)
+
+
+def mix(bits: Tensor) -> Tensor:
+    """Apply the output function of SplitMix64, a bijection of 64-bit integers. `bits`: int64, any shape."""
+    bits = (bits ^ _shift_right(bits, 30)) * _MULTIPLIER_1
+    bits = (bits ^ _shift_right(bits, 27)) * _MULTIPLIER_2
+    return bits ^ _shift_right(bits, 31)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers for a batch of samples, a pure function of (seed, id, view, stream).
+
+    Args:
+        seed: the seed of the augmentation.
+        ids: sample ids, int64 `[batch]`.
+        view: which view of the samples.
+
+    >>> draws = Draws(seed=0, ids=torch.tensor([5, 9]), view=1)
+    >>> draws.below(5, "row").tolist() == Draws(0, torch.tensor([9, 5]), 1).below(5, "row").flip(0).tolist()
+    True
+    """
+
+    seed: int
+    ids: Tensor
+    view: int
+
+    def bits(self, stream: str) -> Tensor:
+        """Return 64 random bits per sample, int64 `[batch]`."""
+        key = derive(self.seed, stream, self.view)
+        return mix(mix(self.ids * _GOLDEN + key) + key)
+
+    def below(self, limit: int, stream: str) -> Tensor:
+        """Return integers uniform in [0, limit), int64 `[batch]`; the bias is under limit / 2^32."""
+        return _shift_right(_shift_right(self.bits(stream), 32) * limit, 32)

@@ -1,0 +1,42 @@
+"""Who answers: networks, ensembles, scikit-learn classifiers; alike for training."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from instar.errors import ConfigError
+from instar.models import Architecture, load_model
+from instar.run import Run
+from instar.teachers.classifier import Classifier
+from instar.teachers.ensemble import Ensemble
+from instar.teachers.module import Module
+from instar.teachers.remembered import Remembered
+from instar.teachers.teacher import Teacher
+
+__all__ = ["Classifier", "Ensemble", "Module", "Remembered", "Teacher", "as_teacher"]
+
+
+def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
+    """Make a teacher of what a user has: a teacher, a torch module, a run or its folder, a fitted classifier.
+
+    Raises:
+        ConfigError: when it is none of these.
+        RunError: when the folder holds no complete run.
+    """
+    if isinstance(thing, Teacher):
+        return thing
+    if isinstance(thing, Architecture) and not thing.is_built:
+        raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
+    if isinstance(thing, nn.Module):
+        return Module(thing)
+    if isinstance(thing, str | Path):
+        thing = Run(thing)
+    if isinstance(thing, Run):
+        thing.result  # noqa: B018 (refuses a run that is not complete)
+        return Module(load_model(thing, trust=trust))
+    if hasattr(thing, "predict_proba"):
+        return Classifier(thing)
+    raise ConfigError(
+        f"a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, got {type(thing).__name__}."
+    )

@@ -1,0 +1,92 @@
+"""Several teachers as one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from instar.data import Batch
+from instar.errors import ConfigError, MismatchError
+from instar.precision import Precision
+from instar.targets import DenseTargets, MixtureTargets, Targets
+from instar.teachers.teacher import Teacher
+
+Combination = Literal["geometric", "arithmetic"]
+
+
+class Ensemble(Teacher):
+    """The weighted mean of teachers, of their logits or of their probabilities.
+
+    geometric: p^T = softmax(sum_k w_k v_k / T), the normalised geometric mean of the softened distributions; the mean of
+    the logits, as the "Dark knowledge" slides have it. arithmetic: p^T = sum_k w_k softmax(v_k / T), the mean of the
+    distributions at the temperature used. Both are named by Hinton et al. 2015, section 1.
+
+    Args:
+        members: teachers, torch modules, run folders or fitted scikit-learn classifiers.
+        combine: "geometric" or "arithmetic".
+        weights: one per member, at least 0; scaled to sum to 1. None weighs all alike.
+        trust: allow run folders whose model is a class outside `instar.models`.
+
+    Raises:
+        ConfigError: when there are no members, or weights are negative, all 0, or not one per member.
+
+    >>> Ensemble([nn.Linear(2, 2)], weights=[-1.0])
+    Traceback (most recent call last):
+    instar.errors.ConfigError: Ensemble(weights) must be at least 0 with a sum above 0, got [-1.0].
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Any],
+        combine: Combination = "geometric",
+        weights: Sequence[float] | None = None,
+        *,
+        trust: bool = False,
+    ) -> None:
+        from instar.teachers import as_teacher  # an ensemble is one of the things that it makes
+
+        weights = list(weights) if weights is not None else [1.0] * len(members)
+        if not members:
+            raise ConfigError("Ensemble(members) must hold at least one teacher, got none.")
+        if combine not in ("geometric", "arithmetic"):
+            raise ConfigError(f"Ensemble(combine) must be 'geometric' or 'arithmetic', got {combine!r}.")
+        if len(weights) != len(members):
+            raise ConfigError(f"Ensemble(weights) must be one per member ({len(members)}), got {len(weights)}.")
+        if not all(weight >= 0 for weight in weights) or sum(weights) <= 0:
+            raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
+        self.members = [as_teacher(member, trust=trust) for member in members]
+        self.combine: Combination = combine
+        self.weights = [weight / sum(weights) for weight in weights]
+
+    def targets(self, batch: Batch) -> Targets:
+        """Return the mean of what the members say.
+
+        Raises:
+            MismatchError: when members differ in their classes.
+        """
+        parts = [member.targets(batch) for member in self.members]
+        sizes = [part.num_classes for part in parts]
+        if len(set(sizes)) > 1:
+            raise MismatchError(f"the members of an ensemble must have the same classes; they have {sizes}.")
+        if self.combine == "arithmetic":
+            return MixtureTargets(tuple(parts), torch.tensor(self.weights).log())
+        first, *rest = (weight * part.logits() for weight, part in zip(self.weights, parts, strict=True))
+        return DenseTargets(sum(rest, start=first))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the members, their weights and how they are combined."""
+        text = repr([self.combine, self.weights, [member.fingerprint() for member in self.members]])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def prepare(self, device: torch.device, precision: Precision) -> None:
+        """Prepare every member."""
+        for member in self.members:
+            member.prepare(device, precision)
+
+    def modules(self) -> list[nn.Module]:
+        """Return the networks of all members."""
+        return [module for member in self.members for module in member.modules()]

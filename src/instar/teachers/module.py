@@ -1,0 +1,69 @@
+"""A network as a teacher: a torch module, or the model of a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import torch
+from torch import nn
+
+from instar.data import Batch
+from instar.precision import Precision, autocast, library
+from instar.targets import DenseTargets
+from instar.teachers.teacher import Teacher
+
+
+class Module(Teacher):
+    """v = network(x), in eval and inference mode.
+
+    Args:
+        network: takes `[batch, ...]` inputs and returns logits `[batch, classes]`. It sees pixels as the source holds
+            them if it is a `Normalised` model, and otherwise floats, with uint8 pixels scaled to 0..1.
+
+    >>> from instar.data import Loader, load_data
+    >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    >>> batch = Loader(load_data("digits").train, 8, seed=0).batch(0)
+    >>> teacher.targets(batch).log_probs(4.0).shape
+    torch.Size([8, 10])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self._takes_pixels = hasattr(network, "mean") and hasattr(network, "std") and hasattr(network, "network")
+        self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        self._precision: Precision = "float32"
+
+    def targets(self, batch: Batch) -> DenseTargets:
+        """Return the logits of the network; its mode (train or eval) is left as it was."""
+        inputs = batch.inputs.to(self._device)
+        if inputs.dtype == torch.uint8 and not self._takes_pixels:
+            inputs = inputs.float() / 255
+        was_training = self.network.training
+        if was_training:
+            self.network.eval()
+        try:
+            with torch.inference_mode(), library(self._precision), autocast(self._precision, self._device):
+                logits = self.network(inputs)
+        finally:
+            if was_training:
+                self.network.train()
+        # a clone outside inference mode, so that autograd may save it
+        return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
+
+    def fingerprint(self) -> str:
+        """Return a hash of names, shapes and values of all weights and buffers."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in self.network.state_dict().items():
+            digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def prepare(self, device: torch.device, precision: Precision) -> None:
+        """Move the network to `device`, and compute in `precision` from now on."""
+        self.network.to(device)
+        self._device, self._precision = device, precision
+
+    def modules(self) -> list[nn.Module]:
+        """Return the network."""
+        return [self.network]

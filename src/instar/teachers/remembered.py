@@ -1,0 +1,54 @@
+"""A teacher that is asked once: its answers are held in memory, per (id, view)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from instar.data import Batch, Loader
+from instar.errors import ConfigError
+from instar.targets import Targets
+from instar.teachers.teacher import Teacher
+
+
+class Remembered(Teacher):
+    """The answers of a teacher about the samples of a loader in each of its views.
+
+    They are asked for in order of id, so that they do not depend on the order of training or on where a run resumes.
+
+    Args:
+        teacher: who is asked.
+        loader: its samples and views are what is remembered.
+        advance: called after every batch with the number of samples, to show progress.
+
+    Raises:
+        ConfigError: when the views are endless.
+    """
+
+    def __init__(self, teacher: Teacher, loader: Loader, advance: Callable[[int], None] = lambda samples: None) -> None:
+        if loader.num_views is None:
+            raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
+        self.teacher = teacher
+        self._position = torch.full((len(loader.samples.source),), -1)
+        self._position[loader.samples.ids] = torch.arange(len(loader.samples))
+        self._answers = []
+        for view in range(loader.num_views):
+            parts = []
+            for batch in loader.in_order(view):
+                parts.append(teacher.targets(batch))
+                advance(len(batch))
+            self._answers.append(parts[0].joined(parts[1:]))
+
+    def targets(self, batch: Batch) -> Targets:
+        """Return the rows of the batch."""
+        return self._answers[batch.view].rows(self._position[batch.ids.cpu()].to(batch.ids.device))
+
+    def fingerprint(self) -> str:
+        """Return that of the teacher."""
+        return self.teacher.fingerprint()
+
+    def modules(self) -> list[nn.Module]:
+        """Return the networks of the teacher."""
+        return self.teacher.modules()

@@ -1,0 +1,8 @@
+"""The loop, and what it is made of."""
+
+from instar.training.bias import labelled_offset, prior_offset, shift_logits
+from instar.training.evaluate import predict
+from instar.training.fit import fit
+from instar.training.progress import ProgressBar
+
+__all__ = ["ProgressBar", "fit", "labelled_offset", "predict", "prior_offset", "shift_logits"]

@@ -1,0 +1,72 @@
+"""Everything that resuming needs, in one safetensors file: weights, optimiser, average, random state, step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from instar.errors import NonFiniteError
+from instar.run import Run, read_tensors, write_tensors
+from instar.training.optimise import WeightAverage
+
+
+def save_checkpoint(
+    run: Run,
+    step: int,
+    seconds: float,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage | None,
+) -> None:
+    """Write the state after `step` steps, whole or not at all.
+
+    Raises:
+        NonFiniteError: when a weight is NaN or infinite; the last checkpoint stays as it is.
+    """
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}
+    if average:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.values.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    write_tensors(run.checkpoint, tensors, {"step": step, "seconds": seconds})
+
+
+def load_checkpoint(
+    run: Run, model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None
+) -> tuple[int, float]:
+    """Restore what `save_checkpoint` wrote; return the number of steps done and the seconds they took."""
+    if not run.checkpoint.exists():
+        return 0, 0.0
+    tensors, header = read_tensors(run.checkpoint)
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = tensor
+    model.load_state_dict(groups["model"])
+    state: dict[int, dict[str, Any]] = {}
+    for key, tensor in groups.get("optimiser", {}).items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    if average:
+        average.load(groups["average"])
+    torch.set_rng_state(groups["random"]["cpu"])
+    if torch.cuda.is_available() and "cuda" in groups["random"]:
+        torch.cuda.set_rng_state(groups["random"]["cuda"])
+    return int(header["step"]), float(header["seconds"])
+
+
+def last_good(run: Run) -> str:
+    """Return the end of a sentence that names the last good checkpoint."""
+    if not run.checkpoint.exists():
+        return "there is no checkpoint before it."
+    _, header = read_tensors(run.checkpoint)
+    return f"the last good checkpoint is '{run.checkpoint}', after step {header['step']}."

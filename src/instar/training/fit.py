@@ -1,0 +1,142 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from instar.config import TrainingConfig
+from instar.data import Batch, Loader, Samples
+from instar.errors import MismatchError
+from instar.models import Normalised
+from instar.objectives import Objective
+from instar.precision import autocast, library
+from instar.run import Run
+from instar.teachers import Module, Teacher
+from instar.training.checkpoint import load_checkpoint, save_checkpoint
+from instar.training.evaluate import validate
+from instar.training.optimise import WeightAverage, constrain_norms, learning_rate, make_optimiser
+from instar.training.progress import ProgressBar
+from instar.training.recorder import Recorder
+
+
+def fit(
+    model: Normalised,
+    objective: Objective,
+    loader: Loader,
+    config: TrainingConfig,
+    run: Run,
+    accelerator: Accelerator,
+    *,
+    teacher: Teacher | None = None,
+    validation: Samples | None = None,
+    show: bool = True,
+) -> float:
+    """Train `model` in place, from the run's checkpoint where there is one, and return the seconds it took in all.
+
+    Kill it at any moment and call it again: on a CPU the final weights are bit for bit those of a run that was never
+    killed, because a batch is a function of its step and the checkpoint holds the rest.
+
+    Args:
+        model: is moved to the accelerator's device; the teacher must be there already.
+        objective: what is minimised.
+        loader: the batches.
+        config: how.
+        run: receives metrics and checkpoints.
+        accelerator: device and processes. Each process takes its share of every batch.
+        teacher: is asked before the student moves, in eval and inference mode.
+        validation: samples that are evaluated every `evaluate_every` epochs.
+        show: show progress on stderr.
+
+    Raises:
+        NonFiniteError: when a loss or a weight becomes NaN or infinite.
+        MismatchError: when teacher and student share weights, or the teacher has changed at the end.
+    """
+    refuse_shared_weights(model, teacher)
+    teacher_before = teacher.fingerprint() if teacher else None
+    device, steps_per_epoch = accelerator.device, loader.steps_per_epoch
+    total_steps = config.epochs * steps_per_epoch
+    model.to(device=device, memory_format=choose_memory_format(model, config))  # type: ignore[call-overload]  # torch documents it
+    optimiser = make_optimiser(model, config)
+    average = WeightAverage(model, config.ema) if config.ema else None
+    done, seconds_before = load_checkpoint(run, model, optimiser, average)
+    run.forget_after(done)
+    network = accelerator.prepare_model(model)
+    recorder = Recorder(run, steps_per_epoch)
+    started = last_saved = time.monotonic()
+    model.train()
+    with (
+        ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
+        library(config.precision),
+    ):
+        for step in range(done, total_steps):
+            batch = loader.batch(step)
+            rate = learning_rate(config, step, steps_per_epoch)
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            for part in share_of(batch, accelerator).parts(config.micro_batches):
+                targets = teacher.targets(part) if teacher else None
+                with autocast(config.precision, device):
+                    logits = network(part.inputs)
+                loss, sums = objective(logits, part, targets)
+                # gradients are averaged over processes, and the mean is over the whole batch
+                accelerator.backward(loss * (accelerator.num_processes / batch.count()))
+                recorder.add(sums)
+            if config.gradient_clip:
+                nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+            optimiser.step()
+            if config.max_norm:
+                constrain_norms(model, config.max_norm)
+            if average:
+                average.update(step)
+            recorder.end_step(batch.count())
+
+            last, epoch_ends = step + 1 == total_steps, (step + 1) % steps_per_epoch == 0
+            now = time.monotonic()
+            seconds = seconds_before + now - started
+            due = now - last_saved >= config.checkpoint_seconds
+            if last or due or (step + 1) % config.log_every == 0:
+                means = recorder.flush(step + 1, rate, seconds, accelerator)
+                bar.advance(0, note=f"loss {means['loss']:.4f}")
+            if validation and (last or (epoch_ends and (step + 1) // steps_per_epoch % config.evaluate_every == 0)):
+                found = validate(Module(model), validation, device)
+                if accelerator.is_main_process:
+                    run.append({"kind": "validation", "step": step + 1, "epoch": (step + 1) / steps_per_epoch} | found)
+            if (last or due) and accelerator.is_main_process:
+                save_checkpoint(run, step + 1, seconds, model, optimiser, average)
+                last_saved = time.monotonic()
+            bar.advance()
+    if average:
+        model.load_state_dict(average.values)
+    model.eval()
+    if teacher and teacher.fingerprint() != teacher_before:
+        raise MismatchError("the teacher's weights have changed during training; the result would mean nothing.")
+    return seconds_before + time.monotonic() - started
+
+
+def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
+    """Return this process's part of a batch."""
+    number, index = accelerator.num_processes, accelerator.process_index
+    return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
+
+
+def choose_memory_format(model: nn.Module, config: TrainingConfig) -> torch.memory_format:
+    """Return the layout of images: channels last for networks with 2-d convolutions, unless the configuration says."""
+    wanted = config.memory_format
+    if wanted == "auto":
+        wanted = "channels_last" if any(isinstance(m, nn.Conv2d) for m in model.modules()) else "contiguous"
+    return torch.channels_last if wanted == "channels_last" else torch.contiguous_format
+
+
+def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:
+    """Refuse a student whose weights are its teacher's: it would be its own target.
+
+    Raises:
+        MismatchError: when any weight lies in the same memory.
+    """
+    taught = {p.data_ptr() for module in (teacher.modules() if teacher else []) for p in module.parameters()}
+    if any(p.data_ptr() in taught for p in model.parameters()):
+        raise MismatchError("teacher and student share weights; give the student weights of its own.")

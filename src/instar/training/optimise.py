@@ -1,0 +1,100 @@
+"""Optimisers, learning rates as functions of the step, and what is done to weights after a step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from instar.config import TrainingConfig
+
+
+def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of a configuration. SGD has Nesterov's correction whenever it has momentum."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            config.learning_rate,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step, counted from 0.
+
+    During warm-up it rises linearly to the peak rate r. After it, with u in [0, 1) the share of the remaining steps
+    that are done: constant r; linear r (1 - u); cosine r (1 + cos(pi u)) / 2; step r factor^(milestones passed).
+
+    >>> config = TrainingConfig(epochs=10, learning_rate=1.0, schedule="cosine", warmup_epochs=2)
+    >>> [round(learning_rate(config, step, 1), 3) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.038]
+    """
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    total = config.epochs * steps_per_epoch
+    share = (step - warmup) / max(1, total - warmup)
+    match config.schedule:
+        case "constant":
+            factor = 1.0
+        case "linear":
+            factor = 1 - share
+        case "cosine":
+            factor = (1 + math.cos(math.pi * share)) / 2
+        case "step":
+            factor = config.factor ** sum(step >= milestone * steps_per_epoch for milestone in config.milestones)
+    return config.learning_rate * factor
+
+
+@torch.no_grad()
+def constrain_norms(model: nn.Module, limit: float) -> None:
+    """Scale the incoming weights w of every unit to w min(1, limit / ||w||): the max-norm constraint.
+
+    Source: Hinton et al. 2012, section 2 ("we set an upper bound on the L2 norm of the incoming weight vector").
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    >>> constrain_norms(layer, 1.0); layer.weight.tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)
+            scale = (limit / norms).clamp_(max=1).view(-1, *[1] * (module.weight.dim() - 1))
+            module.weight.mul_(scale)
+
+
+class WeightAverage:
+    """Exponential moving average of weights and buffers: a <- decay a + (1 - decay) w after each step.
+
+    In the first steps the decay is at most (1 + step) / (10 + step), so that the initial weights are soon forgotten.
+
+    Args:
+        model: whose weights are averaged.
+        decay: in [0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay = model, decay
+        self.values = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after `step`."""
+        current = self.model.state_dict()
+        decay = min(self.decay, (1 + step) / (10 + step))
+        floating = [name for name, tensor in self.values.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.values[n] for n in floating], [current[n] for n in floating], 1 - decay)
+        for name in self.values.keys() - set(floating):  # counters are not averaged
+            self.values[name].copy_(current[name])
+
+    def load(self, values: dict[str, Tensor]) -> None:
+        """Take up the averages of a checkpoint."""
+        for name, tensor in values.items():
+            self.values[name].copy_(tensor)

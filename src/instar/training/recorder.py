@@ -1,0 +1,66 @@
+"""What happens in each step, kept on the device until a line of metrics is due; and the search for the first NaN."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from instar.errors import NonFiniteError
+from instar.run import Run
+from instar.training.checkpoint import last_good
+
+
+class Recorder:
+    """Collects the parts of the loss, and writes their means over examples to metrics.jsonl.
+
+    Steps are looked at together, because reading one number from an accelerator makes it wait.
+
+    Args:
+        run: whose metrics.jsonl is written.
+        steps_per_epoch: to tell the epoch of a step.
+    """
+
+    def __init__(self, run: Run, steps_per_epoch: int) -> None:
+        self.run, self.steps_per_epoch = run, steps_per_epoch
+        self._names: list[str] = []
+        self._parts: list[Tensor] = []  # of the step that is going on
+        self._sums: list[Tensor] = []  # of the steps since the last line
+        self._counts: list[int] = []
+
+    def add(self, sums: dict[str, Tensor]) -> None:
+        """Take in the sums over the examples of one part of a step."""
+        self._names = list(sums)
+        self._parts.append(torch.stack(list(sums.values())))
+
+    def end_step(self, count: int) -> None:
+        """Close a step that had `count` examples in all its parts and processes."""
+        self._sums.append(self._parts[0] if len(self._parts) == 1 else torch.stack(self._parts).sum(0))
+        self._counts.append(count)
+        self._parts = []
+
+    def flush(self, step: int, learning_rate: float, seconds: float, accelerator: Accelerator) -> dict[str, float]:
+        """Write one line for the steps since the last, the latest of which is `step`; return its means.
+
+        Raises:
+            NonFiniteError: names the first step and the term that was NaN or infinite, and the last good checkpoint.
+        """
+        values: Tensor = accelerator.reduce(torch.stack(self._sums))
+        for row, good in enumerate(torch.isfinite(values).tolist()):
+            if not all(good):
+                self._refuse(good, values[row].tolist(), step - len(self._sums) + 1 + row)
+        total = sum(self._counts)
+        means = {name: value / total for name, value in zip(self._names, values.sum(0).tolist(), strict=True)}
+        if accelerator.is_main_process:
+            line = {"kind": "train", "step": step, "epoch": step / self.steps_per_epoch, **means}
+            self.run.append(line | {"learning_rate": learning_rate, "examples": total, "seconds": round(seconds, 3)})
+        self._sums, self._counts = [], []
+        return means
+
+    def _refuse(self, good: list[bool], values: list[float], step: int) -> None:
+        terms = [(name, value) for name, value, ok in zip(self._names, values, good, strict=True) if not ok]
+        name, value = next((pair for pair in terms if pair[0] != "loss"), terms[0])
+        word = "NaN" if math.isnan(value) else "infinite"
+        raise NonFiniteError(f"term '{name}' is {word} at step {step}; {last_good(self.run)} Lower the learning rate.")
