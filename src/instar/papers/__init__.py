@@ -1,0 +1,82 @@
+"""Published tables, one file each: the claim, the paper's numbers, ours beside them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from instar.errors import ConfigError, nearest
+from instar.papers import hinton2015_mnist
+from instar.papers.table import Row, Table
+
+__all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How a table is reproduced.
+
+    Args:
+        title: of the paper and the section.
+        scales: the sizes that it can be run at.
+        data: where its data are by default.
+        run: takes (scale, data, folder of the runs, seeds or none, jobs, report) and returns the table.
+    """
+
+    title: str
+    scales: tuple[str, ...]
+    data: str
+    run: Callable[[str, str, Path, int | None, int, Callable[[str], None]], Table]
+
+
+PAPERS = {
+    "hinton2015-mnist": Paper(
+        hinton2015_mnist.TITLE, tuple(hinton2015_mnist.SCALES), hinton2015_mnist.DATA, hinton2015_mnist.run
+    )
+}
+"""The tables that can be named on the command line; one entry for each new one."""
+
+
+def run_paper(
+    name: str,
+    *,
+    scale: str = "smoke",
+    data: str | None = None,
+    out: str | Path | None = None,
+    seeds: int | None = None,
+    jobs: int = 1,
+) -> Table:
+    """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
+
+    Args:
+        name: of the paper, as `instar papers list` prints it.
+        scale: how much work.
+        data: the data set, where it is not the paper's default.
+        out: folder; the runs go into `runs/` in it, the table beside them. None takes runs/papers/NAME/SCALE.
+        seeds: runs per row; None takes the scale's.
+        jobs: runs at a time.
+
+    Raises:
+        ConfigError: for an unknown name or scale.
+
+    >>> run_paper("hinton-mnist")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: paper 'hinton-mnist' is unknown; did you mean 'hinton2015-mnist'?
+    """
+    if name not in PAPERS:
+        raise ConfigError(f"paper '{name}' is unknown; {nearest(name, PAPERS)}")
+    paper = PAPERS[name]
+    if scale not in paper.scales:
+        raise ConfigError(f"scale '{scale}' is unknown; {nearest(scale, paper.scales)}")
+    folder = Path(out) if out else Path("runs") / "papers" / name / scale
+    started = time.monotonic()
+
+    def report(stage: str) -> None:
+        print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
+
+    table = paper.run(scale, data or paper.data, folder / "runs", seeds, jobs, report)
+    table.write(folder, started)
+    return table

@@ -1,0 +1,303 @@
+"""The command line: every verb is the function of the same name, with its settings as flags.
+
+Settings come from four places, each laid over the one before: the defaults, `--config`, the flags, `--set`. Results go
+to stdout (as JSON with `--json`), progress to stderr. What the user can mend ends with one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+# Everything else is imported inside the verbs: `instar --help` must not wait for torch.
+if TYPE_CHECKING:
+    from instar.config import RunConfig
+    from instar.run import Run
+
+app = typer.Typer(
+    help="Distil the models you have into one that is smaller or better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
+app.add_typer(papers_app, name="papers")
+
+DataArgument = Annotated[
+    str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="mlp, cnn, resnet, or package.module:Class of yours")
+]
+ArgOption = Annotated[
+    list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="the run folder; run the same command again to resume it")]
+ObjectiveOption = Annotated[
+    str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+]
+ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="of initial weights, order, dropout and views")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
+TrustOption = Annotated[bool, typer.Option("--trust", help="allow classes outside instar.models to be imported")]
+
+
+@app.command()
+def train(
+    data: DataArgument = None,
+    *,
+    out: OutOption,
+    model: ModelOption = None,
+    arg: ArgOption = None,
+    objective: ObjectiveOption = None,
+    views: ViewsOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Train a model from labels.
+
+    Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
+    """
+    flags = _flags(data, model, arg, objective, views, epochs, seed)
+    _run_stage(_configure(config, flags, settings), out, trust=trust or _names_a_class(model), as_json=as_json)
+
+
+@app.command()
+def distill(
+    data: DataArgument = None,
+    *,
+    out: OutOption,
+    teacher: Annotated[
+        list[str] | None, typer.Option("--teacher", help="run folder; repeat it to distil an ensemble")
+    ] = None,
+    model: ModelOption = None,
+    arg: ArgOption = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="short for --objective 'SoftTargets(temperature)'")
+    ] = None,
+    objective: ObjectiveOption = None,
+    combine: Annotated[
+        str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option("--targets", help="online, or memory: ask the teacher once per sample")
+    ] = None,
+    views: ViewsOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Train a student on the soft targets of one teacher or several.
+
+    Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/student
+    """
+    from instar.errors import ConfigError
+
+    if temperature is not None:
+        if objective is not None:
+            raise ConfigError("give --temperature or --objective, not both.")
+        objective = f"SoftTargets({temperature:g})"
+    flags = _flags(data, model, arg, objective, views, epochs, seed)
+    flags |= {name: value for name, value in (("combine", combine), ("targets", targets)) if value is not None}
+    if teacher:
+        flags["teachers"] = list(teacher)
+    values = _configure(config, flags, settings)
+    if not values.teachers:
+        raise ConfigError("distill needs a teacher; give --teacher with a run folder.")
+    if "objective" not in values.model_fields_set:
+        values = values.model_copy(update={"objective": "SoftTargets(4) + 0.1 * HardLabels()"})
+    _run_stage(values, out, trust=trust or _names_a_class(model), as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    data: Annotated[str | None, typer.Option("--data", help="other data than the run was trained on")] = None,
+    split: Annotated[str, typer.Option("--split", help="train, validation or test")] = "test",
+    teacher: Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Measure a trained model: errors with a 95% interval, NLL, calibration, agreement with a teacher."""
+    from instar.procedures import evaluate as measure
+
+    _print_metrics(measure(run, data, split=split, teacher=teacher, trust=trust), as_json, title=f"{run} on {split}")
+
+
+@app.command("correct-bias")
+def correct_bias(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    classes: Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")],
+    out: Annotated[Path, typer.Option("--out", help="the folder of the corrected run")],
+    rule: Annotated[str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")] = "prior",
+    offset: Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Shift the logits of classes that the student's transfer set lacked, or held too often."""
+    from instar.procedures import correct_bias as correct
+
+    _print_run(correct(run, classes, out=out, rule=rule, offset=offset, trust=trust), as_json)  # type: ignore[arg-type]  # checked inside
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="a folder with run folders in it, at any depth")],
+    out: Annotated[Path | None, typer.Option("--out", help="the HTML file; report.html in the folder if not given")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML file about all runs in a folder."""
+    from instar.procedures import report as write
+
+    path = write(runs, out)
+    print(json.dumps({"report": str(path)}) if as_json else path)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="where the runs and the report go")] = Path("runs/demo"),
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="students with and without distillation")] = 5,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Distil an ensemble of five nets into one of a tenth of the size, on embedded data, and write a report."""
+    from instar.procedures import demo as show
+
+    summary = show(out, seeds=seeds, jobs=jobs)
+    print(json.dumps(summary.as_dict()) if as_json else summary)
+
+
+@papers_app.command("list")
+def papers_list(as_json: JsonOption = False) -> None:
+    """List the tables that can be reproduced."""
+    from instar.papers import PAPERS
+
+    if as_json:
+        print(json.dumps({name: paper.title for name, paper in PAPERS.items()}))
+    else:
+        for name, paper in PAPERS.items():
+            print(f"{name}  {paper.title}")
+
+
+@papers_app.command("run")
+def papers_run(
+    name: Annotated[str, typer.Argument(help="a name from `instar papers list`")],
+    scale: Annotated[str, typer.Option("--scale", help="smoke (seconds), small (minutes) or paper (hours)")] = "smoke",
+    data: Annotated[str | None, typer.Option("--data", help="the data set, where it is not the paper's default")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Reproduce a table; run the same command again to resume it."""
+    from instar.papers import run_paper
+
+    table = run_paper(name, scale=scale, data=data, out=out, seeds=seeds, jobs=jobs)
+    print(json.dumps(table.as_list()) if as_json else table.as_markdown())
+
+
+def _flags(
+    data: str | None,
+    model: str | None,
+    arg: list[str] | None,
+    objective: str | None,
+    views: str | None,
+    epochs: int | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """Return the flags that were given, as nested settings."""
+    from instar.config import parse_assignment
+
+    flags: dict[str, Any] = {
+        name: value
+        for name, value in (("objective", objective), ("views", views), ("seed", seed))
+        if value is not None
+    }
+    if data is not None:
+        flags["data"] = {"source": data}
+    if model is not None:
+        flags["model"] = {"name": model}
+    if arg:
+        arguments = {".".join(path): value for path, value in map(parse_assignment, arg)}
+        flags["model"] = flags.get("model", {}) | {"arguments": arguments}
+    if epochs is not None:
+        flags["training"] = {"epochs": epochs}
+    return flags
+
+
+def _configure(file: Path | None, flags: dict[str, Any], settings: list[str] | None) -> RunConfig:
+    """Lay the file, the flags and the assignments over each other."""
+    from instar.config import RunConfig, merge, parse_assignment, read_yaml, validate
+
+    values = merge(read_yaml(file) if file else {}, flags)
+    for path, value in map(parse_assignment, settings or []):
+        for key in reversed(path):
+            value = {key: value}  # noqa: PLW2901 (wrapped level by level)
+        values = merge(values, value)
+    return validate(RunConfig, values)
+
+
+def _names_a_class(model: str | None) -> bool:
+    """Return whether the user named a class on this command line: that is saying that it may be imported."""
+    return model is not None and ":" in model
+
+
+def _run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> None:
+    from instar.procedures import Stage
+
+    sys.path.insert(0, "")  # a class of the user's is looked up from where the command is given, as python -m does
+    _print_run(Stage(config, out, trust=trust).run(), as_json)
+
+
+def _print_run(run: Run, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"run": str(run.path), **run.result}))
+        return
+    _print_metrics(run.metrics, as_json, title=str(run.path))
+
+
+def _print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
+    if as_json:
+        print(json.dumps(metrics))
+        return
+    low, high = metrics["error_interval"]
+    print(title)
+    print(f"  errors     {metrics['errors']} of {metrics['samples']}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
+    print(f"  nll        {metrics['nll']:.4f} nats")
+    print(f"  ece        {metrics['ece']:.2%}")
+    if "agreement" in metrics:
+        print(f"  agreement  {metrics['agreement']:.2%} with the teacher")
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends with one sentence and exit code 2."""
+    try:
+        app()
+    except ValueError as error:
+        from instar.errors import InstarError
+
+        if not isinstance(error, InstarError):
+            raise
+        print(f"instar: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A published table: the paper's numbers, ours beside them, and where ours come from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from instar.run import environment, write_json, write_whole
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity.
+
+    Args:
+        row: what was trained, for people.
+        quantity: what is measured.
+        unit: of all its numbers.
+        published: the paper's number; none where it has none.
+        seeds: ours, one per seed; empty where it is missing.
+        settings: what distinguishes this row's runs.
+        note: where the text leaves room, or what a reader must know.
+    """
+
+    row: str
+    quantity: str
+    unit: str
+    published: float | None
+    seeds: Sequence[float]
+    settings: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row with mean and standard deviation over the seeds.
+
+        >>> Row("a", "errors", "count", 74, [70, 72]).as_dict()["mean"]
+        71
+        """
+        seeds = list(self.seeds)
+        spread = {"mean": mean(seeds) if seeds else None, "sd": stdev(seeds) if len(seeds) > 1 else None}
+        return asdict(self) | {"seeds": seeds} | spread
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with a title.
+
+    Args:
+        title: of the table.
+        rows: its rows.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Return the rows as JSON values."""
+        return [row.as_dict() for row in self.rows]
+
+    def as_markdown(self) -> str:
+        """Return the table for people.
+
+        >>> print(Table("T", (Row("net", "errors", "count", 74, [70, 72]),)).as_markdown())
+        ## T
+        <BLANKLINE>
+        | row | quantity | published | ours | seeds | note |
+        |---|---|---|---|---|---|
+        | net | errors (count) | 74 | 71 ± 1.4 | 2 |  |
+        <BLANKLINE>
+        """
+        lines = [f"## {self.title}", "", "| row | quantity | published | ours | seeds | note |", "|---|---|---|---|---|---|"]
+        for values in self.as_list():
+            ours = "–" if values["mean"] is None else _number(values["mean"])
+            if values["sd"] is not None:
+                ours += f" ± {values['sd']:.2g}"
+            published = "–" if values["published"] is None else _number(values["published"])
+            quantity = f"{values['quantity']} ({values['unit']})"
+            lines.append(
+                f"| {values['row']} | {quantity} | {published} | {ours} | {len(values['seeds'])} | {values['note']} |"
+            )
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path, started: float) -> None:
+        """Write table.json, table.md, and origin.json: command, commit, versions, machine, seconds, date.
+
+        Args:
+            folder: where they go.
+            started: when the work began, by `time.monotonic`; earlier work of a resumed table is not counted.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "table.json", self.as_list())
+        write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
+        write_json(folder / "origin.json", environment() | {"seconds": round(time.monotonic() - started, 1)})
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

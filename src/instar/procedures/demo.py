@@ -1,0 +1,133 @@
+"""`instar demo`: an ensemble of real networks becomes a small model that is nearly as good, in a minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from instar.analysis import paired_interval
+from instar.config import RunConfig, validate
+from instar.data import load_data
+from instar.jobs import run_all
+from instar.procedures.evaluate import evaluate
+from instar.procedures.report import report
+from instar.procedures.stage import Stage
+from instar.run import Run
+from instar.teachers import Ensemble
+
+MEMBERS = 5
+# Chosen on the validation split (docs/log.md, 2026-11-21).
+TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
+STUDENT = {"name": "mlp", "arguments": {"widths": [32]}}
+OBJECTIVE = "SoftTargets(5)"
+TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "evaluate_every": 5}
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """What the demo found.
+
+    Args:
+        samples: test samples.
+        ensemble_parameters: of all members.
+        ensemble_errors: test errors of the ensemble.
+        member_errors: test errors of each member.
+        student_parameters: of one student.
+        hard_errors: test errors of the student trained on labels, one per seed.
+        distilled_errors: test errors of the same student distilled from the ensemble, one per seed.
+        gain: mean and 95% interval of the errors that distillation saves, paired by seed.
+        report: the HTML file.
+        seconds: that it took.
+    """
+
+    samples: int
+    ensemble_parameters: int
+    ensemble_errors: int
+    member_errors: Sequence[int]
+    student_parameters: int
+    hard_errors: Sequence[int]
+    distilled_errors: Sequence[int]
+    gain: tuple[float, float, float]
+    report: str
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        rows = [
+            ("one of the ensemble", self.ensemble_parameters // len(self.member_errors), self.member_errors),
+            (f"ensemble of {len(self.member_errors)}", self.ensemble_parameters, [self.ensemble_errors]),
+            ("student, labels", self.student_parameters, self.hard_errors),
+            ("student, distilled", self.student_parameters, self.distilled_errors),
+        ]
+        lines = [f"{'':22}{'parameters':>12}{'test errors':>18}{'error':>9}"]
+        for name, parameters, errors in rows:
+            spread = f" ± {stdev(errors):.1f}" if len(errors) > 1 else ""
+            lines.append(f"{name:22}{parameters:>12,}{mean(errors):>12.1f}{spread:6}{mean(errors) / self.samples:>9.2%}")
+        saved, low, high = self.gain
+        lines.append(
+            f"Distillation saves {saved:.1f} of {self.samples} errors over {len(self.hard_errors)} seeds "
+            f"(95%: {low:.1f} to {high:.1f}), at {self.student_parameters / self.ensemble_parameters:.1%} of the size."
+        )
+        lines.append(f"Report: {self.report}  ({self.seconds:.0f} s)")
+        return "\n".join(lines)
+
+
+def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int = 2) -> DemoSummary:
+    """Train an ensemble on scikit-learn's digits, distil it, train the same student on labels, and compare.
+
+    Args:
+        out: where the run folders and the report go; run it again to resume or to see the table again.
+        seeds: students of each kind.
+        jobs: runs at a time.
+    """
+    started = time.monotonic()
+    folder = Path(out)
+    teachers = [
+        _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=30) for i in range(MEMBERS)
+    ]
+    hard = [_stage(folder / f"labels-{seed}", STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
+    distilled = [
+        _stage(
+            folder / f"distilled-{seed}",
+            STUDENT,
+            seed=seed,
+            epochs=60,
+            teachers=[str(teacher.out) for teacher in teachers],
+            objective=OBJECTIVE,
+            targets="memory",
+        )
+        for seed in range(seeds)
+    ]
+    run_all([stage.run for stage in teachers + hard], jobs)
+    run_all([stage.run for stage in distilled], jobs)
+
+    ensemble = evaluate(Ensemble([teacher.out for teacher in teachers]), load_data(teachers[0].config.data))
+    results = {stage.out.name: Run(stage.out).result for stage in teachers + hard + distilled}
+    errors = [
+        [results[stage.out.name]["metrics"]["errors"] for stage in group] for group in (teachers, hard, distilled)
+    ]
+    return DemoSummary(
+        samples=ensemble["samples"],
+        ensemble_parameters=sum(results[stage.out.name]["parameters"] for stage in teachers),
+        ensemble_errors=ensemble["errors"],
+        member_errors=errors[0],
+        student_parameters=results[distilled[0].out.name]["parameters"],
+        hard_errors=errors[1],
+        distilled_errors=errors[2],
+        gain=paired_interval(errors[2], errors[1]),
+        report=str(report(folder)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _stage(out: Path, model: dict[str, Any], *, epochs: int, **config: Any) -> Stage:
+    data = {"source": "digits", "validation": 0.2, "train_on_all": True}
+    values = {"data": data, "model": model, "training": TRAINING | {"epochs": epochs}, **config}
+    return Stage(validate(RunConfig, values), out, show=False)
