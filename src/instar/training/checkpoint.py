@@ -25,10 +25,11 @@ def save_checkpoint(
     Raises:
         NonFiniteError: when a weight is NaN or infinite; the last checkpoint stays as it is.
     """
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+    weights = model.state_dict()
+    for name, tensor in weights.items():  # buffers too: the statistics of a batch normalisation may overflow alone
+        if not torch.isfinite(tensor).all():
             raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}
     if average:
@@ -51,10 +52,11 @@ def load_checkpoint(
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = tensor
     model.load_state_dict(groups["model"])
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in groups.get("optimiser", {}).items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
     if average:
         average.load(groups["average"])
@@ -62,6 +64,13 @@ def load_checkpoint(
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])
     return int(header["step"]), float(header["seconds"])
+
+
+def _laid_out_like(parameter: Tensor, moment: Tensor) -> Tensor:
+    """Return `moment` in the memory order of its weight, which fused optimisers walk through side by side."""
+    if moment.shape != parameter.shape:  # a counter
+        return moment
+    return torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
 
 
 def last_good(run: Run) -> str:
