@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 
 from instar.analysis import all_metrics, fidelity
 from instar.config import DataConfig, RunConfig
-from instar.data import UNLABELLED, Data, Loader, load_data, parse_views
-from instar.errors import ConfigError, MismatchError
+from instar.data import UNLABELLED, Data, Loader, Samples, load_data, parse_views
+from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import Architecture, Normalised, build_network, load_model, save_model, statistics
 from instar.objectives import parse_objective
 from instar.run import Run, write_json, write_tensors
@@ -37,12 +38,12 @@ class TrainedRun(Run):
 
     def __init__(self, path: str | Path, *, trust: bool = False, network: nn.Module | None = None) -> None:
         super().__init__(path)
-        self._trust, self._network = trust, network
+        self._trust, self.network = trust, network
 
     @cached_property
     def model(self) -> Normalised:
         """The trained model, in eval mode."""
-        return load_model(self, trust=self._trust, network=copy.deepcopy(self._network))
+        return load_model(self, trust=self._trust, network=self.network)
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,16 @@ class Stage:
         teacher = self.teacher or combine_teachers(self.config, self.trust)
         objective.check(
             has_teacher=teacher is not None,
-            has_labels=bool((data.train.labels != UNLABELLED).any()),
+            has_labels=is_labelled(data.train),
         )
+        if not is_labelled(data.test):
+            raise DataError("the test split has no labels, so the result could not be judged.")
         fingerprints: dict[str, Any] = {"data": data.fingerprints()}
         if teacher:
             fingerprints["teacher"] = teacher.fingerprint()
         if self.network is not None:
             fingerprints["network"] = Module(self.network).fingerprint()
-        accelerator = Accelerator()
+        accelerator = Accelerator(mixed_precision="no")  # precision is the configuration's, whatever launches us
         model = self._make_model(data)
         loader = Loader(
             data.train,
@@ -98,9 +101,10 @@ class Stage:
         if teacher:
             teacher.prepare(accelerator.device, self.config.training.teacher_precision)
         refuse_other_classes(model.to(accelerator.device), teacher, loader, data)
-        folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints)
+        with accelerator.main_process_first():  # one process makes the folder, and the others find it
+            folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints)
         run = TrainedRun(folder.path, trust=self.trust, network=self.network)
-        with run.lock():
+        with run.lock() if accelerator.is_main_process else nullcontext():
             if not run.complete:
                 try:
                     self._finish(run, model, loader, data, teacher, accelerator)
@@ -127,7 +131,8 @@ class Stage:
         listened = teacher
         if teacher and config.targets == "memory":
             total = len(loader.samples) * (loader.num_views or 1)
-            with ProgressBar(f"{run.path.name}: teacher", total, show=self.show) as bar:
+            show = self.show and accelerator.is_main_process
+            with ProgressBar(f"{run.path.name}: teacher", total, show=show) as bar:
                 listened = Remembered(teacher, loader, bar.advance)
         seconds = fit(
             model,
@@ -137,7 +142,7 @@ class Stage:
             run,
             accelerator,
             teacher=listened,
-            validation=data.validation,
+            validation=data.validation if is_labelled(data.validation) else None,
             show=self.show,
         )
         if accelerator.is_main_process:
@@ -149,6 +154,7 @@ class Stage:
             }
             finish_run(run, model, data, facts, teacher)
             run.checkpoint.unlink(missing_ok=True)
+        accelerator.wait_for_everyone()
         accelerator.free_memory()
 
 
@@ -158,7 +164,7 @@ def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any]
     predictions: dict[str, Tensor] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for split, samples in (("test", data.test), ("validation", data.validation)):
-        if samples is None:
+        if samples is None or not is_labelled(samples):
             continue
         logits = predict(Module(model), samples, device)
         predictions |= {f"{split}.logits": logits, f"{split}.ids": samples.ids, f"{split}.labels": samples.labels}
@@ -171,6 +177,11 @@ def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any]
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics["test"], "validation": metrics.get("validation"), **facts}
     write_json(run.path / "result.json", result)
+
+
+def is_labelled(samples: Samples | None) -> bool:
+    """Return whether any sample has a label; a transfer set may have none, and what is set aside from it neither."""
+    return samples is not None and bool((samples.labels != UNLABELLED).any())
 
 
 def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +16,7 @@ from instar.models import Normalised
 from instar.objectives import Objective
 from instar.precision import autocast, library
 from instar.run import Run
+from instar.seeds import seed_everything
 from instar.teachers import Module, Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
 from instar.training.evaluate import validate
@@ -53,7 +55,8 @@ def fit(
 
     Raises:
         NonFiniteError: when a loss or a weight becomes NaN or infinite.
-        MismatchError: when teacher and student share weights, or the teacher has changed at the end.
+        MismatchError: when teacher and student share weights, the teacher has changed at the end, or a batch has fewer
+            samples than there are processes.
     """
     refuse_shared_weights(model, teacher)
     teacher_before = teacher.fingerprint() if teacher else None
@@ -63,7 +66,10 @@ def fit(
     optimiser = make_optimiser(model, config)
     average = WeightAverage(model, config.ema) if config.ema else None
     done, seconds_before = load_checkpoint(run, model, optimiser, average)
-    run.forget_after(done)
+    if accelerator.is_main_process:
+        run.forget_after(done)
+    else:  # every process drops units of its own
+        seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     network = accelerator.prepare_model(model)
     recorder = Recorder(run, steps_per_epoch)
     started = last_saved = time.monotonic()
@@ -77,14 +83,7 @@ def fit(
             rate = learning_rate(config, step, steps_per_epoch)
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
-            for part in share_of(batch, accelerator).parts(config.micro_batches):
-                targets = teacher.targets(part) if teacher else None
-                with autocast(config.precision, device):
-                    logits = network(part.inputs)
-                loss, sums = objective(logits, part, targets)
-                # gradients are averaged over processes, and the mean is over the whole batch
-                accelerator.backward(loss * (accelerator.num_processes / batch.count()))
-                recorder.add(sums)
+            find_gradients(network, objective, batch, teacher, config, accelerator, recorder)
             if config.gradient_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
             optimiser.step()
@@ -92,20 +91,20 @@ def fit(
                 constrain_norms(model, config.max_norm)
             if average:
                 average.update(step)
-            recorder.end_step(batch.count())
 
             last, epoch_ends = step + 1 == total_steps, (step + 1) % steps_per_epoch == 0
-            now = time.monotonic()
-            seconds = seconds_before + now - started
-            due = now - last_saved >= config.checkpoint_seconds
-            if last or due or (step + 1) % config.log_every == 0:
+            seconds = seconds_before + time.monotonic() - started
+            due = time.monotonic() - last_saved >= config.checkpoint_seconds
+            # processes look at clocks of their own, and must write a line together
+            line = last or (step + 1) % config.log_every == 0 or (due and accelerator.num_processes == 1)
+            if line:
                 means = recorder.flush(step + 1, rate, seconds, accelerator)
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
             if validation and (last or (epoch_ends and (step + 1) // steps_per_epoch % config.evaluate_every == 0)):
                 found = validate(Module(model), validation, device)
                 if accelerator.is_main_process:
                     run.append({"kind": "validation", "step": step + 1, "epoch": (step + 1) / steps_per_epoch} | found)
-            if (last or due) and accelerator.is_main_process:
+            if line and (last or due) and accelerator.is_main_process:
                 save_checkpoint(run, step + 1, seconds, model, optimiser, average)
                 last_saved = time.monotonic()
             bar.advance()
@@ -117,9 +116,40 @@ def fit(
     return seconds_before + time.monotonic() - started
 
 
+def find_gradients(
+    network: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    teacher: Teacher | None,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    recorder: Recorder,
+) -> None:
+    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share."""
+    parts = list(share_of(batch, accelerator).parts(config.micro_batches))
+    count = batch.count()
+    for number, part in enumerate(parts, start=1):
+        # processes exchange their gradients once, with the last part
+        with nullcontext() if number == len(parts) else accelerator.no_sync(network):
+            targets = teacher.targets(part) if teacher else None
+            with autocast(config.precision, accelerator.device):
+                logits = network(part.inputs)
+            loss, sums = objective(logits, part, targets)
+            # gradients are averaged over processes, and the mean is over the whole batch
+            accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
+        recorder.add(sums)
+    recorder.end_step(count)
+
+
 def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
-    """Return this process's part of a batch."""
+    """Return this process's part of a batch.
+
+    Raises:
+        MismatchError: when a process would have no sample.
+    """
     number, index = accelerator.num_processes, accelerator.process_index
+    if len(batch) < number:
+        raise MismatchError(f"{number} processes cannot share a batch of {len(batch)} samples; raise batch_size.")
     return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
 
 
@@ -137,6 +167,7 @@ def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:
     Raises:
         MismatchError: when any weight lies in the same memory.
     """
-    taught = {p.data_ptr() for module in (teacher.modules() if teacher else []) for p in module.parameters()}
+    networks = teacher.modules() if teacher else []
+    taught = {p.data_ptr() for network in networks for p in network.parameters() if p.numel()}
     if any(p.data_ptr() in taught for p in model.parameters()):
         raise MismatchError("teacher and student share weights; give the student weights of its own.")
