@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from instar.data import Batch
+from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError, MismatchError
 from instar.objectives.term import Need, Term
 from instar.targets import Targets
@@ -39,16 +40,14 @@ class Objective:
 
     def __post_init__(self) -> None:
         for weight, term in self.parts:
-            if not weight >= 0 or not math.isfinite(weight):
-                raise ConfigError(f"the weight of {type(term).__name__} must be at least 0, got {weight}.")
+            if not isinstance(weight, Real) or not weight >= 0 or not math.isfinite(weight):
+                raise ConfigError(f"the weight of {type(term).__name__} must be at least 0, got {weight!r}.")
         if sum(weight for weight, _ in self.parts) == 0:
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         names = [term.name for _, term in self.parts]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ConfigError(
-                f"a term may stand once in an objective; '{twice.pop()}' stands {names.count(min(twice, default=names[0]))} times."
-            )
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"a term may stand once in an objective; '{name}' stands {names.count(name)} times.")
 
     def __add__(self, other: Term | Objective) -> Objective:
         return Objective(self.parts + (other if isinstance(other, Objective) else 1.0 * other).parts)
@@ -57,7 +56,12 @@ class Objective:
         return Objective(tuple((factor * weight, term) for weight, term in self.parts))
 
     def __repr__(self) -> str:
-        return " + ".join(f"{term!r}" if weight == 1 else f"{weight:g} * {term!r}" for weight, term in self.parts)
+        # every digit of a weight, because a run reads its objective from this text
+        weights = [repr(float(weight)).removesuffix(".0") for weight, _ in self.parts]
+        return " + ".join(
+            f"{weight} * {part[1]!r}" if weight != "1" else repr(part[1])
+            for weight, part in zip(weights, self.parts, strict=True)
+        )
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -88,7 +92,11 @@ class Objective:
             batch: its labels and mask are used.
             targets: what the teacher says about the batch, where a term needs it.
         """
-        logits = logits.float()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if batch.mask is not None:
+            # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
+            logits = torch.where(batch.mask[..., None], logits, 0.0)
+            batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
         total = logits.new_zeros(())
         sums: dict[str, Tensor] = {}
         for weight, term in self.parts:

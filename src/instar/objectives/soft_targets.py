@@ -16,8 +16,8 @@ from instar.targets import Targets
 class SoftTargets(Term):
     """l = -T^2 sum_c p_c^T log q_c^T with p^T the teacher's and q^T = softmax(z / T) the student's probabilities.
 
-    In nats, per example: summed over classes, never divided by their number. T^2 belongs to this term on every path: the
-    gradient is T (q^T - p^T), so the balance with other terms stays when T is changed. What is minimised is the
+    In nats, per example: summed over classes, never divided by their number. T^2 belongs to this term on every path:
+    the gradient is T (q^T - p^T), so the balance with other terms stays when T is changed. What is minimised is the
     cross-entropy; KL(p^T || q^T), without T^2 so that runs at different T compare, is recorded as `kl_to_teacher`. Both
     have the same gradient up to T^2, because the entropy of the teacher is a constant.
 
@@ -52,4 +52,5 @@ class SoftTargets(Term):
         student = torch.log_softmax(logits / self.temperature, dim=-1)
         cross_entropy = -(teacher * student).sum(-1)
         divergence = cross_entropy.detach() - torch.special.entr(teacher).sum(-1)
-        return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})
+        # rounding may leave a difference of equals below 0
+        return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence.clamp(min=0)})
