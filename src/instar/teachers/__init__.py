@@ -34,9 +34,10 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         thing = Run(thing)
     if isinstance(thing, Run):
         thing.result  # noqa: B018 (refuses a run that is not complete)
-        return Module(load_model(thing, trust=trust))
+        return Module(load_model(thing, trust=trust, network=getattr(thing, "network", None)))
     if hasattr(thing, "predict_proba"):
         return Classifier(thing)
     raise ConfigError(
-        f"a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, got {type(thing).__name__}."
+        "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
+        f"got {type(thing).__name__}."
     )

@@ -21,7 +21,7 @@ class Classifier(Teacher):
         floor: the smallest probability, because a forest says 0 where it means "rarer than one tree in a hundred".
 
     Raises:
-        ConfigError: when the estimator cannot answer with probabilities, or floor is not in (0, 1).
+        ConfigError: when the estimator is not fitted or has no probabilities, or floor is not in (0, 1).
 
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> from instar.data import Loader, load_data
@@ -35,6 +35,8 @@ class Classifier(Teacher):
     def __init__(self, estimator: Any, floor: float = 1e-6) -> None:
         if not hasattr(estimator, "predict_proba"):
             raise ConfigError(f"a classifier needs predict_proba to teach, and {type(estimator).__name__} has none.")
+        if not hasattr(estimator, "classes_"):
+            raise ConfigError(f"the classifier {type(estimator).__name__} is not fitted; call its fit first.")
         if not 0 < floor < 1:
             raise ConfigError(f"Classifier(floor) must be above 0 and below 1, got {floor}.")
         self.estimator, self.floor = estimator, floor

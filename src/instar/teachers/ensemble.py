@@ -21,8 +21,8 @@ Combination = Literal["geometric", "arithmetic"]
 class Ensemble(Teacher):
     """The weighted mean of teachers, of their logits or of their probabilities.
 
-    geometric: p^T = softmax(sum_k w_k v_k / T), the normalised geometric mean of the softened distributions; the mean of
-    the logits, as the "Dark knowledge" slides have it. arithmetic: p^T = sum_k w_k softmax(v_k / T), the mean of the
+    geometric: p^T = softmax(sum_k w_k v_k / T), the normalised geometric mean of the softened distributions; the mean
+    of the logits, as the "Dark knowledge" slides have it. arithmetic: p^T = sum_k w_k softmax(v_k / T), the mean of the
     distributions at the temperature used. Both are named by Hinton et al. 2015, section 1.
 
     Args:
@@ -56,7 +56,7 @@ class Ensemble(Teacher):
             raise ConfigError(f"Ensemble(combine) must be 'geometric' or 'arithmetic', got {combine!r}.")
         if len(weights) != len(members):
             raise ConfigError(f"Ensemble(weights) must be one per member ({len(members)}), got {len(weights)}.")
-        if not all(weight >= 0 for weight in weights) or sum(weights) <= 0:
+        if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
             raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
         self.members = [as_teacher(member, trust=trust) for member in members]
         self.combine: Combination = combine

@@ -35,19 +35,20 @@ class Module(Teacher):
         self._precision: Precision = "float32"
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return the logits of the network; its mode (train or eval) is left as it was."""
+        """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
         inputs = batch.inputs.to(self._device)
         if inputs.dtype == torch.uint8 and not self._takes_pixels:
             inputs = inputs.float() / 255
-        was_training = self.network.training
-        if was_training:
+        # module by module: a network may hold layers that are frozen in another mode than its own
+        training = [module for module in self.network.modules() if module.training]
+        if training:
             self.network.eval()
         try:
             with torch.inference_mode(), library(self._precision), autocast(self._precision, self._device):
                 logits = self.network(inputs)
         finally:
-            if was_training:
-                self.network.train()
+            for module in training:
+                module.training = True
         # a clone outside inference mode, so that autograd may save it
         return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from instar.data import Batch, Loader
-from instar.errors import ConfigError
+from instar.errors import ConfigError, MismatchError
 from instar.targets import Targets
 from instar.teachers.teacher import Teacher
 
@@ -42,8 +42,15 @@ class Remembered(Teacher):
             self._answers.append(parts[0].joined(parts[1:]))
 
     def targets(self, batch: Batch) -> Targets:
-        """Return the rows of the batch."""
-        return self._answers[batch.view].rows(self._position[batch.ids.cpu()].to(batch.ids.device))
+        """Return the rows of the batch.
+
+        Raises:
+            MismatchError: when a sample or the view is not among those that were asked for.
+        """
+        rows = self._position[batch.ids.cpu()]
+        if batch.view >= len(self._answers) or (rows < 0).any():
+            raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
+        return self._answers[batch.view].rows(rows.to(batch.ids.device))
 
     def fingerprint(self) -> str:
         """Return that of the teacher."""

@@ -23,7 +23,7 @@ class Teacher(ABC):
     def fingerprint(self) -> str:
         """Return a hash of everything that its answers depend on, beside the batch."""
 
-    def prepare(self, device: torch.device, precision: Precision) -> None:
+    def prepare(self, device: torch.device, precision: Precision) -> None:  # noqa: B027 (doing nothing is a fair default)
         """Move to `device` and compute in `precision` from now on; nothing to do for a teacher without matrices."""
 
     def modules(self) -> list[nn.Module]:
