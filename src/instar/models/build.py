@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -62,7 +63,8 @@ def build_network(config: ModelConfig, input_shape: tuple[int, ...], num_classes
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:
         raise ConfigError(
-            f"model '{config.name}' is not of instar.models, so loading it runs code of yours; say so with --trust (trust=True)."
+            f"model '{config.name}' is not of instar.models, so loading it runs code of yours; "
+            "say so with --trust (trust=True)."
         )
     else:
         kind = _import(config.name)
@@ -104,7 +106,7 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | None = Non
     Args:
         run: a run with weights.
         trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, for runs whose model was given as a Python object.
+        network: a network of the right shape, for runs whose model was given as a Python object; it is copied.
 
     Raises:
         ConfigError: when the class is not trusted.
@@ -115,6 +117,8 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | None = Non
     config = ModelConfig(name=description["name"], arguments=description["arguments"])
     if network is None:
         network = build_network(config, tuple(description["input_shape"]), len(description["classes"]), trust=trust)
+    else:
+        network = copy.deepcopy(network)
     model = Normalised(network, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
     try:
         model.load_state_dict(tensors)

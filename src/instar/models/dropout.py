@@ -14,7 +14,8 @@ class Dropout(nn.Module):
 
     On a CPU, torch draws one Bernoulli number per value, which took 43% of the time of a step of the 784-1200-1200-10
     teacher (docs/log.md, 2026-11-21). Here one draw of 64 bits decides four values, so p is rounded to a multiple
-    of 2^-16. Draws come from torch's global generator, which checkpoints keep. Elsewhere this is `torch.nn.functional.dropout`.
+    of 2^-16. Draws come from torch's global generator, which checkpoints keep. Elsewhere this is
+    `torch.nn.functional.dropout`.
 
     Source: Hinton et al. 2012, "Improving neural networks by preventing co-adaptation of feature detectors".
 
@@ -42,7 +43,8 @@ class Dropout(nn.Module):
         if inputs.device.type != "cpu":
             return F.dropout(inputs, self.p)
         draws = torch.randint(-(2**63), 2**63 - 1, (-(-inputs.numel() // 4),))  # four 16-bit numbers each
-        kept = draws.view(torch.int16)[: inputs.numel()].view(inputs.shape) >= round(self.p * 2**16) - 2**15
+        threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15
+        kept = draws.view(torch.int16)[: inputs.numel()].view(inputs.shape) >= threshold
         return inputs * kept.to(inputs.dtype).mul_(1 / (1 - self.p))
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,13 +68,13 @@ def correct_bias(
     }
     correction["prior"] = list(prior) if prior is not None else None
     config = run.config | {"correction": correction, "corrected": str(run.path)}
-    corrected = TrainedRun(
-        Run.start(out, config, run.fingerprints | {"run": _weights_hash(run, trust)}).path, trust=trust
-    )
+    network = run.network if isinstance(run, TrainedRun) else None
+    fingerprints = run.fingerprints | {"run": _weights_hash(run)}
+    corrected = TrainedRun(Run.start(out, config, fingerprints).path, trust=trust, network=network)
     with corrected.lock():
         if not corrected.complete:
             started = time.monotonic()
-            model = load_model(run, trust=trust)
+            model = load_model(run, trust=trust, network=network)
             shift = _find(model, loaded, named, rule, offset, prior)
             shift_logits(model, shift)
             description = read_json(run.path / "model.json")
@@ -122,5 +123,6 @@ def _data_config(run: Run) -> Any:
     return validate(DataConfig, run.config["data"])
 
 
-def _weights_hash(run: Run, trust: bool) -> str:
-    return Module(load_model(run, trust=trust)).fingerprint()
+def _weights_hash(run: Run) -> str:
+    with run.weights.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -13,6 +13,7 @@ from instar.data import Data, View
 from instar.models import describe
 from instar.objectives import Objective, Term
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.run import Run
 from instar.teachers import Teacher, as_teacher
 
 
@@ -34,8 +35,8 @@ def distill(
     """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
 
     Args:
-        teacher: a run folder or several, a torch module, a fitted scikit-learn classifier, or any `instar.Teacher`, such
-            as `instar.Ensemble([...])`.
+        teacher: a run or its folder, several folders, a torch module, a fitted scikit-learn classifier, or any
+            `instar.Teacher`, such as `instar.Ensemble([...])`.
         model: the student, as in `train`.
         data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
         out: the run folder; new, or of the same run.
@@ -68,7 +69,7 @@ def distill(
         names = [str(folder) for folder in folders]
     else:
         given = as_teacher(teacher, trust=trust)
-        names = [type(given).__name__]
+        names = [str(teacher.path) if isinstance(teacher, Run) else type(given).__name__]
     config = validate(
         RunConfig,
         {

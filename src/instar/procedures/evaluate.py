@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from instar.analysis import all_metrics, fidelity
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
-from instar.errors import MismatchError
+from instar.errors import ConfigError, MismatchError
 from instar.run import Run
 from instar.teachers import as_teacher
 from instar.training import predict
@@ -35,6 +36,7 @@ def evaluate(
         errors, error, error_interval, nll, ece, class_errors; agreement and kl_to_teacher where there is a teacher.
 
     Raises:
+        ConfigError: when there are no data.
         MismatchError: when the classes of subject, data and teacher differ.
 
     >>> from torch import nn
@@ -43,7 +45,9 @@ def evaluate(
     597
     """
     if data is None:
-        data = validate(DataConfig, Run(subject).config["data"])
+        if not isinstance(subject, str | Path | Run):
+            raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
+        data = validate(DataConfig, (subject if isinstance(subject, Run) else Run(subject)).config["data"])
     found = data if isinstance(data, Data) else load_data(data)
     samples = found.split(split)
     logits = predict(as_teacher(subject, trust=trust), samples)

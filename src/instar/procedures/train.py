@@ -45,9 +45,9 @@ def train(
         InstarError: in one sentence, for everything that the caller can mend.
 
     >>> import tempfile
-    >>> run = train("digits", "mlp", out=tempfile.mkdtemp() + "/run", epochs=2, **{"learning_rate": 0.01})
+    >>> run = train("digits", "mpl", out=tempfile.mkdtemp() + "/run", epochs=2)
     Traceback (most recent call last):
-    instar.errors.ConfigError: model 'mlp' cannot be made: MLP.__init__() missing 1 required positional argument: 'widths'.
+    instar.errors.ConfigError: model 'mpl' is unknown; did you mean 'mlp'?
     >>> from instar.models import MLP
     >>> run = train("digits", MLP([32]), out=tempfile.mkdtemp() + "/run", epochs=5, learning_rate=0.01)
     >>> run.metrics["error"] < 0.2

@@ -48,7 +48,8 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor, iterations: 
     offset = torch.zeros(logits.shape[1], dtype=torch.float64)
     logits = logits.double()
     for _ in range(iterations):
-        mean = torch.softmax(logits + offset, dim=1).mean(0)[named]
+        # a class that was never shown may have probabilities that underflow
+        mean = torch.softmax(logits + offset, dim=1).mean(0)[named].clamp(min=1e-300)
         offset[named] += (wanted / mean).log()
         if ((mean / wanted - 1).abs() < 1e-6).all():
             break
