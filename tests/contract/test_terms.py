@@ -1,0 +1,151 @@
+"""What every term of an objective keeps to. A new term is one new row in CASES."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import instar.objectives
+from instar.data import UNLABELLED, Batch
+from instar.objectives import TERMS, HardLabels, LogitMatching, Need, Objective, SoftTargets, Term, parse_objective
+from instar.targets import DenseTargets
+
+CASES = [
+    HardLabels(),
+    HardLabels(label_smoothing=0.1),
+    SoftTargets(),
+    SoftTargets(temperature=4),
+    SoftTargets(temperature=0.5),
+    LogitMatching(),
+]
+every_term = pytest.mark.parametrize("term", CASES, ids=repr)
+
+
+def example(shape, seed, classes=5):
+    """Return logits, labels and targets of random examples in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
+    teacher = DenseTargets(3 * torch.randn(*shape, classes, generator=generator, dtype=torch.float64))
+    return logits, torch.randint(classes, shape, generator=generator), teacher
+
+
+def as_batch(logits, labels, mask=None):
+    return Batch(torch.arange(len(logits)), 0, logits, labels, mask)
+
+
+def test_every_term_is_listed():
+    assert set(TERMS.values()) == {type(case) for case in CASES}
+    assert all(name == term.__name__ for name, term in TERMS.items())
+    exported = [getattr(instar.objectives, name) for name in instar.objectives.__all__]
+    terms = {thing for thing in exported if isinstance(thing, type) and issubclass(thing, Term) and thing is not Term}
+    assert terms == set(TERMS.values())
+
+
+@every_term
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 4)])
+def test_gives_one_finite_number_per_example_of_at_least_0(term, shape):
+    value = term(*example(shape, 0))
+    for found in (value.loss, *value.beside.values()):
+        assert found.shape == shape
+        assert torch.isfinite(found).all()
+        assert (found >= 0).all()
+
+
+@every_term
+def test_gradient_equals_finite_differences(term):
+    logits, labels, targets = example((4,), 1)
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: term(z, labels, targets).loss, logits)
+
+
+@every_term
+def test_loss_of_a_batch_is_the_losses_of_its_rows(term):
+    logits, labels, targets = example((6,), 2)
+    rows = [term(logits[[i]], labels[[i]], targets.rows(torch.tensor([i]))).loss for i in range(6)]
+    torch.testing.assert_close(term(logits, labels, targets).loss, torch.cat(rows))
+
+
+@every_term
+@pytest.mark.parametrize("scale", [1e-3, 1e4])
+def test_stays_finite_for_extreme_logits(term, scale):
+    logits, labels, targets = example((8,), 3)
+    logits = (logits * scale).float().requires_grad_()
+    loss = term(logits, labels, DenseTargets(targets.values.float() * scale)).loss.sum()
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+
+
+@every_term
+def test_records_nothing_that_carries_gradients(term):
+    logits, labels, targets = example((3,), 4)
+    assert not any(found.requires_grad for found in term(logits.requires_grad_(), labels, targets).beside.values())
+
+
+@every_term
+@pytest.mark.parametrize("weight", [1, 0.5, 1 / 3, 1e-7, 2.0])
+def test_its_text_reads_back_as_itself(term, weight):
+    objective = weight * term
+    assert parse_objective(repr(objective)) == objective
+
+
+@every_term
+def test_without_labels_only_the_soft_part_remains(term):
+    logits, labels, targets = example((4,), 5)
+    found = term(logits, torch.full_like(labels, UNLABELLED), targets).loss
+    if Need.LABELS in term.needs:
+        assert (found == 0).all()
+    else:
+        torch.testing.assert_close(found, term(logits, labels, targets).loss)
+
+
+@st.composite
+def split_batches(draw):
+    """A batch, perhaps with positions, a mask and missing labels; an objective; and places to cut it."""
+    size = draw(st.integers(1, 7))
+    shape = (size, draw(st.integers(1, 4))) if draw(st.booleans()) else (size,)
+    logits, labels, targets = example(shape, draw(st.integers(0, 2**20)), draw(st.integers(2, 6)))
+    labels[torch.rand(shape) < draw(st.sampled_from([0.0, 0.5, 1.0]))] = UNLABELLED
+    mask = torch.rand(shape) < 0.7 if len(shape) == 2 else None
+    kinds = draw(st.permutations([HardLabels(0.1), SoftTargets(3), LogitMatching()]))
+    weights = draw(st.lists(st.floats(0.01, 10), min_size=1, max_size=3))
+    objective = Objective(tuple(zip(weights, kinds[: len(weights)], strict=True)))
+    cuts = sorted({0, size, *draw(st.lists(st.integers(0, size), max_size=3))})
+    return logits, as_batch(logits, labels, mask), targets, objective, cuts
+
+
+@given(split_batches())
+def test_a_sum_over_a_batch_is_the_sum_over_any_split(case):
+    logits, batch, targets, objective, cuts = case
+    total, sums = objective(logits, batch, targets)
+    found = dict.fromkeys(sums, 0.0)
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        rows = torch.arange(start, stop)
+        part, part_sums = objective(logits[start:stop], batch.part(start, stop), targets.rows(rows))
+        torch.testing.assert_close(part, part_sums["loss"])
+        found = {name: value + part_sums[name] for name, value in found.items()}
+    torch.testing.assert_close(total, sums["loss"])
+    torch.testing.assert_close(found, sums)
+
+
+@every_term
+@pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), -float("inf")])
+def test_masked_positions_contribute_nothing_whatever_they_hold(term, rubbish):
+    logits, labels, targets = example((3, 4), 6)
+    mask = torch.arange(4) < torch.tensor([[4], [2], [1]])
+    clean, clean_sums = (1.0 * term)(logits, as_batch(logits, labels, mask), targets)
+    valid = mask.flatten()
+    alone, _ = (1.0 * term)(
+        logits.flatten(0, 1)[valid],
+        as_batch(valid.nonzero()[:, 0], labels.flatten()[valid]),
+        DenseTargets(targets.values.flatten(0, 1)[valid]),
+    )
+    torch.testing.assert_close(clean, alone)
+    dirty = torch.where(mask[..., None], logits, rubbish).requires_grad_()
+    dirty_targets = DenseTargets(torch.where(mask[..., None], targets.values, rubbish))
+    batch = as_batch(dirty, torch.where(mask, labels, 999), mask)
+    total, sums = (1.0 * term)(dirty, batch, dirty_targets)
+    total.backward()
+    torch.testing.assert_close(sums, clean_sums)
+    assert (dirty.grad[~mask] == 0).all()
+    assert torch.isfinite(dirty.grad).all()
