@@ -1,0 +1,53 @@
+"""What packages say they export is there, and what can be named in a configuration can be made from its name."""
+
+import importlib
+
+import pytest
+
+from instar.data import View, parse_views
+from instar.data.views import VIEWS, Chain
+from instar.objectives import TERMS, parse_objective
+
+PACKAGES = [
+    "analysis",
+    "data",
+    "jobs",
+    "models",
+    "objectives",
+    "procedures",
+    "report",
+    "targets",
+    "teachers",
+    "training",
+]
+
+
+@pytest.mark.parametrize("name", ["instar", *(f"instar.{package}" for package in PACKAGES)])
+def test_every_exported_name_exists(name):
+    package = importlib.import_module(name)
+    for exported in package.__all__:
+        assert getattr(package, exported) is not None
+    assert len(set(package.__all__)) == len(package.__all__)
+    assert package.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'distil'"):
+        importlib.import_module("instar").distil  # noqa: B018
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_is_made_by_its_name(name):
+    assert name == VIEWS[name].__name__
+    assert type(parse_views(name)) is VIEWS[name]
+    assert parse_views(str(parse_views(name))) == parse_views(name)
+
+
+def test_every_view_is_listed():
+    assert set(VIEWS.values()) == set(View.__subclasses__()) - {Chain}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_is_made_by_its_name(name):
+    ((weight, term),) = parse_objective(name).parts
+    assert (weight, type(term)) == (1, TERMS[name])
