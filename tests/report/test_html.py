@@ -1,0 +1,214 @@
+"""The file that a user opens: what it shows, and that it needs nothing else."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instar.errors import RunError
+from instar.procedures.report import report
+from instar.report import write_report
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+MARKUP = '<img src="http:evil" onerror=alert(1)>&amp;'
+
+
+class Page(HTMLParser):
+    """Reads a page: its text, tables and attributes; complains about elements that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.tables: list[list[list[str]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag in VOID:
+            return
+        self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        elif tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            self.scripts[-1] += data
+        elif self.open[-1:] != ["style"]:
+            self.text += data
+            if {"td", "th"} & set(self.open[-1:]):
+                self.tables[-1][-1][-1] += data
+
+    def rows(self, number: int = 0) -> list[dict[str, str]]:
+        head, *body = self.tables[number]
+        return [dict(zip(head, row, strict=True)) for row in body]
+
+
+def write_run(folder: Path, seed: int, metrics: dict[str, Any] | None, **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    content = {
+        "data": {"source": "digits"},
+        "model": {"name": "mlp", "arguments": {"widths": [32]}},
+        "teachers": [],
+        "combine": "arithmetic",
+        "objective": "HardLabels()",
+        "training": {"epochs": 2},
+        "seed": seed,
+        **config,
+    }
+    (folder / "config.json").write_text(json.dumps({"format": 1, "config": content, "fingerprints": {"data": {}}}))
+    environment = {
+        "versions": {"python": "3.12.1", "torch": "2.9.0"},
+        "machine": {"cpu": "A processor", "cores": 2, "threads": 1, "system": "Linux"},
+        "commit": "0123456789abcdef+changes",
+        "date": "2026-01-02",
+    }
+    (folder / "environment.json").write_text(json.dumps(environment))
+    lines = [
+        {"kind": "train", "step": 9, "epoch": 1.0, "loss": 2.5},
+        {"kind": "train", "step": 10, "epoch": 1.1, "loss": float("nan")},
+        {"kind": "validation", "step": 9, "epoch": 1.0, "error": 0.25},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if metrics is not None:
+        result = {"metrics": metrics, "parameters": 1234567, "seconds": 1234.56}
+        (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def measured(errors: int, **more: float) -> dict[str, Any]:
+    interval = [errors / 1000 - 0.01, errors / 1000 + 0.01]
+    return {"samples": 1000, "errors": errors, "error": errors / 1000, "error_interval": interval, **more}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    root = tmp_path / "runs"
+    teachers = ["../elsewhere/teacher-0", "../elsewhere/teacher-1"]
+    for seed in range(2):
+        write_run(root / f"labels-{seed}", seed, measured(60 + 4 * seed, nll=0.21, ece=0.0345))
+        found = measured(50, nll=0.2, ece=0.01, agreement=0.875, teacher_error=0.04)
+        write_run(root / f"distilled-{seed}", seed, found, teachers=teachers)
+    write_run(root / MARKUP, 0, None)
+    (write_run(root / "broken", 0, measured(1)) / "result.json").write_text("{")
+    return root
+
+
+def test_the_table_holds_the_numbers_of_the_results(runs: Path) -> None:
+    page = Page(report(runs).read_text())
+    rows = {row["Run"]: row for row in page.rows()}
+    assert list(rows) == ["distilled-0", "distilled-1", "labels-0", "labels-1"]
+    for name, row in rows.items():
+        result = json.loads((runs / name / "result.json").read_text())
+        found = result["metrics"]
+        assert row["Model"] == "mlp(widths=[32])"
+        assert row["Parameters"] == "1,234,567"
+        assert row["Test errors"] == str(found["errors"])
+        assert row["Test error (%)"] == f"{100 * found['error']:.2f}"
+        assert row["95% interval (%)"] == "\u2013".join(f"{100 * end:.2f}" for end in found["error_interval"])
+        assert row["NLL (nats)"] == f"{found['nll']:.3f}"
+        assert row["ECE (%)"] == f"{100 * found['ece']:.2f}"
+        assert row["Seconds"] == "1,234.6"
+    assert rows["distilled-0"]["Agreement (%)"] == "87.50"
+    assert rows["distilled-0"]["Teacher"] == "../elsewhere/teacher-* (2, arithmetic)"
+    assert rows["labels-0"]["Agreement (%)"] == rows["labels-0"]["Teacher"] == "\u2013"
+
+
+def test_groups_and_their_difference(runs: Path) -> None:
+    page = Page(report(runs).read_text())
+    groups = {row["Run"]: row for row in page.rows(2)}
+    assert groups["labels-*"]["Test errors"] == "62.0 ± 2.8"
+    assert groups["labels-*"]["Seeds"] == "2"
+    assert "distilled-* makes 12.0 fewer test errors than labels-*" in page.text
+
+
+def test_header_and_legend(runs: Path) -> None:
+    text = Page(write_report([runs], runs / "out.html", "Mine & yours").read_text()).text
+    for words in ("Mine & yours", "4 complete runs, 1 incomplete, 1 damaged", "torch 2.9.0", "A processor, 2 cores"):
+        assert words in text
+    assert "0123456789ab with changes" in text
+    assert "Expected calibration error" in text
+
+
+def test_incomplete_and_damaged_runs_are_shown(runs: Path) -> None:
+    page = Page(report(runs).read_text())
+    states = {row["Run"]: row["State"] for row in page.rows(1)}
+    assert states == {"broken": "damaged", MARKUP: "incomplete"}
+    assert "Traceback" not in page.text
+
+
+def test_names_of_folders_are_never_markup(runs: Path) -> None:
+    page = Page(write_report([runs], runs / "out.html", "</title><script>alert(1)</script>").read_text())
+    assert not any(tag == "img" for tag, _, _ in page.attributes)
+    assert len(page.scripts) == 3
+    names = [trace["name"] + trace["meta"] for trace in json.loads(page.scripts[0])["data"]]
+    assert any("&lt;img" in name for name in names)
+    assert not any("<" in name for name in names)
+
+
+def test_the_page_loads_nothing(runs: Path) -> None:
+    path = report(runs)
+    page = Page(path.read_text())
+    assert not any(name in ("src", "href", "srcset", "data", "action") for _, name, _ in page.attributes)
+    assert any(value and value.startswith("default-src 'none'") for _, _, value in page.attributes)
+    style = re.findall(r"<style>(.*?)</style>", path.read_text(), re.DOTALL)
+    assert len(style) == 1
+    assert "url(" not in style[0]
+    assert "@import" not in style[0]
+    assert path.read_text().count("plotly.js v") == 1
+
+
+def test_curves_hold_what_was_recorded(runs: Path) -> None:
+    figure = json.loads(Page(report(runs).read_text()).scripts[0])
+    loss, error = figure["data"][2:4]
+    assert (loss["x"], loss["y"], error["x"], error["y"]) == ([1.0], [2.5], [1.0], [25.0])
+    assert loss["legendgroup"] == error["legendgroup"]
+    assert (loss["showlegend"], error["showlegend"]) == (True, False)
+
+
+def test_runs_without_results_or_curves_still_make_a_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 0, None)
+    (folder / "metrics.jsonl").unlink()
+    text = Page(report(folder).read_text()).text
+    assert "No run is complete yet." in text
+    assert "No run has recorded a curve." in text
+
+
+def test_several_folders_are_named_from_what_holds_them(runs: Path) -> None:
+    out = write_report([runs / "labels-0", runs / "distilled-0", runs / "labels-0"], runs / "new" / "out.html")
+    assert [row["Run"] for row in Page(out.read_text()).rows()] == ["distilled-0", "labels-0"]
+
+
+def test_names_that_are_no_valid_text_are_written(tmp_path: Path) -> None:
+    try:
+        folder = write_run(tmp_path / "a\udcff", 0, measured(3))
+    except OSError:
+        pytest.skip("this file system takes valid names only")
+    assert "a\ufffd" in report(tmp_path, tmp_path / "out.html").read_text()
+    report(folder, tmp_path / "out.html")
+
+
+def test_what_cannot_be_done_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is missing"):
+        report(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="no run folders"):
+        report(tmp_path)
+    folder = write_run(tmp_path / "run", 0, measured(3))
+    with pytest.raises(RunError, match="cannot be written"):
+        report(tmp_path, folder / "config.json" / "out.html")
