@@ -1,0 +1,60 @@
+"""Fixtures that the tests of every layer share."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+# Read when `datasets` is first imported: no test may reach the network or write outside temporary folders.
+os.environ["HF_HUB_OFFLINE"] = "1"
+_datasets_cache = tempfile.TemporaryDirectory(prefix="instar-tests-", ignore_cleanup_errors=True)
+os.environ["HF_DATASETS_CACHE"] = _datasets_cache.name
+torch.set_num_threads(1)
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded data go to a temporary folder that all tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSTAR_CACHE", str(tmp_path_factory.mktemp("instar-cache")))
+        yield
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of decoded data of the test's own, empty at its start."""
+    cache = tmp_path / "instar-cache"
+    monkeypatch.setenv("INSTAR_CACHE", str(cache))
+    return cache
+
+
+def _folder(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the data set {name} is not beside the repository (shared/data/{name})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    return _folder("mnist")
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder() -> Path:
+    return _folder("cifar10")
+
+
+@pytest.fixture(scope="session")
+def cifar100_folder() -> Path:
+    return _folder("cifar100")
+
+
+@pytest.fixture(scope="session")
+def omniglot_folder() -> Path:
+    return _folder("omniglot")
