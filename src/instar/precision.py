@@ -3,7 +3,7 @@
 | name | products of float32 matrices are computed in | used for |
 |---|---|---|
 | `float32` | float32, torch's default library | the reference |
-| `float32-fast` | float32 by the faster library (oneDNN); on hardware with bfloat16 or TF32 units, in those | CPUs without AMX |
+| `float32-fast` | float32 by the faster library (oneDNN), or in bfloat16 or TF32 where units exist | CPUs without AMX |
 | `bfloat16` | bfloat16 inputs, float32 accumulation and float32 master weights (autocast) | the fastest |
 
 Losses are always computed in float32.
