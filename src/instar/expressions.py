@@ -29,7 +29,7 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # no Python, a null byte, or nested too deep
         raise ConfigError(f"{what} '{text}' cannot be read; an example is {example(names)}.") from None
     return _build(tree.body, names, what, text)
 
@@ -42,22 +42,29 @@ def example(names: Mapping[str, Callable[..., Any]]) -> str:
 def _build(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, text: str) -> Any:
     match node:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _build(left, names, what, text) + _build(right, names, what, text)
+            return _combined("+", _build(left, names, what, text), _build(right, names, what, text), what, text)
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _literal(left, what, text) * _build(right, names, what, text)
+            return _combined("*", _literal(left, what, text), _build(right, names, what, text), what, text)
         case ast.Name(id=name):
             return _call(name, [], {}, names, what)
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords) if all(k.arg for k in keywords):
             values = [_literal(argument, what, text) for argument in arguments]
-            named = {keyword.arg: _literal(keyword.value, what, text) for keyword in keywords if keyword.arg}
+            named = {str(keyword.arg): _literal(keyword.value, what, text) for keyword in keywords}
             return _call(name, values, named, names, what)
     raise ConfigError(f"{what} '{text}' cannot be read at '{ast.unparse(node)}'; an example is {example(names)}.")
+
+
+def _combined(sign: str, left: Any, right: Any, what: str, text: str) -> Any:
+    try:
+        return left + right if sign == "+" else left * right
+    except TypeError:
+        raise ConfigError(f"{what} '{text}' cannot be made: '{left} {sign} {right}' has no meaning.") from None
 
 
 def _literal(node: ast.expr, what: str, text: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: a literal whose keys cannot be hashed
         raise ConfigError(f"{what} '{text}' needs a number or a literal, got '{ast.unparse(node)}'.") from None
 
 
