@@ -6,6 +6,7 @@ same configuration and the same data are the same run.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 class Config(BaseModel):
     """A frozen set of settings; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class DataConfig(Config):
@@ -105,7 +106,8 @@ class RunConfig(Config):
     def _views_are_finite_in_memory(self) -> Self:
         if self.targets == "memory" and self.views != "Identity()" and self.num_views is None:
             raise ValueError(
-                "targets 'memory' needs num_views when views augment; endless views cannot be remembered, got num_views none"
+                "targets 'memory' needs num_views when views augment; endless views cannot be remembered, "
+                "got num_views none"
             )
         return self
 
@@ -134,6 +136,8 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
     if first["type"] == "missing":
         raise ConfigError(f"'{where}' is needed, and was not given.")
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":  # a sentence of our own, which names the fields and values it is about
+        raise ConfigError(f"'{where}': {message}." if where else f"{message}.")
     if not where:
         raise ConfigError(f"{message}.")
     raise ConfigError(f"'{where}': {message[0].lower()}{message[1:]}, got {first['input']!r}.")
@@ -149,6 +153,20 @@ def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
     return kind
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with the numbers of YAML 1.2: 1e-3 is no word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _from_yaml(text: str) -> Any:
+    """Read YAML; raises yaml.YAMLError, or ValueError for a date that does not exist."""
+    return yaml.load(text, _Loader)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file.
 
@@ -157,10 +175,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = _from_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"the configuration file '{path}' cannot be read: {error.strerror}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the configuration file '{path}' is not YAML: {error}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"the configuration file '{path}' must hold keys and values, got {type(values).__name__}.")
@@ -177,15 +195,9 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     if not separator or not key:
         raise ConfigError(f"'{text}' must have the form name=value.")
     try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.split("."), _from_yaml(value)
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"the value of '{key}' cannot be read: {value}.") from None
-    if isinstance(read, str):  # YAML 1.1 takes 1e-3 for a word
-        try:
-            read = float(read)
-        except ValueError:
-            pass
-    return key.split("."), read
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
