@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise RunError(f"'{path}' is missing.") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise RunError(f"'{path}' is damaged: {error}.") from None
 
 
@@ -131,10 +131,13 @@ class Run:
         self.path = Path(path)
         if not (self.path / "config.json").is_file():
             raise RunError(f"'{self.path}' is not a run folder: it has no config.json.")
-        found = self._config_file().get("format", 0)
+        content = self._config_file()
+        if not isinstance(content, dict) or not isinstance(found := content.get("format"), int):
+            raise RunError(f"'{self.path}' is not a run folder: its config.json is of another kind.")
         if found > FORMAT:
             raise RunError(
-                f"'{self.path}' was written in run format {found}, and this version of Instar reads up to {FORMAT}; upgrade Instar."
+                f"'{self.path}' was written in run format {found}, and this version of Instar reads up to {FORMAT}; "
+                "upgrade Instar."
             )
 
     def __repr__(self) -> str:
@@ -154,7 +157,9 @@ class Run:
             run = cls(path)
             run._refuse_other(content)
             return run
-        if path.is_file() or (path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir())):
+        # a start that was killed may have left hidden files and environment.json
+        known = {"environment.json"}
+        if path.is_file() or (path.is_dir() and any(p.name[0] != "." and p.name not in known for p in path.iterdir())):
             raise RunError(f"'{path}' exists and is not a run folder; choose an empty or new folder.")
         with explain_full_disk(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -170,7 +175,8 @@ class Run:
                 f"{key.removeprefix('config.')} was {mine.get(key)!r}, now {theirs.get(key)!r}" for key in keys
             )
             raise RunError(
-                f"'{self.path}' holds a run of another configuration ({differences}); choose another folder, or delete this one."
+                f"'{self.path}' holds a run of another configuration ({differences}); "
+                "choose another folder, or delete this one."
             )
 
     @contextmanager
@@ -239,10 +245,17 @@ class Run:
         return self.path / "checkpoint.safetensors"
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl; a last line that was cut short by a kill is left out."""
+        """Return the lines of metrics.jsonl; a last line that was cut short by a kill is left out.
+
+        Raises:
+            RunError: when another line is damaged.
+        """
         path = self.path / "metrics.jsonl"
         lines = path.read_text().split("\n") if path.exists() else []
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except json.JSONDecodeError as error:
+            raise RunError(f"'{path}' is damaged: {error}.") from None
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -251,7 +264,7 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl that were written after `step`, so that resuming does not write them twice."""
+        """Drop the lines of metrics.jsonl written after `step`, so that resuming does not write them twice."""
         kept = [line for line in self.history() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))
@@ -289,11 +302,12 @@ def cpu_name() -> str:
 def commit() -> str | None:
     """Return the commit of the checkout that this package is imported from, with "+changes" when files differ."""
     here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
-        )
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another's checkout
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
