@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from instar.config import DataConfig, validate
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub
 from instar.data.samples import Samples, Source
-from instar.errors import DataError
+from instar.errors import ConfigError, DataError
 
 ARRAYS = "arrays"
 """The source name of data that was given as Python objects."""
+
+_OF_THE_SOURCE = {"source", "input_column", "label_column", "image_size"}  # fields that no selection can change
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +64,22 @@ class Data:
     def select(self, **changes: Any) -> Data:
         """Return the same data under another selection, for example `omit_classes=["3"]`.
 
+        Raises:
+            ConfigError: for an unknown or impossible selection, or a change of the source itself.
+
         >>> digits = load_data("digits")
         >>> digits.select(omit_classes=["3"]).train.labels.unique().tolist()
         [0, 1, 2, 4, 5, 6, 7, 8, 9]
         """
+        fixed = sorted(_OF_THE_SOURCE & changes.keys())
+        if fixed:
+            raise ConfigError(f"'{fixed[0]}' belongs to the source and cannot be selected; call load_data again.")
         config = validate(DataConfig, self.config.model_dump() | changes)
         own = self.validation.source if self.validation and self.validation.source is not self.train.source else None
         return _select(config, self.train.source, own, self.test.source)
 
 
-def load_data(spec: str | Sequence[Any] | DataConfig, **selection: Any) -> Data:
+def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -> Data:
     """Load data by name or from arrays, split off a validation set, and select.
 
     Args:
@@ -87,11 +97,11 @@ def load_data(spec: str | Sequence[Any] | DataConfig, **selection: Any) -> Data:
     (900, 300, 597, (1, 8, 8))
     """
     if isinstance(spec, DataConfig):
-        config = spec
+        config = validate(DataConfig, spec.model_dump() | selection)
     else:
-        source = spec if isinstance(spec, str) else ARRAYS
+        source = str(spec) if isinstance(spec, str | Path) else ARRAYS
         config = validate(DataConfig, {"source": source} | selection)
-    if not isinstance(spec, str | DataConfig):
+    if not isinstance(spec, str | Path | DataConfig):
         train, validation, test = _from_arrays(spec, config.split_seed)
     elif config.source == ARRAYS:
         raise DataError("the run was made from arrays; give the data again, as data=load_data((inputs, labels)).")
@@ -103,6 +113,8 @@ def load_data(spec: str | Sequence[Any] | DataConfig, **selection: Any) -> Data:
 
 
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
+    if validation and config.train_on_all:
+        raise ConfigError("'train_on_all' needs a validation set that is split off train; this source has its own.")
     samples, seed = Samples.all_of(train), config.split_seed
     held_out = Samples.all_of(validation) if validation else None
     if validation is None and config.validation > 0:
@@ -126,15 +138,33 @@ def _from_arrays(arrays: Sequence[Any], seed: int) -> tuple[Source, None, Source
             "arrays must be (inputs, labels) or (train_inputs, train_labels, test_inputs, test_labels), "
             f"got {len(arrays)} of them."
         )
-    tensors = [torch.as_tensor(np.asarray(a) if not isinstance(a, torch.Tensor) else a) for a in arrays]
-    tensors = [t.long() if i % 2 else (t if t.dtype == torch.uint8 else t.float()) for i, t in enumerate(tensors)]
-    classes = tuple(str(c) for c in range(int(max(int(labels.max()) for labels in tensors[1::2])) + 1))
-    if len(tensors) == 4:
-        return Source("train arrays", *tensors[:2], classes), None, Source("test arrays", *tensors[2:], classes)
-    whole = Samples.all_of(Source("arrays", *tensors, classes))
-    train, test = whole.split(0.2, seed)
+    inputs = [t if t.dtype == torch.uint8 else t.float() for t in map(_tensor, arrays[::2])]
+    labels = [_labels(_tensor(array)) for array in arrays[1::2]]
+    classes = tuple(str(c) for c in range(max(int(t.max()) for t in labels) + 1))
+    if len(arrays) == 4:
+        train_arrays, test_arrays = zip(inputs, labels, strict=True)
+        return Source("train arrays", *train_arrays, classes), None, Source("test arrays", *test_arrays, classes)
+    train, test = Samples.all_of(Source("arrays", inputs[0], labels[0], classes)).split(0.2, seed)
     return (
         Source("train arrays", train.inputs(), train.labels, classes),
         None,
         Source("test arrays", test.inputs(), test.labels, classes),
     )
+
+
+def _tensor(array: Any) -> Tensor:
+    if isinstance(array, Tensor):
+        return array
+    try:
+        return torch.as_tensor(np.asarray(array))
+    except (TypeError, ValueError) as error:  # words, or rows of different lengths
+        raise DataError(f"arrays must hold numbers: {error}.") from None
+
+
+def _labels(found: Tensor) -> Tensor:
+    labels = found.long()
+    if labels.dim() != 1 or len(labels) == 0 or not torch.equal(labels.to(found.dtype), found):
+        raise DataError(
+            f"labels must be one whole number per sample, got an array of {found.dtype} and shape {list(found.shape)}."
+        )
+    return labels

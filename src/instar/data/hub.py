@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 import shutil
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from instar.data.samples import UNLABELLED, Source
 from instar.errors import DataError, nearest
+from instar.run import explain_full_disk
 
 if TYPE_CHECKING:
     import datasets
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 IN_MEMORY = 2 << 30
 """Decoded inputs up to this many bytes are read into memory; larger ones are mapped."""
 
-_VERSION = 1  # of the cache's layout
+_VERSION = 2  # of the cache's layout, and of how images become arrays
+
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # Pillow's grey modes of more than 8 bits
 
 
 def cache_folder() -> Path:
@@ -57,8 +61,10 @@ def load_hub(
     key = _cache_key(name, dataset, input_column, label_column, image_size)
     folder = cache_folder() / key
     if not (folder / "complete.json").is_file():
-        _decode(dataset, name, folder, input_column, label_column, image_size)
-    splits = {split: _read(folder, name, split) for split in json.loads((folder / "complete.json").read_text())}
+        with explain_full_disk(folder):
+            _decode(dataset, name, folder, input_column, label_column, image_size)
+    about = json.loads((folder / "complete.json").read_text())
+    splits = {split: _read(folder, name, split, tuple(about["classes"])) for split in about["splits"]}
     if "test" not in splits:
         splits["test"] = splits.pop("validation")
     return splits["train"], splits.get("validation"), splits["test"]
@@ -131,21 +137,20 @@ def _decode(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    labels: dict[str, NDArray[np.int64]] = {}
     try:
         for split in ("train", "validation", "test"):
             if split not in dataset:
                 continue
-            rows = dataset[split]
-            inputs, label = find_columns(rows.features, input_column, label_column, name)
-            feature = rows.features[label]
-            labels = np.asarray([UNLABELLED if value is None else int(value) for value in rows[label]], dtype=np.int64)
-            classes = (
-                list(feature.names) if hasattr(feature, "names") else [str(c) for c in range(int(labels.max()) + 1)]
-            )
-            _write_inputs(partial / f"{split}.npy", rows, inputs, name, image_size)
-            np.save(partial / f"{split}-labels.npy", labels)
-            (partial / f"{split}-classes.json").write_text(json.dumps(classes))
-        (partial / "complete.json").write_text(json.dumps([s for s in ("train", "validation", "test") if s in dataset]))
+            inputs, label = find_columns(dataset[split].features, input_column, label_column, name)
+            labels[split] = _labels(dataset[split][label], label, name)
+            _write_inputs(partial / f"{split}.npy", dataset[split], inputs, name, image_size)
+            np.save(partial / f"{split}-labels.npy", labels[split])
+            feature = dataset[split].features[label]
+        # splits share their classes, whichever of them occur
+        number = max(int(found.max(initial=UNLABELLED)) for found in labels.values()) + 1
+        classes = list(feature.names) if hasattr(feature, "names") else [str(index) for index in range(number)]
+        (partial / "complete.json").write_text(json.dumps({"splits": list(labels), "classes": classes}))
         try:
             partial.replace(folder)
         except OSError:
@@ -157,51 +162,69 @@ def _decode(
 
 def _write_inputs(path: Path, rows: Any, column: str, name: str, image_size: tuple[int, int] | None) -> None:
     """Decode a column row by row into one array on disk, so that memory does not grow with the data."""
-    array: np.memmap[Any, Any] | None = None
-    for index, value in enumerate(_values(rows, column, name)):
-        row = _to_array(value, image_size)
-        if array is None:
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=row.dtype, shape=(len(rows), *row.shape))
-        if row.shape != array.shape[1:]:
-            raise DataError(
-                f"input {index} of '{name}' has shape {list(row.shape)}, others have {list(array.shape[1:])}; "
-                "set image_size to resize all to one size."
-            )
-        array[index] = row
-    if array is None:
+    first: NDArray[Any] | None = None
+    with path.open("wb") as file:  # no memory map: on a full disk that kills the process without a word
+        for index, row in enumerate(_arrays(rows, column, name, image_size)):
+            if first is None:
+                first = row
+                described = np.lib.format.dtype_to_descr(row.dtype)
+                header = {"descr": described, "fortran_order": False, "shape": (len(rows), *row.shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            if (row.shape, row.dtype) != (first.shape, first.dtype):
+                raise DataError(
+                    f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, the first has "
+                    f"{list(first.shape)} and {first.dtype}; all must be alike, and image_size resizes images."
+                )
+            file.write(row.tobytes())
+    if first is None:
         raise DataError(f"'{name}' holds no samples.")
-    array.flush()
 
 
-def _values(rows: Any, column: str, name: str) -> Iterable[Any]:
+def _arrays(rows: Any, column: str, name: str, image_size: tuple[int, int] | None) -> Iterable[NDArray[Any]]:
     iterator = iter(rows.select_columns([column]))
     while True:
         try:
-            yield next(iterator)[column]
+            yield _to_array(next(iterator)[column], image_size)
         except StopIteration:
             return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise DataError(f"column '{column}' of '{name}' cannot be decoded: {error}.") from None
 
 
+def _labels(values: Iterable[Any], column: str, name: str) -> NDArray[np.int64]:
+    """Return labels as numbers, `UNLABELLED` where the data have none."""
+    try:
+        known = [UNLABELLED if value is None else operator.index(value) for value in values]
+    except TypeError as error:
+        raise DataError(f"column '{column}' of '{name}' must hold whole numbers as labels: {error}.") from None
+    return np.asarray(known, dtype=np.int64)
+
+
 def _to_array(value: Any, image_size: tuple[int, int] | None) -> NDArray[Any]:
-    """Return an image as uint8 `[channels, height, width]`, and anything else as float32."""
+    """Return an image as uint8 `[channels, height, width]`, and anything else as float32.
+
+    Of 16 bits the upper 8 are kept; images of 32-bit numbers have no known range, so they stay as they are, as float32.
+    """
     from PIL import Image
 
+    if value is None:
+        raise ValueError("a value is missing")
     if not isinstance(value, Image.Image):
         return np.asarray(value, dtype=np.float32)
-    grey = value.mode in ("1", "L", "I", "I;16", "F")
-    image = value.convert("L" if grey else "RGB")
+    deep = value.mode in _DEEP  # Pillow would cut values above 255 to 255
+    grey = deep or value.mode in ("1", "L")
+    image = value if deep else value.convert("L" if grey else "RGB")
     if image_size is not None:
         image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
+    pixels = np.asarray(image)
+    if deep:
+        pixels = (pixels // 256).astype(np.uint8) if value.mode.startswith("I;16") else pixels.astype(np.float32)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
 
 
-def _read(folder: Path, name: str, split: str) -> Source:
+def _read(folder: Path, name: str, split: str, classes: tuple[str, ...]) -> Source:
     inputs = np.load(folder / f"{split}.npy", mmap_mode="c", allow_pickle=False)  # "c": torch wants a writable map
     if inputs.nbytes <= IN_MEMORY:
         inputs = np.array(inputs)
     labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
-    classes = tuple(json.loads((folder / f"{split}-classes.json").read_text()))
     return Source(f"{name} ({split})", torch.from_numpy(inputs), torch.from_numpy(labels), classes)

@@ -41,6 +41,7 @@ class Chain(View):
     parts: tuple[View, ...]
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return the view that the last part makes of the view before it."""
         for part in self.parts:
             inputs = part(inputs, draws)
         return inputs
@@ -54,6 +55,7 @@ class Identity(View):
     """The samples as they are."""
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return `inputs`."""
         return inputs
 
 
@@ -70,27 +72,29 @@ class Shift(View):
     pixels: int = 2
 
     def __post_init__(self) -> None:
-        if self.pixels < 1:
-            raise ConfigError(f"Shift(pixels) must be at least 1, got {self.pixels}.")
+        _require_pixels("Shift(pixels)", self.pixels)
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return each image at a place of its own."""
+        _require_images(inputs, "Shift")
         return _random_window(inputs, self.pixels, "zero", draws)
 
 
 @dataclass(frozen=True)
 class Crop(View):
-    """Pad by `padding` pixels, then cut a window of the old size at random: the augmentation of Wide-ResNet on CIFAR."""
+    """Pad by `padding` pixels, then cut a window of the old size at random: the augmentation of CIFAR."""
 
     padding: int = 4
     mode: Literal["reflect", "zero"] = "reflect"
 
     def __post_init__(self) -> None:
-        if self.padding < 1:
-            raise ConfigError(f"Crop(padding) must be at least 1, got {self.padding}.")
+        _require_pixels("Crop(padding)", self.padding)
         if self.mode not in ("reflect", "zero"):
             raise ConfigError(f"Crop(mode) must be 'reflect' or 'zero', got {self.mode!r}.")
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return a window of each padded image."""
+        _require_images(inputs, "Crop")
         return _random_window(inputs, self.padding, self.mode, draws)
 
 
@@ -99,6 +103,7 @@ class Flip(View):
     """Mirror left and right with probability one half."""
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Return half of the images mirrored."""
         _require_images(inputs, "Flip")
         chosen = draws.below(2, "flip").bool()
         return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
@@ -120,6 +125,11 @@ def parse_views(text: str) -> View:
     return view
 
 
+def _require_pixels(name: str, pixels: int) -> None:
+    if not isinstance(pixels, int) or pixels < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, got {pixels!r}.")
+
+
 def _require_images(inputs: Tensor, name: str) -> None:
     if inputs.dim() != 4:
         raise MismatchError(
@@ -129,16 +139,14 @@ def _require_images(inputs: Tensor, name: str) -> None:
 
 def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"], draws: Draws) -> Tensor:
     """Pad all sides, and cut from each sample a window of the old size at a place of its own."""
-    _require_images(inputs, "Shift" if mode == "zero" else "Crop")
     height, width = inputs.shape[2:]
     if mode == "reflect":
         rows, columns = _reflected(height, padding, inputs.device), _reflected(width, padding, inputs.device)
-        padded = inputs[:, :, rows][:, :, :, columns]
+        padded = inputs.index_select(2, rows).index_select(3, columns)
     else:
         padded = F.pad(inputs, (padding,) * 4)
-    windows = padded.unfold(2, height, 1).unfold(
-        3, width, 1
-    )  # [batch, channels, places, places, height, width], no copy
+    # [batch, channels, places, places, height, width], no copy
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     places = 2 * padding + 1
     batch = torch.arange(len(inputs), device=inputs.device)
     return windows[batch, :, draws.below(places, "row"), draws.below(places, "column")]

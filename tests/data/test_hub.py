@@ -1,0 +1,213 @@
+"""Folders in the Hub layout: columns, images, splits. The cache and the real data sets have files of their own."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pictures
+
+from instar.data import UNLABELLED, Source
+from instar.data.hub import load_hub
+from instar.errors import DataError
+
+IMAGE, LABEL = datasets.Image(), datasets.ClassLabel(names=["cat", "dog"])
+INTEGER = datasets.Value("int64")
+
+
+def picture(mode: str = "L", height: int = 4, width: int = 5, seed: int = 0) -> Pictures.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Pictures.fromarray(pixels).convert(mode)
+
+
+def write(folder: Path, split: str, features: dict[str, Any], **columns: list[Any]) -> None:
+    """Write one split as Parquet, the way the Hub keeps it."""
+    rows = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    folder.mkdir(exist_ok=True)
+    rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def write_both(folder: Path, features: dict[str, Any], **columns: list[Any]) -> Path:
+    write(folder, "train", features, **columns)
+    write(folder, "test", features, **columns)
+    return folder
+
+
+def write_images(folder: Path, images: list[Pictures.Image | None]) -> Path:
+    return write_both(folder, {"image": IMAGE, "label": LABEL}, image=images, label=[0] * len(images))
+
+
+def load(folder: Path, *options: Any, **named: Any) -> tuple[Source, Source | None, Source]:
+    names = ["input_column", "label_column", "image_size"]
+    return load_hub(str(folder), **(dict.fromkeys(names) | dict(zip(names, options, strict=False)) | named))
+
+
+def refused(folder: Path, message: str, **named: Any) -> None:
+    with pytest.raises(DataError, match=message):
+        load(folder, **named)
+
+
+def test_pixels_labels_and_class_names_are_those_of_the_files(tmp_path: Path) -> None:
+    images = [picture(seed=seed) for seed in range(3)]
+    write(tmp_path, "train", {"picture": IMAGE, "kind": LABEL}, picture=images, kind=[1, 0, None])
+    write(tmp_path, "test", {"picture": IMAGE, "kind": LABEL}, picture=images[:1], kind=[0])
+    train, validation, test = load(tmp_path)
+    assert train.inputs.dtype == torch.uint8
+    assert np.array_equal(train.inputs.numpy(), np.stack([np.asarray(image)[None] for image in images]))
+    assert train.labels.tolist() == [1, 0, UNLABELLED]
+    assert train.classes == test.classes == ("cat", "dog")
+    assert (validation, len(test)) == (None, 1)
+
+
+def test_colours_come_in_the_order_red_green_blue(tmp_path: Path) -> None:
+    pure = Pictures.new("RGB", (5, 4), (255, 128, 1))
+    train = load(write_images(tmp_path, [pure, picture("RGB")]))[0]
+    assert train.inputs.shape == (2, 3, 4, 5)
+    assert train.inputs[0, :, 0, 0].tolist() == [255, 128, 1]
+    assert np.array_equal(train.inputs[1].numpy(), np.asarray(picture("RGB")).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "CMYK"])
+def test_coloured_images_of_other_kinds_become_red_green_blue(tmp_path: Path, mode: str) -> None:
+    image = picture(mode)
+    if mode == "CMYK":  # which PNG cannot hold
+        buffer = io.BytesIO()
+        image.save(buffer, "TIFF")
+        image = Pictures.open(buffer)
+    train = load(write_images(tmp_path, [image]))[0]
+    assert np.array_equal(train.inputs[0].numpy(), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+
+
+def test_images_of_one_bit_are_black_and_white(tmp_path: Path) -> None:
+    image = picture("1")
+    train = load(write_images(tmp_path, [image]))[0]
+    assert np.array_equal(train.inputs[0, 0].numpy(), np.where(np.asarray(image), 255, 0))
+    assert set(train.inputs.unique().tolist()) == {0, 255}
+
+
+def test_images_of_sixteen_bits_keep_their_upper_eight(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 65535], [300, 4096, 32768, 65280]], dtype=np.uint16)
+    train = load(write_images(tmp_path, [Pictures.fromarray(deep)]))[0]
+    assert train.inputs.dtype == torch.uint8
+    assert train.inputs[0, 0].tolist() == [[0, 0, 1, 255], [1, 16, 128, 255]]
+
+
+def test_images_of_floats_stay_as_they_are(tmp_path: Path) -> None:
+    values = np.array([[-1.5, 0.25], [1000, 3e5]], dtype=np.float32)
+    buffer = io.BytesIO()
+    Pictures.fromarray(values).save(buffer, "TIFF")
+    train = load(write_images(tmp_path, [Pictures.open(buffer)]))[0]
+    assert train.inputs[0, 0].tolist() == values.tolist()
+
+
+def test_images_of_several_sizes_need_image_size(tmp_path: Path) -> None:
+    write_images(tmp_path, [picture(), picture(height=6)])
+    refused(tmp_path, r"input 1 of '.*' has shape \[1, 6, 5\] .*, the first has \[1, 4, 5\] .*; .*image_size resizes")
+    assert load(tmp_path, image_size=(7, 3))[0].inputs.shape == (2, 1, 7, 3)
+
+
+def test_image_size_resizes_smoothly(tmp_path: Path) -> None:
+    board = Pictures.fromarray(np.tile(np.array([[0, 200], [200, 0]], dtype=np.uint8), (4, 4)))
+    train = load(write_images(tmp_path, [board]), image_size=(4, 4))[0]
+    assert (train.inputs.float() - 100).abs().max() < 50  # the mean of black and bright, apart from the edges
+
+
+def test_grey_and_coloured_images_do_not_mix(tmp_path: Path) -> None:
+    refused(write_images(tmp_path, [picture("L"), picture("RGB")]), r"shape \[3, 4, 5\] .*, the first has \[1, 4, 5\]")
+
+
+def test_a_missing_image_is_told(tmp_path: Path) -> None:
+    refused(
+        write_images(tmp_path, [picture(), None]), r"column 'image' of '.*' cannot be decoded: a value is missing\."
+    )
+
+
+def test_an_image_that_is_no_image_is_told(tmp_path: Path) -> None:
+    images = [{"bytes": b"no picture", "path": None}]
+    write_both(tmp_path, {"image": IMAGE, "label": LABEL}, image=images, label=[0])
+    refused(tmp_path, r"column 'image' of '.*' cannot be decoded: cannot identify image file")
+
+
+def test_several_label_columns_need_a_name(tmp_path: Path) -> None:
+    features = {"image": IMAGE, "fine": LABEL, "coarse": datasets.ClassLabel(names=["animal"])}
+    write_both(tmp_path, features, image=[picture()], fine=[1], coarse=[0])
+    refused(tmp_path, r"data '.*' has several label columns \(fine, coarse\); name one by label_column\.")
+    assert load(tmp_path, label_column="coarse")[0].classes == ("animal",)
+    assert load(tmp_path, label_column="fine")[0].labels.tolist() == [1]
+    refused(tmp_path, r"has no label column 'corse'; did you mean 'coarse'\?", label_column="corse")
+
+
+def test_several_image_columns_need_a_name(tmp_path: Path) -> None:
+    features = {"left": IMAGE, "right": IMAGE, "label": LABEL}
+    write_both(tmp_path, features, left=[picture()], right=[picture(seed=1)], label=[0])
+    refused(tmp_path, r"data '.*' has several input columns \(left, right\); name one by input_column\.")
+    found = load(tmp_path, input_column="right")[0].inputs[0, 0].numpy()
+    assert np.array_equal(found, np.asarray(picture(seed=1)))
+
+
+def test_columns_that_could_not_be_found_are_told_with_those_there_are(tmp_path: Path) -> None:
+    write_both(tmp_path, {"image": IMAGE, "size": INTEGER}, image=[picture()], size=[3])
+    message = (
+        r"has no column of class labels that could be the label; its columns are: image, size; name one by label_c"
+    )
+    refused(tmp_path, message)
+
+
+def test_whole_numbers_named_by_the_user_are_labels_over_all_splits(tmp_path: Path) -> None:
+    features = {"image": IMAGE, "digit": INTEGER}
+    write(tmp_path, "train", features, image=[picture(), picture()], digit=[0, 2])
+    write(tmp_path, "test", features, image=[picture()], digit=[3])
+    train, _, test = load(tmp_path, label_column="digit")
+    assert train.classes == test.classes == ("0", "1", "2", "3")
+    assert train.labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("kind", "value"), [("string", "cat"), ("float64", 0.5)])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, kind: str, value: object) -> None:
+    write_both(tmp_path, {"image": IMAGE, "word": datasets.Value(kind)}, image=[picture()], word=[value])
+    refused(tmp_path, r"column 'word' of '.*' must hold whole numbers as labels: ", label_column="word")
+
+
+def test_lists_of_numbers_are_inputs_and_words_are_not(tmp_path: Path) -> None:
+    features = {"row": datasets.List(datasets.Value("float64")), "word": datasets.Value("string"), "label": LABEL}
+    write_both(tmp_path, features, row=[[0.5, 1.5], [2.5, 3.5]], word=["a", "b"], label=[0, 1])
+    train = load(tmp_path, input_column="row")[0]
+    assert (train.inputs.dtype, train.inputs.tolist()) == (torch.float32, [[0.5, 1.5], [2.5, 3.5]])
+    refused(tmp_path, r"has no column of images that could be the input; its columns are: row, word, label; name one")
+    refused(tmp_path, r"column 'word' of '.*' cannot be decoded: could not convert string", input_column="word")
+
+
+def test_a_validation_split_is_taken_and_stands_in_for_a_missing_test(tmp_path: Path) -> None:
+    features = {"image": IMAGE, "label": LABEL}
+    for number, split in enumerate(("train", "validation"), start=1):
+        write(tmp_path, split, features, image=[picture()] * number, label=[0] * number)
+    assert [source and len(source) for source in load(tmp_path)] == [1, None, 2]
+    write(tmp_path, "test", features, image=[picture()] * 3, label=[0] * 3)
+    assert [source and len(source) for source in load(tmp_path)] == [1, 2, 3]
+
+
+def test_a_missing_split_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "train", {"image": IMAGE, "label": LABEL}, image=[picture()], label=[0])
+    refused(tmp_path, r"data '.*' needs the splits train and test; found: train\.")
+
+
+def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+    write_images(tmp_path, [picture()])
+    path = tmp_path / "train-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
+    refused(tmp_path, r"^data '.*' cannot be loaded: .+\.$")
+
+
+def test_a_missing_or_empty_folder_is_told(tmp_path: Path) -> None:
+    refused(tmp_path, r"the data folder '.*' is empty; expected parquet, CSV, JSON or image files\.")
+    refused(tmp_path / "none", r"'.*none' is no folder, and a Hub id has the form 'owner/name'; ")
+    with pytest.raises(DataError, match=r"'digit' is no folder, .*; did you mean 'digits'\?"):
+        load_hub("digit", None, None, None)
+
+
+def test_a_hub_id_that_cannot_be_reached_is_told() -> None:
+    with pytest.raises(DataError, match=r"^data 'nobody/nothing' cannot be loaded: .+\.$"):
+        load_hub("nobody/nothing", None, None, None)
