@@ -1,0 +1,22 @@
+"""Run every benchmark, each in a process of its own so that none inherits another's memory or threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TOPICS = ("command_line", "mnist_epoch", "cifar_epoch")
+
+
+def main() -> None:
+    """Pass all options on to every topic but the choice of a data folder, which differs by topic."""
+    if any(option.startswith("--data") for option in sys.argv[1:]):
+        sys.exit("--data differs by topic; run benchmarks/mnist_epoch.py or benchmarks/cifar_epoch.py by itself.")
+    for topic in TOPICS:
+        subprocess.run([sys.executable, str(HERE / f"{topic}.py"), *sys.argv[1:]], check=True)
+
+
+if __name__ == "__main__":
+    main()

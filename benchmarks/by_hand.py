@@ -1,0 +1,70 @@
+"""The references: one epoch as anyone would write it in plain PyTorch, with nothing recorded, checked or saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from instar.data import Samples
+from instar.models import statistics
+
+
+def floats_in_memory(samples: Samples, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return normalised float32 inputs and labels as tensors on the device."""
+    mean, std = statistics(samples)
+    return ((samples.inputs().float() / 255 - mean) / std).to(device), samples.labels.to(device)
+
+
+def epoch(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    *,
+    teacher: nn.Module | None = None,
+    temperature: float = 4.0,
+    hard_weight: float = 0.1,
+    augment: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+) -> None:
+    """Train for one epoch by SGD; with a teacher, on T^2 KL(p^T || q^T) and some of the hard labels.
+
+    Args:
+        network: the student.
+        inputs: float `[samples, ...]`.
+        labels: int64 `[samples]`.
+        batch_size: samples in a batch.
+        teacher: is asked at every step, in eval and inference mode.
+        temperature: T.
+        hard_weight: of the hard labels beside a teacher.
+        augment: what is done to a batch.
+    """
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    network.train()
+    for rows in torch.randperm(len(inputs), device=inputs.device).split(batch_size):
+        batch, answers = augment(inputs[rows]), labels[rows]
+        if teacher is None:
+            loss = F.cross_entropy(network(batch), answers)
+        else:
+            with torch.inference_mode():
+                taught = F.softmax(teacher(batch) / temperature, dim=-1)
+            logits = network(batch)
+            student = F.log_softmax(logits / temperature, dim=-1)
+            loss = temperature**2 * F.kl_div(student, taught.clone(), reduction="batchmean")
+            loss = loss + hard_weight * F.cross_entropy(logits, answers)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def crop_and_flip(inputs: Tensor, padding: int = 4) -> Tensor:
+    """Return a random window of each padded image, mirrored or not, for the whole batch at once."""
+    number, _, height, width = inputs.shape
+    padded = F.pad(inputs, (padding,) * 4, mode="reflect")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+    top, left = torch.randint(2 * padding + 1, (2, number), device=inputs.device)
+    cropped = windows[torch.arange(number, device=inputs.device), :, top, left]
+    flipped = torch.rand(number, device=inputs.device) < 0.5
+    return torch.where(flipped[:, None, None, None], cropped.flip(-1), cropped)
