@@ -88,7 +88,7 @@ class Stage:
             fingerprints["teacher"] = teacher.fingerprint()
         if self.network is not None:
             fingerprints["network"] = Module(self.network).fingerprint()
-        accelerator = Accelerator(mixed_precision="no")  # precision is the configuration's, whatever launches us
+        accelerator = make_accelerator()
         model = self._make_model(data)
         loader = Loader(
             data.train,
@@ -156,6 +156,12 @@ class Stage:
             run.checkpoint.unlink(missing_ok=True)
         accelerator.wait_for_everyone()
         accelerator.free_memory()
+
+
+def make_accelerator() -> Accelerator:
+    """Return the device and the processes that we were launched on, and nothing else that a launcher may say."""
+    # several processes on a CPU are seen only when asked for; precision is the configuration's
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
 
 
 def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any], teacher: Teacher | None) -> None:
