@@ -1,5 +1,7 @@
 """What every architecture keeps to. A new one is one new row in CASES."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from instar.models import CNN, MLP, MODELS, Architecture, ResNet, build_network,
 
 def mlp_size(inputs, widths, classes):
     layers = [inputs, *widths, classes]
-    return sum((a + 1) * b for a, b in zip(layers, layers[1:], strict=False))
+    return sum((a + 1) * b for a, b in pairwise(layers))
 
 
 def resnet_size(depth, width, channels, classes):

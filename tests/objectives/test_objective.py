@@ -76,5 +76,5 @@ def test_refuses_a_run_without_the_labels_that_a_term_needs():
 
 
 def test_refuses_a_teacher_that_nobody_listens_to():
-    with pytest.raises(MismatchError, match="no term of the objective .* listens to it"):
+    with pytest.raises(MismatchError, match=r"no term of the objective .* listens to it"):
         (1.0 * HardLabels()).check(has_teacher=True, has_labels=True)

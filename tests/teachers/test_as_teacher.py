@@ -1,0 +1,107 @@
+"""What may be given as a teacher, and what is refused, above all code that nobody trusted."""
+
+import sys
+
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import nn
+
+from instar.data import Loader, load_data
+from instar.errors import ConfigError, RunError
+from instar.models import MLP
+from instar.procedures import distill, train
+from instar.run import Run
+from instar.teachers import Classifier, Ensemble, Module, as_teacher
+
+DIGITS = load_data("digits", subset=60)
+BATCH = Loader(DIGITS.train, 16, seed=0).batch(0)
+MODULE = """
+from torch import nn
+class Flat(nn.Module):
+    def __init__(self, hidden, input_shape, num_classes):
+        super().__init__()
+        self.arguments = {"hidden": hidden}
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))
+    def forward(self, inputs):
+        return self.layers(inputs)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """A user's module that can be imported and has not been."""
+    (tmp_path / "own_networks.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_networks"
+    sys.modules.pop("own_networks", None)
+
+
+def untrusted_run(own_module, path):
+    train(DIGITS, {"name": f"{own_module}:Flat", "arguments": {"hidden": 4}}, out=path, epochs=1, trust=True)
+    sys.modules.pop(own_module)
+    return path
+
+
+def test_run_folders_and_runs_answer_as_their_models(tmp_path):
+    run = train(DIGITS, MLP([8]), out=tmp_path / "run", epochs=1)
+    expected = run.model(BATCH.inputs).detach()
+    for thing in (run, run.path, str(run.path), Run(run.path), run.model):
+        torch.testing.assert_close(as_teacher(thing).targets(BATCH).logits(), expected)
+    assert isinstance(as_teacher(RandomForestClassifier(2).fit([[0.0], [1.0]], [0, 1])), Classifier)
+
+
+@pytest.mark.parametrize("thing", [None, 3, nn.Linear, [nn.Linear(2, 2)], {"name": "mlp"}])
+def test_anything_else_is_refused(thing):
+    with pytest.raises(ConfigError, match=f"a teacher must be .*, got {type(thing).__name__}"):
+        as_teacher(thing)
+
+
+def test_a_class_of_classifiers_is_not_a_fitted_one():
+    with pytest.raises(ConfigError, match="is not fitted"):
+        as_teacher(RandomForestClassifier)
+
+
+def test_a_description_has_no_weights_to_teach_with():
+    with pytest.raises(ConfigError, match="MLP has no weights yet"):
+        as_teacher(MLP([4]))
+
+
+def test_folders_without_a_complete_run_are_refused(tmp_path):
+    with pytest.raises(RunError, match=r"not a run folder: it has no config\.json"):
+        as_teacher(tmp_path)
+    run = train(DIGITS, MLP([4]), out=tmp_path / "run", epochs=1)
+    (run.path / "result.json").unlink()
+    with pytest.raises(RunError, match="is not complete"):
+        as_teacher(run.path)
+
+
+def test_a_class_of_the_users_is_not_even_imported_without_trust(own_module, tmp_path):
+    path = untrusted_run(own_module, tmp_path / "run")
+    attempts = [
+        lambda: as_teacher(path),
+        lambda: Ensemble([path]),
+        lambda: distill(path, MLP([4]), DIGITS, out=tmp_path / "student", epochs=1),
+        lambda: train(DIGITS, f"{own_module}:Flat", out=tmp_path / "again", epochs=1),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ConfigError, match=r"say so with --trust \(trust=True\)"):
+            attempt()
+        assert own_module not in sys.modules
+    assert not (tmp_path / "student").exists()
+
+
+def test_a_trusted_class_teaches(own_module, tmp_path):
+    path = untrusted_run(own_module, tmp_path / "run")
+    assert isinstance(as_teacher(path, trust=True), Module)
+    student = distill([path, path], MLP([4]), DIGITS, out=tmp_path / "student", epochs=1, trust=True)
+    assert student.config["teachers"] == [str(path), str(path)]
+
+
+def test_a_run_of_a_network_given_as_an_object_teaches_while_the_object_lives(tmp_path):
+    run = train(DIGITS, nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), out=tmp_path / "run", epochs=1)
+    torch.testing.assert_close(as_teacher(run).targets(BATCH).logits(), run.model(BATCH.inputs).detach())
+    student = distill(run, MLP([4]), DIGITS, out=tmp_path / "student", epochs=1)
+    assert student.config["teachers"] == [str(run.path)]
+    with pytest.raises(ConfigError, match="trust"):
+        as_teacher(run.path)
