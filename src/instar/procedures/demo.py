@@ -22,8 +22,8 @@ from instar.teachers import Ensemble
 MEMBERS = 5
 # Chosen on the validation split (docs/log.md, 2026-11-21).
 TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
-STUDENT = {"name": "mlp", "arguments": {"widths": [32]}}
-OBJECTIVE = "SoftTargets(5)"
+STUDENT = {"name": "mlp", "arguments": {"widths": [128, 128]}}
+OBJECTIVE = "SoftTargets(3)"
 TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "evaluate_every": 5}
 
 
@@ -69,7 +69,9 @@ class DemoSummary:
         lines = [f"{'':22}{'parameters':>12}{'test errors':>18}{'error':>9}"]
         for name, parameters, errors in rows:
             spread = f" ± {stdev(errors):.1f}" if len(errors) > 1 else ""
-            lines.append(f"{name:22}{parameters:>12,}{mean(errors):>12.1f}{spread:6}{mean(errors) / self.samples:>9.2%}")
+            lines.append(
+                f"{name:22}{parameters:>12,}{mean(errors):>12.1f}{spread:6}{mean(errors) / self.samples:>9.2%}"
+            )
         saved, low, high = self.gain
         lines.append(
             f"Distillation saves {saved:.1f} of {self.samples} errors over {len(self.hard_errors)} seeds "
@@ -90,7 +92,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int = 2) -> Dem
     started = time.monotonic()
     folder = Path(out)
     teachers = [
-        _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=30) for i in range(MEMBERS)
+        _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=40) for i in range(MEMBERS)
     ]
     hard = [_stage(folder / f"labels-{seed}", STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
     distilled = [
