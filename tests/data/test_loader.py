@@ -85,8 +85,9 @@ def test_a_view_of_a_sample_is_the_same_whatever_batch_it_is_in() -> None:
 
 
 def test_views_come_from_the_seed_the_id_and_the_epoch() -> None:
-    batch = Loader(samples(), 8, seed=9, views=Crop(2)).batch(5)  # three steps an epoch
-    plain = samples().source.inputs[batch.ids]
+    some = samples(skip=4)
+    batch = Loader(some, 8, seed=9, views=Crop(2)).batch(5)  # three steps an epoch
+    plain = some.source.inputs[batch.ids]
     assert batch.view == 1
     assert torch.equal(batch.inputs, Crop(2)(plain, Draws(derive(9, "views"), batch.ids, 1)))
 
