@@ -44,6 +44,12 @@ class Data:
         """Names of the classes."""
         return self.train.source.classes
 
+    @property
+    def held_out(self) -> Samples | None:
+        """The validation samples, unless `train_on_all` put them into train: then a score on them would mean nothing."""
+        inside = self.validation is not None and self.validation.source is self.train.source
+        return None if inside and self.config.train_on_all else self.validation
+
     def fingerprints(self) -> dict[str, str]:
         """Return the content hashes of the sources of train and test."""
         return {"train": self.train.source.fingerprint(), "test": self.test.source.fingerprint()}

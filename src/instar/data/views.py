@@ -66,7 +66,7 @@ class Shift(View):
     >>> import torch
     >>> image = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3)
     >>> Shift(1)(image, Draws(seed=0, ids=torch.tensor([2]), view=0))[0, 0].tolist()
-    [[1, 2, 0], [4, 5, 0], [7, 8, 0]]
+    [[3, 4, 5], [6, 7, 8], [0, 0, 0]]
     """
 
     pixels: int = 2

@@ -25,7 +25,7 @@ class CNN(Architecture):
 
     >>> model = CNN([32, 64], hidden=128, input_shape=(3, 32, 32), num_classes=10)
     >>> sum(p.numel() for p in model.parameters())
-    545290
+    545194
     """
 
     def __init__(

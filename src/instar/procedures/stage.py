@@ -142,7 +142,7 @@ class Stage:
             run,
             accelerator,
             teacher=listened,
-            validation=data.validation if is_labelled(data.validation) else None,
+            validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
         if accelerator.is_main_process:
@@ -169,7 +169,7 @@ def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any]
     device = next(model.parameters()).device
     predictions: dict[str, Tensor] = {}
     metrics: dict[str, dict[str, Any]] = {}
-    for split, samples in (("test", data.test), ("validation", data.validation)):
+    for split, samples in (("test", data.test), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
         logits = predict(Module(model), samples, device)
