@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import instar.objectives
@@ -116,6 +116,7 @@ def split_batches(draw):
     return logits, as_batch(logits, labels, mask), targets, objective, cuts
 
 
+@settings(deadline=None)
 @given(split_batches())
 def test_a_sum_over_a_batch_is_the_sum_over_any_split(case):
     logits, batch, targets, objective, cuts = case

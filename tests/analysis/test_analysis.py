@@ -1,0 +1,103 @@
+"""Numbers of the report against their definitions, computed again."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from instar.analysis import (
+    all_metrics,
+    expected_calibration_error,
+    fidelity,
+    paired_interval,
+    quick_metrics,
+    wilson_interval,
+)
+
+RANDOM = np.random.default_rng(0)
+
+
+def softmax(values):
+    powers = np.exp(values - values.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.integers(2, 6), st.sampled_from([1, 5, 15, 40]))
+def test_calibration_error_is_the_weighted_gap_of_the_bins(seed, classes, bins):
+    random = np.random.default_rng(seed)
+    probabilities = softmax(3 * random.standard_normal((300, classes)))
+    labels = random.integers(0, classes, 300)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    expected = 0.0
+    for low, high in zip(np.arange(bins) / bins, np.arange(1, bins + 1) / bins, strict=True):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    found = expected_calibration_error(torch.tensor(probabilities), torch.tensor(labels), bins)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_calibration_error_of_the_sure_is_their_error():
+    sure = torch.eye(3)[[0, 1, 2, 0]]
+    assert expected_calibration_error(sure, torch.tensor([0, 1, 2, 1])) == pytest.approx(0.25)
+
+
+def test_wilson_interval_has_the_values_of_the_textbook():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_paired_interval_follows_the_formula_of_student():
+    ours, theirs = RANDOM.standard_normal(7), RANDOM.standard_normal(7) + 0.5
+    differences = theirs - ours
+    half = stats.t.ppf(0.95, 6) * differences.std(ddof=1) / np.sqrt(7)
+    expected = (differences.mean(), differences.mean() - half, differences.mean() + half)
+    assert paired_interval(ours, theirs, confidence=0.9) == pytest.approx(expected)
+
+
+def test_paired_interval_of_equal_differences_is_a_point():
+    assert paired_interval([1, 2, 3], [2, 3, 4]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [([1], [2]), ([], []), ([1, 2], [1, 2, 3])])
+def test_paired_interval_needs_pairs(ours, theirs):
+    with pytest.raises(ValueError, match="two or more seeds"):
+        paired_interval(ours, theirs)
+
+
+def test_fidelity_is_agreement_and_divergence():
+    student, teacher = 3 * RANDOM.standard_normal((2, 50, 4))
+    p, q = softmax(teacher), softmax(student)
+    found = fidelity(torch.tensor(student), torch.tensor(teacher))
+    assert found["agreement"] == pytest.approx((p.argmax(1) == q.argmax(1)).mean())
+    assert found["kl_to_teacher"] == pytest.approx((p * np.log(p / q)).sum(1).mean())
+
+
+def test_metrics_count_labelled_samples_only():
+    logits, labels = RANDOM.standard_normal((60, 3)), RANDOM.integers(0, 3, 60)
+    known = np.arange(60) % 4 > 0
+    hidden = torch.tensor(np.where(known, labels, -1))
+    wrong = logits.argmax(1) != labels
+    nll = -np.log(softmax(logits)[np.arange(60), labels])[known].mean()
+    found = all_metrics(torch.tensor(logits), hidden, ("a", "b", "c"))
+    assert (found["samples"], found["errors"]) == (45, wrong[known].sum())
+    assert found["error"] == pytest.approx(wrong[known].mean())
+    assert found["nll"] == pytest.approx(nll, rel=1e-5)
+    assert found["error_interval"] == wilson_interval(found["errors"], 45)
+    assert found["class_errors"] == {
+        name: [wrong[known & (labels == index)].sum(), (known & (labels == index)).sum()]
+        for index, name in enumerate("abc")
+    }
+    assert quick_metrics(torch.tensor(logits), hidden) == {
+        "error": pytest.approx(found["error"]),
+        "nll": pytest.approx(nll),
+    }
+    json.dumps(found)

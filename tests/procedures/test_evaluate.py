@@ -1,0 +1,61 @@
+"""Evaluation of whatever answers with logits."""
+
+import pytest
+import torch
+from torch import nn
+
+from instar.analysis import all_metrics, fidelity
+from instar.data import load_data
+from instar.errors import ConfigError, DataError, MismatchError
+from instar.models import MLP
+from instar.procedures import distill, evaluate, train
+from instar.run import Run, read_tensors
+
+DIGITS = load_data("digits", subset=200)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    teacher = train(DIGITS, MLP([16]), out=folder / "teacher", epochs=3, learning_rate=0.01)
+    return teacher, distill(teacher.path, MLP([8]), DIGITS, out=folder / "student", epochs=3, learning_rate=0.01)
+
+
+def test_a_run_knows_its_data_and_agrees_with_its_own_result(runs):
+    teacher, student = runs
+    for subject in (student, student.path, str(student.path), Run(student.path)):
+        found = evaluate(subject, teacher=teacher)
+        assert found["class_errors"] == student.metrics["class_errors"]
+        for name in found.keys() - {"class_errors"}:
+            assert found[name] == pytest.approx(student.metrics[name]), name
+    assert evaluate(student, split="validation")["errors"] == student.result["validation"]["errors"]
+    assert student.metrics["teacher_error"] == teacher.metrics["error"]
+
+
+def test_predictions_are_those_that_the_metrics_come_from(runs):
+    teacher, student = runs
+    ours, theirs = (read_tensors(run.path / "predictions.safetensors")[0] for run in (student, teacher))
+    assert torch.equal(ours["test.ids"], DIGITS.test.ids)
+    expected = all_metrics(ours["test.logits"], ours["test.labels"], DIGITS.classes)
+    assert student.metrics["errors"] == expected["errors"]
+    agreement = fidelity(ours["test.logits"], theirs["test.logits"])
+    assert student.metrics["agreement"] == agreement["agreement"]
+    assert student.metrics["kl_to_teacher"] == pytest.approx(agreement["kl_to_teacher"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("subject", "arguments", "error", "message"),
+    [
+        (nn.Linear(2, 2), {}, ConfigError, "evaluating a Linear needs data"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 9)), {"data": DIGITS}, MismatchError, "the model has 9 classes"),
+        (nn.Flatten(), {"data": DIGITS, "split": "tset"}, DataError, "split 'tset' is not there"),
+    ],
+)
+def test_refuses_in_words(subject, arguments, error, message):
+    with pytest.raises(error, match=message):
+        evaluate(subject, **arguments)
+
+
+def test_a_teacher_with_other_classes_is_refused(runs):
+    with pytest.raises(MismatchError, match="the teacher has 9 classes, and the model has 10"):
+        evaluate(runs[1], teacher=nn.Sequential(nn.Flatten(), nn.Linear(64, 9)))

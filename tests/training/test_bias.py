@@ -1,0 +1,67 @@
+"""Offsets of classes: each rule reaches what it promises."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from instar.errors import ConfigError, MismatchError
+from instar.training import labelled_offset, prior_offset, shift_logits
+
+
+@st.composite
+def problems(draw):
+    """Random logits, some classes to shift, and priors."""
+    classes = draw(st.integers(2, 8))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
+    logits = draw(st.sampled_from([0.1, 1.0, 5.0])) * torch.randn(200, classes, generator=generator)
+    logits -= draw(st.floats(0, 30)) * (torch.arange(classes) == 0)  # a class that was never shown
+    named = sorted(draw(st.sets(st.integers(0, classes - 1), min_size=1, max_size=classes - 1)))
+    prior = torch.softmax(torch.randn(classes, generator=generator), 0)
+    return logits, named, prior
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems())
+def test_prior_rule_makes_mean_probabilities_equal_priors(problem):
+    logits, named, prior = problem
+    offset = prior_offset(logits, named, prior)
+    found = torch.softmax(logits.double() + offset, 1).mean(0)
+    np.testing.assert_allclose(found[named], prior[named], atol=1e-5)
+    others = [index for index in range(len(prior)) if index not in named]
+    assert (offset[others] == 0).all()
+
+
+def test_prior_rule_raises_a_class_whose_probabilities_underflow():
+    logits = torch.randn(100, 3) - torch.tensor([0.0, 2000.0, 0.0])
+    offset = prior_offset(logits, [1], torch.tensor([0.5, 0.25, 0.25]))
+    assert torch.softmax(logits.double() + offset, 1).mean(0)[1] == pytest.approx(0.25, abs=1e-4)
+
+
+@pytest.mark.parametrize("prior", [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
+def test_impossible_priors_are_refused(prior):
+    with pytest.raises(ConfigError, match="above 0 with a sum below 1"):
+        prior_offset(torch.zeros(4, 3), [0, 1], torch.tensor(prior))
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems())
+def test_labelled_rule_ends_where_the_gradient_is_0(problem):
+    logits, named, prior = problem
+    labels = torch.multinomial(prior, len(logits), replacement=True, generator=torch.Generator().manual_seed(0))
+    labels[: len(prior)] = torch.arange(len(prior))  # every class occurs
+    offset = labelled_offset(logits, labels, named).double().requires_grad_()
+    nn.functional.cross_entropy(logits.double() + offset, labels).backward()
+    assert offset.grad[named].abs().max() < 1e-4
+
+
+def test_the_shift_is_added_to_the_last_bias():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    inputs = torch.randn(5, 4)
+    before = model(inputs)
+    shift_logits(model, torch.tensor([1.0, -2.0]))
+    torch.testing.assert_close(model(inputs), before + torch.tensor([1.0, -2.0]))
+    with pytest.raises(MismatchError, match="3 units"):
+        shift_logits(model, torch.zeros(3))
