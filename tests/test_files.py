@@ -90,11 +90,11 @@ def test_a_reader_never_sees_a_file_that_is_not_whole(tmp_path: Path) -> None:
 
     def write(temporary: Path) -> None:
         temporary.write_text("[1,")
-        seen.append(path.exists())
+        seen.extend([path.exists(), temporary.stat().st_ino])
         temporary.write_text("[1, 2]")
 
     write_whole(path, write)
-    assert seen == [False]
+    assert seen == [False, path.stat().st_ino]  # renamed, not copied
     assert read_json(path) == [1, 2]
 
 

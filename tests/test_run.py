@@ -136,6 +136,11 @@ def test_another_process_cannot_take_the_lock_until_it_is_let_go(run: Run) -> No
         assert taken.communicate()[0] == "held\n"
 
 
+def test_two_of_our_own_cannot_both_hold_the_lock(run: Run) -> None:
+    with run.lock(), pytest.raises(RunError, match="another process is working in"):
+        Run(run.path).lock().__enter__()
+
+
 def test_the_lock_of_another_process_is_a_sentence_until_it_is_killed(run: Run) -> None:
     with hold(run) as other:
         assert other.stdout is not None
