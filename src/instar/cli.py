@@ -31,9 +31,7 @@ app.add_typer(papers_app, name="papers")
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
 ]
-ModelOption = Annotated[
-    str | None, typer.Option("--model", help="mlp, cnn, resnet, or package.module:Class of yours")
-]
+ModelOption = Annotated[str | None, typer.Option("--model", help="mlp, cnn, resnet, or package.module:Class of yours")]
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
 ]
@@ -106,7 +104,7 @@ def distill(
 ) -> None:
     """Train a student on the soft targets of one teacher or several.
 
-    Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/student
+    Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/small
     """
     from instar.errors import ConfigError
 
@@ -146,7 +144,9 @@ def correct_bias(
     run: Annotated[str, typer.Argument(help="a run folder")],
     classes: Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")],
     out: Annotated[Path, typer.Option("--out", help="the folder of the corrected run")],
-    rule: Annotated[str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")] = "prior",
+    rule: Annotated[
+        str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")
+    ] = "prior",
     offset: Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")] = None,
     as_json: JsonOption = False,
     trust: TrustOption = False,
@@ -160,7 +160,9 @@ def correct_bias(
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="a folder with run folders in it, at any depth")],
-    out: Annotated[Path | None, typer.Option("--out", help="the HTML file; report.html in the folder if not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the HTML file; report.html in the folder if not given")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML file about all runs in a folder."""
@@ -200,7 +202,9 @@ def papers_list(as_json: JsonOption = False) -> None:
 def papers_run(
     name: Annotated[str, typer.Argument(help="a name from `instar papers list`")],
     scale: Annotated[str, typer.Option("--scale", help="smoke (seconds), small (minutes) or paper (hours)")] = "smoke",
-    data: Annotated[str | None, typer.Option("--data", help="the data set, where it is not the paper's default")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
@@ -226,9 +230,7 @@ def _flags(
     from instar.config import parse_assignment
 
     flags: dict[str, Any] = {
-        name: value
-        for name, value in (("objective", objective), ("views", views), ("seed", seed))
-        if value is not None
+        name: value for name, value in (("objective", objective), ("views", views), ("seed", seed)) if value is not None
     }
     if data is not None:
         flags["data"] = {"source": data}
@@ -279,7 +281,8 @@ def _print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
         return
     low, high = metrics["error_interval"]
     print(title)
-    print(f"  errors     {metrics['errors']} of {metrics['samples']}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
+    errors = f"{metrics['errors']} of {metrics['samples']}"
+    print(f"  errors     {errors}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
     print(f"  nll        {metrics['nll']:.4f} nats")
     print(f"  ece        {metrics['ece']:.2%}")
     if "agreement" in metrics:

@@ -12,6 +12,10 @@ from typing import Any
 from instar.run import environment, write_json, write_whole
 
 
+DASH = "\u2013"
+"""Stands for a number that is missing."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One quantity.
@@ -72,12 +76,17 @@ class Table:
         | net | errors (count) | 74 | 71 ± 1.4 | 2 |  |
         <BLANKLINE>
         """
-        lines = [f"## {self.title}", "", "| row | quantity | published | ours | seeds | note |", "|---|---|---|---|---|---|"]
+        lines = [
+            f"## {self.title}",
+            "",
+            "| row | quantity | published | ours | seeds | note |",
+            "|---|---|---|---|---|---|",
+        ]
         for values in self.as_list():
-            ours = "–" if values["mean"] is None else _number(values["mean"])
+            ours = DASH if values["mean"] is None else _number(values["mean"])
             if values["sd"] is not None:
                 ours += f" ± {values['sd']:.2g}"
-            published = "–" if values["published"] is None else _number(values["published"])
+            published = DASH if values["published"] is None else _number(values["published"])
             quantity = f"{values['quantity']} ({values['unit']})"
             lines.append(
                 f"| {values['row']} | {quantity} | {published} | {ours} | {len(values['seeds'])} | {values['note']} |"
