@@ -1,7 +1,6 @@
 # The two commands for a fresh machine are `make demo` and `make test`; the rest is for working on Instar.
 PYTHON ?= python3
 BIN := .venv/bin
-DATA ?= ../shared/data
 
 .PHONY: demo test lint bench clean
 
@@ -28,7 +27,7 @@ lint: .venv/installed-lint
 	$(BIN)/lint-imports
 
 bench: .venv/installed-core
-	$(BIN)/python benchmarks/all.py --data $(DATA) --out results/benchmarks
+	$(BIN)/python benchmarks/all.py --out results/benchmarks
 
 clean:
 	rm -rf .venv runs

@@ -11,7 +11,6 @@ from typing import Any
 
 from instar.run import environment, write_json, write_whole
 
-
 DASH = "\u2013"
 """Stands for a number that is missing."""
 
