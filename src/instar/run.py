@@ -193,6 +193,8 @@ class Run:
                 raise RunError(
                     f"another process is working in '{self.path}'; wait for it, or choose another folder."
                 ) from None
+            for partial in self.path.glob(".*.partial"):  # of a process that was killed while writing
+                partial.unlink(missing_ok=True)
             yield
 
     def _config_file(self) -> dict[str, Any]:

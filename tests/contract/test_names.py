@@ -44,7 +44,9 @@ def test_every_view_is_made_by_its_name(name):
 
 
 def test_every_view_is_listed():
-    assert set(VIEWS.values()) == set(View.__subclasses__()) - {Chain}
+    assert set(VIEWS.values()) == {view for view in View.__subclasses__() if view.__module__.startswith("instar.")} - {
+        Chain
+    }
 
 
 @pytest.mark.parametrize("name", TERMS)

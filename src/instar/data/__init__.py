@@ -3,7 +3,7 @@
 from instar.data.dataset import Data, load_data
 from instar.data.loader import Batch, Loader
 from instar.data.samples import UNLABELLED, Samples, Source
-from instar.data.views import Crop, Flip, Identity, Shift, View, parse_views
+from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
 
 __all__ = [
     "UNLABELLED",
@@ -17,6 +17,7 @@ __all__ = [
     "Shift",
     "Source",
     "View",
+    "as_view",
     "load_data",
     "parse_views",
 ]

@@ -113,6 +113,11 @@ VIEWS = {view.__name__: view for view in (Identity, Shift, Crop, Flip)}
 """The views that can be named in a configuration; one line for each new one."""
 
 
+def as_view(views: str | View) -> View:
+    """Return views that a user gave as text or as an object."""
+    return views if isinstance(views, View) else parse_views(views)
+
+
 def parse_views(text: str) -> View:
     """Read views as text.
 

@@ -17,11 +17,23 @@ __all__ = [
     "SoftTargets",
     "Term",
     "Value",
+    "as_objective",
     "parse_objective",
 ]
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in (HardLabels, SoftTargets, LogitMatching)}
 """The terms that can be named in a configuration; one line for each new one."""
+
+
+def as_objective(objective: str | Objective | Term) -> Objective:
+    """Return an objective that a user gave in any form.
+
+    >>> as_objective(HardLabels())
+    HardLabels(label_smoothing=0.0)
+    """
+    if isinstance(objective, Objective):
+        return objective
+    return 1.0 * objective if isinstance(objective, Term) else parse_objective(objective)
 
 
 def parse_objective(text: str) -> Objective:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data import Data, View
+from instar.data import Data, View, as_view
 from instar.models import describe
-from instar.objectives import Objective, Term
+from instar.objectives import Objective, Term, as_objective
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
 from instar.run import Run
 from instar.teachers import Teacher, as_teacher
@@ -85,4 +85,13 @@ def distill(
             "seed": seed,
         },
     )
-    return Stage(config, Path(out), data, given_network(model), given, trust=trust).run()
+    return Stage(
+        config,
+        Path(out),
+        data,
+        given_network(model),
+        given,
+        objective=as_objective(objective),
+        views=as_view(views),
+        trust=trust,
+    ).run()

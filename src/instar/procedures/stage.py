@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from instar.analysis import all_metrics, fidelity
 from instar.config import DataConfig, RunConfig
-from instar.data import UNLABELLED, Data, Loader, Samples, load_data, parse_views
+from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import Architecture, Normalised, build_network, load_model, save_model, statistics
-from instar.objectives import parse_objective
+from instar.objectives import Objective, parse_objective
 from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
 from instar.teachers import Ensemble, Module, Remembered, Teacher, as_teacher
@@ -56,6 +57,8 @@ class Stage:
         data: the data, where they are at hand; otherwise they are loaded as the configuration says.
         network: the network, where the model was given as a Python object; it is copied, not changed.
         teacher: the teacher, where it was given as a Python object.
+        objective: the objective, where it was given as a Python object; it may hold terms of the user's.
+        views: the augmentation, where it was given as a Python object.
         trust: allow model classes outside `instar.models`, here and in the teachers' run folders.
         show: show progress on stderr.
     """
@@ -65,6 +68,8 @@ class Stage:
     data: Data | None = None
     network: nn.Module | None = None
     teacher: Teacher | None = None
+    objective: Objective | None = None
+    views: View | None = None
     trust: bool = False
     show: bool = True
 
@@ -75,7 +80,8 @@ class Stage:
             InstarError: in one sentence, before the first step wherever that can be known.
         """
         data = self.data or load_data(self.config.data)
-        objective, views = parse_objective(self.config.objective), parse_views(self.config.views)
+        objective = self.objective or parse_objective(self.config.objective)
+        views = self.views or parse_views(self.config.views)
         teacher = self.teacher or combine_teachers(self.config, self.trust)
         objective.check(
             has_teacher=teacher is not None,
@@ -107,7 +113,7 @@ class Stage:
         with run.lock() if accelerator.is_main_process else nullcontext():
             if not run.complete:
                 try:
-                    self._finish(run, model, loader, data, teacher, accelerator)
+                    self._finish(run, model, objective, loader, data, teacher, accelerator)
                 except Exception:
                     (run.path / "error.txt").write_text(traceback.format_exc())
                     raise
@@ -125,7 +131,14 @@ class Stage:
         return model
 
     def _finish(
-        self, run: Run, model: Normalised, loader: Loader, data: Data, teacher: Teacher | None, accelerator: Accelerator
+        self,
+        run: Run,
+        model: Normalised,
+        objective: Objective,
+        loader: Loader,
+        data: Data,
+        teacher: Teacher | None,
+        accelerator: Accelerator,
     ) -> None:
         config = self.config
         listened = teacher
@@ -136,7 +149,7 @@ class Stage:
                 listened = Remembered(teacher, loader, bar.advance)
         seconds = fit(
             model,
-            parse_objective(config.objective),
+            objective,
             loader,
             config.training,
             run,
@@ -160,8 +173,12 @@ class Stage:
 
 def make_accelerator() -> Accelerator:
     """Return the device and the processes that we were launched on, and nothing else that a launcher may say."""
-    # several processes on a CPU are seen only when asked for; precision is the configuration's
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
+    # several processes on a CPU are seen only when asked for; precision and micro-batches are the configuration's
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
 
 
 def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any], teacher: Teacher | None) -> None:

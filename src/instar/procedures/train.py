@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data import Data, View
+from instar.data import Data, View, as_view
 from instar.models import describe
-from instar.objectives import Objective, Term
+from instar.objectives import Objective, Term, as_objective
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
 
 
@@ -66,4 +66,12 @@ def train(
             "seed": seed,
         },
     )
-    return Stage(config, Path(out), data, given_network(model), trust=trust).run()
+    return Stage(
+        config,
+        Path(out),
+        data,
+        given_network(model),
+        objective=as_objective(objective),
+        views=as_view(views),
+        trust=trust,
+    ).run()

@@ -101,7 +101,7 @@ def fit(
                 means = recorder.flush(step + 1, rate, seconds, accelerator)
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
             if validation and (last or (epoch_ends and (step + 1) // steps_per_epoch % config.evaluate_every == 0)):
-                found = validate(Module(model), validation, device)
+                found = validate(Module(average.averaged() if average else model), validation, device)
                 if accelerator.is_main_process:
                     run.append({"kind": "validation", "step": step + 1, "epoch": (step + 1) / steps_per_epoch} | found)
             if line and (last or due) and accelerator.is_main_process:

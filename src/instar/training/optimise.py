@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -93,6 +94,12 @@ class WeightAverage:
         torch._foreach_lerp_([self.values[n] for n in floating], [current[n] for n in floating], 1 - decay)
         for name in self.values.keys() - set(floating):  # counters are not averaged
             self.values[name].copy_(current[name])
+
+    def averaged(self) -> nn.Module:
+        """Return a copy of the model with the averages as its weights: what the run will end with."""
+        copied = copy.deepcopy(self.model)
+        copied.load_state_dict(self.values)
+        return copied
 
     def load(self, values: dict[str, Tensor]) -> None:
         """Take up the averages of a checkpoint."""
