@@ -126,13 +126,13 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     if validation is None and config.validation > 0:
         rest, held_out = samples.split(config.validation, seed)
         samples = samples if config.train_on_all else rest
-    if config.subset is not None:
-        samples = samples.subset(config.subset, seed)
-    samples = samples.keep_fraction(config.keep_fraction, seed)
     if config.omit_classes:
         samples = samples.omit_classes(list(config.omit_classes))
     if config.keep_classes:
         samples = samples.keep_classes(list(config.keep_classes))
+    if config.subset is not None:
+        samples = samples.subset(config.subset, seed)
+    samples = samples.keep_fraction(config.keep_fraction, seed)
     if config.drop_labels > 0:
         samples = samples.drop_labels(config.drop_labels, seed)
     return Data(config, samples, held_out, Samples.all_of(test))

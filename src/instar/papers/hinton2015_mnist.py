@@ -46,7 +46,7 @@ class Scale:
         student_epochs: epochs of the students of the paper.
         sweep_epochs: epochs of the students of the temperature sweep.
         temperatures: of the sweep.
-        subset: training digits; none takes all.
+        share: of the training digits.
     """
 
     seeds: int
@@ -54,13 +54,13 @@ class Scale:
     student_epochs: int
     sweep_epochs: int
     temperatures: tuple[float, ...]
-    subset: int | None = None
+    share: float = 1.0
 
 
 SCALES = {
-    "smoke": Scale(2, 2, 2, 1, (2.0, 20.0), subset=1000),
+    "smoke": Scale(2, 2, 2, 1, (2.0, 20.0), share=0.1),
     "small": Scale(3, 20, 12, 8, (1.0, 2.0, 4.0, 8.0, 20.0)),
-    "paper": Scale(3, 400, 60, 30, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
+    "paper": Scale(3, 400, 30, 30, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
 }
 
 TEACHER = {"optimiser": "adamw", "learning_rate": 1e-3, "batch_size": 256, "max_norm": 2.0, "precision": "bfloat16"}
@@ -87,7 +87,7 @@ class Plan:
     def stage(self, name: str, widths: Sequence[int], training: dict[str, Any], **config: Any) -> Stage:
         """Return a stage in the folder `name`; the final number is trained on train and validation together."""
         arguments = {"widths": list(widths)} | config.pop("arguments", {})
-        data = {"source": self.data, "validation": 1 / 6, "train_on_all": True, "subset": self.scale.subset}
+        data = {"source": self.data, "validation": 1 / 6, "train_on_all": True, "keep_fraction": self.scale.share}
         values = {
             "data": data | config.pop("data", {}),
             "model": {"name": "mlp", "arguments": arguments},

@@ -57,7 +57,7 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> fl
 def constrain_norms(model: nn.Module, limit: float) -> None:
     """Scale the incoming weights w of every unit to w min(1, limit / ||w||): the max-norm constraint.
 
-    Source: Hinton et al. 2012, section 2 ("we set an upper bound on the L2 norm of the incoming weight vector").
+    Source: Hinton et al. 2012, section 2.
 
     >>> layer = nn.Linear(2, 1)
     >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
