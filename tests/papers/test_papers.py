@@ -1,4 +1,4 @@
-"""Every paper at its smallest scale on embedded data: the table is whole, and says where it comes from."""
+"""The paper at its small scale on embedded data: the table is whole, and says where it comes from."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,14 @@ from instar.papers import PAPERS, Row, Table, run_paper
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("smoke")
-    run_paper("hinton2015-mnist", scale="smoke", data="digits", out=folder)
+def table_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    run_paper("hinton2015-mnist", scale="small", seeds=2, data="digits", out=folder)
     return folder
 
 
-def test_the_table_has_every_row_of_the_paper_with_numbers(smoke: Path) -> None:
-    rows = json.loads((smoke / "table.json").read_text())
+def test_the_table_has_every_row_of_the_paper_with_numbers(table_folder: Path) -> None:
+    rows = json.loads((table_folder / "table.json").read_text())
     found = {row["row"].split()[0] for row in rows}
     assert found == {"M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "control"}
     assert all(len(row["seeds"]) == (1 if row["row"].startswith("M1") else 2) for row in rows)
@@ -25,35 +25,35 @@ def test_the_table_has_every_row_of_the_paper_with_numbers(smoke: Path) -> None:
     assert {row["published"] for row in rows if row["row"].startswith(("M1", "M2", "M3"))} == {67, 146, 74}
 
 
-def test_the_offset_moves_predictions_towards_the_class_that_was_left_out(smoke: Path) -> None:
-    rows = {(row["row"], row["quantity"]): row for row in json.loads((smoke / "table.json").read_text())}
+def test_the_offset_moves_predictions_towards_the_class_that_was_left_out(table_folder: Path) -> None:
+    rows = {(row["row"], row["quantity"]): row for row in json.loads((table_folder / "table.json").read_text())}
     before = rows["M6 no 3s in the transfer set", "errors on the 3s"]["seeds"]
     after = rows["M7 no 3s, offset by the label-free rule", "errors on the 3s"]["seeds"]
     assert all(a <= b for a, b in zip(after, before, strict=True))
     assert sum(after) < sum(before)
 
 
-def test_the_origin_names_command_versions_machine_and_seconds(smoke: Path) -> None:
-    origin = json.loads((smoke / "origin.json").read_text())
+def test_the_origin_names_command_versions_machine_and_seconds(table_folder: Path) -> None:
+    origin = json.loads((table_folder / "origin.json").read_text())
     assert {"command", "commit", "versions", "machine", "seconds", "date"} <= origin.keys()
     assert "torch" in origin["versions"]
 
 
-def test_a_finished_table_is_made_again_without_training(smoke: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in smoke.rglob("weights.safetensors")}
+def test_a_finished_table_is_made_again_without_training(table_folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in table_folder.rglob("weights.safetensors")}
     assert len(before) > 20
-    (smoke / "table.md").unlink()
-    run_paper("hinton2015-mnist", scale="smoke", data="digits", out=smoke)
-    assert {path: path.stat().st_mtime_ns for path in smoke.rglob("weights.safetensors")} == before
-    assert (smoke / "table.md").read_text().startswith("## Hinton")
+    (table_folder / "table.md").unlink()
+    run_paper("hinton2015-mnist", scale="small", seeds=2, data="digits", out=table_folder)
+    assert {path: path.stat().st_mtime_ns for path in table_folder.rglob("weights.safetensors")} == before
+    assert (table_folder / "table.md").read_text().startswith("## Hinton")
 
 
-def test_a_row_that_was_killed_is_trained_again_and_no_other(smoke: Path) -> None:
-    victim = smoke / "runs" / "500-300-hard" / "1"
+def test_a_row_that_was_killed_is_trained_again_and_no_other(table_folder: Path) -> None:
+    victim = table_folder / "runs" / "500-300-hard" / "1"
     errors = json.loads((victim / "result.json").read_text())["metrics"]["errors"]
     (victim / "result.json").unlink()
-    others = {p: p.stat().st_mtime_ns for p in smoke.rglob("result.json")}
-    run_paper("hinton2015-mnist", scale="smoke", data="digits", out=smoke)
+    others = {p: p.stat().st_mtime_ns for p in table_folder.rglob("result.json")}
+    run_paper("hinton2015-mnist", scale="small", seeds=2, data="digits", out=table_folder)
     assert json.loads((victim / "result.json").read_text())["metrics"]["errors"] == errors
     assert {p: p.stat().st_mtime_ns for p in others} == others
 

@@ -1,8 +1,8 @@
 """Offsets for classes that a transfer set lacked, or held too often.
 
-A student that has never been shown a class learns from the soft targets of others what it looks like, and gives it too
-small a bias all the same: shifting its logit repairs most of the errors (Hinton et al. 2015, section 3). The paper chose
-its offsets on the test set; the two rules here do not look at it.
+A student that has never been shown a class learns what it looks like from the soft targets of the others, and gives it
+too small a bias all the same: shifting its logit repairs most of the errors (Hinton et al. 2015, section 3). The paper
+chose its offsets on the test set; the two rules here do not look at it.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
 def labelled_offset(logits: Tensor, labels: Tensor, classes: list[int]) -> Tensor:
     """Find the one offset of all named classes with the fewest errors on labelled samples.
 
-    A sample is given to the best of the named classes K as soon as b exceeds its margin m = max_{c not in K} z_c
-    - max_{k in K} z_k. So the number of errors changes at margins alone, and its minimum is found exactly; b is the middle
-    of the widest stretch between two margins that has it. (One offset per class, fitted by NLL, would be `prior_offset`
-    with the shares of these labels as priors: the gradient of the NLL is their difference.)
+    A sample is given to the best of the named classes K as soon as b exceeds its margin, the largest logit outside K
+    less the largest in K. So the number of errors changes at margins alone, and its minimum is found exactly; b is the
+    middle of the widest stretch between two margins that has it. (One offset per class, fitted by NLL, would be
+    `prior_offset` with the shares of these labels as priors: the gradient of the NLL is their difference.)
 
     Args:
         logits: `[samples, classes]`.
