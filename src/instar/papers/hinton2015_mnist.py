@@ -61,6 +61,7 @@ SCALES = {
     "smoke": Scale(2, 2, 2, 1, (2.0, 20.0), share=0.1),
     "small": Scale(3, 20, 12, 8, (1.0, 2.0, 4.0, 8.0, 20.0)),
     "paper": Scale(3, 400, 30, 30, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
+    "gpu": Scale(10, 1500, 100, 60, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
 }
 
 TEACHER = {"optimiser": "adamw", "learning_rate": 1e-3, "batch_size": 256, "max_norm": 2.0, "precision": "bfloat16"}
@@ -160,7 +161,7 @@ def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: 
     """Train what is not trained yet, and return the table.
 
     Args:
-        scale: "smoke", "small" or "paper".
+        scale: a name in `SCALES`.
         data: where MNIST is.
         out: the folder of the runs; every stage is a run folder in it.
         seeds: students per row; none takes the scale's.
