@@ -201,7 +201,7 @@ def papers_list(as_json: JsonOption = False) -> None:
 @papers_app.command("run")
 def papers_run(
     name: Annotated[str, typer.Argument(help="a name from `instar papers list`")],
-    scale: Annotated[str, typer.Option("--scale", help="smoke, small, paper (an hour or two on two cores) or gpu")] = "smoke",
+    scale: Annotated[str, typer.Option("--scale", help="smoke, small, paper (hours on two cores) or gpu")] = "smoke",
     data: Annotated[
         str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
     ] = None,

@@ -7,7 +7,7 @@ student always see the same pixels, and a run that was killed resumes exactly.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import parse
-from instar.seeds import Draws
+from instar.seeds import Draws, derive
 
 
 class View(ABC):
@@ -36,14 +36,14 @@ def _parts(view: View) -> tuple[View, ...]:
 
 @dataclass(frozen=True)
 class Chain(View):
-    """Several views, one after the other."""
+    """Several views, one after the other, each with random numbers of its own: `Flip() + Flip()` is no identity."""
 
     parts: tuple[View, ...]
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return the view that the last part makes of the view before it."""
-        for part in self.parts:
-            inputs = part(inputs, draws)
+        for index, part in enumerate(self.parts):
+            inputs = part(inputs, replace(draws, seed=derive(draws.seed, "part", index)) if index else draws)
         return inputs
 
     def __str__(self) -> str:
