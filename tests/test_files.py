@@ -163,3 +163,9 @@ def test_a_run_with_a_damaged_configuration_is_a_sentence(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text('{"format": 1, "conf')
     with pytest.raises(RunError, match=r"config\.json' is damaged: "):
         Run(tmp_path)
+
+
+def test_tensors_are_as_readable_as_any_other_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    write_tensors(tmp_path / "tensors.safetensors", {"a": torch.zeros(1)})
+    assert (tmp_path / "tensors.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -57,7 +57,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with explain_full_disk(path):
+            temporary.touch()
+            mode = temporary.stat().st_mode
             write(temporary)
+            temporary.chmod(mode)  # safetensors would leave a file that no colleague can read
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
