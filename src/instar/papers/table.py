@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from instar.run import environment, write_json, write_whole
+from instar.run import Run, environment, read_json, write_json, write_whole
 
 DASH = "\u2013"
 """Stands for a number that is missing."""
@@ -95,14 +95,24 @@ class Table:
     def write(self, folder: Path, started: float) -> None:
         """Write table.json, table.md, and origin.json: command, commit, versions, machine, seconds, date.
 
+        The seconds are those of the last command; the training seconds and commits are those of all runs below the
+        folder, also of runs that an earlier command of a killed table finished.
+
         Args:
-            folder: where they go.
-            started: when the work began, by `time.monotonic`; earlier work of a resumed table is not counted.
+            folder: where they go; the run folders lie below it.
+            started: when the last command began, by `time.monotonic`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "table.json", self.as_list())
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
-        write_json(folder / "origin.json", environment() | {"seconds": round(time.monotonic() - started, 1)})
+        runs = [Run(path.parent) for path in folder.rglob("result.json")]
+        commits = {str(read_json(run.path / "environment.json")["commit"]) for run in runs}
+        origin = {
+            "seconds": round(time.monotonic() - started, 1),
+            "training_seconds": round(sum(run.result["seconds"] for run in runs), 1),
+            "training_commits": sorted(commits),
+        }
+        write_json(folder / "origin.json", environment() | origin)
 
 
 def _number(value: float) -> str:
