@@ -56,21 +56,23 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """How a model is fitted. Defaults suit small images; change them by `--set training.name=value`."""
 
-    epochs: Count = 30
-    batch_size: Count = 128
+    epochs: Count = Field(30, description="passes over the training samples")
+    batch_size: Count = Field(128, description="the most samples in a batch")
     micro_batches: Count = Field(1, description="split each batch in this many parts (gradient accumulation)")
-    optimiser: Literal["sgd", "adamw"] = "adamw"
+    optimiser: Literal["sgd", "adamw"] = Field("adamw", description="sgd or adamw")
     learning_rate: Positive = Field(1e-3, description="the peak rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's correction when above 0")
-    weight_decay: NonNegative = 0.0
-    schedule: Literal["constant", "step", "cosine", "linear"] = "cosine"
+    weight_decay: NonNegative = Field(0.0, description="of all weights; decoupled for adamw")
+    schedule: Literal["constant", "step", "cosine", "linear"] = Field(
+        "cosine", description="of the learning rate: constant, step, cosine or linear"
+    )
     warmup_epochs: NonNegative = Field(0.0, description="rise linearly to the peak rate over this many epochs")
     milestones: tuple[NonNegative, ...] = Field((), description="epochs at which `step` multiplies the rate by factor")
     factor: Positive = Field(0.1, description="of the `step` schedule")
     gradient_clip: Positive | None = Field(None, description="largest norm of the whole gradient")
     max_norm: Positive | None = Field(None, description="largest norm of the incoming weights of a unit")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is kept; 0 keeps none")
-    precision: Precision = Field("float32", description="arithmetic of the student")
+    precision: Precision = Field("float32", description="arithmetic of the student: float32, float32-fast, bfloat16")
     teacher_precision: Precision = Field("float32", description="arithmetic of the teacher")
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="auto: channels_last for networks with convolutions"
@@ -100,7 +102,7 @@ class RunConfig(Config):
         "online", description="ask the teacher at each step, or once per (sample, view) before the first"
     )
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    seed: int = 0
+    seed: int = Field(0, description="of initial weights, order, dropout and views")
 
     @model_validator(mode="after")
     def _views_are_finite_in_memory(self) -> Self:

@@ -1,0 +1,73 @@
+"""Documents that are made from code are as the code is. Remake them with INSTAR_REMAKE_DOCS=1."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from instar.config import Config, DataConfig, ModelConfig, RunConfig, TrainingConfig
+
+ROOT = Path(__file__).parent.parent
+
+
+def rows(kind: type[Config], prefix: str) -> list[str]:
+    """Return a line of the table for each field."""
+    lines = []
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            continue
+        if field.is_required():
+            default = "needed"
+        else:
+            value = field.get_default(call_default_factory=True)
+            assert value is not PydanticUndefined
+            default = f"`{value!r}`"
+        lines.append(f"| `{prefix}{name}` | {default} | {field.description or ''} |")
+    return lines
+
+
+def settings() -> str:
+    """Return docs/settings.md."""
+    text = [
+        "# Settings",
+        "",
+        "Every setting of a run, as `--set name=value` on the command line, or nested in the file of `--config`.",
+        "In Python, those of `data` are arguments of `load_data`, those of `training` of `train` and `distill`.",
+    ]
+    for kind, prefix in (
+        (RunConfig, ""),
+        (DataConfig, "data."),
+        (ModelConfig, "model."),
+        (TrainingConfig, "training."),
+    ):
+        text += [
+            "",
+            f"## {prefix.rstrip('.').capitalize() or 'Run'}",
+            "",
+            "| setting | default | what it does |",
+            "|---|---|---|",
+        ]
+        text += rows(kind, prefix)
+    return "\n".join(text) + "\n"
+
+
+def test_the_settings_are_documented_as_they_are() -> None:
+    path = ROOT / "docs" / "settings.md"
+    if os.environ.get("INSTAR_REMAKE_DOCS"):
+        path.write_text(settings())
+    assert path.read_text() == settings()
+
+
+def test_every_setting_says_what_it_does() -> None:
+    undescribed = [line for line in settings().splitlines() if re.search(r"\|\s+\|$", line)]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/log.md", "results/README.md"])
+def test_links_between_documents_lead_somewhere(name: str) -> None:
+    document = ROOT / name
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{name} links to {target}"
