@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from instar.config import ModelConfig
+from instar.config import DataConfig, ModelConfig, validate
 from instar.data import UNLABELLED, Data, Samples, load_data
 from instar.errors import ConfigError, DataError
 from instar.models import load_model, save_model
@@ -37,8 +37,8 @@ def correct_bias(
     """Shift the logits of named classes, and store the shift in the last bias of a copy of the model.
 
     Rule "prior" needs no labels: the mean predicted probability of each named class over the whole train split, seen
-    as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named
-    classes with the fewest errors on the labelled validation split.
+    as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named classes with the fewest errors on
+    the labelled validation split.
 
     Source: Hinton et al. 2015, section 3, where the offsets were found on the test set.
 
@@ -58,16 +58,20 @@ def correct_bias(
     """
     run = run if isinstance(run, Run) else Run(run)
     run.result  # noqa: B018 (refuses a run that is not complete)
-    loaded = data if isinstance(data, Data) else load_data(data if data is not None else _data_config(run))
+    loaded = (
+        data
+        if isinstance(data, Data)
+        else load_data(data if data is not None else validate(DataConfig, run.config["data"]))
+    )
     named = loaded.train.class_indices(list(classes)).tolist()
     if rule not in ("prior", "labelled"):
         raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")
-    correction: dict[str, Any] = {
+    correction = {
         "classes": list(classes),
         "rule": rule if offset is None else "given",
         "offset": offset,
+        "prior": list(prior) if prior is not None else None,
     }
-    correction["prior"] = list(prior) if prior is not None else None
     config = run.config | {"correction": correction, "corrected": str(run.path)}
     network = run.network if isinstance(run, TrainedRun) else None
     fingerprints = run.fingerprints | {"run": _weights_hash(run)}
@@ -116,12 +120,6 @@ def _find(
         if len(shares) != probe.num_classes or abs(float(shares.sum()) - 1) > 1e-3:
             raise ConfigError(f"prior must have {probe.num_classes} shares that sum to 1, got {list(prior)}.")
     return prior_offset(predict(Module(model), probe), named, shares)
-
-
-def _data_config(run: Run) -> Any:
-    from instar.config import DataConfig, validate
-
-    return validate(DataConfig, run.config["data"])
 
 
 def _weights_hash(run: Run) -> str:
