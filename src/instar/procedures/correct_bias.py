@@ -37,8 +37,8 @@ def correct_bias(
     """Shift the logits of named classes, and store the shift in the last bias of a copy of the model.
 
     Rule "prior" needs no labels: the mean predicted probability of each named class over the whole train split, seen
-    as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named classes with the fewest errors on
-    the labelled validation split.
+    as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named classes with the fewest errors
+    on the labelled validation split.
 
     Source: Hinton et al. 2015, section 3, where the offsets were found on the test set.
 
