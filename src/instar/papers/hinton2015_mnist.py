@@ -9,7 +9,8 @@ and chose its bias offsets on the test set. Our choices, all made on a validatio
    classes down further, and would outweigh the soft targets at low temperature.
 2. Students see the digits as they are, without jitter, and have no regulariser (one control arm has jitter).
 3. Offsets are found by two rules that do not look at the test set; the paper's own offset is reported beside them.
-4. Every student of a row set has the same budget: epochs, batch size, optimiser and schedule.
+4. Every student of a row set has the same budget: epochs, batch size, optimiser and schedule. The 7s and 8s alone are a
+   fifth of the digits, so their students have five times the epochs, and a rate of their own.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ SCALES = {
 
 TEACHER = {"optimiser": "adamw", "learning_rate": 1e-3, "batch_size": 256, "max_norm": 2.0, "precision": "bfloat16"}
 STUDENT = {"optimiser": "adamw", "learning_rate": 3e-3, "batch_size": 128, "precision": "bfloat16"}
+FEW = {"learning_rate": 1e-3}
+"""What differs for the 7s and 8s alone, a fifth of the digits: a lower rate, and five times the epochs."""
 _QUIET = {"checkpoint_seconds": 60.0, "evaluate_every": 10, "log_every": 200}
 
 
@@ -112,10 +115,11 @@ class Plan:
         temperature: float | None = None,
         hard_weight: float = 0.0,
         epochs: int | None = None,
+        training: dict[str, Any] | None = None,
         **config: Any,
     ) -> Stage:
         """Return a student of the labels, or of the teacher at `temperature` and the labels with a weight."""
-        training = STUDENT | {"epochs": epochs or self.scale.student_epochs}
+        training = STUDENT | {"epochs": epochs or self.scale.student_epochs} | (training or {})
         if temperature is not None:
             labels = f" + {hard_weight:g} * HardLabels()" if hard_weight else ""
             config |= {
@@ -137,7 +141,14 @@ class Plan:
             "500-300-hard": partial(self.student, "500-300-hard", widths=SLIDES),
             "500-300-distilled": partial(both, "500-300-distilled", widths=SLIDES),
             "no-3": partial(self.student, "no-3", temperature=TEMPERATURE, data={"omit_classes": ["3"]}),
-            "only-7-8": partial(self.student, "only-7-8", temperature=TEMPERATURE, data={"keep_classes": ["7", "8"]}),
+            "only-7-8": partial(
+                self.student,
+                "only-7-8",
+                temperature=TEMPERATURE,
+                epochs=5 * self.scale.student_epochs,
+                training=FEW,
+                data={"keep_classes": ["7", "8"]},
+            ),
         }
         for units in (300, 30):
             for temperature in self.scale.temperatures:
