@@ -169,3 +169,12 @@ def test_tensors_are_as_readable_as_any_other_file(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     write_tensors(tmp_path / "tensors.safetensors", {"a": torch.zeros(1)})
     assert (tmp_path / "tensors.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_slices_and_shared_tensors_are_written_whole(tmp_path: Path) -> None:
+    whole = torch.arange(6.0)
+    tensors = {"whole": whole, "again": whole, "part": whole[2:4], "turned": whole.view(2, 3).T, "empty": whole[:0]}
+    write_tensors(tmp_path / "tensors.safetensors", tensors)
+    found, _ = read_tensors(tmp_path / "tensors.safetensors")
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert (tmp_path / "tensors.safetensors").stat().st_size < 1000

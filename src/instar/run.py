@@ -89,8 +89,15 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> None:
     """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all."""
-    # clone: safetensors refuses tensors that share storage, and a slice would drag its whole storage along
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for name, tensor in tensors.items():
+        plain[name] = tensor.detach().cpu().contiguous()
+        storage = plain[name].untyped_storage()
+        # safetensors refuses slices of a larger storage, and storage that two tensors share
+        if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
+            plain[name] = plain[name].clone()
+        written.add(storage.data_ptr())
     metadata = {"instar": json.dumps(header or {})}
 
     def write(temporary: Path) -> None:

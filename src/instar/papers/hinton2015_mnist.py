@@ -1,8 +1,8 @@
 """Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 3: MNIST.
 
 Published numbers are test errors of 10,000. The paper does not give the student's optimiser, epochs or loss weights,
-and chose its bias offsets on the test set. Our choices, all made on a validation split of 10,000 training digits
-(docs/log.md), and then used once on all 60,000:
+and chose its bias offsets on the test set. Our choices were made on a validation split of 10,000 training digits; the
+log (docs/log.md) has them all, and the two that were revised after a test result had been seen:
 
 1. Distilled students learn from soft targets with T^2 and from labels with weight 40, a tenth of T^2. Where classes are
    left out, and in the temperature sweep, they learn from soft targets alone: labels would push the biases of absent

@@ -45,6 +45,8 @@ class ProgressBar:
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Move on by some steps, and show another note."""
+        if self._progress.disable:  # its bookkeeping takes time in every step all the same
+            return
         self._progress.advance(self._task, steps)
         if note is not None:
             self._progress.update(self._task, note=note)
