@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
 from torch import nn
 
 from instar.config import TrainingConfig
 from instar.data import Loader, Samples, parse_views
 from instar.models import Normalised, statistics
 from instar.objectives import parse_objective
+from instar.procedures.stage import make_accelerator
 from instar.run import Run
 from instar.teachers import Module, Remembered, Teacher
 from instar.training import fit
@@ -49,7 +49,7 @@ def epoch(
     """
     settings = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "schedule": "constant"}
     config = TrainingConfig(**{"epochs": 1} | settings | training)
-    accelerator = Accelerator()
+    accelerator = make_accelerator()
     loader = Loader(samples, config.batch_size, seed=0, views=parse_views(views), device=accelerator.device)
     model = normalised(network, samples)
     listened: Teacher | None = None

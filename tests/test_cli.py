@@ -167,7 +167,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_every_verb_explains_every_flag() -> None:
     command = typer.main.get_command(cli.app)
-    verbs = dict(command.commands)  # type: ignore[attr-defined]
+    verbs = dict(command.commands)
     verbs |= dict(verbs.pop("papers").commands)
     for name, verb in verbs.items():
         assert verb.help, name
@@ -178,7 +178,7 @@ def test_every_verb_explains_every_flag() -> None:
 def test_the_flags_are_few_and_known() -> None:
     """Everything else is a setting: think twice before adding a flag, and then add it here."""
     command = typer.main.get_command(cli.app)
-    flags = {name: {p.name for p in verb.params} for name, verb in command.commands.items()}  # type: ignore[attr-defined]
+    flags = {name: {p.name for p in verb.params} for name, verb in command.commands.items()}
     shared = {"data", "out", "model", "arg", "objective", "views", "epochs", "seed", "config", "settings"}
     assert flags["train"] == shared | {"as_json", "trust"}
     assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"}

@@ -110,7 +110,7 @@ def test_endless_views_cannot_be_remembered() -> None:
 
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        validate(RunConfig, SMALL).seed = 3  # type: ignore[misc]
+        validate(RunConfig, SMALL).seed = 3
 
 
 def test_a_configuration_survives_json_and_yaml() -> None:

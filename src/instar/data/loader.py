@@ -57,8 +57,8 @@ class Batch:
 class Loader:
     """Batches of augmented samples, each a pure function of the step.
 
-    The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. The
-    batches of an epoch differ in size by at most one sample, so that none is tiny.
+    The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. The batches
+    of an epoch differ in size by at most one sample, so that none is tiny.
 
     Args:
         samples: what to learn from.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from instar.config import ModelConfig
+from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models.architecture import Architecture
 from instar.models.cnn import CNN
@@ -35,7 +35,7 @@ def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelC
     if isinstance(model, str):
         return ModelConfig(name=model)
     if isinstance(model, Mapping):
-        return ModelConfig(**model)
+        return validate(ModelConfig, model)
     kind = type(model)
     names = [name for name, family in MODELS.items() if family is kind]
     if names and isinstance(model, Architecture):

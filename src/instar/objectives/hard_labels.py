@@ -19,8 +19,7 @@ class HardLabels(Term):
 
     In nats, per example, at temperature 1. An example without a label gives 0.
 
-    Source: Hinton et al. 2015, section 2; smoothing s from Szegedy et al.
-    2016, section 7.
+    Source: Hinton et al. 2015, section 2; smoothing s from Szegedy et al. 2016, section 7.
 
     Args:
         label_smoothing: s in [0, 1).

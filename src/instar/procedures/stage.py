@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from instar.analysis import all_metrics, fidelity
+from instar.analysis import all_metrics, fidelity, quick_metrics
 from instar.config import DataConfig, RunConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
@@ -195,7 +195,7 @@ def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any]
         if teacher:
             answers = predict(teacher, samples, device)
             metrics[split] |= fidelity(logits, answers)
-            metrics[split]["teacher_error"] = all_metrics(answers, samples.labels, data.classes)["error"]
+            metrics[split]["teacher_error"] = quick_metrics(answers, samples.labels)["error"]
     write_tensors(run.path / "predictions.safetensors", predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics["test"], "validation": metrics.get("validation"), **facts}
