@@ -12,7 +12,7 @@ Losses are always computed in float32.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -42,6 +42,6 @@ def library(precision: Precision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """Return the context in which a forward pass casts the inputs of its matrix products."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()

@@ -57,8 +57,8 @@ class Batch:
 class Loader:
     """Batches of augmented samples, each a pure function of the step.
 
-    The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. The batches
-    of an epoch differ in size by at most one sample, so that none is tiny.
+    The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. All batches of an epoch are
+    full but the last two, which share what is left, so that none is tiny.
 
     Args:
         samples: what to learn from.
@@ -95,9 +95,16 @@ class Loader:
         epoch, at = divmod(step, self.steps_per_epoch)
         if self._order_of[0] != epoch:
             self._order_of = epoch, torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
-        start, stop = (len(self.samples) * i // self.steps_per_epoch for i in (at, at + 1))
-        rows = self._order_of[1][start:stop]
+        rows = self._order_of[1][self._edge(at) : self._edge(at + 1)]
         return self._make(rows, self.view_of(epoch))
+
+    def _edge(self, at: int) -> int:
+        """Return where batch `at` of an epoch begins."""
+        full = max(0, self.steps_per_epoch - 2)
+        if at <= full:
+            return at * self.batch_size
+        left = len(self.samples) - full * self.batch_size
+        return len(self.samples) - (left // 2 if at < self.steps_per_epoch else 0)
 
     def view_of(self, epoch: int) -> int:
         """Return which view an epoch shows."""
