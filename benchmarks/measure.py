@@ -53,6 +53,10 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
+TURNS = 3
+"""How often ours and the reference take turns in one round: the speed of a shared machine changes within seconds."""
+
+
 def compare(case: str, ours: Callable[[], float], reference: Callable[[], float], rounds: int) -> Measured:
     """Measure ours and the reference in turn, so that noise hits both.
 
@@ -60,9 +64,15 @@ def compare(case: str, ours: Callable[[], float], reference: Callable[[], float]
         case: what is measured.
         ours: makes ready, and returns the seconds of the part that counts.
         reference: the same for the reference.
-        rounds: how many times; one more, that is not counted, comes first.
+        rounds: how many times; a first turn of both is not counted.
     """
-    pairs = [(ours(), reference()) for _ in range(rounds + 1)][1:]
+
+    def in_turns(turns: int) -> tuple[float, float]:
+        mine, theirs = zip(*((ours(), reference()) for _ in range(turns)), strict=True)
+        return sum(mine) / turns, sum(theirs) / turns
+
+    in_turns(1)
+    pairs = [in_turns(TURNS) for _ in range(rounds)]
     ratios = [a / b for a, b in pairs]
     spread = (min(ratios), max(ratios))
     mine, theirs = (median(column) for column in zip(*pairs, strict=True))

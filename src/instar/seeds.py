@@ -8,6 +8,8 @@ is a pure function of those, so any worker on any machine, in any order, draws t
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +76,12 @@ class Draws:
         """Return 64 random bits per sample, int64 `[batch]`."""
         key = derive(self.seed, stream, self.view)
         return mix(mix(self.ids * _GOLDEN + key) + key)
+
+    def table(self, shape: Sequence[int], stream: str) -> Tensor:
+        """Return a table of 63 random bits for every sample, int64 `[batch, *shape]`, at least 0."""
+        cells = torch.arange(math.prod(shape), device=self.ids.device) * _GOLDEN
+        bits = mix(self.bits(stream)[:, None] + cells)
+        return _shift_right(bits, 1).view(len(self.ids), *shape)
 
     def below(self, limit: int, stream: str) -> Tensor:
         """Return integers uniform in [0, limit), int64 `[batch]`; the bias is under limit / 2^32."""

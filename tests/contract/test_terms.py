@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 import instar.objectives
 from instar.data import UNLABELLED, Batch
-from instar.objectives import TERMS, HardLabels, LogitMatching, Need, Objective, SoftTargets, Term, parse_objective
+from instar.objectives import (
+    TERMS,
+    ConfidenceWeighted,
+    HardLabels,
+    LogitMatching,
+    Need,
+    Objective,
+    PermutedDarkKnowledge,
+    SoftTargets,
+    Term,
+    parse_objective,
+)
 from instar.targets import DenseTargets
 
 CASES = [
@@ -19,16 +30,21 @@ CASES = [
     SoftTargets(temperature=4),
     SoftTargets(temperature=0.5),
     LogitMatching(),
+    ConfidenceWeighted(),
+    PermutedDarkKnowledge(),
+    PermutedDarkKnowledge("batch"),
+    PermutedDarkKnowledge("fixed"),
 ]
+CASES_OF_EACH_KIND = list({type(case): case for case in CASES}.values())
 every_term = pytest.mark.parametrize("term", CASES, ids=repr)
 
 
 def example(shape, seed, classes=5):
-    """Return logits, labels and targets of random examples in float64."""
+    """Return logits in float64, a batch with random labels, and targets of random examples."""
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
     teacher = DenseTargets(3 * torch.randn(*shape, classes, generator=generator, dtype=torch.float64))
-    return logits, torch.randint(classes, shape, generator=generator), teacher
+    return logits, as_batch(logits, torch.randint(classes, shape, generator=generator)), teacher
 
 
 def as_batch(logits, labels, mask=None):
@@ -55,24 +71,24 @@ def test_gives_one_finite_number_per_example_of_at_least_0(term, shape):
 
 @every_term
 def test_gradient_equals_finite_differences(term):
-    logits, labels, targets = example((4,), 1)
+    logits, batch, targets = example((4,), 1)
     logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: term(z, labels, targets).loss, logits)
+    assert torch.autograd.gradcheck(lambda z: term(z, batch, targets).loss, logits)
 
 
 @every_term
 def test_loss_of_a_batch_is_the_losses_of_its_rows(term):
-    logits, labels, targets = example((6,), 2)
-    rows = [term(logits[[i]], labels[[i]], targets.rows(torch.tensor([i]))).loss for i in range(6)]
-    torch.testing.assert_close(term(logits, labels, targets).loss, torch.cat(rows))
+    logits, batch, targets = example((6,), 2)
+    rows = [term(logits[[i]], batch.part(i, i + 1), targets.rows(torch.tensor([i]))).loss for i in range(6)]
+    torch.testing.assert_close(term(logits, batch, targets).loss, torch.cat(rows))
 
 
 @every_term
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 def test_stays_finite_for_extreme_logits(term, scale):
-    logits, labels, targets = example((8,), 3)
+    logits, batch, targets = example((8,), 3)
     logits = (logits * scale).float().requires_grad_()
-    loss = term(logits, labels, DenseTargets(targets.values.float() * scale)).loss.sum()
+    loss = term(logits, batch, DenseTargets(targets.values.float() * scale)).loss.sum()
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
@@ -80,8 +96,8 @@ def test_stays_finite_for_extreme_logits(term, scale):
 
 @every_term
 def test_records_nothing_that_carries_gradients(term):
-    logits, labels, targets = example((3,), 4)
-    assert not any(found.requires_grad for found in term(logits.requires_grad_(), labels, targets).beside.values())
+    logits, batch, targets = example((3,), 4)
+    assert not any(found.requires_grad for found in term(logits.requires_grad_(), batch, targets).beside.values())
 
 
 @every_term
@@ -93,12 +109,12 @@ def test_its_text_reads_back_as_itself(term, weight):
 
 @every_term
 def test_without_labels_only_the_soft_part_remains(term):
-    logits, labels, targets = example((4,), 5)
-    found = term(logits, torch.full_like(labels, UNLABELLED), targets).loss
+    logits, batch, targets = example((4,), 5)
+    found = term(logits, as_batch(logits, torch.full_like(batch.labels, UNLABELLED)), targets).loss
     if Need.LABELS in term.needs:
         assert (found == 0).all()
     else:
-        torch.testing.assert_close(found, term(logits, labels, targets).loss)
+        torch.testing.assert_close(found, term(logits, batch, targets).loss)
 
 
 @st.composite
@@ -106,10 +122,11 @@ def split_batches(draw):
     """A batch, perhaps with positions, a mask and missing labels; an objective; and places to cut it."""
     size = draw(st.integers(1, 7))
     shape = (size, draw(st.integers(1, 4))) if draw(st.booleans()) else (size,)
-    logits, labels, targets = example(shape, draw(st.integers(0, 2**20)), draw(st.integers(2, 6)))
+    logits, batch, targets = example(shape, draw(st.integers(0, 2**20)), draw(st.integers(2, 6)))
+    labels = batch.labels
     labels[torch.rand(shape) < draw(st.sampled_from([0.0, 0.5, 1.0]))] = UNLABELLED
     mask = torch.rand(shape) < 0.7 if len(shape) == 2 else None
-    kinds = draw(st.permutations([HardLabels(0.1), SoftTargets(3), LogitMatching()]))
+    kinds = draw(st.permutations(CASES_OF_EACH_KIND))
     weights = draw(st.lists(st.floats(0.01, 10), min_size=1, max_size=3))
     objective = Objective(tuple(zip(weights, kinds[: len(weights)], strict=True)))
     cuts = sorted({0, size, *draw(st.lists(st.integers(0, size), max_size=3))})
@@ -122,9 +139,10 @@ def test_a_sum_over_a_batch_is_the_sum_over_any_split(case):
     logits, batch, targets, objective, cuts = case
     total, sums = objective(logits, batch, targets)
     found = dict.fromkeys(sums, 0.0)
-    for start, stop in pairwise(cuts):
-        rows = torch.arange(start, stop)
-        part, part_sums = objective(logits[start:stop], batch.part(start, stop), targets.rows(rows))
+    parts = [(slice(*cut), batch.part(*cut), targets.rows(torch.arange(*cut))) for cut in pairwise(cuts)]
+    totals = sum(objective.totals(part, answers) for _, part, answers in parts)
+    for rows, batch_part, answers in parts:
+        part, part_sums = objective(logits[rows], batch_part, answers, totals)
         torch.testing.assert_close(part, part_sums["loss"])
         found = {name: value + part_sums[name] for name, value in found.items()}
     torch.testing.assert_close(total, sums["loss"])
@@ -134,16 +152,14 @@ def test_a_sum_over_a_batch_is_the_sum_over_any_split(case):
 @every_term
 @pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), -float("inf")])
 def test_masked_positions_contribute_nothing_whatever_they_hold(term, rubbish):
-    logits, labels, targets = example((3, 4), 6)
+    logits, batch, targets = example((3, 4), 6)
+    labels = batch.labels
     mask = torch.arange(4) < torch.tensor([[4], [2], [1]])
     clean, clean_sums = (1.0 * term)(logits, as_batch(logits, labels, mask), targets)
-    valid = mask.flatten()
-    alone, _ = (1.0 * term)(
-        logits.flatten(0, 1)[valid],
-        as_batch(valid.nonzero()[:, 0], labels.flatten()[valid]),
-        DenseTargets(targets.values.flatten(0, 1)[valid]),
-    )
-    torch.testing.assert_close(clean, alone)
+    losses = term(logits, as_batch(logits, labels), targets).loss[mask]
+    weights = term.weights(as_batch(logits, labels), targets)
+    shares = torch.ones_like(losses) if weights is None else weights[mask] / weights[mask].mean()
+    torch.testing.assert_close(clean, (shares * losses).sum())
     dirty = torch.where(mask[..., None], logits, rubbish).requires_grad_()
     dirty_targets = DenseTargets(torch.where(mask[..., None], targets.values, rubbish))
     batch = as_batch(dirty, torch.where(mask, labels, 999), mask)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from instar.data import UNLABELLED
+from instar.data import UNLABELLED, Batch
 from instar.objectives import HardLabels, LogitMatching, SoftTargets
 from instar.targets import DenseTargets
 
@@ -21,7 +21,8 @@ def softmax(values, temperature=1.0):
 
 def gradient(term, student, teacher):
     logits = torch.tensor(student, requires_grad=True)
-    term(logits, torch.full(logits.shape[:-1], UNLABELLED), DenseTargets(torch.tensor(teacher))).loss.sum().backward()
+    batch = Batch.of_labels(torch.full(logits.shape[:-1], UNLABELLED))
+    term(logits, batch, DenseTargets(torch.tensor(teacher))).loss.sum().backward()
     return logits.grad.numpy()
 
 
@@ -63,7 +64,7 @@ def test_logit_matching_is_half_the_mean_square_of_centred_logits():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 def test_hard_labels_are_the_cross_entropy_with_smoothed_labels(smoothing):
     wanted = (1 - smoothing) * np.eye(7)[LABELS] + smoothing / 7
-    value = HardLabels(smoothing)(torch.tensor(STUDENT), torch.tensor(LABELS), None)
+    value = HardLabels(smoothing)(torch.tensor(STUDENT), Batch.of_labels(torch.tensor(LABELS)), None)
     np.testing.assert_allclose(value.loss, -(wanted * np.log(softmax(STUDENT))).sum(1), rtol=1e-12)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import instar
-from instar.data import View
+from instar.data import Batch, View
 from instar.models import MLP
 from instar.objectives import HardLabels, Need, Term, Value
 from instar.seeds import Draws
@@ -20,7 +20,7 @@ class Confidence(Term):
     needs = frozenset[Need]()
     name = "confidence"
 
-    def __call__(self, logits: Tensor, labels: Tensor, targets: object) -> Value:
+    def __call__(self, logits: Tensor, batch: Batch, targets: object) -> Value:
         return Value(-torch.special.entr(torch.softmax(logits, -1)).sum(-1))
 
 

@@ -27,6 +27,8 @@ class Batch:
         inputs: `[batch, ...]`, as the source holds them, augmented.
         labels: int64 `[batch]` or `[batch, position]`, `UNLABELLED` where there is none.
         mask: bool `[batch, position]`, which positions are valid; none where a sample has no positions.
+        step: of training, counted from 0.
+        seed: of the run's random numbers about samples.
     """
 
     ids: Tensor
@@ -34,6 +36,13 @@ class Batch:
     inputs: Tensor
     labels: Tensor
     mask: Tensor | None = None
+    step: int = 0
+    seed: int = 0
+
+    @classmethod
+    def of_labels(cls, labels: Tensor) -> Batch:
+        """Return examples of which the labels alone are known, numbered from 0: enough for a term of a loss."""
+        return cls(torch.arange(len(labels), device=labels.device), 0, labels, labels)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,6 +50,10 @@ class Batch:
     def count(self) -> int:
         """Return the number of examples: samples, or valid positions."""
         return len(self) if self.mask is None else int(self.mask.sum())
+
+    def draws(self, name: str) -> Draws:
+        """Return random numbers that are a function of (seed, name, sample, step)."""
+        return Draws(derive(self.seed, name), self.ids, self.step)
 
     def part(self, start: int, stop: int) -> Batch:
         """Return rows start..stop."""
@@ -96,7 +109,7 @@ class Loader:
         if self._order_of[0] != epoch:
             self._order_of = epoch, torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
         rows = self._order_of[1][self._edge(at) : self._edge(at + 1)]
-        return self._make(rows, self.view_of(epoch))
+        return self._make(rows, self.view_of(epoch), step)
 
     def _edge(self, at: int) -> int:
         """Return where batch `at` of an epoch begins."""
@@ -115,9 +128,10 @@ class Loader:
         for rows in torch.arange(len(self.samples)).split(self.batch_size):
             yield self._make(rows, view)
 
-    def _make(self, rows: Tensor, view: int) -> Batch:
+    def _make(self, rows: Tensor, view: int, step: int = 0) -> Batch:
         ids = self.samples.ids[rows]
         # index_select copies whole samples, ten times as fast as the indexing of single elements by self._inputs[ids]
         inputs = self._inputs.index_select(0, ids.to(self._inputs.device)).to(self.device)
         labels, ids = self.samples.labels[rows].to(self.device), ids.to(self.device)
-        return Batch(ids, view, self.views(inputs, Draws(derive(self.seed, "views"), ids, view)), labels)
+        seen = self.views(inputs, Draws(derive(self.seed, "views"), ids, view))
+        return Batch(ids, view, seen, labels, step=step, seed=self.seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.data import UNLABELLED
+from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
@@ -28,7 +28,7 @@ class HardLabels(Term):
         ConfigError: when s is outside [0, 1).
 
     >>> import torch
-    >>> HardLabels()(torch.zeros(2, 4), torch.tensor([1, -1]), None).loss
+    >>> HardLabels()(torch.zeros(2, 4), Batch.of_labels(torch.tensor([1, -1])), None).loss
     tensor([1.3863, 0.0000])
     """
 
@@ -43,13 +43,13 @@ class HardLabels(Term):
                 f"HardLabels(label_smoothing) must be at least 0 and below 1, got {self.label_smoothing}."
             )
 
-    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the cross-entropy per example."""
         flat = F.cross_entropy(
             logits.flatten(0, -2),
-            labels.flatten(),
+            batch.labels.flatten(),
             ignore_index=UNLABELLED,
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
-        return Value(flat.view(labels.shape))
+        return Value(flat.view(batch.labels.shape))

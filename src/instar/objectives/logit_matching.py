@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from instar.data import Batch
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
 
@@ -21,14 +22,15 @@ class LogitMatching(Term):
 
     >>> import torch
     >>> from instar.targets import DenseTargets
-    >>> LogitMatching()(torch.tensor([[1.0, 3.0]]), torch.tensor([0]), DenseTargets(torch.tensor([[9.0, 9.0]]))).loss
+    >>> batch, teacher = Batch.of_labels(torch.tensor([0])), DenseTargets(torch.tensor([[9.0, 9.0]]))
+    >>> LogitMatching()(torch.tensor([[1.0, 3.0]]), batch, teacher).loss
     tensor([0.5000])
     """
 
     needs = frozenset({Need.TEACHER})
     name = "logit_matching"
 
-    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return half the mean squared distance per example."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         difference = logits - targets.logits().to(logits)

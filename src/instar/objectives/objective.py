@@ -21,6 +21,8 @@ class Objective:
 
     Calling it gives sums over examples; whoever holds the whole batch divides by its N, so the loss does not depend on
     how a batch is split. An example without a label contributes 0 to the terms that need one, and still counts in N.
+    Where a term weighs examples by v_n, l_t(n) is multiplied by v_n / mean(v), the mean being over the whole batch:
+    `totals` of its parts, added up, are handed to each of them.
 
     Args:
         parts: pairs of a weight, at least 0, and a term.
@@ -84,29 +86,65 @@ class Objective:
                 f"a teacher was given, and no term of the objective '{self}' listens to it; add SoftTargets."
             )
 
-    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether any term weighs examples, so that `totals` of a whole batch are needed before its first part."""
+        return any(type(term).weights is not Term.weights for _, term in self.parts)
+
+    def totals(self, batch: Batch, targets: Targets | None) -> Tensor:
+        """Return sum and number of the weights above 0 of every term, `[terms, 2]`, to be added up over parts."""
+        batch = _hide_labels(batch)
+        rows = [_totals(term.weights(batch, targets), batch) for _, term in self.parts]
+        return torch.stack(rows)
+
+    def __call__(
+        self, logits: Tensor, batch: Batch, targets: Targets | None, totals: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum over examples of the weighted terms, and the sum of every part by name, detached.
 
         Args:
             logits: of the student, `[batch, classes]` or `[batch, position, classes]`.
             batch: its labels and mask are used.
             targets: what the teacher says about the batch, where a term needs it.
+            totals: of the whole batch that this is a part of; none: this is all of it.
         """
         logits = logits if logits.dtype == torch.float64 else logits.float()
+        if totals is None and self.weighs_examples:
+            totals = self.totals(batch, targets)
         if batch.mask is not None:
             # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
             logits = torch.where(batch.mask[..., None], logits, 0.0)
-            batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
+        batch = _hide_labels(batch)
         total = logits.new_zeros(())
         sums: dict[str, Tensor] = {}
-        for weight, term in self.parts:
-            value = term(logits, batch.labels, targets)
-            loss = _masked_sum(value.loss, batch.mask)
+        for index, (weight, term) in enumerate(self.parts):
+            value = term(logits, batch, targets)
+            weights = term.weights(batch, targets)
+            losses = value.loss
+            if weights is not None and totals is not None:
+                whole, number = totals[index].to(losses)
+                losses = losses * weights * (number / whole.clamp(min=torch.finfo(losses.dtype).tiny))
+            loss = _masked_sum(losses, batch.mask)
             total = total + weight * loss
             sums[term.name] = loss.detach()
             for name, values in value.beside.items():
                 sums[name] = _masked_sum(values.detach(), batch.mask)
         return total, {"loss": total.detach()} | sums
+
+
+def _hide_labels(batch: Batch) -> Batch:
+    """Return the batch without labels at invalid positions, which may hold anything."""
+    if batch.mask is None:
+        return batch
+    return replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
+
+
+def _totals(weights: Tensor | None, batch: Batch) -> Tensor:
+    if weights is None:
+        return torch.zeros(2, device=batch.labels.device)
+    if batch.mask is not None:
+        weights = torch.where(batch.mask, weights, 0.0)
+    return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
 
 
 def _masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:

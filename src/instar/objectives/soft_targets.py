@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instar.data import Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
@@ -31,7 +32,7 @@ class SoftTargets(Term):
 
     >>> from instar.targets import DenseTargets
     >>> teacher = DenseTargets(torch.tensor([[2.0, 0.0]]))
-    >>> value = SoftTargets(2)(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), teacher)
+    >>> value = SoftTargets(2)(torch.tensor([[2.0, 0.0]]), Batch.of_labels(torch.tensor([0])), teacher)
     >>> round(value.loss.item(), 4), round(value.beside["kl_to_teacher"].item(), 4)
     (2.3288, 0.0)
     """
@@ -45,7 +46,7 @@ class SoftTargets(Term):
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"SoftTargets(temperature) must be greater than 0, got {self.temperature}.")
 
-    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         teacher = targets.log_probs(self.temperature).to(logits).exp()

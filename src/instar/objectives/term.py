@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from instar.data import Batch
 from instar.targets import Targets
 
 if TYPE_CHECKING:
@@ -42,14 +43,22 @@ class Term(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def __call__(self, logits: Tensor, labels: Tensor, targets: Targets | None) -> Value:
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return one number per example.
 
         Args:
             logits: of the student, float32 `[..., classes]`.
-            labels: int64 `[...]`, `UNLABELLED` where there is none.
+            batch: the examples; its labels are `[...]`, `UNLABELLED` where there is none.
             targets: of the teacher; none when no term needs one.
         """
+
+    def weights(self, batch: Batch, targets: Targets | None) -> Tensor | None:
+        """Return how much each example counts, at least 0, `[...]`; none: all alike.
+
+        The objective divides them by their mean over the whole batch, so they say how examples share the loss and not
+        how large it is. Examples with weight 0 are left out of that mean.
+        """
+        return None
 
     def __add__(self, other: Term | Objective) -> Objective:
         return 1.0 * self + other

@@ -90,7 +90,7 @@ def correct_bias(
                 "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},
                 "seconds": time.monotonic() - started,
             }
-            finish_run(corrected, model, loaded, facts, None)
+            finish_run(corrected, Module(model), loaded, facts)
     return corrected
 
 

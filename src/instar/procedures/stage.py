@@ -165,7 +165,7 @@ class Stage:
                 "steps": config.training.epochs * loader.steps_per_epoch,
                 "seconds": seconds,
             }
-            finish_run(run, model, data, facts, teacher)
+            finish_run(run, Module(model), data, facts, teacher, accelerator.device)
             run.checkpoint.unlink(missing_ok=True)
         accelerator.wait_for_everyone()
         accelerator.free_memory()
@@ -181,15 +181,30 @@ def make_accelerator() -> Accelerator:
     )
 
 
-def finish_run(run: Run, model: Normalised, data: Data, facts: Mapping[str, Any], teacher: Teacher | None) -> None:
-    """Write predictions and, last of all, the result: errors on test and validation, and fidelity to the teacher."""
-    device = next(model.parameters()).device
+def finish_run(
+    run: Run,
+    answering: Teacher,
+    data: Data,
+    facts: Mapping[str, Any],
+    teacher: Teacher | None = None,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Write predictions and, last of all, the result: errors on test and validation, and fidelity to the teacher.
+
+    Args:
+        run: the folder.
+        answering: what was made in it: a model, or several as one.
+        data: whose test and validation samples are predicted.
+        facts: what else the result holds.
+        teacher: whom the model was to follow.
+        device: where both are.
+    """
     predictions: dict[str, Tensor] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for split, samples in (("test", data.test), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
-        logits = predict(Module(model), samples, device)
+        logits = predict(answering, samples, device)
         predictions |= {f"{split}.logits": logits, f"{split}.ids": samples.ids, f"{split}.labels": samples.labels}
         metrics[split] = all_metrics(logits, samples.labels, data.classes)
         if teacher:

@@ -14,7 +14,11 @@ from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
 from instar.teachers.teacher import Teacher
 
-__all__ = ["Classifier", "Ensemble", "Module", "Remembered", "Teacher", "as_teacher"]
+__all__ = ["ENSEMBLE", "Classifier", "Ensemble", "Module", "Remembered", "Teacher", "as_teacher"]
+
+
+ENSEMBLE = "ensemble"
+"""The model's name in a run folder that stands for several, its teachers, and has no weights of its own."""
 
 
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
@@ -34,6 +38,9 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         thing = Run(thing)
     if isinstance(thing, Run):
         thing.result  # noqa: B018 (refuses a run that is not complete)
+        if thing.config["model"]["name"] == ENSEMBLE:
+            members = [_find_member(member, thing) for member in thing.config["teachers"]]
+            return Ensemble(members, thing.config["combine"], trust=trust)
         return Module(load_model(thing, trust=trust, network=getattr(thing, "network", None)))
     if hasattr(thing, "predict_proba"):
         return Classifier(thing)
@@ -41,3 +48,9 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
         f"got {type(thing).__name__}."
     )
+
+
+def _find_member(member: str, run: Run) -> Path:
+    """Return the folder of a member; where the runs were moved together, beside the ensemble."""
+    given = Path(member)
+    return given if given.exists() else run.path.parent / given.name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples
@@ -17,6 +18,7 @@ from instar.objectives import Objective
 from instar.precision import autocast, library
 from instar.run import Run
 from instar.seeds import seed_everything
+from instar.targets import Targets
 from instar.teachers import Module, Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
 from instar.training.evaluate import validate
@@ -128,13 +130,18 @@ def find_gradients(
     """Add up the gradients of the mean loss over a batch, part by part, each process taking its share."""
     parts = list(share_of(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
-    for number, part in enumerate(parts, start=1):
+    answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
+    totals: Tensor | None = None
+    if objective.weighs_examples:  # how examples share the loss depends on what the teacher says about all of them
+        answers = list(answers)
+        found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
+        totals = accelerator.reduce(torch.stack(found).sum(0))
+    for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
         # processes exchange their gradients once, with the last part
         with nullcontext() if number == len(parts) else accelerator.no_sync(network):
-            targets = teacher.targets(part) if teacher else None
             with autocast(config.precision, accelerator.device):
                 logits = network(part.inputs)
-            loss, sums = objective(logits, part, targets)
+            loss, sums = objective(logits, part, targets, totals)
             # gradients are averaged over processes, and the mean is over the whole batch
             accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
         recorder.add(sums)

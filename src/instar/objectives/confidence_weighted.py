@@ -1,0 +1,51 @@
+"""Labels weighed by how sure the teacher is: what remains of distillation without its dark knowledge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.data import UNLABELLED, Batch
+from instar.objectives.term import Need, Term, Value
+from instar.targets import Targets
+
+
+@dataclass(frozen=True)
+class ConfidenceWeighted(Term):
+    """L = sum_s (w_s / sum_u w_u) (-log q_s[label]) with w_s = max_c p_sc, the teacher's largest probability (CWTM).
+
+    In nats, at temperature 1. The sums go over the labelled examples of a whole batch, however it is split, so the
+    weights sum to 1 per batch and equal ones give the plain cross-entropy. w_s is the largest probability even where
+    the teacher is wrong; its mean is recorded as `teacher_confidence`. An example without a label gives 0.
+
+    Source: Furlanello et al. 2018, "Dark knowledge under the light".
+
+    >>> import torch
+    >>> from instar.targets import DenseTargets
+    >>> logits, teacher = torch.zeros(2, 2), DenseTargets(torch.tensor([[0.0, 0.0], [9.0, 0.0]]))
+    >>> batch = Batch.of_labels(torch.tensor([0, 1]))
+    >>> ConfidenceWeighted().weights(batch, teacher)
+    tensor([0.5000, 0.9999])
+    >>> (1.0 * ConfidenceWeighted())(logits, batch, teacher)[0] / len(batch)
+    tensor(0.6931)
+    """
+
+    needs = frozenset({Need.LABELS, Need.TEACHER})
+    name = "confidence_weighted"
+
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
+        """Return the cross-entropy per example, not yet weighed, and the teacher's confidence beside it."""
+        labels = batch.labels
+        flat = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=UNLABELLED, reduction="none")
+        return Value(flat.view(labels.shape), {"teacher_confidence": _confidence(targets).to(logits)})
+
+    def weights(self, batch: Batch, targets: Targets | None) -> Tensor:
+        """Return the teacher's largest probability, and 0 for examples without a label."""
+        return _confidence(targets).masked_fill(batch.labels == UNLABELLED, 0.0)
+
+
+def _confidence(targets: Targets | None) -> Tensor:
+    assert targets is not None, "Objective.check refuses a run without a teacher"
+    return targets.log_probs(1.0).max(-1).values.exp()

@@ -1,0 +1,87 @@
+"""Soft targets whose wrong classes have changed places: what remains of dark knowledge without its similarities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from instar.data import Batch
+from instar.errors import ConfigError
+from instar.objectives.term import Need, Term, Value
+from instar.seeds import Draws
+from instar.targets import Targets
+
+Scope = Literal["sample", "batch", "fixed"]
+
+
+@dataclass(frozen=True)
+class PermutedDarkKnowledge(Term):
+    """l = -sum_c p'_c log q_c: p'_a = p_a for a = argmax p, the other n - 1 probabilities in a random order (DKPP).
+
+    In nats per example, at temperature 1, without labels. Every example keeps how sure its teacher was and how its
+    doubt was spread; which classes the doubt was about is lost, and how thoroughly depends on `scope`:
+
+    - "sample": a new order per (seed, sample, step). Destroys all that ties a wrong class to an example or to another
+      class: on average over steps the targets are p_a, and (1 - p_a) / (n - 1) for the others.
+    - "batch": one order per step for all samples. Within a step, examples that resemble each other still have targets
+      that do; over steps nothing is left.
+    - "fixed": one order for the whole run. Destroys no more than the names of the wrong classes: they are relabelled,
+      and how classes vary together can still be learnt.
+
+    Source: Furlanello et al. 2018, "Dark knowledge under the light". The paper does not say how often the order is
+    drawn; that it means to destroy pairwise similarities leaves "sample".
+
+    Args:
+        scope: how many examples and steps share an order.
+
+    Raises:
+        ConfigError: when the scope is none of the three.
+
+    >>> import torch
+    >>> from instar.targets import DenseTargets
+    >>> teacher = DenseTargets(torch.tensor([[0.1, 0.6, 0.2, 0.1]]).log())
+    >>> found = PermutedDarkKnowledge().permuted(teacher.log_probs(1.0), Batch.of_labels(torch.tensor([1])))
+    >>> round(found[0, 1].exp().item(), 4), [round(p, 4) for p in found[0].exp().sort().values.tolist()]
+    (0.6, [0.1, 0.1, 0.2, 0.6])
+    """
+
+    scope: Scope = "sample"
+
+    needs = frozenset({Need.TEACHER})
+    name = "permuted_dark_knowledge"
+
+    def __post_init__(self) -> None:
+        if self.scope not in get_args(Scope):
+            raise ConfigError(f"PermutedDarkKnowledge(scope) must be 'sample', 'batch' or 'fixed', got {self.scope!r}.")
+
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
+        """Return the cross-entropy with the permuted targets per example."""
+        assert targets is not None, "Objective.check refuses a run without a teacher"
+        teacher = targets.log_probs(1.0).to(logits)
+        permuted = self.permuted(teacher, batch).exp()
+        return Value(-(permuted * torch.log_softmax(logits, dim=-1)).sum(-1))
+
+    def permuted(self, log_probs: Tensor, batch: Batch) -> Tensor:
+        """Return `log_probs` `[..., classes]` with all but the largest of each example in the order of this step."""
+        keys = self._keys(log_probs, batch)
+        top = log_probs.argmax(-1, keepdim=True)
+        # where the others come from: in the order of random keys, the largest last
+        sources = keys.scatter(-1, top, torch.iinfo(keys.dtype).max).argsort(-1)
+        # where they go: in the order of the classes, the largest last
+        classes = torch.arange(log_probs.shape[-1], device=log_probs.device).expand_as(keys)
+        places = classes.scatter(-1, top, log_probs.shape[-1]).argsort(-1)
+        return torch.empty_like(log_probs).scatter(-1, places, log_probs.gather(-1, sources))
+
+    def _keys(self, log_probs: Tensor, batch: Batch) -> Tensor:
+        """Return random numbers whose order is the permutation, int64 `[..., classes]`."""
+        draws = batch.draws("permutation")
+        if self.scope != "sample":
+            step = batch.step if self.scope == "batch" else 0
+            draws = Draws(draws.seed, torch.zeros_like(batch.ids), step)
+        keys = draws.table(log_probs.shape[1:], "order")
+        if self.scope != "sample":  # one order for all positions, too
+            keys = keys[(slice(None), *[slice(0, 1)] * (keys.dim() - 2))].expand_as(log_probs)
+        return keys

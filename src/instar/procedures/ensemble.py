@@ -1,0 +1,68 @@
+"""Several runs as one: a run folder without weights of its own, and a teacher like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from instar.config import DataConfig, RunConfig, validate
+from instar.data import Data
+from instar.procedures.stage import as_data, finish_run
+from instar.run import Run
+from instar.teachers import ENSEMBLE, Ensemble
+
+
+def ensemble(
+    members: Sequence[str | Path | Run],
+    data: Data | str | Sequence[Any] | DataConfig | None = None,
+    *,
+    out: str | Path,
+    combine: Literal["geometric", "arithmetic"] = "arithmetic",
+    trust: bool = False,
+) -> Run:
+    """Combine complete runs, measure what they are worth together, and return the run folder that stands for them.
+
+    The folder may be given wherever a teacher may: to `distill` it into one model again, to `evaluate` it, or as a
+    member of another ensemble.
+
+    Args:
+        members: run folders, each complete.
+        data: whose test and validation samples are predicted; none: those of the first member.
+        out: the run folder; new, or of the same ensemble.
+        combine: "arithmetic", the mean of probabilities, or "geometric", the mean of logits.
+        trust: allow members whose model is a class outside `instar.models`.
+
+    Raises:
+        InstarError: in one sentence, for everything that the caller can mend.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures import train
+    >>> folder = tempfile.mkdtemp()
+    >>> runs = [train("digits", MLP([16]), epochs=2, seed=seed, out=f"{folder}/{seed}") for seed in range(2)]
+    >>> both = ensemble(runs, out=f"{folder}/both")
+    >>> both.result["parameters"] == 2 * runs[0].result["parameters"]
+    True
+    """
+    runs = [member if isinstance(member, Run) else Run(member) for member in members]
+    together = Ensemble(runs, combine, trust=trust)
+    found = as_data(data if data is not None else validate(DataConfig, runs[0].config["data"]))
+    config = validate(
+        RunConfig,
+        {
+            "data": found.config.model_dump(),
+            "model": {"name": ENSEMBLE},
+            "teachers": [str(run.path) for run in runs],
+            "combine": combine,
+            "objective": "",
+        },
+    )
+    fingerprints = {"data": found.fingerprints(), "teacher": together.fingerprint()}
+    run = Run.start(out, config.model_dump(mode="json"), fingerprints)
+    with run.lock():
+        if not run.complete:
+            results = [member.result for member in runs]
+            facts = {name: sum(result[name] for result in results) for name in ("parameters", "seconds")}
+            finish_run(run, together, found, facts)
+    return run
