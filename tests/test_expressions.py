@@ -71,8 +71,11 @@ def test_anything_but_sums_of_calls_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Term(__import__('os'))",
-        "Term(open('x'))",
+        "Term('x'.upper())",
+        "Term(Term.value)",
+        "Term([Term(2)])",
+        "Term(Term(2) + Term(3))",
+        "Term(2 * Term(3))",
         "Term(*[1])",
         "Term(2 ** 8)",
         "Term(x)",
@@ -80,9 +83,43 @@ def test_anything_but_sums_of_calls_is_refused(text: str) -> None:
         "Term * 2",
     ],
 )
-def test_arguments_must_be_literals(text: str) -> None:
+def test_arguments_must_be_literals_or_calls(text: str) -> None:
     with pytest.raises(ConfigError, match=r"objective '.*' needs a number or a literal, got '"):
         parse(text, NAMES, "objective")
+
+
+class Outer(Term):
+    def __init__(self, inner: Term, other: Term | None = None) -> None:
+        super().__init__(10 * inner.value + (other.value if other else 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Outer(Term(2))", 20),
+        ("Outer(Term)", 10),
+        ("Outer(inner=Term(value=2), other=Outer(Term(3)))", 50),
+        ("2 * Outer(Outer(Term(1))) + Term(5)", 205),
+    ],
+)
+def test_calls_may_be_arguments(text: str, value: float) -> None:
+    assert parse(text, NAMES | {"Outer": Outer}, "objective").value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Outer(Tern(2))", r"objective 'Tern' is unknown; did you mean 'Term'\?"),
+        ("Outer(Term(__import__('os')))", "objective '__import__' is unknown; known are: Lonely, Outer, Term."),
+        ("Outer(Term(valeu=2))", "objective 'Term' cannot be made: .*'valeu'"),
+        ("Outer(Lonely())", "objective 'Outer' cannot be made: .*'value'"),
+        ("Outer(Term(**{'value': 2}))", r"cannot be read at 'Term\(\*\*{'value': 2}\)'"),
+        ("Outer(" * 300 + "Term()" + ")" * 300, "cannot be read"),
+    ],
+)
+def test_what_is_wrong_inside_a_call_is_found(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(text, NAMES | {"Outer": Outer}, "objective")
 
 
 def test_a_call_of_a_name_that_is_not_given_is_refused_before_it_runs() -> None:

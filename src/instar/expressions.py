@@ -1,7 +1,7 @@
 """Weighted sums written as text, `SoftTargets(4) + 0.1 * HardLabels()`, read without executing anything.
 
 The same few lines read objectives and views from the command line and from run folders. Only calls of the names that
-are given, sums, and products with a number are understood.
+are given, with literals and such calls as arguments, sums, and products with a number are understood.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
     Raises:
         ConfigError: for anything else, naming the word and the nearest known one.
 
-    >>> parse("2 * int(3) + float", {"int": int, "float": float}, "number")
-    6.0
+    >>> parse("2 * int(3) + float(int(4))", {"int": int, "float": float}, "number")
+    10.0
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -48,8 +48,8 @@ def _build(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, t
         case ast.Name(id=name):
             return _call(name, [], {}, names, what)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords) if all(k.arg for k in keywords):
-            values = [_literal(argument, what, text) for argument in arguments]
-            named = {str(keyword.arg): _literal(keyword.value, what, text) for keyword in keywords}
+            values = [_argument(argument, names, what, text) for argument in arguments]
+            named = {str(keyword.arg): _argument(keyword.value, names, what, text) for keyword in keywords}
             return _call(name, values, named, names, what)
     raise ConfigError(f"{what} '{text}' cannot be read at '{ast.unparse(node)}'; an example is {example(names)}.")
 
@@ -59,6 +59,15 @@ def _combined(sign: str, left: Any, right: Any, what: str, text: str) -> Any:
         return left + right if sign == "+" else left * right
     except TypeError:
         raise ConfigError(f"{what} '{text}' cannot be made: '{left} {sign} {right}' has no meaning.") from None
+
+
+def _argument(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, text: str) -> Any:
+    match node:
+        case ast.Call(func=ast.Name()):
+            return _build(node, names, what, text)
+        case ast.Name(id=name) if name in names:
+            return _call(name, [], {}, names, what)
+    return _literal(node, what, text)
 
 
 def _literal(node: ast.expr, what: str, text: str) -> Any:
@@ -77,5 +86,5 @@ def _call(
         return names[name](*values, **named)
     except InstarError:
         raise
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:  # of a number or a call where the constructor wants another thing
         raise ConfigError(f"{what} '{name}' cannot be made: {error}.") from None

@@ -12,12 +12,14 @@ from instar.data import UNLABELLED, Batch
 from instar.objectives import (
     TERMS,
     ConfidenceWeighted,
+    DecoupledKD,
     HardLabels,
     LogitMatching,
     Need,
     Objective,
     PermutedDarkKnowledge,
     SoftTargets,
+    Standardised,
     Term,
     parse_objective,
 )
@@ -34,6 +36,13 @@ CASES = [
     PermutedDarkKnowledge(),
     PermutedDarkKnowledge("batch"),
     PermutedDarkKnowledge("fixed"),
+    DecoupledKD(),
+    DecoupledKD(alpha=0.5, beta=0, temperature=1),
+    Standardised(),
+    Standardised(DecoupledKD(temperature=2)),
+    Standardised(LogitMatching()),
+    Standardised(ConfidenceWeighted()),
+    Standardised(HardLabels(0.1)),
 ]
 CASES_OF_EACH_KIND = list({type(case): case for case in CASES}.values())
 every_term = pytest.mark.parametrize("term", CASES, ids=repr)

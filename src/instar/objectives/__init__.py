@@ -3,29 +3,41 @@
 from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.objectives.confidence_weighted import ConfidenceWeighted
+from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.objective import Objective
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.soft_targets import SoftTargets
+from instar.objectives.standardised import Standardised
 from instar.objectives.term import Need, Term, Value
 
 __all__ = [
     "TERMS",
     "ConfidenceWeighted",
+    "DecoupledKD",
     "HardLabels",
     "LogitMatching",
     "Need",
     "Objective",
     "PermutedDarkKnowledge",
     "SoftTargets",
+    "Standardised",
     "Term",
     "Value",
     "as_objective",
     "parse_objective",
 ]
 
-_KINDS: tuple[type[Term], ...] = (HardLabels, SoftTargets, LogitMatching, ConfidenceWeighted, PermutedDarkKnowledge)
+_KINDS: tuple[type[Term], ...] = (
+    HardLabels,
+    SoftTargets,
+    LogitMatching,
+    ConfidenceWeighted,
+    PermutedDarkKnowledge,
+    DecoupledKD,
+    Standardised,
+)
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _KINDS}
 """The terms that can be named in a configuration; one line for each new one."""

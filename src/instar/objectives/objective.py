@@ -89,7 +89,7 @@ class Objective:
     @property
     def weighs_examples(self) -> bool:
         """Whether any term weighs examples, so that `totals` of a whole batch are needed before its first part."""
-        return any(type(term).weights is not Term.weights for _, term in self.parts)
+        return any(term.weighs_examples for _, term in self.parts)
 
     def totals(self, batch: Batch, targets: Targets | None) -> Tensor:
         """Return sum and number of the weights above 0 of every term, `[terms, 2]`, to be added up over parts."""

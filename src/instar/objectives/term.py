@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -39,8 +39,20 @@ class Value:
 class Term(ABC):
     """One term of an objective. Terms add up: `SoftTargets(4) + 0.1 * HardLabels()`."""
 
-    needs: ClassVar[frozenset[Need]]
-    name: ClassVar[str]
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[Need]:
+        """What must be there before the first step; most terms set it as an attribute of the class."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name under which the term is recorded; most terms set it as an attribute of the class."""
+
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether `weights` may tell examples apart."""
+        return type(self).weights is not Term.weights
 
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:

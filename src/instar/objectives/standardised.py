@@ -1,0 +1,80 @@
+"""Any term on standardised logits: a student need not copy how large its teacher's logits are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from instar.data import Batch
+from instar.errors import ConfigError
+from instar.objectives.soft_targets import SoftTargets
+from instar.objectives.term import Need, Term, Value
+from instar.targets import DenseTargets, Targets
+
+_SMALLEST = 1e-7
+"""Is added to the standard deviation, so that equal logits give zeros."""
+
+
+@dataclass(frozen=True)
+class Standardised(Term):
+    """l(z, v) = l_term(s(z), s(v)), where s(z)_c = (z_c - mean z) / (std z + 1e-7), for student and teacher alike.
+
+    Per example, over its C classes; in the unit of the term inside, which also says what is needed. The loss does not
+    change when logits are shifted or scaled by a positive number, so a small student is free to be less sure than its
+    teacher. What the term records is recorded as `standardised_...`.
+
+    Source: Sun et al. 2024, "Logit standardization in knowledge distillation", algorithm 1. std divides by C - 1, as
+    the authors' code does; the paper's equation divides by C. They use `9 * Standardised(SoftTargets(2))` and
+    `0.1 * HardLabels()`.
+
+    Args:
+        term: what is given standardised logits, for example `SoftTargets`, `DecoupledKD` or `LogitMatching`.
+
+    Raises:
+        ConfigError: when `term` is no term.
+
+    >>> import torch
+    >>> batch, teacher = Batch.of_labels(torch.tensor([0])), DenseTargets(torch.tensor([[2.0, 0.0, 1.0]]))
+    >>> value = Standardised(SoftTargets(2))(torch.tensor([[25.0, 5.0, 15.0]]), batch, teacher)
+    >>> round(value.beside["standardised_kl_to_teacher"].item(), 4)
+    0.0
+    """
+
+    term: Term = field(default_factory=lambda: SoftTargets(2))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.term, Term):
+            raise ConfigError(f"Standardised(term) must be one term, for example SoftTargets(2), got {self.term!r}.")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the term inside needs."""
+        return self.term.needs
+
+    @property
+    def name(self) -> str:
+        """The name of the term inside, marked."""
+        return f"standardised_{self.term.name}"
+
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether the term inside does."""
+        return self.term.weighs_examples
+
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
+        """Return what the term inside makes of standardised logits."""
+        value = self.term(_standardised(logits), batch, _standardised_targets(targets))
+        return Value(value.loss, {f"standardised_{name}": found for name, found in value.beside.items()})
+
+    def weights(self, batch: Batch, targets: Targets | None) -> Tensor | None:
+        """Return how the term inside weighs examples."""
+        return self.term.weights(batch, _standardised_targets(targets))
+
+
+def _standardised(logits: Tensor) -> Tensor:
+    return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + _SMALLEST)
+
+
+def _standardised_targets(targets: Targets | None) -> Targets | None:
+    return None if targets is None else DenseTargets(_standardised(targets.logits()))
