@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from instar import models, objectives
     from instar.data import load_data
     from instar.errors import InstarError
-    from instar.procedures import correct_bias, demo, distill, evaluate, report, train
+    from instar.procedures import born_again, correct_bias, demo, distill, ensemble, evaluate, report, train
     from instar.run import Run
     from instar.teachers import Classifier, Ensemble, Module, Teacher
 
@@ -21,9 +21,11 @@ __all__ = [
     "Module",
     "Run",
     "Teacher",
+    "born_again",
     "correct_bias",
     "demo",
     "distill",
+    "ensemble",
     "evaluate",
     "load_data",
     "models",
@@ -41,9 +43,11 @@ _HOME = {
     "Module": "instar.teachers",
     "Run": "instar.run",
     "Teacher": "instar.teachers",
+    "born_again": "instar.procedures",
     "correct_bias": "instar.procedures",
     "demo": "instar.procedures",
     "distill": "instar.procedures",
+    "ensemble": "instar.procedures",
     "evaluate": "instar.procedures",
     "load_data": "instar.data",
     "report": "instar.procedures",

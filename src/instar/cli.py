@@ -124,6 +124,68 @@ def distill(
     _run_stage(values, out, trust=trust or _names_a_class(model), as_json=as_json)
 
 
+@app.command("born-again")
+def born_again(
+    data: DataArgument = None,
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", help="folder of the lineage; run the same command again to resume it")
+    ] = Path("runs/born-again"),
+    generations: Annotated[int, typer.Option("--generations", help="how many are born after generation 0")] = 3,
+    model: ModelOption = None,
+    arg: ArgOption = None,
+    student: Annotated[
+        str | None, typer.Option("--student", help="model of the later generations, where it is another")
+    ] = None,
+    student_arg: Annotated[
+        list[str] | None, typer.Option("--student-arg", help="an argument of it, as name=value; may be repeated")
+    ] = None,
+    objective: Annotated[
+        str,
+        typer.Option("--objective", help='of the later generations; "SoftTargets(1) + HardLabels()" adds the labels'),
+    ] = "SoftTargets(1)",
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="end with the first generation that is no better on validation")
+    ] = False,
+    controls: Annotated[
+        bool, typer.Option(help="also train as many models from labels with other seeds, and one with label smoothing")
+    ] = True,
+    distil_ensemble: Annotated[
+        bool, typer.Option("--distil-ensemble", help="distil the ensemble of generations back into one model")
+    ] = False,
+    views: ViewsOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Re-train a model on its own soft targets, generation after generation.
+
+    Example: instar born-again digits --generations 3
+    """
+    from instar.objectives import parse_objective
+    from instar.procedures.born_again import DEFAULT_MODEL, Plan
+
+    flags = _flags(data, model, arg, None, views, epochs, seed)
+    first = _configure(config, {"model": DEFAULT_MODEL} | flags, settings)
+    later = first.model
+    if student is not None or student_arg:
+        later = _configure(None, {"data": {"source": ""}} | _flags(None, student, student_arg, *[None] * 4), None).model
+    lineage = Plan(
+        first,
+        out,
+        generations,
+        student=later,
+        objective=parse_objective(objective),
+        stop_early=stop_early,
+        trust=trust or _names_a_class(model) or _names_a_class(student),
+    ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
+    print(json.dumps(lineage.as_dict()) if as_json else lineage)
+
+
 @app.command()
 def evaluate(
     run: Annotated[str, typer.Argument(help="a run folder")],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instar.errors import ConfigError, nearest
-from instar.papers import hinton2015_mnist
+from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, hinton2015_mnist
 from instar.papers.table import Row, Table
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
@@ -33,9 +33,12 @@ class Paper:
 
 
 PAPERS = {
-    "hinton2015-mnist": Paper(
-        hinton2015_mnist.TITLE, tuple(hinton2015_mnist.SCALES), hinton2015_mnist.DATA, hinton2015_mnist.run
-    )
+    name: Paper(module.TITLE, tuple(module.SCALES), module.DATA, module.run)
+    for name, module in {
+        "hinton2015-mnist": hinton2015_mnist,
+        "furlanello2018-cifar10": furlanello2018_cifar10,
+        "furlanello2018-cifar100": furlanello2018_cifar100,
+    }.items()
 }
 """The tables that can be named on the command line; one entry for each new one."""
 

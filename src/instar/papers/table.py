@@ -55,10 +55,12 @@ class Table:
     Args:
         title: of the table.
         rows: its rows.
+        findings: what they say about the paper's claims, in a paragraph; empty where the rows speak for themselves.
     """
 
     title: str
     rows: tuple[Row, ...]
+    findings: str = ""
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return the rows as JSON values."""
@@ -90,6 +92,8 @@ class Table:
             lines.append(
                 f"| {values['row']} | {quantity} | {published} | {ours} | {len(values['seeds'])} | {values['note']} |"
             )
+        if self.findings:
+            lines += ["", self.findings]
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path, started: float) -> None:

@@ -1,0 +1,201 @@
+"""What the two tables of Furlanello et al. 2018, "Born-again neural networks", share: nets, arms and stages.
+
+Choices, where the text leaves room:
+
+1. "BAN" and "BAN-1" are one treatment, so one run stands for both rows; in the paper they differ by up to 0.66 points.
+2. BAN+L weighs labels and teacher 1 : 1; DKPP draws a new order per (sample, step).
+3. Arms are paired: all that is compared with BAN-1 (BAN+L, CWTM, DKPP, label smoothing, labels again) has its seed, and
+   so its initial weights, order of the data and views. The teacher has another.
+4. Errors are those of the last epoch. The paper chose nothing on the test set, and neither do we.
+5. Three control arms that the paper did not run have the budget of BAN-1: label smoothing of 0.1, labels again with
+   another seed, and ensembles of as many label-trained models as there are generations in the paper's ensembles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from instar.analysis import paired_interval
+from instar.config import RunConfig, validate
+from instar.jobs import run_all
+from instar.papers.table import Row
+from instar.procedures import Stage, ensemble
+from instar.run import Run
+
+BAN, BAN_L = "SoftTargets(1)", "SoftTargets(1) + HardLabels()"
+ARMS = {
+    "ban-1": BAN,
+    "ban+l": BAN_L,
+    "cwtm": "ConfidenceWeighted()",
+    "dkpp": "PermutedDarkKnowledge()",
+}
+"""Objectives of the students of the teacher."""
+ENSEMBLES = {
+    "ens2": ("ban-1", "ban-2"),
+    "ens3": ("ban-1", "ban-2", "ban-3"),
+    "labels-ens2": ("teacher", "labels-2"),
+    "labels-ens3": ("teacher", "labels-2", "labels-3"),
+}
+"""Means of probabilities: of generations, and of as many label-trained models."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network of a table.
+
+    Args:
+        name: as the paper writes it.
+        family: a name of `instar.models`.
+        arguments: of it.
+        published: the paper's errors in %, by the name of the arm.
+    """
+
+    name: str
+    family: str
+    arguments: Mapping[str, Any]
+    published: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return self.name.lower().replace(" ", "-")
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Its configuration."""
+        return {"name": self.family, "arguments": dict(self.arguments)}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A teacher and a student of other shape.
+
+    Args:
+        table: of the paper.
+        teacher: the teacher.
+        student: the student; its published errors are those of "labels" and "ban".
+        baseline: whether the student is trained from labels too.
+    """
+
+    table: str
+    teacher: Net
+    student: Net
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a table: which run folder each row needs.
+
+    Args:
+        out: the folder of the runs.
+        data: settings of the data.
+        training: settings of the training.
+        views: the augmentation.
+        seeds: of the lineages.
+    """
+
+    out: Path
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    views: str
+    seeds: Sequence[int]
+
+    def labels(self, net: Net, seed: int, number: int = 0, name: str = "teacher", objective: str = "") -> Stage:
+        """Return a net that learns from labels: a teacher, or a control arm with the seed of generation `number`."""
+        return self._stage(net, name, seed, number, {"objective": objective} if objective else {})
+
+    def student(self, net: Net, seed: int, name: str, objective: str, number: int, teacher: Path) -> Stage:
+        """Return a net that learns from the run in the folder `teacher`."""
+        return self._stage(net, name, seed, number, {"objective": objective, "teachers": [str(teacher)]})
+
+    def folder(self, net: Net, name: str, seed: int) -> Path:
+        """Return the run folder of an arm."""
+        return self.out / net.folder / name / str(seed)
+
+    def waves(self, nets: Sequence[Net], pairs: Sequence[Pair], *, whole: bool) -> list[list[Stage]]:
+        """Return the stages in waves; those of a wave do not need each other.
+
+        Args:
+            nets: of the core table.
+            pairs: of teachers and students that differ.
+            whole: whether the core table has all arms, or teacher and BAN alone.
+        """
+        teachers = {pair.teacher.name: pair.teacher for pair in pairs} | {net.name: net for net in nets}
+        first = [self.labels(net, seed) for net in teachers.values() for seed in self.seeds]
+        second, later = [], []
+        for seed in self.seeds:
+            for net in nets:
+                teacher = self.folder(net, "teacher", seed)
+                arms = ARMS if whole else {"ban-1": BAN}
+                second += [self.student(net, seed, name, text, 1, teacher) for name, text in arms.items()]
+                if whole:
+                    second += [self.labels(net, seed, number, f"labels-{number + 1}") for number in (1, 2)]
+                    second.append(self.labels(net, seed, 1, "smoothing", "HardLabels(0.1)"))
+                    later.append([self._generation(net, seed, number) for number in (2, 3)])
+            for pair in pairs:
+                teacher = self.folder(pair.teacher, "teacher", seed)
+                if pair.student.name not in {net.name for net in nets}:
+                    second.append(self.student(pair.student, seed, f"of-{pair.teacher.folder}", BAN, 1, teacher))
+                if pair.baseline:
+                    second.append(self.labels(pair.student, seed))
+        return [first, second, *([stages[step] for stages in later] for step in range(2 if later else 0))]
+
+    def run(self, waves: Sequence[Sequence[Stage]], jobs: int, report: Callable[[str], None]) -> None:
+        """Train what is not trained yet."""
+        for wave in waves:
+            named = {stage.out: stage for stage in wave}  # a net may be a teacher and a baseline
+            stages = list(named.values())
+            tell = [str(stage.out.relative_to(self.out)) for stage in stages]
+            run_all([stage.run for stage in stages], jobs, lambda index, _, tell=tell: report(tell[index]))  # type: ignore[misc]
+
+    def combine(self, net: Net) -> None:
+        """Measure the ensembles of a net."""
+        for name, members in ENSEMBLES.items():
+            for seed in self.seeds:
+                folders = [self.folder(net, member, seed) for member in members]
+                ensemble(folders, out=self.folder(net, name, seed))
+
+    def errors(self, net: Net, name: str) -> list[float]:
+        """Return the test errors of an arm in %, one per seed."""
+        return [100 * float(Run(self.folder(net, name, seed)).metrics["error"]) for seed in self.seeds]
+
+    def _generation(self, net: Net, seed: int, number: int) -> Stage:
+        return self.student(net, seed, f"ban-{number}", BAN, number, self.folder(net, f"ban-{number - 1}", seed))
+
+    def _stage(self, net: Net, name: str, seed: int, number: int, changes: Mapping[str, Any]) -> Stage:
+        values = {
+            "data": dict(self.data),
+            "model": net.model,
+            "views": self.views,
+            "training": dict(self.training),
+            "seed": 1000 * seed + number,
+            **changes,
+        }
+        return Stage(validate(RunConfig, values), self.folder(net, name, seed), show=False)
+
+
+def compared(name: str, ours: Sequence[float], reference: Sequence[float], published: float | None) -> Row:
+    """Return a row with what an arm gains on another, paired by seed, and its 95% interval."""
+    gains = [theirs - mine for mine, theirs in zip(ours, reference, strict=True)]
+    note, settings = "", {}
+    if len(gains) > 1:
+        _, low, high = paired_interval(ours, reference)
+        note, settings = f"95%: {low:+.2f} to {high:+.2f}", {"interval": [low, high]}
+    return Row(name, "gain", "points", published, gains, settings, note)
+
+
+def verdict(claim: str, ours: Sequence[float], reference: Sequence[float]) -> str:
+    """Return a sentence on whether `ours` has fewer errors than `reference`, over seeds that are paired.
+
+    >>> verdict("BAN < teacher", [60.0, 61.0, 60.5], [62.0, 62.9, 62.6])
+    'BAN < teacher: held (2.00 points, 95%: +1.75 to +2.25).'
+    >>> verdict("BANE < BAN", [60.0, 61.0, 60.5], [60.1, 60.8, 60.6])
+    'BANE < BAN: not settled (0.00 points, 95%: -0.43 to +0.43).'
+    """
+    mean, low, high = paired_interval(ours, reference)
+    word = "held" if low > 0 else "did not hold; the opposite did" if high < 0 else "not settled"
+    return f"{claim}: {word} ({mean + 0:.2f} points, 95%: {low:+.2f} to {high:+.2f})."

@@ -1,0 +1,261 @@
+"""Furlanello et al. 2018, "Born-again neural networks", tables 2 to 5: CIFAR-100.
+
+Published numbers are test errors in %, of one seed per cell as it seems. The scale `small` asks the paper's questions
+of a net and data that two cores can train forty times: a wider ResNet-8, and a tenth of the images at half their size.
+Its absolute errors have nothing to be compared with; the gains on the teacher have. What stands in `furlanello2018`
+holds here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from instar.papers.furlanello2018 import Net, Pair, Plan, compared, verdict
+from instar.papers.table import Row, Table
+
+TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
+DATA = "uoft-cs/cifar100"
+
+RECIPE = {
+    "optimiser": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "batch_size": 128,
+    "schedule": "step",
+    "factor": 0.2,
+    "log_every": 200,
+}
+"""Of the paper, which took it from Wide-ResNet: the rate falls to a fifth at 30, 60 and 80% of the epochs."""
+FAST = {"precision": "bfloat16", "teacher_precision": "bfloat16", "checkpoint_seconds": 60.0}
+
+ROWS = {
+    "teacher": "teacher",
+    "ban": "BAN",
+    "ban+l": "BAN+L",
+    "cwtm": "CWTM",
+    "dkpp": "DKPP",
+    "ban-1": "BAN-1",
+    "ban-2": "BAN-2",
+    "ban-3": "BAN-3",
+    "ens2": "Ens*2",
+    "ens3": "Ens*3",
+    "smoothing": "control: label smoothing 0.1",
+    "labels-2": "control: labels again, another seed",
+    "labels-ens2": "control: ensemble of 2 from labels",
+    "labels-ens3": "control: ensemble of 3 from labels",
+}
+"""Rows of table 2 by the name of the arm, then the control arms; BAN and BAN-1 are one run."""
+
+
+def _densenet(depth: int, growth: int, *published: float) -> Net:
+    """Return a DenseNet of table 2 with its errors: teacher, BAN, BAN+L, CWTM, DKPP, BAN-1, 2, 3, ensembles of 2, 3."""
+    names = ("teacher", "ban", "ban+l", "cwtm", "dkpp", "ban-1", "ban-2", "ban-3", "ens2", "ens3")
+    found = {name: value for name, value in zip(names, published, strict=True) if value}
+    arguments = {"depth": depth, "growth": growth, "third_transition": True}
+    return Net(f"DenseNet-{depth}-{growth}", "densenet", arguments, found)
+
+
+DENSENETS = (
+    _densenet(112, 33, 18.25, 16.95, 17.68, 17.84, 17.84, 17.61, 17.22, 16.59, 15.77, 15.68),
+    _densenet(90, 60, 17.69, 16.69, 16.93, 17.42, 17.43, 16.62, 16.44, 16.72, 15.39, 15.74),
+    _densenet(80, 80, 17.16, 16.36, 16.50, 17.16, 16.84, 16.26, 16.30, 15.50, 15.46, 15.14),
+    _densenet(80, 120, 16.87, 16.00, 16.41, 17.12, 16.34, 16.13, 16.13, 0, 15.13, 14.90),
+)
+
+
+def _wide(width: int, teacher: float, ban: float) -> Net:
+    arguments = {"depth": 28, "width": width, "dropout": 0.3}
+    return Net(f"WRN-28-{width}", "wide-resnet", arguments, {"teacher": teacher, "ban": ban})
+
+
+def _variant(name: str, published: float, **arguments: Any) -> Net:
+    """Return a DenseNet of table 4, which keeps the hidden sizes of DenseNet-90-60 but for those of the compression."""
+    return Net(name, "densenet", {"stem": 120, "third_transition": True} | arguments, {"ban": published})
+
+
+def _residual(name: str, labels: float, ban: float, units: int, ratio: float, *, bottleneck: bool = False) -> Net:
+    """Return a ResNet of table 5 whose stages match the widths of DenseNet-90-60."""
+    arguments = {"units": units, "ratio": ratio, "bottleneck": bottleneck}
+    return Net(name, "ban-resnet", arguments, {"labels": labels, "ban": ban})
+
+
+def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
+    """Return the WRNs of table 3, which teach themselves, and all pairs of a teacher and another student."""
+    wides = {1: (30.05, 29.43, 24.93), 2: (25.32, 24.38, 18.49), 5: (20.88, 20.93, 17.52), 10: (19.08, 18.25, 16.79)}
+    nets = tuple(_wide(width, teacher, ban) for width, (teacher, ban, _) in wides.items())
+    dense = DENSENETS[1]
+    students = [
+        Pair("3", net, Net(dense.name, dense.family, dense.arguments, {"ban": found[2]}))
+        for net, found in zip(nets, wides.values(), strict=True)
+    ]
+    for times, published in ((0.5, 16.95), (2, 16.43), (3, 16.64), (4, 16.64)):
+        deeper = {"units": [int(14 * times)] * 3, "growth": int(60 / times)}
+        students.append(Pair("4", dense, _variant(f"depth x {times:g}", published, **deeper)))
+    for times, published in ((0.5, 19.83), (0.75, 17.30)):
+        compression = {"units": [14] * 3, "growth": 60, "compression": times / 2}
+        students.append(Pair("4", dense, _variant(f"compression x {times:g}", published, **compression)))
+    for name, labels, ban, units, ratio in (
+        ("WRN-1-1", 20.40, 19.12, 1, 1.0),
+        ("Match-WRN-2-1", 18.83, 17.42, 2, 1.0),
+        ("WRN-4-0.5", 19.63, 17.13, 4, 0.5),
+        ("WRN-4-1", 18.77, 17.18, 4, 1.0),
+    ):
+        students.append(Pair("5", dense, _residual(name, labels, ban, units, ratio)))
+    return nets, tuple(students)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a table is.
+
+    Args:
+        seeds: lineages per net.
+        epochs: of every run.
+        core: nets of table 2, with all arms.
+        own: nets of table 3, which teach themselves.
+        pairs: of tables 3 to 5.
+        data: settings of the data beside the source.
+        views: the augmentation.
+        training: what differs from the recipe.
+    """
+
+    seeds: int
+    epochs: int
+    core: tuple[Net, ...]
+    own: tuple[Net, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    data: dict[str, Any] = field(default_factory=dict)
+    views: str = "Crop(4) + Flip()"
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+_WIDES, _PAIRS = _tables_3_to_5()
+_TINY = Net("DenseNet-tiny", "densenet", {"depth": 10, "growth": 4, "stem": 8, "third_transition": True})
+_SMALL = Net("ResNet-8 of width 32", "resnet", {"depth": 8, "width": 32})
+
+SCALES = {
+    "smoke": Scale(
+        2,
+        1,
+        (_TINY,),
+        (Net("WRN-10-1", "wide-resnet", {"depth": 10, "width": 1}),),
+        (
+            Pair("4", _TINY, Net("depth x 2", "densenet", {"units": [2] * 3, "growth": 2, "stem": 8})),
+            Pair("5", _TINY, Net("BAN-ResNet-tiny", "ban-resnet", {"stem": 8, "widths": [6, 5, 4]})),
+        ),
+        {"subset": 200},
+        "Crop(1) + Flip()",
+    ),
+    "small": Scale(
+        4, 60, (_SMALL,), data={"subset": 5000, "image_size": (16, 16)}, views="Crop(2) + Flip()", training=FAST
+    ),
+    "gpu": Scale(1, 200, (_WIDES[0],), training=FAST | {"compile": True}),
+    "paper": Scale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST | {"compile": True}),
+}
+
+
+def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: Callable[[str], None]) -> Table:
+    """Train what is not trained yet, and return the table.
+
+    Args:
+        scale: a name in `SCALES`.
+        data: where CIFAR-100 is.
+        out: the folder of the runs; every stage is a run folder in it.
+        seeds: lineages per net; none takes the scale's.
+        jobs: runs at a time.
+        report: told of every finished stage.
+    """
+    size = SCALES[scale]
+    plan = make_plan(size, data, out, seeds, label_column="fine_label")
+    plan.run(plan.waves(size.core, size.pairs, whole=True), jobs, report)
+    plan.run(plan.waves(size.own, (), whole=False), jobs, report)
+    for net in size.core:
+        plan.combine(net)
+    rows = [row for net in size.core for row in core_rows(plan, net)]
+    rows += [row for net in size.own for row in own_rows(plan, net, "3")]
+    rows += [row for pair in size.pairs for row in _pair_rows(plan, pair)]
+    return Table(TITLE, tuple(rows), findings(plan, size.core))
+
+
+def make_plan(size: Scale, data: str, out: Path, seeds: int | None, label_column: str | None = None) -> Plan:
+    """Return the stages of a scale; the published schedule is stretched to its epochs."""
+    shared = {"source": data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
+    milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
+    training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
+    return Plan(out, shared | size.data, training, size.views, range(seeds or size.seeds))
+
+
+def core_rows(plan: Plan, net: Net) -> list[Row]:
+    """Return the errors of all arms of a net, and what each gains on the teacher."""
+    errors = {arm: plan.errors(net, "ban-1" if arm == "ban" else arm) for arm in ROWS}
+    rows = [
+        Row(f"{net.name}: {words}", "test error", "%", net.published.get(arm), errors[arm])
+        for arm, words in ROWS.items()
+    ]
+    gains = _published_gains()
+    return rows + [
+        compared(f"{net.name}: {words} over the teacher", errors[arm], errors["teacher"], gains.get(arm))
+        for arm, words in ROWS.items()
+        if arm not in ("teacher", "ban")
+    ]
+
+
+def own_rows(plan: Plan, net: Net, table: str) -> list[Row]:
+    """Return the errors of a net and of its BAN, and what the second gains."""
+    teacher, ban = plan.errors(net, "teacher"), plan.errors(net, "ban-1")
+    return [
+        Row(f"table {table}, {net.name}: teacher", "test error", "%", net.published.get("teacher"), teacher),
+        Row(f"table {table}, {net.name}: BAN", "test error", "%", net.published.get("ban"), ban),
+        compared(f"table {table}, {net.name}: BAN over the teacher", ban, teacher, _difference(net.published)),
+    ]
+
+
+def findings(plan: Plan, nets: Sequence[Net]) -> str:
+    """Return a paragraph that says which of the paper's claims held; empty with a single seed."""
+    if len(plan.seeds) < 2:
+        return ""
+    sentences = []
+    for net in nets:
+        errors = {arm: plan.errors(net, arm) for arm in ROWS if arm != "ban"}
+        claims = [("BAN < teacher", "ban-1", "teacher"), ("Ens*3 < BAN-3", "ens3", "ban-3")]
+        order = ("ban-1", "ban+l", "dkpp", "cwtm", "teacher")
+        claims += [(f"{ROWS[a]} < {ROWS[b]}", a, b) for a, b in pairwise(order)]
+        claims += [
+            ("BAN < label smoothing", "ban-1", "smoothing"),
+            ("BAN < labels again", "ban-1", "labels-2"),
+            ("Ens*2 < ensemble of 2 from labels", "ens2", "labels-ens2"),
+            ("Ens*3 < ensemble of 3 from labels", "ens3", "labels-ens3"),
+        ]
+        found = " ".join(verdict(claim, errors[better], errors[worse]) for claim, better, worse in claims)
+        sentences.append(f"Of the paper's claims, on {net.name} over {len(plan.seeds)} paired seeds: {found}")
+    return "\n\n".join(sentences)
+
+
+def _pair_rows(plan: Plan, pair: Pair) -> list[Row]:
+    name, published = f"table {pair.table}, {pair.student.name} of {pair.teacher.name}", pair.student.published
+    ban = plan.errors(pair.student, f"of-{pair.teacher.folder}")
+    rows = [Row(f"{name}: BAN", "test error", "%", published.get("ban"), ban)]
+    if pair.baseline:
+        labels = plan.errors(pair.student, "teacher")
+        rows.append(Row(f"{name}: from labels", "test error", "%", published.get("labels"), labels))
+    return rows
+
+
+def _published_gains() -> dict[str, float]:
+    """Return what each arm of table 2 gains on the teacher, the mean over the nets that have it."""
+    found = {}
+    for arm in ROWS:
+        gains = [net.published["teacher"] - net.published[arm] for net in DENSENETS if arm in net.published]
+        if gains:
+            found[arm] = round(mean(gains), 2)
+    return found
+
+
+def _difference(published: Mapping[str, float]) -> float | None:
+    return round(published["teacher"] - published["ban"], 2) if {"teacher", "ban"} <= published.keys() else None

@@ -1,0 +1,298 @@
+"""`instar born-again`: generations of students, each learning from the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from instar.analysis import paired_interval
+from instar.config import DataConfig, ModelConfig, RunConfig, validate
+from instar.data import UNLABELLED, Data, as_view
+from instar.data.dataset import ARRAYS
+from instar.errors import ConfigError, NonFiniteError
+from instar.jobs import run_all
+from instar.models import describe
+from instar.objectives import Need, Objective, Term, as_objective
+from instar.procedures.ensemble import ensemble
+from instar.procedures.report import report
+from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.run import Run, read_tensors
+
+DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
+"""Of the command line, where no model is named."""
+
+SMOOTHING = "HardLabels(0.1)"
+"""The objective of the control arm with softened labels and no teacher."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a sequence of generations came to; every part of it is a run folder.
+
+    Args:
+        generations: the complete runs, generation 0 first.
+        ensembles: of the generations, without and with generation 0, and distilled back into one model.
+        controls: what the same effort gives without a teacher.
+        stopped: why there are fewer generations than were asked for; empty otherwise.
+        report: the HTML file.
+    """
+
+    generations: tuple[TrainedRun, ...]
+    ensembles: tuple[Run, ...]
+    controls: tuple[Run, ...]
+    stopped: str
+    report: Path
+
+    @property
+    def best(self) -> TrainedRun:
+        """The generation with the fewest validation errors; the last one where there is no validation split."""
+        if self.generations[0].result["validation"] is None:
+            return self.generations[-1]
+        return min(self.generations, key=lambda run: float(run.result["validation"]["error"]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table for JSON."""
+        return {"runs": self.rows(), "best": str(self.best.path), "stopped": self.stopped, "report": str(self.report)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per run: its size, its errors with their interval, and what it gains on generation 0.
+
+        The gain is in percentage points of the test error, with a 95% interval over the test samples.
+        """
+        first = _wrong(self.generations[0])
+        rows = []
+        for run in (*self.generations, *self.ensembles, *self.controls):
+            metrics = run.metrics
+            gain = paired_interval(_wrong(run), first)
+            rows.append(
+                {
+                    "run": run.path.name,
+                    "parameters": run.result["parameters"],
+                    "errors": metrics["errors"],
+                    "samples": metrics["samples"],
+                    "error_interval": metrics["error_interval"],
+                    "gain": tuple(100 * value for value in gain),
+                }
+            )
+        return rows
+
+    def __str__(self) -> str:
+        lines = [f"{'':24}{'parameters':>12}{'test error':>12}{'95% interval':>18}   gain on generation-0 (points)"]
+        for row in self.rows():
+            low, high = row["error_interval"]
+            gain, least, most = row["gain"]
+            gained = f"{gain:+.2f} ({least:+.2f} to {most:+.2f})" if row["run"] != self.generations[0].path.name else ""
+            lines.append(
+                f"{row['run']:24}{row['parameters']:>12,}{row['errors'] / row['samples']:>12.2%}"
+                f"{f'{low:.2%} to {high:.2%}':>18}   {gained}".rstrip()
+            )
+        if self.stopped:
+            lines.append(self.stopped)
+        lines.append(f"Report: {self.report}")
+        return "\n".join(lines)
+
+
+def born_again(
+    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    data: Data | str | Sequence[Any] | DataConfig,
+    *,
+    out: str | Path,
+    generations: int = 3,
+    student: str | ModelConfig | Mapping[str, Any] | nn.Module | None = None,
+    objective: str | Objective | Term = "SoftTargets(1)",
+    stop_early: bool = False,
+    controls: bool = True,
+    distil_ensemble: bool = False,
+    jobs: int = 1,
+    seed: int = 0,
+    trust: bool = False,
+    show: bool = True,
+    **settings: Any,
+) -> Lineage:
+    """Train generation 0 on labels, and each later one on the soft targets of the one before it.
+
+    Every generation has initial weights, an order of the data and views of its own seed, 1000 seed + k, and the
+    schedule of generation 0; student and teacher see the same views. A lineage that was killed is taken up inside the
+    generation that it had reached. Beside the generations it measures their ensembles (mean of probabilities, with and
+    without generation 0) and, as controls at equal effort, as many models from labels with other seeds, their ensemble,
+    and one with label smoothing.
+
+    Source: Furlanello et al. 2018, "Born-again neural networks".
+
+    Args:
+        model: generation 0, as in `train`.
+        data: from `load_data` or what it takes.
+        out: folder of the lineage; each generation is a run folder in it.
+        generations: how many are born after generation 0, at least 1.
+        student: the later generations, where they differ from generation 0.
+        objective: of the later generations; "SoftTargets(1) + HardLabels()" is BAN+L.
+        stop_early: end with the first generation whose validation errors are not below those of the best before it.
+        controls: train the control arms too.
+        distil_ensemble: distil the ensemble of the later generations back into one model.
+        jobs: runs at a time.
+        seed: the seeds of all runs follow from it.
+        trust: allow model classes outside `instar.models`.
+        show: show progress on stderr.
+        settings: `views`, `num_views`, `targets`, and the fields of `TrainingConfig`.
+
+    Raises:
+        NonFiniteError: names the generation that diverged; those before it are kept.
+        InstarError: in one sentence, for everything else that the caller can mend.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> folder = tempfile.mkdtemp() + "/lineage"
+    >>> lineage = born_again(MLP([16]), "digits", out=folder, generations=2, epochs=2, show=False)
+    >>> [run.path.name for run in (*lineage.generations, *lineage.ensembles)]
+    ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
+    """
+    shared: dict[str, Any] = {
+        name: settings.pop(name) for name in ("views", "num_views", "targets") if name in settings
+    }
+    loaded = as_data(data)
+    config: dict[str, Any] = {
+        "data": loaded.config.model_dump(),
+        "model": describe(model).model_dump(),
+        "training": settings,
+        "seed": seed,
+        **shared,
+    }
+    if "views" in shared:
+        config["views"] = str(as_view(shared["views"]))
+    plan = Plan(
+        validate(RunConfig, config),
+        Path(out),
+        generations,
+        student=describe(model if student is None else student),
+        objective=as_objective(objective),
+        stop_early=stop_early,
+        data=loaded,
+        networks=(given_network(model), given_network(model if student is None else student)),
+        trust=trust,
+        show=show,
+    )
+    return plan.run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a lineage.
+
+    Args:
+        config: of generation 0.
+        out: folder of the lineage.
+        generations: how many come after generation 0.
+        student: the model of these.
+        objective: of these.
+        stop_early: end when a generation is no better than the best before it.
+        data: the data, where they are at hand.
+        networks: of generation 0 and of the later ones, where they were given as Python objects.
+        trust: allow model classes outside `instar.models`.
+        show: show progress on stderr.
+
+    Raises:
+        ConfigError: when there would be no generations, or nothing for them to learn from a teacher.
+    """
+
+    config: RunConfig
+    out: Path
+    generations: int
+    student: ModelConfig
+    objective: Objective
+    stop_early: bool = False
+    data: Data | None = None
+    networks: tuple[nn.Module | None, nn.Module | None] = (None, None)
+    trust: bool = False
+    show: bool = True
+
+    def __post_init__(self) -> None:
+        if self.generations < 1:
+            raise ConfigError(f"generations must be at least 1, got {self.generations}.")
+        if Need.TEACHER not in self.objective.needs:
+            raise ConfigError(
+                f"the objective '{self.objective}' listens to no teacher, so nothing would be born again."
+            )
+
+    def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int = 1) -> Lineage:
+        """Do what is left to do; see `born_again`."""
+        plan = replace(self, show=self.show and jobs == 1)
+        if jobs > 1 and self.config.data.source != ARRAYS:
+            plan = replace(plan, data=None)  # each process finds the decoded data in the cache
+        arms = plan.controls() if controls else {}
+        tasks: list[Callable[[], Any]] = [plan.grow, *(stage.run for stage in arms.values())]
+        last, stopped = run_all(tasks, jobs)[0]
+        names = [f"generation-{number}" for number in range(last + 1)]
+        ensembles = {f"ensemble-1-{last}": names[1:], f"ensemble-0-{last}": names}
+        found = [self._ensemble(name, members) for name, members in ensembles.items() if len(members) > 1]
+        if distil_ensemble:
+            found.append(plan.distilled(found[0].path).run())
+        others = [Run(stage.out) for stage in arms.values()]
+        if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
+            others.append(self._ensemble(f"{labels[0]}-{len(labels)}", labels))
+        runs = [TrainedRun(self.out / name, trust=self.trust) for name in names]
+        return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report(self.out))
+
+    def grow(self) -> tuple[int, str]:
+        """Train generation after generation; return the number of the last, and why it was not the one asked for.
+
+        Raises:
+            NonFiniteError: names the generation that diverged.
+        """
+        best: tuple[float, int] | None = None
+        for number in range(self.generations + 1):
+            try:
+                run = self.generation(number).run()
+            except NonFiniteError as error:
+                kept = f"generations 0 to {number - 1} are kept" if number else "there is none to keep"
+                raise NonFiniteError(f"generation {number} diverged, and {kept}: {error}") from None
+            if not self.stop_early:
+                continue
+            if run.result["validation"] is None:
+                raise ConfigError("stop_early needs a validation split with labels, and there is none.")
+            score = run.result["validation"]["error"]
+            if best and score >= best[0]:
+                reason = f"its validation error, {score:.2%}, is not below the {best[0]:.2%} of generation {best[1]}"
+                return number, f"Stopped after generation {number}: {reason}."
+            best = score, number
+        return self.generations, ""
+
+    def generation(self, number: int) -> Stage:
+        """Return generation `number`, which learns from labels or from the one before it."""
+        if number == 0:
+            return self._stage("generation-0", 0)
+        return self._student(f"generation-{number}", number, self.out / f"generation-{number - 1}")
+
+    def distilled(self, teacher: Path) -> Stage:
+        """Return the student of an ensemble of generations."""
+        return self._student(f"{teacher.name}-distilled", self.generations + 1, teacher)
+
+    def controls(self) -> dict[str, Stage]:
+        """Return as many label-trained models as there are later generations, and one with label smoothing."""
+        found = {f"labels-{k}": self._stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
+        return found | {"label-smoothing": self._stage("label-smoothing", 1, {"objective": SMOOTHING})}
+
+    def _student(self, name: str, number: int, teacher: Path) -> Stage:
+        changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
+        return replace(self._stage(name, number, changes), network=self.networks[1], objective=self.objective)
+
+    def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
+        values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
+        if not values["teachers"]:
+            values["targets"] = "online"
+        config = validate(RunConfig, values)
+        return Stage(config, self.out / name, self.data, self.networks[0], trust=self.trust, show=self.show)
+
+    def _ensemble(self, name: str, members: Sequence[str]) -> Run:
+        return ensemble([self.out / member for member in members], self.data, out=self.out / name, trust=self.trust)
+
+
+def _wrong(run: Run) -> list[float]:
+    """Return for each labelled test sample whether the run's answer was wrong."""
+    tensors, _ = read_tensors(run.path / "predictions.safetensors")
+    labels = tensors["test.labels"]
+    wrong = tensors["test.logits"].argmax(1) != labels
+    return wrong[labels != UNLABELLED].double().tolist()
