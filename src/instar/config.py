@@ -49,7 +49,10 @@ class DataConfig(Config):
 class ModelConfig(Config):
     """Which network, with which arguments."""
 
-    name: str = Field(description="a family of instar.models (mlp, cnn, resnet) or package.module:Class")
+    name: str = Field(
+        description="a family of instar.models (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet) or "
+        "package.module:Class"
+    )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of its constructor")
 
 

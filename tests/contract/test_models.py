@@ -8,7 +8,20 @@ import torch
 import instar.models
 from instar.config import ModelConfig
 from instar.errors import ConfigError, MismatchError
-from instar.models import CNN, MLP, MODELS, Architecture, ResNet, build_network, describe, last_bias
+from instar.models import (
+    CNN,
+    MLP,
+    MODELS,
+    Architecture,
+    BANResNet,
+    DenseNet,
+    PreActivationResNet,
+    ResNet,
+    WideResNet,
+    build_network,
+    describe,
+    last_bias,
+)
 
 
 def mlp_size(inputs, widths, classes):
@@ -27,6 +40,37 @@ def resnet_size(depth, width, channels, classes):
     return total + (inside + 1) * classes
 
 
+def pre_activation_size(channels, wider, inner=None):
+    """BN before each convolution; a projection where the width changes; 3x3, or 1x1 - 3x3 - 1x1 with `inner`."""
+    free = 0 if channels == wider else channels * wider
+    if inner is None:
+        return 2 * (channels + wider) + 9 * wider * (channels + wider) + free
+    return 2 * (channels + 2 * inner) + inner * (channels + 9 * inner + wider) + free
+
+
+def three_stages_size(stem, widths, units, channels, classes, inner=lambda width: None):
+    """Stem, stages that begin with a change of width, the last BN, logits."""
+    total, inside = 9 * channels * stem, stem
+    for width in widths:
+        total += pre_activation_size(inside, width, inner(width))
+        total += (units - 1) * pre_activation_size(width, width, inner(width))
+        inside = width
+    return total + 2 * inside + (inside + 1) * classes
+
+
+def dense_size(units, growth, stem, kept, channels, classes):
+    """`kept`: channels after each transition. A unit: BN, 4k 1x1 convolutions, BN, k 3x3 convolutions."""
+    total, inside = 9 * channels * stem, stem
+    for number, count in enumerate(units):
+        seen = sum(inside + unit * growth for unit in range(count))
+        total += seen * (2 + 4 * growth) + count * (8 * growth + 36 * growth**2)
+        inside += count * growth
+        if number < len(kept):
+            total += inside * (2 + kept[number])
+            inside = kept[number]
+    return total + 2 * inside + (inside + 1) * classes
+
+
 # (description, shape of an input, parameters by a formula of its own)
 CASES = [
     (MLP([]), (5,), mlp_size(5, [], 4)),
@@ -36,6 +80,22 @@ CASES = [
     (CNN([4], 10, 0.5), (1, 9, 7), (9 * 4 + 8) + (4 * 12 + 1) * 10 + 11 * 4),
     (ResNet(8, 4), (3, 8, 8), resnet_size(8, 4, 3, 4)),
     (ResNet(20, 16), (1, 8, 8), resnet_size(20, 16, 1, 4)),
+    (WideResNet(10), (3, 8, 8), three_stages_size(16, [16, 32, 64], 1, 3, 4)),
+    (WideResNet(16, 2, 0.3), (1, 8, 8), three_stages_size(16, [32, 64, 128], 2, 1, 4)),
+    (PreActivationResNet(14, 4), (3, 9, 7), three_stages_size(4, [4, 8, 16], 2, 3, 4)),
+    (
+        PreActivationResNet(11, 4, True),
+        (1, 8, 8),
+        three_stages_size(4, [16, 32, 64], 1, 1, 4, lambda width: width // 4),
+    ),
+    (DenseNet(16, 4), (3, 8, 8), dense_size([2] * 3, 4, 8, [8, 8], 3, 4)),
+    (
+        DenseNet(units=[1, 3], growth=3, compression=0.7, stem=5, third_transition=True),
+        (1, 8, 8),
+        dense_size([1, 3], 3, 5, [5, 9], 1, 4),
+    ),
+    (BANResNet(1, 0.5, stem=4, widths=[4, 6]), (3, 8, 8), 108 + (128 + 12) + (215 + 24) + 12 + 28),
+    (BANResNet(2, 2, stem=6, widths=[4], bottleneck=True), (1, 8, 8), 54 + (20 + 64 + 48) + (24 + 68) + 48 + 8 + 20),
 ]
 every_model = pytest.mark.parametrize(("description", "shape", "size"), CASES, ids=lambda value: str(value)[:40])
 
@@ -64,6 +124,26 @@ def test_answers_with_logits_and_learns_by_every_parameter(description, shape, s
     assert logits.shape == (6, 4)
     logits.square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@every_model
+def test_features_lead_to_the_logits_of_forward(description, shape, size):
+    model, inputs = build(description, shape).eval(), torch.rand(3, *shape)
+    logits, features = model.features(inputs)
+    assert torch.equal(logits, model(inputs))
+    assert "logits" not in features
+    assert all(len(feature) == 3 for feature in features.values())
+    # what came before the last linear layer, put through it
+    *_, (_, last) = model.stages()
+    if features:
+        torch.testing.assert_close(last(list(features.values())[-1]), logits)
+
+
+@every_model
+def test_a_description_cannot_be_called(description, shape, size):
+    for call in (description, description.features):
+        with pytest.raises(ConfigError, match="has no layers yet; train it, or give input_shape"):
+            call(torch.rand(3, *shape))
 
 
 @every_model

@@ -1,21 +1,30 @@
 """Networks: our families, any class of yours by import path, and the statistics of their inputs."""
 
-from instar.models.architecture import Architecture
+from instar.models.architecture import Adopting, Architecture
+from instar.models.ban_resnet import BANResNet
 from instar.models.build import MODELS, build_network, describe, last_bias, load_model, save_model
 from instar.models.cnn import CNN
+from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised, statistics
+from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
+from instar.models.wide_resnet import WideResNet
 
 __all__ = [
     "CNN",
     "MLP",
     "MODELS",
+    "Adopting",
     "Architecture",
+    "BANResNet",
+    "DenseNet",
     "Dropout",
     "Normalised",
+    "PreActivationResNet",
     "ResNet",
+    "WideResNet",
     "build_network",
     "describe",
     "last_bias",

@@ -14,13 +14,25 @@ from torch import nn
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models.architecture import Architecture
+from instar.models.ban_resnet import BANResNet
 from instar.models.cnn import CNN
+from instar.models.densenet import DenseNet
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
+from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
+from instar.models.wide_resnet import WideResNet
 from instar.run import Run, read_json, read_tensors, write_json, write_tensors
 
-MODELS: dict[str, type[Architecture]] = {"mlp": MLP, "cnn": CNN, "resnet": ResNet}
+MODELS: dict[str, type[Architecture]] = {
+    "mlp": MLP,
+    "cnn": CNN,
+    "resnet": ResNet,
+    "wide-resnet": WideResNet,
+    "preact-resnet": PreActivationResNet,
+    "densenet": DenseNet,
+    "ban-resnet": BANResNet,
+}
 """The families that can be named in a configuration; one line for each new one."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from instar.models.architecture import Architecture, require_image
 from instar.models.dropout import Dropout
@@ -58,7 +58,7 @@ class CNN(Architecture):
         layers += [nn.Flatten(), nn.Linear(channels * height * width, self.hidden), nn.ReLU(), Dropout(self.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(self.hidden, num_classes))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits `[batch, classes]` of images `[batch, channels, height, width]`."""
-        logits: Tensor = self.layers(inputs)
-        return logits
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers as block1, block2, ..., hidden (after its ReLU, before dropout), logits."""
+        blocks = [f"block{number}" for number in range(1, len(self.channels) + 1) for _ in range(4)]
+        return list(zip([*blocks, *["hidden"] * 3, *["logits"] * 2], self.layers, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from torch import Tensor, nn
+from torch import nn
 
 from instar.models.architecture import Architecture
 from instar.models.dropout import Dropout
@@ -52,7 +52,11 @@ class MLP(Architecture):
             units = width
         self.layers = nn.Sequential(*layers, nn.Linear(units, num_classes))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits `[batch, classes]` of inputs `[batch, ...]`."""
-        logits: Tensor = self.layers(inputs)
-        return logits
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers up to each ReLU as hidden1, hidden2, ...; dropout belongs to the layer that it feeds."""
+        found: list[tuple[str, nn.Module]] = []
+        number = 1
+        for module in self.layers:
+            found.append((f"hidden{number}" if number <= len(self.widths) else "logits", module))
+            number += isinstance(module, nn.ReLU)
+        return found

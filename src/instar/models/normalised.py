@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from instar.data import Samples
+from instar.errors import MismatchError
+from instar.models.architecture import Architecture
 
 _MOST = 100_000  # samples that the statistics are taken from
 
@@ -30,14 +32,27 @@ class Normalised(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits `[batch, classes]` of inputs as a source holds them."""
+        logits: Tensor = self.network(self._normal(inputs))
+        return logits
+
+    def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits and named features of the network inside, of inputs as a source holds them.
+
+        Raises:
+            MismatchError: when the network is no architecture of ours, and so has no names for its features.
+        """
+        if not isinstance(self.network, Architecture):
+            name = type(self.network).__name__
+            raise MismatchError(f"the network '{name}' has no named features; make it an instar.models.Architecture.")
+        return self.network.features(self._normal(inputs))
+
+    def _normal(self, inputs: Tensor) -> Tensor:
         scale = 1 / self.std
         if inputs.dtype == torch.uint8:
             scale = scale / 255
         # plain passes over one new tensor: on a CPU, addcmul is slower for statistics that are broadcast, and the pages
         # of a second tensor cost more than the arithmetic
-        normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
-        logits: Tensor = self.network(normal)
-        return logits
+        return inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
 
 
 def statistics(samples: Samples) -> tuple[Tensor, Tensor]:

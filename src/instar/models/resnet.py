@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from instar.errors import ConfigError
-from instar.models.architecture import Architecture, require_image
+from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
+from instar.models.layers import GlobalMean
 
 
 class BasicBlock(nn.Module):
@@ -43,7 +43,7 @@ class ResNet(Architecture):
         num_classes: width of the output.
 
     Raises:
-        ConfigError: when depth is not 6n + 2.
+        ConfigError: when depth is not 6n + 2, or width not at least 1.
         MismatchError: when the inputs are not images.
 
     >>> model = ResNet(20, input_shape=(3, 32, 32), num_classes=10)
@@ -59,9 +59,8 @@ class ResNet(Architecture):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        if depth < 8 or (depth - 2) % 6:
-            raise ConfigError(f"ResNet(depth) must be 6n + 2 (8, 14, 20, ...), got {depth}.")
-        self.depth, self.width = depth, width
+        require_counts("ResNet", width=width)
+        self.units, self.width = units_of_depth("ResNet", depth, 6, 2), width
         super().__init__({"depth": depth, "width": width}, input_shape, num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
@@ -73,14 +72,15 @@ class ResNet(Architecture):
         )
         blocks = []
         for stage in range(3):
-            for block in range((self.depth - 2) // 6):
+            for block in range(self.units):
                 wider = self.width * 2**stage
                 blocks.append(BasicBlock(channels, wider, stride=2 if stage and not block else 1))
                 channels = wider
         self.blocks = nn.Sequential(*blocks)
+        self.pool = GlobalMean()
         self.classifier = nn.Linear(channels, num_classes)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits `[batch, classes]` of images `[batch, channels, height, width]`."""
-        logits: Tensor = self.classifier(self.blocks(self.stem(inputs)).mean((2, 3)))
-        return logits
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Return stem, stage1, stage2, stage3, pooled and logits; the blocks of a stage share its name."""
+        blocks = [(f"stage{1 + number // self.units}", block) for number, block in enumerate(self.blocks)]
+        return [("stem", self.stem), *blocks, ("pooled", self.pool), ("logits", self.classifier)]

@@ -20,7 +20,7 @@ from instar.analysis import all_metrics, fidelity, quick_metrics
 from instar.config import DataConfig, RunConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
-from instar.models import Architecture, Normalised, build_network, load_model, save_model, statistics
+from instar.models import Adopting, Architecture, Normalised, build_network, load_model, save_model, statistics
 from instar.objectives import Objective, parse_objective
 from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
@@ -95,7 +95,7 @@ class Stage:
         if self.network is not None:
             fingerprints["network"] = Module(self.network).fingerprint()
         accelerator = make_accelerator()
-        model = self._make_model(data)
+        model = self._make_model(data, teacher)
         loader = Loader(
             data.train,
             self.config.training.batch_size,
@@ -119,13 +119,15 @@ class Stage:
                     raise
         return run
 
-    def _make_model(self, data: Data) -> Normalised:
-        """Make the network with initial weights that depend on the run's seed alone."""
+    def _make_model(self, data: Data, teacher: Teacher | None) -> Normalised:
+        """Make the network with initial weights that depend on the run's seed, and on the teacher where it adopts."""
         seed_everything(self.config.seed, "initial weights")
         shape, classes = data.train.input_shape, data.train.num_classes
         network = copy.deepcopy(self.network)
         if network is None:
             network = build_network(self.config.model, shape, classes, trust=self.trust)
+        if isinstance(network, Adopting):
+            network.adopt(only_network(teacher, self.config.model.name))
         model = Normalised(network, *statistics(data.train))
         seed_everything(self.config.seed, "training")
         return model
@@ -231,6 +233,20 @@ def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
             return as_teacher(single, trust=trust)
         case several:
             return Ensemble(several, config.combine, trust=trust)
+
+
+def only_network(teacher: Teacher | None, name: str) -> nn.Module:
+    """Return the network of a teacher from which model `name` takes layers.
+
+    Raises:
+        MismatchError: when there is no teacher, or it is not one network.
+    """
+    networks = teacher.modules() if teacher else []
+    if len(networks) != 1:
+        count = f"has {len(networks)} networks" if teacher else "is missing"
+        raise MismatchError(f"model '{name}' takes layers from its teacher, which must be one network; it {count}.")
+    (network,) = networks
+    return network.network if isinstance(network, Normalised) else network
 
 
 @torch.no_grad()

@@ -1,0 +1,101 @@
+"""What several families of convolutional networks are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from instar.models.dropout import Dropout
+
+
+class GlobalMean(nn.Module):
+    """The mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `[batch, channels]`."""
+        return inputs.mean((2, 3))
+
+
+def activation(channels: int) -> list[nn.Module]:
+    """Return ReLU(BN(x)); in place, because batch normalisation looks back at its input, not at its output."""
+    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+
+
+def convolution(channels: int, wider: int, size: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution that keeps height and width but for its stride; no bias: normalisation follows, or pools."""
+    return nn.Conv2d(channels, wider, size, stride, padding=size // 2, bias=False)
+
+
+def transition(channels: int, wider: int, *, halve: bool) -> nn.Sequential:
+    """Return conv1(ReLU(BN(x))), and where `halve` is true the mean of every 2 x 2 pixels of it."""
+    return nn.Sequential(*activation(channels), convolution(channels, wider, 1), *([nn.AvgPool2d(2)] if halve else []))
+
+
+def pooled(channels: int) -> nn.Sequential:
+    """Return the mean over height and width of ReLU(BN(x)): how networks of pre-activation end."""
+    return nn.Sequential(*activation(channels), GlobalMean())
+
+
+class PreActivationUnit(nn.Module):
+    """y = s(x) + f(a), a = ReLU(BN(x)); s(x) = x, or a 1x1 convolution of a where width or size change.
+
+    Source: He, Zhang, Ren and Sun 2016, "Identity mappings in deep residual networks", figure 4e and the appendix.
+
+    Args:
+        channels: of the input.
+        wider: channels of the output.
+        stride: of the shortcut; `residual` must have the same.
+        residual: f.
+    """
+
+    def __init__(self, channels: int, wider: int, stride: int, residual: nn.Sequential) -> None:
+        super().__init__()
+        self.activation = nn.Sequential(*activation(channels))
+        self.residual = residual
+        self.shortcut = convolution(channels, wider, 1, stride) if stride > 1 or channels != wider else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `[batch, wider, height / stride, width / stride]`."""
+        active = self.activation(inputs)
+        shortcut = inputs if self.shortcut is None else self.shortcut(active)
+        outputs: Tensor = shortcut + self.residual(active)
+        return outputs
+
+
+def basic_unit(channels: int, wider: int, stride: int = 1, dropout: float = 0.0) -> PreActivationUnit:
+    """Return a unit with f = conv3(dropout(ReLU(BN(conv3(a)))))."""
+    # dropout is there even where it drops nothing, so that the names of the weights do not depend on it
+    layers = [
+        convolution(channels, wider, 3, stride),
+        *activation(wider),
+        Dropout(dropout),
+        convolution(wider, wider, 3),
+    ]
+    return PreActivationUnit(channels, wider, stride, nn.Sequential(*layers))
+
+
+def bottleneck_unit(channels: int, wider: int, stride: int = 1) -> PreActivationUnit:
+    """Return a unit with f = conv1(ReLU(BN(conv3(ReLU(BN(conv1(a))))))), and wider / 4 channels inside."""
+    inner = max(1, wider // 4)
+    layers = [
+        convolution(channels, inner, 1, stride),
+        *activation(inner),
+        convolution(inner, inner, 3),
+        *activation(inner),
+        convolution(inner, wider, 1),
+    ]
+    return PreActivationUnit(channels, wider, stride, nn.Sequential(*layers))
+
+
+def initialise_like_he(network: nn.Module) -> None:
+    """Draw weights of convolutions from N(0, 2 / (size^2 channels_out)), and set biases of linear layers to 0.
+
+    Linear weights and normalisation stay as torch makes them: uniform within 1 / sqrt(inputs), and scale 1, shift 0.
+
+    Source: He, Zhang, Ren and Sun 2015, "Delving deep into rectifiers", section 2.2, the backward case (fan-out), which
+    the published code of ResNet, Wide-ResNet and DenseNet has in common.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,64 @@
+"""Wide residual networks for small images: WRN-16-1, WRN-16-2, WRN-28-10, WRN-40-2."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
+from instar.models.layers import basic_unit, convolution, initialise_like_he, pooled
+
+
+class WideResNet(Architecture):
+    """Depth 6n + 4: conv3 to 16 channels, three stages of n units with 16w, 32w, 64w, BN - ReLU - mean - logits.
+
+    A unit is BN - ReLU - conv3 - BN - ReLU - dropout - conv3, beside the identity or, where the width changes, a 1x1
+    convolution of its first activation; the second and third stage halve height and width. Features are `stem`,
+    `stage1`, `stage2`, `stage3` (before the last BN) and `pooled`. Convolutions start as in `initialise_like_he`, which
+    is the published recipe.
+
+    Source: Zagoruyko and Komodakis 2016, "Wide residual networks", table 1 and section 2.4. The sizes of Furlanello et
+    al. 2018, 0.38M, 1.48M, 9.16M and 36M for WRN-28-1, 2, 5 and 10, are those with 100 classes.
+
+    Args:
+        depth: 10, 16, 22, 28, 34, 40, ...
+        width: w, a whole number.
+        dropout: probability that a value between the two convolutions of a unit is dropped; 0.3 where they use it.
+        input_shape: (channels, height, width).
+        num_classes: width of the output.
+
+    Raises:
+        ConfigError: when depth is not 6n + 4, width not at least 1, or dropout outside [0, 1).
+        MismatchError: when the inputs are not images.
+
+    >>> model = WideResNet(16, 2, input_shape=(3, 32, 32), num_classes=10)
+    >>> sum(p.numel() for p in model.parameters())
+    691674
+    """
+
+    def __init__(
+        self,
+        depth: int = 28,
+        width: int = 1,
+        dropout: float = 0.0,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        require_counts("WideResNet", width=width)
+        self.units, self.width, self.dropout = units_of_depth("WideResNet", depth, 6, 4), width, dropout
+        super().__init__({"depth": depth, "width": width, "dropout": dropout}, input_shape, num_classes)
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """Make the layers."""
+        require_image(input_shape, "WideResNet")
+        channels = 16
+        self.stem = convolution(input_shape[0], channels, 3)
+        for stage in range(3):
+            wider = 16 * self.width * 2**stage
+            units = [basic_unit(channels, wider, 2 if stage else 1, self.dropout)]
+            units += [basic_unit(wider, wider, 1, self.dropout) for _ in range(self.units - 1)]
+            self.add_module(f"stage{stage + 1}", nn.Sequential(*units))
+            channels = wider
+        self.pooled = pooled(channels)
+        self.classifier = nn.Linear(channels, num_classes)
+        initialise_like_he(self)
