@@ -80,6 +80,7 @@ class TrainingConfig(Config):
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="auto: channels_last for networks with convolutions"
     )
+    compile: bool = Field(False, description="compile the network (torch.compile): pays after some ten epochs on a GPU")
     evaluate_every: Count = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
     log_every: Count = Field(50, description="steps between lines of metrics.jsonl")

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instar.data import Batch, Crop, Flip, Identity, Loader, Samples, Source, View
+from instar.data import Batch, Crop, Flip, Identity, Loader, Samples, Source, View, held
+from instar.data import loader as loader_module
 from instar.seeds import Draws, derive
 
 few = settings(deadline=None, derandomize=True, max_examples=30)
@@ -143,3 +144,66 @@ def test_parts_of_a_batch_are_the_batch(number: int, parts: int) -> None:
 
 def test_without_a_mask_every_sample_counts() -> None:
     assert Loader(samples(), 5, seed=0).batch(0).count() == len(Loader(samples(), 5, seed=0).batch(0))
+
+
+@pytest.mark.parametrize("ahead", [2, 3, 100])
+def test_batches_that_are_made_ahead_are_the_same(ahead: int) -> None:
+    plain, early = (Loader(samples(), 5, seed=3, views=Crop(2) + Flip()) for _ in range(2))
+    early._ahead = ahead  # what an accelerator would choose
+    steps = list(range(12))
+    for step in steps + random.Random(0).sample(steps, len(steps)):
+        expected, found = plain.batch(step), early.batch(step)
+        assert same(expected, found)
+        assert (found.step, found.seed) == (step, 3)
+
+
+def test_loaders_of_one_source_share_its_copy_on_a_device() -> None:
+    some = samples()
+    train, validation = some.split(0.5, seed=0)
+    loaders = [Loader(part, 5, seed=0, device="meta") for part in (train, validation)]
+    assert loaders[0]._inputs is loaders[1]._inputs
+    assert loaders[0]._inputs.device.type == "meta"
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No device has memory for what has more than one dimension."""
+    original = held.copied
+
+    def copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        if tensor.dim() > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate too much")
+        return original(tensor, device)
+
+    monkeypatch.setattr(held, "copied", copied)
+
+
+@pytest.mark.usefixtures("no_room")
+def test_inputs_that_do_not_fit_on_the_device_stay_on_the_host_and_stderr_is_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    some = samples(number=23, skip=4)
+    for _ in range(2):
+        loader = Loader(some, 5, seed=0, device="meta", views=Crop(2))
+        for batch in [*epoch(loader, 1), *loader.in_order()]:
+            assert {batch.inputs.device.type, batch.labels.device.type, batch.ids.device.type} == {"meta"}
+            assert batch.inputs.shape == (len(batch), 1, 6, 6)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "the inputs of 'numbered' (0 MB) do not fit in the memory of meta; they stay on the host" in said
+
+
+@pytest.mark.usefixtures("no_room")
+def test_inputs_that_stay_on_the_host_are_those_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.Tensor] = []
+
+    def gathered(inputs: torch.Tensor, places: torch.Tensor, device: torch.device) -> torch.Tensor:
+        found.append(inputs[places])  # on the CPU, before they go where nobody can read them
+        return held.gathered(inputs, places, device)
+
+    plain = Loader(samples(skip=4), 5, seed=3)
+    expected = [batch.inputs for batch in (*epoch(plain, 1), *plain.in_order())]
+    monkeypatch.setattr(loader_module, "gathered", gathered)
+    far = Loader(samples(skip=4), 5, seed=3, device="meta")
+    assert len([*epoch(far, 1), *far.in_order()]) == len(found) == len(expected)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

@@ -9,12 +9,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from instar.data.held import copied, gathered, inputs_near
 from instar.data.samples import Samples
 from instar.data.views import Identity, View
 from instar.seeds import Draws, derive, generator
 
-HELD_IN_MEMORY = 4 << 30
-"""Inputs up to this many bytes are held on the training device; larger ones stay where the cache maps them."""
+AHEAD = 32 << 20
+"""On an accelerator, as many batches are made at once as hold this many bytes of inputs.
+
+Augmentation is some hundred operations, each of which an accelerator does for thousands of samples in the time in which
+a CPU asks for it once.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,7 @@ class Batch:
         mask: bool `[batch, position]`, which positions are valid; none where a sample has no positions.
         step: of training, counted from 0.
         seed: of the run's random numbers about samples.
+        samples: those that it was drawn from; who knows them need not look at the ids, which may be on an accelerator.
     """
 
     ids: Tensor
@@ -38,6 +44,7 @@ class Batch:
     mask: Tensor | None = None
     step: int = 0
     seed: int = 0
+    samples: Samples | None = None
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -57,6 +64,8 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """Return rows start..stop."""
+        if start == 0 and stop >= len(self):
+            return self
         mask = None if self.mask is None else self.mask[start:stop]
         rows = slice(start, stop)
         return replace(self, ids=self.ids[rows], inputs=self.inputs[rows], labels=self.labels[rows], mask=mask)
@@ -67,11 +76,21 @@ class Batch:
         return (self.part(a, b) for a, b in pairwise(edges) if b > a)
 
 
+@dataclass(frozen=True)
+class _Order:
+    """Samples one after another: ids and labels on the device of the batches, and ids where the inputs are."""
+
+    ids: Tensor
+    labels: Tensor
+    places: Tensor
+
+
 class Loader:
     """Batches of augmented samples, each a pure function of the step.
 
     The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. All batches of an epoch are
-    full but the last two, which share what is left, so that none is tiny.
+    full but the last two, which share what is left, so that none is tiny. Inputs, labels and the order of an epoch are
+    on the device, so that no step waits for it.
 
     Args:
         samples: what to learn from.
@@ -99,17 +118,44 @@ class Loader:
         self.num_views = 1 if isinstance(self.views, Identity) else num_views
         self.steps_per_epoch = -(-len(samples) // batch_size)
         self.device = torch.device(device)
-        inputs = samples.source.inputs
-        self._inputs = inputs.to(self.device) if inputs.nbytes <= HELD_IN_MEMORY else inputs
-        self._order_of: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._inputs = inputs_near(samples.source, self.device)
+        self._is_near = self._inputs.device.type == self.device.type
+        ids, labels = copied(samples.ids, self.device), copied(samples.labels, self.device)
+        self._in_order = _Order(ids, labels, ids if self._is_near else samples.ids)
+        self._order_of: tuple[int, _Order] = (-1, self._in_order)
+        self._ahead = 1
+        if self._is_near and self.device.type != "cpu":
+            self._ahead = max(1, AHEAD // (self._inputs[0].nbytes * batch_size))
+        self._made: tuple[range, Batch] | None = None
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0 at the start of training."""
-        epoch, at = divmod(step, self.steps_per_epoch)
+        at = step % self.steps_per_epoch
+        if self._ahead == 1:
+            return self._several(step, at, at + 1)
+        if self._made is None or step not in self._made[0]:
+            self._made = None  # before the next are made, so that their memory is used again
+            first = at - at % self._ahead
+            stop = min(first + self._ahead, self.steps_per_epoch)
+            start = step - at + first
+            self._made = range(start, start + stop - first), self._several(start, first, stop)
+        steps, several = self._made
+        begin = self._edge(at - (step - steps.start))
+        return replace(several.part(self._edge(at) - begin, self._edge(at + 1) - begin), step=step)
+
+    def _several(self, step: int, first: int, stop: int) -> Batch:
+        """Return batches first..stop of the epoch of `step` as one."""
+        epoch = step // self.steps_per_epoch
         if self._order_of[0] != epoch:
-            self._order_of = epoch, torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
-        rows = self._order_of[1][self._edge(at) : self._edge(at + 1)]
-        return self._make(rows, self.view_of(epoch), step)
+            self._order_of = epoch, self._shuffled(epoch)
+        return self._make(self._order_of[1], slice(self._edge(first), self._edge(stop)), self.view_of(epoch), step)
+
+    def _shuffled(self, epoch: int) -> _Order:
+        """Return the order of an epoch, drawn on the CPU so that it is the same on every device."""
+        drawn = torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
+        order = copied(drawn, self.device)
+        ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
+        return _Order(ids, labels, ids if self._is_near else self.samples.ids.index_select(0, drawn))
 
     def _edge(self, at: int) -> int:
         """Return where batch `at` of an epoch begins."""
@@ -125,13 +171,11 @@ class Loader:
 
     def in_order(self, view: int = 0) -> Iterator[Batch]:
         """Go through the samples once, in order of id, all in the same view."""
-        for rows in torch.arange(len(self.samples)).split(self.batch_size):
-            yield self._make(rows, view)
+        for start in range(0, len(self.samples), self.batch_size):
+            yield self._make(self._in_order, slice(start, start + self.batch_size), view)
 
-    def _make(self, rows: Tensor, view: int, step: int = 0) -> Batch:
-        ids = self.samples.ids[rows]
-        # index_select copies whole samples, ten times as fast as the indexing of single elements by self._inputs[ids]
-        inputs = self._inputs.index_select(0, ids.to(self._inputs.device)).to(self.device)
-        labels, ids = self.samples.labels[rows].to(self.device), ids.to(self.device)
+    def _make(self, order: _Order, rows: slice, view: int, step: int = 0) -> Batch:
+        ids = order.ids[rows]
+        inputs = gathered(self._inputs, order.places[rows], self.device)
         seen = self.views(inputs, Draws(derive(self.seed, "views"), ids, view))
-        return Batch(ids, view, seen, labels, step=step, seed=self.seed)
+        return Batch(ids, view, seen, order.labels[rows], step=step, seed=self.seed, samples=self.samples)

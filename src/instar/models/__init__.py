@@ -6,6 +6,7 @@ from instar.models.build import MODELS, build_network, describe, last_bias, load
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
+from instar.models.execution import Compiled, place, require_compiler
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised, statistics
 from instar.models.preact_resnet import PreActivationResNet
@@ -19,6 +20,7 @@ __all__ = [
     "Adopting",
     "Architecture",
     "BANResNet",
+    "Compiled",
     "DenseNet",
     "Dropout",
     "Normalised",
@@ -29,6 +31,8 @@ __all__ = [
     "describe",
     "last_bias",
     "load_model",
+    "place",
+    "require_compiler",
     "save_model",
     "statistics",
 ]

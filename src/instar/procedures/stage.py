@@ -20,12 +20,21 @@ from instar.analysis import all_metrics, fidelity, quick_metrics
 from instar.config import DataConfig, RunConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
-from instar.models import Adopting, Architecture, Normalised, build_network, load_model, save_model, statistics
+from instar.models import (
+    Adopting,
+    Architecture,
+    Normalised,
+    build_network,
+    load_model,
+    require_compiler,
+    save_model,
+    statistics,
+)
 from instar.objectives import Objective, parse_objective
 from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
 from instar.teachers import Ensemble, Module, Remembered, Teacher, as_teacher
-from instar.training import ProgressBar, fit, predict
+from instar.training import ProgressBar, fit, part_sizes, predict
 
 
 class TrainedRun(Run):
@@ -104,8 +113,16 @@ class Stage:
             num_views=self.config.num_views,
             device=accelerator.device,
         )
+        training = self.config.training
+        if training.compile:
+            require_compiler(accelerator.device)
         if teacher:
-            teacher.prepare(accelerator.device, self.config.training.teacher_precision)
+            teacher.prepare(
+                accelerator.device,
+                training.teacher_precision,
+                memory_format=training.memory_format,
+                compile_for=part_sizes(loader, training, accelerator) if training.compile else (),
+            )
         refuse_other_classes(model.to(accelerator.device), teacher, loader, data)
         with accelerator.main_process_first():  # one process makes the folder, and the others find it
             folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
+from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.teacher import Teacher
@@ -61,6 +62,7 @@ class Ensemble(Teacher):
         self.members = [as_teacher(member, trust=trust) for member in members]
         self.combine: Combination = combine
         self.weights = [weight / sum(weights) for weight in weights]
+        self._log_weights = torch.tensor(self.weights).log()
 
     def targets(self, batch: Batch) -> Targets:
         """Return the mean of what the members say.
@@ -73,7 +75,7 @@ class Ensemble(Teacher):
         if len(set(sizes)) > 1:
             raise MismatchError(f"the members of an ensemble must have the same classes; they have {sizes}.")
         if self.combine == "arithmetic":
-            return MixtureTargets(tuple(parts), torch.tensor(self.weights).log())
+            return MixtureTargets(tuple(parts), self._log_weights)
         first, *rest = (weight * part.logits() for weight, part in zip(self.weights, parts, strict=True))
         return DenseTargets(sum(rest, start=first))
 
@@ -82,10 +84,18 @@ class Ensemble(Teacher):
         text = repr([self.combine, self.weights, [member.fingerprint() for member in self.members]])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def prepare(self, device: torch.device, precision: Precision) -> None:
+    def prepare(
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        memory_format: MemoryFormat = "auto",
+        compile_for: Collection[int] = (),
+    ) -> None:
         """Prepare every member."""
+        self._log_weights = self._log_weights.to(device)
         for member in self.members:
-            member.prepare(device, precision)
+            member.prepare(device, precision, memory_format=memory_format, compile_for=compile_for)
 
     def modules(self) -> list[nn.Module]:
         """Return the networks of all members."""

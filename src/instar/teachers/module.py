@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import torch
 import xxhash
 from torch import nn
 
 from instar.data import Batch
+from instar.models.execution import Compiled, MemoryFormat, place
 from instar.precision import Precision, autocast, library
 from instar.targets import DenseTargets
 from instar.teachers.teacher import Teacher
@@ -33,6 +35,7 @@ class Module(Teacher):
         self._takes_pixels = hasattr(network, "mean") and hasattr(network, "std") and hasattr(network, "network")
         self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self._precision: Precision = "float32"
+        self._called: nn.Module | Compiled = network
 
     def targets(self, batch: Batch) -> DenseTargets:
         """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
@@ -45,7 +48,7 @@ class Module(Teacher):
             self.network.eval()
         try:
             with torch.inference_mode(), library(self._precision), autocast(self._precision, self._device):
-                logits = self.network(inputs)
+                logits = self._called(inputs)
         finally:
             for module in training:
                 module.training = True
@@ -60,10 +63,18 @@ class Module(Teacher):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def prepare(self, device: torch.device, precision: Precision) -> None:
-        """Move the network to `device`, and compute in `precision` from now on."""
-        self.network.to(device)
+    def prepare(
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        memory_format: MemoryFormat = "auto",
+        compile_for: Collection[int] = (),
+    ) -> None:
+        """Move the network to `device`, lay its weights out, and compute in `precision` from now on."""
+        place(self.network, device, memory_format)
         self._device, self._precision = device, precision
+        self._called = Compiled(self.network, compile_for) if compile_for else self.network
 
     def modules(self) -> list[nn.Module]:
         """Return the network."""

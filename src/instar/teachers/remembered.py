@@ -31,8 +31,10 @@ class Remembered(Teacher):
         if loader.num_views is None:
             raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
         self.teacher = teacher
-        self._position = torch.full((len(loader.samples.source),), -1)
-        self._position[loader.samples.ids] = torch.arange(len(loader.samples))
+        self._samples = loader.samples
+        position = torch.full((len(loader.samples.source),), -1)
+        position[loader.samples.ids] = torch.arange(len(loader.samples))
+        self._position = position.to(loader.device)
         self._answers = []
         for view in range(loader.num_views):
             parts = []
@@ -47,10 +49,12 @@ class Remembered(Teacher):
         Raises:
             MismatchError: when a sample or the view is not among those that were asked for.
         """
-        rows = self._position[batch.ids.cpu()]
-        if batch.view >= len(self._answers) or (rows < 0).any():
+        rows = self._position.to(batch.ids.device).index_select(0, batch.ids)
+        # to look at the rows is to wait for an accelerator, and a batch of the same samples has no others
+        is_known = batch.samples is self._samples or not (rows < 0).any()
+        if batch.view >= len(self._answers) or not is_known:
             raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
-        return self._answers[batch.view].rows(rows.to(batch.ids.device))
+        return self._answers[batch.view].rows(rows)
 
     def fingerprint(self) -> str:
         """Return that of the teacher."""

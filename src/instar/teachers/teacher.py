@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 import torch
 from torch import nn
 
 from instar.data import Batch
+from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import Targets
 
@@ -23,8 +25,22 @@ class Teacher(ABC):
     def fingerprint(self) -> str:
         """Return a hash of everything that its answers depend on, beside the batch."""
 
-    def prepare(self, device: torch.device, precision: Precision) -> None:  # noqa: B027 (doing nothing is a fair default)
-        """Move to `device` and compute in `precision` from now on; nothing to do for a teacher without matrices."""
+    def prepare(  # noqa: B027 (doing nothing is a fair default)
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        memory_format: MemoryFormat = "auto",
+        compile_for: Collection[int] = (),
+    ) -> None:
+        """Move to `device` and compute so from now on; nothing to do for a teacher without matrices.
+
+        Args:
+            device: where the batches will be.
+            precision: arithmetic of the products.
+            memory_format: layout of images.
+            compile_for: sizes of batches that will come so often that compiling for them pays.
+        """
 
     def modules(self) -> list[nn.Module]:
         """Return the networks inside, so that training can prove that it shares nothing with them."""

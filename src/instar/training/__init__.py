@@ -2,7 +2,7 @@
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
 from instar.training.evaluate import predict
-from instar.training.fit import fit
+from instar.training.fit import fit, part_sizes
 from instar.training.progress import ProgressBar
 
-__all__ = ["ProgressBar", "fit", "labelled_offset", "predict", "prior_offset", "shift_logits"]
+__all__ = ["ProgressBar", "fit", "labelled_offset", "part_sizes", "predict", "prior_offset", "shift_logits"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples
 from instar.errors import MismatchError
-from instar.models import Normalised
+from instar.models import Compiled, Normalised, place
 from instar.objectives import Objective
 from instar.precision import autocast, library
 from instar.run import Run
@@ -64,7 +64,7 @@ def fit(
     teacher_before = teacher.fingerprint() if teacher else None
     device, steps_per_epoch = accelerator.device, loader.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    model.to(device=device, memory_format=choose_memory_format(model, config))  # type: ignore[call-overload]  # torch documents it
+    place(model, device, config.memory_format)
     optimiser = make_optimiser(model, config)
     average = WeightAverage(model, config.ema) if config.ema else None
     done, seconds_before = load_checkpoint(run, model, optimiser, average)
@@ -72,7 +72,7 @@ def fit(
         run.forget_after(done)
     else:  # every process drops units of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
-    network = accelerator.prepare_model(model)
+    network = called_as(config, accelerator.prepare_model(model), loader, accelerator)
     recorder = Recorder(run, steps_per_epoch)
     started = last_saved = time.monotonic()
     model.train()
@@ -119,7 +119,7 @@ def fit(
 
 
 def find_gradients(
-    network: nn.Module,
+    network: nn.Module | Compiled,
     objective: Objective,
     batch: Batch,
     teacher: Teacher | None,
@@ -160,12 +160,16 @@ def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
     return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
 
 
-def choose_memory_format(model: nn.Module, config: TrainingConfig) -> torch.memory_format:
-    """Return the layout of images: channels last for networks with 2-d convolutions, unless the configuration says."""
-    wanted = config.memory_format
-    if wanted == "auto":
-        wanted = "channels_last" if any(isinstance(m, nn.Conv2d) for m in model.modules()) else "contiguous"
-    return torch.channels_last if wanted == "channels_last" else torch.contiguous_format
+def called_as(
+    config: TrainingConfig, network: nn.Module, loader: Loader, accelerator: Accelerator
+) -> nn.Module | Compiled:
+    """Return the network as training calls it: compiled, if the configuration says so."""
+    return Compiled(network, part_sizes(loader, config, accelerator)) if config.compile else network
+
+
+def part_sizes(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> set[int]:
+    """Return the sizes in which a full batch goes through the network: one, or two that differ by a sample."""
+    return {len(part) for part in share_of(loader.batch(0), accelerator).parts(config.micro_batches)}
 
 
 def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:

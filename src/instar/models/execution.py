@@ -1,0 +1,84 @@
+"""How a network is executed: the layout of its images in memory, and whether it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from types import FunctionType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from instar.errors import ConfigError
+
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+
+
+def choose_memory_format(network: nn.Module, wanted: MemoryFormat) -> torch.memory_format:
+    """Return the layout of images; "auto" is channels last for networks with 2-d convolutions.
+
+    >>> choose_memory_format(nn.Sequential(nn.Conv2d(3, 4, 3)), "auto")
+    torch.channels_last
+    >>> choose_memory_format(nn.Linear(3, 4), "auto")
+    torch.contiguous_format
+    """
+    if wanted == "auto":
+        wanted = "channels_last" if any(isinstance(m, nn.Conv2d) for m in network.modules()) else "contiguous"
+    return torch.channels_last if wanted == "channels_last" else torch.contiguous_format
+
+
+def place(network: nn.Module, device: torch.device, wanted: MemoryFormat) -> None:
+    """Move a network to a device, with its weights in the layout of its images."""
+    layout = choose_memory_format(network, wanted)
+    network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch documents it
+
+
+class Compiled:
+    """A network that is compiled for batches of some sizes, and called as it is for all others.
+
+    Every size is compiled by itself, because code for any size is slower. So only sizes that come again and again are
+    worth it: full batches, and not the last two of an epoch. Which way a batch goes depends on its size alone, so a run
+    that resumes computes the same. Weights and buffers stay those of the network, under their own names.
+
+    Args:
+        network: whose weights are used; its mode (train or eval) counts at every call.
+        sizes: of batches, or of parts of them.
+    """
+
+    def __init__(self, network: nn.Module, sizes: Collection[int]) -> None:
+        self.network, self._sizes = network, frozenset(sizes)
+
+        def call(inputs: Tensor) -> Any:
+            return network(inputs)
+
+        # torch keeps what it compiles by code object, up to eight variants, and `Normalised.forward` is one for all
+        # networks of a process; so each network is called from a code object of its own
+        own = FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
+        self._compiled = torch.compile(own, dynamic=False)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return what the network makes of `inputs` `[batch, ...]`."""
+        logits: Tensor = (self._compiled if len(inputs) in self._sizes else self.network)(inputs)
+        return logits
+
+    def no_sync(self) -> AbstractContextManager[None]:
+        """Return the context in which processes do not exchange gradients; only a network that is shared has one."""
+        context: AbstractContextManager[None] = self.network.no_sync()  # type: ignore[operator]  # of DistributedDataParallel
+        return context
+
+
+def require_compiler(device: torch.device) -> None:
+    """Compile one addition.
+
+    Raises:
+        ConfigError: when that fails, most often because there is no compiler.
+    """
+    try:
+        torch.compile(lambda inputs: inputs + 1, dynamic=False)(torch.zeros(2, device=device))
+    except Exception as error:  # which one depends on what is missing: a compiler, headers, Triton
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(
+            f"compile needs a C++ compiler (g++, or the one that CXX names) and, on a GPU, Triton: {reason}; "
+            "install what is missing, or set compile to false."
+        ) from None
