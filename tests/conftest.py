@@ -1,8 +1,9 @@
 """Fixtures that the tests of every layer share."""
 
+import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,29 @@ def cifar100_folder() -> Path:
 @pytest.fixture(scope="session")
 def omniglot_folder() -> Path:
     return _folder("omniglot")
+
+
+class StoppedError(Exception):
+    """What a test stops a run with."""
+
+
+@pytest.fixture
+def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[Exception]]:
+    """Let the loop fail once, before it takes a step, counted from 0 over all runs since; return the error."""
+    module = importlib.import_module("instar.training.fit")
+    original = module.learning_rate
+
+    def arrange(step: int) -> type[Exception]:
+        left = iter(range(step))
+
+        def fail_once(*arguments: object) -> float:
+            if next(left, None) is None:
+                monkeypatch.setattr(module, "learning_rate", original)
+                raise StoppedError
+            rate: float = original(*arguments)
+            return rate
+
+        monkeypatch.setattr(module, "learning_rate", fail_once)
+        return StoppedError
+
+    return arrange

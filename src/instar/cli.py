@@ -31,7 +31,9 @@ app.add_typer(papers_app, name="papers")
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="mlp, cnn, resnet, or package.module:Class of yours")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="a family such as mlp, cnn or wide-resnet, or package.module:Class")
+]
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
 ]

@@ -35,7 +35,6 @@ def test_low_precision_logits_are_summed_in_float32():
     [
         ("-1 * HardLabels()", "the weight of HardLabels must be at least 0, got -1"),
         ("'a' * HardLabels()", "the weight of HardLabels must be at least 0, got 'a'"),
-        ("0 * HardLabels()", "at least one weight of the objective must be above 0"),
         ("SoftTargets(0)", r"SoftTargets\(temperature\) must be greater than 0, got 0"),
         ("SoftTargets(-2)", r"SoftTargets\(temperature\) must be greater than 0, got -2"),
         ("HardLabels(1.5)", r"HardLabels\(label_smoothing\) must be at least 0 and below 1, got 1.5"),
@@ -78,3 +77,10 @@ def test_refuses_a_run_without_the_labels_that_a_term_needs():
 def test_refuses_a_teacher_that_nobody_listens_to():
     with pytest.raises(MismatchError, match=r"no term of the objective .* listens to it"):
         (1.0 * HardLabels()).check(has_teacher=True, has_labels=True)
+
+
+def test_an_objective_of_weights_0_is_refused_before_the_first_step():
+    unheard = HardLabels() + 0 * SoftTargets(1)  # a teacher may be needed for its layers alone
+    unheard.check(has_teacher=True, has_labels=True)
+    with pytest.raises(ConfigError, match="at least one weight of the objective must be above 0"):
+        (0 * HardLabels()).check(has_teacher=False, has_labels=True)

@@ -1,6 +1,5 @@
 """A run that is stopped and taken up again ends with the very bits of one that was not."""
 
-import importlib
 import json
 import os
 import random
@@ -35,28 +34,6 @@ CASES = {
 }
 
 
-class StoppedError(Exception):
-    """What a test stops a run with."""
-
-
-@pytest.fixture
-def stop_before(monkeypatch):
-    """Let the loop fail before a step, once."""
-    module = importlib.import_module("instar.training.fit")
-    original = module.learning_rate
-
-    def arrange(step):
-        def fail_once(config, at, steps_per_epoch):
-            if at == step:
-                monkeypatch.setattr(module, "learning_rate", original)
-                raise StoppedError
-            return original(config, at, steps_per_epoch)
-
-        monkeypatch.setattr(module, "learning_rate", fail_once)
-
-    return arrange
-
-
 def assert_same(first, second):
     left, right = first.model.state_dict(), second.model.state_dict()
     assert all(torch.equal(left[name], right[name]) for name in left)
@@ -71,8 +48,8 @@ def assert_same(first, second):
 def test_a_stopped_run_ends_alike(tmp_path, stop_before, name):
     model, settings = CASES[name]
     straight = train(DIGITS, model, out=tmp_path / "straight", **SETTINGS | settings)
-    stop_before(5)
-    with pytest.raises(StoppedError):
+    stopped = stop_before(5)
+    with pytest.raises(stopped):
         train(DIGITS, model, out=tmp_path / "stopped", **SETTINGS | settings)
     folder = Run(tmp_path / "stopped")
     assert not folder.complete
@@ -88,16 +65,16 @@ def test_a_stopped_distillation_ends_alike_wherever_it_was(tmp_path, stop_before
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=1)
     settings = SETTINGS | {"views": "Shift(1)", "num_views": 2, "targets": targets}
     straight = distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "straight", **settings)
-    stop_before(step)
-    with pytest.raises(StoppedError):
+    stopped = stop_before(step)
+    with pytest.raises(stopped):
         distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "stopped", **settings)
     assert_same(straight, distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "stopped", **settings))
 
 
 def test_every_step_is_written_once_even_when_checkpoints_are_rare(tmp_path, stop_before):
     for step in (3, 9):
-        stop_before(step)
-        with pytest.raises(StoppedError):
+        stopped = stop_before(step)
+        with pytest.raises(stopped):
             train(DIGITS, MLP([4]), out=tmp_path / "run", **SETTINGS | {"checkpoint_seconds": 1e6})
     run = train(DIGITS, MLP([4]), out=tmp_path / "run", **SETTINGS | {"checkpoint_seconds": 1e6})
     assert [line["step"] for line in run.history() if line["kind"] == "train"] == list(range(1, 13))
@@ -119,8 +96,8 @@ def test_another_configuration_in_the_folder_is_refused_by_its_fields(tmp_path, 
     if finished:
         train(DIGITS, MLP([4]), out=tmp_path / "run", **SETTINGS)
     else:
-        stop_before(2)
-        with pytest.raises(StoppedError):
+        stopped = stop_before(2)
+        with pytest.raises(stopped):
             train(DIGITS, MLP([4]), out=tmp_path / "run", **SETTINGS)
     with pytest.raises(RunError, match=r"another configuration .*seed was 0, now 1; training\.epochs was 3, now 4"):
         train(DIGITS, MLP([4]), out=tmp_path / "run", seed=1, **SETTINGS | {"epochs": 4})

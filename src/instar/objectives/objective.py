@@ -28,7 +28,7 @@ class Objective:
         parts: pairs of a weight, at least 0, and a term.
 
     Raises:
-        ConfigError: when a weight is negative or not finite, all are 0, or two terms have one name.
+        ConfigError: when a weight is negative or not finite, or two terms have one name.
 
     >>> from instar.objectives import HardLabels, SoftTargets
     >>> SoftTargets(4) + 0.1 * HardLabels()
@@ -44,8 +44,6 @@ class Objective:
         for weight, term in self.parts:
             if not isinstance(weight, Real) or not weight >= 0 or not math.isfinite(weight):
                 raise ConfigError(f"the weight of {type(term).__name__} must be at least 0, got {weight!r}.")
-        if sum(weight for weight, _ in self.parts) == 0:
-            raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         names = [term.name for _, term in self.parts]
         for name in names:
             if names.count(name) > 1:
@@ -74,8 +72,11 @@ class Objective:
         """Refuse, before the first step, to start without what the terms need.
 
         Raises:
+            ConfigError: when all weights are 0.
             MismatchError: names the term and what it misses.
         """
+        if sum(weight for weight, _ in self.parts) == 0:
+            raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         given = {Need.TEACHER: has_teacher, Need.LABELS: has_labels}
         for _, term in self.parts:
             for need in term.needs:

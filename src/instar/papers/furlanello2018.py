@@ -33,6 +33,8 @@ ARMS = {
     "dkpp": "PermutedDarkKnowledge()",
 }
 """Objectives of the students of the teacher."""
+UNHEARD = "HardLabels() + 0 * SoftTargets(1)"
+"""Of a student that takes layers from a teacher, and does not listen to it."""
 ENSEMBLES = {
     "ens2": ("ban-1", "ban-2"),
     "ens3": ("ban-1", "ban-2", "ban-3"),
@@ -51,12 +53,14 @@ class Net:
         family: a name of `instar.models`.
         arguments: of it.
         published: the paper's errors in %, by the name of the arm.
+        note: what its reading left open.
     """
 
     name: str
     family: str
     arguments: Mapping[str, Any]
     published: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def folder(self) -> str:
@@ -76,14 +80,14 @@ class Pair:
     Args:
         table: of the paper.
         teacher: the teacher.
-        student: the student; its published errors are those of "labels" and "ban".
-        baseline: whether the student is trained from labels too.
+        student: the student.
+        arms: what the student learns from: "ban", its teacher; "labels", labels alone.
     """
 
     table: str
     teacher: Net
     student: Net
-    baseline: bool = False
+    arms: tuple[str, ...] = ("ban",)
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,12 @@ class Plan:
         """Return a net that learns from the run in the folder `teacher`."""
         return self._stage(net, name, seed, number, {"objective": objective, "teachers": [str(teacher)]})
 
+    def of_pair(self, pair: Pair, arm: str, seed: int) -> Stage:
+        """Return the student of a pair; from labels alone it still copies what its family takes from the teacher."""
+        objective = BAN if arm == "ban" else UNHEARD
+        teacher = self.folder(pair.teacher, "teacher", seed)
+        return self.student(pair.student, seed, f"{arm}-of-{pair.teacher.folder}", objective, 1, teacher)
+
     def folder(self, net: Net, name: str, seed: int) -> Path:
         """Return the run folder of an arm."""
         return self.out / net.folder / name / str(seed)
@@ -136,12 +146,7 @@ class Plan:
                     second += [self.labels(net, seed, number, f"labels-{number + 1}") for number in (1, 2)]
                     second.append(self.labels(net, seed, 1, "smoothing", "HardLabels(0.1)"))
                     later.append([self._generation(net, seed, number) for number in (2, 3)])
-            for pair in pairs:
-                teacher = self.folder(pair.teacher, "teacher", seed)
-                if pair.student.name not in {net.name for net in nets}:
-                    second.append(self.student(pair.student, seed, f"of-{pair.teacher.folder}", BAN, 1, teacher))
-                if pair.baseline:
-                    second.append(self.labels(pair.student, seed))
+            second += [self.of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
         return [first, second, *([stages[step] for stages in later] for step in range(2 if later else 0))]
 
     def run(self, waves: Sequence[Sequence[Stage]], jobs: int, report: Callable[[str], None]) -> None:

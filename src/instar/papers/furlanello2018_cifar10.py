@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from instar.papers.furlanello2018 import Net, verdict
-from instar.papers.furlanello2018_cifar100 import FAST, Scale, make_plan, own_rows
+from instar.papers.furlanello2018_cifar100 import FAST, Scale, dense_arguments, make_plan, own_rows
 from instar.papers.table import Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
@@ -23,8 +23,8 @@ def _wide(width: int, teacher: float, ban: float) -> Net:
 
 
 def _densenet(depth: int, growth: int, teacher: float, ban: float) -> Net:
-    arguments = {"depth": depth, "growth": growth, "third_transition": True}
-    return Net(f"DenseNet-{depth}-{growth}", "densenet", arguments, {"teacher": teacher, "ban": ban})
+    arguments, note = dense_arguments(depth, growth)
+    return Net(f"DenseNet-{depth}-{growth}", "densenet", arguments, {"teacher": teacher, "ban": ban}, note)
 
 
 NETS = (

@@ -31,7 +31,7 @@ def train(
 
     Args:
         data: from `load_data`, or what it takes.
-        model: "mlp", "cnn" or "resnet", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
+        model: a family such as "mlp", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
             `instar.models.MLP([500, 300])`; or a torch module of yours, which is copied and trained from where it is.
         out: the run folder; new, or of the same run.
         objective: terms that need no teacher.

@@ -55,7 +55,7 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> fl
 
 @torch.no_grad()
 def constrain_norms(model: nn.Module, limit: float) -> None:
-    """Scale the incoming weights w of every unit to w min(1, limit / ||w||): the max-norm constraint.
+    """Scale the incoming weights w of every unit that is trained to w min(1, limit / ||w||): the max-norm constraint.
 
     Source: Hinton et al. 2012, section 2.
 
@@ -65,7 +65,7 @@ def constrain_norms(model: nn.Module, limit: float) -> None:
     [[0.6000000238418579, 0.800000011920929]]
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.weight.requires_grad:
             norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)
             scale = (limit / norms).clamp_(max=1).view(-1, *[1] * (module.weight.dim() - 1))
             module.weight.mul_(scale)
