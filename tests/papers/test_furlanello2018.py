@@ -1,0 +1,120 @@
+"""The tables of born-again networks at their smoke scale on embedded data, and the numbers that they quote."""
+
+import json
+from pathlib import Path
+from statistics import mean
+
+import pytest
+import torch
+
+from instar.config import ModelConfig
+from instar.models import build_network
+from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, run_paper
+from instar.papers.furlanello2018 import compared, verdict
+from instar.run import Run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("table")
+    run_paper("furlanello2018-cifar100", scale="smoke", data="digits", out=found)
+    return found
+
+
+def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
+    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
+
+
+def test_every_arm_of_the_core_table_and_every_control_has_a_row_per_seed(folder: Path) -> None:
+    rows = rows_of(folder)
+    for words in furlanello2018_cifar100.ROWS.values():
+        assert len(rows[f"DenseNet-tiny: {words}", "test error"]["seeds"]) == 2
+    assert {row.split(",")[0] for row, _ in rows if row.startswith("table")} == {"table 3", "table 4", "table 5"}
+
+
+def test_gains_are_paired_by_seed_and_have_an_interval(folder: Path) -> None:
+    rows = rows_of(folder)
+    teacher = rows["DenseNet-tiny: teacher", "test error"]["seeds"]
+    student = rows["DenseNet-tiny: BAN-2", "test error"]["seeds"]
+    gain = rows["DenseNet-tiny: BAN-2 over the teacher", "gain"]
+    assert gain["seeds"] == pytest.approx([a - b for a, b in zip(teacher, student, strict=True)])
+    low, high = gain["settings"]["interval"]
+    assert low < gain["mean"] < high
+
+
+def test_arms_are_paired_by_initial_weights_and_teachers_have_others(folder: Path) -> None:
+    seeds = {
+        arm: Run(folder / "runs" / "densenet-tiny" / arm / "1").config["seed"]
+        for arm in ("teacher", "ban-1", "ban+l", "cwtm", "dkpp", "smoothing", "labels-2", "ban-2", "ban-3")
+    }
+    paired = {seeds.pop(arm) for arm in ("ban-1", "ban+l", "cwtm", "dkpp", "smoothing", "labels-2")}
+    assert len(paired) == 1
+    assert len(paired | set(seeds.values())) == 4
+
+
+def test_each_objective_is_that_of_its_arm(folder: Path) -> None:
+    for arm, text in furlanello2018_cifar100_arms().items():
+        run = Run(folder / "runs" / "densenet-tiny" / arm / "0")
+        assert run.config["objective"] == text
+        assert run.config["teachers"][0].endswith("densenet-tiny/teacher/0")
+
+
+def furlanello2018_cifar100_arms() -> dict[str, str]:
+    return {
+        "ban-1": "SoftTargets(1)",
+        "ban+l": "SoftTargets(1) + HardLabels()",
+        "cwtm": "ConfidenceWeighted()",
+        "dkpp": "PermutedDarkKnowledge()",
+    }
+
+
+def test_the_findings_name_every_claim_once(folder: Path) -> None:
+    text = (folder / "table.md").read_text()
+    for claim in (
+        "BAN < teacher",
+        "BAN-1 < BAN+L",
+        "BAN+L < DKPP",
+        "DKPP < CWTM",
+        "CWTM < teacher",
+        "Ens*3 < BAN-3",
+        "BAN < label smoothing",
+        "BAN < labels again",
+        "Ens*3 < ensemble of 3 from labels",
+    ):
+        assert text.count(f"{claim}:") == 1
+
+
+def test_a_verdict_needs_an_interval_on_one_side_of_zero() -> None:
+    assert "held (" in verdict("A < B", [1.0, 2.0, 3.0], [3.0, 4.1, 5.0])
+    assert "did not hold; the opposite did" in verdict("A < B", [3.0, 4.1, 5.0], [1.0, 2.0, 3.0])
+    assert "not settled" in verdict("A < B", [1.0, 2.0, 3.0], [1.5, 1.0, 3.5])
+    assert compared("A", [1.0], [2.0], 0.5).settings == {}
+
+
+def test_cifar10_has_teacher_and_student_of_each_net(tmp_path: Path) -> None:
+    table = run_paper("furlanello2018-cifar10", scale="smoke", data="digits", out=tmp_path)
+    assert [row.row for row in table.rows] == [
+        f"table 1, WRN-10-1: {words}" for words in ("teacher", "BAN", "BAN over the teacher")
+    ]
+    assert "BAN < teacher:" in table.findings
+
+
+def test_published_gains_are_those_that_the_paper_reports_on_average() -> None:
+    nets = furlanello2018_cifar100.DENSENETS
+    gain = {
+        arm: mean(net.published["teacher"] - net.published[arm] for net in nets)
+        for arm in ("ban", "ban+l", "cwtm", "dkpp")
+    }
+    assert {arm: round(value, 2) for arm, value in gain.items()} == {
+        "ban": 0.99, "ban+l": 0.61, "cwtm": 0.11, "dkpp": 0.38,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("paper", [furlanello2018_cifar10, furlanello2018_cifar100])
+def test_every_net_of_every_scale_can_be_built(paper) -> None:
+    for scale in paper.SCALES.values():
+        pairs = [net for pair in scale.pairs for net in (pair.teacher, pair.student)]
+        for net in {net.name: net for net in (*scale.core, *scale.own, *pairs)}.values():
+            with torch.device("meta"):
+                network = build_network(ModelConfig(**net.model), (3, 32, 32), 100, trust=False)
+            assert sum(p.numel() for p in network.parameters()) > 0
