@@ -84,11 +84,21 @@ class TrainingConfig(Config):
     evaluate_every: Count = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
     log_every: Count = Field(50, description="steps between lines of metrics.jsonl")
+    gradients_every: int = Field(
+        0, ge=0, description="steps between measurements of the two terms of the gradient; 0 measures none"
+    )
 
     @model_validator(mode="after")
     def _micro_batches_fit(self) -> Self:
         if self.micro_batches > self.batch_size:
             raise ValueError(f"micro_batches must be at most batch_size ({self.batch_size}), got {self.micro_batches}")
+        return self
+
+    @model_validator(mode="after")
+    def _gradients_are_measured_uncompiled(self) -> Self:
+        # compiled code writes over what it kept for its backward pass, and measuring takes two more
+        if self.gradients_every and self.compile:
+            raise ValueError("gradients_every needs compile to be false, got compile true")
         return self
 
 

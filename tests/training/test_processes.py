@@ -68,7 +68,8 @@ def two_processes(*arguments):
 def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     data = load_data("digits", subset=31)
     teacher = train(data, MLP([8]), out=tmp_path / "teacher", epochs=1)
-    settings = {"epochs": 2, "batch_size": 3, "log_every": 11, "views": "Shift(1)", "gradient_clip": 1.0} | extra
+    settings = {"epochs": 2, "batch_size": 3, "log_every": 11, "views": "Shift(1)", "gradient_clip": 1.0}
+    settings |= {"gradients_every": 7} | extra
     (first, second) = two_processes(str(teacher.path), str(tmp_path / "two"), json.dumps(settings))
     assert [code for _, code in (first, second)] == [0, 0], first[0][1] + second[0][1]
     one = distill(str(teacher.path), MLP([8]), data, out=tmp_path / "one", **settings)
@@ -77,6 +78,11 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     found = distill(str(teacher.path), MLP([8]), data, out=tmp_path / "two", **settings).model
     for name, value in one.model.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-5, atol=1e-5)
+    for line, wanted in zip(
+        *([x for x in run.history() if x["kind"] == "gradients"] for run in (two, one)), strict=True
+    ):
+        assert line.pop("kind") == wanted.pop("kind")
+        assert line == pytest.approx(wanted, rel=1e-3, abs=1e-5)
     lines = [[line for line in run.history() if line["kind"] == "train"] for run in (one, two)]
     by_step = {line["step"]: line for line in lines[1]}
     assert sorted(by_step) == [11, 22]

@@ -36,6 +36,8 @@ CASES = {
     "a mixture": ("LogitMatching() + SoftTargets(2)", "arithmetic", {}),
     "weights of examples": ("ConfidenceWeighted()", "module", {"micro_batches": 2}),
     "permutations": ("PermutedDarkKnowledge()", "module", {}),
+    "both parts of DKD, standardised": ("Standardised(DecoupledKD())", "module", {}),
+    "gradients measured": ("SoftTargets(4) + HardLabels()", "module", {"micro_batches": 2, "gradients_every": 1}),
 }
 
 

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from instar.analysis import all_metrics, fidelity, quick_metrics
+from instar.analysis import all_metrics, fidelity, gain, quick_metrics
 from instar.config import DataConfig, RunConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
@@ -208,7 +208,7 @@ def finish_run(
     teacher: Teacher | None = None,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Write predictions and, last of all, the result: errors on test and validation, and fidelity to the teacher.
+    """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
 
     Args:
         run: the folder.
@@ -230,6 +230,7 @@ def finish_run(
             answers = predict(teacher, samples, device)
             metrics[split] |= fidelity(logits, answers)
             metrics[split]["teacher_error"] = quick_metrics(answers, samples.labels)["error"]
+            metrics[split]["gain"] = gain(logits, answers, samples.labels)
     write_tensors(run.path / "predictions.safetensors", predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics["test"], "validation": metrics.get("validation"), **facts}

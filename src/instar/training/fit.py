@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from instar.analysis import GradientTerms
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples
 from instar.errors import MismatchError
@@ -85,7 +86,7 @@ def fit(
             rate = learning_rate(config, step, steps_per_epoch)
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
-            find_gradients(network, objective, batch, teacher, config, accelerator, recorder)
+            find_gradients(model, network, objective, batch, teacher, config, accelerator, recorder)
             if config.gradient_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
             optimiser.step()
@@ -119,6 +120,7 @@ def fit(
 
 
 def find_gradients(
+    model: nn.Module,
     network: nn.Module | Compiled,
     objective: Objective,
     batch: Batch,
@@ -127,7 +129,11 @@ def find_gradients(
     accelerator: Accelerator,
     recorder: Recorder,
 ) -> None:
-    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share."""
+    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share.
+
+    `network` is the model as training calls it. Where a measurement is due, it is shown every part before its backward
+    pass, and leaves the graph as it was.
+    """
     parts = list(share_of(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
     answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
@@ -136,15 +142,21 @@ def find_gradients(
         answers = list(answers)
         found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
         totals = accelerator.reduce(torch.stack(found).sum(0))
+    every = config.gradients_every
+    terms = GradientTerms(model) if every and (batch.step + 1) % every == 0 else None
     for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
         # processes exchange their gradients once, with the last part
         with nullcontext() if number == len(parts) else accelerator.no_sync(network):
             with autocast(config.precision, accelerator.device):
                 logits = network(part.inputs)
             loss, sums = objective(logits, part, targets, totals)
+            if terms:
+                terms.add(loss / max(1, count), logits, part, targets)
             # gradients are averaged over processes, and the mean is over the whole batch
             accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
         recorder.add(sums)
+    if terms:
+        recorder.measure(batch.step + 1, terms.numbers(accelerator))
     recorder.end_step(count)
 
 

@@ -29,6 +29,7 @@ class Recorder:
         self._parts: list[Tensor] = []  # of the step that is going on
         self._sums: list[Tensor] = []  # of the steps since the last line
         self._counts: list[int] = []
+        self._measured: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, sums: dict[str, Tensor]) -> None:
         """Take in the sums over the examples of one part of a step."""
@@ -41,8 +42,14 @@ class Recorder:
         self._counts.append(count)
         self._parts = []
 
+    def measure(self, step: int, numbers: dict[str, Tensor]) -> None:
+        """Take in what was found about the gradient of a step, in every process alike."""
+        self._measured.append((step, numbers))
+
     def flush(self, step: int, learning_rate: float, seconds: float, accelerator: Accelerator) -> dict[str, float]:
         """Write one line for the steps since the last, the latest of which is `step`; return its means.
+
+        Before it stands a line of its kind for each of these steps whose gradient was measured.
 
         Raises:
             NonFiniteError: names the first step and the term that was NaN or infinite, and the last good checkpoint.
@@ -54,10 +61,20 @@ class Recorder:
         total = sum(self._counts)
         means = {name: value / total for name, value in zip(self._names, values.sum(0).tolist(), strict=True)}
         if accelerator.is_main_process:
+            self._write_measured()
             line = {"kind": "train", "step": step, "epoch": step / self.steps_per_epoch, **means}
             self.run.append(line | {"learning_rate": learning_rate, "examples": total, "seconds": round(seconds, 3)})
-        self._sums, self._counts = [], []
+        self._sums, self._counts, self._measured = [], [], []
         return means
+
+    def _write_measured(self) -> None:
+        if not self._measured:
+            return
+        values = torch.stack([torch.stack(list(numbers.values())) for _, numbers in self._measured]).tolist()
+        for (step, numbers), row in zip(self._measured, values, strict=True):
+            # JSON has no NaN: an angle with nothing is none
+            found = {name: value if math.isfinite(value) else None for name, value in zip(numbers, row, strict=True)}
+            self.run.append({"kind": "gradients", "step": step, "epoch": step / self.steps_per_epoch} | found)
 
     def _refuse(self, good: list[bool], values: list[float], step: int) -> None:
         terms = [(name, value) for name, value, ok in zip(self._names, values, good, strict=True) if not ok]
