@@ -122,3 +122,26 @@ def test_a_remembered_teacher_is_not_asked_about_anything_else():
     for other in (replace(batch, view=2), Loader(DIGITS.validation, 4, seed=0).batch(0)):
         with pytest.raises(MismatchError, match="never asked about"):
             remembered.targets(other)
+
+
+@pytest.mark.parametrize("memory_format", ["auto", "contiguous"])
+def test_a_network_with_convolutions_is_laid_out_as_wanted_and_says_the_same(memory_format):
+    network = CNN([4, 4], 8, input_shape=(1, 8, 8), num_classes=10)
+    images = torch.rand(3, 1, 8, 8)
+    expected, before = Module(network).targets(batch_of(images)).logits(), Module(network).fingerprint()
+    teacher = Module(network)
+    teacher.prepare(torch.device("cpu"), "float32", memory_format=memory_format)
+    *_, inner = (module.weight for module in network.modules() if isinstance(module, nn.Conv2d))
+    assert inner.is_contiguous(memory_format=torch.channels_last) == (memory_format == "auto")
+    torch.testing.assert_close(teacher.targets(batch_of(images)).logits(), expected)
+    assert teacher.fingerprint() == before
+
+
+def test_a_large_batch_of_images_is_answered_in_parts_on_a_cpu():
+    sizes = []
+    network = CNN([4], 8, input_shape=(1, 8, 8), num_classes=10)
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    images = torch.rand(150, 1, 8, 8)
+    found = Module(network).targets(batch_of(images)).logits()
+    assert sizes == [64, 64, 22]
+    torch.testing.assert_close(found, network.eval()(images).detach())
