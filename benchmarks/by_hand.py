@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ def epoch(
     temperature: float = 4.0,
     hard_weight: float = 0.1,
     augment: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Train for one epoch by SGD; with a teacher, on T^2 KL(p^T || q^T) and some of the hard labels.
 
@@ -40,13 +42,16 @@ def epoch(
         temperature: T.
         hard_weight: of the hard labels beside a teacher.
         augment: what is done to a batch.
+        arithmetic: makes the context of a forward pass.
     """
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     network.train()
     for rows in torch.randperm(len(inputs), device=inputs.device).split(batch_size):
         batch, answers = augment(inputs[rows]), labels[rows]
         if teacher is None:
-            loss = F.cross_entropy(network(batch), answers)
+            with arithmetic():
+                logits = network(batch)
+            loss = F.cross_entropy(logits.float(), answers)
         else:
             with torch.inference_mode():
                 taught = F.softmax(teacher(batch) / temperature, dim=-1)

@@ -1,0 +1,102 @@
+"""CIFAR-100 through the networks of born-again lineages: images per second of `fit`, batch 128, Crop(4) + Flip().
+
+| case | target |
+|---|---|
+| labels, over a loop by hand of the same network, arithmetic, layout and augmentation | at most 1.05 of its time |
+| a generation that learns from its own kind at temperature 1, live, over one from labels | at most 1.3 of its time |
+| the share of the teacher in it: seconds in which it answers an epoch over seconds of the epoch | none |
+
+`ratio` is of times, `value` and `reference` are images per second (of the share: seconds). Each epoch of ours takes
+turns with one by hand, and the two generations are compared by how much longer than it they take. On a GPU all loops
+are compiled. Everything is bfloat16 and channels_last, the fastest of four on a CPU too (docs/log.md).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+import by_hand
+import turns
+from instar import load_data
+from instar.config import ModelConfig
+from instar.models import build_network
+from instar.precision import Precision, autocast, library
+from measure import Measured, Topic, parser, seconds
+
+BATCH = 128
+ON_CPU = 6 * BATCH
+ON_GPU = 390 * BATCH
+PRECISION: Precision = "bfloat16"
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnet-20": ("resnet", {"depth": 20}),
+    "wrn-16-2": ("wide-resnet", {"depth": 16, "width": 2}),
+    "densenet-bc-40-12": ("densenet", {"depth": 40, "growth": 12}),
+}
+
+
+def main() -> None:
+    """Measure all networks."""
+    arguments = parser(__doc__, "../shared/data/cifar100").parse_args()
+    topic = Topic("convolution_epoch", arguments)
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    number = arguments.samples or (ON_GPU if on_gpu else ON_CPU)
+    samples = load_data(arguments.data, label_column="fine_label", validation=0.0, subset=number).train
+    inputs, labels = by_hand.floats_in_memory(samples, device)
+    how = f"{PRECISION} channels_last{' compiled' if on_gpu else ''}"
+    training = {"batch_size": BATCH, "precision": PRECISION, "teacher_precision": PRECISION, "compile": on_gpu}
+
+    for name, (family, choices) in NETWORKS.items():
+        cases = (
+            f"{name}, labels, {how}, fit over a loop by hand",
+            f"{name}, a generation with its teacher live, {how}, over one from labels",
+            f"{name}, share of the teacher in that generation, {how}",
+        )
+        if not any(topic.wanted(case) for case in cases):
+            continue
+
+        def make(family: str = family, choices: dict[str, Any] = choices) -> nn.Module:
+            return build_network(ModelConfig(name=family, arguments=choices), (3, 32, 32), 100, trust=False)
+
+        bare = make().to(device=device, memory_format=torch.channels_last)
+        called = torch.compile(bare, dynamic=False) if on_gpu else bare
+
+        def hand(called: nn.Module = called) -> float:
+            forward = partial(autocast, PRECISION, device)
+            augment = by_hand.crop_and_flip
+            with library(PRECISION):
+                return seconds(
+                    lambda: by_hand.epoch(called, inputs, labels, BATCH, augment=augment, arithmetic=forward)
+                )
+
+        ours, theirs, _ = turns.epochs(make(), samples, hand, rounds=topic.rounds, **training)
+        plain = compared(ours, theirs)
+        topic.add(row(cases[0], number, median(ours), median(theirs), plain, 1.0))
+        if not any(topic.wanted(case) for case in cases[1:]):
+            continue
+        taught, theirs, answering = turns.epochs(make(), samples, hand, rounds=topic.rounds, teacher=make(), **training)
+        topic.add(row(cases[1], number, median(taught), median(ours), compared(taught, theirs), median(plain)))
+        share = answering / median(taught)
+        topic.add(Measured(cases[2], answering, "seconds", median(taught), share, topic.rounds, None))
+    topic.write()
+
+
+def compared(ours: list[float], theirs: list[float]) -> list[float]:
+    """Return the ratio of every round."""
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
+def row(case: str, number: int, ours: float, reference: float, ratios: list[float], over: float) -> Measured:
+    """Return images per second of ours and of a reference, and the ratios of times over that of the reference."""
+    found = [ratio / over for ratio in ratios]
+    spread = (min(found), max(found))
+    return Measured(case, number / ours, "images per second", number / reference, median(found), len(found), spread)
+
+
+if __name__ == "__main__":
+    main()
