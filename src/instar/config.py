@@ -128,6 +128,16 @@ class RunConfig(Config):
         return self
 
 
+def default_settings() -> dict[str, Any]:
+    """Return the value of every setting that nobody has named, as JSON values.
+
+    >>> default_settings()["training"]["epochs"]
+    30
+    """
+    unnamed = RunConfig(data=DataConfig(source=""), model=ModelConfig(name=""))
+    return unnamed.model_dump(mode="json")
+
+
 C = TypeVar("C", bound=Config)
 
 

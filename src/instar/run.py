@@ -154,8 +154,20 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @classmethod
-    def start(cls, path: str | Path, config: Mapping[str, Any], fingerprints: Mapping[str, Any]) -> Run:
+    def start(
+        cls,
+        path: str | Path,
+        config: Mapping[str, Any],
+        fingerprints: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Run:
         """Make the folder, or take it up again when it was made with the same configuration and data.
+
+        Args:
+            path: the folder.
+            config: what to do, as nested values.
+            fingerprints: of the data and the teachers.
+            defaults: what a setting means that the folder does not have, because it was made before there was one.
 
         Raises:
             RunError: when it holds a run of another configuration; names the fields that differ.
@@ -165,7 +177,7 @@ class Run:
         content = json.loads(json.dumps(content))  # as it will be read back: tuples are lists
         if (path / "config.json").exists():
             run = cls(path)
-            run._refuse_other(content)
+            run._refuse_other(content, {"config": dict(defaults or {})})
             return run
         # a start that was killed may have left hidden files and environment.json
         known = {"environment.json"}
@@ -177,8 +189,9 @@ class Run:
         write_json(path / "config.json", content)
         return cls(path)
 
-    def _refuse_other(self, content: Mapping[str, Any]) -> None:
-        mine, theirs = flatten(self._config_file()), flatten(content)
+    def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        theirs = flatten(content)
+        mine = {key: value for key, value in flatten(defaults).items() if key in theirs} | flatten(self._config_file())
         keys = [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]
         if keys:
             differences = "; ".join(

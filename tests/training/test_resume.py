@@ -142,3 +142,13 @@ def test_a_killed_process_loses_nothing(tmp_path):
     killed = train(DIGITS, CNN([4, 6], 8, 0.5), out=tmp_path / "killed", **settings)
     straight = train(DIGITS, CNN([4, 6], 8, 0.5), out=tmp_path / "straight", **settings)
     assert_same(straight, killed)
+
+
+def test_a_folder_made_before_there_was_a_setting_has_its_default(tmp_path):
+    train(DIGITS, MLP([8]), out=tmp_path / "run", **SETTINGS)
+    content = json.loads((tmp_path / "run" / "config.json").read_text())
+    del content["config"]["training"]["gradients_every"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    train(DIGITS, MLP([8]), out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(RunError, match=r"training\.gradients_every was 0, now 2"):
+        train(DIGITS, MLP([8]), out=tmp_path / "run", **SETTINGS, gradients_every=2)

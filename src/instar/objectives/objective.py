@@ -28,7 +28,7 @@ class Objective:
         parts: pairs of a weight, at least 0, and a term.
 
     Raises:
-        ConfigError: when a weight is negative or not finite, or two terms have one name.
+        ConfigError: when there is no term, a weight is negative or not finite, or two terms have one name.
 
     >>> from instar.objectives import HardLabels, SoftTargets
     >>> SoftTargets(4) + 0.1 * HardLabels()
@@ -41,6 +41,8 @@ class Objective:
     parts: tuple[tuple[float, Term], ...]
 
     def __post_init__(self) -> None:
+        if not self.parts:
+            raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
             if not isinstance(weight, Real) or not weight >= 0 or not math.isfinite(weight):
                 raise ConfigError(f"the weight of {type(term).__name__} must be at least 0, got {weight!r}.")

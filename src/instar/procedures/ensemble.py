@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from instar.config import DataConfig, RunConfig, validate
+from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.procedures.stage import as_data, finish_run
 from instar.run import Run
@@ -59,7 +59,7 @@ def ensemble(
         },
     )
     fingerprints = {"data": found.fingerprints(), "teacher": together.fingerprint()}
-    run = Run.start(out, config.model_dump(mode="json"), fingerprints)
+    run = Run.start(out, config.model_dump(mode="json"), fingerprints, default_settings())
     with run.lock():
         if not run.complete:
             results = [member.result for member in runs]

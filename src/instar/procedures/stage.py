@@ -17,7 +17,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from instar.analysis import all_metrics, fidelity, gain, quick_metrics
-from instar.config import DataConfig, RunConfig
+from instar.config import DataConfig, RunConfig, default_settings
 from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import (
@@ -125,7 +125,7 @@ class Stage:
             )
         refuse_other_classes(model.to(accelerator.device), teacher, loader, data)
         with accelerator.main_process_first():  # one process makes the folder, and the others find it
-            folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints)
+            folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints, default_settings())
         run = TrainedRun(folder.path, trust=self.trust, network=self.network)
         with run.lock() if accelerator.is_main_process else nullcontext():
             if not run.complete:
