@@ -42,7 +42,7 @@ _TINY = Net("WRN-10-1", "wide-resnet", {"depth": 10, "width": 1})
 SCALES = {
     "smoke": Scale(2, 1, (), (_TINY,), data={"subset": 200}, views="Crop(1) + Flip()"),
     "small": Scale(
-        4,
+        3,
         60,
         (),
         (Net("ResNet-8", "resnet", {"depth": 8}),),
