@@ -26,7 +26,7 @@ class DecoupledKD(Term):
     `target_divergence` and `other_divergence`. An example without a label gives 0. Where the teacher leaves exactly
     nothing to the other classes, p_hat is not defined and NCKD is 0.
 
-    Source: Zhao et al. 2022, "Decoupled knowledge distillation", equations 6 and 7. Their code raises the weight of
+    Source: Zhao et al. 2022, "Decoupled knowledge distillation". Their code raises the weight of
     this term from 0 over the first 20 epochs; that is left out, because a term knows steps and not epochs. They add
     `HardLabels()` with weight 1, and choose beta between 2 and 8 by the pair of networks.
 

@@ -24,9 +24,8 @@ class Standardised(Term):
     change when logits are shifted or scaled by a positive number, so a small student is free to be less sure than its
     teacher. What the term records is recorded as `standardised_...`.
 
-    Source: Sun et al. 2024, "Logit standardization in knowledge distillation", algorithm 1. std divides by C - 1, as
-    the authors' code does; the paper's equation divides by C. They use `9 * Standardised(SoftTargets(2))` and
-    `0.1 * HardLabels()`.
+    Source: Sun et al. 2024, "Logit standardization in knowledge distillation", whose authors use
+    `9 * Standardised(SoftTargets(2)) + 0.1 * HardLabels()`. std divides by C - 1.
 
     Args:
         term: what is given standardised logits, for example `SoftTargets`, `DecoupledKD` or `LogitMatching`.
