@@ -72,6 +72,8 @@ class Batch:
 
     def parts(self, number: int) -> Iterator[Batch]:
         """Return `number` parts of nearly equal size, none of them empty."""
+        if number == 1:
+            return iter((self,))
         edges = [len(self) * i // number for i in range(number + 1)]
         return (self.part(a, b) for a, b in pairwise(edges) if b > a)
 

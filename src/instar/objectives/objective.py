@@ -118,7 +118,7 @@ class Objective:
             # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
             logits = torch.where(batch.mask[..., None], logits, 0.0)
         batch = _hide_labels(batch)
-        total = logits.new_zeros(())
+        weighted: list[Tensor] = []
         sums: dict[str, Tensor] = {}
         for index, (weight, term) in enumerate(self.parts):
             value = term(logits, batch, targets)
@@ -128,10 +128,11 @@ class Objective:
                 whole, number = totals[index].to(losses)
                 losses = losses * weights * (number / whole.clamp(min=torch.finfo(losses.dtype).tiny))
             loss = _masked_sum(losses, batch.mask)
-            total = total + weight * loss
+            weighted.append(loss if weight == 1 else weight * loss)
             sums[term.name] = loss.detach()
             for name, values in value.beside.items():
                 sums[name] = _masked_sum(values.detach(), batch.mask)
+        total = sum(weighted[1:], start=weighted[0])
         return total, {"loss": total.detach()} | sums
 
 

@@ -167,6 +167,8 @@ def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
         MismatchError: when a process would have no sample.
     """
     number, index = accelerator.num_processes, accelerator.process_index
+    if number == 1:
+        return batch
     if len(batch) < number:
         raise MismatchError(f"{number} processes cannot share a batch of {len(batch)} samples; raise batch_size.")
     return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
