@@ -57,8 +57,8 @@ class PreActivationUnit(nn.Module):
         """Return `[batch, wider, height / stride, width / stride]`."""
         active = self.activation(inputs)
         shortcut = inputs if self.shortcut is None else self.shortcut(active)
-        outputs: Tensor = shortcut + self.residual(active)
-        return outputs
+        outputs: Tensor = self.residual(active)
+        return outputs.add_(shortcut)  # in place, because a convolution looks back at its input, not at its output
 
 
 def basic_unit(channels: int, wider: int, stride: int = 1, dropout: float = 0.0) -> PreActivationUnit:
