@@ -29,7 +29,7 @@ from instar.precision import Precision, autocast, library
 from measure import Measured, Topic, parser, seconds
 
 BATCH = 128
-ON_CPU = 6 * BATCH
+ON_CPU = 12 * BATCH
 ON_GPU = 390 * BATCH
 PRECISION: Precision = "bfloat16"
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
