@@ -328,7 +328,6 @@ def _names_a_class(model: str | None) -> bool:
 def _run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> None:
     from instar.procedures import Stage
 
-    sys.path.insert(0, "")  # a class of the user's is looked up from where the command is given, as python -m does
     _print_run(Stage(config, out, trust=trust).run(), as_json)
 
 
@@ -355,6 +354,7 @@ def _print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
 
 def main() -> None:
     """Run the command line; what the user can mend ends with one sentence and exit code 2."""
+    sys.path.insert(0, "")  # a class of the user's is looked up from where the command is given, as python -m does
     try:
         app()
     except ValueError as error:

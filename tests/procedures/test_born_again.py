@@ -154,6 +154,8 @@ def test_bad_input_is_refused_in_a_sentence(tmp_path: Path) -> None:
         grow(tmp_path / "none", generations=0)
     with pytest.raises(ConfigError, match=r"'HardLabels\(label_smoothing=0.0\)' listens to no teacher"):
         grow(tmp_path / "labels", objective="HardLabels()")
+    with pytest.raises(ConfigError, match=r"every generation starts from fresh weights.*got a Linear with weights"):
+        born_again(torch.nn.Linear(64, 10), DIGITS, out=tmp_path / "weights", **SETTINGS)
     unsplit = instar.load_data("digits", subset=120, validation=0.0)
     with pytest.raises(ConfigError, match="stop_early needs a validation split with labels, and there is none"):
         born_again(MLP([8]), unsplit, out=tmp_path / "early", stop_early=True, show=False, **SETTINGS)

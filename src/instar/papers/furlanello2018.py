@@ -152,10 +152,8 @@ class Plan:
     def run(self, waves: Sequence[Sequence[Stage]], jobs: int, report: Callable[[str], None]) -> None:
         """Train what is not trained yet."""
         for wave in waves:
-            named = {stage.out: stage for stage in wave}  # a net may be a teacher and a baseline
-            stages = list(named.values())
-            tell = [str(stage.out.relative_to(self.out)) for stage in stages]
-            run_all([stage.run for stage in stages], jobs, lambda index, _, tell=tell: report(tell[index]))  # type: ignore[misc]
+            tasks = [stage.run for stage in wave]
+            run_all(tasks, jobs, lambda _, run: report(str(run.path.relative_to(self.out))))
 
     def combine(self, net: Net) -> None:
         """Measure the ensembles of a net."""

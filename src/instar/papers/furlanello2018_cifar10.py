@@ -10,16 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from instar.papers.furlanello2018 import Net, verdict
-from instar.papers.furlanello2018_cifar100 import FAST, Scale, dense_arguments, make_plan, own_rows
+from instar.papers.furlanello2018_cifar100 import FAST, Scale, dense_arguments, make_plan, own_rows, wide_net
 from instar.papers.table import Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
 DATA = "uoft-cs/cifar10"
-
-
-def _wide(width: int, teacher: float, ban: float) -> Net:
-    arguments = {"depth": 28, "width": width, "dropout": 0.3}
-    return Net(f"WRN-28-{width}", "wide-resnet", arguments, {"teacher": teacher, "ban": ban})
 
 
 def _densenet(depth: int, growth: int, teacher: float, ban: float) -> Net:
@@ -28,10 +23,10 @@ def _densenet(depth: int, growth: int, teacher: float, ban: float) -> Net:
 
 
 NETS = (
-    _wide(1, 6.69, 6.64),
-    _wide(2, 5.06, 4.86),
-    _wide(5, 4.13, 4.03),
-    _wide(10, 3.77, 3.86),
+    wide_net(1, 6.69, 6.64),
+    wide_net(2, 5.06, 4.86),
+    wide_net(5, 4.13, 4.03),
+    wide_net(10, 3.77, 3.86),
     _densenet(112, 33, 3.84, 3.61),
     _densenet(90, 60, 3.81, 3.50),
     _densenet(80, 80, 3.48, 3.49),

@@ -80,7 +80,8 @@ DENSENETS = (
 )
 
 
-def _wide(width: int, teacher: float, ban: float) -> Net:
+def wide_net(width: int, teacher: float, ban: float) -> Net:
+    """Return WRN-28-`width` with its published errors, and the dropout of its recipe."""
     arguments = {"depth": 28, "width": width, "dropout": 0.3}
     return Net(f"WRN-28-{width}", "wide-resnet", arguments, {"teacher": teacher, "ban": ban})
 
@@ -101,7 +102,7 @@ def _residual(name: str, labels: float, ban: float, units: int, ratio: float, *,
 def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
     """Return the WRNs of table 3, which teach themselves, and all pairs of a teacher and another student."""
     wides = {1: (30.05, 29.43, 24.93), 2: (25.32, 24.38, 18.49), 5: (20.88, 20.93, 17.52), 10: (19.08, 18.25, 16.79)}
-    nets = tuple(_wide(width, teacher, ban) for width, (teacher, ban, _) in wides.items())
+    nets = tuple(wide_net(width, teacher, ban) for width, (teacher, ban, _) in wides.items())
     dense = DENSENETS[1]
     students = [
         Pair("3", net, Net(dense.name, dense.family, dense.arguments, {"ban": found[2]}))

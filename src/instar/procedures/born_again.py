@@ -124,7 +124,7 @@ def born_again(
     Source: Furlanello et al. 2018, "Born-again neural networks".
 
     Args:
-        model: generation 0, as in `train`.
+        model: generation 0, as in `train`, but for a module with weights of its own.
         data: from `load_data` or what it takes.
         out: folder of the lineage; each generation is a run folder in it.
         generations: how many are born after generation 0, at least 1.
@@ -150,6 +150,12 @@ def born_again(
     >>> [run.path.name for run in (*lineage.generations, *lineage.ensembles)]
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
+    for given in (model, student):
+        if given is not None and given_network(given) is not None:
+            raise ConfigError(
+                "every generation starts from fresh weights, so born_again needs a model by name, by "
+                f"package.module:Class or as a description; got a {type(given).__name__} with weights."
+            )
     shared: dict[str, Any] = {
         name: settings.pop(name) for name in ("views", "num_views", "targets") if name in settings
     }
@@ -171,7 +177,6 @@ def born_again(
         objective=as_objective(objective),
         stop_early=stop_early,
         data=loaded,
-        networks=(given_network(model), given_network(model if student is None else student)),
         trust=trust,
         show=show,
     )
@@ -190,7 +195,6 @@ class Plan:
         objective: of these.
         stop_early: end when a generation is no better than the best before it.
         data: the data, where they are at hand.
-        networks: of generation 0 and of the later ones, where they were given as Python objects.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
 
@@ -205,7 +209,6 @@ class Plan:
     objective: Objective
     stop_early: bool = False
     data: Data | None = None
-    networks: tuple[nn.Module | None, nn.Module | None] = (None, None)
     trust: bool = False
     show: bool = True
 
@@ -277,14 +280,14 @@ class Plan:
 
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
-        return replace(self._stage(name, number, changes), network=self.networks[1], objective=self.objective)
+        return replace(self._stage(name, number, changes), objective=self.objective)
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
         if not values["teachers"]:
             values["targets"] = "online"
         config = validate(RunConfig, values)
-        return Stage(config, self.out / name, self.data, self.networks[0], trust=self.trust, show=self.show)
+        return Stage(config, self.out / name, self.data, trust=self.trust, show=self.show)
 
     def _ensemble(self, name: str, members: Sequence[str]) -> Run:
         return ensemble([self.out / member for member in members], self.data, out=self.out / name, trust=self.trust)
