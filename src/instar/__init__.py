@@ -10,8 +10,22 @@ if TYPE_CHECKING:
     from instar import models, objectives
     from instar.data import load_data
     from instar.errors import InstarError
-    from instar.procedures import born_again, correct_bias, demo, distill, ensemble, evaluate, report, train
+    from instar.procedures import (
+        born_again,
+        correct_bias,
+        demo,
+        distill,
+        ensemble,
+        evaluate,
+        label,
+        merge_targets,
+        report,
+        targets_info,
+        train,
+        verify_targets,
+    )
     from instar.run import Run
+    from instar.targets import TargetStore
     from instar.teachers import Classifier, Ensemble, Module, Teacher
 
 __all__ = [
@@ -20,6 +34,7 @@ __all__ = [
     "InstarError",
     "Module",
     "Run",
+    "TargetStore",
     "Teacher",
     "born_again",
     "correct_bias",
@@ -27,11 +42,15 @@ __all__ = [
     "distill",
     "ensemble",
     "evaluate",
+    "label",
     "load_data",
+    "merge_targets",
     "models",
     "objectives",
     "report",
+    "targets_info",
     "train",
+    "verify_targets",
 ]
 
 __version__ = "0.1.0"
@@ -42,6 +61,7 @@ _HOME = {
     "InstarError": "instar.errors",
     "Module": "instar.teachers",
     "Run": "instar.run",
+    "TargetStore": "instar.targets",
     "Teacher": "instar.teachers",
     "born_again": "instar.procedures",
     "correct_bias": "instar.procedures",
@@ -49,9 +69,13 @@ _HOME = {
     "distill": "instar.procedures",
     "ensemble": "instar.procedures",
     "evaluate": "instar.procedures",
+    "label": "instar.procedures",
     "load_data": "instar.data",
+    "merge_targets": "instar.procedures",
     "report": "instar.procedures",
+    "targets_info": "instar.procedures",
     "train": "instar.procedures",
+    "verify_targets": "instar.procedures",
 }
 
 

@@ -25,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+targets_app = typer.Typer(help="What a target store holds, and whether it is whole and true.", no_args_is_help=True)
+app.add_typer(targets_app, name="targets")
 papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
 app.add_typer(papers_app, name="papers")
 
@@ -37,9 +39,22 @@ ModelOption = Annotated[
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
 ]
+StoreArgument = Annotated[Path, typer.Argument(help="a target store")]
 OutOption = Annotated[Path, typer.Option("--out", help="the run folder; run the same command again to resume it")]
 ObjectiveOption = Annotated[
     str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+]
+TeacherOption = Annotated[
+    list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat it for an ensemble")
+]
+CombineOption = Annotated[
+    str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
+]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets", help="online; memory or store: ask the teacher once per sample and view; or a folder of stores"
+    ),
 ]
 ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
@@ -81,21 +96,15 @@ def distill(
     data: DataArgument = None,
     *,
     out: OutOption,
-    teacher: Annotated[
-        list[str] | None, typer.Option("--teacher", help="run folder; repeat it to distil an ensemble")
-    ] = None,
+    teacher: TeacherOption = None,
     model: ModelOption = None,
     arg: ArgOption = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", help="short for --objective 'SoftTargets(temperature)'")
     ] = None,
     objective: ObjectiveOption = None,
-    combine: Annotated[
-        str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option("--targets", help="online, or memory: ask the teacher once per sample")
-    ] = None,
+    combine: CombineOption = None,
+    targets: TargetsOption = None,
     views: ViewsOption = None,
     epochs: EpochsOption = None,
     seed: SeedOption = None,
@@ -115,7 +124,9 @@ def distill(
             raise ConfigError("give --temperature or --objective, not both.")
         objective = f"SoftTargets({temperature:g})"
     flags = _flags(data, model, arg, objective, views, epochs, seed)
-    flags |= {name: value for name, value in (("combine", combine), ("targets", targets)) if value is not None}
+    if combine is not None:
+        flags["combine"] = combine
+    flags |= _kept_where(targets)
     if teacher:
         flags["teachers"] = list(teacher)
     values = _configure(config, flags, settings)
@@ -124,6 +135,101 @@ def distill(
     if "objective" not in values.model_fields_set:
         values = values.model_copy(update={"objective": "SoftTargets(4) + 0.1 * HardLabels()"})
     _run_stage(values, out, trust=trust or _names_a_class(model), as_json=as_json)
+
+
+@app.command()
+def label(
+    data: DataArgument = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="the target store; run the same command again to resume it")],
+    teacher: TeacherOption = None,
+    views: Annotated[int | None, typer.Option("--views", min=1, help="views per sample")] = None,
+    augmentation: Annotated[
+        str | None, typer.Option("--augmentation", help='what the views show, such as "Crop(4) + Flip()"')
+    ] = None,
+    keep: Annotated[str, typer.Option("--keep", help="all, top:K or sample:N classes")] = "all",
+    dtype: Annotated[str, typer.Option("--dtype", help="float32, float16 or bfloat16")] = "float16",
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="of top:K, sample:N and arithmetic means; 1 if not given")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="of the views, and of the classes drawn")] = 0,
+    held_out: Annotated[bool, typer.Option(help="label the validation and test samples too")] = True,
+    combine: CombineOption = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="arithmetic of the teacher: float32, float32-fast, bfloat16")
+    ] = "float32",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="samples that are asked about at a time")
+    ] = 256,
+    share: Annotated[
+        str, typer.Option("--share", help="i/n: make the i-th n-th alone, to merge; the same command shares by itself")
+    ] = "1/1",
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Ask a teacher once: write what it says about every sample and view to a target store.
+
+    Example: instar label digits --teacher runs/teacher --keep top:5 --temperature 4 --out runs/targets
+    """
+    from instar.errors import ConfigError
+    from instar.procedures import label as ask
+
+    if not teacher:
+        raise ConfigError("label needs a teacher; give --teacher with a run folder.")
+    store = ask(
+        _configure(config, {"model": {"name": ""}} | _flags(data, *[None] * 6), settings).data,
+        list(teacher),
+        out=out,
+        views=augmentation or "Identity()",
+        num_views=views,
+        keep=keep,
+        dtype=dtype,  # type: ignore[arg-type]  # checked inside
+        temperature=temperature,
+        seed=seed,
+        held_out=held_out,
+        combine=combine or "geometric",  # type: ignore[arg-type]  # checked inside
+        precision=precision,  # type: ignore[arg-type]  # checked inside
+        batch_size=batch_size,
+        share=_share(share),
+        trust=trust,
+    )
+    _print_store(store.path, as_json)
+
+
+@targets_app.command("info")
+def targets_info(store: StoreArgument, as_json: JsonOption = False) -> None:
+    """Say whose answers a store holds, about what, how large it is, and whether it is complete."""
+    _print_store(store, as_json)
+
+
+@targets_app.command("verify")
+def targets_verify(
+    store: StoreArgument,
+    teacher: TeacherOption = None,
+    data: Annotated[str | None, typer.Option("--data", help="the data, where they have moved")] = None,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="rows of each part that the teacher is asked again")] = 256,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Compare every checksum, and ask the teacher again about random rows."""
+    from instar.procedures import verify_targets as verify
+
+    found = verify(store, teacher=list(teacher) if teacher else None, data=data, rows=rows, trust=trust)
+    print(json.dumps(found.as_dict()) if as_json else found)
+
+
+@targets_app.command("merge")
+def targets_merge(
+    stores: Annotated[list[Path], typer.Argument(help="target stores that were labelled with --share")],
+    out: Annotated[Path, typer.Option("--out", help="the folder of the whole store")],
+    as_json: JsonOption = False,
+) -> None:
+    """Put the shards of several stores of one plan into one."""
+    from instar.procedures import merge_targets as merge
+
+    _print_store(merge(stores, out).path, as_json)
 
 
 @app.command("born-again")
@@ -155,6 +261,7 @@ def born_again(
     distil_ensemble: Annotated[
         bool, typer.Option("--distil-ensemble", help="distil the ensemble of generations back into one model")
     ] = False,
+    targets: TargetsOption = None,
     views: ViewsOption = None,
     epochs: EpochsOption = None,
     seed: SeedOption = None,
@@ -171,7 +278,7 @@ def born_again(
     from instar.objectives import parse_objective
     from instar.procedures.born_again import DEFAULT_MODEL, Plan
 
-    flags = _flags(data, model, arg, None, views, epochs, seed)
+    flags = _flags(data, model, arg, None, views, epochs, seed) | _kept_where(targets)
     first = _configure(config, {"model": DEFAULT_MODEL} | flags, settings)
     later = first.model
     if student is not None or student_arg:
@@ -308,6 +415,25 @@ def _flags(
     return flags
 
 
+def _kept_where(targets: str | None) -> dict[str, Any]:
+    """Return the settings that --targets stands for."""
+    if targets is None:
+        return {}
+    from instar.procedures.kept import kept_where
+
+    return {name: value for name, value in kept_where(targets).items() if value}
+
+
+def _share(text: str) -> tuple[int, int]:
+    """Read i/n."""
+    from instar.errors import ConfigError
+
+    first, _, of = text.partition("/")
+    if not (first.isdigit() and of.isdigit()):
+        raise ConfigError(f"--share must be i/n, such as 1/4, got '{text}'.")
+    return int(first), int(of)
+
+
 def _configure(file: Path | None, flags: dict[str, Any], settings: list[str] | None) -> RunConfig:
     """Lay the file, the flags and the assignments over each other."""
     from instar.config import RunConfig, merge, parse_assignment, read_yaml, validate
@@ -336,6 +462,13 @@ def _print_run(run: Run, as_json: bool) -> None:
         print(json.dumps({"run": str(run.path), **run.result}))
         return
     _print_metrics(run.metrics, as_json, title=str(run.path))
+
+
+def _print_store(store: Path, as_json: bool) -> None:
+    from instar.procedures import targets_info as info
+    from instar.procedures.target_stores import describe_targets
+
+    print(json.dumps(info(store)) if as_json else describe_targets(store))
 
 
 def _print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:

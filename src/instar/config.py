@@ -102,6 +102,18 @@ class TrainingConfig(Config):
         return self
 
 
+class StoreConfig(Config):
+    """What is kept of a teacher's answers, and where."""
+
+    folder: str | None = Field(None, description="folder of target stores, or one itself; none: in the run folder")
+    keep: str = Field("all", description="classes that are kept: all, top:K or sample:N")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="of what is kept")
+    temperature: Positive | None = Field(
+        None, description="at which the answers are kept, where they cannot hold at any; none: that of the objective"
+    )
+    seed: int = Field(0, description="of the classes that are drawn")
+
+
 class RunConfig(Config):
     """One run: data, model, teacher, objective, views and training."""
 
@@ -112,17 +124,21 @@ class RunConfig(Config):
     objective: str = Field("HardLabels()", description="weighted sum of terms")
     views: str = Field("Identity()", description="augmentation of the training samples")
     num_views: Count | None = Field(None, description="views per sample, used in turn; none: a new one each epoch")
-    targets: Literal["online", "memory"] = Field(
-        "online", description="ask the teacher at each step, or once per (sample, view) before the first"
+    view_seed: int | None = Field(None, description="seed of the views; none: that of the run")
+    targets: Literal["online", "memory", "store"] = Field(
+        "online",
+        description="ask the teacher at each step; or once per (sample, view) before the first, and keep its answers "
+        "in memory, or on disk in a target store",
     )
+    store: StoreConfig = Field(default_factory=StoreConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     seed: int = Field(0, description="of initial weights, order, dropout and views")
 
     @model_validator(mode="after")
-    def _views_are_finite_in_memory(self) -> Self:
-        if self.targets == "memory" and self.views != "Identity()" and self.num_views is None:
+    def _kept_views_are_finite(self) -> Self:
+        if self.targets != "online" and self.views != "Identity()" and self.num_views is None:
             raise ValueError(
-                "targets 'memory' needs num_views when views augment; endless views cannot be remembered, "
+                f"targets '{self.targets}' needs num_views when views augment; endless views cannot be kept, "
                 "got num_views none"
             )
         return self
@@ -252,3 +268,19 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words where two nested settings differ; nothing where they do not.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
+    'a.c was 2, now 3'
+    """
+    was, found = flatten(before), flatten(now)
+    keys = [key for key in sorted(was.keys() | found.keys()) if was.get(key) != found.get(key)]
+    return "; ".join(f"{key} was {_short(was.get(key))}, now {_short(found.get(key))}" for key in keys)
+
+
+def _short(value: Any, most: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

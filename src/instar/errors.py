@@ -22,6 +22,10 @@ class RunError(InstarError):
     """A run folder that is damaged, from a newer version, in use, or of another configuration."""
 
 
+class StoreError(InstarError):
+    """A target store that is damaged, unfinished, from a newer version, in use, or made from something else."""
+
+
 class MismatchError(InstarError):
     """Two parts that do not fit: classes of teacher and student, needs of a term, shapes."""
 

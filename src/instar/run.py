@@ -33,7 +33,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instar.config import flatten
+from instar.config import differences, flatten
 from instar.errors import RunError
 
 FORMAT = 1
@@ -190,15 +190,11 @@ class Run:
         return cls(path)
 
     def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        theirs = flatten(content)
-        mine = {key: value for key, value in flatten(defaults).items() if key in theirs} | flatten(self._config_file())
-        keys = [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]
-        if keys:
-            differences = "; ".join(
-                f"{key.removeprefix('config.')} was {mine.get(key)!r}, now {theirs.get(key)!r}" for key in keys
-            )
+        known = flatten(content)
+        mine = {key: value for key, value in flatten(defaults).items() if key in known} | flatten(self._config_file())
+        if found := differences(mine, known).replace("config.", ""):
             raise RunError(
-                f"'{self.path}' holds a run of another configuration ({differences}); "
+                f"'{self.path}' holds a run of another configuration ({found}); "
                 "choose another folder, or delete this one."
             )
 
@@ -293,6 +289,11 @@ class Run:
         kept = [line for line in self.history() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))
+
+
+def package_version() -> str:
+    """Return the version of Instar."""
+    return version("instar")
 
 
 def environment() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What every teacher keeps to. A new teacher is one new row in CASES."""
 
+import tempfile
+
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
@@ -8,7 +10,8 @@ from torch import nn
 import instar.teachers
 from instar.data import Loader, load_data
 from instar.models import CNN, MLP, Normalised, statistics
-from instar.teachers import Classifier, Ensemble, Module, Remembered, Teacher, as_teacher
+from instar.procedures import label
+from instar.teachers import Classifier, Ensemble, Module, Remembered, Stored, Teacher, as_teacher
 
 DIGITS = load_data("digits", subset=60)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}
@@ -26,6 +29,11 @@ def forest():
     return RandomForestClassifier(5, random_state=0).fit(inputs, DIGITS.train.labels.numpy())
 
 
+def stored(teacher):
+    folder = tempfile.mkdtemp(prefix="instar-tests-")
+    return Stored(label(DIGITS, teacher, out=f"{folder}/store", dtype="float32", show=False))
+
+
 CASES = {
     "plain module": lambda: Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10))),
     "module": lambda: Module(network(0)),
@@ -36,6 +44,7 @@ CASES = {
     "mixed ensemble": lambda: Ensemble([network(0), forest()], combine="arithmetic"),
     "nested ensemble": lambda: Ensemble([Ensemble([network(0), network(1)], combine="arithmetic"), network(2)]),
     "remembered": lambda: Remembered(Module(network(0)), LOADER),
+    "stored": lambda: stored(network(0)),
     "remembered mixture": lambda: Remembered(Ensemble([network(0), network(1)], combine="arithmetic"), LOADER),
 }
 

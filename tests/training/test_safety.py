@@ -151,7 +151,7 @@ def test_more_processes_than_samples_in_a_batch_are_refused():
         ({"objective": "HardLabels()"}, MismatchError, "listens to it"),
         ({"epocs": 3}, ConfigError, "'training.epocs' is not a setting; did you mean 'epochs'"),
         ({"model": 3}, ConfigError, "model must be a name, a configuration or a torch module, got int"),
-        ({"targets": "memory", "views": "Flip()"}, ConfigError, "endless views cannot be remembered"),
+        ({"targets": "memory", "views": "Flip()"}, ConfigError, "endless views cannot be kept"),
         ({"data": DIGITS.select(drop_labels=1.0)}, MismatchError, "HardLabels needs labels"),
     ],
 )

@@ -1,7 +1,7 @@
 """Samples with stable ids, views of them, and the sources they come from."""
 
 from instar.data.dataset import Data, load_data
-from instar.data.loader import Batch, Loader
+from instar.data.loader import Batch, Loader, Origin
 from instar.data.samples import UNLABELLED, Samples, Source
 from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
 
@@ -13,6 +13,7 @@ __all__ = [
     "Flip",
     "Identity",
     "Loader",
+    "Origin",
     "Samples",
     "Shift",
     "Source",

@@ -22,6 +22,23 @@ a CPU asks for it once.
 """
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What batches are drawn from: the same origin, id and view are the same pixels.
+
+    Args:
+        samples: those that can be drawn.
+        views: the augmentation.
+        seed: of the views; 0 where they draw nothing.
+        num_views: views per sample that are used in turn; none: a new one each epoch.
+    """
+
+    samples: Samples
+    views: View
+    seed: int
+    num_views: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """What a step sees.
@@ -34,7 +51,10 @@ class Batch:
         mask: bool `[batch, position]`, which positions are valid; none where a sample has no positions.
         step: of training, counted from 0.
         seed: of the run's random numbers about samples.
-        samples: those that it was drawn from; who knows them need not look at the ids, which may be on an accelerator.
+        origin: what it was drawn from; who knows that need not look at the ids, which may be on an accelerator.
+        order: ids of all samples of its pass, in their order, int64 `[samples]` in the memory of the host, for those
+            who must look at ids, or look ahead.
+        place: where in that order the batch begins.
     """
 
     ids: Tensor
@@ -44,7 +64,9 @@ class Batch:
     mask: Tensor | None = None
     step: int = 0
     seed: int = 0
-    samples: Samples | None = None
+    origin: Origin | None = None
+    order: Tensor | None = None
+    place: int = 0
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -66,9 +88,15 @@ class Batch:
         """Return rows start..stop."""
         if start == 0 and stop >= len(self):
             return self
-        mask = None if self.mask is None else self.mask[start:stop]
         rows = slice(start, stop)
-        return replace(self, ids=self.ids[rows], inputs=self.inputs[rows], labels=self.labels[rows], mask=mask)
+        return replace(
+            self,
+            ids=self.ids[rows],
+            inputs=self.inputs[rows],
+            labels=self.labels[rows],
+            mask=None if self.mask is None else self.mask[rows],
+            place=self.place + start,
+        )
 
     def parts(self, number: int) -> Iterator[Batch]:
         """Return `number` parts of nearly equal size, none of them empty."""
@@ -80,11 +108,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Order:
-    """Samples one after another: ids and labels on the device of the batches, and ids where the inputs are."""
+    """Samples one after another: ids and labels on the device of the batches, and ids on the host."""
 
     ids: Tensor
     labels: Tensor
-    places: Tensor
+    on_host: Tensor
 
 
 class Loader:
@@ -97,9 +125,10 @@ class Loader:
     Args:
         samples: what to learn from.
         batch_size: the most samples in a batch.
-        seed: of the order and of the views.
+        seed: of the order, and of the views where they have none of their own.
         views: the augmentation.
         num_views: views per sample that are used in turn; none: a new one each epoch.
+        view_seed: of the views; runs that have it in common see the same views, each in its own order.
         device: where batches are made.
     """
 
@@ -111,19 +140,24 @@ class Loader:
         seed: int,
         views: View | None = None,
         num_views: int | None = None,
+        view_seed: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
         self.views = views or Identity()
-        self.num_views = 1 if isinstance(self.views, Identity) else num_views
+        if isinstance(self.views, Identity):
+            num_views, view_seed = 1, 0
+        self.num_views = num_views
+        self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
+        self._view_draws = derive(self.origin.seed, "views")
         self.steps_per_epoch = -(-len(samples) // batch_size)
         self.device = torch.device(device)
         self._inputs = inputs_near(samples.source, self.device)
         self._is_near = self._inputs.device.type == self.device.type
         ids, labels = copied(samples.ids, self.device), copied(samples.labels, self.device)
-        self._in_order = _Order(ids, labels, ids if self._is_near else samples.ids)
+        self._in_order = _Order(ids, labels, samples.ids)
         self._order_of: tuple[int, _Order] = (-1, self._in_order)
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
@@ -157,7 +191,7 @@ class Loader:
         drawn = torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
         order = copied(drawn, self.device)
         ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
-        return _Order(ids, labels, ids if self._is_near else self.samples.ids.index_select(0, drawn))
+        return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, drawn))
 
     def _edge(self, at: int) -> int:
         """Return where batch `at` of an epoch begins."""
@@ -171,13 +205,23 @@ class Loader:
         """Return which view an epoch shows."""
         return epoch if self.num_views is None else epoch % self.num_views
 
-    def in_order(self, view: int = 0) -> Iterator[Batch]:
-        """Go through the samples once, in order of id, all in the same view."""
-        for start in range(0, len(self.samples), self.batch_size):
-            yield self._make(self._in_order, slice(start, start + self.batch_size), view)
+    def in_order(self, view: int = 0, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+        """Go through the samples once, or through those from `start` to `stop`, all in the same view."""
+        stop = len(self.samples) if stop is None else stop
+        for first in range(start, stop, self.batch_size):
+            yield self._make(self._in_order, slice(first, min(first + self.batch_size, stop)), view)
 
     def _make(self, order: _Order, rows: slice, view: int, step: int = 0) -> Batch:
         ids = order.ids[rows]
-        inputs = gathered(self._inputs, order.places[rows], self.device)
-        seen = self.views(inputs, Draws(derive(self.seed, "views"), ids, view))
-        return Batch(ids, view, seen, order.labels[rows], step=step, seed=self.seed, samples=self.samples)
+        inputs = gathered(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
+        return Batch(
+            ids,
+            view,
+            self.views(inputs, Draws(self._view_draws, ids, view)),
+            order.labels[rows],
+            step=step,
+            seed=self.seed,
+            origin=self.origin,
+            order=order.on_host,
+            place=rows.start,
+        )

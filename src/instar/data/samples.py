@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -61,6 +62,10 @@ class Source:
 
     def fingerprint(self) -> str:
         """Return a hash of the content: shapes, dtypes, every input, every label, and the names of the classes."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # reads everything, and the content never changes
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
         for tensor in (self.inputs, self.labels):

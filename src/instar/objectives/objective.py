@@ -70,6 +70,11 @@ class Objective:
         """What the terms need together."""
         return frozenset().union(*(term.needs for _, term in self.parts))
 
+    @property
+    def temperatures(self) -> frozenset[float]:
+        """Those at which its terms ask the teacher."""
+        return frozenset().union(*(term.temperatures for _, term in self.parts if Need.TEACHER in term.needs))
+
     def check(self, *, has_teacher: bool, has_labels: bool) -> None:
         """Refuse, before the first step, to start without what the terms need.
 

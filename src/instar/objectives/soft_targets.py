@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from instar.data import Batch
@@ -30,6 +29,7 @@ class SoftTargets(Term):
     Raises:
         ConfigError: when T is not above 0.
 
+    >>> import torch
     >>> from instar.targets import DenseTargets
     >>> teacher = DenseTargets(torch.tensor([[2.0, 0.0]]))
     >>> value = SoftTargets(2)(torch.tensor([[2.0, 0.0]]), Batch.of_labels(torch.tensor([0])), teacher)
@@ -49,9 +49,7 @@ class SoftTargets(Term):
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
-        teacher = targets.log_probs(self.temperature).to(logits).exp()
-        student = torch.log_softmax(logits / self.temperature, dim=-1)
-        cross_entropy = -(teacher * student).sum(-1)
-        divergence = cross_entropy.detach() - torch.special.entr(teacher).sum(-1)
+        cross_entropy, entropy = targets.cross_entropy(logits, self.temperature)
         # rounding may leave a difference of equals below 0
-        return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence.clamp(min=0)})
+        divergence = (cross_entropy.detach() - entropy).clamp(min=0)
+        return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})

@@ -54,6 +54,11 @@ class Term(ABC):
         """Whether `weights` may tell examples apart."""
         return type(self).weights is not Term.weights
 
+    @property
+    def temperatures(self) -> frozenset[float]:
+        """Those at which it asks the teacher: its `temperature` where it has one, and 1 otherwise."""
+        return frozenset({float(getattr(self, "temperature", 1.0))})
+
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return one number per example.

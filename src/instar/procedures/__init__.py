@@ -6,8 +6,10 @@ from instar.procedures.demo import DemoSummary, demo
 from instar.procedures.distill import distill
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
+from instar.procedures.label import label
 from instar.procedures.report import report
 from instar.procedures.stage import Stage, TrainedRun
+from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.procedures.train import train
 
 __all__ = [
@@ -21,6 +23,10 @@ __all__ = [
     "distill",
     "ensemble",
     "evaluate",
+    "label",
+    "merge_targets",
     "report",
+    "targets_info",
     "train",
+    "verify_targets",
 ]

@@ -18,6 +18,7 @@ from instar.jobs import run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
 from instar.procedures.ensemble import ensemble
+from instar.procedures.kept import kept_where
 from instar.procedures.report import report
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
 from instar.run import Run, read_tensors
@@ -137,7 +138,7 @@ def born_again(
         seed: the seeds of all runs follow from it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        settings: `views`, `num_views`, `targets`, and the fields of `TrainingConfig`.
+        settings: `views`, `num_views`, `targets` and `store` as in `distill`, and the fields of `TrainingConfig`.
 
     Raises:
         NonFiniteError: names the generation that diverged; those before it are kept.
@@ -156,9 +157,8 @@ def born_again(
                 "every generation starts from fresh weights, so born_again needs a model by name, by "
                 f"package.module:Class or as a description; got a {type(given).__name__} with weights."
             )
-    shared: dict[str, Any] = {
-        name: settings.pop(name) for name in ("views", "num_views", "targets") if name in settings
-    }
+    shared: dict[str, Any] = {name: settings.pop(name) for name in ("views", "num_views") if name in settings}
+    shared |= kept_where(settings.pop("targets", "online"), settings.pop("store", None))
     loaded = as_data(data)
     config: dict[str, Any] = {
         "data": loaded.config.model_dump(),

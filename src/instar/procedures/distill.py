@@ -12,6 +12,7 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
+from instar.procedures.kept import kept_where
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
 from instar.run import Run
 from instar.teachers import Teacher, as_teacher
@@ -24,9 +25,10 @@ def distill(
     *,
     out: str | Path,
     objective: str | Objective | Term = "SoftTargets(4) + 0.1 * HardLabels()",
-    views: str | View = "Identity()",
+    views: str | View | None = None,
     num_views: int | None = None,
-    targets: Literal["online", "memory"] = "online",
+    targets: str = "online",
+    store: Mapping[str, Any] | None = None,
     combine: Literal["geometric", "arithmetic"] = "geometric",
     seed: int = 0,
     trust: bool = False,
@@ -35,15 +37,18 @@ def distill(
     """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
 
     Args:
-        teacher: a run or its folder, several folders, a torch module, a fitted scikit-learn classifier, or any
-            `instar.Teacher`, such as `instar.Ensemble([...])`.
+        teacher: a run or its folder, several folders, a target store, a torch module, a fitted scikit-learn classifier,
+            or any `instar.Teacher`, such as `instar.Ensemble([...])`.
         model: the student, as in `train`.
         data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
         out: the run folder; new, or of the same run.
         objective: a weighted sum of terms.
-        views: augmentation; teacher and student see the same views.
+        views: augmentation; teacher and student see the same views. None: those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
-        targets: "online" asks the teacher at each step; "memory" asks it once per (sample, view) and holds its answers.
+        targets: "online" asks the teacher at each step. "memory" and "store" ask it once per (sample, view), and hold
+            its answers, or keep them in the run folder; anything else is a folder of target stores to keep them in,
+            which other students of the same teacher and views share.
+        store: fields of `StoreConfig`, what is kept: {"keep": "top:32", "dtype": "float16"}.
         combine: how several run folders are averaged.
         seed: of initial weights, order, dropout and views.
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
@@ -78,11 +83,11 @@ def distill(
             "teachers": names,
             "combine": combine,
             "objective": str(objective),
-            "views": str(views),
-            "num_views": num_views,
-            "targets": targets,
             "training": training,
             "seed": seed,
+            **({} if views is None else {"views": str(views)}),
+            **({} if num_views is None else {"num_views": num_views}),
+            **kept_where(targets, store),
         },
     )
     return Stage(
@@ -92,6 +97,6 @@ def distill(
         given_network(model),
         given,
         objective=as_objective(objective),
-        views=as_view(views),
+        views=None if views is None else as_view(views),
         trust=trust,
     ).run()

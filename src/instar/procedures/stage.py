@@ -6,7 +6,7 @@ import copy
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from instar.models import (
     statistics,
 )
 from instar.objectives import Objective, parse_objective
+from instar.procedures.kept import kept, refuse_unfit
 from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
-from instar.teachers import Ensemble, Module, Remembered, Teacher, as_teacher
-from instar.training import ProgressBar, fit, part_sizes, predict
+from instar.teachers import Ensemble, Module, Teacher, as_teacher
+from instar.training import fit, part_sizes, predict
 
 
 class TrainedRun(Run):
@@ -88,10 +89,12 @@ class Stage:
         Raises:
             InstarError: in one sentence, before the first step wherever that can be known.
         """
-        data = self.data or load_data(self.config.data)
         objective = self.objective or parse_objective(self.config.objective)
-        views = self.views or parse_views(self.config.views)
         teacher = self.teacher or combine_teachers(self.config, self.trust)
+        if teacher and self.config != (config := with_settings_of(teacher, self.config)):
+            return replace(self, config=config, teacher=teacher, views=None).run()
+        data = self.data or load_data(self.config.data)
+        views = self.views or parse_views(self.config.views)
         objective.check(
             has_teacher=teacher is not None,
             has_labels=is_labelled(data.train),
@@ -111,6 +114,7 @@ class Stage:
             seed=self.config.seed,
             views=views,
             num_views=self.config.num_views,
+            view_seed=self.config.view_seed,
             device=accelerator.device,
         )
         training = self.config.training
@@ -123,7 +127,7 @@ class Stage:
                 memory_format=training.memory_format,
                 compile_for=part_sizes(loader, training, accelerator) if training.compile else (),
             )
-        refuse_other_classes(model.to(accelerator.device), teacher, loader, data)
+        refuse_other_classes(model.to(accelerator.device), objective, teacher, loader, data)
         with accelerator.main_process_first():  # one process makes the folder, and the others find it
             folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints, default_settings())
         run = TrainedRun(folder.path, trust=self.trust, network=self.network)
@@ -160,12 +164,8 @@ class Stage:
         accelerator: Accelerator,
     ) -> None:
         config = self.config
-        listened = teacher
-        if teacher and config.targets == "memory":
-            total = len(loader.samples) * (loader.num_views or 1)
-            show = self.show and accelerator.is_main_process
-            with ProgressBar(f"{run.path.name}: teacher", total, show=show) as bar:
-                listened = Remembered(teacher, loader, bar.advance)
+        show = self.show and accelerator.is_main_process
+        listened = kept(teacher, config, objective, loader, data, run.path, show=show) if teacher else None
         seconds = fit(
             model,
             objective,
@@ -215,7 +215,7 @@ def finish_run(
         answering: what was made in it: a model, or several as one.
         data: whose test and validation samples are predicted.
         facts: what else the result holds.
-        teacher: whom the model was to follow.
+        teacher: whom the model was to follow; a store may know nothing about a split, which is left out then.
         device: where both are.
     """
     predictions: dict[str, Tensor] = {}
@@ -226,7 +226,7 @@ def finish_run(
         logits = predict(answering, samples, device)
         predictions |= {f"{split}.logits": logits, f"{split}.ids": samples.ids, f"{split}.labels": samples.labels}
         metrics[split] = all_metrics(logits, samples.labels, data.classes)
-        if teacher:
+        if teacher and teacher.knows(samples):
             answers = predict(teacher, samples, device)
             metrics[split] |= fidelity(logits, answers)
             metrics[split]["teacher_error"] = quick_metrics(answers, samples.labels)["error"]
@@ -253,6 +253,14 @@ def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
             return Ensemble(several, config.combine, trust=trust)
 
 
+def with_settings_of(teacher: Teacher, config: RunConfig) -> RunConfig:
+    """Return a configuration with the views that a store replays, where it does not name views of its own."""
+    theirs = teacher.settings() if "views" not in config.model_fields_set else {}
+    if "view_seed" not in config.model_fields_set and "view_seed" in (found := teacher.settings()):
+        theirs["view_seed"] = found["view_seed"]
+    return config.model_copy(update=theirs)
+
+
 def only_network(teacher: Teacher | None, name: str) -> nn.Module:
     """Return the network of a teacher from which model `name` takes layers.
 
@@ -268,11 +276,13 @@ def only_network(teacher: Teacher | None, name: str) -> nn.Module:
 
 
 @torch.no_grad()
-def refuse_other_classes(model: nn.Module, teacher: Teacher | None, loader: Loader, data: Data) -> None:
-    """Compare the widths of student, teacher and labels on two samples.
+def refuse_other_classes(
+    model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
+) -> None:
+    """Compare the widths of student, teacher and labels on two samples, and try the objective on their targets.
 
     Raises:
-        MismatchError: when they differ.
+        MismatchError: when they differ, or the objective asks for what the targets do not hold.
     """
     batch = loader.batch(0).part(0, 2)
     was_training = model.training
@@ -288,13 +298,14 @@ def refuse_other_classes(model: nn.Module, teacher: Teacher | None, loader: Load
     if teacher is None:
         return
     try:
-        taught = teacher.targets(batch).num_classes
+        targets = teacher.targets(batch)
     except RuntimeError as error:
         raise MismatchError(
             f"the teacher cannot take inputs of shape {list(data.train.input_shape)}: {error}"
         ) from None
-    if taught != width:
-        raise MismatchError(f"the teacher has {taught} classes, and the student has {width}.")
+    if targets.num_classes != width:
+        raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
+    refuse_unfit(objective, batch, targets)
 
 
 def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:

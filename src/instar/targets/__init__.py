@@ -1,5 +1,22 @@
-"""Soft targets: what teachers answer with and terms learn from."""
+"""Soft targets: what teachers answer with and terms learn from, in memory and on disk."""
 
+from instar.targets.manifest import Answering, Manifest, Part
+from instar.targets.records import Keep, Number, Record
+from instar.targets.sparse import SparseTargets
+from instar.targets.store import StoredPart, TargetStore
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 
-__all__ = ["DenseTargets", "MixtureTargets", "Targets"]
+__all__ = [
+    "Answering",
+    "DenseTargets",
+    "Keep",
+    "Manifest",
+    "MixtureTargets",
+    "Number",
+    "Part",
+    "Record",
+    "SparseTargets",
+    "StoredPart",
+    "TargetStore",
+    "Targets",
+]

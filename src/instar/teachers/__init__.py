@@ -8,13 +8,16 @@ from torch import nn
 from instar.errors import ConfigError
 from instar.models import Architecture, load_model
 from instar.run import Run
+from instar.targets import TargetStore
+from instar.targets.manifest import MANIFEST
 from instar.teachers.classifier import Classifier
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
+from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
 
-__all__ = ["ENSEMBLE", "Classifier", "Ensemble", "Module", "Remembered", "Teacher", "as_teacher"]
+__all__ = ["ENSEMBLE", "Classifier", "Ensemble", "Module", "Remembered", "Stored", "Teacher", "as_teacher"]
 
 
 ENSEMBLE = "ensemble"
@@ -22,11 +25,12 @@ ENSEMBLE = "ensemble"
 
 
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
-    """Make a teacher of what a user has: a teacher, a torch module, a run or its folder, a fitted classifier.
+    """Make a teacher of what a user has: a teacher, a torch module, a run, a target store or its folder, a classifier.
 
     Raises:
         ConfigError: when it is none of these.
         RunError: when the folder holds no complete run.
+        StoreError: when it holds a target store that is not whole.
     """
     if isinstance(thing, Teacher):
         return thing
@@ -34,6 +38,10 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
     if isinstance(thing, nn.Module):
         return Module(thing)
+    if isinstance(thing, str | Path) and (Path(thing) / MANIFEST).is_file():
+        thing = TargetStore(thing)
+    if isinstance(thing, TargetStore):
+        return Stored(thing)
     if isinstance(thing, str | Path):
         thing = Run(thing)
     if isinstance(thing, Run):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from instar.data import Batch
+from instar.data import Batch, Samples
 from instar.errors import ConfigError, MismatchError
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
@@ -100,3 +100,21 @@ class Ensemble(Teacher):
     def modules(self) -> list[nn.Module]:
         """Return the networks of all members."""
         return [module for member in self.members for module in member.modules()]
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether all members can be asked about these samples."""
+        return all(member.knows(samples) for member in self.members)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the members can teach alone.
+
+        Raises:
+            MismatchError: when stores among them hold different views.
+        """
+        found: dict[str, Any] = {}
+        for member in self.members:
+            theirs = member.settings()
+            if found and theirs and found != theirs:
+                raise MismatchError(f"the stores of an ensemble must hold the same views; they hold {found}, {theirs}.")
+            found = found or theirs
+        return found

@@ -31,7 +31,7 @@ class Remembered(Teacher):
         if loader.num_views is None:
             raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
         self.teacher = teacher
-        self._samples = loader.samples
+        self._origin = loader.origin
         position = torch.full((len(loader.samples.source),), -1)
         position[loader.samples.ids] = torch.arange(len(loader.samples))
         self._position = position.to(loader.device)
@@ -50,8 +50,8 @@ class Remembered(Teacher):
             MismatchError: when a sample or the view is not among those that were asked for.
         """
         rows = self._position.to(batch.ids.device).index_select(0, batch.ids)
-        # to look at the rows is to wait for an accelerator, and a batch of the same samples has no others
-        is_known = batch.samples is self._samples or not (rows < 0).any()
+        # to look at the rows is to wait for an accelerator, and a batch of the same origin has no others
+        is_known = batch.origin is self._origin or not (rows < 0).any()
         if batch.view >= len(self._answers) or not is_known:
             raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
         return self._answers[batch.view].rows(rows)

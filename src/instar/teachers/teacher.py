@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import nn
 
-from instar.data import Batch
+from instar.data import Batch, Samples
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import Targets
@@ -45,3 +46,11 @@ class Teacher(ABC):
     def modules(self) -> list[nn.Module]:
         """Return the networks inside, so that training can prove that it shares nothing with them."""
         return []
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether it can be asked about these samples as they are; a store knows those it was made from."""
+        return True
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a run that it can teach alone: a store has the views that it was made from."""
+        return {}

@@ -1,0 +1,126 @@
+"""`instar label`: ask a teacher once, and keep its answers in a target store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from instar.config import DataConfig, StoreConfig, validate
+from instar.data import Data, Identity, Loader, View, as_view
+from instar.errors import ConfigError
+from instar.precision import Precision
+from instar.procedures.labelling import Labelling, answering
+from instar.procedures.stage import as_data, make_accelerator
+from instar.run import Run
+from instar.targets import Number, TargetStore
+from instar.teachers import Ensemble, Teacher, as_teacher
+
+
+def label(
+    data: Data | str | Sequence[Any] | DataConfig,
+    teacher: Any,
+    *,
+    out: str | Path,
+    views: str | View = "Identity()",
+    num_views: int | None = None,
+    keep: str = "all",
+    dtype: Number = "float16",
+    temperature: float | None = None,
+    seed: int = 0,
+    held_out: bool = True,
+    combine: Literal["geometric", "arithmetic"] = "geometric",
+    precision: Precision = "float32",
+    batch_size: int = 256,
+    share: tuple[int, int] = (1, 1),
+    shard_rows: int | None = None,
+    trust: bool = False,
+    show: bool = True,
+) -> TargetStore:
+    """Write what a teacher says about every training sample in every view, or take up a store that was begun.
+
+    The store is a teacher wherever one can stand. Give the same command in several processes, and they share the work;
+    on machines without a common disk give each a `share` and a folder, and merge them.
+
+    Args:
+        data: from `load_data`, or what it takes.
+        teacher: what `distill` takes: run folders, modules, classifiers, an ensemble, another store.
+        out: the folder; new, or of the same store.
+        views: the augmentation, replayed by every student.
+        num_views: how many views per sample.
+        keep: "all" classes; "top:K", the K largest and the mass of the rest; or "sample:N" classes drawn from p^T.
+        dtype: of what is kept.
+        temperature: T of what cannot hold at any: "top", "sample", and arithmetic means. None is 1.
+        seed: of the views, and of the classes drawn.
+        held_out: ask about the validation and test samples too, as they are and with all classes, so that students can
+            be compared with the teacher on them.
+        combine: how several run folders are averaged.
+        precision: arithmetic of the teacher.
+        batch_size: samples that are asked about at a time.
+        share: (i, n) makes the i-th n-th of the shards alone; the store is complete when all shares are merged.
+        shard_rows: rows of a shard, rounded up to whole pages; None: what is usual.
+        trust: allow model classes outside `instar.models` in the teachers' run folders.
+        show: say on stderr how large the store will be, and how far it is.
+
+    Raises:
+        StoreError: when the disk has too little room, or the folder holds something else.
+        NonFiniteError: names the samples about which the teacher answers NaN.
+        InstarError: in one sentence, for everything else that the caller can mend.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures import distill, train
+    >>> folder = tempfile.mkdtemp()
+    >>> teacher = train("digits", MLP([32]), out=f"{folder}/teacher", epochs=5, learning_rate=0.01)
+    >>> store = label("digits", teacher, out=f"{folder}/targets", keep="top:5", temperature=4, show=False)
+    >>> student = distill(store, MLP([16]), "digits", objective="SoftTargets(4)", out=f"{folder}/student", epochs=20)
+    >>> student.metrics["agreement"] > 0.5
+    True
+    """
+    loaded = as_data(data)
+    names, asked = named_teacher(teacher, combine, trust)
+    choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
+    view = as_view(views)
+    if isinstance(view, Identity) and (num_views or 1) > 1:
+        raise ConfigError(f"{num_views} views of samples as they are would all be alike; give an augmentation too.")
+    if not 1 <= share[0] <= share[1]:
+        raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
+    device = make_accelerator().device
+    asked.prepare(device, precision)
+    loaders = {"train": Loader(loaded.train, batch_size, seed=seed, views=view, num_views=num_views, device=device)}
+    choices = {"train": choice}
+    for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):
+        if held_out and samples is not None and asked.knows(samples):
+            loaders[name] = Loader(samples, batch_size, seed=seed, device=device)
+            choices[name] = StoreConfig(dtype=dtype)
+    labelling = Labelling(asked, answering(asked, names, combine, precision), loaded, loaders, choices, shard_rows)
+    store = labelling.start(Path(out))
+    if show and store.missing():
+        print(describe(store), file=sys.stderr)
+    labelling.complete(store, str(out), share=share, show=show)
+    return store
+
+
+def describe(store: TargetStore) -> str:
+    """Return in one line per part what a store holds, and how large it is."""
+    lines = []
+    for name, part in store.manifest.parts.items():
+        width = part.width(store.num_classes)
+        lines.append(
+            f"{name}: {part.samples:,} samples, {part.shows()}, {part.keep} of {store.num_classes:,} classes in "
+            f"{part.dtype}: {part.rows:,} rows of {width:,} bytes, {part.rows * width / 1e6:,.1f} MB"
+        )
+    total = sum(map(store.bytes_of, store.pieces()))
+    return "\n".join([*lines, f"{store.path}: {total / 1e6:,.1f} MB in {len(store.pieces())} shards"])
+
+
+def named_teacher(
+    teacher: Any, combine: Literal["geometric", "arithmetic"], trust: bool
+) -> tuple[tuple[str, ...], Teacher]:
+    """Return the names of what was given, and one teacher."""
+    several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+    folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
+    names = [str(folder) for folder in folders if isinstance(folder, str | Path)]
+    made = Ensemble(several, combine, trust=trust) if len(several) > 1 else as_teacher(several[0], trust=trust)
+    return tuple(names) if len(names) == len(several) else (type(made).__name__,), made

@@ -1,0 +1,238 @@
+"""`instar targets`: what a store holds, whether it is whole and true, and several shares made one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.config import DataConfig, validate
+from instar.data import Data, Loader, Samples, Source, as_view
+from instar.errors import ConfigError, StoreError
+from instar.precision import Precision
+from instar.procedures.label import describe, named_teacher
+from instar.procedures.stage import as_data, make_accelerator
+from instar.run import write_json
+from instar.seeds import Draws, derive, generator
+from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
+from instar.targets.manifest import ALL_IDS, MANIFEST
+from instar.targets.store import ids_file, link
+from instar.teachers import Teacher
+
+TOLERANCE = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
+"""The largest difference of a probability that rounding may make: of the type, and of the order of sums."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification found.
+
+    Args:
+        store: the folder.
+        bytes: of records that were read, all with the checksums of the manifest.
+        rows: about which the teacher was asked again.
+        difference: the largest of a probability between what is stored and what the teacher says now; none when it was
+            not asked.
+        where: the part, id and view of it.
+        note: why the teacher was not asked; empty otherwise.
+    """
+
+    store: str
+    bytes: int
+    rows: int
+    difference: float | None
+    where: str
+    note: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        whole = f"{self.store}: {self.bytes / 1e6:,.1f} MB of records, every checksum right"
+        if self.difference is None:
+            return f"{whole}\nthe teacher was not asked: {self.note}"
+        found = f"probabilities differ by at most {self.difference:.2g} ({self.where})"
+        return f"{whole}\n{self.rows} rows asked again: {found}"
+
+
+def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
+    """Return what a store says about itself, with its size and the number of its shards that are missing."""
+    found = store if isinstance(store, TargetStore) else TargetStore(store)
+    content = found.manifest.model_dump(mode="json")
+    for part in content["parts"].values():
+        del part["shards"]
+    size = sum(map(found.bytes_of, found.pieces()))
+    counts = {"bytes": size, "shards": len(found.pieces()), "missing": len(found.missing())}
+    return {"store": str(found.path), "fingerprint": found.fingerprint, **counts, **content}
+
+
+def describe_targets(store: str | Path) -> str:
+    """Return the same for people."""
+    found = TargetStore(store)
+    manifest, missing = found.manifest, len(found.missing())
+    asked = manifest.teacher
+    names = f" ({asked.combine} mean)" if len(asked.names) > 1 else ""
+    return "\n".join(
+        [
+            f"teacher: {', '.join(asked.names)}{names}, fingerprint {asked.fingerprint[:8]}, {asked.precision}",
+            describe(found),
+            f"{missing} shards are missing; run the label command again." if missing else "complete",
+        ]
+    )
+
+
+def verify_targets(
+    store: str | Path | TargetStore,
+    *,
+    teacher: Any = None,
+    data: Data | str | Sequence[Any] | DataConfig | None = None,
+    rows: int = 256,
+    seed: int = 0,
+    trust: bool = False,
+) -> Verified:
+    """Compare every checksum, and ask the teacher again about random rows of each part.
+
+    Args:
+        store: the folder.
+        teacher: who was asked; None takes the run folders that the manifest names.
+        data: that it was asked about; None takes those that the manifest names.
+        rows: how many of each part are asked about again; 0 asks about none.
+        seed: of the choice of rows.
+        trust: allow model classes outside `instar.models` in the teachers' run folders.
+
+    Raises:
+        StoreError: when a file is missing or has changed, the teacher is another, or its answers differ by more than
+            rounding.
+    """
+    found = store if isinstance(store, TargetStore) else TargetStore(store)
+    size = found.check()
+    manifest = found.manifest
+    if teacher is None and rows:
+        missing = [name for name in manifest.teacher.names if not Path(name).exists()]
+        if missing:
+            return Verified(str(found.path), size, 0, None, "", f"'{missing[0]}' is not a folder here; give a teacher")
+        teacher = list(manifest.teacher.names)
+    if not rows:
+        return Verified(str(found.path), size, 0, None, "", "no rows were asked for")
+    _, asked = named_teacher(teacher, manifest.teacher.combine, trust)  # type: ignore[arg-type]  # checked inside
+    if asked.fingerprint() != manifest.teacher.fingerprint:
+        raise StoreError(
+            f"'{found.path}' holds the answers of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, and "
+            f"the one that is asked again has {asked.fingerprint()[:8]}."
+        )
+    loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
+    precision: Precision = manifest.teacher.precision  # type: ignore[assignment]  # written by label
+    asked.prepare(make_accelerator().device, precision)
+    worst, where = 0.0, "everywhere"
+    count = 0
+    for name, part in manifest.parts.items():
+        stored = found.part(name)
+        chosen = torch.randperm(part.rows, generator=generator(seed, name))[:rows]
+        count += len(chosen)
+        for view in range(part.num_views):
+            at = chosen[chosen // part.samples == view].sort().values - view * part.samples
+            ids = at if stored.ids is None else stored.ids[at]
+            if len(ids):
+                differences = _differences(asked, stored, _source(loaded, part, found), ids, view)
+                if float(differences.max()) >= worst:
+                    worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
+        if worst > TOLERANCE[part.dtype]:
+            raise StoreError(f"'{found.path}' differs from its teacher by {worst:.2g} in a probability ({where}).")
+    return Verified(str(found.path), size, count, worst, where, "")
+
+
+def _source(data: Data, part: Part, store: TargetStore) -> Source:
+    splits = [samples for samples in (data.train, data.validation, data.test) if samples is not None]
+    for samples in splits:
+        if samples.source.fingerprint() == part.fingerprint:
+            return samples.source
+    raise StoreError(
+        f"'{store.path}' was made from '{part.source}' (fingerprint {part.fingerprint[:8]}), and the data have "
+        + ", ".join(f"'{samples.source.name}' ({samples.source.fingerprint()[:8]})" for samples in splits)
+        + "."
+    )
+
+
+def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
+    """Return by sample the largest difference of a probability between the store and the teacher, `[ids]`."""
+    part = stored.part
+    samples = Samples(source, ids, source.labels[ids])
+    loader = Loader(
+        samples,
+        256,
+        seed=0,
+        views=as_view(part.views),
+        num_views=part.num_views,
+        view_seed=part.view_seed,
+        device=make_accelerator().device,
+    )
+    return torch.cat(
+        [
+            _difference(stored, stored.targets(batch.ids.cpu(), view), teacher.targets(batch), batch.ids.cpu(), view)
+            for batch in loader.in_order(view)
+        ]
+    )
+
+
+def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
+    temperature = stored.part.temperature or 1.0
+    said = live.log_probs(temperature).cpu()
+    if not isinstance(kept, SparseTargets):
+        difference = (kept.log_probs(temperature).exp() - said.exp()).abs().amax(-1)
+    elif kept.rest is not None:
+        rest = said.scatter(-1, kept.ids, -torch.inf).logsumexp(-1, keepdim=True)
+        difference = (kept.kept - torch.cat([said.gather(-1, kept.ids), rest], -1).exp()).abs().amax(-1)
+    else:  # the same draws again; where rounding moves an edge between two classes, one of them differs
+        draws = Draws(derive(stored.part.draw_seed, "drawn targets"), ids, view)
+        again = stored.record.decode(stored.record.encode_values(said, draws))
+        assert isinstance(again, SparseTargets)
+        most = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
+        difference = torch.maximum(most.clamp(min=0), (again.entropy - kept.entropy).abs().double())
+    return difference.reshape(len(ids), -1).amax(1).double()
+
+
+def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
+    """Put the shards of several stores of one plan into one folder, without copying where the file system can.
+
+    Args:
+        stores: folders that were labelled with the same command but for `share`.
+        out: the folder; new, one of them, or one that a merge began.
+
+    Raises:
+        StoreError: when they are of different plans, or a shard is in none of them.
+    """
+    found = [TargetStore(store) for store in stores]
+    if not found:
+        raise ConfigError("merge needs at least one store.")
+    first = found[0]
+    for other in found[1:]:
+        other.refuse_other(first.manifest, f"'{first.path}'")
+    folder = Path(out)
+    plan = first.manifest
+    parts = {name: part.model_copy(update={"shards": None}) for name, part in plan.parts.items()}
+    if not (folder / MANIFEST).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in parts.items():
+            if part.ids != ALL_IDS:
+                link(ids_file(first.path, name), ids_file(folder, name))
+        write_json(folder / MANIFEST, plan.model_copy(update={"parts": parts}).model_dump(mode="json"))
+    merged = TargetStore(folder)
+    merged.refuse_other(plan, f"'{first.path}'")
+    for piece in merged.missing():
+        holder = next((store for store in found if store.has(piece)), None)
+        if holder is not None:
+            link(holder.file(piece), merged.file(piece))
+    missing = merged.missing()
+    if missing:
+        names = ", ".join(piece.name for piece in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise StoreError(
+            f"{len(missing)} of {len(merged.pieces())} shards are in none of the stores ({names}); the others have "
+            f"been put into '{folder}', merge again when these are made."
+        )
+    merged.finish()
+    return merged

@@ -1,0 +1,137 @@
+"""What a target store says about itself: whose answers, about which samples and views, in which files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from instar.config import Config, validate
+from instar.errors import ConfigError, RunError, StoreError
+from instar.run import read_json
+from instar.targets.records import Keep, Number, Record
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ALL_IDS = "all"
+
+
+class Shard(Config):
+    """One file of a part."""
+
+    name: str
+    rows: int
+    checksum: str
+
+
+class Part(Config):
+    """Answers about some samples of one source, each in the same views.
+
+    Row `view * samples + i` is about the sample with the i-th smallest id.
+    """
+
+    source: str = Field(description="name, for people")
+    fingerprint: str = Field(description="of the source")
+    samples: int = Field(ge=1)
+    ids: str = Field(ALL_IDS, description="checksum of the file of ids; 'all': every id of the source")
+    views: str = "Identity()"
+    view_seed: int = 0
+    num_views: int = Field(1, ge=1)
+    keep: str = "all"
+    dtype: Number = "float16"
+    temperature: float | None = Field(None, gt=0, description="at which alone the answers hold; none: at any")
+    draw_seed: int = Field(0, description="of the classes, where they are drawn")
+    positions: tuple[int, ...] = Field((), description="shape of the positions of a sample")
+    rows_per_shard: int = Field(ge=1)
+    shards: tuple[Shard, ...] | None = Field(None, description="none while they are being made")
+
+    @property
+    def rows(self) -> int:
+        """Rows of all shards."""
+        return self.samples * self.num_views
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards."""
+        return -(-self.rows // self.rows_per_shard)
+
+    def shard_rows(self, index: int) -> range:
+        """Return the rows of a shard."""
+        return range(index * self.rows_per_shard, min((index + 1) * self.rows_per_shard, self.rows))
+
+    def record(self, num_classes: int) -> Record:
+        """Return the layout of an example."""
+        return Record(Keep.parse(self.keep), self.dtype, num_classes, self.temperature)
+
+    def width(self, num_classes: int) -> int:
+        """Return the bytes of a row: a record for every position."""
+        return self.record(num_classes).width * math.prod(self.positions)
+
+    def shows(self) -> str:
+        """Return in words which views there are."""
+        return describe_views(self.views, self.view_seed, self.num_views)
+
+
+def describe_views(views: str, seed: int, number: int | None) -> str:
+    """Return in words what is seen of each sample."""
+    if views == "Identity()":
+        return "the samples as they are"
+    return f"{number or 'endless'} views '{views}' of seed {seed}"
+
+
+class Answering(Config):
+    """Who was asked, and in which arithmetic."""
+
+    names: tuple[str, ...] = Field(description="run folders, or kinds of Python objects")
+    combine: str = Field("geometric", description="how several were averaged")
+    fingerprint: str = Field(description="of all weights, of members and of the ensemble")
+    precision: str = "float32"
+    normalisation: tuple[dict[str, list[float]], ...] = Field((), description="mean and std of the inputs, per network")
+
+
+class Manifest(Config):
+    """The whole store; it is complete when every part names its shards."""
+
+    format: int = FORMAT
+    version: str = Field(description="of the Instar that made it")
+    teacher: Answering
+    data: dict[str, Any] = Field(description="how the samples were selected, as a run's configuration has it")
+    classes: tuple[str, ...]
+    parts: dict[str, Part]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all shards are there."""
+        return all(part.shards is not None for part in self.parts.values())
+
+    def plan(self) -> dict[str, Any]:
+        """Return what was asked for: everything but the shards, where the data lay, and the version."""
+        found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names"}})
+        for part in found["parts"].values():
+            del part["shards"]
+        return found
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a store.
+
+    Raises:
+        StoreError: when there is none, or it is damaged or of a newer format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(f"'{folder}' is not a target store: it has no {MANIFEST}.")
+    try:
+        content = read_json(path)
+        found = content.get("format") if isinstance(content, Mapping) else None
+        if isinstance(found, int) and found > FORMAT:
+            raise StoreError(
+                f"'{folder}' was written in store format {found}, and this version of Instar reads up to {FORMAT}; "
+                "upgrade Instar."
+            )
+        return validate(Manifest, content)
+    except (RunError, ConfigError, TypeError) as error:
+        raise StoreError(f"the manifest of '{folder}' is damaged: {error}") from None

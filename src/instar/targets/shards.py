@@ -1,0 +1,149 @@
+"""Shards: safetensors files of records, written whole, and mapped one behind the other as one tensor."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import mmap
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import xxhash
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from instar.errors import StoreError
+from instar.run import write_whole
+
+PAGE = 65536
+"""Records begin at this byte of a shard, and all shards but the last hold a multiple of it.
+
+It is the largest page in use, so every machine can map shards directly behind each other, and a gather need not know
+in which of them a row lies.
+"""
+
+SHARD_ROWS, SHARD_BYTES = 65536, 64 << 20
+"""A shard holds about this many rows or bytes, whichever is less: what is lost when labelling is killed."""
+
+_NAME = "rows"
+_RESERVED, _FIXED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0), 0x10
+
+
+def rows_per_shard(width: int, wanted: int | None = None) -> int:
+    """Return the number of rows of a shard, such that it ends at a page: `wanted`, or what is usual, and a little more.
+
+    >>> rows_per_shard(132), rows_per_shard(132, wanted=1)
+    (65536, 16384)
+    """
+    step = PAGE // math.gcd(width, PAGE)
+    return step * math.ceil((wanted or min(SHARD_ROWS, max(1, SHARD_BYTES // width))) / step)
+
+
+def checksum(records: Tensor) -> str:
+    """Return a hash of the bytes of records, uint8 and contiguous."""
+    return xxhash.xxh3_128_hexdigest(records.reshape(-1).numpy().data)
+
+
+def write_shard(path: Path, records: Tensor) -> str:
+    """Write records, uint8 `[rows, width]`, to a safetensors file, whole or not at all; return their checksum."""
+    found = checksum(records)
+    described = {
+        "__metadata__": {"checksum": found},
+        _NAME: {"dtype": "U8", "shape": list(records.shape), "data_offsets": [0, records.numel()]},
+    }
+    header = json.dumps(described, separators=(",", ":")).encode().ljust(PAGE - 8)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            file.write(records.reshape(-1).numpy().data)
+
+    write_whole(path, write)
+    return found
+
+
+def read_checksum(path: Path, rows: int, width: int) -> str:
+    """Return the checksum that a shard was written with.
+
+    Raises:
+        StoreError: when it is missing, cut short, no safetensors file, or of another shape.
+    """
+    refuse_other_size(path, rows, width)
+    try:
+        with safe_open(path, framework="pt") as file:
+            shape, metadata = file.get_slice(_NAME).get_shape(), file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise StoreError(f"the shard '{path}' is damaged: {error}.") from None
+    if shape != [rows, width] or "checksum" not in metadata:
+        raise StoreError(f"the shard '{path}' holds records of shape {shape}, and {[rows, width]} were expected.")
+    found: str = metadata["checksum"]
+    return found
+
+
+def refuse_other_size(path: Path, rows: int, width: int) -> None:
+    """Look at the size of a shard: whoever maps one that was cut short is killed where the rest was.
+
+    Raises:
+        StoreError: when it is missing, or not as long as its rows.
+    """
+    expected = PAGE + rows * width
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise StoreError(f"the shard '{path}' is missing; run the label command again to make it.") from None
+    if size != expected:
+        raise StoreError(
+            f"the shard '{path}' has {size:,} bytes instead of {expected:,}; delete it, and run the label command "
+            "again to make it anew."
+        )
+
+
+def read_records(path: Path, rows: int, width: int) -> Tensor:
+    """Return the records of one shard, mapped, uint8 `[rows, width]`."""
+    return map_shards([path], [rows], width)
+
+
+def map_shards(paths: Sequence[Path], rows: Sequence[int], width: int) -> Tensor:
+    """Return the records of all shards as one tensor, uint8 `[sum of rows, width]`, read from the disk when touched.
+
+    Args:
+        paths: of the shards, in order.
+        rows: of each; all but the last end at a page.
+        width: bytes of a record.
+
+    Raises:
+        StoreError: when a shard is missing, or not as long as its rows.
+    """
+    total = sum(rows) * width
+    address = _map(None, total, mmap.PROT_READ, _RESERVED, -1, 0)
+    memory = (ctypes.c_uint8 * total).from_address(address)
+    weakref.finalize(memory, _libc.munmap, address, total)
+    offset = 0
+    for path, count in zip(paths, rows, strict=True):
+        refuse_other_size(path, count, width)
+        file = os.open(path, os.O_RDONLY)
+        try:
+            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file, PAGE)
+        finally:
+            os.close(file)  # the mapping stays
+        offset += count * width
+    return torch.frombuffer(memory, dtype=torch.uint8).view(-1, width)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+def _map(address: int | None, length: int, protection: int, flags: int, file: int, offset: int) -> int:
+    """Call mmap; Python's own cannot map at an address."""
+    found: int | None = _libc.mmap(address, length, protection, flags, file, offset)
+    if found is None or found == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise StoreError(f"the records of a target store cannot be mapped: {os.strerror(number)}.")
+    return found

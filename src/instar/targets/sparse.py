@@ -1,0 +1,194 @@
+"""Targets of a few classes: the largest probabilities with one bucket for the rest, or classes drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from instar.errors import MismatchError
+from instar.targets.targets import Targets, refuse_other_temperature
+
+TILE = 8 << 20
+"""Bytes of logits that are worked on at once: in the cache, and below what the allocator gives back each time."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseTargets(Targets):
+    """What a teacher says of k classes S, and of all others together, at one temperature T.
+
+    The loss of a student q = softmax(z / T) is
+
+        H = -sum_{i in S} p_i log q_i - r log sum_{c not in S} q_c        r: the mass of the rest, in one bucket
+
+    so H - H(p, r) is the KL divergence between teacher and student that are both told the k classes and "another"
+    apart: at most the KL over all classes, equal to it for k = C, and never negative. A bucket says nothing about
+    which of its classes is likely. Classes drawn at random with replacement have p_i = 1/k and no bucket, and make H an
+    unbiased estimate of the cross-entropy with all classes, and its gradient one of the gradient.
+
+    Source: sampling is Random Sampling KD (2503.16870).
+
+    Args:
+        ids: of the classes, int64 `[..., k]`; a class may stand more than once where classes were drawn.
+        kept: p_i, float `[..., k]`, largest first where they are the largest, and r behind them where there is a
+            bucket; they sum to 1.
+        entropy: of (p, r), or where classes were drawn, of all classes, in nats, float `[...]`.
+        num_classes: C.
+        temperature: T.
+
+    Raises:
+        MismatchError: when they are asked for at another temperature, or for all classes.
+
+    >>> targets = SparseTargets(torch.tensor([[1]]), torch.tensor([[0.5, 0.5]]), torch.tensor([0.6931]), 4, 1.0)
+    >>> [round(float(value), 4) for value in targets.cross_entropy(torch.zeros(1, 4), 1.0)]
+    [0.837, 0.6931]
+    >>> targets.log_probs(1.0)
+    Traceback (most recent call last):
+    instar.errors.MismatchError: these targets hold 1 of 4 classes, and all are asked for; keep all in the store.
+    """
+
+    ids: Tensor
+    kept: Tensor
+    entropy: Tensor
+    num_classes: int = 0  # a dataclass takes the property of the base class for a default
+    temperature: float = 1.0
+
+    @property
+    def rest(self) -> Tensor | None:
+        """The mass of the classes that are not kept, `[...]`; none where classes were drawn."""
+        return self.kept[..., -1] if self.kept.shape[-1] > self.ids.shape[-1] else None
+
+    def log_probs(self, temperature: float) -> NoReturn:
+        """Refuse."""
+        raise MismatchError(
+            f"these targets hold {self.ids.shape[-1]} of {self.num_classes} classes, and all are asked for; "
+            "keep all in the store."
+        )
+
+    def logits(self) -> NoReturn:
+        """Refuse."""
+        self.log_probs(1.0)
+
+    def cross_entropy(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return H and the entropy of the teacher, `[...]` each; of all classes nothing is made but the gradient."""
+        refuse_other_temperature(self.temperature, temperature)
+        kept, entropy = self.kept.to(logits), self.entropy.to(logits)
+        flat = [tensor.flatten(0, -2) for tensor in (logits, self.ids, kept)]
+        found: Tensor = _CrossEntropy.apply(*flat, temperature)  # type: ignore[no-untyped-call]
+        return (found if logits.dim() == 2 else found.view(entropy.shape)), entropy
+
+    def confidence(self) -> Tensor:
+        """Return the largest probability at temperature 1."""
+        refuse_other_temperature(self.temperature, 1.0)
+        if self.rest is None:
+            self.log_probs(1.0)
+        return self.kept[..., 0]
+
+    def rows(self, index: Tensor) -> SparseTargets:
+        """Return the targets of the examples at `index`."""
+        return replace(self, ids=self.ids[index], kept=self.kept[index], entropy=self.entropy[index])
+
+    def part(self, start: int, stop: int) -> SparseTargets:
+        """Return the targets of the examples from `start` to `stop`."""
+        ids, kept, entropy = self.ids[start:stop], self.kept[start:stop], self.entropy[start:stop]
+        return SparseTargets(ids, kept, entropy, self.num_classes, self.temperature)
+
+    def joined(self, others: Sequence[Targets]) -> SparseTargets:
+        """Return these targets with those of `others` behind them."""
+        sparse = [self, *(other for other in others if isinstance(other, SparseTargets))]
+        assert len(sparse) == 1 + len(others), "joined targets must come from one teacher"
+        return replace(
+            self,
+            ids=torch.cat([targets.ids for targets in sparse]),
+            kept=torch.cat([targets.kept for targets in sparse]),
+            entropy=torch.cat([targets.entropy for targets in sparse]),
+        )
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """H per example, and its gradient, in tiles of rows.
+
+    Everything is relative to the largest logit of an example, and the rest is summed over its own classes, because
+    1 - sum q_i would lose all digits of a student that is sure:
+
+        e_c = exp((z_c - max z) / T)    Q = (e_S, sum_{c not in S} e_c) / sum of both    over k + 1 buckets
+        H = -sum_b P_b log Q_b
+        T dH/dz_i = Q_i - P_i                                        for i in S
+        T dH/dz_c = (Q_rest - P_rest) e_c / sum_{c not in S} e_c     for the others
+
+    Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i. A Q below the
+    smallest number of the type counts as that, so H is finite for all logits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
+        """Return H `[examples]`; logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k or k + 1]`."""
+        has_bucket = kept.shape[1] > ids.shape[1]
+        number, rows = len(logits), _tile_rows(logits)
+        others = logits.new_empty(min(number, rows), logits.shape[1])
+        if rows >= number:
+            largest, chosen, rest = _exponentials(logits, ids, temperature, has_bucket, others)
+        else:
+            tiles = zip(logits.split(rows), ids.split(rows), strict=True)
+            found = [_exponentials(tile, at, temperature, has_bucket, others[: len(tile)]) for tile, at in tiles]
+            largest, chosen, rest = map(torch.cat, zip(*found, strict=True))
+        smallest = torch.finfo(logits.dtype).tiny
+        if has_bucket:
+            chosen = torch.cat([chosen, rest], 1)
+            q = chosen.div_(chosen.sum(1, keepdim=True)).clamp_(min=smallest)
+        else:
+            q = chosen.div_(rest).clamp_(min=smallest)
+        # what fits in one tile is kept for the gradient, the rest is made again
+        ctx.save_for_backward(logits, ids, kept, q, largest, rest, others if rows >= number else None)
+        ctx.temperature = temperature
+        return (kept * q.log()).sum(1).neg_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient for the logits, `[examples, classes]`."""
+        logits, ids, kept, q, largest, rest, others = ctx.saved_tensors
+        scale = (weight / ctx.temperature)[:, None]
+        has_bucket = kept.shape[1] > ids.shape[1]
+        of_buckets = (q - kept).mul_(scale) if has_bucket else kept * -scale
+        # where nothing is left, every class is overwritten below, or has e = 0
+        of_rest = (of_buckets[:, -1:] if has_bucket else scale) / rest.clamp(min=torch.finfo(rest.dtype).tiny)
+        if others is not None:
+            gradient = others * of_rest
+        else:
+            gradient = torch.empty_like(logits)
+            rows = _tile_rows(logits)
+            for start in range(0, len(logits), rows):
+                tile = slice(start, start + rows)
+                out = torch.div(logits[tile], ctx.temperature, out=gradient[tile])
+                out.sub_(largest[tile]).exp_().mul_(of_rest[tile])
+        if has_bucket:
+            gradient.scatter_(1, ids, of_buckets[:, :-1])
+        else:  # added, because a class that was drawn twice stands twice
+            gradient.scatter_add_(1, ids, of_buckets)
+        return gradient, None, None, None
+
+
+def _exponentials(
+    logits: Tensor, ids: Tensor, temperature: float, has_bucket: bool, out: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Put e into `out`, 0 for the classes at `ids` where there is a bucket; return max z / T, e at `ids`, and the sum.
+
+    Softmax by hand: for few classes its kernel takes longer than these steps, and for many as long.
+    """
+    torch.div(logits, temperature, out=out)
+    largest = out.amax(1, keepdim=True)
+    out.sub_(largest).exp_()
+    chosen = out.gather(1, ids)
+    if has_bucket:
+        out.scatter_(1, ids, 0.0)
+    return largest, chosen, out.sum(1, keepdim=True)
+
+
+def _tile_rows(logits: Tensor) -> int:
+    """Return how many rows are worked on at once."""
+    return max(1, TILE // (logits.shape[1] * logits.element_size()))

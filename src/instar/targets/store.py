@@ -1,0 +1,318 @@
+"""A target store: a folder with one manifest and the shards of its parts.
+
+    manifest.json            what it holds; names its shards when all are there
+    train-00000.safetensors  records, a page after the start of the file
+    train.ids.safetensors    ids of the samples, where a part holds some of a source
+
+Every file is written under a temporary name and renamed when whole, so a store is complete or can be taken up, by
+several processes at the same time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import IO
+
+import torch
+import xxhash
+from torch import Tensor
+
+from instar.config import differences
+from instar.data.held import gathered
+from instar.errors import StoreError
+from instar.run import explain_full_disk, read_tensors, write_json, write_tensors
+from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
+from instar.targets.records import Record
+from instar.targets.shards import PAGE, checksum, map_shards, read_checksum, read_records, write_shard
+from instar.targets.targets import Targets
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One shard of a store: of which part, which number in it, which number in the store."""
+
+    part: str
+    index: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return f"{self.part}-{self.index:05d}.safetensors"
+
+
+class StoredPart:
+    """The answers of one part, mapped: nothing is read before it is asked for.
+
+    Args:
+        records: uint8 `[rows, width]`.
+        part: what they are.
+        record: the layout.
+        ids: of the samples, int64, sorted; none: all of the source.
+    """
+
+    def __init__(self, records: Tensor, part: Part, record: Record, ids: Tensor | None) -> None:
+        self.records, self.part, self.record, self.ids = records, part, record, ids
+
+    @property
+    def bytes_of_answer(self) -> int:
+        """Memory that the answer about one sample takes: numbers in float32, and ids in int64."""
+        numbers = self.record.numbers * 4 + self.record.keep.number * 8
+        return numbers * math.prod(self.part.positions)
+
+    def unknown(self, ids: Tensor) -> Tensor:
+        """Return those of `ids` that have no answers."""
+        if self.ids is None:
+            return ids[ids >= self.part.samples]
+        at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
+        return ids[self.ids[at] != ids]
+
+    def rows(self, ids: Tensor, view: int) -> Tensor:
+        """Return where the answers about `ids`, which are known, lie."""
+        at = ids if self.ids is None else torch.searchsorted(self.ids, ids)
+        return at + view * self.part.samples if view else at
+
+    def targets(self, ids: Tensor, view: int, device: torch.device | str = "cpu") -> Targets:
+        """Return the answers about `ids`, int64 `[batch]` on the host, in one view."""
+        found = gathered(self.records, self.rows(ids, view), torch.device(device))
+        if self.part.positions:
+            found = found.view(len(ids), *self.part.positions, self.record.width)
+        return self.record.decode(found)
+
+
+class TargetStore:
+    """A folder of answers. Opening one reads its manifest and no answer.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        StoreError: when it is no store, damaged, or of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        self._opened: dict[str, StoredPart] = {}
+
+    def __repr__(self) -> str:
+        return f"TargetStore({str(self.path)!r})"
+
+    @classmethod
+    def start(cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor]) -> TargetStore:
+        """Make the folder, or take it up again when it was planned the same.
+
+        Args:
+            path: the folder.
+            manifest: the plan, without shards.
+            ids: by part, of those that do not hold all of their source.
+
+        Raises:
+            StoreError: when it holds something else; names what differs.
+        """
+        path = Path(path)
+        if not (path / MANIFEST).exists():
+            if path.is_file() or (path.is_dir() and any(_is_foreign(found) for found in path.iterdir())):
+                raise StoreError(f"'{path}' exists and is not a target store; choose an empty or new folder.")
+            with explain_full_disk(path):
+                path.mkdir(parents=True, exist_ok=True)
+            for part, values in ids.items():
+                write_tensors(ids_file(path, part), {"ids": values})
+            write_json(path / MANIFEST, manifest.model_dump(mode="json"))
+        store = cls(path)
+        store.refuse_other(manifest, "asked for")
+        return store
+
+    def refuse_other(self, other: Manifest, name: str) -> None:
+        """Refuse a store whose plan differs from another.
+
+        Raises:
+            StoreError: names what differs.
+        """
+        if found := differences(self.manifest.plan(), other.plan()):
+            raise StoreError(
+                f"'{self.path}' is another target store than {name} ({found}); choose another folder, or delete it."
+            )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all shards are there."""
+        return self.manifest.complete
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.manifest.classes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the manifest, with the checksums of all shards."""
+        return xxhash.xxh3_128_hexdigest(self.manifest.model_dump_json(exclude={"data": True}).encode())
+
+    def pieces(self) -> list[Piece]:
+        """Return all shards."""
+        found = chain.from_iterable(((n, i) for i in range(p.num_shards)) for n, p in self.manifest.parts.items())
+        return [Piece(part, index, number) for number, (part, index) in enumerate(found)]
+
+    def file(self, piece: Piece) -> Path:
+        """Return the path of a shard."""
+        return self.path / piece.name
+
+    def missing(self) -> list[Piece]:
+        """Return the shards that are not there, or not whole."""
+        return [piece for piece in self.pieces() if not self.has(piece)]
+
+    def has(self, piece: Piece) -> bool:
+        """Return whether a shard is there, as long as it must be."""
+        path = self.file(piece)
+        return path.exists() and path.stat().st_size == self.bytes_of(piece)
+
+    def bytes_of(self, piece: Piece) -> int:
+        """Return the size of a shard."""
+        part = self.manifest.parts[piece.part]
+        return PAGE + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
+
+    def refuse_full_disk(self) -> None:
+        """Look, before the first shard is written, whether there is room for all that are missing.
+
+        Raises:
+            StoreError: says how much is needed and how much there is.
+        """
+        needed, free = sum(map(self.bytes_of, self.missing())), shutil.disk_usage(self.path).free
+        if needed > free:
+            raise StoreError(
+                f"'{self.path}' needs {needed / 1e6:,.1f} MB more, and the disk has {free / 1e6:,.1f} MB; free some, "
+                "or keep fewer classes or views."
+            )
+
+    @contextmanager
+    def claims(self) -> Iterator[Claims]:
+        """Take part in making the store: a shard is made by the process that has claimed it."""
+        with (self.path / ".lock").open("a") as file:
+            yield Claims(self, file)
+
+    def write(self, piece: Piece, records: Tensor) -> None:
+        """Write a shard."""
+        part = self.manifest.parts[piece.part]
+        expected = [len(part.shard_rows(piece.index)), part.width(self.num_classes)]
+        assert list(records.shape) == expected, "a shard has the rows of its plan"
+        write_shard(self.file(piece), records)
+
+    def finish(self) -> None:
+        """Name the shards in the manifest, when all are there.
+
+        Raises:
+            StoreError: when one is missing or damaged.
+        """
+        parts = {}
+        for name, part in self.manifest.parts.items():
+            shards = []
+            for piece in (piece for piece in self.pieces() if piece.part == name):
+                rows = len(part.shard_rows(piece.index))
+                found = read_checksum(self.file(piece), rows, part.width(self.num_classes))
+                shards.append(Shard(name=piece.name, rows=rows, checksum=found))
+            parts[name] = part.model_copy(update={"shards": tuple(shards)})
+        self.manifest = self.manifest.model_copy(update={"parts": parts})
+        write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
+
+    def part(self, name: str) -> StoredPart:
+        """Open a part.
+
+        Raises:
+            StoreError: when the store is not complete, or a shard is missing or cut short.
+        """
+        if name not in self._opened:
+            part = self.manifest.parts[name]
+            if part.shards is None:
+                missing = len(self.missing())
+                raise StoreError(
+                    f"the target store '{self.path}' is not complete: {missing} of {len(self.pieces())} shards are "
+                    "missing; run its label command again to finish it."
+                )
+            files = [self.path / shard.name for shard in part.shards]
+            records = map_shards(files, [shard.rows for shard in part.shards], part.width(self.num_classes))
+            ids = None if part.ids == ALL_IDS else read_tensors(ids_file(self.path, name))[0]["ids"]
+            self._opened[name] = StoredPart(records, part, part.record(self.num_classes), ids)
+        return self._opened[name]
+
+    def check(self) -> int:
+        """Read every byte and compare the checksums; return how many bytes of records there are.
+
+        Raises:
+            StoreError: names the first file that is missing, cut short or changed.
+        """
+        read = 0
+        for name, part in self.manifest.parts.items():
+            stored = self.part(name)
+            if stored.ids is not None and checksum_of_ids(stored.ids) != part.ids:
+                raise StoreError(f"'{ids_file(self.path, name)}' has changed since it was written; label again.")
+            for shard in part.shards or ():
+                records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
+                if checksum(records) != shard.checksum:
+                    raise StoreError(
+                        f"the shard '{self.path / shard.name}' has changed since it was written: its checksum is not "
+                        "that of the manifest; delete it, and run the label command again to make it anew."
+                    )
+                read += records.numel()
+        return read
+
+
+class Claims:
+    """The shards that this process has taken on; the operating system gives them back when it dies.
+
+    They are locks on bytes of one file, which file systems of several machines honour too.
+    """
+
+    def __init__(self, store: TargetStore, file: IO[str]) -> None:
+        self._store, self._file = store, file
+
+    @contextmanager
+    def taken(self, piece: Piece) -> Iterator[bool]:
+        """Claim a shard for as long as the context lasts; false where it is another's, or there already."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, piece.number)
+        except OSError:
+            yield False
+            return
+        try:
+            path = self._store.file(piece)
+            for partial in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while writing
+                partial.unlink(missing_ok=True)
+            yield not self._store.has(piece)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, piece.number)
+
+
+def checksum_of_ids(ids: Tensor) -> str:
+    """Return the hash of ids, int64."""
+    return checksum(ids.contiguous().view(torch.uint8))
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a file of one store into another, without copying it where the file system can."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        with explain_full_disk(target):
+            shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def ids_file(folder: Path, part: str) -> Path:
+    """Return the path of the ids of a part."""
+    return folder / f"{part}.ids.safetensors"
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name[0] != "." and not path.name.endswith(".ids.safetensors")

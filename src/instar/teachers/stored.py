@@ -1,0 +1,145 @@
+"""A target store as a teacher: it answers about the samples and views that it was made from, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.data import Batch, Identity, Origin, Samples
+from instar.errors import MismatchError
+from instar.targets import StoredPart, Targets, TargetStore
+from instar.targets.manifest import describe_views
+from instar.teachers.teacher import Teacher
+
+CHECKED = 1 << 30
+"""Stores of up to this many bytes, which takes a second to read, are read and compared with their checksums first."""
+
+
+_IN_ALL = 4
+"""Classes, source, views and samples."""
+
+
+AHEAD = 1 << 20
+"""So many bytes of answers are looked up at once on a CPU, for the batches that come next: few enough for its cache."""
+
+AHEAD_ON_ACCELERATOR = 32 << 20
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Answers about the samples from `start` to `stop` in an order."""
+
+    order: Tensor
+    view: int
+    start: int
+    stop: int
+    answers: Targets
+
+    def holds(self, batch: Batch, stop: int) -> bool:
+        """Return whether a batch that ends at `stop` is among them."""
+        is_there = self.start <= batch.place and stop <= self.stop
+        return is_there and batch.order is self.order and batch.view == self.view
+
+
+def _rows_ahead(part: StoredPart, device: torch.device) -> int:
+    """Return how many samples are looked up at once."""
+    return (AHEAD if device.type == "cpu" else AHEAD_ON_ACCELERATOR) // part.bytes_of_answer
+
+
+class Stored(Teacher):
+    """The answers of a target store, looked up by (id, view).
+
+    Args:
+        store: its folder.
+
+    Raises:
+        StoreError: when it is not complete, damaged, or from a newer version.
+    """
+
+    def __init__(self, store: TargetStore | str | Path) -> None:
+        self.store = store if isinstance(store, TargetStore) else TargetStore(store)
+        self._parts = {name: self.store.part(name) for name in self.store.manifest.parts}
+        if sum(part.records.numel() for part in self._parts.values()) <= CHECKED:
+            self.store.check()
+        self._seen: tuple[Origin | None, StoredPart | None] = (None, None)
+        self._ahead: _Ahead | None = None
+
+    def targets(self, batch: Batch) -> Targets:
+        """Return the stored answers about the batch.
+
+        Raises:
+            MismatchError: when it holds other samples, views or classes than the store; names both sides.
+        """
+        origin, part = self._seen
+        if origin is not batch.origin or part is None:
+            part = self._part_of(batch.origin)
+            self._seen, self._ahead = (batch.origin, part), None
+        if batch.order is None:
+            return part.targets(batch.ids.cpu(), batch.view, batch.ids.device)
+        stop = batch.place + len(batch)
+        if self._ahead is None or not self._ahead.holds(batch, stop):
+            until = max(stop, batch.place + _rows_ahead(part, batch.ids.device))
+            answers = part.targets(batch.order[batch.place : until], batch.view, batch.ids.device)
+            self._ahead = _Ahead(batch.order, batch.view, batch.place, until, answers)
+        start = batch.place - self._ahead.start
+        return self._ahead.answers.part(start, start + len(batch))
+
+    def _part_of(self, origin: Origin | None) -> StoredPart:
+        """Return the part that knows all samples and views of an origin."""
+        if origin is None:
+            raise MismatchError(f"the target store '{self.store.path}' answers about batches of a Loader only.")
+        agreement, sentence, part = max(
+            ((*self._agreement(p, origin), p) for p in self._parts.values()), key=itemgetter(0)
+        )
+        if agreement < _IN_ALL:
+            raise MismatchError(sentence)
+        return part
+
+    def _agreement(self, stored: StoredPart, origin: Origin) -> tuple[int, str]:
+        """Return in how much a part and an origin agree, and the sentence about what they first differ in."""
+        part, source, store = stored.part, origin.samples.source, f"the target store '{self.store.path}'"
+        classes = self.store.manifest.classes
+        if classes != source.classes:
+            return 0, f"{store} has {_named(classes)}, and '{source.name}' has {_named(source.classes)}."
+        if part.fingerprint != source.fingerprint():
+            return 1, (
+                f"{store} was made from '{part.source}' (fingerprint {part.fingerprint[:8]}), and is asked about "
+                f"'{source.name}' ({source.fingerprint()[:8]})."
+            )
+        shown = str(origin.views), origin.seed, origin.num_views
+        if shown[:2] != (part.views, part.view_seed) or (origin.num_views or part.num_views + 1) > part.num_views:
+            return 2, (
+                f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
+                "the views to the store, or label those."
+            )
+        unknown = stored.unknown(origin.samples.ids)
+        if len(unknown):
+            return 3, (
+                f"{store} holds {part.samples:,} samples of '{part.source}', and {len(unknown):,} of the "
+                f"{len(origin.samples):,} that are asked about are not among them, the first with id {int(unknown[0])}."
+            )
+        return _IN_ALL, ""
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether the store holds answers about samples as they are."""
+        as_they_are = Origin(samples, Identity(), 0, 1)
+        return any(self._agreement(part, as_they_are)[0] == _IN_ALL for part in self._parts.values())
+
+    def settings(self) -> dict[str, Any]:
+        """Return the views that the store replays: those of the part with most rows."""
+        part = max((stored.part for stored in self._parts.values()), key=lambda part: part.rows)
+        return {"views": part.views, "num_views": part.num_views, "view_seed": part.view_seed}
+
+    def fingerprint(self) -> str:
+        """Return a hash of the manifest, which names the teacher, the data and every shard's checksum."""
+        return self.store.fingerprint
+
+
+def _named(classes: tuple[str, ...]) -> str:
+    names = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+    return f"{len(classes)} classes ({names})"
