@@ -378,13 +378,14 @@ def papers_run(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
+    targets: TargetsOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Reproduce a table; run the same command again to resume it."""
     from instar.papers import run_paper
 
-    table = run_paper(name, scale=scale, data=data, out=out, seeds=seeds, jobs=jobs)
+    table = run_paper(name, scale=scale, data=data, out=out, seeds=seeds, jobs=jobs, targets=targets)
     print(json.dumps(table.as_list()) if as_json else table.as_markdown())
 
 

@@ -106,7 +106,13 @@ class Objective:
         return torch.stack(rows)
 
     def __call__(
-        self, logits: Tensor, batch: Batch, targets: Targets | None, totals: Tensor | None = None
+        self,
+        logits: Tensor,
+        batch: Batch,
+        targets: Targets | None,
+        totals: Tensor | None = None,
+        *,
+        keep_logits: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum over examples of the weighted terms, and the sum of every part by name, detached.
 
@@ -115,8 +121,13 @@ class Objective:
             batch: its labels and mask are used.
             targets: what the teacher says about the batch, where a term needs it.
             totals: of the whole batch that this is a part of; none: this is all of it.
+            keep_logits: false says that nobody needs the logits once the gradient is found, which then may take their
+                memory: for many classes most of what a loss takes.
         """
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        given, logits = logits, logits if logits.dtype == torch.float64 else logits.float()
+        spare = len(self.parts) == 1 and self.parts[0][1].spares_logits and not keep_logits
+        if targets is not None and spare and (logits is not given or _is_product(given)):
+            targets = targets.on_spare_logits()
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
         if batch.mask is not None:
@@ -139,6 +150,11 @@ class Objective:
                 sums[name] = _masked_sum(values.detach(), batch.mask)
         total = sum(weighted[1:], start=weighted[0])
         return total, {"loss": total.detach()} | sums
+
+
+def _is_product(logits: Tensor) -> bool:
+    """Return whether logits are what a linear layer made: its backward pass looks at its inputs, not at them."""
+    return logits.grad_fn is not None and logits.grad_fn.name() in ("AddmmBackward0", "MmBackward0")
 
 
 def _hide_labels(batch: Batch) -> Batch:

@@ -55,6 +55,11 @@ class Term(ABC):
         return type(self).weights is not Term.weights
 
     @property
+    def spares_logits(self) -> bool:
+        """Whether the term needs the logits for nothing but one `targets.cross_entropy`, which may write over them."""
+        return False
+
+    @property
     def temperatures(self) -> frozenset[float]:
         """Those at which it asks the teacher: its `temperature` where it has one, and 1 otherwise."""
         return frozenset({float(getattr(self, "temperature", 1.0))})

@@ -23,13 +23,13 @@ class Paper:
         title: of the paper and the section.
         scales: the sizes that it can be run at.
         data: where its data are by default.
-        run: takes (scale, data, folder of the runs, seeds or none, jobs, report) and returns the table.
+        run: takes (scale, data, folder of the runs, seeds or none, jobs, report, targets or none); returns the table.
     """
 
     title: str
     scales: tuple[str, ...]
     data: str
-    run: Callable[[str, str, Path, int | None, int, Callable[[str], None]], Table]
+    run: Callable[[str, str, Path, int | None, int, Callable[[str], None], str | None], Table]
 
 
 PAPERS = {
@@ -51,6 +51,7 @@ def run_paper(
     out: str | Path | None = None,
     seeds: int | None = None,
     jobs: int = 1,
+    targets: str | None = None,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -61,6 +62,8 @@ def run_paper(
         out: folder; the runs go into `runs/` in it, the table beside them. None takes runs/papers/NAME/SCALE.
         seeds: runs per row; None takes the scale's.
         jobs: runs at a time.
+        targets: where the teachers' answers come from, as in `distill`; "store" keeps them in one folder that all runs
+            share. None takes the paper's default; the numbers are the same.
 
     Raises:
         ConfigError: for an unknown name or scale.
@@ -80,6 +83,6 @@ def run_paper(
     def report(stage: str) -> None:
         print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
 
-    table = paper.run(scale, data or paper.data, folder / "runs", seeds, jobs, report)
+    table = paper.run(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets)
     table.write(folder, started)
     return table

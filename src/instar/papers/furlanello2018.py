@@ -100,6 +100,7 @@ class Plan:
         training: settings of the training.
         views: the augmentation.
         seeds: of the lineages.
+        kept: settings of those who learn from a teacher, that say where its answers come from.
     """
 
     out: Path
@@ -107,6 +108,7 @@ class Plan:
     training: Mapping[str, Any]
     views: str
     seeds: Sequence[int]
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def labels(self, net: Net, seed: int, number: int = 0, name: str = "teacher", objective: str = "") -> Stage:
         """Return a net that learns from labels: a teacher, or a control arm with the seed of generation `number`."""
@@ -114,7 +116,7 @@ class Plan:
 
     def student(self, net: Net, seed: int, name: str, objective: str, number: int, teacher: Path) -> Stage:
         """Return a net that learns from the run in the folder `teacher`."""
-        return self._stage(net, name, seed, number, {"objective": objective, "teachers": [str(teacher)]})
+        return self._stage(net, name, seed, number, {"objective": objective, "teachers": [str(teacher)], **self.kept})
 
     def of_pair(self, pair: Pair, arm: str, seed: int) -> Stage:
         """Return the student of a pair; from labels alone it still copies what its family takes from the teacher."""

@@ -50,7 +50,15 @@ SCALES = {
 }
 
 
-def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: Callable[[str], None]) -> Table:
+def run(
+    scale: str,
+    data: str,
+    out: Path,
+    seeds: int | None,
+    jobs: int,
+    report: Callable[[str], None],
+    targets: str | None = None,
+) -> Table:
     """Train what is not trained yet, and return the table.
 
     Args:
@@ -60,9 +68,11 @@ def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: 
         seeds: lineages per net; none takes the scale's.
         jobs: runs at a time.
         report: told of every finished stage.
+        targets: where the teachers' answers come from; none asks at each step. A store is asked for as many views as
+            there are epochs, which are those of endless views, and arms with one teacher and one seed share it.
     """
     size = SCALES[scale]
-    plan = make_plan(size, data, out, seeds)
+    plan = make_plan(size, data, out, seeds, targets)
     plan.run(plan.waves(size.own, (), whole=False), jobs, report)
     rows = [row for net in size.own for row in own_rows(plan, net, "1")]
     claims = []

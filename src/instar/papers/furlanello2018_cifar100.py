@@ -17,6 +17,7 @@ from typing import Any
 
 from instar.papers.furlanello2018 import Net, Pair, Plan, compared, verdict
 from instar.papers.table import Row, Table
+from instar.procedures.kept import shared_targets
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
 DATA = "uoft-cs/cifar100"
@@ -180,7 +181,15 @@ SCALES = {
 }
 
 
-def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: Callable[[str], None]) -> Table:
+def run(
+    scale: str,
+    data: str,
+    out: Path,
+    seeds: int | None,
+    jobs: int,
+    report: Callable[[str], None],
+    targets: str | None = None,
+) -> Table:
     """Train what is not trained yet, and return the table.
 
     Args:
@@ -190,9 +199,11 @@ def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: 
         seeds: lineages per net; none takes the scale's.
         jobs: runs at a time.
         report: told of every finished stage.
+        targets: where the teachers' answers come from; none asks at each step. A store is asked for as many views as
+            there are epochs, which are those of endless views, and arms with one teacher and one seed share it.
     """
     size = SCALES[scale]
-    plan = make_plan(size, data, out, seeds, label_column="fine_label")
+    plan = make_plan(size, data, out, seeds, targets, label_column="fine_label")
     plan.run(plan.waves(size.core, size.pairs, whole=True), jobs, report)
     plan.run(plan.waves(size.own, (), whole=False), jobs, report)
     for net in size.core:
@@ -203,12 +214,15 @@ def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: 
     return Table(TITLE, tuple(rows), findings(plan, size.core))
 
 
-def make_plan(size: Scale, data: str, out: Path, seeds: int | None, label_column: str | None = None) -> Plan:
+def make_plan(
+    size: Scale, data: str, out: Path, seeds: int | None, targets: str | None, label_column: str | None = None
+) -> Plan:
     """Return the stages of a scale; the published schedule is stretched to its epochs."""
     shared = {"source": data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
     milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
     training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
-    return Plan(out, shared | size.data, training, size.views, range(seeds or size.seeds))
+    kept = {} if targets in (None, "online") else {"num_views": size.epochs} | shared_targets(out, targets)
+    return Plan(out, shared | size.data, training, size.views, range(seeds or size.seeds), kept)
 
 
 def core_rows(plan: Plan, net: Net) -> list[Row]:

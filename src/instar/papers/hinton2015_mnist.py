@@ -15,7 +15,7 @@ log (docs/log.md) has them all, and the two that were revised after a test resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from instar.config import RunConfig, validate
 from instar.jobs import run_all
 from instar.papers.table import Row, Table
 from instar.procedures import Stage, correct_bias
+from instar.procedures.kept import shared_targets
 from instar.run import Run
 
 TITLE = "Hinton, Vinyals and Dean 2015, section 3: MNIST"
@@ -81,12 +82,14 @@ class Plan:
         data: where MNIST is.
         out: the folder of the runs.
         seeds: of the students.
+        kept: settings that say where the teacher's answers come from.
     """
 
     scale: Scale
     data: str
     out: Path
     seeds: Sequence[int]
+    kept: Mapping[str, Any]
 
     def stage(self, name: str, widths: Sequence[int], training: dict[str, Any], **config: Any) -> Stage:
         """Return a stage in the folder `name`; the final number is trained on train and validation together."""
@@ -125,7 +128,7 @@ class Plan:
             config |= {
                 "teachers": [str(self.out / "teacher")],
                 "objective": f"SoftTargets({temperature:g}){labels}",
-                "targets": "memory",
+                **self.kept,
             }
         return self.stage(f"{name}/{seed}", widths, training, seed=seed, **config)
 
@@ -168,7 +171,15 @@ class Plan:
         return found
 
 
-def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: Callable[[str], None]) -> Table:
+def run(
+    scale: str,
+    data: str,
+    out: Path,
+    seeds: int | None,
+    jobs: int,
+    report: Callable[[str], None],
+    targets: str | None = None,
+) -> Table:
     """Train what is not trained yet, and return the table.
 
     Args:
@@ -178,9 +189,10 @@ def run(scale: str, data: str, out: Path, seeds: int | None, jobs: int, report: 
         seeds: students per row; none takes the scale's.
         jobs: runs at a time.
         report: told of every finished stage.
+        targets: where the teacher's answers come from; none keeps them in stores that all students share.
     """
     size = SCALES[scale]
-    plan = Plan(size, data, out, range(seeds or size.seeds))
+    plan = Plan(size, data, out, range(seeds or size.seeds), shared_targets(out, targets or "store"))
     plan.teacher().run()
     report("teacher")
     stages = [make(seed) for make in plan.students().values() for seed in plan.seeds]

@@ -14,6 +14,7 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.jobs import run_all
 from instar.procedures.evaluate import evaluate
+from instar.procedures.kept import shared_targets
 from instar.procedures.report import report
 from instar.procedures.stage import Stage
 from instar.run import Run
@@ -103,7 +104,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int = 2) -> Dem
             epochs=60,
             teachers=[str(teacher.out) for teacher in teachers],
             objective=OBJECTIVE,
-            targets="memory",
+            **shared_targets(folder, "store"),
         )
         for seed in range(seeds)
     ]

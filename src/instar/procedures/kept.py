@@ -30,6 +30,12 @@ def kept_where(targets: str, store: Mapping[str, Any] | None = None) -> dict[str
     return {"targets": "store", "store": {**(store or {}), "folder": targets}}
 
 
+def shared_targets(folder: Path, targets: str) -> dict[str, Any]:
+    """Return the same for several runs in a folder; in float32, so that nothing depends on where targets come from."""
+    where = str(folder / "targets") if targets == "store" else targets
+    return kept_where(where, {"dtype": "float32"})
+
+
 def kept(
     teacher: Teacher,
     config: RunConfig,

@@ -39,6 +39,7 @@ class SparseTargets(Targets):
         entropy: of (p, r), or where classes were drawn, of all classes, in nats, float `[...]`.
         num_classes: C.
         temperature: T.
+        overwrites: whether the gradient of many logits is put where they are, in backward.
 
     Raises:
         MismatchError: when they are asked for at another temperature, or for all classes.
@@ -56,6 +57,7 @@ class SparseTargets(Targets):
     entropy: Tensor
     num_classes: int = 0  # a dataclass takes the property of the base class for a default
     temperature: float = 1.0
+    overwrites: bool = False
 
     @property
     def rest(self) -> Tensor | None:
@@ -78,8 +80,12 @@ class SparseTargets(Targets):
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
         flat = [tensor.flatten(0, -2) for tensor in (logits, self.ids, kept)]
-        found: Tensor = _CrossEntropy.apply(*flat, temperature)  # type: ignore[no-untyped-call]
+        found: Tensor = _CrossEntropy.apply(*flat, temperature, self.overwrites)  # type: ignore[no-untyped-call]
         return (found if logits.dim() == 2 else found.view(entropy.shape)), entropy
+
+    def on_spare_logits(self) -> SparseTargets:
+        """Return targets that write over logits."""
+        return replace(self, overwrites=True)
 
     def confidence(self) -> Tensor:
         """Return the largest probability at temperature 1."""
@@ -125,7 +131,7 @@ class _CrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, overwrites: bool) -> Tensor:
         """Return H `[examples]`; logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k or k + 1]`."""
         has_bucket = kept.shape[1] > ids.shape[1]
         number, rows = len(logits), _tile_rows(logits)
@@ -144,7 +150,7 @@ class _CrossEntropy(torch.autograd.Function):
             q = chosen.div_(rest).clamp_(min=smallest)
         # what fits in one tile is kept for the gradient, the rest is made again
         ctx.save_for_backward(logits, ids, kept, q, largest, rest, others if rows >= number else None)
-        ctx.temperature = temperature
+        ctx.temperature, ctx.overwrites = temperature, overwrites
         return (kept * q.log()).sum(1).neg_()
 
     @staticmethod
@@ -160,7 +166,7 @@ class _CrossEntropy(torch.autograd.Function):
         if others is not None:
             gradient = others * of_rest
         else:
-            gradient = torch.empty_like(logits)
+            gradient = logits.detach() if ctx.overwrites else torch.empty_like(logits)
             rows = _tile_rows(logits)
             for start in range(0, len(logits), rows):
                 tile = slice(start, start + rows)
@@ -170,7 +176,7 @@ class _CrossEntropy(torch.autograd.Function):
             gradient.scatter_(1, ids, of_buckets[:, :-1])
         else:  # added, because a class that was drawn twice stands twice
             gradient.scatter_add_(1, ids, of_buckets)
-        return gradient, None, None, None
+        return gradient, None, None, None, None
 
 
 def _exponentials(

@@ -41,6 +41,10 @@ class Targets(ABC):
         found: Tensor = _CrossEntropy.apply(logits, p.to(logits), temperature)  # type: ignore[no-untyped-call]
         return found, entropy.to(logits)
 
+    def on_spare_logits(self) -> Targets:
+        """Return targets whose `cross_entropy` may put its gradient where the logits are, so that these are lost."""
+        return self
+
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T, `[..., classes]`, and its entropy in nats, `[...]`."""
         p = self.log_probs(temperature).exp()

@@ -149,7 +149,7 @@ def find_gradients(
         with nullcontext() if number == len(parts) else accelerator.no_sync(network):
             with autocast(config.precision, accelerator.device):
                 logits = network(part.inputs)
-            loss, sums = objective(logits, part, targets, totals)
+            loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
             if terms:
                 terms.add(loss / max(1, count), logits, part, targets)
             # gradients are averaged over processes, and the mean is over the whole batch
