@@ -57,7 +57,9 @@ TURNS = 3
 """How often ours and the reference take turns in one round: the speed of a shared machine changes within seconds."""
 
 
-def compare(case: str, ours: Callable[[], float], reference: Callable[[], float], rounds: int) -> Measured:
+def compare(
+    case: str, ours: Callable[[], float], reference: Callable[[], float], rounds: int, turns: int = TURNS
+) -> Measured:
     """Measure ours and the reference in turn, so that noise hits both.
 
     Args:
@@ -65,6 +67,7 @@ def compare(case: str, ours: Callable[[], float], reference: Callable[[], float]
         ours: makes ready, and returns the seconds of the part that counts.
         reference: the same for the reference.
         rounds: how many times; a first turn of both is not counted.
+        turns: in a round; the nearer a ratio must be to 1, the more.
     """
 
     def in_turns(turns: int) -> tuple[float, float]:
@@ -72,7 +75,7 @@ def compare(case: str, ours: Callable[[], float], reference: Callable[[], float]
         return sum(mine) / turns, sum(theirs) / turns
 
     in_turns(1)
-    pairs = [in_turns(TURNS) for _ in range(rounds)]
+    pairs = [in_turns(turns) for _ in range(rounds)]
     ratios = [a / b for a, b in pairs]
     spread = (min(ratios), max(ratios))
     mine, theirs = (median(column) for column in zip(*pairs, strict=True))
@@ -93,10 +96,12 @@ class Topic:
         self._rows: list[Measured] = []
         self._started = time.monotonic()
 
-    def compare(self, case: str, ours: Callable[[], float], reference: Callable[[], float]) -> None:
+    def compare(
+        self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS
+    ) -> None:
         """Measure one case, where it was asked for."""
         if self.wanted(case):
-            self.add(compare(case, ours, reference, self.rounds))
+            self.add(compare(case, ours, reference, self.rounds, turns))
 
     def wanted(self, case: str) -> bool:
         """Return whether `--only` leaves this case in."""

@@ -30,34 +30,38 @@ def epoch(
     network: nn.Module,
     samples: Samples,
     *,
-    teacher: Normalised | None = None,
+    teacher: Normalised | Teacher | None = None,
     in_memory: bool = False,
+    objective: str | None = None,
     views: str = "Identity()",
+    num_views: int | None = None,
     **training: Any,
 ) -> float:
-    """Return the seconds of one epoch by SGD, from fresh weights to the checkpoint at the end.
+    """Return the seconds of one epoch by SGD, or of several, from fresh weights to the checkpoint at the end.
 
     Making the run folder, and the teacher's answers where they are held in memory, comes before the clock starts.
 
     Args:
         network: the student, without its statistics.
         samples: what it learns from.
-        teacher: whom it learns from, beside the labels.
+        teacher: whom it learns from: a network, or what is ready to be asked, such as a target store.
         in_memory: ask the teacher before, instead of at each step.
+        objective: what is minimised; none: the labels, and with a teacher `DISTILLATION`.
         views: the augmentation.
+        num_views: views per sample that are used in turn; none: a new one each epoch.
         training: fields of `TrainingConfig` other than the optimiser's.
     """
     settings = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "schedule": "constant"}
     config = TrainingConfig(**{"epochs": 1} | settings | training)
     accelerator = make_accelerator()
-    loader = Loader(samples, config.batch_size, seed=0, views=parse_views(views), device=accelerator.device)
+    choices = {"views": parse_views(views), "num_views": num_views, "device": accelerator.device}
+    loader = Loader(samples, config.batch_size, seed=0, **choices)
     model = normalised(network, samples)
-    listened: Teacher | None = None
-    if teacher is not None:
-        listened = Module(teacher)
+    listened = Module(teacher) if isinstance(teacher, Normalised) else teacher
+    if listened is not None:
         listened.prepare(accelerator.device, config.teacher_precision)
         listened = Remembered(listened, loader) if in_memory else listened
-    objective = parse_objective("HardLabels()" if teacher is None else DISTILLATION)
+    minimised = parse_objective(objective or ("HardLabels()" if teacher is None else DISTILLATION))
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(Path(folder) / "run", config.model_dump(mode="json"), {})
-        return seconds(lambda: fit(model, objective, loader, config, run, accelerator, teacher=listened, show=False))
+        return seconds(lambda: fit(model, minimised, loader, config, run, accelerator, teacher=listened, show=False))

@@ -5,12 +5,13 @@ import torch
 from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from instar.config import TrainingConfig
-from instar.data import Loader, Samples, Source, parse_views
+from instar.config import DataConfig, StoreConfig, TrainingConfig
+from instar.data import Data, Loader, Samples, Source, parse_views
 from instar.models import CNN, Normalised, statistics
 from instar.objectives import parse_objective
+from instar.procedures.labelling import Labelling, answering
 from instar.run import Run
-from instar.teachers import Ensemble, Module, Remembered
+from instar.teachers import Ensemble, Module, Remembered, Stored
 from instar.training import fit
 
 LABELS = torch.arange(60) % 4
@@ -37,6 +38,9 @@ CASES = {
     "weights of examples": ("ConfidenceWeighted()", "module", {"micro_batches": 2}),
     "permutations": ("PermutedDarkKnowledge()", "module", {}),
     "both parts of DKD, standardised": ("Standardised(DecoupledKD())", "module", {}),
+    "a store of all classes": ("SoftTargets(4) + 0.1 * HardLabels()", "all", {"micro_batches": 2}),
+    "a store of the largest": ("SoftTargets(1) + ConfidenceWeighted()", "top:2", {}),
+    "a store of classes that were drawn": ("SoftTargets(4)", "sample:3", {}),
     "gradients measured": ("SoftTargets(4) + HardLabels()", "module", {"micro_batches": 2, "gradients_every": 1}),
 }
 
@@ -45,9 +49,27 @@ def network():
     return Normalised(CNN([4], 8, 0.5, input_shape=(3, 8, 8), num_classes=4), *statistics(SAMPLES))
 
 
-def make_teacher(kind, loader, device):
+def stored(keep, loader, folder):
+    """A store that has seen the samples: that it knows them is looked at before the first step."""
+    choice = StoreConfig(keep=keep, temperature=1.0 if keep == "top:2" else 4.0)
+    plain = Loader(SAMPLES, 16, seed=0, views=loader.views, num_views=2)
+    data = Data(DataConfig(source="noise"), SAMPLES, None, SAMPLES)
+    teacher = Module(network())
+    labelling = Labelling(
+        teacher, answering(teacher, ("noise",), "", "float32"), data, {"train": plain}, {"train": choice}
+    )
+    store = labelling.start(folder)
+    labelling.complete(store, "", show=False)
+    found = Stored(store)
+    found.targets(Loader.batch(loader, 0))
+    return found
+
+
+def make_teacher(kind, loader, device, folder):
     if kind is None:
         return None
+    if kind in ("all", "top:2", "sample:3"):
+        return stored(kind, loader, folder / "store")
     teacher = Ensemble([network(), network()], kind) if kind in ("geometric", "arithmetic") else Module(network())
     teacher.prepare(device, "float32")
     return Remembered(teacher, loader) if kind == "remembered" else teacher
@@ -95,7 +117,7 @@ def train(tmp_path, case, start, stop, device="cpu", **more):
     accelerator = Accelerator(cpu=device == "cpu")
     choices = {"seed": 0, "views": parse_views("Crop(2) + Flip()"), "num_views": 2, "device": accelerator.device}
     loader = Watched(SAMPLES, config.batch_size, **choices)
-    teacher = make_teacher(kind, loader, accelerator.device)
+    teacher = make_teacher(kind, loader, accelerator.device, tmp_path)
     run = Run.start(tmp_path / "run", {}, {})
     loader.watch(3 * loader.steps_per_epoch - 1, start, stop)
     fit(network(), parse_objective(objective), loader, config, run, accelerator, teacher=teacher, show=False)
@@ -122,21 +144,22 @@ def test_steps_read_no_number(tmp_path, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_steps_need_nothing_from_the_host_but_the_order_of_an_epoch(case):
+def test_steps_need_nothing_from_the_host_but_the_order_of_an_epoch_and_what_is_stored_of_it(tmp_path, case):
     """On the device "meta", which holds no numbers, whatever reads one fails, and copies to it show."""
     objective, kind, _ = CASES[case]
     objective, device = 1.0 * parse_objective(objective), torch.device("meta")
     loader = Loader(SAMPLES, 16, seed=0, views=parse_views("Crop(2) + Flip()"), num_views=2, device=device)
-    teacher, model = make_teacher(kind, loader, device), network().to(device)
-    for ahead in (1, 100):
+    teacher, model = make_teacher(kind, loader, device, tmp_path), network().to(device)
+    for first, ahead in ((2, 1), (4, 100)):
         loader._ahead = ahead
         with Watching() as watching:
             watching.on = True
-            for step in range(2 * loader.steps_per_epoch):
+            for step in range(first * loader.steps_per_epoch, (first + 2) * loader.steps_per_epoch):
                 batch = loader.batch(step)
                 loss, _ = objective(model(batch.inputs), batch, teacher.targets(batch) if teacher else None)
                 (loss / batch.count()).backward()
-        assert watching.found == ["aten::_to_copy"] * 2
+        # a store looks answers up for many batches at once, here for an epoch
+        assert watching.found == ["aten::_to_copy"] * (4 if "store" in case else 2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU to wait for")

@@ -11,7 +11,7 @@ from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.run import Run
-from instar.teachers import as_teacher
+from instar.teachers import Stored, as_teacher
 from instar.training import predict
 
 
@@ -23,11 +23,11 @@ def evaluate(
     teacher: Any = None,
     trust: bool = False,
 ) -> dict[str, Any]:
-    """Return the metrics of anything that answers with logits: a run folder, a module, an ensemble, a classifier.
+    """Return the metrics of anything that answers with logits: a run, a target store, a module, an ensemble, ...
 
     Args:
         subject: what is evaluated.
-        data: from `load_data`, or what it takes; None takes the data that the run folder was trained on.
+        data: from `load_data`, or what it takes; None takes those that the run or the store was made from.
         split: "train", "validation" or "test".
         teacher: adds agreement with it, and the KL divergence to it.
         trust: allow model classes outside `instar.models`.
@@ -44,13 +44,17 @@ def evaluate(
     >>> metrics["samples"]
     597
     """
+    answering = as_teacher(subject, trust=trust)
     if data is None:
-        if not isinstance(subject, str | Path | Run):
+        if isinstance(answering, Stored):
+            data = validate(DataConfig, answering.store.manifest.data)
+        elif isinstance(subject, str | Path | Run):
+            data = validate(DataConfig, (subject if isinstance(subject, Run) else Run(subject)).config["data"])
+        else:
             raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
-        data = validate(DataConfig, (subject if isinstance(subject, Run) else Run(subject)).config["data"])
     found = data if isinstance(data, Data) else load_data(data)
     samples = found.split(split)
-    logits = predict(as_teacher(subject, trust=trust), samples)
+    logits = predict(answering, samples)
     if logits.shape[1] != samples.num_classes:
         raise MismatchError(f"the model has {logits.shape[1]} classes, and the data have {samples.num_classes}.")
     metrics = all_metrics(logits, samples.labels, found.classes)

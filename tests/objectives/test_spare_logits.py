@@ -1,0 +1,81 @@
+"""The gradient may take the memory of the logits, and does so only where nobody can see it."""
+
+import pytest
+import torch
+from torch import nn
+
+from instar.data import Batch
+from instar.objectives import HardLabels, SoftTargets
+from instar.seeds import Draws
+from instar.targets import DenseTargets, Keep, Record, sparse
+
+CLASSES, NUMBER = 40, 30
+
+
+@pytest.fixture(autouse=True)
+def _tiles_of_a_few_rows(monkeypatch):
+    monkeypatch.setattr(sparse, "TILE", 7 * CLASSES * 4)
+
+
+@pytest.fixture
+def parts():
+    torch.manual_seed(0)
+    inputs, layer = torch.randn(NUMBER, 5), nn.Linear(5, CLASSES)
+    answers = DenseTargets(torch.randn(NUMBER, CLASSES))
+    return inputs, layer, answers, Batch.of_labels(torch.randint(CLASSES, (NUMBER,)))
+
+
+def kept(answers, keep="top:4"):
+    record = Record(Keep.parse(keep), "float32", CLASSES, 2.0)
+    return record.decode(record.encode(answers, Draws(0, torch.arange(NUMBER), 0)))
+
+
+def gradients(objective, logits, layer, batch, targets, keep_logits):
+    layer.zero_grad()
+    before = logits.detach().clone()
+    objective(logits, batch, targets, keep_logits=keep_logits)[0].backward()
+    return layer.weight.grad.clone(), torch.equal(before, logits.detach())
+
+
+@pytest.mark.parametrize("keep", ["top:4", "sample:6"])
+def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, keep):
+    inputs, layer, answers, batch = parts
+    objective, targets = 1.0 * SoftTargets(2), kept(answers, keep)
+    expected, is_kept = gradients(objective, layer(inputs), layer, batch, targets, keep_logits=True)
+    assert is_kept
+    found, is_kept = gradients(objective, layer(inputs), layer, batch, targets, keep_logits=False)
+    assert not is_kept
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("objective", "last", "keep"),
+    [
+        (1.0 * SoftTargets(2), nn.Tanh(), "top:4"),  # its backward pass looks at what it returned
+        (1.0 * SoftTargets(2), nn.Softplus(), "top:4"),
+        (SoftTargets(2) + 0.5 * HardLabels(), nn.Identity(), "top:4"),
+        (1.0 * SoftTargets(2), nn.Identity(), "all"),
+    ],
+)
+def test_logits_that_somebody_may_look_at_are_kept(parts, objective, last, keep):
+    inputs, layer, answers, batch = parts
+    targets = kept(answers, keep)
+    expected, _ = gradients(objective, last(layer(inputs)), layer, batch, targets, keep_logits=True)
+    found, is_kept = gradients(objective, last(layer(inputs)), layer, batch, targets, keep_logits=False)
+    assert is_kept
+    assert torch.equal(found, expected)
+
+
+def test_logits_of_another_type_are_copied_and_the_copy_is_spent(parts):
+    inputs, layer, answers, batch = parts
+    logits = torch.tanh(layer(inputs)).bfloat16()
+    _, is_kept = gradients(1.0 * SoftTargets(2), logits, layer, batch, kept(answers), keep_logits=False)
+    assert is_kept
+
+
+def test_a_leaf_is_kept(parts):
+    *_, answers, batch = parts
+    logits = torch.randn(NUMBER, CLASSES, requires_grad=True)
+    before = logits.detach().clone()
+    (1.0 * SoftTargets(2))(logits, batch, kept(answers), keep_logits=False)[0].backward()
+    assert torch.equal(before, logits.detach())
