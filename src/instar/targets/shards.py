@@ -84,6 +84,11 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
     return found
 
 
+def is_whole(path: Path, rows: int, width: int) -> bool:
+    """Return whether a shard is there, and as long as its rows."""
+    return path.is_file() and path.stat().st_size == PAGE + rows * width
+
+
 def refuse_other_size(path: Path, rows: int, width: int) -> None:
     """Look at the size of a shard: whoever maps one that was cut short is killed where the rest was.
 

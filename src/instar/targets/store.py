@@ -29,11 +29,14 @@ from torch import Tensor
 from instar.config import differences
 from instar.data.held import gathered
 from instar.errors import StoreError
-from instar.run import explain_full_disk, read_tensors, write_json, write_tensors
+from instar.run import explain_full_disk, write_json
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
 from instar.targets.records import Record
-from instar.targets.shards import PAGE, checksum, map_shards, read_checksum, read_records, write_shard
+from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
+
+_ID_BYTES = 8
+"""Ids are one more shard, of records of one int64."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,16 @@ class TargetStore:
         """
         path = Path(path)
         if not (path / MANIFEST).exists():
-            if path.is_file() or (path.is_dir() and any(_is_foreign(found) for found in path.iterdir())):
+            if path.is_file() or (path.is_dir() and any(found.name[0] != "." for found in path.iterdir())):
                 raise StoreError(f"'{path}' exists and is not a target store; choose an empty or new folder.")
             with explain_full_disk(path):
                 path.mkdir(parents=True, exist_ok=True)
-            for part, values in ids.items():
-                write_tensors(ids_file(path, part), {"ids": values})
             write_json(path / MANIFEST, manifest.model_dump(mode="json"))
         store = cls(path)
         store.refuse_other(manifest, "asked for")
+        for part, values in ids.items():
+            if not is_whole(ids_file(path, part), len(values), _ID_BYTES):
+                write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
         return store
 
     def refuse_other(self, other: Manifest, name: str) -> None:
@@ -173,8 +177,8 @@ class TargetStore:
 
     def has(self, piece: Piece) -> bool:
         """Return whether a shard is there, as long as it must be."""
-        path = self.file(piece)
-        return path.exists() and path.stat().st_size == self.bytes_of(piece)
+        part = self.manifest.parts[piece.part]
+        return is_whole(self.file(piece), len(part.shard_rows(piece.index)), part.width(self.num_classes))
 
     def bytes_of(self, piece: Piece) -> int:
         """Return the size of a shard."""
@@ -240,7 +244,9 @@ class TargetStore:
                 )
             files = [self.path / shard.name for shard in part.shards]
             records = map_shards(files, [shard.rows for shard in part.shards], part.width(self.num_classes))
-            ids = None if part.ids == ALL_IDS else read_tensors(ids_file(self.path, name))[0]["ids"]
+            ids = None
+            if part.ids != ALL_IDS:
+                ids = map_shards([ids_file(self.path, name)], [part.samples], _ID_BYTES).view(torch.int64).view(-1)
             self._opened[name] = StoredPart(records, part, part.record(self.num_classes), ids)
         return self._opened[name]
 
@@ -254,7 +260,10 @@ class TargetStore:
         for name, part in self.manifest.parts.items():
             stored = self.part(name)
             if stored.ids is not None and checksum_of_ids(stored.ids) != part.ids:
-                raise StoreError(f"'{ids_file(self.path, name)}' has changed since it was written; label again.")
+                raise StoreError(
+                    f"'{ids_file(self.path, name)}' has changed since it was written; delete it, and run the label "
+                    "command again to make it anew."
+                )
             for shard in part.shards or ():
                 records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
                 if checksum(records) != shard.checksum:
@@ -312,7 +321,3 @@ def link(source: Path, target: Path) -> None:
 def ids_file(folder: Path, part: str) -> Path:
     """Return the path of the ids of a part."""
     return folder / f"{part}.ids.safetensors"
-
-
-def _is_foreign(path: Path) -> bool:
-    return path.name[0] != "." and not path.name.endswith(".ids.safetensors")
