@@ -1,0 +1,58 @@
+"""The command line: every verb is the function of the same name, with its settings as flags.
+
+Settings come from four places, each laid over the one before: the defaults, `--config`, the flags, `--set`. Results go
+to stdout (as JSON with `--json`), progress to stderr. What the user can mend ends with one sentence and exit code 2.
+
+Verbs import what they need when they are called: `instar --help` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from instar.cli import measuring, papers, targets, training
+
+app = typer.Typer(
+    help="Distil the models you have into one that is smaller or better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (
+    training.train,
+    training.distill,
+    training.born_again,
+    targets.label,
+    measuring.evaluate,
+    measuring.correct_bias,
+    measuring.report,
+    papers.demo,
+):
+    app.command()(verb)
+
+targets_app = typer.Typer(help="What a target store holds, and whether it is whole and true.", no_args_is_help=True)
+for command in (targets.info, targets.verify, targets.merge):
+    targets_app.command()(command)
+app.add_typer(targets_app, name="targets")
+
+papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
+papers_app.command("list")(papers.list_papers)
+papers_app.command()(papers.run)
+app.add_typer(papers_app, name="papers")
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends with one sentence and exit code 2."""
+    sys.path.insert(0, "")  # a class of the user's is looked up from where the command is given, as python -m does
+    try:
+        app()
+    except ValueError as error:
+        from instar.errors import InstarError
+
+        if not isinstance(error, InstarError):
+            raise
+        print(f"instar: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,57 @@
+"""`evaluate`, `correct-bias` and `report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instar.cli.options import JsonOption, TrustOption
+from instar.cli.output import print_metrics, print_run
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    data: Annotated[str | None, typer.Option("--data", help="other data than the run was trained on")] = None,
+    split: Annotated[str, typer.Option("--split", help="train, validation or test")] = "test",
+    teacher: Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Measure a trained model: errors with a 95% interval, NLL, calibration, agreement with a teacher."""
+    from instar.procedures import evaluate as measure
+
+    print_metrics(measure(run, data, split=split, teacher=teacher, trust=trust), as_json, title=f"{run} on {split}")
+
+
+def correct_bias(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    classes: Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")],
+    out: Annotated[Path, typer.Option("--out", help="the folder of the corrected run")],
+    rule: Annotated[
+        str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")
+    ] = "prior",
+    offset: Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Shift the logits of classes that the student's transfer set lacked, or held too often."""
+    from instar.procedures import correct_bias as correct
+
+    print_run(correct(run, classes, out=out, rule=rule, offset=offset, trust=trust), as_json)  # type: ignore[arg-type]  # checked inside
+
+
+def report(
+    runs: Annotated[Path, typer.Argument(help="a folder with run folders in it, at any depth")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the HTML file; report.html in the folder if not given")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML file about all runs in a folder."""
+    from instar.procedures import report as write
+
+    path = write(runs, out)
+    print(json.dumps({"report": str(path)}) if as_json else path)

@@ -1,0 +1,44 @@
+"""Flags that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataArgument = Annotated[
+    str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="a family such as mlp, cnn or wide-resnet, or package.module:Class")
+]
+ArgOption = Annotated[
+    list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
+]
+StoreArgument = Annotated[Path, typer.Argument(help="a target store")]
+OutOption = Annotated[Path, typer.Option("--out", help="the run folder; run the same command again to resume it")]
+ObjectiveOption = Annotated[
+    str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+]
+TeacherOption = Annotated[
+    list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat it for an ensemble")
+]
+CombineOption = Annotated[
+    str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
+]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets", help="online; memory or store: ask the teacher once per sample and view; or a folder of stores"
+    ),
+]
+ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="of initial weights, order, dropout and views")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
+TrustOption = Annotated[bool, typer.Option("--trust", help="allow classes outside instar.models to be imported")]

@@ -1,0 +1,49 @@
+"""Results on stdout, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from instar.config import RunConfig
+    from instar.run import Run
+
+
+def run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> None:
+    """Run a stage, and print what came of it."""
+    from instar.procedures import Stage
+
+    print_run(Stage(config, out, trust=trust).run(), as_json)
+
+
+def print_run(run: Run, as_json: bool) -> None:
+    """Print the result of a complete run."""
+    if as_json:
+        print(json.dumps({"run": str(run.path), **run.result}))
+        return
+    print_metrics(run.metrics, as_json, title=str(run.path))
+
+
+def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
+    """Print metrics under a title."""
+    if as_json:
+        print(json.dumps(metrics))
+        return
+    low, high = metrics["error_interval"]
+    print(title)
+    errors = f"{metrics['errors']} of {metrics['samples']}"
+    print(f"  errors     {errors}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
+    print(f"  nll        {metrics['nll']:.4f} nats")
+    print(f"  ece        {metrics['ece']:.2%}")
+    if "agreement" in metrics:
+        print(f"  agreement  {metrics['agreement']:.2%} with the teacher")
+
+
+def print_store(store: Path, as_json: bool) -> None:
+    """Print what a target store says about itself."""
+    from instar.procedures import targets_info as info
+    from instar.procedures.target_stores import describe_targets
+
+    print(json.dumps(info(store)) if as_json else describe_targets(store))

@@ -1,0 +1,54 @@
+"""`demo`, and `papers list | run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instar.cli.options import JsonOption, TargetsOption
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="where the runs and the report go")] = Path("runs/demo"),
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="students with and without distillation")] = 5,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Distil an ensemble of five nets into one of a tenth of the size, on embedded data, and write a report."""
+    from instar.procedures import demo as show
+
+    summary = show(out, seeds=seeds, jobs=jobs)
+    print(json.dumps(summary.as_dict()) if as_json else summary)
+
+
+def list_papers(as_json: JsonOption = False) -> None:
+    """List the tables that can be reproduced."""
+    from instar.papers import PAPERS
+
+    if as_json:
+        print(json.dumps({name: paper.title for name, paper in PAPERS.items()}))
+    else:
+        for name, paper in PAPERS.items():
+            print(f"{name}  {paper.title}")
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="a name from `instar papers list`")],
+    scale: Annotated[str, typer.Option("--scale", help="smoke, small, paper (hours on two cores) or gpu")] = "smoke",
+    data: Annotated[
+        str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
+    targets: TargetsOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Reproduce a table; run the same command again to resume it."""
+    from instar.papers import run_paper
+
+    table = run_paper(name, scale=scale, data=data, out=out, seeds=seeds, jobs=jobs, targets=targets)
+    print(json.dumps(table.as_list()) if as_json else table.as_markdown())
