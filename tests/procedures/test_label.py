@@ -1,0 +1,216 @@
+"""What labelling refuses, and what it keeps when it cannot go on."""
+
+import errno
+import os
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from instar.data import load_data
+from instar.errors import ConfigError, InstarError, MismatchError, NonFiniteError, RunError, StoreError
+from instar.procedures import distill, label, verify_targets
+from instar.teachers import Ensemble, Module
+
+DIGITS = load_data("digits", subset=500)
+VIEWS = {"views": "Shift(1)", "num_views": 5, "show": False}
+SHARDS = {"keep": "top:5", "dtype": "float32", "shard_rows": 1}  # of 2,048 rows
+Usage = namedtuple("Usage", "total used free")
+
+
+def network(outputs: int = 10, inputs: int = 64, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs))
+
+
+class Ill(Module):
+    """Says `value` about some ids in one view, until it is mended."""
+
+    value, ids, view, asked = float("nan"), (), 0, 0
+
+    def targets(self, batch: Any) -> Any:
+        answers = super().targets(batch)
+        self.asked += len(batch) if len(batch) > 2 else 0
+        if len(batch) > 2 and batch.view == self.view and batch.origin.samples.source is DIGITS.train.source:
+            answers.values[torch.isin(batch.ids, torch.tensor(self.ids, dtype=torch.int64)), 0] = self.value
+        return answers
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*-*.safetensors")}
+
+
+REFUSED = {
+    "unknown keep": ({"keep": "most"}, "keep must be 'all', 'top:K' or 'sample:N' with a whole number above 0, got"),
+    "no class": ({"keep": "top:0"}, "keep must be 'all', 'top:K' or 'sample:N' .* got 'top:0'"),
+    "half a class": ({"keep": "top:1.5"}, "keep must be .* got 'top:1.5'"),
+    "no draws": ({"keep": "sample:"}, "keep must be .* got 'sample:'"),
+    "too many": ({"keep": "top:11"}, "keep 'top:11' asks for more classes than the 10 that there are"),
+    "dtype": ({"dtype": "float8"}, "'dtype': input should be 'float32', 'float16' or 'bfloat16', got 'float8'"),
+    "temperature": ({"keep": "top:1", "temperature": 0.0}, "'temperature': input should be greater than 0, got 0"),
+    "views without augmentation": ({"views": "Identity()"}, "5 views of samples as they are would all be alike"),
+    "endless views": ({"num_views": None}, r"a number of views, and 'Shift\(pixels=1\)' are endless; say how many"),
+    "no views": ({"num_views": 0}, "num_views"),
+    "view": ({"views": "Spin(1)"}, "Spin"),
+    "share above": ({"share": (3, 2)}, r"share must be \(i, n\) with i from 1 to n, got \(3, 2\)"),
+    "share below": ({"share": (0, 2)}, r"share must be \(i, n\) with i from 1 to n, got \(0, 2\)"),
+    "precision": ({"precision": "float8"}, "float8"),
+    "combine": ({"combine": "median"}, "median"),
+    "batch size": ({"batch_size": 0}, "batch_size"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_setting_is_refused_in_a_sentence_and_nothing_is_made(tmp_path: Path, name: str) -> None:
+    changes, sentence = REFUSED[name]
+    with pytest.raises(InstarError, match=sentence):
+        label(DIGITS, network(), out=tmp_path / "store", **VIEWS | changes)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_teacher_that_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MismatchError, match=r"the teacher has 7 classes, and 'digits \(train\)' has 10"):
+        label(DIGITS, network(7), out=tmp_path / "store", **VIEWS)
+    with pytest.raises(RunError, match="is not a run folder"):
+        label(DIGITS, tmp_path / "nowhere", out=tmp_path / "store", **VIEWS)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_teacher_of_another_input_shape_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MismatchError, match=r"the teacher cannot take inputs of shape \[1, 8, 8\]"):
+        label(DIGITS, network(10, 36), out=tmp_path / "store", **VIEWS)
+
+
+def test_no_teacher_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one teacher"):
+        label(DIGITS, [], out=tmp_path / "store", **VIEWS)
+
+
+def test_a_folder_that_holds_something_else_is_refused_by_what_differs(tmp_path: Path) -> None:
+    label(DIGITS, network(), out=tmp_path / "store", **VIEWS)
+    before = bytes_of(tmp_path / "store")
+    for changes, sentence in (
+        ({"num_views": 4}, r"parts\.train\.num_views was 5, now 4"),
+        ({"seed": 1}, r"parts\.train\.view_seed was 0, now 1"),
+        ({"keep": "top:2", "temperature": 3}, r"parts\.train\.keep was 'all', now 'top:2'"),
+        ({"held_out": False}, r"parts\.test\.\w+ was .*, now None"),
+    ):
+        with pytest.raises(StoreError, match=rf"is another target store than asked for \(.*{sentence}"):
+            label(DIGITS, network(), out=tmp_path / "store", **VIEWS | changes)
+    with pytest.raises(StoreError, match=r"teacher\.fingerprint was '\w+', now '\w+'\); choose another folder, or del"):
+        label(DIGITS, network(seed=1), out=tmp_path / "store", **VIEWS)
+    with pytest.raises(StoreError, match=r"parts\.train\.ids was '\w+', now '\w+'"):
+        label(load_data("digits", subset=500, split_seed=1), network(), out=tmp_path / "store", **VIEWS)
+    assert bytes_of(tmp_path / "store") == before
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").touch()
+    with pytest.raises(StoreError, match=r"letters' exists and is not a target store; choose an empty or new folder"):
+        label(DIGITS, network(), out=tmp_path / "letters", **VIEWS)
+
+
+def test_a_complete_store_is_not_asked_for_again(tmp_path: Path) -> None:
+    teacher = Ill(network())
+    label(DIGITS, teacher, out=tmp_path / "store", **VIEWS)
+    before, asked = stamps(tmp_path / "store"), teacher.asked
+    assert asked == 5 * 500 + 120 + 597
+    assert label(DIGITS, teacher, out=tmp_path / "store", **VIEWS).complete
+    assert teacher.asked == asked
+    assert stamps(tmp_path / "store") == before
+
+
+def test_a_disk_with_too_little_room_is_refused_before_a_shard_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**9, 10**9 - 100_000, 100_000))
+    with pytest.raises(StoreError, match=r"store' needs 0\.4 MB more, and the disk has 0\.1 MB; free some, or keep"):
+        label(DIGITS, network(), out=tmp_path / "store", **VIEWS, **SHARDS)
+    assert not list((tmp_path / "store").glob("*-*.safetensors"))
+
+
+def test_a_share_needs_room_for_its_own_shards_alone(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**9, 10**9 - 150_000, 150_000))
+    label(DIGITS, network(), out=tmp_path / "store", share=(1, 4), **VIEWS, **SHARDS)  # one shard of 131,072 bytes
+
+
+def test_a_disk_that_fills_up_loses_no_shard_that_is_whole(tmp_path: Path, monkeypatch) -> None:
+    straight = label(DIGITS, network(), out=tmp_path / "straight", **VIEWS, **SHARDS)
+    teacher, left, fsync = Ill(network()), iter(range(4)), os.fsync  # ids, manifest and two shards
+
+    def full(file: int) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        InstarError, match=r"no space is left on the disk to write '.*'; free some and run the same com"
+    ):
+        label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
+    monkeypatch.setattr(os, "fsync", fsync)
+    kept = stamps(tmp_path / "store")
+    assert 0 < len(kept) < len(straight.pieces())
+    assert not list((tmp_path / "store").glob(".*.partial"))
+    with pytest.raises(StoreError, match=r"is not complete: \d of 4 shards are missing; run its label command again"):
+        verify_targets(tmp_path / "store")
+    label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
+    assert kept.items() <= stamps(tmp_path / "store").items()
+    shards = [name for name in bytes_of(straight.path) if "-" in name]
+    assert all((tmp_path / "store" / name).read_bytes() == (straight.path / name).read_bytes() for name in shards)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_samples_without_an_answer_are_listed_and_only_their_shards_are_made_again(tmp_path, value: float) -> None:
+    teacher = Ill(network())
+    ids = DIGITS.train.ids[[3, 400]].tolist()
+    teacher.value, teacher.ids, teacher.view = value, tuple(ids), 1  # rows 503 and 900, of the first shard of two
+    with pytest.raises(
+        NonFiniteError,
+        match=r"answered 2 samples of 'digits \(train\)' with NaN or without any probability "
+        rf"\(ids {ids[0]}, {ids[1]}\)"
+        r"; 1 of 4 shards were not written, the others are kept",
+    ):
+        label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
+    kept = stamps(tmp_path / "store")
+    assert sorted(kept) == ["test-00000.safetensors", "train-00001.safetensors", "validation-00000.safetensors"]
+    with pytest.raises(StoreError, match="is not complete: 1 of 4 shards are missing"):
+        distill(tmp_path / "store", "mlp", DIGITS, out=tmp_path / "run")
+    teacher.ids, teacher.asked = (), 0
+    store = label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
+    assert teacher.asked == 2048
+    assert kept.items() <= stamps(tmp_path / "store").items()
+    straight = label(DIGITS, teacher, out=tmp_path / "straight", **VIEWS, **SHARDS)
+    assert torch.equal(store.part("train").records, straight.part("train").records)
+
+
+def test_drawn_classes_are_those_of_the_seed(tmp_path: Path) -> None:
+    def drawn(name: str, **changes: Any) -> Tensor:
+        settings = {"keep": "sample:3", "views": "Identity()", "show": False} | changes
+        return label(DIGITS, network(), out=tmp_path / name, **settings).part("train").records
+
+    first = drawn("first")
+    assert torch.equal(first, drawn("again"))
+    assert torch.equal(first, drawn("smaller", batch_size=50))
+    assert not torch.equal(first, drawn("other", seed=1))
+
+
+def test_an_arithmetic_mean_of_folders_is_recorded_with_its_temperature(tmp_path: Path) -> None:
+    stores = [label(DIGITS, network(seed=k), out=tmp_path / str(k), dtype="float32", **VIEWS) for k in range(2)]
+    several = [store.path for store in stores]
+    store = label(DIGITS, several, out=tmp_path / "mean", combine="arithmetic", dtype="float32", temperature=3, **VIEWS)
+    assert store.manifest.teacher.combine == "arithmetic"
+    assert store.manifest.teacher.names == tuple(map(str, several))
+    parts = {name: (part.keep, part.temperature) for name, part in store.manifest.parts.items()}
+    assert parts == {"train": ("all", 3.0), "validation": ("all", 1.0), "test": ("all", 1.0)}
+    again = Ensemble([network(seed=0), network(seed=1)], "arithmetic")
+    ids = DIGITS.train.ids
+    found = [store.part("train").targets(ids, 4).log_probs(3.0)]
+    found += [one.part("train").targets(ids, 4).log_probs(3.0).exp() for one in stores]
+    torch.testing.assert_close(found[0].exp(), (found[1] + found[2]) / 2)
+    with pytest.raises(StoreError, match="holds the answers of a teacher with fingerprint"):
+        verify_targets(store, teacher=again)
+    assert verify_targets(store).difference < 1e-6
