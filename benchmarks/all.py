@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOPICS = ("command_line", "mnist_epoch", "cifar_epoch", "convolution_epoch", "precision")
+TOPICS = ("command_line", "mnist_epoch", "cifar_epoch", "convolution_epoch", "targets", "precision")
 
 
 def main() -> None:

@@ -96,9 +96,7 @@ class Topic:
         self._rows: list[Measured] = []
         self._started = time.monotonic()
 
-    def compare(
-        self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS
-    ) -> None:
+    def compare(self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS) -> None:
         """Measure one case, where it was asked for."""
         if self.wanted(case):
             self.add(compare(case, ours, reference, self.rounds, turns))

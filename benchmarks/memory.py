@@ -6,7 +6,9 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Found = TypeVar("Found")
 
 
 def status(field: str) -> int:
@@ -25,7 +27,7 @@ def peak_above(work: Callable[[], object]) -> int:
     return peak
 
 
-def in_new_process[T](work: Callable[..., T], *arguments: Any) -> T:
+def in_new_process(work: Callable[..., Found], *arguments: Any) -> Found:
     """Return what a function of a module returns in a process that has done nothing else."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()

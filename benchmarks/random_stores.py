@@ -6,7 +6,9 @@ are written, and what any row must hold can be computed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from instar.run import package_version
 from instar.seeds import Draws, generator
-from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, SparseTargets, TargetStore
+from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, SparseTargets, Targets, TargetStore
 from instar.targets.shards import rows_per_shard
 from measure import seconds
 
@@ -39,21 +41,21 @@ class RandomStore:
     samples: int
     positions: tuple[int, ...] = ()
 
+    @cached_property
     def record(self) -> Record:
         """Return the layout of an answer."""
         return Record(Keep.parse(self.keep), "float16", self.num_classes, None if self.keep == "all" else 1.0)
 
     def manifest(self) -> Manifest:
         """Return the plan."""
-        record = self.record()
         part = Part(
             source="random",
             fingerprint="random",
             samples=self.samples,
             keep=self.keep,
-            temperature=record.temperature,
+            temperature=self.record.temperature,
             positions=self.positions,
-            rows_per_shard=rows_per_shard(record.width * torch.Size(self.positions).numel()),
+            rows_per_shard=rows_per_shard(self.record.width * math.prod(self.positions)),
         )
         return Manifest(
             version=package_version(),
@@ -63,18 +65,18 @@ class RandomStore:
             parts={"train": part},
         )
 
+    @cached_property
     def answers(self) -> Tensor:
         """Return the records of what is drawn, uint8 `[DRAWN, width]`."""
-        random, record, found = generator(0, "answers"), self.record(), []
+        random, found = generator(0, "answers"), []
         for _ in range(0, DRAWN, AT_ONCE):
             values = torch.randn(AT_ONCE, self.num_classes, generator=random).mul_(4).log_softmax(-1)
-            found.append(record.encode_values(values, Draws(0, torch.arange(AT_ONCE), 0)))
+            found.append(self.record.encode_values(values, Draws(0, torch.arange(AT_ONCE), 0)))
         return torch.cat(found)
 
     def places(self, shard: int, rows: int) -> Tensor:
         """Return which answers the rows of a shard hold, int64 `[rows, positions]`."""
-        number = torch.Size(self.positions).numel()
-        return torch.randint(DRAWN, (rows, number), generator=generator(0, "shard", shard))
+        return torch.randint(DRAWN, (rows, math.prod(self.positions)), generator=generator(0, "shard", shard))
 
     def write(self) -> tuple[TargetStore, float]:
         """Write it; return the store, and the seconds that writing took, without those of drawing.
@@ -84,28 +86,26 @@ class RandomStore:
         """
         store = TargetStore.start(self.folder, self.manifest(), {})
         store.refuse_full_disk()
-        part, answers = store.manifest.parts["train"], self.answers()
+        part = store.manifest.parts["train"]
         writing = 0.0
         for piece in store.pieces():
             rows = len(part.shard_rows(piece.index))
-            records = answers.index_select(0, self.places(piece.index, rows).flatten()).view(rows, -1)
+            records = self.answers.index_select(0, self.places(piece.index, rows).flatten()).view(rows, -1)
             writing += seconds(lambda piece=piece, records=records: store.write(piece, records))
         return store, writing + seconds(store.finish)
 
     def prove(self, store: TargetStore, rows: int = 8) -> None:
         """Compare what comes out with what went in, for some rows of all shards."""
         part = store.part("train")
-        ids = torch.randint(self.samples, (rows,), generator=generator(0, "proof"))
-        answers, record, shard_rows = self.answers(), self.record(), part.part.rows_per_shard
-        for row, found in zip(ids.tolist(), map(part.targets, ids.split(1), [0] * rows), strict=True):
-            shard, at = divmod(row, shard_rows)
-            held = self.places(shard, len(part.part.shard_rows(shard)))[at]
-            expected = record.decode(answers[held])
-            for mine, theirs in zip(tensors(found), tensors(expected), strict=True):
-                assert torch.equal(mine.flatten(), theirs.flatten()), f"row {row} holds something else"
+        for id_ in torch.randint(self.samples, (rows,), generator=generator(0, "proof")):
+            shard, place = divmod(int(id_), part.part.rows_per_shard)
+            held = self.places(shard, len(part.part.shard_rows(shard)))[place]
+            found, expected = part.targets(id_[None], 0), self.record.decode(self.answers[held])
+            for mine, theirs in zip(numbers(found), numbers(expected), strict=True):
+                assert torch.equal(mine.flatten(), theirs.flatten()), f"row {id_} holds something else"
 
 
-def tensors(targets: object) -> tuple[Tensor, ...]:
+def numbers(targets: Targets) -> tuple[Tensor, ...]:
     """Return what targets hold."""
     if isinstance(targets, SparseTargets):
         return targets.ids, targets.kept, targets.entropy
