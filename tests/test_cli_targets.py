@@ -164,7 +164,6 @@ REFUSED = {
     "keep": (["--teacher", "T", "--keep", "best"], "instar: keep must be 'all', 'top:K' or 'sample:N'"),
     "dtype": (["--teacher", "T", "--dtype", "int8"], "instar: 'dtype': input should be 'float32', 'float16' or"),
     "precision": (["--teacher", "T", "--precision", "int8"], "instar: "),
-    "other setting": (["--teacher", "T", "--set", "training.epochs=3"], "instar: "),
 }
 
 

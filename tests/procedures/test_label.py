@@ -1,4 +1,4 @@
-"""What labelling refuses, and what it keeps when it cannot go on."""
+"""What labelling keeps when it cannot go on, and what it asks for again."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.data import load_data
-from instar.errors import ConfigError, InstarError, MismatchError, NonFiniteError, RunError, StoreError
+from instar.errors import InstarError, NonFiniteError, StoreError
 from instar.procedures import distill, label, verify_targets
 from instar.teachers import Ensemble, Module
 
@@ -45,74 +45,6 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*-*.safetensors")}
-
-
-REFUSED = {
-    "unknown keep": ({"keep": "most"}, "keep must be 'all', 'top:K' or 'sample:N' with a whole number above 0, got"),
-    "no class": ({"keep": "top:0"}, "keep must be 'all', 'top:K' or 'sample:N' .* got 'top:0'"),
-    "half a class": ({"keep": "top:1.5"}, "keep must be .* got 'top:1.5'"),
-    "no draws": ({"keep": "sample:"}, "keep must be .* got 'sample:'"),
-    "too many": ({"keep": "top:11"}, "keep 'top:11' asks for more classes than the 10 that there are"),
-    "dtype": ({"dtype": "float8"}, "'dtype': input should be 'float32', 'float16' or 'bfloat16', got 'float8'"),
-    "temperature": ({"keep": "top:1", "temperature": 0.0}, "'temperature': input should be greater than 0, got 0"),
-    "views without augmentation": ({"views": "Identity()"}, "5 views of samples as they are would all be alike"),
-    "endless views": ({"num_views": None}, r"a number of views, and 'Shift\(pixels=1\)' are endless; say how many"),
-    "no views": ({"num_views": 0}, "num_views"),
-    "view": ({"views": "Spin(1)"}, "Spin"),
-    "share above": ({"share": (3, 2)}, r"share must be \(i, n\) with i from 1 to n, got \(3, 2\)"),
-    "share below": ({"share": (0, 2)}, r"share must be \(i, n\) with i from 1 to n, got \(0, 2\)"),
-    "precision": ({"precision": "float8"}, "float8"),
-    "combine": ({"combine": "median"}, "median"),
-    "batch size": ({"batch_size": 0}, "batch_size"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_wrong_setting_is_refused_in_a_sentence_and_nothing_is_made(tmp_path: Path, name: str) -> None:
-    changes, sentence = REFUSED[name]
-    with pytest.raises(InstarError, match=sentence):
-        label(DIGITS, network(), out=tmp_path / "store", **VIEWS | changes)
-    assert not (tmp_path / "store").exists()
-
-
-def test_a_teacher_that_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MismatchError, match=r"the teacher has 7 classes, and 'digits \(train\)' has 10"):
-        label(DIGITS, network(7), out=tmp_path / "store", **VIEWS)
-    with pytest.raises(RunError, match="is not a run folder"):
-        label(DIGITS, tmp_path / "nowhere", out=tmp_path / "store", **VIEWS)
-    assert not (tmp_path / "store").exists()
-
-
-def test_a_teacher_of_another_input_shape_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MismatchError, match=r"the teacher cannot take inputs of shape \[1, 8, 8\]"):
-        label(DIGITS, network(10, 36), out=tmp_path / "store", **VIEWS)
-
-
-def test_no_teacher_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="at least one teacher"):
-        label(DIGITS, [], out=tmp_path / "store", **VIEWS)
-
-
-def test_a_folder_that_holds_something_else_is_refused_by_what_differs(tmp_path: Path) -> None:
-    label(DIGITS, network(), out=tmp_path / "store", **VIEWS)
-    before = bytes_of(tmp_path / "store")
-    for changes, sentence in (
-        ({"num_views": 4}, r"parts\.train\.num_views was 5, now 4"),
-        ({"seed": 1}, r"parts\.train\.view_seed was 0, now 1"),
-        ({"keep": "top:2", "temperature": 3}, r"parts\.train\.keep was 'all', now 'top:2'"),
-        ({"held_out": False}, r"parts\.test\.\w+ was .*, now None"),
-    ):
-        with pytest.raises(StoreError, match=rf"is another target store than asked for \(.*{sentence}"):
-            label(DIGITS, network(), out=tmp_path / "store", **VIEWS | changes)
-    with pytest.raises(StoreError, match=r"teacher\.fingerprint was '\w+', now '\w+'\); choose another folder, or del"):
-        label(DIGITS, network(seed=1), out=tmp_path / "store", **VIEWS)
-    with pytest.raises(StoreError, match=r"parts\.train\.ids was '\w+', now '\w+'"):
-        label(load_data("digits", subset=500, split_seed=1), network(), out=tmp_path / "store", **VIEWS)
-    assert bytes_of(tmp_path / "store") == before
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "a.txt").touch()
-    with pytest.raises(StoreError, match=r"letters' exists and is not a target store; choose an empty or new folder"):
-        label(DIGITS, network(), out=tmp_path / "letters", **VIEWS)
 
 
 def test_a_complete_store_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -185,6 +117,26 @@ def test_samples_without_an_answer_are_listed_and_only_their_shards_are_made_aga
     assert kept.items() <= stamps(tmp_path / "store").items()
     straight = label(DIGITS, teacher, out=tmp_path / "straight", **VIEWS, **SHARDS)
     assert torch.equal(store.part("train").records, straight.part("train").records)
+
+
+def test_samples_without_an_answer_are_named_with_their_source(tmp_path: Path) -> None:
+    class Iller(Module):
+        def targets(self, batch: Any) -> Any:
+            answers = super().targets(batch)
+            if len(batch) > 2:
+                answers.values[torch.isin(batch.ids, torch.tensor([ill["train"], ill["test"]]))] = float("nan")
+            return answers
+
+    known = set(DIGITS.train.ids.tolist()) | set(DIGITS.validation.ids.tolist())
+    ill = {"train": int(DIGITS.train.ids[-1]), "test": min(set(range(len(DIGITS.test))) - known)}
+    assert ill["train"] >= len(DIGITS.test)
+    with pytest.raises(NonFiniteError) as found:
+        label(DIGITS, Iller(network()), out=tmp_path / "store", **VIEWS)
+    assert (
+        f"2 samples of 'digits (train)' with NaN or without any probability (ids {ill['test']}, {ill['train']})"
+        not in str(found)
+    )
+    assert "'digits (test)'" in str(found)
 
 
 def test_drawn_classes_are_those_of_the_seed(tmp_path: Path) -> None:

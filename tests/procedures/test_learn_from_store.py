@@ -12,7 +12,7 @@ from torch import nn
 import instar
 from instar.errors import MismatchError
 from instar.models import MLP
-from instar.procedures import Lineage, TrainedRun, born_again, distill, evaluate, label, verify_targets
+from instar.procedures import Lineage, TrainedRun, born_again, distill, evaluate, label, report, verify_targets
 from instar.run import Run
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module
@@ -121,13 +121,14 @@ def test_without_held_out_parts_a_run_ends_without_the_comparison(tmp_path) -> N
     run = student(bare, tmp_path / "run")
     assert run.complete
     assert "error" in run.metrics
+    assert "run" in report(tmp_path).read_text()
     assert not {"agreement", "gain", "teacher_error"} & run.metrics.keys()
     with pytest.raises(MismatchError, match=r"fingerprint .*and is asked about 'digits \(test\)'"):
         evaluate(run, teacher=bare)
 
 
 def test_a_store_is_evaluated_combined_and_labelled_like_its_teacher(tmp_path, store) -> None:
-    assert evaluate(store, DIGITS) == evaluate(network(), DIGITS)
+    assert evaluate(store) == evaluate(store, DIGITS) == evaluate(network(), DIGITS)
     assert evaluate(str(store.path), DIGITS, split="validation") == evaluate(network(), DIGITS, split="validation")
     together = Ensemble([store, network(1)])
     live = Ensemble([network(), network(1)])

@@ -208,3 +208,16 @@ def test_stores_of_different_plans_are_not_merged(tmp_path) -> None:
         merge_targets([first.path], other.path)
     with pytest.raises(ConfigError, match="merge needs at least one store"):
         merge_targets([], tmp_path / "merged")
+
+
+def test_a_merge_into_a_folder_of_something_else_is_refused(copy, tmp_path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").touch()
+    with pytest.raises(StoreError, match=r"letters' exists and is not a target store"):
+        merge_targets([copy], tmp_path / "letters")
+
+
+def test_a_merge_of_a_store_without_its_ids_is_refused_in_a_sentence(copy, tmp_path) -> None:
+    (copy / "train.ids.safetensors").unlink()
+    with pytest.raises(InstarError, match=r"train\.ids\.safetensors' is missing"):
+        merge_targets([copy], tmp_path / "merged")
