@@ -187,10 +187,14 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
 
 def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
     """Return the configuration class that lies at `path` inside `kind`."""
-    for part in path:
-        annotation: Any = kind.model_fields[str(part)].annotation
+    names = iter(path)
+    for name in names:
+        annotation: Any = kind.model_fields[str(name)].annotation
         if get_origin(annotation) is types.UnionType:
             annotation = next(a for a in get_args(annotation) if a is not type(None))
+        if get_origin(annotation) is dict:
+            next(names)  # a key; settings are its values
+            annotation = get_args(annotation)[1]
         kind = annotation
     return kind
 

@@ -132,6 +132,9 @@ def read_manifest(folder: Path) -> Manifest:
                 f"'{folder}' was written in store format {found}, and this version of Instar reads up to {FORMAT}; "
                 "upgrade Instar."
             )
-        return validate(Manifest, content)
+        manifest = validate(Manifest, content)
+        for part in manifest.parts.values():
+            part.record(len(manifest.classes))
+        return manifest
     except (RunError, ConfigError, TypeError) as error:
         raise StoreError(f"the manifest of '{folder}' is damaged: {error}") from None

@@ -172,7 +172,8 @@ class Record:
         ids = records[..., self._ids].view(self.id_dtype).long()
         temperature = self.temperature or 1.0
         if self.keep.kind == "top":
-            kept = numbers.softmax(-1)  # they sum to 1 but for rounding
+            kept = numbers.exp()
+            kept /= kept.sum(-1, keepdim=True)  # 1 but for rounding
             return SparseTargets(ids, kept, torch.special.entr(kept).sum(-1), self.num_classes, temperature)
         share = numbers.new_full((), 1 / self.keep.number).expand(ids.shape)
         return SparseTargets(ids, share, numbers[..., 0], self.num_classes, temperature)

@@ -10,6 +10,7 @@ several processes at the same time.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import math
 import os
@@ -17,7 +18,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -157,7 +157,7 @@ class TargetStore:
         """The number of classes."""
         return len(self.manifest.classes)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of the manifest, with the checksums of all shards."""
         return xxhash.xxh3_128_hexdigest(self.manifest.model_dump_json(exclude={"data": True}).encode())
@@ -289,7 +289,12 @@ class Claims:
         """Claim a shard for as long as the context lasts; false where it is another's, or there already."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, piece.number)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise StoreError(
+                    f"'{self._store.path}' is on a file system that cannot lock files ({error.strerror}); label into "
+                    "a folder on another one."
+                ) from None
             yield False
             return
         try:
