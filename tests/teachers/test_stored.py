@@ -92,6 +92,19 @@ def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, monkeyp
     assert len(answers) == 3 * 300
 
 
+def test_the_next_epoch_is_not_answered_in_the_order_of_the_one_before_it(tmp_path) -> None:
+    live = Module(network())
+    stored, found = Stored(written(tmp_path / "store", live)), loader(SUBSET.train, num_views=1)
+    for step in (
+        *range(3 * found.steps_per_epoch),
+        1,
+        found.steps_per_epoch + 1,
+        2,
+    ):  # the same view, at the same place
+        batch = found.batch(step)
+        torch.testing.assert_close(stored.targets(batch).logits(), live.targets(batch).logits())
+
+
 def test_the_next_view_is_not_answered_with_the_one_before_it(tmp_path) -> None:
     live = Module(network())
     stored, found = Stored(written(tmp_path / "store", live)), loader(SUBSET.train)
