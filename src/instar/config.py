@@ -143,6 +143,12 @@ class RunConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_store_is_asked_for(self) -> Self:
+        if self.targets != "store" and self.store != StoreConfig():
+            raise ValueError(f"settings of a store need targets 'store', got '{self.targets}'")
+        return self
+
 
 def default_settings() -> dict[str, Any]:
     """Return the value of every setting that nobody has named, as JSON values.

@@ -102,7 +102,7 @@ def test_samples_without_an_answer_are_listed_and_only_their_shards_are_made_aga
     teacher.value, teacher.ids, teacher.view = value, tuple(ids), 1  # rows 503 and 900, of the first shard of two
     with pytest.raises(
         NonFiniteError,
-        match=r"answered 2 samples of 'digits \(train\)' with NaN or without any probability "
+        match=r"answered with NaN or without any probability about 2 samples of 'digits \(train\)' "
         rf"\(ids {ids[0]}, {ids[1]}\)"
         r"; 1 of 4 shards were not written, the others are kept",
     ):

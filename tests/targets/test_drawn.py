@@ -4,6 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
+from instar.data import Batch
+from instar.objectives import SoftTargets
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Keep, Record, SparseTargets, sparse
 
@@ -125,3 +127,13 @@ def test_draws_are_a_function_of_seed_id_and_view():
 def test_entropy_is_that_of_all_classes():
     p = torch.softmax(TEACHER / TEMPERATURE, -1)
     torch.testing.assert_close(drawn(1).entropy.double(), -(p * p.log()).sum()[None])
+
+
+def test_the_recorded_kl_of_drawn_classes_is_right_on_average():
+    logits = torch.randn(1, 12, generator=torch.Generator().manual_seed(0)).expand(20000, 12)
+    record = Record(Keep("sample", 4), "float32", 12, 1.0)
+    targets = record.decode(record.encode(DenseTargets(logits), Draws(0, torch.arange(20000), 0)))
+    found = SoftTargets(1)(logits, Batch.of_labels(torch.zeros(20000, dtype=torch.long)), targets)
+    divergence = found.beside["kl_to_teacher"]
+    assert divergence.min() < 0
+    assert abs(divergence.mean()) < 4 * divergence.std() / 20000**0.5

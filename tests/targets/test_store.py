@@ -174,13 +174,13 @@ def test_a_full_disk_is_refused_before_the_first_shard(tmp_path, monkeypatch):
     needed = sum(PAGE + len(store.manifest.parts["train"].shard_rows(piece.index)) * 1024 for piece in store.pieces())
     free = types.SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    store.refuse_full_disk()
+    store.refuse_full_disk(store.missing())
     free.free = needed - 1_000_000
     sentence = (
         f"needs {needed / 1e6:,.1f} MB more, and the disk has {needed / 1e6 - 1:,.1f} MB; free some, or keep fewer"
     )
     with pytest.raises(StoreError, match=sentence):
-        store.refuse_full_disk()
+        store.refuse_full_disk(store.missing())
 
 
 def test_files_that_are_linked_are_equal_and_replace_what_was_there(tmp_path):

@@ -56,7 +56,7 @@ def stored(keep, loader, folder):
     data = Data(DataConfig(source="noise"), SAMPLES, None, SAMPLES)
     teacher = Module(network())
     labelling = Labelling(
-        teacher, answering(teacher, ("noise",), "", "float32"), data, {"train": plain}, {"train": choice}
+        teacher, answering(teacher, ("noise",), "geometric", "float32"), data, {"train": plain}, {"train": choice}
     )
     store = labelling.start(folder)
     labelling.complete(store, "", show=False)

@@ -62,6 +62,9 @@ def label(
 
     if not teacher:
         raise ConfigError("label needs a teacher; give --teacher with a run folder.")
+    for setting in settings or []:
+        if not setting.startswith("data."):
+            raise ConfigError(f"label takes settings of the data alone, such as data.validation=0, got '{setting}'.")
     store = ask(
         configure(config, {"model": {"name": ""}} | read_flags(data, *[None] * 6), settings).data,
         list(teacher),

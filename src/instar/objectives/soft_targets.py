@@ -51,6 +51,7 @@ class SoftTargets(Term):
         """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         cross_entropy, entropy = targets.cross_entropy(logits, self.temperature)
-        # rounding may leave a difference of equals below 0
-        divergence = (cross_entropy.detach() - entropy).clamp(min=0)
+        divergence = cross_entropy.detach() - entropy
+        if not targets.is_estimate:  # rounding may leave a difference of equals below 0
+            divergence = divergence.clamp(min=0)
         return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})

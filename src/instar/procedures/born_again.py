@@ -285,7 +285,7 @@ class Plan:
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
         if not values["teachers"]:
-            values["targets"] = "online"
+            values |= {"targets": "online", "store": {}}
         config = validate(RunConfig, values)
         return Stage(config, self.out / name, self.data, trust=self.trust, show=self.show)
 

@@ -15,6 +15,7 @@ from instar.objectives import Objective, Term, as_objective
 from instar.procedures.kept import kept_where
 from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
 from instar.run import Run
+from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher
 
 
@@ -27,7 +28,7 @@ def distill(
     objective: str | Objective | Term = "SoftTargets(4) + 0.1 * HardLabels()",
     views: str | View | None = None,
     num_views: int | None = None,
-    targets: str = "online",
+    targets: str | Path = "online",
     store: Mapping[str, Any] | None = None,
     combine: Literal["geometric", "arithmetic"] = "geometric",
     seed: int = 0,
@@ -74,7 +75,7 @@ def distill(
         names = [str(folder) for folder in folders]
     else:
         given = as_teacher(teacher, trust=trust)
-        names = [str(teacher.path) if isinstance(teacher, Run) else type(given).__name__]
+        names = [str(teacher.path) if isinstance(teacher, Run | TargetStore) else type(given).__name__]
     config = validate(
         RunConfig,
         {

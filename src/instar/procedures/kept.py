@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from instar.config import RunConfig
 from instar.data import Batch, Data, Loader
-from instar.errors import ConfigError
+from instar.errors import ConfigError, nearest
 from instar.objectives import Objective
 from instar.procedures.labelling import Labelling, answering
 from instar.seeds import Draws
@@ -19,15 +21,24 @@ from instar.teachers import Remembered, Stored, Teacher
 from instar.training import ProgressBar
 
 
-def kept_where(targets: str, store: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def kept_where(targets: str | Path, store: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the settings of a run for what a user says about targets: a way to have them, or a folder of stores.
+
+    Raises:
+        ConfigError: for what looks like a way, and is none.
 
     >>> kept_where("runs/targets")
     {'targets': 'store', 'store': {'folder': 'runs/targets'}}
+    >>> kept_where("memroy")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: targets 'memroy' is unknown; did you mean 'memory'? A folder is written './memroy'.
     """
-    if targets in ("online", "memory", "store"):
-        return {"targets": targets, "store": dict(store or {})}
-    return {"targets": "store", "store": {**(store or {}), "folder": targets}}
+    where, ways = str(targets), ("online", "memory", "store")
+    if where in ways:
+        return {"targets": where, "store": dict(store or {})}
+    if not Path(where).exists() and difflib.get_close_matches(where, ways):
+        raise ConfigError(f"targets '{where}' is unknown; {nearest(where, ways)} A folder is written './{where}'.")
+    return {"targets": "store", "store": {**(store or {}), "folder": where}}
 
 
 def shared_targets(folder: Path, targets: str) -> dict[str, Any]:
@@ -36,51 +47,60 @@ def shared_targets(folder: Path, targets: str) -> dict[str, Any]:
     return kept_where(where, {"dtype": "float32"})
 
 
-def kept(
-    teacher: Teacher,
-    config: RunConfig,
-    objective: Objective,
-    loader: Loader,
-    data: Data,
-    folder: Path,
-    *,
-    show: bool = True,
-) -> Teacher:
-    """Return whom the loop asks: the teacher, or its answers about all samples and views, asked for before.
-
-    Args:
-        teacher: on the device of the loader.
-        config: says where answers are kept.
-        objective: must be able to do with what is kept.
-        loader: its samples and views are what is kept.
-        data: that they are from.
-        folder: of the run; holds the store where the configuration names no other place.
-        show: show progress on stderr.
+def plan_labelling(
+    teacher: Teacher, config: RunConfig, objective: Objective, loader: Loader, data: Data
+) -> Labelling | None:
+    """Return what is to be labelled before the first step; none where nothing is kept on disk.
 
     Raises:
-        InstarError: before the teacher is asked, when the objective needs what will not be kept.
+        InstarError: when the objective needs what will not be kept.
     """
-    title = f"{folder.name}: teacher"
-    if config.targets == "online":
-        return teacher
-    if config.targets == "memory":
-        with ProgressBar(title, len(loader.samples) * (loader.num_views or 1), show=show) as bar:
-            return Remembered(teacher, loader, bar.advance)
-    choice = config.store
-    if choice.temperature is None:
+    if config.targets != "store":
+        return None
+    named = answering(teacher, config.teachers, config.combine, config.training.teacher_precision)
+    labelling = Labelling(teacher, named, data, {"train": loader}, {"train": config.store})
+    part = labelling.plan().parts["train"]
+    if part.temperature is not None and config.store.temperature is None:
         if len(objective.temperatures) > 1:
             asked = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
             raise ConfigError(f"the objective asks at temperatures {asked}; name the one to keep (store.temperature).")
-        choice = choice.model_copy(update={"temperature": min(objective.temperatures)})
-    named = answering(teacher, config.teachers, config.combine, config.training.teacher_precision)
-    labelling = Labelling(teacher, named, data, {"train": loader}, {"train": choice})
-    part = labelling.plan().parts["train"]
+        choice = config.store.model_copy(update={"temperature": min(objective.temperatures)})
+        labelling = replace(labelling, choices={"train": choice})
+        part = labelling.plan().parts["train"]
     batch = loader.batch(0).part(0, 2)
     record = part.record(data.train.num_classes)
     draws = Draws(part.draw_seed, batch.ids, batch.view)
     refuse_unfit(objective, batch, record.decode(record.encode(teacher.targets(batch), draws)))
-    in_run = choice.folder is None
-    store = labelling.start(folder / "targets") if in_run else labelling.start_among(Path(choice.folder or ""))
+    return labelling
+
+
+def kept(
+    teacher: Teacher,
+    config: RunConfig,
+    loader: Loader,
+    labelling: Labelling | None,
+    folder: Path,
+    *,
+    show: bool = True,
+) -> Teacher:
+    """Return whom the loop asks: the teacher, or its answers about all samples and views, asked for now.
+
+    Args:
+        teacher: on the device of the loader.
+        config: says where answers are kept.
+        loader: its samples and views are what is kept.
+        labelling: from `plan_labelling`.
+        folder: of the run; holds the store where the configuration names no other place.
+        show: show progress on stderr.
+    """
+    title = f"{folder.name}: teacher"
+    if config.targets == "memory":
+        with ProgressBar(title, len(loader.samples) * (loader.num_views or 1), show=show) as bar:
+            return Remembered(teacher, loader, bar.advance)
+    if labelling is None:
+        return teacher
+    where = config.store.folder
+    store = labelling.start(folder / "targets") if where is None else labelling.start_among(Path(where))
     labelling.complete(store, title, show=show)
     return Stored(store)
 

@@ -82,10 +82,14 @@ def label(
     names, asked = named_teacher(teacher, combine, trust)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
+    for name, number in (("num_views", num_views), ("batch_size", batch_size), ("shard_rows", shard_rows)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{name} must be at least 1, got {number}.")
     if isinstance(view, Identity) and (num_views or 1) > 1:
         raise ConfigError(f"{num_views} views of samples as they are would all be alike; give an augmentation too.")
     if not 1 <= share[0] <= share[1]:
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
+    named = answering(asked, names, combine, precision)
     device = make_accelerator().device
     asked.prepare(device, precision)
     loaders = {"train": Loader(loaded.train, batch_size, seed=seed, views=view, num_views=num_views, device=device)}
@@ -94,7 +98,7 @@ def label(
         if held_out and samples is not None and asked.knows(samples):
             loaders[name] = Loader(samples, batch_size, seed=seed, device=device)
             choices[name] = StoreConfig(dtype=dtype)
-    labelling = Labelling(asked, answering(asked, names, combine, precision), loaded, loaders, choices, shard_rows)
+    labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(Path(out))
     if show and store.missing():
         print(describe(store), file=sys.stderr)
@@ -120,6 +124,8 @@ def named_teacher(
 ) -> tuple[tuple[str, ...], Teacher]:
     """Return the names of what was given, and one teacher."""
     several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+    if not several:
+        raise ConfigError("label needs at least one teacher, got none.")
     folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
     names = [str(folder) for folder in folders if isinstance(folder, str | Path)]
     made = Ensemble(several, combine, trust=trust) if len(several) > 1 else as_teacher(several[0], trust=trust)

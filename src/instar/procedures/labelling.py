@@ -15,7 +15,7 @@ from torch import Tensor
 
 from instar.config import StoreConfig, validate
 from instar.data import Batch, Data, Loader
-from instar.errors import ConfigError, MismatchError, NonFiniteError
+from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models import Normalised
 from instar.run import package_version
 from instar.seeds import Draws, derive
@@ -72,7 +72,11 @@ class Labelling:
             raise ConfigError(
                 f"a target store holds a number of views, and '{origin.views}' are endless; say how many (num_views)."
             )
-        answers = self.teacher.targets(loader.batch(0).part(0, 2))
+        try:
+            answers = self.teacher.targets(loader.batch(0).part(0, 2))
+        except RuntimeError as error:
+            shape = list(samples.input_shape)
+            raise MismatchError(f"the teacher cannot take inputs of shape {shape}: {error}") from None
         if answers.num_classes != samples.num_classes:
             raise MismatchError(
                 f"the teacher has {answers.num_classes} classes, and '{samples.source.name}' has {samples.num_classes}."
@@ -116,6 +120,8 @@ class Labelling:
         """
         if (folder / MANIFEST).is_file():
             return self.start(folder)
+        if folder.is_file():
+            raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
         plan = repr(self.plan().plan()).encode()
         name = Path(self.answering.names[0]).name if len(self.answering.names) == 1 else self.answering.combine
         return self.start(folder / f"{name}-{xxhash.xxh3_64_hexdigest(plan)}")
@@ -134,8 +140,10 @@ class Labelling:
             StoreError: when the disk has too little room.
         """
         number, of = share
-        store.refuse_full_disk()
         missing = [piece for piece in store.missing() if piece.number % of == number - 1]
+        if not missing and store.complete:
+            return
+        store.refuse_full_disk(missing)
         bad: dict[Piece, list[int]] = {}
         rows = sum(len(store.manifest.parts[piece.part].shard_rows(piece.index)) for piece in missing)
         with store.claims() as claims, ProgressBar(title, rows, show=show and bool(missing)) as bar:
@@ -202,12 +210,16 @@ class Labelling:
                 yield view, *_together(record, asked)
 
     def _describe(self, bad: Mapping[Piece, list[int]], store: TargetStore) -> str:
-        ids = sorted({number for found in bad.values() for number in found})
-        names = ", ".join(map(str, ids[:20])) + (", ..." if len(ids) > 20 else "")
-        source = store.manifest.parts[next(iter(bad)).part].source
+        by_source: dict[str, set[int]] = {}
+        for piece, found in bad.items():
+            by_source.setdefault(store.manifest.parts[piece.part].source, set()).update(found)
+        described = []
+        for source, ids in by_source.items():
+            names = ", ".join(map(str, sorted(ids)[:20])) + (", ..." if len(ids) > 20 else "")
+            described.append(f"{len(ids)} samples of '{source}' (ids {names})")
         return (
-            f"the teacher answered {len(ids)} samples of '{source}' with NaN or without any probability (ids {names}); "
-            f"{len(bad)} of {len(store.pieces())} shards were not written, the others are kept."
+            f"the teacher answered with NaN or without any probability about {' and '.join(described)}; {len(bad)} of "
+            f"{len(store.pieces())} shards were not written, the others are kept."
         )
 
 

@@ -31,7 +31,8 @@ from instar.models import (
     statistics,
 )
 from instar.objectives import Objective, parse_objective
-from instar.procedures.kept import kept, refuse_unfit
+from instar.procedures.kept import kept, plan_labelling, refuse_unfit
+from instar.procedures.labelling import Labelling
 from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
 from instar.teachers import Ensemble, Module, Teacher, as_teacher
@@ -128,13 +129,14 @@ class Stage:
                 compile_for=part_sizes(loader, training, accelerator) if training.compile else (),
             )
         refuse_other_classes(model.to(accelerator.device), objective, teacher, loader, data)
+        labelling = plan_labelling(teacher, self.config, objective, loader, data) if teacher else None
         with accelerator.main_process_first():  # one process makes the folder, and the others find it
             folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints, default_settings())
         run = TrainedRun(folder.path, trust=self.trust, network=self.network)
         with run.lock() if accelerator.is_main_process else nullcontext():
             if not run.complete:
                 try:
-                    self._finish(run, model, objective, loader, data, teacher, accelerator)
+                    self._finish(run, model, objective, loader, data, teacher, labelling, accelerator)
                 except Exception:
                     (run.path / "error.txt").write_text(traceback.format_exc())
                     raise
@@ -161,11 +163,12 @@ class Stage:
         loader: Loader,
         data: Data,
         teacher: Teacher | None,
+        labelling: Labelling | None,
         accelerator: Accelerator,
     ) -> None:
         config = self.config
         show = self.show and accelerator.is_main_process
-        listened = kept(teacher, config, objective, loader, data, run.path, show=show) if teacher else None
+        listened = kept(teacher, config, loader, labelling, run.path, show=show) if teacher else None
         seconds = fit(
             model,
             objective,
@@ -255,9 +258,9 @@ def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
 
 def with_settings_of(teacher: Teacher, config: RunConfig) -> RunConfig:
     """Return a configuration with the views that a store replays, where it does not name views of its own."""
-    theirs = teacher.settings() if "views" not in config.model_fields_set else {}
-    if "view_seed" not in config.model_fields_set and "view_seed" in (found := teacher.settings()):
-        theirs["view_seed"] = found["view_seed"]
+    theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
+    if "views" in config.model_fields_set:  # views of the run's own are endless where it does not say how many
+        theirs.pop("num_views", None)
     return config.model_copy(update=theirs)
 
 

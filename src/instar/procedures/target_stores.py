@@ -13,14 +13,12 @@ from torch import Tensor
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader, Samples, Source, as_view
 from instar.errors import ConfigError, StoreError
-from instar.precision import Precision
 from instar.procedures.label import describe, named_teacher
 from instar.procedures.stage import as_data, make_accelerator
-from instar.run import write_json
 from instar.seeds import Draws, derive, generator
 from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
-from instar.targets.manifest import ALL_IDS, MANIFEST
-from instar.targets.store import ids_file, link
+from instar.targets.manifest import ALL_IDS
+from instar.targets.store import link
 from instar.teachers import Teacher
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
@@ -119,15 +117,14 @@ def verify_targets(
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "no rows were asked for")
-    _, asked = named_teacher(teacher, manifest.teacher.combine, trust)  # type: ignore[arg-type]  # checked inside
+    _, asked = named_teacher(teacher, manifest.teacher.combine, trust)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
             f"'{found.path}' holds the answers of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, and "
             f"the one that is asked again has {asked.fingerprint()[:8]}."
         )
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
-    precision: Precision = manifest.teacher.precision  # type: ignore[assignment]  # written by label
-    asked.prepare(make_accelerator().device, precision)
+    asked.prepare(make_accelerator().device, manifest.teacher.precision)
     worst, where = 0.0, "everywhere"
     count = 0
     for name, part in manifest.parts.items():
@@ -139,6 +136,7 @@ def verify_targets(
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
                 differences = _differences(asked, stored, _source(loaded, part, found), ids, view)
+                differences = differences.nan_to_num(nan=torch.inf)
                 if float(differences.max()) >= worst:
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
         if worst > TOLERANCE[part.dtype]:
@@ -212,17 +210,9 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
     first = found[0]
     for other in found[1:]:
         other.refuse_other(first.manifest, f"'{first.path}'")
-    folder = Path(out)
-    plan = first.manifest
-    parts = {name: part.model_copy(update={"shards": None}) for name, part in plan.parts.items()}
-    if not (folder / MANIFEST).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, part in parts.items():
-            if part.ids != ALL_IDS:
-                link(ids_file(first.path, name), ids_file(folder, name))
-        write_json(folder / MANIFEST, plan.model_copy(update={"parts": parts}).model_dump(mode="json"))
-    merged = TargetStore(folder)
-    merged.refuse_other(plan, f"'{first.path}'")
+    parts = {name: part.model_copy(update={"shards": None}) for name, part in first.manifest.parts.items()}
+    ids = {name: first.ids(name) for name, part in parts.items() if part.ids != ALL_IDS}
+    merged = TargetStore.start(out, first.manifest.model_copy(update={"parts": parts}), ids, f"'{first.path}'")
     for piece in merged.missing():
         holder = next((store for store in found if store.has(piece)), None)
         if holder is not None:
@@ -232,7 +222,7 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
         names = ", ".join(piece.name for piece in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise StoreError(
             f"{len(missing)} of {len(merged.pieces())} shards are in none of the stores ({names}); the others have "
-            f"been put into '{folder}', merge again when these are made."
+            f"been put into '{merged.path}', merge again when these are made."
         )
     merged.finish()
     return merged

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from instar.config import Config, validate
 from instar.errors import ConfigError, RunError, StoreError
+from instar.precision import Precision
 from instar.run import read_json
 from instar.targets.records import Keep, Number, Record
 
@@ -86,9 +87,9 @@ class Answering(Config):
     """Who was asked, and in which arithmetic."""
 
     names: tuple[str, ...] = Field(description="run folders, or kinds of Python objects")
-    combine: str = Field("geometric", description="how several were averaged")
+    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several were averaged")
     fingerprint: str = Field(description="of all weights, of members and of the ensemble")
-    precision: str = "float32"
+    precision: Precision = "float32"
     normalisation: tuple[dict[str, list[float]], ...] = Field((), description="mean and std of the inputs, per network")
 
 

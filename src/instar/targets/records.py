@@ -150,8 +150,11 @@ class Record:
         numbers = records[..., : self.numbers * self.dtype.itemsize].view(self.dtype)
         match self.keep.kind:
             case "all":
-                half = self.dtype != torch.float32
-                numbers.copy_(values - values.amax(-1, keepdim=True) if half else values)
+                if self.dtype == torch.float32:
+                    numbers.copy_(values)
+                else:  # nothing becomes -inf: it would be NaN as soon as it is subtracted from itself
+                    nearest = values - values.amax(-1, keepdim=True)
+                    numbers.copy_(nearest.clamp_(min=torch.finfo(self.dtype).min))
                 return records
             case "top":
                 kept, ids = values.topk(self.keep.number, dim=-1)

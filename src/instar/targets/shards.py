@@ -77,9 +77,14 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
         with safe_open(path, framework="pt") as file:
             shape, metadata = file.get_slice(_NAME).get_shape(), file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise StoreError(f"the shard '{path}' is damaged: {error}.") from None
+        raise StoreError(
+            f"the shard '{path}' is damaged: {error}; delete it, and run the label command again to make it anew."
+        ) from None
     if shape != [rows, width] or "checksum" not in metadata:
-        raise StoreError(f"the shard '{path}' holds records of shape {shape}, and {[rows, width]} were expected.")
+        raise StoreError(
+            f"the shard '{path}' holds records of shape {shape}, and {[rows, width]} were expected; delete it, and run "
+            "the label command again to make it anew."
+        )
     found: str = metadata["checksum"]
     return found
 

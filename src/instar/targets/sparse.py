@@ -64,12 +64,15 @@ class SparseTargets(Targets):
         """The mass of the classes that are not kept, `[...]`; none where classes were drawn."""
         return self.kept[..., -1] if self.kept.shape[-1] > self.ids.shape[-1] else None
 
+    @property
+    def is_estimate(self) -> bool:
+        """Whether classes were drawn."""
+        return self.rest is None
+
     def log_probs(self, temperature: float) -> NoReturn:
         """Refuse."""
-        raise MismatchError(
-            f"these targets hold {self.ids.shape[-1]} of {self.num_classes} classes, and all are asked for; "
-            "keep all in the store."
-        )
+        held = f"{self.ids.shape[-1]} {'draws from' if self.is_estimate else 'of'} {self.num_classes} classes"
+        raise MismatchError(f"these targets hold {held}, and all are asked for; keep all in the store.")
 
     def logits(self) -> NoReturn:
         """Refuse."""
@@ -79,7 +82,7 @@ class SparseTargets(Targets):
         """Return H and the entropy of the teacher, `[...]` each; of all classes nothing is made but the gradient."""
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
-        flat = [tensor.flatten(0, -2) for tensor in (logits, self.ids, kept)]
+        flat = [tensor.reshape(-1, tensor.shape[-1]) for tensor in (logits, self.ids, kept)]
         found: Tensor = _CrossEntropy.apply(*flat, temperature, self.overwrites)  # type: ignore[no-untyped-call]
         return (found if logits.dim() == 2 else found.view(entropy.shape)), entropy
 
@@ -127,7 +130,8 @@ class _CrossEntropy(torch.autograd.Function):
         T dH/dz_c = (Q_rest - P_rest) e_c / sum_{c not in S} e_c     for the others
 
     Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i. A Q below the
-    smallest number of the type counts as that, so H is finite for all logits.
+    smallest number of the type counts as that, so H is finite for all logits; of a rest that is so small (a gap of
+    87 T in float32) the classes are no longer told apart, and get no gradient.
     """
 
     @staticmethod

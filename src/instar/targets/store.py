@@ -15,7 +15,7 @@ import fcntl
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -34,6 +34,10 @@ from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, re
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
+
+_LOCK = ".lock"
+_PLAN = 1 << 40
+"""The byte of the lock file that stands for the manifest and the ids; those of the shards come before."""
 
 _ID_BYTES = 8
 """Ids are one more shard, of records of one int64."""
@@ -111,29 +115,39 @@ class TargetStore:
         return f"TargetStore({str(self.path)!r})"
 
     @classmethod
-    def start(cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor]) -> TargetStore:
+    def start(
+        cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor], name: str = "asked for"
+    ) -> TargetStore:
         """Make the folder, or take it up again when it was planned the same.
 
         Args:
             path: the folder.
             manifest: the plan, without shards.
             ids: by part, of those that do not hold all of their source.
+            name: of the plan, for people.
 
         Raises:
             StoreError: when it holds something else; names what differs.
         """
         path = Path(path)
-        if not (path / MANIFEST).exists():
-            if path.is_file() or (path.is_dir() and any(found.name[0] != "." for found in path.iterdir())):
+        is_new = not (path / MANIFEST).exists()
+        if is_new:
+            # a start that was killed may have left hidden files, and the ids
+            if path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir()))):
                 raise StoreError(f"'{path}' exists and is not a target store; choose an empty or new folder.")
             with explain_full_disk(path):
                 path.mkdir(parents=True, exist_ok=True)
-            write_json(path / MANIFEST, manifest.model_dump(mode="json"))
+        else:
+            cls(path).refuse_other(manifest, name)
+        lost = {part: v for part, v in ids.items() if not is_whole(ids_file(path, part), len(v), _ID_BYTES)}
+        if is_new or lost:  # a store that is whole may be one that we cannot write to
+            with _planning(path):
+                for part, values in lost.items():
+                    write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
+                if not (path / MANIFEST).exists():
+                    write_json(path / MANIFEST, manifest.model_dump(mode="json"))
         store = cls(path)
-        store.refuse_other(manifest, "asked for")
-        for part, values in ids.items():
-            if not is_whole(ids_file(path, part), len(values), _ID_BYTES):
-                write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
+        store.refuse_other(manifest, name)
         return store
 
     def refuse_other(self, other: Manifest, name: str) -> None:
@@ -159,8 +173,9 @@ class TargetStore:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the manifest, with the checksums of all shards."""
-        return xxhash.xxh3_128_hexdigest(self.manifest.model_dump_json(exclude={"data": True}).encode())
+        """Hash of the plan and of the checksums of all shards."""
+        shards = [part.shards for part in self.manifest.parts.values()]
+        return xxhash.xxh3_128_hexdigest(repr((self.manifest.plan(), shards)).encode())
 
     def pieces(self) -> list[Piece]:
         """Return all shards."""
@@ -185,13 +200,13 @@ class TargetStore:
         part = self.manifest.parts[piece.part]
         return PAGE + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
 
-    def refuse_full_disk(self) -> None:
-        """Look, before the first shard is written, whether there is room for all that are missing.
+    def refuse_full_disk(self, pieces: Sequence[Piece]) -> None:
+        """Look, before the first shard is written, whether there is room for all of them.
 
         Raises:
             StoreError: says how much is needed and how much there is.
         """
-        needed, free = sum(map(self.bytes_of, self.missing())), shutil.disk_usage(self.path).free
+        needed, free = sum(map(self.bytes_of, pieces)), shutil.disk_usage(self.path).free
         if needed > free:
             raise StoreError(
                 f"'{self.path}' needs {needed / 1e6:,.1f} MB more, and the disk has {free / 1e6:,.1f} MB; free some, "
@@ -201,7 +216,7 @@ class TargetStore:
     @contextmanager
     def claims(self) -> Iterator[Claims]:
         """Take part in making the store: a shard is made by the process that has claimed it."""
-        with (self.path / ".lock").open("a") as file:
+        with (self.path / _LOCK).open("a") as file:
             yield Claims(self, file)
 
     def write(self, piece: Piece, records: Tensor) -> None:
@@ -226,7 +241,8 @@ class TargetStore:
                 shards.append(Shard(name=piece.name, rows=rows, checksum=found))
             parts[name] = part.model_copy(update={"shards": tuple(shards)})
         self.manifest = self.manifest.model_copy(update={"parts": parts})
-        write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
+        with _planning(self.path):
+            write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
 
     def part(self, name: str) -> StoredPart:
         """Open a part.
@@ -244,11 +260,14 @@ class TargetStore:
                 )
             files = [self.path / shard.name for shard in part.shards]
             records = map_shards(files, [shard.rows for shard in part.shards], part.width(self.num_classes))
-            ids = None
-            if part.ids != ALL_IDS:
-                ids = map_shards([ids_file(self.path, name)], [part.samples], _ID_BYTES).view(torch.int64).view(-1)
+            ids = None if part.ids == ALL_IDS else self.ids(name)
             self._opened[name] = StoredPart(records, part, part.record(self.num_classes), ids)
         return self._opened[name]
+
+    def ids(self, name: str) -> Tensor:
+        """Return the ids of a part that holds some of its source, mapped, int64 `[samples]`."""
+        samples = self.manifest.parts[name].samples
+        return map_shards([ids_file(self.path, name)], [samples], _ID_BYTES).view(torch.int64).view(-1)
 
     def check(self) -> int:
         """Read every byte and compare the checksums; return how many bytes of records there are.
@@ -287,23 +306,44 @@ class Claims:
     @contextmanager
     def taken(self, piece: Piece) -> Iterator[bool]:
         """Claim a shard for as long as the context lasts; false where it is another's, or there already."""
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, piece.number)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise StoreError(
-                    f"'{self._store.path}' is on a file system that cannot lock files ({error.strerror}); label into "
-                    "a folder on another one."
-                ) from None
-            yield False
-            return
-        try:
-            path = self._store.file(piece)
-            for partial in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while writing
-                partial.unlink(missing_ok=True)
-            yield not self._store.has(piece)
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, piece.number)
+        with _locked(self._file, piece.number, wait=False) as is_mine:
+            if is_mine:
+                _forget_partials(self._store.path, piece.name)
+            yield is_mine and not self._store.has(piece)
+
+
+@contextmanager
+def _locked(file: IO[str], byte: int, *, wait: bool) -> Iterator[bool]:
+    """Hold a byte of the lock file; without waiting, false says that another process does."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise StoreError(
+                f"'{Path(file.name).parent}' is on a file system that cannot lock files ({error.strerror}); label into "
+                "a folder on another one."
+            ) from None
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
+
+
+@contextmanager
+def _planning(folder: Path) -> Iterator[None]:
+    """Be the only process that writes the manifest and the ids."""
+    with (folder / _LOCK).open("a") as file, _locked(file, _PLAN, wait=True):
+        for name in (MANIFEST, "*.ids.safetensors"):
+            _forget_partials(folder, name)
+        yield
+
+
+def _forget_partials(folder: Path, name: str) -> None:
+    """Remove what processes have left that were killed while they wrote a file; its lock must be held."""
+    for partial in folder.glob(f".{name}.*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def checksum_of_ids(ids: Tensor) -> str:
@@ -321,6 +361,10 @@ def link(source: Path, target: Path) -> None:
         with explain_full_disk(target):
             shutil.copyfile(source, temporary)
     temporary.replace(target)
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name[0] != "." and not path.name.endswith(".ids.safetensors")
 
 
 def ids_file(folder: Path, part: str) -> Path:

@@ -21,7 +21,7 @@ CHECKED = 1 << 30
 
 
 _IN_ALL = 4
-"""Classes, source, views and samples."""
+"""Classes, source, samples and views."""
 
 
 AHEAD = 1 << 20
@@ -111,17 +111,17 @@ class Stored(Teacher):
                 f"{store} was made from '{part.source}' (fingerprint {part.fingerprint[:8]}), and is asked about "
                 f"'{source.name}' ({source.fingerprint()[:8]})."
             )
-        shown = str(origin.views), origin.seed, origin.num_views
-        if shown[:2] != (part.views, part.view_seed) or (origin.num_views or part.num_views + 1) > part.num_views:
-            return 2, (
-                f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
-                "the views to the store, or label those."
-            )
         unknown = stored.unknown(origin.samples.ids)
         if len(unknown):
-            return 3, (
+            return 2, (
                 f"{store} holds {part.samples:,} samples of '{part.source}', and {len(unknown):,} of the "
                 f"{len(origin.samples):,} that are asked about are not among them, the first with id {int(unknown[0])}."
+            )
+        shown = str(origin.views), origin.seed, origin.num_views
+        if shown[:2] != (part.views, part.view_seed) or (origin.num_views or part.num_views + 1) > part.num_views:
+            return 3, (
+                f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
+                "the views to the store, or label those."
             )
         return _IN_ALL, ""
 
@@ -131,8 +131,8 @@ class Stored(Teacher):
         return any(self._agreement(part, as_they_are)[0] == _IN_ALL for part in self._parts.values())
 
     def settings(self) -> dict[str, Any]:
-        """Return the views that the store replays: those of the part with most rows."""
-        part = max((stored.part for stored in self._parts.values()), key=lambda part: part.rows)
+        """Return the views that the store replays: those of its first part, which is there to be learnt from."""
+        part = next(iter(self._parts.values())).part
         return {"views": part.views, "num_views": part.num_views, "view_seed": part.view_seed}
 
     def fingerprint(self) -> str:
