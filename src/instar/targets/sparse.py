@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -82,13 +83,15 @@ class SparseTargets(Targets):
         """Return H and the entropy of the teacher, `[...]` each; of all classes nothing is made but the gradient."""
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
-        flat = [tensor.reshape(-1, tensor.shape[-1]) for tensor in (logits, self.ids, kept)]
-        found: Tensor = _CrossEntropy.apply(*flat, temperature, self.overwrites)  # type: ignore[no-untyped-call]
-        return (found if logits.dim() == 2 else found.view(entropy.shape)), entropy
+        z, ids, p = (tensor.reshape(-1, tensor.shape[-1]) for tensor in (logits, self.ids, kept))
+        if _tile_rows(z) >= len(z):
+            return _plain(z, ids, p, temperature).view(entropy.shape), entropy
+        found: Tensor = _Tiled.apply(z, ids, p, temperature, self.overwrites)  # type: ignore[no-untyped-call]
+        return found.view(entropy.shape), entropy
 
     def on_spare_logits(self) -> SparseTargets:
         """Return targets that write over logits."""
-        return replace(self, overwrites=True)
+        return SparseTargets(self.ids, self.kept, self.entropy, self.num_classes, self.temperature, overwrites=True)
 
     def confidence(self) -> Tensor:
         """Return the largest probability at temperature 1."""
@@ -118,64 +121,63 @@ class SparseTargets(Targets):
         )
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """H per example, and its gradient, in tiles of rows.
+def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
+    """Return H `[examples]`: what `_Tiled` finds in tiles.
 
-    Everything is relative to the largest logit of an example, and the rest is summed over its own classes, because
-    1 - sum q_i would lose all digits of a student that is sure:
+    Logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k]`, or `[examples, k + 1]` with the bucket.
+    """
+    scaled = logits / temperature
+    chosen = scaled.gather(1, ids)
+    if kept.shape[1] == ids.shape[1]:
+        return scaled.logsumexp(1) - (kept * chosen).sum(1)
+    # over the others themselves: 1 - sum q_i would lose all digits of a student that is sure
+    rest = scaled.scatter(1, ids, _nothing(scaled)).logsumexp(1, keepdim=True)
+    return F.cross_entropy(torch.cat([chosen, rest], 1), kept, reduction="none")
 
-        e_c = exp((z_c - max z) / T)    Q = (e_S, sum_{c not in S} e_c) / sum of both    over k + 1 buckets
+
+class _Tiled(torch.autograd.Function):
+    """H of many classes in tiles of rows, and its gradient, the only tensor of all classes that is made.
+
+    With a bucket, let a be the logsumexp of z / T over the rest, and Q = softmax(z_S / T, a) over k + 1 buckets:
+
         H = -sum_b P_b log Q_b
-        T dH/dz_i = Q_i - P_i                                        for i in S
-        T dH/dz_c = (Q_rest - P_rest) e_c / sum_{c not in S} e_c     for the others
+        T dH/dz_i = Q_i - P_i                                 for i in S
+        T dH/dz_c = (Q_rest - P_rest) softmax_rest(z / T)_c   for the others
 
-    Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i. A Q below the
-    smallest number of the type counts as that, so H is finite for all logits; of a rest that is so small (a gap of
-    87 T in float32) the classes are no longer told apart, and get no gradient.
+    Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, overwrites: bool) -> Tensor:
-        """Return H `[examples]`; logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k or k + 1]`."""
+        """Return H `[examples]`, as `_plain` does."""
         has_bucket = kept.shape[1] > ids.shape[1]
-        number, rows = len(logits), _tile_rows(logits)
-        others = logits.new_empty(min(number, rows), logits.shape[1])
-        if rows >= number:
-            largest, chosen, rest = _exponentials(logits, ids, temperature, has_bucket, others)
-        else:
-            tiles = zip(logits.split(rows), ids.split(rows), strict=True)
-            found = [_exponentials(tile, at, temperature, has_bucket, others[: len(tile)]) for tile, at in tiles]
-            largest, chosen, rest = map(torch.cat, zip(*found, strict=True))
-        smallest = torch.finfo(logits.dtype).tiny
-        if has_bucket:
-            chosen = torch.cat([chosen, rest], 1)
-            q = chosen.div_(chosen.sum(1, keepdim=True)).clamp_(min=smallest)
-        else:
-            q = chosen.div_(rest).clamp_(min=smallest)
-        # what fits in one tile is kept for the gradient, the rest is made again
-        ctx.save_for_backward(logits, ids, kept, q, largest, rest, others if rows >= number else None)
+        rows = _tile_rows(logits)
+        memory = logits.new_empty(min(rows, len(logits)), logits.shape[1])
+        found = []
+        for tile, at in zip(logits.split(rows), ids.split(rows), strict=True):
+            scaled = _without(tile, at if has_bucket else None, temperature, memory[: len(tile)])
+            found.append(scaled.logsumexp(1, keepdim=True))
+        chosen, rest = logits.gather(1, ids).div_(temperature), torch.cat(found)
+        log_q = torch.cat([chosen, rest], 1).log_softmax(1) if has_bucket else chosen.sub_(rest)
+        ctx.save_for_backward(logits, ids, kept, log_q)
         ctx.temperature, ctx.overwrites = temperature, overwrites
-        return (kept * q.log()).sum(1).neg_()
+        return (kept * log_q).sum(1).neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient for the logits, `[examples, classes]`."""
-        logits, ids, kept, q, largest, rest, others = ctx.saved_tensors
+        logits, ids, kept, log_q = ctx.saved_tensors
         scale = (weight / ctx.temperature)[:, None]
         has_bucket = kept.shape[1] > ids.shape[1]
-        of_buckets = (q - kept).mul_(scale) if has_bucket else kept * -scale
-        # where nothing is left, every class is overwritten below, or has e = 0
-        of_rest = (of_buckets[:, -1:] if has_bucket else scale) / rest.clamp(min=torch.finfo(rest.dtype).tiny)
-        if others is not None:
-            gradient = others * of_rest
-        else:
-            gradient = logits.detach() if ctx.overwrites else torch.empty_like(logits)
-            rows = _tile_rows(logits)
-            for start in range(0, len(logits), rows):
-                tile = slice(start, start + rows)
-                out = torch.div(logits[tile], ctx.temperature, out=gradient[tile])
-                out.sub_(largest[tile]).exp_().mul_(of_rest[tile])
+        of_buckets = log_q.exp().sub_(kept).mul_(scale) if has_bucket else kept * -scale
+        of_rest = of_buckets[:, -1:] if has_bucket else scale
+        gradient = logits.detach() if ctx.overwrites else torch.empty_like(logits)
+        rows = _tile_rows(logits)
+        for start in range(0, len(logits), rows):
+            tile = slice(start, start + rows)
+            scaled = _without(logits[tile], ids[tile] if has_bucket else None, ctx.temperature, gradient[tile])
+            torch.softmax(scaled, 1, out=scaled).mul_(of_rest[tile])
         if has_bucket:
             gradient.scatter_(1, ids, of_buckets[:, :-1])
         else:  # added, because a class that was drawn twice stands twice
@@ -183,20 +185,15 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient, None, None, None, None
 
 
-def _exponentials(
-    logits: Tensor, ids: Tensor, temperature: float, has_bucket: bool, out: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Put e into `out`, 0 for the classes at `ids` where there is a bucket; return max z / T, e at `ids`, and the sum.
-
-    Softmax by hand: for few classes its kernel takes longer than these steps, and for many as long.
-    """
+def _without(logits: Tensor, ids: Tensor | None, temperature: float, out: Tensor) -> Tensor:
+    """Put z / T into `out`, nothing for the classes at `ids`."""
     torch.div(logits, temperature, out=out)
-    largest = out.amax(1, keepdim=True)
-    out.sub_(largest).exp_()
-    chosen = out.gather(1, ids)
-    if has_bucket:
-        out.scatter_(1, ids, 0.0)
-    return largest, chosen, out.sum(1, keepdim=True)
+    return out if ids is None else out.scatter_(1, ids, _nothing(out))
+
+
+def _nothing(logits: Tensor) -> float:
+    """Return a logit without a share; not -inf, because the softmax of a rest that is -inf alone would be NaN."""
+    return torch.finfo(logits.dtype).min
 
 
 def _tile_rows(logits: Tensor) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from instar.errors import MismatchError
 
@@ -43,8 +42,10 @@ class Targets(ABC):
             temperature: T.
         """
         p, entropy = self.softened(temperature)
-        found: Tensor = _CrossEntropy.apply(logits, p.to(logits), temperature)  # type: ignore[no-untyped-call]
-        return found, entropy.to(logits)
+        by_example = (-1, logits.shape[-1])
+        scaled, probabilities = (logits / temperature).reshape(by_example), p.to(logits).reshape(by_example)
+        found = F.cross_entropy(scaled, probabilities, reduction="none")
+        return found.view(entropy.shape), entropy.to(logits)
 
     def on_spare_logits(self) -> Targets:
         """Return targets whose `cross_entropy` may put its gradient where the logits are, so that these are lost."""
@@ -70,27 +71,6 @@ class Targets(ABC):
     @abstractmethod
     def joined(self, others: Sequence[Targets]) -> Targets:
         """Return these targets with those of `others`, which are of the same kind, behind them."""
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """H = -sum_c p_c log q_c with q = softmax(z / T), and T dH/dz = q - p, in half of the steps of autograd."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, p: Tensor, temperature: float) -> Tensor:
-        """Return H, `[...]`; logits and p `[..., classes]`."""
-        log_q = torch.log_softmax(logits / temperature, -1)
-        ctx.save_for_backward(log_q, p)
-        ctx.temperature = temperature
-        return (p * log_q).sum(-1).neg_()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient for the logits."""
-        log_q, p = ctx.saved_tensors
-        # what autograd calls, so that the gradient for a one-hot p is that of `cross_entropy` to the last bit
-        of_log_q = p * (weight / -ctx.temperature)[..., None]
-        return torch.ops.aten._log_softmax_backward_data(of_log_q, log_q, -1, log_q.dtype), None, None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from instar.data import Batch, Identity, Origin, Samples
 from instar.errors import MismatchError
@@ -30,20 +28,24 @@ AHEAD = 1 << 20
 AHEAD_ON_ACCELERATOR = 32 << 20
 
 
-@dataclass(frozen=True)
 class _Ahead:
-    """Answers about the samples from `start` to `stop` in an order."""
+    """Answers about the samples from `start` to `stop` in an order, cut at once into those about the coming batches."""
 
-    order: Tensor
-    view: int
-    start: int
-    stop: int
-    answers: Targets
+    def __init__(self, batch: Batch, stop: int, answers: Targets) -> None:
+        self.order, self.view, self.start, self.stop, self.answers = batch.order, batch.view, batch.place, stop, answers
+        size = len(batch)
+        starts = range(0, stop - batch.place - size + 1, size)
+        self._parts = {(batch.place + start, size): answers.part(start, start + size) for start in starts}
 
-    def holds(self, batch: Batch, stop: int) -> bool:
-        """Return whether a batch that ends at `stop` is among them."""
-        is_there = self.start <= batch.place and stop <= self.stop
-        return is_there and batch.order is self.order and batch.view == self.view
+    def about(self, batch: Batch) -> Targets | None:
+        """Return the answers about a batch, or none where they are not among these."""
+        if batch.order is not self.order or batch.view != self.view:
+            return None
+        found = self._parts.get((batch.place, len(batch)))
+        if found is None and self.start <= batch.place and batch.place + len(batch) <= self.stop:
+            start = batch.place - self.start
+            found = self.answers.part(start, start + len(batch))
+        return found
 
 
 def _rows_ahead(part: StoredPart, device: torch.device) -> int:
@@ -81,13 +83,15 @@ class Stored(Teacher):
             self._seen, self._ahead = (batch.origin, part), None
         if batch.order is None:
             return part.targets(batch.ids.cpu(), batch.view, batch.ids.device)
-        stop = batch.place + len(batch)
-        if self._ahead is None or not self._ahead.holds(batch, stop):
-            until = max(stop, batch.place + _rows_ahead(part, batch.ids.device))
-            answers = part.targets(batch.order[batch.place : until], batch.view, batch.ids.device)
-            self._ahead = _Ahead(batch.order, batch.view, batch.place, until, answers)
-        start = batch.place - self._ahead.start
-        return self._ahead.answers.part(start, start + len(batch))
+        found = self._ahead.about(batch) if self._ahead else None
+        if found is None:
+            until = batch.place + max(len(batch), _rows_ahead(part, batch.ids.device))
+            ids = batch.order[batch.place : until]
+            answers = part.targets(ids, batch.view, batch.ids.device)
+            self._ahead = _Ahead(batch, batch.place + len(ids), answers)
+            found = self._ahead.about(batch)
+            assert found is not None, "the batch is the first of those that were looked up"
+        return found
 
     def _part_of(self, origin: Origin | None) -> StoredPart:
         """Return the part that knows all samples and views of an origin."""
