@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from instar.errors import MismatchError
-from instar.targets.targets import Targets, refuse_other_temperature
+from instar.targets.targets import Targets, by_example, like, refuse_other_temperature
 
 TILE = 8 << 20
 """Bytes of logits that are worked on at once: in the cache, and below what the allocator gives back each time."""
@@ -83,11 +83,11 @@ class SparseTargets(Targets):
         """Return H and the entropy of the teacher, `[...]` each; of all classes nothing is made but the gradient."""
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
-        z, ids, p = (tensor.reshape(-1, tensor.shape[-1]) for tensor in (logits, self.ids, kept))
+        z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)
         if _tile_rows(z) >= len(z):
-            return _plain(z, ids, p, temperature).view(entropy.shape), entropy
+            return like(entropy, _plain(z, ids, p, temperature)), entropy
         found: Tensor = _Tiled.apply(z, ids, p, temperature, self.overwrites)  # type: ignore[no-untyped-call]
-        return found.view(entropy.shape), entropy
+        return like(entropy, found), entropy
 
     def on_spare_logits(self) -> SparseTargets:
         """Return targets that write over logits."""

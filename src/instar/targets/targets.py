@@ -42,10 +42,8 @@ class Targets(ABC):
             temperature: T.
         """
         p, entropy = self.softened(temperature)
-        by_example = (-1, logits.shape[-1])
-        scaled, probabilities = (logits / temperature).reshape(by_example), p.to(logits).reshape(by_example)
-        found = F.cross_entropy(scaled, probabilities, reduction="none")
-        return found.view(entropy.shape), entropy.to(logits)
+        found = F.cross_entropy(by_example(logits / temperature), by_example(p.to(logits)), reduction="none")
+        return like(entropy, found), entropy.to(logits)
 
     def on_spare_logits(self) -> Targets:
         """Return targets whose `cross_entropy` may put its gradient where the logits are, so that these are lost."""
@@ -170,6 +168,16 @@ class MixtureTargets(Targets):
         assert len(mixtures) == len(others), "joined targets must come from one teacher"
         parts = [part.joined([m.parts[i] for m in mixtures]) for i, part in enumerate(self.parts)]
         return MixtureTargets(tuple(parts), self.log_weights)
+
+
+def by_example(tensor: Tensor) -> Tensor:
+    """Return `[..., n]` as `[examples, n]`; what has that shape already costs no step, not even in backward."""
+    return tensor if tensor.dim() == 2 else tensor.reshape(-1, tensor.shape[-1])
+
+
+def like(shape: Tensor, values: Tensor) -> Tensor:
+    """Return values `[examples]` in the shape of another tensor `[...]`."""
+    return values if shape.dim() == 1 else values.view(shape.shape)
 
 
 def refuse_other_temperature(kept: float | None, asked: float) -> None:
