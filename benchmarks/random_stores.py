@@ -85,7 +85,7 @@ class RandomStore:
             StoreError: before the first byte is written, when the disk has too little room.
         """
         store = TargetStore.start(self.folder, self.manifest(), {})
-        store.refuse_full_disk()
+        store.refuse_full_disk(store.missing())
         part = store.manifest.parts["train"]
         writing = 0.0
         for piece in store.pieces():
