@@ -11,7 +11,7 @@
 | the same, decoded | none |
 | loss on top-32 of 50,000 classes and its gradient, over cross-entropy with labels: time | at most 0.75 |
 | the same: memory beside the logits | at most 0.333 |
-| ten students from one store, with labelling, over ten with the teacher live: wall-clock | at most 0.45 |
+| ten students of {EPOCHS} epochs from one store, with labelling, over ten with the teacher live: wall-clock | at most 0.45 |
 
 Epochs are the real `fit` in a real run folder; a store is opened, and compared with its checksums, before the clock.
 MNIST: 784-500-300-10, teacher 784-1200-1200-10, float32, batch 256. CIFAR-10: 31 batches of 128, cropped and flipped,
@@ -52,7 +52,7 @@ from memory import in_new_process, peak_above
 from random_stores import RandomStore
 
 TURNS = 9
-STUDENTS = 10
+STUDENTS, EPOCHS = 10, 5
 BATCH, CIFAR_BATCH, VIEWS = 256, 128, 4
 SEARCHED = 8192
 PRECISIONS: tuple[Precision, ...] = ("float32", "float32-fast", "bfloat16")
@@ -281,13 +281,13 @@ def in_megabytes(case: str, peaks: list[tuple[int, int]]) -> Measured:
 def students(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
     """Compare many students of one teacher, one after another and in turn."""
     number = arguments.students
-    case = f"{number} students from one store, with labelling, over {number} with the teacher live, one round"
+    case = f"{number} students of {EPOCHS} epochs from one store, with labelling, over {number} with the teacher live, one round"
     if not topic.wanted(case):
         return
     data = data_of(f"{arguments.data}/mnist", arguments.samples)
     teacher = mnist_teacher(data)
 
-    def student(listened: Any, name: str, epochs: int = 2) -> float:
+    def student(listened: Any, name: str, epochs: int = EPOCHS) -> float:
         choices = {"epochs": epochs, "batch_size": BATCH, "precision": "float32", "teacher_precision": "float32"}
         return seconds(
             lambda: distill(listened, MLP([500, 300]), data, out=folder / name, objective="SoftTargets(4)", **choices)

@@ -91,7 +91,7 @@ def label(
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
     named = answering(asked, names, combine, precision)
     device = make_accelerator().device
-    asked.prepare(device, precision)
+    asked.prepare(device, precision, at_once=batch_size)
     loaders = {"train": Loader(loaded.train, batch_size, seed=seed, views=view, num_views=num_views, device=device)}
     choices = {"train": choice}
     for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):

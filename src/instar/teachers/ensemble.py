@@ -14,7 +14,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import DenseTargets, MixtureTargets, Targets
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import AT_ONCE, Teacher
 
 Combination = Literal["geometric", "arithmetic"]
 
@@ -91,11 +91,12 @@ class Ensemble(Teacher):
         *,
         memory_format: MemoryFormat = "auto",
         compile_for: Collection[int] = (),
+        at_once: int = AT_ONCE,
     ) -> None:
         """Prepare every member."""
         self._log_weights = self._log_weights.to(device)
         for member in self.members:
-            member.prepare(device, precision, memory_format=memory_format, compile_for=compile_for)
+            member.prepare(device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once)
 
     def modules(self) -> list[nn.Module]:
         """Return the networks of all members."""

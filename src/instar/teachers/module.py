@@ -14,13 +14,7 @@ from instar.data import Batch
 from instar.models.execution import Compiled, MemoryFormat, place
 from instar.precision import Precision, autocast, library
 from instar.targets import DenseTargets
-from instar.teachers.teacher import Teacher
-
-AT_ONCE = 64
-"""Samples that a network with 2-d convolutions is asked about at once on a CPU.
-
-The images between the layers then stay nearer to its caches, which takes up to a fifth off a ResNet-20 or WRN-16-2.
-"""
+from instar.teachers.teacher import AT_ONCE, Teacher
 
 
 class Module(Teacher):
@@ -43,6 +37,7 @@ class Module(Teacher):
         self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self._precision: Precision = "float32"
         self._called: nn.Module | Compiled = network
+        self._at_once = AT_ONCE
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
     def targets(self, batch: Batch) -> DenseTargets:
@@ -65,9 +60,9 @@ class Module(Teacher):
 
     def _ask(self, inputs: Tensor) -> Tensor:
         is_compiled = isinstance(self._called, Compiled)  # for the whole batch
-        if inputs.device.type != "cpu" or len(inputs) <= AT_ONCE or not self._is_convolutional or is_compiled:
+        if inputs.device.type != "cpu" or len(inputs) <= self._at_once or not self._is_convolutional or is_compiled:
             return cast("Tensor", self._called(inputs))
-        return torch.cat([self._called(part) for part in inputs.split(AT_ONCE)])
+        return torch.cat([self._called(part) for part in inputs.split(self._at_once)])
 
     def fingerprint(self) -> str:
         """Return a hash of names, shapes and values of all weights and buffers."""
@@ -84,10 +79,11 @@ class Module(Teacher):
         *,
         memory_format: MemoryFormat = "auto",
         compile_for: Collection[int] = (),
+        at_once: int = AT_ONCE,
     ) -> None:
         """Move the network to `device`, lay its weights out, and compute in `precision` from now on."""
         place(self.network, device, memory_format)
-        self._device, self._precision = device, precision
+        self._device, self._precision, self._at_once = device, precision, at_once
         self._called = Compiled(self.network, compile_for) if compile_for else self.network
 
     def modules(self) -> list[nn.Module]:
