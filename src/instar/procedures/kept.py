@@ -15,7 +15,6 @@ from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, nearest
 from instar.objectives import Objective
 from instar.procedures.labelling import Labelling, answering
-from instar.seeds import Draws
 from instar.targets import Targets
 from instar.teachers import Remembered, Stored, Teacher
 from instar.training import ProgressBar
@@ -59,18 +58,18 @@ def plan_labelling(
         return None
     named = answering(teacher, config.teachers, config.combine, config.training.teacher_precision)
     labelling = Labelling(teacher, named, data, {"train": loader}, {"train": config.store})
-    part = labelling.plan().parts["train"]
+    part = labelling.manifest.parts["train"]
     if part.temperature is not None and config.store.temperature is None:
         if len(objective.temperatures) > 1:
             asked = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
             raise ConfigError(f"the objective asks at temperatures {asked}; name the one to keep (store.temperature).")
         choice = config.store.model_copy(update={"temperature": min(objective.temperatures)})
         labelling = replace(labelling, choices={"train": choice})
-        part = labelling.plan().parts["train"]
+        part = labelling.manifest.parts["train"]
     batch = loader.batch(0).part(0, 2)
     record = part.record(data.train.num_classes)
-    draws = Draws(part.draw_seed, batch.ids, batch.view)
-    refuse_unfit(objective, batch, record.decode(record.encode(teacher.targets(batch), draws)))
+    records = record.encode(teacher.targets(batch), part.draws(batch.ids, batch.view))
+    refuse_unfit(objective, batch, record.decode(records))
     return labelling
 
 

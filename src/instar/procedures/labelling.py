@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models import Normalised
 from instar.run import package_version
-from instar.seeds import Draws, derive
 from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS, MANIFEST
 from instar.targets.shards import rows_per_shard
@@ -50,8 +50,9 @@ class Labelling:
     choices: Mapping[str, StoreConfig]
     shard_rows: int | None = None
 
-    def plan(self) -> Manifest:
-        """Return the manifest of the store, without its shards.
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of the store, without its shards; the teacher is asked about two samples of each part for it.
 
         Raises:
             MismatchError: when the teacher has other classes than the data, or does not hold at the temperature.
@@ -109,9 +110,9 @@ class Labelling:
         Raises:
             StoreError: when the folder holds something else.
         """
-        manifest = self.plan()
-        ids = {name: self.loaders[name].samples.ids for name, part in manifest.parts.items() if part.ids != ALL_IDS}
-        return TargetStore.start(folder, manifest, ids)
+        parts = self.manifest.parts
+        ids = {name: self.loaders[name].samples.ids for name, part in parts.items() if part.ids != ALL_IDS}
+        return TargetStore.start(folder, self.manifest, ids)
 
     def start_among(self, folder: Path) -> TargetStore:
         """Make or take up the store in a folder of stores, by a name that says all that it is made from.
@@ -122,7 +123,7 @@ class Labelling:
             return self.start(folder)
         if folder.is_file():
             raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
-        plan = repr(self.plan().plan()).encode()
+        plan = repr(self.manifest.plan()).encode()
         name = Path(self.answering.names[0]).name if len(self.answering.names) == 1 else self.answering.combine
         return self.start(folder / f"{name}-{xxhash.xxh3_64_hexdigest(plan)}")
 
@@ -179,8 +180,7 @@ class Labelling:
         unanswered: list[int] = []
         filled = 0
         for view, ids, values in self._answers(loader, record, rows, bar):
-            draws = Draws(derive(part.draw_seed, "drawn targets"), ids, view)
-            found = record.encode_values(values, draws).reshape(len(ids), -1)
+            found = record.encode_values(values, part.draws(ids, view)).reshape(len(ids), -1)
             records[filled : filled + len(ids)] = found
             filled += len(ids)
             is_answer = values.logsumexp(-1).isfinite().view(len(ids), -1).all(1)

@@ -15,7 +15,7 @@ from instar.data import Data, Loader, Samples, Source, as_view
 from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe, named_teacher
 from instar.procedures.stage import as_data, make_accelerator
-from instar.seeds import Draws, derive, generator
+from instar.seeds import generator
 from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link
@@ -186,8 +186,7 @@ def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, v
         rest = said.scatter(-1, kept.ids, -torch.inf).logsumexp(-1, keepdim=True)
         difference = (kept.kept - torch.cat([said.gather(-1, kept.ids), rest], -1).exp()).abs().amax(-1)
     else:  # the same draws again; where rounding moves an edge between two classes, one of them differs
-        draws = Draws(derive(stored.part.draw_seed, "drawn targets"), ids, view)
-        again = stored.record.decode(stored.record.encode_values(said, draws))
+        again = stored.record.decode(stored.record.encode_values(said, stored.part.draws(ids, view)))
         assert isinstance(again, SparseTargets)
         most = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
         difference = torch.maximum(most.clamp(min=0), (again.entropy - kept.entropy).abs().double())

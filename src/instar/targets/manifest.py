@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from instar.config import Config, validate
 from instar.errors import ConfigError, RunError, StoreError
 from instar.precision import Precision
 from instar.run import read_json
+from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 
 FORMAT = 1
@@ -70,6 +72,10 @@ class Part(Config):
     def width(self, num_classes: int) -> int:
         """Return the bytes of a row: a record for every position."""
         return self.record(num_classes).width * math.prod(self.positions)
+
+    def draws(self, ids: Tensor, view: int) -> Draws:
+        """Return the random numbers that decide which classes of these samples are drawn."""
+        return Draws(derive(self.draw_seed, "drawn targets"), ids, view)
 
     def shows(self) -> str:
         """Return in words which views there are."""

@@ -86,6 +86,7 @@ class SparseTargets(Targets):
         z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)
         if _tile_rows(z) >= len(z):
             return like(entropy, _plain(z, ids, p, temperature)), entropy
+        # torch gives `apply` no types
         found: Tensor = _Tiled.apply(z, ids, p, temperature, self.overwrites)  # type: ignore[no-untyped-call]
         return like(entropy, found), entropy
 
