@@ -10,7 +10,7 @@ from pathlib import Path
 
 from instar.errors import ConfigError, nearest
 from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, hinton2015_mnist
-from instar.papers.table import Row, Table
+from instar.papers.table import Order, Row, Table
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
 
@@ -23,13 +23,13 @@ class Paper:
         title: of the paper and the section.
         scales: the sizes that it can be run at.
         data: where its data are by default.
-        run: takes (scale, data, folder of the runs, seeds or none, jobs, report, targets or none); returns the table.
+        run: trains what an order asks for, and returns the table.
     """
 
     title: str
     scales: tuple[str, ...]
     data: str
-    run: Callable[[str, str, Path, int | None, int, Callable[[str], None], str | None], Table]
+    run: Callable[[Order], Table]
 
 
 PAPERS = {
@@ -83,6 +83,6 @@ def run_paper(
     def report(stage: str) -> None:
         print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
 
-    table = paper.run(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets)
+    table = paper.run(Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets))
     table.write(folder, started)
     return table

@@ -6,12 +6,9 @@ equal; three of its eight nets are worse. What stands in `furlanello2018` holds 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from instar.papers.furlanello2018 import Net, verdict
 from instar.papers.furlanello2018_cifar100 import FAST, Scale, dense_arguments, make_plan, own_rows, wide_net
-from instar.papers.table import Table
+from instar.papers.table import Order, Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
 DATA = "uoft-cs/cifar10"
@@ -50,30 +47,11 @@ SCALES = {
 }
 
 
-def run(
-    scale: str,
-    data: str,
-    out: Path,
-    seeds: int | None,
-    jobs: int,
-    report: Callable[[str], None],
-    targets: str | None = None,
-) -> Table:
-    """Train what is not trained yet, and return the table.
-
-    Args:
-        scale: a name in `SCALES`.
-        data: where CIFAR-10 is.
-        out: the folder of the runs; every stage is a run folder in it.
-        seeds: lineages per net; none takes the scale's.
-        jobs: runs at a time.
-        report: told of every finished stage.
-        targets: where the teachers' answers come from; none asks at each step. A store is asked for as many views as
-            there are epochs, which are those of endless views, and arms with one teacher and one seed share it.
-    """
-    size = SCALES[scale]
-    plan = make_plan(size, data, out, seeds, targets)
-    plan.run(plan.waves(size.own, (), whole=False), jobs, report)
+def run(order: Order) -> Table:
+    """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
+    size = SCALES[order.scale]
+    plan = make_plan(size, order)
+    plan.run(plan.waves(size.own, (), whole=False), order.jobs, order.report)
     rows = [row for net in size.own for row in own_rows(plan, net, "1")]
     claims = []
     if len(plan.seeds) > 1:

@@ -8,15 +8,14 @@ holds here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from instar.papers.furlanello2018 import Net, Pair, Plan, compared, verdict
-from instar.papers.table import Row, Table
+from instar.papers.table import Order, Row, Table
 from instar.procedures.kept import shared_targets
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
@@ -181,31 +180,12 @@ SCALES = {
 }
 
 
-def run(
-    scale: str,
-    data: str,
-    out: Path,
-    seeds: int | None,
-    jobs: int,
-    report: Callable[[str], None],
-    targets: str | None = None,
-) -> Table:
-    """Train what is not trained yet, and return the table.
-
-    Args:
-        scale: a name in `SCALES`.
-        data: where CIFAR-100 is.
-        out: the folder of the runs; every stage is a run folder in it.
-        seeds: lineages per net; none takes the scale's.
-        jobs: runs at a time.
-        report: told of every finished stage.
-        targets: where the teachers' answers come from; none asks at each step. A store is asked for as many views as
-            there are epochs, which are those of endless views, and arms with one teacher and one seed share it.
-    """
-    size = SCALES[scale]
-    plan = make_plan(size, data, out, seeds, targets, label_column="fine_label")
-    plan.run(plan.waves(size.core, size.pairs, whole=True), jobs, report)
-    plan.run(plan.waves(size.own, (), whole=False), jobs, report)
+def run(order: Order) -> Table:
+    """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
+    size = SCALES[order.scale]
+    plan = make_plan(size, order, label_column="fine_label")
+    plan.run(plan.waves(size.core, size.pairs, whole=True), order.jobs, order.report)
+    plan.run(plan.waves(size.own, (), whole=False), order.jobs, order.report)
     for net in size.core:
         plan.combine(net)
     rows = [row for net in size.core for row in core_rows(plan, net)]
@@ -214,15 +194,18 @@ def run(
     return Table(TITLE, tuple(rows), findings(plan, size.core))
 
 
-def make_plan(
-    size: Scale, data: str, out: Path, seeds: int | None, targets: str | None, label_column: str | None = None
-) -> Plan:
-    """Return the stages of a scale; the published schedule is stretched to its epochs."""
-    shared = {"source": data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
+def make_plan(size: Scale, order: Order, label_column: str | None = None) -> Plan:
+    """Return the stages of a scale; the published schedule is stretched to its epochs.
+
+    Teachers are asked at each step, where the order names nothing else. A store is asked for as many views as there are
+    epochs, which are those of endless views, and arms with one teacher and one seed share it.
+    """
+    shared = {"source": order.data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
     milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
     training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
-    kept = {} if targets in (None, "online") else {"num_views": size.epochs} | shared_targets(out, targets)
-    return Plan(out, shared | size.data, training, size.views, range(seeds or size.seeds), kept)
+    targets = order.targets or "online"
+    kept = {} if targets == "online" else {"num_views": size.epochs} | shared_targets(order.out, targets)
+    return Plan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
 
 
 def core_rows(plan: Plan, net: Net) -> list[Row]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from instar.config import RunConfig, validate
 from instar.jobs import run_all
-from instar.papers.table import Row, Table
+from instar.papers.table import Order, Row, Table
 from instar.procedures import Stage, correct_bias
 from instar.procedures.kept import shared_targets
 from instar.run import Run
@@ -171,32 +171,19 @@ class Plan:
         return found
 
 
-def run(
-    scale: str,
-    data: str,
-    out: Path,
-    seeds: int | None,
-    jobs: int,
-    report: Callable[[str], None],
-    targets: str | None = None,
-) -> Table:
+def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table.
 
-    Args:
-        scale: a name in `SCALES`.
-        data: where MNIST is.
-        out: the folder of the runs; every stage is a run folder in it.
-        seeds: students per row; none takes the scale's.
-        jobs: runs at a time.
-        report: told of every finished stage.
-        targets: where the teacher's answers come from; none keeps them in stores that all students share.
+    The teacher's answers are kept in stores that all students share, where the order names nothing else.
     """
-    size = SCALES[scale]
-    plan = Plan(size, data, out, range(seeds or size.seeds), shared_targets(out, targets or "store"))
+    size, out, report = SCALES[order.scale], order.out, order.report
+    plan = Plan(size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store"))
     plan.teacher().run()
     report("teacher")
     stages = [make(seed) for make in plan.students().values() for seed in plan.seeds]
-    run_all([stage.run for stage in stages], jobs, lambda index, _: report(str(stages[index].out.relative_to(out))))
+    run_all(
+        [stage.run for stage in stages], order.jobs, lambda index, _: report(str(stages[index].out.relative_to(out)))
+    )
     for name, (student, classes, rule) in plan.corrections().items():
         for seed in plan.seeds:
             correct_bias(out / student / str(seed), classes, out=out / name / str(seed), **rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,6 +13,29 @@ from instar.run import Run, environment, read_json, write_json, write_whole
 
 DASH = "\u2013"
 """Stands for a number that is missing."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a paper is to be run.
+
+    Args:
+        scale: a name in its `SCALES`.
+        data: where its data are.
+        out: the folder of the runs; every stage is a run folder in it.
+        seeds: runs per row; none takes the scale's.
+        jobs: runs at a time.
+        report: told of every finished stage.
+        targets: where the teachers' answers come from; none takes the paper's default.
+    """
+
+    scale: str
+    data: str
+    out: Path
+    seeds: int | None
+    jobs: int
+    report: Callable[[str], None]
+    targets: str | None = None
 
 
 @dataclass(frozen=True)
