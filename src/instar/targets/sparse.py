@@ -14,8 +14,11 @@ from torch.autograd.function import once_differentiable
 from instar.errors import MismatchError
 from instar.targets.targets import Targets, by_example, like, refuse_other_temperature
 
-TILE = 8 << 20
+TILE = 2 << 20
 """Bytes of logits that are worked on at once: in the cache, and below what the allocator gives back each time."""
+
+VECTOR = 16
+"""Classes below which a softmax is found faster across examples: rows as short as that do not fill a vector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +66,12 @@ class SparseTargets(Targets):
     @property
     def rest(self) -> Tensor | None:
         """The mass of the classes that are not kept, `[...]`; none where classes were drawn."""
-        return self.kept[..., -1] if self.kept.shape[-1] > self.ids.shape[-1] else None
+        return None if self.is_estimate else self.kept[..., -1]
 
     @property
     def is_estimate(self) -> bool:
         """Whether classes were drawn."""
-        return self.rest is None
+        return self.kept.shape[-1] == self.ids.shape[-1]
 
     def log_probs(self, temperature: float) -> NoReturn:
         """Refuse."""
@@ -91,13 +94,15 @@ class SparseTargets(Targets):
         return like(entropy, found), entropy
 
     def on_spare_logits(self) -> SparseTargets:
-        """Return targets that write over logits."""
+        """Return targets that write over logits, or these where the logits are too few to be worth it."""
+        if self.entropy.numel() * self.num_classes * self.kept.element_size() <= TILE:
+            return self
         return SparseTargets(self.ids, self.kept, self.entropy, self.num_classes, self.temperature, overwrites=True)
 
     def confidence(self) -> Tensor:
         """Return the largest probability at temperature 1."""
         refuse_other_temperature(self.temperature, 1.0)
-        if self.rest is None:
+        if self.is_estimate:
             self.log_probs(1.0)
         return self.kept[..., 0]
 
@@ -123,17 +128,29 @@ class SparseTargets(Targets):
 
 
 def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """Return H `[examples]`: what `_Tiled` finds in tiles.
+    """Return H `[examples]`: what `_Tiled` finds in tiles, in as few kernels as there may be.
+
+    With softmax_rest the softmax over the rest alone, H has the gradient of a cross-entropy with targets that share r
+    out as the student does, t_i = p_i in S and t_c = r softmax_rest(z / T)_c outside, held constant; and because
+    softmax_rest(z / T)_c = q_c / sum over the rest of q, it is itself
+
+        H = sum_c t_c (log softmax_rest(z / T)_c [c not in S] - log q_c)
 
     Logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k]`, or `[examples, k + 1]` with the bucket.
     """
-    scaled = logits / temperature
-    chosen = scaled.gather(1, ids)
+    scaled, nothing, axis = logits / temperature, _nothing(logits), 1
     if kept.shape[1] == ids.shape[1]:
-        return scaled.logsumexp(1) - (kept * chosen).sum(1)
-    # over the others themselves: 1 - sum q_i would lose all digits of a student that is sure
-    rest = scaled.scatter(1, ids, _nothing(scaled)).logsumexp(1, keepdim=True)
-    return F.cross_entropy(torch.cat([chosen, rest], 1), kept, reduction="none")
+        return scaled.logsumexp(1) - (kept * scaled.gather(1, ids)).sum(1)
+    scaled = F.threshold(scaled, nothing, nothing)  # -inf of a padding class times its share of 0 would be NaN
+    if logits.shape[1] < VECTOR:
+        scaled, ids, kept, axis = scaled.t(), ids.t(), kept.t(), 0
+    chosen, rest = kept.narrow(axis, 0, ids.shape[axis]), kept.narrow(axis, ids.shape[axis], 1)
+    with torch.no_grad():
+        # over the rest itself: 1 - sum q_i would lose all digits of a student that is sure
+        of_rest = scaled.scatter(axis, ids, nothing).log_softmax(axis)
+        shared = of_rest.exp().mul_(rest).scatter_(axis, ids, chosen)
+        of_rest.scatter_(axis, ids, 0.0)
+    return (shared * (of_rest - scaled.log_softmax(axis))).sum(axis)
 
 
 class _Tiled(torch.autograd.Function):
