@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -141,7 +140,7 @@ def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Ten
     scaled, nothing, axis = logits / temperature, _nothing(logits), 1
     if kept.shape[1] == ids.shape[1]:
         return scaled.logsumexp(1) - (kept * scaled.gather(1, ids)).sum(1)
-    scaled = F.threshold(scaled, nothing, nothing)  # -inf of a padding class times its share of 0 would be NaN
+    scaled.detach().clamp_(min=nothing)  # -inf of a padding class times its share of 0 would be NaN
     if logits.shape[1] < VECTOR:
         scaled, ids, kept, axis = scaled.t(), ids.t(), kept.t(), 0
     chosen, rest = kept.narrow(axis, 0, ids.shape[axis]), kept.narrow(axis, ids.shape[axis], 1)
