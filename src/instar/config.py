@@ -44,6 +44,18 @@ class DataConfig(Config):
     omit_classes: tuple[str, ...] = Field((), description="leave these classes out of the training samples")
     keep_classes: tuple[str, ...] = Field((), description="leave all other classes out of the training samples")
     drop_labels: float = Field(0.0, ge=0, le=1, description="share of training samples whose label is hidden")
+    special_classes: tuple[str, ...] = Field(
+        (), description="half of every epoch is of these classes, and half is drawn from all others, the rest"
+    )
+    rest: Literal["labelled", "dustbin", "unlabelled"] = Field(
+        "labelled", description="beside special classes, the rest keeps its labels, is one class more, or has no labels"
+    )
+
+    @model_validator(mode="after")
+    def _a_rest_is_beside_something(self) -> Self:
+        if self.rest != "labelled" and not self.special_classes:
+            raise ValueError(f"rest '{self.rest}' needs special_classes, got none")
+        return self
 
 
 class ModelConfig(Config):
@@ -81,6 +93,11 @@ class TrainingConfig(Config):
         "auto", description="auto: channels_last for networks with convolutions"
     )
     compile: bool = Field(False, description="compile the network (torch.compile): pays after some ten epochs on a GPU")
+    patience: int = Field(
+        0,
+        ge=0,
+        description="end after this many validations without a lower NLL, with the weights of the lowest; 0 never does",
+    )
     evaluate_every: Count = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
     log_every: Count = Field(50, description="steps between lines of metrics.jsonl")
@@ -119,6 +136,9 @@ class RunConfig(Config):
 
     data: DataConfig
     model: ModelConfig
+    start: str | None = Field(
+        None, description="run folder whose weights are the initial ones; its last layer is fitted to the classes"
+    )
     teachers: tuple[str, ...] = Field((), description="run folders, or names of teachers given as Python objects")
     combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several teachers are averaged")
     objective: str = Field("HardLabels()", description="weighted sum of terms")
@@ -132,6 +152,9 @@ class RunConfig(Config):
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    correct_prior: bool = Field(
+        False, description="give special classes their share of the training samples back, once the model is trained"
+    )
     seed: int = Field(0, description="of initial weights, order, dropout and views")
 
     @model_validator(mode="after")
@@ -145,6 +168,8 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _a_store_is_asked_for(self) -> Self:
+        if self.correct_prior and not self.data.special_classes:
+            raise ValueError("correct_prior needs data.special_classes, got none")
         if self.targets != "store" and self.store != StoreConfig():
             raise ValueError(f"settings of a store need targets 'store', got '{self.targets}'")
         return self

@@ -4,6 +4,7 @@
     environment.json        versions, machine, command, commit
     metrics.jsonl           one JSON object per line, appended while training
     checkpoint.safetensors  everything that resuming needs; gone when the run is complete
+    best.safetensors        where training may end early, the best weights so far; gone when the run is complete
     weights.safetensors     the trained weights
     model.json              how to build the network that they belong to
     predictions.safetensors logits on the test and validation samples, with their ids
@@ -256,6 +257,22 @@ class Run:
         return metrics
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that the model answers for.
+
+        Raises:
+            RunError: when the folder has no model of its own.
+        """
+        if not (self.path / "model.json").is_file():
+            raise RunError(f"'{self.path}' has no model of its own, whose classes could be known.")
+        return tuple(read_json(self.path / "model.json")["classes"])
+
+    def members(self) -> list[Path]:
+        """Return the folders of its teachers; where runs were moved together, those beside it."""
+        given = [Path(name) for name in self.config["teachers"]]
+        return [path if path.exists() else self.path.parent / path.name for path in given]
+
+    @property
     def weights(self) -> Path:
         """Path of the trained weights."""
         return self.path / "weights.safetensors"
@@ -264,6 +281,16 @@ class Run:
     def checkpoint(self) -> Path:
         """Path of the checkpoint; missing before the first and after the end."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Path of the best weights on validation so far; there while a run trains that may end early."""
+        return self.path / "best.safetensors"
+
+    def forget_progress(self) -> None:
+        """Drop what only resuming needs."""
+        for path in (self.checkpoint, self.best):
+            path.unlink(missing_ok=True)
 
     def history(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; a last line that was cut short by a kill is left out.

@@ -20,7 +20,7 @@ from instar.models import (
     WideResNet,
     build_network,
     describe,
-    last_bias,
+    last_layer,
 )
 
 
@@ -172,11 +172,11 @@ def test_description_holds_no_weights_and_round_trips(description, shape, size):
 
 
 @every_model
-def test_last_bias_shifts_the_logits(description, shape, size):
+def test_the_bias_of_the_last_layer_shifts_the_logits(description, shape, size):
     model, inputs = build(description, shape).eval(), torch.rand(3, *shape)
     before = model(inputs)
     with torch.no_grad():
-        last_bias(model, 4).add_(torch.tensor([0.0, 2, 0, -1]))
+        last_layer(model, 4, "be shifted")[1].bias.add_(torch.tensor([0.0, 2, 0, -1]))
     torch.testing.assert_close(model(inputs), before + torch.tensor([0.0, 2, 0, -1]))
 
 

@@ -21,6 +21,7 @@ from instar.objectives import (
     SoftTargets,
     Standardised,
     Term,
+    UnlabelledSoftTargets,
     parse_objective,
 )
 from instar.targets import DenseTargets
@@ -43,6 +44,7 @@ CASES = [
     Standardised(LogitMatching()),
     Standardised(ConfidenceWeighted()),
     Standardised(HardLabels(0.1)),
+    UnlabelledSoftTargets(2),
 ]
 CASES_OF_EACH_KIND = list({type(case): case for case in CASES}.values())
 every_term = pytest.mark.parametrize("term", CASES, ids=repr)
@@ -122,6 +124,9 @@ def test_without_labels_only_the_soft_part_remains(term):
     found = term(logits, as_batch(logits, torch.full_like(batch.labels, UNLABELLED)), targets).loss
     if Need.LABELS in term.needs:
         assert (found == 0).all()
+    elif isinstance(term, UnlabelledSoftTargets):  # the other way round
+        assert (term(logits, batch, targets).loss == 0).all()
+        assert torch.equal(found, SoftTargets(term.temperature)(logits, batch, targets).loss)
     else:
         torch.testing.assert_close(found, term(logits, batch, targets).loss)
 

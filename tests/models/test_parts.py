@@ -7,7 +7,7 @@ from torch import nn
 
 from instar.data import load_data
 from instar.errors import ConfigError
-from instar.models import CNN, MLP, Dropout, Normalised, describe, last_bias, statistics
+from instar.models import CNN, MLP, Dropout, Normalised, describe, last_layer, statistics
 
 CNN_SIZES = {"input_shape": (1, 8, 8), "num_classes": 3}
 
@@ -89,7 +89,7 @@ def test_a_built_network_and_its_description_are_described_alike():
 @pytest.mark.parametrize("model", [nn.Conv2d(1, 1, 1), nn.Linear(3, 5), nn.Linear(3, 4, bias=False)])
 def test_a_model_without_a_last_bias_is_refused(model):
     with pytest.raises(ValueError, match="must end in a linear layer with a bias and 4 units"):
-        last_bias(model, 4)
+        last_layer(model, 4, "shift its logits")
 
 
 def test_dropout_in_families_is_active_in_training_only():

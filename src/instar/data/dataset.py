@@ -15,6 +15,7 @@ from instar.config import DataConfig, validate
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub
 from instar.data.samples import Samples, Source
+from instar.data.special import of_special_classes
 from instar.errors import ConfigError, DataError
 
 ARRAYS = "arrays"
@@ -82,7 +83,8 @@ class Data:
             raise ConfigError(f"'{fixed[0]}' belongs to the source and cannot be selected; call load_data again.")
         config = validate(DataConfig, self.config.model_dump() | changes)
         own = self.validation.source if self.validation and self.validation.source is not self.train.source else None
-        return _select(config, self.train.source, own, self.test.source)
+        train, test = self.train.source, self.test.source
+        return _select(config, train.whole or train, own and (own.whole or own), test.whole or test)
 
 
 def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -> Data:
@@ -135,7 +137,10 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     samples = samples.keep_fraction(config.keep_fraction, seed)
     if config.drop_labels > 0:
         samples = samples.drop_labels(config.drop_labels, seed)
-    return Data(config, samples, held_out, Samples.all_of(test))
+    judged = Samples.all_of(test)
+    if config.special_classes:
+        samples, held_out, judged = of_special_classes(config, samples, held_out, judged)
+    return Data(config, samples, held_out, judged)
 
 
 def _from_arrays(arrays: Sequence[Any], seed: int) -> tuple[Source, None, Source]:

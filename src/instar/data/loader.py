@@ -98,6 +98,17 @@ class Batch:
             place=self.place + start,
         )
 
+    def rows(self, index: Tensor) -> Batch:
+        """Return the samples at `index`, which stand in no order that one could look ahead in."""
+        return replace(
+            self,
+            ids=self.ids[index],
+            inputs=self.inputs[index],
+            labels=self.labels[index],
+            mask=None if self.mask is None else self.mask[index],
+            order=None,
+        )
+
     def parts(self, number: int) -> Iterator[Batch]:
         """Return `number` parts of nearly equal size, none of them empty."""
         if number == 1:
@@ -118,9 +129,9 @@ class _Order:
 class Loader:
     """Batches of augmented samples, each a pure function of the step.
 
-    The order of epoch e is a seeded permutation; its view is e, or e modulo `num_views`. All batches of an epoch are
-    full but the last two, which share what is left, so that none is tiny. Inputs, labels and the order of an epoch are
-    on the device, so that no step waits for it.
+    The samples of epoch e are in an order of its own, drawn from the seed; its view is e, or e modulo `num_views`. All
+    batches of an epoch are full but the last two, which share what is left, so that none is tiny. Inputs, labels and
+    the order of an epoch are on the device, so that no step waits for it.
 
     Args:
         samples: what to learn from.
@@ -152,7 +163,7 @@ class Loader:
         self.num_views = num_views
         self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
         self._view_draws = derive(self.origin.seed, "views")
-        self.steps_per_epoch = -(-len(samples) // batch_size)
+        self.steps_per_epoch = -(-samples.per_epoch // batch_size)
         self.device = torch.device(device)
         self._inputs = inputs_near(samples.source, self.device)
         self._is_near = self._inputs.device.type == self.device.type
@@ -188,7 +199,7 @@ class Loader:
 
     def _shuffled(self, epoch: int) -> _Order:
         """Return the order of an epoch, drawn on the CPU so that it is the same on every device."""
-        drawn = torch.randperm(len(self.samples), generator=generator(self.seed, "order", epoch))
+        drawn = self.samples.order(generator(self.seed, "order", epoch))
         order = copied(drawn, self.device)
         ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
         return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, drawn))
@@ -198,8 +209,8 @@ class Loader:
         full = max(0, self.steps_per_epoch - 2)
         if at <= full:
             return at * self.batch_size
-        left = len(self.samples) - full * self.batch_size
-        return len(self.samples) - (left // 2 if at < self.steps_per_epoch else 0)
+        left = self.samples.per_epoch - full * self.batch_size
+        return self.samples.per_epoch - (left // 2 if at < self.steps_per_epoch else 0)
 
     def view_of(self, epoch: int) -> int:
         """Return which view an epoch shows."""

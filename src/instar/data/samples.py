@@ -30,6 +30,7 @@ class Source:
         inputs: `[samples, ...]`; uint8 holds pixels 0..255, which models see as 0..1; floats are seen as they are.
         labels: int64 `[samples]`, in [0, classes) or `UNLABELLED`.
         classes: the names of the classes.
+        whole: what it was made from, where some of its classes are one.
 
     Raises:
         DataError: when lengths differ, there are no samples, or a label is outside the classes.
@@ -43,6 +44,7 @@ class Source:
     inputs: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    whole: Source | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
@@ -82,6 +84,8 @@ class Samples:
         source: where they are.
         ids: int64 `[n]`, ids in the source.
         labels: int64 `[n]`, `UNLABELLED` where the label is not to be used.
+        special: bool `[n]`, those that are half of every epoch, beside as many that are drawn from the rest; none: an
+            epoch has all samples once.
 
     >>> source = Source("four", torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     >>> samples = Samples.all_of(source)
@@ -94,6 +98,7 @@ class Samples:
     source: Source
     ids: Tensor
     labels: Tensor
+    special: Tensor | None = None
 
     @classmethod
     def all_of(cls, source: Source) -> Samples:
@@ -113,6 +118,24 @@ class Samples:
         """The shape of one input."""
         return tuple(self.source.inputs.shape[1:])
 
+    @property
+    def per_epoch(self) -> int:
+        """The number of samples in an epoch."""
+        return len(self) if self.special is None else 2 * int(self.special.sum())
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return positions of the samples of an epoch, int64 `[per_epoch]`, in random order.
+
+        Special samples are there once each, and as many of the rest, none a second time before all were there once.
+        """
+        if self.special is None:
+            return torch.randperm(len(self), generator=generator)
+        special, rest = self.special.nonzero()[:, 0], (~self.special).nonzero()[:, 0]
+        rounds = -(-len(special) // len(rest))
+        drawn = torch.cat([torch.randperm(len(rest), generator=generator) for _ in range(rounds)])[: len(special)]
+        both = torch.cat([special, rest[drawn]])
+        return both[torch.randperm(len(both), generator=generator)]
+
     def inputs(self) -> Tensor:
         """Return the inputs, `[n, ...]`."""
         return self.source.inputs[self.ids]
@@ -123,7 +146,8 @@ class Samples:
         Raises:
             DataError: when none is left.
         """
-        chosen = replace(self, ids=self.ids[positions], labels=self.labels[positions])
+        special = None if self.special is None else self.special[positions]
+        chosen = replace(self, ids=self.ids[positions], labels=self.labels[positions], special=special)
         if len(chosen) == 0:
             raise DataError(f"no samples of '{self.source.name}' are left after the selection.")
         return chosen

@@ -2,7 +2,7 @@
 
 from instar.models.architecture import Adopting, Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.build import MODELS, build_network, describe, last_bias, load_model, save_model
+from instar.models.build import MODELS, build_network, describe, last_layer, load_model, save_model
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
@@ -11,6 +11,7 @@ from instar.models.mlp import MLP
 from instar.models.normalised import Normalised, statistics
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
+from instar.models.start import start_from
 from instar.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -29,10 +30,11 @@ __all__ = [
     "WideResNet",
     "build_network",
     "describe",
-    "last_bias",
+    "last_layer",
     "load_model",
     "place",
     "require_compiler",
     "save_model",
+    "start_from",
     "statistics",
 ]

@@ -140,15 +140,13 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | None = Non
     return model.eval()
 
 
-def last_bias(model: nn.Module, num_classes: int) -> nn.Parameter:
-    """Return the bias that is added to the logits: that of the last linear layer.
+def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, nn.Linear]:
+    """Return name and module of the linear layer that gives the logits.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not layers or layers[-1].out_features != num_classes or layers[-1].bias is None:
-        raise MismatchError(
-            f"the model must end in a linear layer with a bias and {num_classes} units to shift its logits."
-        )
-    return layers[-1].bias
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not layers or layers[-1][1].out_features != num_classes or layers[-1][1].bias is None:
+        raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
+    return layers[-1]

@@ -11,6 +11,7 @@ from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.term import Need, Term, Value
+from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 
 __all__ = [
     "TERMS",
@@ -24,6 +25,7 @@ __all__ = [
     "SoftTargets",
     "Standardised",
     "Term",
+    "UnlabelledSoftTargets",
     "Value",
     "as_objective",
     "parse_objective",
@@ -37,6 +39,7 @@ _KINDS: tuple[type[Term], ...] = (
     PermutedDarkKnowledge,
     DecoupledKD,
     Standardised,
+    UnlabelledSoftTargets,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _KINDS}

@@ -25,9 +25,11 @@ from instar.models import (
     Architecture,
     Normalised,
     build_network,
+    last_layer,
     load_model,
     require_compiler,
     save_model,
+    start_from,
     statistics,
 )
 from instar.objectives import Objective, parse_objective
@@ -37,6 +39,7 @@ from instar.run import Run, write_json, write_tensors
 from instar.seeds import seed_everything
 from instar.teachers import Ensemble, Module, Teacher, as_teacher
 from instar.training import fit, part_sizes, predict
+from instar.training.bias import shift_logits, to_prior
 
 
 class TrainedRun(Run):
@@ -107,8 +110,15 @@ class Stage:
             fingerprints["teacher"] = teacher.fingerprint()
         if self.network is not None:
             fingerprints["network"] = Module(self.network).fingerprint()
+        if self.config.start:
+            start = load_model(Run(self.config.start), trust=self.trust, network=self.network)
+            fingerprints["start"] = Module(start).fingerprint()
+        if self.config.training.patience and not is_labelled(data.held_out):
+            raise ConfigError("'training.patience' needs a validation split with labels, and there is none.")
         accelerator = make_accelerator()
         model = self._make_model(data, teacher)
+        if self.config.correct_prior:  # refused now, not after the training
+            last_layer(model, data.train.num_classes, "have its prior corrected")
         loader = Loader(
             data.train,
             self.config.training.batch_size,
@@ -152,6 +162,8 @@ class Stage:
         if isinstance(network, Adopting):
             network.adopt(only_network(teacher, self.config.model.name))
         model = Normalised(network, *statistics(data.train))
+        if self.config.start:
+            start_from(Run(self.config.start), model, data.classes, trust=self.trust, network=self.network)
         seed_everything(self.config.seed, "training")
         return model
 
@@ -180,15 +192,17 @@ class Stage:
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
+        if config.correct_prior:
+            shift_logits(model, to_prior(data.train))
         if accelerator.is_main_process:
             save_model(run, model, config.model, data.train.input_shape, data.classes)
             facts = {
                 "parameters": sum(p.numel() for p in model.parameters()),
-                "steps": config.training.epochs * loader.steps_per_epoch,
+                "steps": run.history()[-1]["step"],
                 "seconds": seconds,
             }
             finish_run(run, Module(model), data, facts, teacher, accelerator.device)
-            run.checkpoint.unlink(missing_ok=True)
+            run.forget_progress()
         accelerator.wait_for_everyone()
         accelerator.free_memory()
 

@@ -7,13 +7,16 @@ chose its offsets on the test set; the two rules here do not look at it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from instar.data import Samples
 from instar.errors import ConfigError
-from instar.models import last_bias
+from instar.models import last_layer
 
 
 def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
@@ -43,6 +46,34 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
             f"the priors of the shifted classes must be above 0 with a sum below 1, got {wanted.tolist()}."
         )
     return _offset_for_means(logits, classes, wanted)
+
+
+def to_prior(samples: Samples) -> Tensor:
+    """Return what gives the classes of a specialist the share of the samples that half of every epoch hid.
+
+    With pi the share of special samples, and one half of every epoch, Bayes' rule multiplies the odds of the rest by
+    (1 - pi) / pi: that is added, as a logarithm, to the logits of all other classes, which may be one dustbin. It is
+    exact for a model that learns from labels; one that learns the rest from soft targets, which give something to the
+    special classes too, has it nearly right.
+
+    Source: Hinton et al. 2015, section 5.1 ("the log of the proportion by which the specialist class is oversampled").
+
+    Args:
+        samples: with labels, some of them special.
+
+    Returns:
+        b, `[classes]`, in nats.
+
+    >>> from instar.data import load_data
+    >>> digits = load_data("digits", special_classes=["0"], rest="dustbin").train
+    >>> to_prior(digits)
+    tensor([0.0000, 2.2076])
+    """
+    assert samples.special is not None, "a configuration that corrects a prior has special classes"
+    special = int(samples.special.sum())
+    offset = torch.full((samples.num_classes,), math.log((len(samples) - special) / special))
+    offset[samples.labels[samples.special].unique()] = 0.0
+    return offset
 
 
 def labelled_offset(logits: Tensor, labels: Tensor, classes: list[int]) -> Tensor:
@@ -123,5 +154,5 @@ def shift_logits(model: nn.Module, offset: Tensor) -> None:
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias.
     """
-    bias = last_bias(model, len(offset))
-    bias.add_(offset.to(bias))
+    _, layer = last_layer(model, len(offset), "shift its logits")
+    layer.bias.add_(offset.to(layer.bias))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
+from itertools import takewhile
 
 import torch
 from accelerate import Accelerator
@@ -20,12 +21,12 @@ from instar.precision import autocast, library
 from instar.run import Run
 from instar.seeds import seed_everything
 from instar.targets import Targets
-from instar.teachers import Module, Teacher
+from instar.teachers import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
-from instar.training.evaluate import validate
 from instar.training.optimise import WeightAverage, constrain_norms, learning_rate, make_optimiser
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
+from instar.training.validation import Validation
 
 
 def fit(
@@ -53,7 +54,7 @@ def fit(
         run: receives metrics and checkpoints.
         accelerator: device and processes. Each process takes its share of every batch.
         teacher: is asked before the student moves, in eval and inference mode.
-        validation: samples that are evaluated every `evaluate_every` epochs.
+        validation: samples that are evaluated every `evaluate_every` epochs; needed where `patience` is above 0.
         show: show progress on stderr.
 
     Raises:
@@ -74,6 +75,7 @@ def fit(
     else:  # every process drops units of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     network = called_as(config, accelerator.prepare_model(model), loader, accelerator)
+    watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch)
     started = last_saved = time.monotonic()
     model.train()
@@ -81,10 +83,9 @@ def fit(
         ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
         library(config.precision),
     ):
-        for step in range(done, total_steps):
+        for step in takewhile(lambda _: not watch.is_over, range(done, total_steps)):
             batch = loader.batch(step)
-            rate = learning_rate(config, step, steps_per_epoch)
-            optimiser.param_groups[0]["lr"] = rate
+            optimiser.param_groups[0]["lr"] = rate = learning_rate(config, step, steps_per_epoch)
             optimiser.zero_grad(set_to_none=True)
             find_gradients(model, network, objective, batch, teacher, config, accelerator, recorder)
             if config.gradient_clip:
@@ -95,24 +96,24 @@ def fit(
             if average:
                 average.update(step)
 
-            last, epoch_ends = step + 1 == total_steps, (step + 1) % steps_per_epoch == 0
+            last = step + 1 == total_steps
             seconds = seconds_before + time.monotonic() - started
             due = time.monotonic() - last_saved >= config.checkpoint_seconds
             # processes look at clocks of their own, and must write a line together
-            line = last or (step + 1) % config.log_every == 0 or (due and accelerator.num_processes == 1)
+            asked = (step + 1) % config.log_every == 0 or (due and accelerator.num_processes == 1)
+            line = last or asked or watch.may_end(step + 1)
             if line:
                 means = recorder.flush(step + 1, rate, seconds, accelerator)
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
-            if validation and (last or (epoch_ends and (step + 1) // steps_per_epoch % config.evaluate_every == 0)):
-                found = validate(Module(average.averaged() if average else model), validation, device)
-                if accelerator.is_main_process:
-                    run.append({"kind": "validation", "step": step + 1, "epoch": (step + 1) / steps_per_epoch} | found)
+            if watch.is_due(step + 1):
+                watch.score(step + 1, model, average)
             if line and (last or due) and accelerator.is_main_process:
                 save_checkpoint(run, step + 1, seconds, model, optimiser, average)
                 last_saved = time.monotonic()
             bar.advance()
     if average:
         model.load_state_dict(average.values)
+    watch.restore(model)
     model.eval()
     if teacher and teacher.fingerprint() != teacher_before:
         raise MismatchError("the teacher's weights have changed during training; the result would mean nothing.")

@@ -1,0 +1,75 @@
+"""Data of a specialist: half of its own classes, half of the rest, which may be one class or have no labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import torch
+
+from instar.config import DataConfig
+from instar.data.samples import UNLABELLED, Samples, Source
+from instar.errors import DataError
+from instar.seeds import generator
+
+DUSTBIN = "(all others)"
+"""The class of what is in none of the special ones, the last."""
+
+
+def of_special_classes(
+    config: DataConfig, train: Samples, held_out: Samples | None, test: Samples
+) -> tuple[Samples, Samples | None, Samples]:
+    """Return train, validation and test samples for a specialist.
+
+    Training samples are all there, marked so that half of each epoch is special. Validation samples are as many special
+    ones as others, which stay the same, so that a score means the same after every epoch. Test samples are all there.
+
+    Raises:
+        DataError: when a class is unknown or named twice, or there are no samples of one of the halves.
+    """
+    names = list(config.special_classes)
+    if len(set(names)) < len(names):
+        raise DataError("'special_classes' names a class twice.")
+    classes = train.class_indices(names)
+    train = replace(train, special=torch.isin(train.labels, classes))
+    if held_out is not None:
+        held_out = _half(held_out, torch.isin(held_out.labels, classes), config.split_seed)
+    absent = [name for name, index in zip(names, classes.tolist(), strict=True) if index not in train.labels]
+    if absent or len(train) == int(torch.isin(train.labels, classes).sum()):
+        missing = f"special class '{absent[0]}'" if absent else "the rest"
+        raise DataError(f"'{train.source.name}' has no training samples of {missing}.")
+    if config.rest == "dustbin":
+        reduced = cache(lambda source: _with_dustbin(source, names))
+        return (
+            _moved(train, reduced(train.source)),
+            None if held_out is None else _moved(held_out, reduced(held_out.source)),
+            _moved(test, reduced(test.source)),
+        )
+    if config.rest == "unlabelled":
+        train = replace(train, labels=torch.where(torch.isin(train.labels, classes), train.labels, UNLABELLED))
+    return train, held_out, test
+
+
+def _half(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
+    """Return as many special samples as others with a label, drawn from the larger half; all where one is missing."""
+    halves = special.nonzero()[:, 0], (~special & (samples.labels != UNLABELLED)).nonzero()[:, 0]
+    count = min(map(len, halves))
+    if count == 0:
+        return samples
+    drawn = [half[torch.randperm(len(half), generator=generator(seed, "half"))[:count]] for half in halves]
+    return samples.select(torch.cat(drawn).sort().values)
+
+
+def _with_dustbin(source: Source, names: list[str]) -> tuple[Source, torch.Tensor]:
+    """Return a source whose classes are the named ones, in that order, and one for all others; and its new labels."""
+    if DUSTBIN in names:
+        raise DataError(f"'{DUSTBIN}' is what the dustbin is called, and cannot be a special class.")
+    new = torch.full((len(source.classes) + 1,), len(names))
+    new[Samples.all_of(source).class_indices(names)] = torch.arange(len(names))
+    new[UNLABELLED] = UNLABELLED
+    return Source(source.name, source.inputs, new[source.labels], (*names, DUSTBIN), source), new
+
+
+def _moved(samples: Samples, reduced: tuple[Source, torch.Tensor]) -> Samples:
+    source, new = reduced
+    return replace(samples, source=source, labels=new[samples.labels])
