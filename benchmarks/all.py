@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOPICS = ("command_line", "mnist_epoch", "cifar_epoch", "convolution_epoch", "targets", "precision")
+TOPICS = (
+    "command_line",
+    "mnist_epoch",
+    "cifar_epoch",
+    "convolution_epoch",
+    "targets",
+    "specialists",
+    "clustering",
+    "precision",
+)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,3 +86,21 @@ def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[Excepti
         return StoppedError
 
     return arrange
+
+
+@pytest.fixture
+def instar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process; return its exit code, stdout and stderr."""
+    from instar import cli
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["instar", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            code = exit_.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run

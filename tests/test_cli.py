@@ -14,23 +14,6 @@ from instar import cli
 TRAIN = ["train", "digits", "--model", "mlp", "--arg", "widths=[16]", "--epochs", "2", "--set", "data.subset=200"]
 
 
-@pytest.fixture
-def instar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process; return its exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["instar", *arguments])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        captured = capsys.readouterr()
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return run
-
-
 def test_train_distill_evaluate_correct_and_report_work_together(instar, tmp_path: Path) -> None:
     teacher, student = str(tmp_path / "teacher"), str(tmp_path / "student")
     code, out, _ = instar(*TRAIN, "--out", teacher, "--json")

@@ -2,36 +2,14 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instar import cli
-
 DATA = ["digits", "--set", "data.subset=300"]
 MODEL = ["--model", "mlp", "--arg", "widths=[8]"]
 VIEWS = ["--views", "3", "--augmentation", "Shift(1)"]
-Instar = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def instar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Instar:
-    """Run the command line in this process; return its exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["instar", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        captured = capsys.readouterr()
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

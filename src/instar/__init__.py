@@ -20,13 +20,14 @@ if TYPE_CHECKING:
         label,
         merge_targets,
         report,
+        specialists,
         targets_info,
         train,
         verify_targets,
     )
     from instar.run import Run
     from instar.targets import TargetStore
-    from instar.teachers import Classifier, Ensemble, Module, Teacher
+    from instar.teachers import Classifier, Ensemble, Module, Specialists, Teacher
 
 __all__ = [
     "Classifier",
@@ -34,6 +35,7 @@ __all__ = [
     "InstarError",
     "Module",
     "Run",
+    "Specialists",
     "TargetStore",
     "Teacher",
     "born_again",
@@ -48,6 +50,7 @@ __all__ = [
     "models",
     "objectives",
     "report",
+    "specialists",
     "targets_info",
     "train",
     "verify_targets",
@@ -61,6 +64,7 @@ _HOME = {
     "InstarError": "instar.errors",
     "Module": "instar.teachers",
     "Run": "instar.run",
+    "Specialists": "instar.teachers",
     "TargetStore": "instar.targets",
     "Teacher": "instar.teachers",
     "born_again": "instar.procedures",
@@ -73,6 +77,7 @@ _HOME = {
     "load_data": "instar.data",
     "merge_targets": "instar.procedures",
     "report": "instar.procedures",
+    "specialists": "instar.procedures",
     "targets_info": "instar.procedures",
     "train": "instar.procedures",
     "verify_targets": "instar.procedures",

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from instar.cli import measuring, papers, targets, training
+from instar.cli import measuring, papers, specialists, targets, training
 
 app = typer.Typer(
     help="Distil the models you have into one that is smaller or better.",
@@ -37,6 +37,11 @@ targets_app = typer.Typer(help="What a target store holds, and whether it is who
 for command in (targets.info, targets.verify, targets.merge):
     targets_app.command()(command)
 app.add_typer(targets_app, name="targets")
+
+specialists_app = typer.Typer(help="Experts on the classes that a model confuses.", no_args_is_help=True)
+for step in (specialists.cluster, specialists.train, specialists.combine, specialists.evaluate):
+    specialists_app.command()(step)
+app.add_typer(specialists_app, name="specialists")
 
 papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
 papers_app.command("list")(papers.list_papers)

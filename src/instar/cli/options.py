@@ -40,5 +40,9 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file o
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
 ]
+JobsOption = Annotated[
+    str,
+    typer.Option("--jobs", help='runs at a time: a number, or Ray as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 TrustOption = Annotated[bool, typer.Option("--trust", help="allow classes outside instar.models to be imported")]

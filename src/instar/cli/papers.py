@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from instar.cli.options import JsonOption, TargetsOption
+from instar.cli.options import JobsOption, JsonOption, TargetsOption
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="where the runs and the report go")] = Path("runs/demo"),
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="students with and without distillation")] = 5,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 2,
+    jobs: JobsOption = "2",
     as_json: JsonOption = False,
 ) -> None:
     """Distil an ensemble of five nets into one of a tenth of the size, on embedded data, and write a report."""
@@ -44,7 +44,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
     targets: TargetsOption = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time")] = 1,
+    jobs: JobsOption = "1",
     as_json: JsonOption = False,
 ) -> None:
     """Reproduce a table; run the same command again to resume it."""

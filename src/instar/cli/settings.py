@@ -48,6 +48,24 @@ def configure(file: Path | None, flags: dict[str, Any], settings: list[str] | No
     return validate(RunConfig, values)
 
 
+def training_settings(epochs: int | None, settings: list[str] | None) -> dict[str, Any]:
+    """Return the settings of a training that were given, for a verb that takes all others from another run.
+
+    Raises:
+        ConfigError: when a setting is not of the training.
+    """
+    from instar.config import parse_assignment
+    from instar.errors import ConfigError
+
+    found: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    for path, value in map(parse_assignment, settings or []):
+        group, *name = path
+        if group != "training" or len(name) != 1:
+            raise ConfigError(f"only settings of the training can be set here, not '{'.'.join(path)}'.")
+        found[name[0]] = value
+    return found
+
+
 def read_targets(targets: str | None) -> dict[str, Any]:
     """Return the settings that --targets stands for."""
     if targets is None:

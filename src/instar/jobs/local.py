@@ -1,53 +1,132 @@
-"""Stages on this machine, one after the other or several at a time."""
+"""Tasks on this machine, one after the other or several at a time."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
-from typing import TypeVar
+import pickle
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, call, leave_error, name_of
 
 T = TypeVar("T")
 
 
-def run_all(
-    tasks: Sequence[Callable[[], T]], workers: int = 1, done: Callable[[int, T], None] = lambda index, value: None
-) -> list[T]:
-    """Call every task, and return their values in order. The first error ends the rest and is raised.
+def in_this_process(tasks: Sequence[Callable[[], T]]) -> Generator[tuple[int, Outcome[T]], None, None]:
+    """Call tasks one after the other."""
+    for index, task in enumerate(tasks):
+        yield index, call(task)
+
+
+def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[int, Outcome[T]], None, None]:
+    """Call tasks in several processes of this machine.
 
     Small networks leave most of a core's time to the hand-over between threads, so on two cores two processes of one
     thread finish sooner than two threads of one process.
 
-    Args:
-        tasks: independent of each other; picklable when there are several workers.
-        workers: processes; 1 works in this one.
-        done: called with the index and the value of each task as it ends.
-
-    >>> run_all([lambda: 1, lambda: 2])
-    [1, 2]
+    An executor of the standard library ends all its processes when one dies, and does not tell which task it had; here
+    each process has a pipe of its own, so a lost one costs nobody else anything.
     """
-    values: dict[int, T] = {}
-    if workers == 1 or len(tasks) < 2:
-        for index, task in enumerate(tasks):
-            values[index] = task()
-            done(index, values[index])
-    else:
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_use_threads, initargs=(threads,)) as pool:
-            futures = {pool.submit(task): index for index, task in enumerate(tasks)}
-            try:
-                for future in as_completed(futures):
-                    index = futures[future]
-                    values[index] = future.result()
-                    done(index, values[index])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return [values[index] for index in range(len(tasks))]
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    waiting, lost = deque(range(len(tasks))), Counter[int]()
+    busy: dict[_Worker, int] = {}
+    idle: list[_Worker] = []
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                index = waiting.popleft()
+                try:
+                    payload = pickle.dumps(tasks[index])
+                except Exception as error:
+                    yield index, Outcome(error=error)
+                    continue
+                worker = idle.pop() if idle else _Worker(threads)
+                busy[worker] = index
+                worker.give(payload)
+            ready = wait([thing for worker in busy for thing in (worker.connection, worker.process.sentinel)])
+            for worker in [worker for worker in busy if worker.connection in ready or worker.process.sentinel in ready]:
+                index = busy.pop(worker)
+                answer = worker.take()
+                if answer is not None:
+                    idle.append(worker)
+                    yield index, pickle.loads(answer)
+                    continue
+                lost[index] += 1
+                told = f"the worker of {name_of(tasks[index], index)} was lost ({worker.end()})"
+                if lost[index] <= RETRIES:
+                    print(f"instar: {told}; retry {lost[index]} of {RETRIES}.", file=sys.stderr, flush=True)
+                    waiting.append(index)
+                else:
+                    failure = JobsError(f"{told}, after {RETRIES} retries; with fewer jobs, each has more memory.")
+                    leave_error(tasks[index], f"{failure}\n")
+                    yield index, Outcome(error=failure)
+    except BaseException:  # an interrupt, or nobody wants the rest
+        for worker in busy:
+            worker.process.terminate()
+        raise
+    finally:
+        for worker in (*busy, *idle):
+            worker.end()
 
 
-def _use_threads(count: int) -> None:
+class _Worker:
+    """A process that does one task after the other, and ends when its pipe is closed or its driver dies."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, os.getcwd(), threads))
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+
+    def give(self, payload: bytes) -> None:
+        """Hand over a task; a worker that is dead already is found so when it is asked for the outcome."""
+        with suppress(OSError):
+            self.connection.send_bytes(payload)
+
+    def take(self) -> bytes | None:
+        """Return a pickled outcome, or None when the process died before it gave one."""
+        try:
+            return self.connection.recv_bytes() if self.connection.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> str:
+        """Wait until the process has ended, and return how it did."""
+        self.connection.close()
+        self.process.join(10)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode or 0
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _serve(connection: Connection[Any, Any], folder: str, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the driver too, which ends us
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     import torch
 
-    torch.set_num_threads(count)
+    os.chdir(folder)  # spawn takes the folder in which multiprocessing was imported
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            payload = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send_bytes(attempt(payload))
+
+
+def _end_with_driver() -> None:
+    """End this process when the driver dies, because a run that goes on holds its folder against the next driver."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)

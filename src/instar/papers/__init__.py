@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instar.errors import ConfigError, nearest
-from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, hinton2015_mnist
+from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, hinton2015_mnist, hinton2015_specialists
 from instar.papers.table import Order, Row, Table
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
@@ -36,6 +36,7 @@ PAPERS = {
     name: Paper(module.TITLE, tuple(module.SCALES), module.DATA, module.run)
     for name, module in {
         "hinton2015-mnist": hinton2015_mnist,
+        "hinton2015-specialists": hinton2015_specialists,
         "furlanello2018-cifar10": furlanello2018_cifar10,
         "furlanello2018-cifar100": furlanello2018_cifar100,
     }.items()
@@ -50,7 +51,7 @@ def run_paper(
     data: str | None = None,
     out: str | Path | None = None,
     seeds: int | None = None,
-    jobs: int = 1,
+    jobs: int | str = 1,
     targets: str | None = None,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
@@ -61,7 +62,7 @@ def run_paper(
         data: the data set, where it is not the paper's default.
         out: folder; the runs go into `runs/` in it, the table beside them. None takes runs/papers/NAME/SCALE.
         seeds: runs per row; None takes the scale's.
-        jobs: runs at a time.
+        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
         targets: where the teachers' answers come from, as in `distill`; "store" keeps them in one folder that all runs
             share. None takes the paper's default; the numbers are the same.
 

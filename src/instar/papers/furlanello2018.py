@@ -151,7 +151,7 @@ class Plan:
             second += [self.of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
         return [first, second, *([stages[step] for stages in later] for step in range(2 if later else 0))]
 
-    def run(self, waves: Sequence[Sequence[Stage]], jobs: int, report: Callable[[str], None]) -> None:
+    def run(self, waves: Sequence[Sequence[Stage]], jobs: int | str, report: Callable[[str], None]) -> None:
         """Train what is not trained yet."""
         for wave in waves:
             tasks = [stage.run for stage in wave]

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from instar.jobs import parse_jobs
 from instar.run import Run, environment, read_json, write_json, write_whole
 
 DASH = "\u2013"
@@ -24,7 +25,7 @@ class Order:
         data: where its data are.
         out: the folder of the runs; every stage is a run folder in it.
         seeds: runs per row; none takes the scale's.
-        jobs: runs at a time.
+        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
         report: told of every finished stage.
         targets: where the teachers' answers come from; none takes the paper's default.
     """
@@ -33,9 +34,12 @@ class Order:
     data: str
     out: Path
     seeds: int | None
-    jobs: int
+    jobs: int | str
     report: Callable[[str], None]
     targets: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_jobs(self.jobs)  # refused before the first run
 
 
 @dataclass(frozen=True)

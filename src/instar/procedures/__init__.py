@@ -1,5 +1,6 @@
 """The verbs: sequences of stages, each from run folders to a run folder."""
 
+from instar.procedures import specialists
 from instar.procedures.born_again import Lineage, born_again
 from instar.procedures.correct_bias import correct_bias
 from instar.procedures.demo import DemoSummary, demo
@@ -26,6 +27,7 @@ __all__ = [
     "label",
     "merge_targets",
     "report",
+    "specialists",
     "targets_info",
     "train",
     "verify_targets",

@@ -14,7 +14,7 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import UNLABELLED, Data, as_view
 from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, NonFiniteError
-from instar.jobs import run_all
+from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
 from instar.procedures.ensemble import ensemble
@@ -108,7 +108,7 @@ def born_again(
     stop_early: bool = False,
     controls: bool = True,
     distil_ensemble: bool = False,
-    jobs: int = 1,
+    jobs: int | str = 1,
     seed: int = 0,
     trust: bool = False,
     show: bool = True,
@@ -134,7 +134,7 @@ def born_again(
         stop_early: end with the first generation whose validation errors are not below those of the best before it.
         controls: train the control arms too.
         distil_ensemble: distil the ensemble of the later generations back into one model.
-        jobs: runs at a time.
+        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
         seed: the seeds of all runs follow from it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
@@ -220,10 +220,11 @@ class Plan:
                 f"the objective '{self.objective}' listens to no teacher, so nothing would be born again."
             )
 
-    def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int = 1) -> Lineage:
+    def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
         """Do what is left to do; see `born_again`."""
-        plan = replace(self, show=self.show and jobs == 1)
-        if jobs > 1 and self.config.data.source != ARRAYS:
+        here = parse_jobs(jobs).here
+        plan = replace(self, show=self.show and here)
+        if not here and self.config.data.source != ARRAYS:
             plan = replace(plan, data=None)  # each process finds the decoded data in the cache
         arms = plan.controls() if controls else {}
         tasks: list[Callable[[], Any]] = [plan.grow, *(stage.run for stage in arms.values())]

@@ -12,7 +12,7 @@ from typing import Any
 from instar.analysis import paired_interval
 from instar.config import RunConfig, validate
 from instar.data import load_data
-from instar.jobs import run_all
+from instar.jobs import parse_jobs, run_all
 from instar.procedures.evaluate import evaluate
 from instar.procedures.kept import shared_targets
 from instar.procedures.report import report
@@ -82,15 +82,16 @@ class DemoSummary:
         return "\n".join(lines)
 
 
-def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int = 2) -> DemoSummary:
+def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int | str = 2) -> DemoSummary:
     """Train an ensemble on scikit-learn's digits, distil it, train the same student on labels, and compare.
 
     Args:
         out: where the run folders and the report go; run it again to resume or to see the table again.
         seeds: students of each kind.
-        jobs: runs at a time.
+        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
     """
     started = time.monotonic()
+    parse_jobs(jobs)  # refused before the first run
     folder = Path(out)
     teachers = [
         _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=40) for i in range(MEMBERS)

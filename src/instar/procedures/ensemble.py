@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.procedures.stage import as_data, finish_run
 from instar.run import Run
-from instar.teachers import ENSEMBLE, Ensemble
+from instar.teachers import ENSEMBLE, Ensemble, Teacher
 
 
 def ensemble(
@@ -47,23 +47,39 @@ def ensemble(
     """
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
     together = Ensemble(runs, combine, trust=trust)
-    found = as_data(data if data is not None else validate(DataConfig, runs[0].config["data"]))
-    config = validate(
-        RunConfig,
-        {
-            "data": found.config.model_dump(),
-            "model": {"name": ENSEMBLE},
-            "teachers": [str(run.path) for run in runs],
-            "combine": combine,
-            "objective": "",
-        },
-    )
+    return stand_for(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
+
+
+def stand_for(
+    members: Sequence[Run],
+    together: Teacher,
+    data: Data | str | Sequence[Any] | DataConfig | None,
+    out: str | Path,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+) -> Run:
+    """Measure what complete runs are worth together, and return a run folder that stands for them.
+
+    Args:
+        members: the runs, the first of which names the data where none are given.
+        together: all of them as one teacher.
+        data: whose test and validation samples are predicted.
+        out: the run folder.
+        settings: of the configuration that say how they are combined.
+        facts: what else the result holds.
+    """
+    found = as_data(data if data is not None else validate(DataConfig, members[0].config["data"]))
+    values: dict[str, Any] = {
+        "data": found.config.model_dump(),
+        "teachers": [str(run.path) for run in members],
+        "objective": "",
+    }
+    config = validate(RunConfig, values | dict(settings))
     fingerprints = {"data": found.fingerprints(), "teacher": together.fingerprint()}
     run = Run.start(out, config.model_dump(mode="json"), fingerprints, default_settings())
     with run.lock():
         if not run.complete:
-            results = [member.result for member in runs]
+            parameters = sum(member.result["parameters"] for member in members)
             # the members were trained in folders of their own
-            facts = {"parameters": sum(result["parameters"] for result in results), "seconds": 0.0}
-            finish_run(run, together, found, facts)
+            finish_run(run, together, found, {"parameters": parameters, "seconds": 0.0} | dict(facts or {}))
     return run

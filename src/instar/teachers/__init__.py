@@ -1,11 +1,12 @@
-"""Who answers: networks, ensembles, scikit-learn classifiers; alike for training."""
+"""Who answers: networks, ensembles, a generalist with specialists, scikit-learn classifiers; alike for training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from instar.errors import ConfigError
+from instar.errors import ConfigError, MismatchError, nearest
 from instar.models import Architecture, load_model
 from instar.run import Run
 from instar.targets import TargetStore
@@ -14,14 +15,31 @@ from instar.teachers.classifier import Classifier
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
+from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
 
-__all__ = ["ENSEMBLE", "Classifier", "Ensemble", "Module", "Remembered", "Stored", "Teacher", "as_teacher"]
+__all__ = [
+    "ENSEMBLE",
+    "SPECIALISTS",
+    "Classifier",
+    "Ensemble",
+    "Module",
+    "Remembered",
+    "Specialist",
+    "Specialists",
+    "Stored",
+    "Teacher",
+    "as_teacher",
+    "specialists_of",
+]
 
 
 ENSEMBLE = "ensemble"
 """The model's name in a run folder that stands for several, its teachers, and has no weights of its own."""
+
+SPECIALISTS = "specialists"
+"""The same where the first of them is a generalist, and the others its specialists."""
 
 
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
@@ -45,11 +63,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     if isinstance(thing, str | Path):
         thing = Run(thing)
     if isinstance(thing, Run):
-        thing.result  # noqa: B018 (refuses a run that is not complete)
-        if thing.config["model"]["name"] == ENSEMBLE:
-            members = [_find_member(member, thing) for member in thing.config["teachers"]]
-            return Ensemble(members, thing.config["combine"], trust=trust)
-        return Module(load_model(thing, trust=trust, network=getattr(thing, "network", None)))
+        return _of_run(thing, trust=trust)
     if hasattr(thing, "predict_proba"):
         return Classifier(thing)
     raise ConfigError(
@@ -58,7 +72,56 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     )
 
 
-def _find_member(member: str, run: Run) -> Path:
-    """Return the folder of a member; where the runs were moved together, beside the ensemble."""
-    given = Path(member)
-    return given if given.exists() else run.path.parent / given.name
+def _of_run(run: Run, *, trust: bool) -> Teacher:
+    run.result  # noqa: B018 (refuses a run that is not complete)
+    model = run.config["model"]
+    if model["name"] == ENSEMBLE:
+        return Ensemble(run.members(), run.config["combine"], trust=trust)
+    if model["name"] == SPECIALISTS:
+        generalist, *specialists = run.members()
+        return specialists_of(generalist, specialists, trust=trust, **model["arguments"])
+    return Module(load_model(run, trust=trust, network=getattr(run, "network", None)))
+
+
+def specialists_of(
+    generalist: Run | Path,
+    specialists: Sequence[Run | Path],
+    *,
+    weights: Sequence[float] | None = None,
+    trust: bool = False,
+    **arguments: Any,
+) -> Specialists:
+    """Make one teacher of the run of a generalist and those of its specialists; see `Specialists`.
+
+    Args:
+        generalist: its run folder.
+        specialists: theirs, which say for which classes they were trained.
+        weights: one per specialist; none weighs all alike.
+        trust: allow model classes outside `instar.models`.
+        arguments: of `Specialists`.
+
+    Raises:
+        ConfigError: when there is not one weight per specialist.
+        MismatchError: when a specialist has classes that the generalist does not have, or is none.
+    """
+    if weights is not None and len(weights) != len(specialists):
+        raise ConfigError(f"weights must be one per specialist ({len(specialists)}), got {len(weights)}.")
+    first = Run(generalist) if isinstance(generalist, Path) else generalist
+    known = {name: index for index, name in enumerate(first.classes)}
+    experts = []
+    for number, given in enumerate(specialists):
+        run = Run(given) if isinstance(given, Path) else given
+        data = run.config["data"]
+        names = data.get("special_classes", [])
+        if not names:
+            raise MismatchError(f"'{run.path}' was trained on all classes alike, and is no specialist.")
+        for name in names:
+            if name not in known:
+                raise MismatchError(
+                    f"specialist '{run.path}' has class '{name}', and the generalist '{first.path}' does not; "
+                    f"{nearest(name, known)}"
+                )
+        classes = tuple(known[name] for name in names)
+        weight = 1.0 if weights is None else weights[number]
+        experts.append(Specialist(as_teacher(run, trust=trust), classes, data["rest"] == "dustbin", weight))
+    return Specialists(first, experts, trust=trust, **arguments)

@@ -1,0 +1,166 @@
+"""Sets of classes for specialists: online k-means on the columns of the covariance of a teacher's predictions."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.errors import ConfigError, DataError
+from instar.seeds import generator
+
+BATCH = 256
+"""Columns that are told their centres before those move."""
+
+TRIES = 20
+"""Columns that are drawn for each first centre: two centres in one cluster, and none in another, stay so."""
+
+
+def cluster_columns(
+    columns: Tensor,
+    clusters: int,
+    size: int | None = None,
+    seed: int = 0,
+    passes: int = 10,
+    by_angle: bool = False,
+) -> list[Tensor]:
+    """Return the classes of each cluster of columns, found by online k-means.
+
+    The first centres are drawn by k-means++. In each pass over the columns, in random order, a column x moves the
+    nearest centre c, and c forgets what it got in earlier ones:
+
+        c = c + (x - c) / n        n: what c has got in this pass, and 1 for where it was
+
+    A centre that gets nothing in a pass is put where a column is farthest from its own.
+
+    Classes that are hardly predicted have short columns, and those are near to every centre, and sums of many are
+    nearer than single ones. `by_angle` therefore gives columns and centres the length 1. Variances are most of a column
+    and say nothing about confusions; an accumulator with `diagonal=False` leaves them out.
+
+    Source: section 5.3 of 1503.02531; MacQueen 1967; batches: Sculley 2010; first centres, the best of several draws:
+    Arthur and Vassilvitskii 2007; angles: Dhillon and Modha 2001.
+
+    Args:
+        columns: float `[C, d]`, one row for each class.
+        clusters: their number.
+        size: classes of a set, those nearest to its centre, so that sets overlap and some classes may be in none;
+            none: every class is in one set, that of the nearest centre, and no set is empty.
+        seed: of the first centres and the order.
+        passes: over all columns.
+        by_angle: whether the length of a column counts for nothing.
+
+    Returns:
+        Ids of classes, ascending, int64 `[classes of the set]` for each set.
+
+    Raises:
+        ConfigError: when the number of clusters or the size is not from 1 to C, or passes are below 0.
+        DataError: when a number is not finite.
+
+    >>> columns = torch.tensor([[0.0, 1.0], [5.0, 0.0], [0.0, 1.1], [5.1, 0.0], [3.0, 0.0]])
+    >>> sorted(found.tolist() for found in cluster_columns(columns, 2))
+    [[0, 2], [1, 3, 4]]
+    >>> sorted(found.tolist() for found in cluster_columns(columns, 2, size=3))
+    [[0, 2, 4], [1, 3, 4]]
+    """
+    for name, value in (("clusters", clusters), ("size", size)):
+        if value is not None and not 1 <= value <= len(columns):
+            raise ConfigError(f"{name} must be from 1 to the {len(columns)} classes, got {value}.")
+    if passes < 0:
+        raise ConfigError(f"passes must be at least 0, got {passes}.")
+    points = _Points(columns, by_angle)
+    random = generator(seed, "clusters")
+    centres = _first_centres(points, clusters, random)
+    for _ in range(passes):
+        _one_pass(points, centres, random)
+    gaps = points.gaps(centres)
+    if size is not None:
+        return [near.sort().values for near in gaps.t().argsort(dim=1, stable=True)[:, :size]]
+    nearest = _without_empty(gaps)
+    return [torch.nonzero(nearest == i).flatten() for i in range(clusters)]
+
+
+class _Points:
+    """Columns of length 1, or as they are, without a copy of all. `columns`: `[C, d]`."""
+
+    def __init__(self, columns: Tensor, by_angle: bool) -> None:
+        self._columns, self._by_angle = columns, by_angle
+        lengths = torch.linalg.vector_norm(columns, dim=1)
+        if not lengths.isfinite().all():
+            raise DataError("columns must be finite, and some hold NaN or infinity.")
+        # a column of zeros has no angle, and stays
+        self._scales = torch.where(lengths > 0, 1 / lengths, 0) if by_angle else torch.ones_like(lengths)
+        self._squares = (lengths * self._scales).square()
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __getitem__(self, some: Tensor) -> Tensor:
+        return self._columns[some].mul_(self._scales[some, None])
+
+    def gaps(self, centres: Tensor) -> Tensor:
+        """Return squares of the distances of all points to centres `[n, d]`: `[C, n]`."""
+        centres = self._on_sphere(centres)
+        return _gaps((self._columns @ centres.t()).mul_(self._scales[:, None]), self._squares, centres)
+
+    def gaps_of(self, some: Tensor, points: Tensor, centres: Tensor) -> Tensor:
+        """Return the same of the points `[batch, d]` at `some`, `[batch, n]`."""
+        centres = self._on_sphere(centres)
+        return _gaps(points @ centres.t(), self._squares[some], centres)
+
+    def _on_sphere(self, centres: Tensor) -> Tensor:
+        return F.normalize(centres, dim=1, eps=torch.finfo(centres.dtype).tiny) if self._by_angle else centres
+
+
+def _gaps(products: Tensor, squares: Tensor, centres: Tensor) -> Tensor:
+    """Return |x|^2 - 2 x c + |c|^2 from products x c `[points, n]`, squares of lengths `[points]` and centres."""
+    return products.mul_(-2).add_(squares[:, None]).add_(centres.square().sum(1)).clamp_(min=0)
+
+
+def _first_centres(points: _Points, clusters: int, random: torch.Generator) -> Tensor:
+    """Return columns that are far from each other, `[clusters, d]`.
+
+    Each is drawn with a chance in proportion to the square of its distance to the nearest before it; of several draws,
+    that which leaves the smallest sum of squares is kept.
+    """
+    chosen: list[Tensor] = []
+    drawn = torch.randint(len(points), (1,), generator=random)
+    gaps = torch.full((len(points),), torch.inf)
+    while True:
+        left = torch.minimum(points.gaps(points[drawn]), gaps[:, None])
+        best = left.double().sum(0).argmin()
+        chosen.append(drawn[best])
+        if len(chosen) == clusters:
+            return points[torch.stack(chosen)]
+        gaps = left[:, best].index_fill(0, torch.stack(chosen), 0)
+        # where all others are like one that was chosen, each of them is as good
+        chances = gaps if gaps.any() else torch.ones_like(gaps).index_fill_(0, torch.stack(chosen), 0)
+        drawn = torch.multinomial(chances / chances.max(), TRIES, replacement=True, generator=random)
+
+
+def _one_pass(points: _Points, centres: Tensor, random: torch.Generator) -> None:
+    """Move the centres `[clusters, d]` by all columns once."""
+    counts, own_gaps = torch.ones(len(centres)), torch.zeros(len(points))
+    for some in torch.randperm(len(points), generator=random).split(BATCH):
+        batch = points[some]
+        own_gaps[some], nearest = points.gaps_of(some, batch, centres).min(1)
+        came = torch.bincount(nearest, minlength=len(centres)).float()
+        counts += came
+        # one by one with rate 1 / n is the mean of all that came, and of what was there
+        sums = torch.zeros_like(centres).index_add_(0, nearest, batch)
+        centres += (sums - came[:, None] * centres) / counts[:, None]
+    empty = torch.nonzero(counts == 1).flatten()
+    centres[empty] = points[own_gaps.argsort(descending=True, stable=True)[: len(empty)]]
+
+
+def _without_empty(gaps: Tensor) -> Tensor:
+    """Return the nearest centre of every class `[C]`; one without a class gets that which is farthest from its own.
+
+    Gaps `[C, clusters]`.
+    """
+    own, nearest = gaps.min(1)
+    counts = torch.bincount(nearest, minlength=gaps.shape[1])
+    for i in torch.nonzero(counts == 0).flatten().tolist():
+        moved = torch.where(counts[nearest] > 1, own, -1).argmax()
+        counts[nearest[moved]] -= 1
+        nearest[moved], counts[i] = i, 1
+    return nearest

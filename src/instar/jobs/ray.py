@@ -1,0 +1,149 @@
+"""Tasks on Ray: on this machine or on a cluster. The only file that imports it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from instar.errors import ConfigError
+from instar.jobs.place import RayCluster
+from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, leave_error, name_of, pack
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds in which an address must answer."""
+
+
+def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[tuple[int, Outcome[T]], None, None]:
+    """Call tasks on Ray, as many at a time as what they need allows.
+
+    Raises:
+        ConfigError: when the address does not answer, or this machine alone has less than a task needs.
+    """
+    import ray
+
+    with _connected(cluster):
+        needs = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": RETRIES, "retry_exceptions": False}
+        remote = ray.remote(**needs)(_work)
+        place = (os.getcwd(), [os.path.abspath(entry) for entry in sys.path], cluster)
+        running: dict[Any, int] = {}
+        try:
+            for index, task in enumerate(tasks):
+                try:
+                    payload = ray.cloudpickle.dumps(task)
+                except Exception as error:
+                    yield index, Outcome(error=error)
+                    continue
+                running[remote.options(name=name_of(task, index)).remote(payload, *place)] = index
+            while running:
+                with _aside():
+                    (ready, *_), _ = ray.wait(list(running), num_returns=1)
+                index = running.pop(ready)
+                yield index, _outcome(ready, tasks[index], name_of(tasks[index], index))
+        except BaseException:  # an interrupt, or nobody wants the rest
+            for reference in running:
+                ray.cancel(reference, force=True)
+            raise
+
+
+def _outcome(reference: Any, task: Callable[[], Any], name: str) -> Outcome[Any]:
+    """Return the outcome of a task that has ended, or of Ray's attempts to run it."""
+    import ray
+
+    try:
+        outcome: Outcome[Any] = pickle.loads(ray.get(reference))
+        return outcome
+    except ray.exceptions.RayTaskError as error:  # raised before the task: our package is missing there, say
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        return Outcome(error=cause)
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        failure = JobsError(f"the worker of {name} was lost, after {RETRIES} retries: {reason}.")
+        leave_error(task, f"{failure}\n")
+        return Outcome(error=failure)
+
+
+def _work(payload: bytes, folder: str, path: Sequence[str], cluster: RayCluster) -> bytes:
+    """Do a task in a worker of Ray, in the driver's folder and with its import path."""
+    import torch
+
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        here = f"'{folder}' on node '{socket.gethostname()}'"
+        sentence = f"a task cannot work in {here}: {error.strerror}; the driver and all nodes must share that folder."
+        return pack(Outcome(error=ConfigError(sentence)))
+    sys.path += [entry for entry in path if entry not in sys.path]
+    if not cluster.gpus:  # Ray leaves all of them visible to who asked for none
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(max(1, int(cluster.cpus)))
+    return attempt(payload)
+
+
+@contextmanager
+def _connected(cluster: RayCluster) -> Iterator[None]:
+    """Use the Ray that this process is connected to, or connect to one and let go of it at the end."""
+    import ray
+
+    if ray.is_initialized():
+        _check(cluster, alone=False)
+        yield
+        return
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}  # stages print into their folders
+    if alone := address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # without end otherwise
+        settings["include_dashboard"] = False
+    elif address != "auto":
+        _knock(address)
+    os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", str(int(PATIENCE)))  # three attempts, from 5 s
+    try:
+        try:
+            with _aside(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Ray Client connection timed out")  # said in the sentence
+                ray.init(address, **settings)
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise ConfigError(f"Ray at '{address}' cannot be used: {reason}.") from None
+        _check(cluster, alone=alone)
+        yield
+    finally:
+        with _aside():
+            ray.shutdown()  # also where it could not connect: it would take itself for connected afterwards
+
+
+def _aside() -> AbstractContextManager[Any]:
+    """Send what Ray tells about its workers to stderr, because results go to stdout."""
+    return redirect_stdout(sys.stderr)
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens, for which Ray itself would wait long."""
+    try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
+        socket.create_connection((parts.hostname or "", parts.port or 0), PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"nothing answers at the Ray address '{address}': {error}.") from None
+
+
+def _check(cluster: RayCluster, *, alone: bool) -> None:
+    """Refuse, on this machine alone, what no node could ever run; on a cluster a node that can may still join."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(node.get("CPU", 0) >= cluster.cpus and node.get("GPU", 0) >= cluster.gpus for node in nodes):
+        return
+    most = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} accelerators" for node in nodes)
+    told = f"a task needs {cluster.cpus:g} cores and {cluster.gpus:g} accelerators, and Ray's nodes have {most}"
+    if alone:
+        raise ConfigError(f"{told}.")
+    print(f"instar: {told}; waiting for a node that has them.", file=sys.stderr, flush=True)

@@ -1,0 +1,92 @@
+"""The one interface through which tasks without an order between them are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import TypeVar
+
+from instar.errors import InstarError
+from instar.jobs.local import in_pool, in_this_process
+from instar.jobs.place import Processes, RayCluster, parse_jobs
+from instar.jobs.ray import on_ray
+from instar.jobs.task import JobsError, Outcome, name_of
+
+T = TypeVar("T")
+
+
+def run_all(
+    tasks: Sequence[Callable[[], T]],
+    jobs: int | str = 1,
+    done: Callable[[int, T], None] = lambda index, value: None,
+) -> list[T]:
+    """Call every task, and return their values in order; raise what failed when all have ended.
+
+    Args:
+        tasks: as in `outcomes`.
+        jobs: as in `outcomes`.
+        done: as in `outcomes`.
+
+    Raises:
+        Exception: that of the task, where a single one failed.
+        JobsError: where several failed, each with something that the user can mend; names them all.
+        ExceptionGroup: where several failed, and not all like that.
+
+    >>> run_all([lambda: 1, lambda: 2])
+    [1, 2]
+    """
+    found = outcomes(tasks, jobs, done)
+    failed = [
+        (name_of(task, index), outcome.error)
+        for index, (task, outcome) in enumerate(zip(tasks, found, strict=True))
+        if outcome.error is not None
+    ]
+    if len(failed) > 1:
+        count = f"{len(failed)} of {len(tasks)} tasks failed"
+        if all(isinstance(error, InstarError) for _, error in failed):
+            raise JobsError(" ".join([f"{count}.", *(f"{name}: {error}" for name, error in failed)]))
+        raise ExceptionGroup(f"{count}: {', '.join(name for name, _ in failed)}", [error for _, error in failed])
+    return [outcome.get() for outcome in found]
+
+
+def outcomes(
+    tasks: Sequence[Callable[[], T]],
+    jobs: int | str = 1,
+    done: Callable[[int, T], None] = lambda index, value: None,
+) -> list[Outcome[T]]:
+    """Call every task, and return in order how each ended. One that fails does not stop the others.
+
+    A task whose worker is lost (killed, or out of memory) is begun again, at most three times; a stage takes up its
+    run folder where it was. Where a task is the method of an object with a folder `out`, as `Stage.run` is, what it
+    prints in a worker is appended to log.txt there, and a failure leaves error.txt. An interrupt ends all at once.
+
+    Args:
+        tasks: independent of each other; picklable where they do not run in this process.
+        jobs: 1 works in this process and a larger number in so many; "ray" and "ray://host:port" work on Ray, with
+            what a task needs behind a question mark, as in "ray?cpus=2&gpus=0.25".
+        done: called in this process with the index and the value of each task that returned, as it ends.
+
+    Raises:
+        ConfigError: when `jobs` names no place, or one that does not answer.
+
+    >>> [outcome.error for outcome in outcomes([lambda: 1, lambda: 1 // 0])]
+    [None, ZeroDivisionError('integer division or modulo by zero')]
+    """
+    found: dict[int, Outcome[T]] = {}
+    with closing(_run(tasks, parse_jobs(jobs))) as ended:
+        for index, outcome in ended:
+            found[index] = outcome
+            if outcome.error is None:
+                done(index, outcome.get())
+    return [found[index] for index in range(len(tasks))]
+
+
+def _run(
+    tasks: Sequence[Callable[[], T]], place: Processes | RayCluster
+) -> Generator[tuple[int, Outcome[T]], None, None]:
+    """Run the tasks somewhere; their indices and outcomes come as they end."""
+    if isinstance(place, RayCluster):
+        return on_ray(tasks, place)
+    if place.here or len(tasks) < 2:
+        return in_this_process(tasks)
+    return in_pool(tasks, place.count)

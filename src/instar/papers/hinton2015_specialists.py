@@ -1,0 +1,266 @@
+"""Hinton, Vinyals and Dean 2015, section 5: a generalist, its specialists, and the one net of them all.
+
+The paper has one data set, JFT: 100 million images of 15,000 classes, 61 specialists of 300 classes each. Ours are
+CIFAR-100 and 242 characters of Omniglot, so its numbers stand beside ours to be compared in kind, not in size: accuracy
+within the specialists' classes, accuracy, and the relative gain by the number of specialists that know the right class.
+
+Choices, where the text leaves room:
+
+1. A specialist is asked where it has the class that the generalist finds likeliest (n = 1, as in the paper).
+2. Clusters are found on validation samples, which the generalist has not learnt by heart, by the angles between columns
+   without variances; they have one size, so they overlap.
+3. What the paper did not run: both ways to keep specialists from over-fitting; clusters at random, and the true groups
+   (superclasses, alphabets); an ensemble of generalists for the samples that the specialists may at most have seen,
+   rounded up; and students of all of them, with the generalist's net and budget.
+4. Accuracy within a specialist's classes is that of answers from these classes alone, over all specialists.
+5. Seeds are paired: all arms of a seed have one generalist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from instar.analysis import paired_interval
+from instar.data import load_data
+from instar.errors import ConfigError
+from instar.jobs import run_all
+from instar.papers.furlanello2018 import compared, verdict
+from instar.papers.specialist_plan import Plan, Problem
+from instar.papers.table import Order, Row, Table
+from instar.procedures import Stage, specialists
+from instar.procedures.specialists import Coverage
+from instar.procedures.specialists.training import CLUSTERS
+from instar.run import Run
+
+TITLE = "Hinton, Vinyals and Dean 2015, section 5: specialists"
+DATA = "uoft-cs/cifar100"
+
+PUBLISHED = {"within": (43.1, 45.9), "overall": (25.0, 26.1)}
+"""Accuracies in % of the generalist and with 61 specialists, on JFT."""
+COVERED = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)
+"""Relative change in % of the right answers where 0, 1, ... 9, and 10 or more specialists know the class, on JFT."""
+
+WORDS = {
+    "dustbin": "confusable classes, dustbin",
+    "full": "confusable classes, full softmax",
+    "random": "random classes, dustbin",
+    "true": "true groups, dustbin",
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a table is.
+
+    Args:
+        seeds: generalists, each with all that follows.
+        problems: the data sets.
+    """
+
+    seeds: int
+    problems: tuple[Problem, ...]
+
+
+_CNN = {"name": "cnn", "arguments": {"channels": [32, 64, 128], "hidden": 256}}
+_TRAINING = {
+    "optimiser": "adamw",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "batch_size": 64,
+    "precision": "bfloat16",
+    "teacher_precision": "bfloat16",
+    "checkpoint_seconds": 60.0,
+    "log_every": 200,
+}
+_EXPERT = {"learning_rate": 1e-3, "patience": 3, "evaluate_every": 1}
+
+
+def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = _CNN, **data: Any) -> Problem:
+    shared = {"label_column": "fine_label", "validation": 0.1}
+    training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
+    views = "Crop(2) + Flip()" if "image_size" in data else "Crop(4) + Flip()"
+    limits = _EXPERT | {"epochs": expert}
+    return Problem("CIFAR-100", shared | data, model, views, 20, 10, training, limits, "coarse_label")
+
+
+def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
+    shared = {"validation": 0.2, "image_size": (28, 28)}
+    training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
+    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 8, 30, training, _EXPERT | {"epochs": expert})
+
+
+_TINY = {"name": "mlp", "arguments": {"widths": [32]}}
+_DIGITS = Problem(
+    "digits",
+    {"validation": 0.2},
+    _TINY,
+    "Identity()",
+    3,
+    4,
+    {"epochs": 4, "learning_rate": 0.01},
+    {"epochs": 2, "patience": 2},
+)
+_WIDE = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
+
+SCALES = {
+    "smoke": Scale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), _DIGITS)),
+    "small": Scale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 30))),
+    "gpu": Scale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 150))),
+    "paper": Scale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 150))),
+}
+
+
+def run(order: Order) -> Table:
+    """Train what is not trained yet, and return the tables."""
+    size = SCALES[order.scale]
+    plans: list[Plan] = []
+    for problem, source in _problems(size, order.data):
+        data = load_data(source, **problem.data)
+        seeds = range(order.seeds or size.seeds)
+        plans += [Plan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
+    train = partial(_train, order=order)
+    train(stage for plan in plans for stage in plan.generalists())
+    for plan in plans:
+        for arm in plan.arms():
+            experts = plan.experts(arm)
+            experts.out.mkdir(parents=True, exist_ok=True)
+            experts.clusters.write(experts.out / CLUSTERS)
+    train(stage for plan in plans for arm in plan.arms() for stage in plan.experts(arm).stages())
+    for plan in plans:
+        for name in (*map(plan.together, plan.arms()), plan.control()):
+            order.report(str(name.path.relative_to(order.out)))
+    train(stage for plan in plans for stage in plan.students())
+    of_problem: dict[str, list[Plan]] = {}
+    for plan in plans:
+        of_problem.setdefault(plan.problem.name, []).append(plan)
+    rows = [row for some in of_problem.values() for row in _rows(some)]
+    return Table(TITLE, tuple(rows), "\n\n".join(_findings(some) for some in of_problem.values()))
+
+
+def _train(stages: Iterable[Stage], order: Order) -> None:
+    listed = list(stages)
+    run_all(
+        [stage.run for stage in listed],
+        order.jobs,
+        lambda index, _: order.report(str(listed[index].out.relative_to(order.out))),
+    )
+
+
+def _problems(size: Scale, data: str) -> list[tuple[Problem, str]]:
+    """Return the data sets that `data` holds: one, or a folder of them."""
+    inside = [(problem, f"{data}/{problem.folder}") for problem in size.problems]
+    found = [(problem, folder) for problem, folder in inside if Path(folder).is_dir()]
+    found = found or [(problem, data) for problem in size.problems if problem.folder == Path(data).name]
+    if not found:
+        names = ", ".join(problem.folder for problem in size.problems)
+        raise ConfigError(f"'{data}' is no data set of this table, nor a folder of them; its data sets are: {names}.")
+    return found
+
+
+def _rows(plans: Sequence[Plan]) -> list[Row]:
+    """Return both tables of a data set, over its seeds, with the controls and the students."""
+    name = plans[0].problem.name
+    accuracy = partial(_accuracies, plans)
+    rows = [Row(f"{name}: generalist", "accuracy", "%", PUBLISHED["overall"][0], accuracy("generalist-0"), {}, JFT)]
+    for arm in plans[0].arms():
+        found = [specialists.evaluate(plan.out / f"{arm}-combined") for plan in plans]
+        published = PUBLISHED if arm == "dustbin" else {}
+        rows += _of_arm(f"{name}: {WORDS[arm]}", found, published)
+    generalist = accuracy("generalist-0")
+    controls = {
+        f"ensemble of {1 + plans[0].equal_cost} generalists, of no lower cost": "generalists",
+        "student of generalist and specialists": "student-of-specialists",
+        "student of the generalist": "student-of-generalist",
+        "student of the ensemble of generalists": "student-of-generalists",
+    }
+    for words, folder in controls.items():
+        found_here = accuracy(folder)
+        rows.append(Row(f"{name}: {words}", "accuracy", "%", None, found_here))
+        rows.append(compared(f"{name}: {words}, over the generalist", _errors(found_here), _errors(generalist), None))
+    costs = [_cost(plan) for plan in plans]
+    rows.append(Row(f"{name}: all specialists (dustbin) over the generalist", "samples seen", "ratio", None, costs))
+    return rows
+
+
+JFT = "published on JFT"
+
+
+def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[Row]:
+    rows = []
+    for key, words in (("within", "accuracy within their classes"), ("overall", "accuracy")):
+        pairs = [one.conditional if key == "within" else one.overall for one in found]
+        before, after = ([100 * pair[at] for pair in pairs] for at in (0, 1))
+        theirs = published.get(key, (None, None))
+        note = JFT if published else ""
+        if key == "within":
+            rows.append(Row(f"{name}: generalist", words, "%", theirs[0], before, {}, note))
+        rows.append(Row(f"{name}: with specialists", words, "%", theirs[1], after, {}, note))
+        gain = None if theirs[0] is None or theirs[1] is None else round(theirs[1] - theirs[0], 1)
+        rows.append(compared(f"{name}: gain in {words}", _errors(after), _errors(before), gain))
+    most = max(row.specialists for one in found for row in one.covered)
+    for number in range(most + 1):
+        known = [row for one in found for row in one.covered if row.specialists == number]
+        relative = [100 * row.relative_gain for row in known if row.relative_gain is not None]
+        settings = {"samples": [row.samples for row in known], "gain": [row.gain for row in known]}
+        theirs_here = COVERED[min(number, 10)] if published else None
+        right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} answers"
+        rows.append(
+            Row(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
+        )
+    return rows
+
+
+def _findings(plans: Sequence[Plan]) -> str:
+    """Return a paragraph that says what held; empty with a single seed."""
+    if len(plans) < 2:
+        return ""
+    name = plans[0].problem.name
+    errors: Callable[[str], list[float]] = lambda folder: _errors(_accuracies(plans, folder))  # noqa: E731 (short)
+    arms = plans[0].arms()
+    claims = [("specialists (dustbin) better than the generalist", "dustbin-combined", "generalist-0")]
+    claims += [(f"dustbin better than {WORDS[arm]}", "dustbin-combined", f"{arm}-combined") for arm in arms[1:]]
+    claims += [
+        ("specialists (dustbin) better than the ensemble of generalists", "dustbin-combined", "generalists"),
+        ("student of the specialists better than the generalist", "student-of-specialists", "generalist-0"),
+        ("... than the student of the generalist", "student-of-specialists", "student-of-generalist"),
+        ("... than the student of the ensemble", "student-of-specialists", "student-of-generalists"),
+    ]
+    sentences = [verdict(claim, errors(better), errors(worse)) for claim, better, worse in claims]
+    slopes = [slope(specialists.evaluate(plan.out / "dustbin-combined")) for plan in plans]
+    middle, low, high = paired_interval([0.0] * len(slopes), slopes)
+    grows = "grows" if low > 0 else "falls" if high < 0 else "neither grows nor falls for certain"
+    sentences.append(
+        f"With every specialist more that knows the class, the relative gain {grows}: {middle:+.2f} points of % "
+        f"(95%: {low:+.2f} to {high:+.2f}); in the paper it grows from 0 to 14.1% at ten or more."
+    )
+    return f"{name}, over {len(plans)} paired seeds: {' '.join(sentences)}"
+
+
+def slope(found: Coverage) -> float:
+    """Return by how many points the relative gain rises with a specialist more, weighted by right answers."""
+    rows = [row for row in found.covered if row.relative_gain is not None]
+    weights = [row.generalist for row in rows]
+    if len(rows) < 2:
+        return 0.0
+    x = sum(w * row.specialists for w, row in zip(weights, rows, strict=True)) / sum(weights)
+    spread = sum(w * (row.specialists - x) ** 2 for w, row in zip(weights, rows, strict=True))
+    rise = sum(w * (row.specialists - x) * 100 * (row.relative_gain or 0) for w, row in zip(weights, rows, strict=True))
+    return float(rise / spread)
+
+
+def _accuracies(plans: Sequence[Plan], folder: str) -> list[float]:
+    return [100 * (1 - float(Run(plan.out / folder).metrics["error"])) for plan in plans]
+
+
+def _errors(accuracies: Sequence[float]) -> list[float]:
+    return [100 - accuracy for accuracy in accuracies]
+
+
+def _cost(plan: Plan) -> float:
+    """Return the samples that all specialists have seen, over those that the generalist has."""
+    steps = [Run(folder).result["steps"] for folder in plan.experts("dustbin").folders()]
+    return float(sum(steps) / Run(plan.generalist).result["steps"])

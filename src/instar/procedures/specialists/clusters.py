@@ -1,0 +1,123 @@
+"""Which classes a generalist confuses: clusters of the columns of the covariance matrix of its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instar.analysis import Covariance, SketchedCovariance, cluster_columns
+from instar.config import DataConfig, validate
+from instar.data import Data, Loader
+from instar.errors import ConfigError
+from instar.procedures.stage import as_data, make_accelerator
+from instar.run import Run, read_json, write_json
+from instar.targets import SparseTargets
+from instar.teachers import as_teacher
+from instar.training.evaluate import BATCH_SIZE
+
+SIZES = 24
+"""Classes of a cluster that are printed."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Sets of classes, by name; they may overlap.
+
+    Args:
+        sets: the classes of each.
+    """
+
+    sets: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __str__(self) -> str:
+        lines = []
+        for number, names in enumerate(self.sets):
+            more = f", and {len(names) - SIZES} more" if len(names) > SIZES else ""
+            lines.append(f"{number:3}  {len(names):4} classes: {', '.join(names[:SIZES])}{more}")
+        covered = len(set().union(*self.sets))
+        return "\n".join([*lines, f"{covered} classes are in {len(self.sets)} clusters."])
+
+    def write(self, path: str | Path) -> None:
+        """Write them as JSON, a list of lists of names."""
+        write_json(Path(path), [list(names) for names in self.sets])
+
+    @classmethod
+    def read(cls, path: str | Path) -> Clusters:
+        """Read what `write` wrote, or a person.
+
+        Raises:
+            RunError: when it is missing, or is no JSON.
+            ConfigError: when it is no list of lists of names.
+        """
+        found = read_json(Path(path))
+        if not isinstance(found, list) or not all(
+            isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in found
+        ):
+            raise ConfigError(f"the clusters '{path}' must be a list of lists of names of classes.")
+        return cls(tuple(tuple(names) for names in found))
+
+
+def cluster(
+    generalist: Any,
+    data: Data | str | Sequence[Any] | DataConfig | None = None,
+    *,
+    clusters: int,
+    size: int | None = None,
+    split: str = "train",
+    raw: bool = False,
+    streaming: bool = False,
+    seed: int = 0,
+    trust: bool = False,
+) -> Clusters:
+    """Group the classes that a generalist gives probability to together, by what it says of samples.
+
+    Online k-means on the columns of Cov[p_i, p_j] over the samples, without labels.
+
+    Source: Hinton et al. 2015, section 5.3. Where nothing else is said, variances are left out and columns compared
+    by their angles. As they are, variances drown what is confused, and the short columns of classes that are hardly
+    predicted are near to every centre, so that all sets have the same few (docs/log.md).
+
+    Args:
+        generalist: a run folder, or what else can teach; a store of its answers saves asking again.
+        data: whose samples it is asked about; None takes those that the run was trained on.
+        clusters: how many.
+        size: classes in each, the nearest to its centre, so that clusters may overlap; None puts each class in one.
+        split: "train", or "validation" for a generalist that knows its training samples by heart.
+        raw: cluster the columns as they are, as the paper does.
+        streaming: hold a random sketch of the covariance in place of itself: for very many classes.
+        seed: of the first centres and the order.
+        trust: allow a model class outside `instar.models`.
+
+    Raises:
+        ConfigError: when there are no data, or `clusters` or `size` is out of range.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures import train
+    >>> run = train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=tempfile.mkdtemp() + "/generalist")
+    >>> len(cluster(run, clusters=3, size=4))
+    3
+    """
+    teacher = as_teacher(generalist, trust=trust)
+    if data is None:
+        if not isinstance(generalist, str | Path | Run):
+            raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
+        data = validate(DataConfig, (generalist if isinstance(generalist, Run) else Run(generalist)).config["data"])
+    samples = as_data(data).split(split)
+    device = make_accelerator().device
+    teacher.prepare(device, "float32", at_once=BATCH_SIZE)
+    found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
+    for batch in Loader(samples, BATCH_SIZE, seed=0, device=device).in_order():
+        targets = teacher.targets(batch)
+        if isinstance(targets, SparseTargets):
+            found.add_sparse(targets.ids.flatten(0, -2).cpu(), targets.kept[..., : targets.ids.shape[-1]].cpu())
+        else:
+            found.add(targets.log_probs(1.0).exp().flatten(0, -2).cpu())
+    sets = cluster_columns(found.columns(), clusters, size, seed, by_angle=not raw)
+    names = samples.source.classes
+    return Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets if len(one)))

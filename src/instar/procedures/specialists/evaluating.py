@@ -1,0 +1,133 @@
+"""`instar specialists evaluate`: where specialists make a generalist better, by how many of them know the class."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.analysis import paired_interval
+from instar.data import UNLABELLED
+from instar.errors import MismatchError
+from instar.run import Run, read_tensors
+from instar.teachers import SPECIALISTS
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Test samples whose class a number of specialists know.
+
+    Args:
+        specialists: that number.
+        samples: how many samples there are.
+        generalist: how many of these the generalist has right.
+        combined: how many they have right together.
+    """
+
+    specialists: int
+    samples: int
+    generalist: int
+    combined: int
+
+    @property
+    def gain(self) -> int:
+        """The change in the number of right answers."""
+        return self.combined - self.generalist
+
+    @property
+    def relative_gain(self) -> float | None:
+        """That change over what the generalist has right; none where it has nothing right."""
+        return self.gain / self.generalist if self.generalist else None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What specialists are worth: the two tables of Hinton et al. 2015, section 5.5, on the test samples.
+
+    Args:
+        conditional: (generalist, combined) accuracy among the samples of each specialist's classes, with answers from
+            these classes alone, all specialists taken together.
+        overall: (generalist, combined) accuracy.
+        interval: the gain in overall accuracy with its 95% interval over the test samples: (mean, low, high).
+        covered: by the number of specialists that know the right class.
+    """
+
+    conditional: tuple[float, float]
+    overall: tuple[float, float]
+    interval: tuple[float, float, float]
+    covered: tuple[Covered, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the tables for JSON."""
+        rows = [asdict(row) | {"gain": row.gain, "relative_gain": row.relative_gain} for row in self.covered]
+        return asdict(self) | {"covered": rows}
+
+    def __str__(self) -> str:
+        _, low, high = self.interval
+        lines = [
+            f"{'':30}{'generalist':>12}{'with specialists':>18}",
+            f"{'accuracy within their classes':30}{self.conditional[0]:>12.2%}{self.conditional[1]:>18.2%}",
+            f"{'accuracy':30}{self.overall[0]:>12.2%}{self.overall[1]:>18.2%}"
+            f"   {100 * (self.overall[1] - self.overall[0]):+.2f} points (95%: {100 * low:+.2f} to {100 * high:+.2f})",
+            "",
+            f"{'specialists that know the class':>32}{'samples':>10}{'change in right answers':>26}{'relative':>10}",
+        ]
+        for row in self.covered:
+            relative = "" if row.relative_gain is None else f"{row.relative_gain:+.1%}"
+            lines.append(f"{row.specialists:>32}{row.samples:>10,}{row.gain:>+26,}{relative:>10}")
+        return "\n".join(lines)
+
+
+def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
+    """Compare a combination with its generalist on the test samples.
+
+    Args:
+        combined: the run folder that `combine` made.
+        split: "test", or "validation" for choices.
+
+    Raises:
+        MismatchError: when it is of no generalist with specialists, or the two were measured on different samples.
+    """
+    run = combined if isinstance(combined, Run) else Run(combined)
+    run.result  # noqa: B018 (refuses a run that is not complete)
+    if run.config["model"]["name"] != SPECIALISTS:
+        raise MismatchError(f"'{run.path}' is not what a generalist and its specialists are together.")
+    generalist, *specialists = map(Run, run.members())
+    together, ids, labels = _predictions(run, split)
+    alone, theirs, _ = _predictions(generalist, split)
+    if not torch.equal(ids, theirs):
+        raise MismatchError(f"'{run.path}' and its generalist '{generalist.path}' were measured on different samples.")
+    known = labels != UNLABELLED
+    together, alone, labels = together[known], alone[known], labels[known]
+    classes = {name: index for index, name in enumerate(generalist.classes)}
+    names = [expert.config["data"]["special_classes"] for expert in specialists]
+    sets = [torch.tensor([classes[name] for name in some]) for some in names]
+    right = [logits.argmax(1) == labels for logits in (alone, together)]
+    count = torch.stack([torch.isin(labels, some) for some in sets]).sum(0)
+    rows = []
+    for number in count.unique().tolist():
+        chosen = count == number
+        rows.append(Covered(number, int(chosen.sum()), *(int(found[chosen].sum()) for found in right)))
+    gain = paired_interval((~right[1]).double().tolist(), (~right[0]).double().tolist())
+    within = tuple(_within(logits, labels, sets) for logits in (alone, together))
+    overall = tuple(float(found.double().mean()) for found in right)
+    return Coverage((within[0], within[1]), (overall[0], overall[1]), gain, tuple(rows))
+
+
+def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
+    """Return the accuracy among the samples of each set, with answers from it alone; a sample counts once per set."""
+    found = []
+    for some in sets:
+        chosen = torch.isin(labels, some)
+        found.append(some[logits[chosen][:, some].argmax(1)] == labels[chosen])
+    return float(torch.cat(found).double().mean())
+
+
+def _predictions(run: Run, split: str) -> tuple[Tensor, Tensor, Tensor]:
+    tensors, _ = read_tensors(run.path / "predictions.safetensors")
+    if f"{split}.logits" not in tensors:
+        raise MismatchError(f"'{run.path}' holds no predictions of a split '{split}'.")
+    return tensors[f"{split}.logits"], tensors[f"{split}.ids"], tensors[f"{split}.labels"]

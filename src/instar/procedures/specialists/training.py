@@ -1,0 +1,184 @@
+"""`instar specialists train`: one run for each set of classes, all of them from the generalist's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from instar.config import RunConfig, merge, validate
+from instar.errors import ConfigError, MismatchError, nearest
+from instar.jobs import parse_jobs, run_all
+from instar.procedures.specialists.clusters import Clusters, cluster
+from instar.procedures.stage import Stage, TrainedRun
+from instar.run import Run
+
+Way = Literal["dustbin", "full"]
+
+WAYS: dict[Way, dict[str, Any]] = {
+    "dustbin": {"data": {"rest": "dustbin"}, "objective": "HardLabels()"},
+    "full": {"data": {"rest": "unlabelled"}, "objective": "HardLabels() + UnlabelledSoftTargets(1)"},
+}
+"""How a specialist is kept from over-fitting: all other classes are one (section 5.1), or it learns what the generalist
+says of their samples (section 6.1)."""
+
+CLUSTERS = "clusters.json"
+"""The name of the file with the classes of each, beside their run folders."""
+
+PATIENCE = 3
+"""Epochs without a lower NLL on validation after which a specialist is as good as it gets."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The specialists of a generalist.
+
+    Args:
+        generalist: its run folder.
+        clusters: the classes of each.
+        out: folder in which each has its run folder.
+        way: how they are kept from over-fitting.
+        training: settings of the training that differ from the generalist's.
+        seed: theirs are 1000 seed + 1, 1000 seed + 2, ...
+        trust: allow model classes outside `instar.models`.
+        show: show progress on stderr.
+    """
+
+    generalist: Path
+    clusters: Clusters
+    out: Path
+    way: Way = "dustbin"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    trust: bool = False
+    show: bool = True
+
+    def folders(self) -> list[Path]:
+        """Return the run folders."""
+        return [self.out / folder_name(number) for number in range(len(self.clusters))]
+
+    def run(self, jobs: int | str = 1) -> list[TrainedRun]:
+        """Train those that are not trained yet; one that fails does not stop the others."""
+        stages = replace(self, show=self.show and parse_jobs(jobs).here).stages()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.clusters.write(self.out / CLUSTERS)
+        return run_all([stage.run for stage in stages], jobs)
+
+    def stages(self) -> list[Stage]:
+        """Return one stage for each specialist.
+
+        Raises:
+            ConfigError: when the way is unknown.
+            MismatchError: when a cluster names a class that the generalist does not have.
+        """
+        if self.way not in WAYS:
+            raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAYS)}")
+        theirs = Run(self.generalist).config
+        known = Run(self.generalist).classes
+        for number, names in enumerate(self.clusters.sets):
+            for name in names:
+                if name not in known:
+                    raise MismatchError(
+                        f"cluster {number} names the class '{name}', which the generalist '{self.generalist}' does not "
+                        f"have; {nearest(name, known)}"
+                    )
+        stages = []
+        for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
+            values = merge(theirs, WAYS[self.way])
+            values = merge(values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE}})
+            values = merge(values, {"training": self.training})
+            values |= {
+                "start": str(self.generalist),
+                "teachers": [str(self.generalist)] if self.way == "full" else [],
+                "correct_prior": True,
+                "targets": "online",
+                "store": {},
+                "seed": 1000 * self.seed + number + 1,
+            }
+            stages.append(Stage(validate(RunConfig, values), folder, trust=self.trust, show=self.show))
+        return stages
+
+
+def folder_name(number: int) -> str:
+    """Return the name of the run folder of a specialist."""
+    return f"specialist-{number:02}"
+
+
+def train(
+    generalist: str | Path | Run,
+    clusters: Clusters | int,
+    *,
+    out: str | Path,
+    size: int | None = None,
+    way: Way = "dustbin",
+    jobs: int | str = 1,
+    seed: int = 0,
+    trust: bool = False,
+    show: bool = True,
+    **training: Any,
+) -> list[TrainedRun]:
+    """Train a specialist for every cluster of classes, or take up those that were killed; return the complete runs.
+
+    Each starts from the generalist's weights, sees half its samples from its own classes and half from the rest, stops
+    when validation says so, and has the classes' share among all samples put back into its last bias. Data, views and
+    training are the generalist's, where nothing else is said.
+
+    Source: Hinton et al. 2015, sections 5.1 to 5.3.
+
+    Args:
+        generalist: its run folder.
+        clusters: from `cluster`; or their number.
+        out: folder; each specialist is a run folder in it, beside `clusters.json`.
+        size: classes in each cluster, where they are found here.
+        way: "dustbin", one class for all others; or "full", the generalist's soft targets for their samples.
+        jobs: where they run: a number of processes, or "ray".
+        seed: of the clusters, and those of the runs follow from it.
+        trust: allow model classes outside `instar.models`.
+        show: show progress on stderr.
+        training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 where nothing is said.
+
+    Raises:
+        InstarError: in one sentence, for everything that the caller can mend; one specialist that fails does not stop
+            the others.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar import procedures
+    >>> folder = tempfile.mkdtemp()
+    >>> run = procedures.train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=folder + "/generalist")
+    >>> runs = train(run, Clusters((("3", "8"), ("4", "9"))), out=folder + "/specialists", epochs=2, show=False)
+    >>> runs[0].model.network.num_classes
+    3
+    """
+    choices: dict[str, Any] = {"size": size, "way": way, "seed": seed, "trust": trust, "show": show}
+    return plan(generalist, clusters, out=out, **choices, **training).run(jobs)
+
+
+def plan(
+    generalist: str | Path | Run,
+    clusters: Clusters | int,
+    *,
+    out: str | Path,
+    size: int | None = None,
+    way: Way = "dustbin",
+    seed: int = 0,
+    trust: bool = False,
+    show: bool = True,
+    **training: Any,
+) -> Plan:
+    """Return what `train` will do; clusters that are only numbered are found, or those that the folder has are taken.
+
+    Args are those of `train`.
+    """
+    path = generalist.path if isinstance(generalist, Run) else Path(generalist)
+    if isinstance(clusters, int):
+        kept = Path(out) / CLUSTERS
+        clusters = (
+            Clusters.read(kept)
+            if kept.exists()
+            else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust)
+        )
+    found = Plan(path, clusters, Path(out), way, training, seed, trust, show)
+    found.stages()  # refuses what cannot be trained
+    return found

@@ -1,0 +1,170 @@
+"""A generalist and its specialists as one teacher."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from instar.data import Batch, Samples
+from instar.errors import ConfigError, MismatchError
+from instar.models.execution import MemoryFormat
+from instar.precision import Precision
+from instar.targets import DenseTargets
+from instar.targets.targets import by_example
+from instar.teachers.combining import Divergence, Opinion, combine
+from instar.teachers.teacher import AT_ONCE, Teacher
+
+
+@dataclass(frozen=True, eq=False)
+class Specialist:
+    """Who is asked when one of its classes is likely.
+
+    Args:
+        teacher: answers for `classes` in this order and, last, for all others as one, or for all classes.
+        classes: indices of its special classes among those of the generalist.
+        dustbin: whether it sees all other classes as one; otherwise it answers for all classes.
+        weight: of its divergence, above 0.
+    """
+
+    teacher: Teacher
+    classes: tuple[int, ...]
+    dustbin: bool = True
+    weight: float = 1.0
+
+
+class Specialists(Teacher):
+    """The q that is nearest to a generalist and to those specialists that have one of its n likeliest classes.
+
+    q minimises, at temperature 1, with q summed over the dustbin of a specialist before it is compared,
+
+        w KL(p^g || q) + sum over active m of w_m KL(p^m || q)
+
+    Where nobody is active, q is the generalist's answer. A specialist is asked about the samples it is active for.
+
+    Source: Hinton et al. 2015, section 5.4, equation 5; there n = 1 and all weights are 1.
+
+    Args:
+        generalist: a teacher, torch module or run folder.
+        specialists: who may be active.
+        top: n, at least 1.
+        weight: w, above 0.
+        divergence: "forward", KL(p || q), or "reverse", KL(q || p): without dustbins, the arithmetic mean or the
+            normalised geometric mean.
+        trust: allow run folders whose model is a class outside `instar.models`.
+
+    Raises:
+        ConfigError: when a number is out of its range.
+
+    >>> from instar.data import Loader, load_data
+    >>> from instar.teachers import Module
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Loader(load_data("digits").train, 8, seed=0).batch(0)
+    >>> alone = Specialists(network, [])
+    >>> torch.equal(alone.targets(batch).log_probs(1.0), Module(network).targets(batch).log_probs(1.0))
+    True
+    """
+
+    def __init__(
+        self,
+        generalist: Any,
+        specialists: Sequence[Specialist],
+        *,
+        top: int = 1,
+        weight: float = 1.0,
+        divergence: Divergence = "forward",
+        trust: bool = False,
+    ) -> None:
+        from instar.teachers import as_teacher  # it is one of the things that are made there
+
+        if top < 1:
+            raise ConfigError(f"Specialists(top) must be at least 1, got {top}.")
+        if divergence not in ("forward", "reverse"):
+            raise ConfigError(f"Specialists(divergence) must be 'forward' or 'reverse', got {divergence!r}.")
+        for given in (weight, *(specialist.weight for specialist in specialists)):
+            if not 0 < given < float("inf"):
+                raise ConfigError(f"the weights of a generalist and its specialists must be above 0, got {given}.")
+        self.generalist: Teacher = as_teacher(generalist, trust=trust)
+        self.specialists = tuple(specialists)
+        self.top, self.weight, self.divergence = top, weight, divergence
+
+    def targets(self, batch: Batch) -> DenseTargets:
+        """Return log q, and the generalist's logits, to the last bit, where nobody is active.
+
+        Raises:
+            MismatchError: when a specialist does not answer for its classes, or has one that the generalist has not.
+        """
+        said = self.generalist.targets(batch)
+        logits, log_p = said.logits(), by_example(said.log_probs(1.0))
+        likeliest = log_p.topk(min(self.top, log_p.shape[1]), 1).indices
+        opinions = [self._opinion(number, batch, log_p, likeliest) for number in range(len(self.specialists))]
+        asked = [opinion for opinion in opinions if len(opinion.rows)]
+        if not asked:
+            return DenseTargets(logits)
+        active = torch.cat([opinion.rows for opinion in asked]).unique()
+        values = by_example(logits.clone())
+        values[active] = combine(log_p, asked, self.divergence, self.weight)[active].to(values)
+        return DenseTargets(values.view(logits.shape))
+
+    def _opinion(self, number: int, batch: Batch, log_p: Tensor, likeliest: Tensor) -> Opinion:
+        """Return what a specialist says about the examples that it is active for."""
+        specialist, all_classes = self.specialists[number], log_p.shape[1]
+        if max(specialist.classes) >= all_classes:
+            raise MismatchError(
+                f"specialist {number} has class {max(specialist.classes)}, and the generalist {all_classes} classes."
+            )
+        classes = torch.tensor(specialist.classes, device=log_p.device)
+        rows = torch.isin(likeliest, classes).any(1).nonzero()[:, 0]
+        answered = classes if specialist.dustbin else torch.arange(all_classes, device=log_p.device)
+        width = len(answered) + specialist.dustbin
+        if not len(rows):
+            return Opinion(rows, log_p.new_empty(0, width), answered, specialist.weight)
+        positions = len(log_p) // len(batch)
+        samples, place = (rows // positions).unique(return_inverse=True)
+        found = by_example(specialist.teacher.targets(batch.rows(samples)).log_probs(1.0))
+        if found.shape[1] != width:
+            raise MismatchError(
+                f"specialist {number} answers for {found.shape[1]} classes, and {width} were expected: "
+                f"{len(specialist.classes)} special ones and one dustbin, or all {all_classes}."
+            )
+        return Opinion(rows, found[place * positions + rows % positions], answered, specialist.weight)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the generalist, the specialists with their classes, and how they are combined."""
+        parts = [(s.teacher.fingerprint(), s.classes, s.dustbin, s.weight) for s in self.specialists]
+        text = repr([self.generalist.fingerprint(), self.top, self.weight, self.divergence, parts])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def prepare(
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        memory_format: MemoryFormat = "auto",
+        compile_for: Collection[int] = (),
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """Prepare all; only the generalist is compiled, because specialists are asked about any number of samples."""
+        self.generalist.prepare(
+            device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once
+        )
+        for specialist in self.specialists:
+            specialist.teacher.prepare(device, precision, memory_format=memory_format, at_once=at_once)
+
+    def modules(self) -> list[nn.Module]:
+        """Return the networks of all."""
+        members = (self.generalist, *(specialist.teacher for specialist in self.specialists))
+        return [module for member in members for module in member.modules()]
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether all can be asked about these samples."""
+        members = (self.generalist, *(specialist.teacher for specialist in self.specialists))
+        return all(member.knows(samples) for member in members)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the generalist can teach alone."""
+        return self.generalist.settings()
