@@ -1,4 +1,4 @@
-"""What happened: metrics, calibration, fidelity, gradients, gains, how sure they are, and which classes are confused."""
+"""What happened: metrics, calibration, fidelity, gradients, gains and how sure they are; which classes are confused."""
 
 from instar.analysis.calibration import expected_calibration_error
 from instar.analysis.clustering import cluster_columns
