@@ -77,6 +77,14 @@ def test_sets_of_a_size_have_it_and_overlap(confused):
     assert len(torch.cat(sets).unique()) < 40 * GROUPS
 
 
+def test_every_class_is_in_a_set_where_there_is_room_for_all():
+    random = torch.Generator().manual_seed(0)
+    huddle = torch.cat([torch.zeros(17, 4), 10 + torch.randn(3, 4, generator=random)])  # nearly all in one cluster
+    for size in (5, 6, 20):
+        assert len(torch.cat(cluster_columns(huddle, 4, size)).unique()) == 20
+    assert len(torch.cat(cluster_columns(huddle, 4, 4)).unique()) == 16
+
+
 def test_the_nearest_classes_of_a_single_centre_are_those_next_to_the_mean():
     columns = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
     (found,) = cluster_columns(columns, 1, size=9, passes=200)

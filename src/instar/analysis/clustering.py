@@ -43,8 +43,9 @@ def cluster_columns(
     Args:
         columns: float `[C, d]`, one row for each class.
         clusters: their number.
-        size: classes of a set, those nearest to its centre, so that sets overlap and some classes may be in none;
-            none: every class is in one set, that of the nearest centre, and no set is empty.
+        size: classes of a set: those to which its centre is the nearest with room for them, then the nearest of all
+            others, so that sets overlap, and every class is in one where there is room for all; none: every class is in
+            the set of the nearest centre alone, and no set is empty.
         seed: of the first centres and the order.
         passes: over all columns.
         by_angle: whether the length of a column counts for nothing.
@@ -73,10 +74,23 @@ def cluster_columns(
     for _ in range(passes):
         _one_pass(points, centres, random)
     gaps = points.gaps(centres)
-    if size is not None:
-        return [near.sort().values for near in gaps.t().argsort(dim=1, stable=True)[:, :size]]
-    nearest = _without_empty(gaps)
-    return [torch.nonzero(nearest == i).flatten() for i in range(clusters)]
+    if size is None:
+        nearest = _without_empty(gaps)
+        return [torch.nonzero(nearest == i).flatten() for i in range(clusters)]
+    order = torch.where(_with_room(gaps, size), gaps - gaps.max() - 1, gaps)  # its own first; both parts by nearness
+    return [some.sort().values for some in order.t().argsort(dim=1, stable=True)[:, :size]]
+
+
+def _with_room(gaps: Tensor, size: int) -> Tensor:
+    """Return who is given to whom, `[C, n]`: the closest pairs first, each class once, each centre `size` times."""
+    classes, centres = gaps.shape
+    is_free, room = [True] * classes, [size] * centres
+    given = torch.zeros(classes, centres, dtype=torch.bool)
+    for pair in gaps.flatten().argsort(stable=True).tolist():
+        one, centre = divmod(pair, centres)
+        if is_free[one] and room[centre]:
+            is_free[one], room[centre], given[one, centre] = False, room[centre] - 1, True
+    return given
 
 
 class _Points:

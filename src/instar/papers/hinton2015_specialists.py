@@ -90,7 +90,7 @@ def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = _CNN, **data: An
 def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     shared = {"validation": 0.2, "image_size": (28, 28)}
     training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
-    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 8, 30, training, _EXPERT | {"epochs": expert})
+    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 12, 40, training, _EXPERT | {"epochs": expert})
 
 
 _TINY = {"name": "mlp", "arguments": {"widths": [32]}}
@@ -108,9 +108,9 @@ _WIDE = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
 
 SCALES = {
     "smoke": Scale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), _DIGITS)),
-    "small": Scale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 30))),
-    "gpu": Scale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 150))),
-    "paper": Scale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 150))),
+    "small": Scale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 15))),
+    "gpu": Scale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
+    "paper": Scale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
 }
 
 
