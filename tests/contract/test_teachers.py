@@ -11,7 +11,17 @@ import instar.teachers
 from instar.data import Loader, load_data
 from instar.models import CNN, MLP, Normalised, statistics
 from instar.procedures import label
-from instar.teachers import Classifier, Ensemble, Module, Remembered, Stored, Teacher, as_teacher
+from instar.teachers import (
+    Classifier,
+    Ensemble,
+    Module,
+    Remembered,
+    Specialist,
+    Specialists,
+    Stored,
+    Teacher,
+    as_teacher,
+)
 
 DIGITS = load_data("digits", subset=60)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}
@@ -34,6 +44,12 @@ def stored(teacher):
     return Stored(label(DIGITS, teacher, out=f"{folder}/store", dtype="float32", show=False))
 
 
+def specialist(seed, classes):
+    torch.manual_seed(seed)
+    made = MLP([8], input_shape=(1, 8, 8), num_classes=len(classes) + 1)
+    return Specialist(Module(Normalised(made, *statistics(DIGITS.train))), classes)
+
+
 CASES = {
     "plain module": lambda: Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10))),
     "module": lambda: Module(network(0)),
@@ -43,6 +59,7 @@ CASES = {
     "arithmetic ensemble": lambda: Ensemble([network(0), network(1)], combine="arithmetic", weights=[3, 1]),
     "mixed ensemble": lambda: Ensemble([network(0), forest()], combine="arithmetic"),
     "nested ensemble": lambda: Ensemble([Ensemble([network(0), network(1)], combine="arithmetic"), network(2)]),
+    "specialists": lambda: Specialists(network(0), [specialist(1, (0, 3, 8)), specialist(2, (3, 5))], top=3),
     "remembered": lambda: Remembered(Module(network(0)), LOADER),
     "stored": lambda: stored(network(0)),
     "remembered mixture": lambda: Remembered(Ensemble([network(0), network(1)], combine="arithmetic"), LOADER),

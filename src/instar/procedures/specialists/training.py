@@ -148,8 +148,8 @@ def train(
     >>> folder = tempfile.mkdtemp()
     >>> run = procedures.train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=folder + "/generalist")
     >>> runs = train(run, Clusters((("3", "8"), ("4", "9"))), out=folder + "/specialists", epochs=2, show=False)
-    >>> runs[0].model.network.num_classes
-    3
+    >>> runs[0].classes
+    ('3', '8', '(all others)')
     """
     choices: dict[str, Any] = {"size": size, "way": way, "seed": seed, "trust": trust, "show": show}
     return plan(generalist, clusters, out=out, **choices, **training).run(jobs)
