@@ -163,7 +163,8 @@ class Stage:
             network.adopt(only_network(teacher, self.config.model.name))
         model = Normalised(network, *statistics(data.train))
         if self.config.start:
-            start_from(Run(self.config.start), model, data.classes, trust=self.trust, network=self.network)
+            start = Run(self.config.start)
+            start_from(start, model, data.classes, data.train, trust=self.trust, network=self.network)
         seed_everything(self.config.seed, "training")
         return model
 
