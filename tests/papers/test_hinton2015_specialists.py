@@ -100,14 +100,14 @@ def test_alphabets_are_the_true_groups_of_characters() -> None:
     source = replace(data.train.source, classes=named)
     data = replace(data, train=replace(data.train, source=source))
     omniglot = SCALES["small"].problems[1]
-    assert _plan(omniglot, data).groups() == (named[:2], named[2:])
-    assert _plan(omniglot, load_data("digits")).groups() == ()
+    assert _plan(omniglot, data).groups == (named[:2], named[2:])
+    assert _plan(omniglot, load_data("digits")).groups == ()
 
 
 def test_superclasses_are_the_true_groups_of_cifar_100(cifar100_folder: Path) -> None:
     cifar = SCALES["smoke"].problems[0]
     data = load_data(str(cifar100_folder), **cifar.data)
-    groups = _plan(cifar, data).groups()
+    groups = _plan(cifar, data).groups
     assert sorted(len(names) for names in groups) == [5] * 20
     assert ("baby", "boy", "girl", "man", "woman") in groups
 

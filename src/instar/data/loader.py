@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,25 +89,20 @@ class Batch:
         """Return rows start..stop."""
         if start == 0 and stop >= len(self):
             return self
-        rows = slice(start, stop)
+        return self._at(slice(start, stop), place=self.place + start)
+
+    def rows(self, index: Tensor) -> Batch:
+        """Return the samples at `index`, which stand in no order that one could look ahead in."""
+        return self._at(index, order=None)
+
+    def _at(self, rows: slice | Tensor, **changes: Any) -> Batch:
         return replace(
             self,
             ids=self.ids[rows],
             inputs=self.inputs[rows],
             labels=self.labels[rows],
             mask=None if self.mask is None else self.mask[rows],
-            place=self.place + start,
-        )
-
-    def rows(self, index: Tensor) -> Batch:
-        """Return the samples at `index`, which stand in no order that one could look ahead in."""
-        return replace(
-            self,
-            ids=self.ids[index],
-            inputs=self.inputs[index],
-            labels=self.labels[index],
-            mask=None if self.mask is None else self.mask[index],
-            order=None,
+            **changes,
         )
 
     def parts(self, number: int) -> Iterator[Batch]:

@@ -18,7 +18,7 @@ Choices, where the text leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -219,7 +219,10 @@ def _findings(plans: Sequence[Plan]) -> str:
     if len(plans) < 2:
         return ""
     name = plans[0].problem.name
-    errors: Callable[[str], list[float]] = lambda folder: _errors(_accuracies(plans, folder))  # noqa: E731 (short)
+
+    def errors(folder: str) -> list[float]:
+        return _errors(_accuracies(plans, folder))
+
     arms = plans[0].arms()
     claims = [("specialists (dustbin) better than the generalist", "dustbin-combined", "generalist-0")]
     claims += [(f"dustbin better than {WORDS[arm]}", "dustbin-combined", f"{arm}-combined") for arm in arms[1:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +116,11 @@ class Plan:
 
     def arms(self) -> list[str]:
         """Return the sets of specialists; true groups are not known for all data."""
-        return [arm for arm, (kind, _) in ARMS.items() if kind != "true" or self.groups()]
+        return [arm for arm, (kind, _) in ARMS.items() if kind != "true" or self.groups]
 
+    @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Return the true groups of classes, none where nothing says what they are."""
+        """The true groups of classes, none where nothing says what they are; the data are read again for them."""
         classes = self.data.classes
         if self.problem.coarse:
             source = {**self.data.config.model_dump(), "label_column": self.problem.coarse}
@@ -137,7 +139,7 @@ class Plan:
         """Return the classes of each specialist."""
         count, size = self.problem.clusters, self.problem.size
         if kind == "true":
-            return Clusters(self.groups())
+            return Clusters(self.groups)
         if kind == "random":
             random, names = generator(self.seed, "random classes"), self.data.classes
             drawn = [torch.randperm(len(names), generator=random)[:size].sort().values for _ in range(count)]

@@ -133,6 +133,10 @@ class Specialists(Teacher):
             )
         return Opinion(rows, found[place * positions + rows % positions], answered, specialist.weight)
 
+    @property
+    def _members(self) -> list[Teacher]:
+        return [self.generalist, *(specialist.teacher for specialist in self.specialists)]
+
     def fingerprint(self) -> str:
         """Return a hash of the generalist, the specialists with their classes, and how they are combined."""
         parts = [(s.teacher.fingerprint(), s.classes, s.dustbin, s.weight) for s in self.specialists]
@@ -157,13 +161,11 @@ class Specialists(Teacher):
 
     def modules(self) -> list[nn.Module]:
         """Return the networks of all."""
-        members = (self.generalist, *(specialist.teacher for specialist in self.specialists))
-        return [module for member in members for module in member.modules()]
+        return [module for member in self._members for module in member.modules()]
 
     def knows(self, samples: Samples) -> bool:
         """Return whether all can be asked about these samples."""
-        members = (self.generalist, *(specialist.teacher for specialist in self.specialists))
-        return all(member.knows(samples) for member in members)
+        return all(member.knows(samples) for member in self._members)
 
     def settings(self) -> dict[str, Any]:
         """Return what the generalist can teach alone."""
