@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 Precision = Literal["float32", "float32-fast", "bfloat16"]
 
@@ -45,3 +46,20 @@ def library(precision: Precision) -> Iterator[None]:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """Return the context in which a forward pass casts the inputs of its matrix products."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def in_force(device: torch.device) -> Precision:
+    """Return the arithmetic that products are made in now; any autocast is taken for that of `bfloat16`.
+
+    >>> with autocast("bfloat16", torch.device("cpu")):
+    ...     in_force(torch.device("cpu"))
+    'bfloat16'
+    """
+    if torch.is_autocast_enabled(device.type):
+        return "bfloat16"
+    return "float32" if torch.get_float32_matmul_precision() == "highest" else "float32-fast"
+
+
+def for_loss(values: Tensor) -> Tensor:
+    """Return values in the type that losses are computed in; those in float64 stay as they are."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -10,11 +10,14 @@ from instar.config import ModelConfig
 from instar.errors import ConfigError, MismatchError
 from instar.models import (
     CNN,
+    LSTM,
     MLP,
     MODELS,
     Architecture,
     BANResNet,
+    CharacterLSTM,
     DenseNet,
+    FrameNet,
     PreActivationResNet,
     ResNet,
     WideResNet,
@@ -71,6 +74,11 @@ def dense_size(units, growth, stem, kept, channels, classes):
     return total + 2 * inside + (inside + 1) * classes
 
 
+def lstm_size(classes, units, layers):
+    """The embedding, which is the output too; four gates of W x + b + U h + d per layer; the bias of the output."""
+    return classes * units + layers * 4 * (2 * units * units + 2 * units) + classes
+
+
 # (description, shape of an input, parameters by a formula of its own)
 CASES = [
     (MLP([]), (5,), mlp_size(5, [], 4)),
@@ -96,8 +104,27 @@ CASES = [
     ),
     (BANResNet(1, 0.5, stem=4, widths=[4, 6]), (3, 8, 8), 108 + (128 + 12) + (215 + 24) + 12 + 28),
     (BANResNet(2, 2, stem=6, widths=[4], bottleneck=True), (1, 8, 8), 54 + (20 + 64 + 48) + (24 + 68) + 48 + 8 + 20),
+    (LSTM(6, 2, 0.5), (9,), lstm_size(4, 6, 2)),
+    (
+        CharacterLSTM(6, 2, 0.5, 3, [[1, 4], [2, 5]], 2),
+        (9,),
+        # letters 0 to 3, begin, end and none; filters; highways; layers; output
+        7 * 3 + (3 + 1) * 4 + (6 + 1) * 5 + 2 * 2 * 90 + 24 * (9 + 6 + 2) + 24 * (6 + 6 + 2) + 7 * 4,
+    ),
+    (LSTM(6, 1, tied=False), (9,), lstm_size(4, 6, 1) + 24),
+    (FrameNet([16, 8], (3, 1)), (9, 6), mlp_size(5 * 6, [16, 8], 4)),
+    (FrameNet([16], dropout=0.5, input_dropout=0.2), (7, 2), mlp_size(26 * 2, [16], 4)),
 ]
 every_model = pytest.mark.parametrize(("description", "shape", "size"), CASES, ids=lambda value: str(value)[:40])
+
+
+def some(count, description, shape):
+    """Inputs for a model: tokens for those of text."""
+    return (
+        torch.randint(4, (count, *shape))
+        if isinstance(description, LSTM | CharacterLSTM)
+        else torch.rand(count, *shape)
+    )
 
 
 def build(description, shape, seed=0):
@@ -120,15 +147,15 @@ def test_has_as_many_parameters_as_its_formula(description, shape, size):
 @every_model
 def test_answers_with_logits_and_learns_by_every_parameter(description, shape, size):
     model = build(description, shape)
-    logits = model(torch.rand(6, *shape))
-    assert logits.shape == (6, 4)
+    logits = model(some(6, description, shape))
+    assert (len(logits), logits.shape[-1]) == (6, 4)
     logits.square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 
 @every_model
 def test_features_lead_to_the_logits_of_forward(description, shape, size):
-    model, inputs = build(description, shape).eval(), torch.rand(3, *shape)
+    model, inputs = build(description, shape).eval(), some(3, description, shape)
     logits, features = model.features(inputs)
     assert torch.equal(logits, model(inputs))
     assert "logits" not in features
@@ -143,12 +170,12 @@ def test_features_lead_to_the_logits_of_forward(description, shape, size):
 def test_a_description_cannot_be_called(description, shape, size):
     for call in (description, description.features):
         with pytest.raises(ConfigError, match="has no layers yet; train it, or give input_shape"):
-            call(torch.rand(3, *shape))
+            call(some(3, description, shape))
 
 
 @every_model
 def test_evaluation_is_deterministic_and_by_sample(description, shape, size):
-    model, inputs = build(description, shape).eval(), torch.rand(5, *shape)
+    model, inputs = build(description, shape).eval(), some(5, description, shape)
     assert torch.equal(model(inputs), model(inputs))
     torch.testing.assert_close(model(inputs[1:3]), model(inputs)[1:3])
 
@@ -173,14 +200,14 @@ def test_description_holds_no_weights_and_round_trips(description, shape, size):
 
 @every_model
 def test_the_bias_of_the_last_layer_shifts_the_logits(description, shape, size):
-    model, inputs = build(description, shape).eval(), torch.rand(3, *shape)
+    model, inputs = build(description, shape).eval(), some(3, description, shape)
     before = model(inputs)
     with torch.no_grad():
         last_layer(model, 4, "be shifted")[1].bias.add_(torch.tensor([0.0, 2, 0, -1]))
     torch.testing.assert_close(model(inputs), before + torch.tensor([0.0, 2, 0, -1]))
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"mlp"}))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"mlp", "frame-net", "lstm", "character-lstm"}))
 def test_networks_of_images_refuse_other_inputs(name):
     with pytest.raises(MismatchError, match=r"needs images .* got inputs of shape \[5\]"):
         build_network(ModelConfig(name=name), (5,), 4, trust=False)
@@ -188,7 +215,7 @@ def test_networks_of_images_refuse_other_inputs(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_unknown_arguments_are_refused_with_the_nearest(name):
-    required = {"widths": [4]} if name == "mlp" else {}
-    known = next(iter(MODELS[name]([4]).arguments if name == "mlp" else MODELS[name]().arguments))
+    required = {"widths": [4]} if name in ("mlp", "frame-net") else {}
+    known = next(iter(MODELS[name](**required).arguments))
     with pytest.raises(ConfigError, match=f"has no argument '{known}s?x'; did you mean '{known}'"):
         build_network(ModelConfig(name=name, arguments=required | {f"{known}x": 1}), (1, 8, 8), 4, trust=False)

@@ -1,7 +1,11 @@
 """What every source of data keeps to. A new source is one new row in CASES."""
 
+import io
+
+import datasets
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
@@ -22,6 +26,25 @@ def image_folder(folder):
     return str(folder)
 
 
+def recordings(folder):
+    """Words of 3 to 8 frames."""
+    folder.mkdir()
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "word": datasets.ClassLabel(names=["yes", "no"]),
+        }
+    )
+    for split in ("train", "test"):
+        columns = {"audio": [], "word": [index % 2 for index in range(12)]}
+        for index in range(12):
+            buffer = io.BytesIO()
+            soundfile.write(buffer, RANDOM.uniform(-1, 1, 360 + 80 * (index % 6)), 8000, format="FLAC")
+            columns["audio"].append({"bytes": buffer.getvalue(), "path": None})
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return str(folder)
+
+
 CASES = {
     "digits": lambda folder: "digits",
     "two arrays": lambda folder: (VECTORS, LABELS),
@@ -30,6 +53,7 @@ CASES = {
     "tensors": lambda folder: (torch.tensor(PIXELS), torch.tensor(LABELS)),
     "partly labelled": lambda folder: (PIXELS[:30], np.where(LABELS < 3, LABELS, -1)[:30], PIXELS[30:], LABELS[30:]),
     "image folder": image_folder,
+    "recordings": recordings,
 }
 
 
@@ -80,9 +104,10 @@ def test_selection_changes_the_samples_and_not_the_source(load):
 def test_batches_hold_the_inputs_of_their_ids(load):
     data = load()
     loader = Loader(data.train, 4, seed=0)
-    seen = []
+    seen, whole = [], data.train.source
     for step in range(loader.steps_per_epoch):
         batch = loader.batch(step)
-        assert torch.equal(batch.inputs, data.train.source.inputs[batch.ids])
+        longest = batch.inputs.shape[1] if whole.lengths is None else int(whole.lengths[batch.ids].max())
+        assert torch.equal(batch.inputs, whole.inputs[batch.ids, :longest])
         seen += batch.ids.tolist()
     assert sorted(seen) == sorted(data.train.ids.tolist())

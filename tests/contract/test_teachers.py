@@ -26,6 +26,7 @@ from instar.teachers import (
 DIGITS = load_data("digits", subset=60)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}
 LOADER = Loader(DIGITS.train, 16, seed=0)
+FOLDERS = []  # go when the tests end
 
 
 def network(seed, kind=MLP):
@@ -40,8 +41,8 @@ def forest():
 
 
 def stored(teacher):
-    folder = tempfile.mkdtemp(prefix="instar-tests-")
-    return Stored(label(DIGITS, teacher, out=f"{folder}/store", dtype="float32", show=False))
+    FOLDERS.append(tempfile.TemporaryDirectory(prefix="instar-tests-", ignore_cleanup_errors=True))
+    return Stored(label(DIGITS, teacher, out=f"{FOLDERS[-1].name}/store", dtype="float32", show=False))
 
 
 def specialist(seed, classes):

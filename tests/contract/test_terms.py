@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import instar.objectives
 from instar.data import UNLABELLED, Batch
+from instar.models import Projected
 from instar.objectives import (
     TERMS,
     ConfidenceWeighted,
@@ -23,6 +24,7 @@ from instar.objectives import (
     Term,
     UnlabelledSoftTargets,
     parse_objective,
+    tiles,
 )
 from instar.targets import DenseTargets
 
@@ -78,6 +80,14 @@ def test_gives_one_finite_number_per_example_of_at_least_0(term, shape):
         assert found.shape == shape
         assert torch.isfinite(found).all()
         assert (found >= 0).all()
+
+
+@every_term
+def test_of_no_examples_gives_no_numbers(term):
+    logits, batch, targets = example((0,), 0)
+    value, weights = term(logits, batch, targets), term.weights(batch, targets)
+    assert all(found.shape == (0,) for found in (value.loss, *value.beside.values()))
+    assert weights is None or weights.shape == (0,)
 
 
 @every_term
@@ -182,3 +192,30 @@ def test_masked_positions_contribute_nothing_whatever_they_hold(term, rubbish):
     torch.testing.assert_close(sums, clean_sums)
     assert (dirty.grad[~mask] == 0).all()
     assert torch.isfinite(dirty.grad).all()
+
+
+def itself(logits):
+    return logits
+
+
+def as_hidden_states(logits):
+    return Projected(logits, torch.eye(logits.shape[-1], dtype=logits.dtype))
+
+
+@every_term
+@pytest.mark.parametrize("shape", [(11,), (3, 4)], ids=str)
+@pytest.mark.parametrize("given", [itself, as_hidden_states])
+def test_tiles_of_examples_change_nothing(term, shape, given, monkeypatch):
+    logits, batch, targets = example(shape, 7)
+    batch.labels[torch.arange(len(batch)) % 3 == 1] = UNLABELLED
+    mask = torch.arange(4) < torch.tensor([[4], [2], [3]]) if len(shape) == 2 else None
+    batch = as_batch(logits, batch.labels, mask)
+
+    def found(given):
+        values = logits.clone().requires_grad_()
+        total, sums = (0.5 * term)(given(values), batch, targets)
+        return total.detach(), sums, torch.autograd.grad(3 * total, values)[0]
+
+    whole = found(itself)
+    monkeypatch.setattr(tiles, "TILE", 4 * logits.shape[-1] * 4)  # bytes of 4 rows, so that the last tile is smaller
+    torch.testing.assert_close(found(given), whole)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from instar.data import hub
+from instar.config import DataConfig
+from instar.data import decoded, hub
 from instar.data.hub import load_hub
 from instar.errors import DataError, RunError
 
@@ -31,7 +32,7 @@ def write(folder: Path, shade: int) -> None:
 
 
 def load(folder: Path, image_size: tuple[int, int] | None = None) -> list[int]:
-    train, _, _ = load_hub(str(folder), None, None, image_size)
+    train, _, _ = load_hub(DataConfig(source=str(folder), image_size=image_size))
     return train.inputs[:, 0, 0, 0].tolist()
 
 
@@ -44,9 +45,9 @@ def entries(cache: Path) -> list[str]:
 
 
 def test_the_second_time_nothing_is_decoded(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = load_hub(str(folder), None, None, None)[0]
-    monkeypatch.setattr(hub, "_to_array", never)
-    second = load_hub(str(folder), None, None, None)[0]
+    first = load_hub(DataConfig(source=str(folder)))[0]
+    monkeypatch.setattr(decoded, "_to_array", never)
+    second = load_hub(DataConfig(source=str(folder)))[0]
     assert second.fingerprint() == first.fingerprint()
     assert len(entries(empty_cache)) == 1
 
@@ -62,15 +63,20 @@ def test_every_option_of_decoding_has_a_copy_of_its_own(folder: Path, empty_cach
     load(folder)
     load(folder, image_size=(3, 3))
     assert len(entries(empty_cache)) == 2
-    assert load_hub(str(folder), None, None, (3, 3))[0].inputs.shape == (4, 1, 3, 3)
-    assert load_hub(str(folder), None, None, None)[0].inputs.shape == (4, 1, 6, 6)
+    assert load_hub(DataConfig(source=str(folder), image_size=(3, 3)))[0].inputs.shape == (4, 1, 3, 3)
+    assert load_hub(DataConfig(source=str(folder)))[0].inputs.shape == (4, 1, 6, 6)
+
+
+def test_copies_of_images_keep_their_names(folder: Path, empty_cache: Path) -> None:
+    load(folder)
+    assert entries(empty_cache) == [hub._cache_key(str(folder), hub._open(str(folder)), None, None, None)]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken picture")])
 def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    whole, seen = hub._to_array, []
+    whole, seen = decoded._to_array, []
 
     def interrupted(*arguments):
         seen.append(1)
@@ -79,7 +85,7 @@ def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "_to_array", interrupted)
+        patch.setattr(decoded, "_to_array", interrupted)
         with pytest.raises((KeyboardInterrupt, DataError)):
             load(folder)
     assert entries(empty_cache) == []
@@ -97,13 +103,13 @@ def test_what_a_killed_process_left_is_not_taken_for_whole(folder: Path, empty_c
 
 
 def test_another_process_may_finish_first(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = hub._decode
+    decode = decoded.decode
 
     def late(*arguments) -> None:
         decode(*arguments)  # the other process
         decode(*arguments)
 
-    monkeypatch.setattr(hub, "_decode", late)
+    monkeypatch.setattr(decoded, "decode", late)
     assert load(folder) == [10, 11, 12, 13]
     assert len(entries(empty_cache)) == 1
 
@@ -121,17 +127,17 @@ def test_a_full_disk_is_a_sentence(folder: Path, empty_cache: Path, monkeypatch:
 def test_large_data_are_mapped_and_read_the_same(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = load_hub(str(folder), None, None, None)[0]
-    monkeypatch.setattr(hub, "IN_MEMORY", 0)
-    mapped = load_hub(str(folder), None, None, None)[0]
+    held = load_hub(DataConfig(source=str(folder)))[0]
+    monkeypatch.setattr(decoded, "IN_MEMORY", 0)
+    mapped = load_hub(DataConfig(source=str(folder)))[0]
     assert torch.equal(mapped.inputs, held.inputs)
     mapped.inputs[0] = 0  # as a careless caller might; the copy on disk must not change
-    assert torch.equal(load_hub(str(folder), None, None, None)[0].inputs, held.inputs)
+    assert torch.equal(load_hub(DataConfig(source=str(folder)))[0].inputs, held.inputs)
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTAR_CACHE", "/elsewhere")
-    assert hub.cache_folder() == Path("/elsewhere")
+    assert decoded.cache_folder() == Path("/elsewhere")
     monkeypatch.delenv("INSTAR_CACHE")
     monkeypatch.setenv("HOME", "/home/ada")
-    assert hub.cache_folder() == Path("/home/ada/.cache/instar")
+    assert decoded.cache_folder() == Path("/home/ada/.cache/instar")

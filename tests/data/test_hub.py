@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from instar.data import UNLABELLED, Source
+from instar.config import DataConfig
+from instar.data import UNLABELLED, Source, load_data
 from instar.data.hub import load_hub
-from instar.errors import DataError
+from instar.errors import ConfigError, DataError
 
 IMAGE, LABEL = datasets.Image(), datasets.ClassLabel(names=["cat", "dog"])
 INTEGER = datasets.Value("int64")
@@ -42,7 +43,7 @@ def write_images(folder: Path, images: list[Pictures.Image | None]) -> Path:
 
 def load(folder: Path, *options: Any, **named: Any) -> tuple[Source, Source | None, Source]:
     names = ["input_column", "label_column", "image_size"]
-    return load_hub(str(folder), **(dict.fromkeys(names) | dict(zip(names, options, strict=False)) | named))
+    return load_hub(DataConfig(source=str(folder), **(dict(zip(names, options, strict=False)) | named)))
 
 
 def refused(folder: Path, message: str, **named: Any) -> None:
@@ -176,7 +177,10 @@ def test_lists_of_numbers_are_inputs_and_words_are_not(tmp_path: Path) -> None:
     write_both(tmp_path, features, row=[[0.5, 1.5], [2.5, 3.5]], word=["a", "b"], label=[0, 1])
     train = load(tmp_path, input_column="row")[0]
     assert (train.inputs.dtype, train.inputs.tolist()) == (torch.float32, [[0.5, 1.5], [2.5, 3.5]])
-    refused(tmp_path, r"has no column of images that could be the input; its columns are: row, word, label; name one")
+    refused(
+        tmp_path,
+        r"has no column of images or recordings that could be the input; its columns are: row, word, label; name one",
+    )
     refused(tmp_path, r"column 'word' of '.*' cannot be decoded: could not convert string", input_column="word")
 
 
@@ -205,9 +209,68 @@ def test_a_missing_or_empty_folder_is_told(tmp_path: Path) -> None:
     refused(tmp_path, r"the data folder '.*' is empty; expected parquet, CSV, JSON or image files\.")
     refused(tmp_path / "none", r"'.*none' is no folder, and a Hub id has the form 'owner/name'; ")
     with pytest.raises(DataError, match=r"'digit' is no folder, .*; did you mean 'digits'\?"):
-        load_hub("digit", None, None, None)
+        load_hub(DataConfig(source="digit"))
 
 
 def test_a_hub_id_that_cannot_be_reached_is_told() -> None:
     with pytest.raises(DataError, match=r"^data 'nobody/nothing' cannot be loaded: .+\.$"):
-        load_hub("nobody/nothing", None, None, None)
+        load_hub(DataConfig(source="nobody/nothing"))
+
+
+def shades(source: Source) -> list[int]:
+    return source.inputs[:, 0, 0, 0].tolist()
+
+
+def write_shades(folder: Path, splits: dict[str, dict[int, Any]], feature: Any) -> None:
+    """Write pictures of one shade each, with a value beside each of them."""
+    features = {"image": IMAGE, "label": LABEL, "drawer": feature}
+    for split, rows in splits.items():
+        images = [Pictures.new("L", (2, 2), shade) for shade in rows]
+        write(folder, split, features, image=images, label=[0] * len(rows), drawer=list(rows.values()))
+
+
+@pytest.mark.parametrize("feature", [datasets.Value("string"), datasets.ClassLabel(names=["ada", "bob", "eve"])])
+def test_rows_with_a_value_are_held_out_of_all_splits(tmp_path: Path, feature: Any) -> None:
+    splits = {
+        "train": {1: "ada", 2: "bob", 3: "ada", 4: None},
+        "validation": {5: "bob", 6: "eve"},
+        "test": {7: "bob", 8: "ada"},
+    }
+    write_shades(tmp_path, splits, feature)
+    train, validation, test = load(tmp_path, label_column="label", test_where="drawer=bob")
+    assert (shades(train), validation and shades(validation), shades(test)) == ([1, 3, 4], [6], [2, 5, 7])
+    data = load_data(tmp_path, label_column="label", test_where="drawer=bob")
+    assert data.test.source.fingerprint() == test.fingerprint()
+    assert load_data(data.config).fingerprints() == data.fingerprints()
+
+
+def test_rows_are_held_out_by_numbers_too_and_beside_a_validation_split_alone(tmp_path: Path) -> None:
+    write_shades(tmp_path, {"train": {1: 7, 2: 8}, "validation": {3: 7, 4: 9}}, INTEGER)
+    train, validation, test = load(tmp_path, test_where="drawer=7")
+    assert (shades(train), validation and shades(validation), shades(test)) == ([2], [4], [1, 3])
+
+
+def test_every_value_has_a_copy_of_its_own(tmp_path: Path, empty_cache: Path) -> None:
+    write_shades(tmp_path / "data", {"train": {1: 7, 2: 8}, "test": {3: 7, 4: 9}}, INTEGER)
+    for value, copies in ((7, 1), (7, 1), (8, 2)):
+        load(tmp_path / "data", test_where=f"drawer={value}")
+        assert len(list(empty_cache.iterdir())) == copies
+
+
+def test_what_cannot_be_held_out_is_told(tmp_path: Path) -> None:
+    write_shades(tmp_path, {"train": {1: "ada"}, "test": {3: "ada", 4: "bob"}}, datasets.Value("string"))
+    refused(tmp_path, r"data '.*' has no column 'drawr'; did you mean 'drawer'\?", test_where="drawr=ada")
+    refused(tmp_path, r"no row of '.*' has drawer 'adda'; did you mean 'ada'\?", test_where="drawer=adda")
+    refused(tmp_path, r"all training rows of '.*' have drawer 'ada', and none is left", test_where="drawer=ada")
+
+
+@pytest.mark.parametrize("where", ["drawer", "=ada", "drawer="])
+def test_a_condition_that_is_none_is_told(tmp_path: Path, where: str) -> None:
+    with pytest.raises(ConfigError, match=f"test_where must have the form column=value, got '{where}'"):
+        load_data(tmp_path, test_where=where)
+
+
+def test_a_value_of_data_without_columns_is_told(tmp_path: Path) -> None:
+    for spec, name in (("digits", "digits"), ((np.zeros((4, 2)), [0, 1, 0, 1]), "arrays")):
+        with pytest.raises(ConfigError, match=f"'test_where' needs data with columns; the source '{name}' has none"):
+            load_data(spec, test_where="drawer=ada")

@@ -75,7 +75,7 @@ def test_half_of_an_epoch_is_every_special_sample_once_and_half_is_drawn_from_th
     assert not set(drawn) - set(some.ids.tolist())
     times = [drawn.count(i) for i in some.ids.tolist() if i not in found]
     assert max(times) - min(times) <= 1  # none a second time before all were there once
-    assert sum(sizes) == some.per_epoch == 2 * special
+    assert sum(sizes) == some.epoch(1).size == 2 * special
     assert loader.steps_per_epoch == len(sizes) == -(-2 * special // batch_size)
     assert all(size == batch_size for size in sizes[:-2])
     assert max(sizes) <= batch_size
@@ -120,7 +120,7 @@ def test_inputs_labels_and_order_belong_to_the_ids() -> None:
         assert batch.inputs[:, 0, 3, 3].tolist() == batch.ids.tolist()
         assert torch.equal(batch.labels, batch.ids % 3)
         assert batch.order is not None
-        assert len(batch.order) == some.per_epoch
+        assert len(batch.order) == some.epoch(1).size
         assert torch.equal(batch.order[batch.place : batch.place + len(batch)], batch.ids)
 
 
@@ -139,7 +139,7 @@ def test_a_selection_of_samples_keeps_what_is_special() -> None:
 def test_without_special_classes_an_epoch_is_all_samples() -> None:
     train = arrays(validation=0.2).train
     assert train.special is None
-    assert train.per_epoch == len(train) == 80
+    assert train.epoch(1).size == len(train) == 80
 
 
 def test_rows_of_a_batch_are_its_samples_in_no_order() -> None:
@@ -164,11 +164,11 @@ def test_the_digits_of_a_specialist(rest: str) -> None:
     is_special = (whole.train.labels == 8) | (whole.train.labels == 3)
     assert torch.equal(data.train.ids, whole.train.ids)
     assert special_ids(data.train) == whole.train.ids[is_special].tolist()
-    assert data.train.per_epoch == 2 * int(is_special.sum()) < len(data.train)
+    assert data.train.epoch(1).size == 2 * int(is_special.sum()) < len(data.train)
     assert torch.equal(data.train.inputs(), whole.train.inputs())
     assert torch.equal(data.test.inputs(), whole.test.inputs())
     assert data.test.special is None
-    assert Loader(data.train, 32, seed=0).steps_per_epoch == -(-data.train.per_epoch // 32)
+    assert Loader(data.train, 32, seed=0).steps_per_epoch == -(-data.train.epoch(1).size // 32)
 
 
 def test_a_dustbin_is_one_class_for_all_others_behind_the_named_ones() -> None:
@@ -265,7 +265,7 @@ def test_hidden_labels_are_of_the_rest() -> None:
         label = 0 if rest == "dustbin" else 1
         assert special_ids(train) == train.ids[train.labels == label].tolist()
         assert all(i % 5 == 1 for i in special_ids(train))
-        assert 0 < train.per_epoch < 40
+        assert 0 < train.epoch(1).size < 40
         assert int((train.labels == UNLABELLED).sum()) >= 50
     dustbin = arrays(special_classes=["1"], rest="dustbin", drop_labels=0.5, validation=0).train
     assert int((dustbin.labels == UNLABELLED).sum()) == 50  # hidden ones do not come to light in the dustbin

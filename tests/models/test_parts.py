@@ -8,6 +8,7 @@ from torch import nn
 from instar.data import load_data
 from instar.errors import ConfigError
 from instar.models import CNN, MLP, Dropout, Normalised, describe, last_layer, statistics
+from instar.models.character_lstm import Letters
 
 CNN_SIZES = {"input_shape": (1, 8, 8), "num_classes": 3}
 
@@ -98,3 +99,10 @@ def test_dropout_in_families_is_active_in_training_only():
         assert not torch.equal(model(inputs), model(inputs))
         model.eval()
         assert torch.equal(model(inputs), model(inputs))
+
+
+def test_a_word_has_the_same_embedding_whether_or_not_it_is_looked_at_once():
+    letters = Letters(("cat", "dog", "a"), 3, [(1, 4), (2, 5)], 1)
+    words = torch.tensor([[0, 2, 0], [1, 1, 2]], dtype=torch.int32)
+    torch.testing.assert_close(letters._words(words.flatten()).view(2, 3, 9), letters(words))
+    assert letters.to("meta")(words.to("meta")).shape == (2, 3, 9)  # as on an accelerator

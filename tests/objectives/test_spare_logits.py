@@ -5,16 +5,16 @@ import torch
 from torch import nn
 
 from instar.data import Batch
-from instar.objectives import HardLabels, SoftTargets
+from instar.objectives import HardLabels, SoftTargets, tiles
 from instar.seeds import Draws
-from instar.targets import DenseTargets, Keep, Record, sparse
+from instar.targets import DenseTargets, Keep, Record
 
 CLASSES, NUMBER = 40, 30
 
 
 @pytest.fixture(autouse=True)
 def _tiles_of_a_few_rows(monkeypatch):
-    monkeypatch.setattr(sparse, "TILE", 7 * CLASSES * 4)
+    monkeypatch.setattr(tiles, "TILE", 7 * CLASSES * 4)
 
 
 @pytest.fixture
@@ -37,10 +37,11 @@ def gradients(objective, logits, layer, batch, targets, keep_logits):
     return layer.weight.grad.clone(), torch.equal(before, logits.detach())
 
 
-@pytest.mark.parametrize("keep", ["top:4", "sample:6"])
-def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, keep):
+@pytest.mark.parametrize("keep", ["all", "top:4", "sample:6"])
+@pytest.mark.parametrize("objective", [1.0 * SoftTargets(2), SoftTargets(2) + 0.5 * HardLabels()], ids=repr)
+def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, objective, keep):
     inputs, layer, answers, batch = parts
-    objective, targets = 1.0 * SoftTargets(2), kept(answers, keep)
+    targets = kept(answers, keep)
     expected, is_kept = gradients(objective, layer(inputs), layer, batch, targets, keep_logits=True)
     assert is_kept
     found, is_kept = gradients(objective, layer(inputs), layer, batch, targets, keep_logits=False)
@@ -48,18 +49,32 @@ def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, keep):
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize(
-    ("objective", "last", "keep"),
-    [
-        (1.0 * SoftTargets(2), nn.Tanh(), "top:4"),  # its backward pass looks at what it returned
-        (1.0 * SoftTargets(2), nn.Softplus(), "top:4"),
-        (SoftTargets(2) + 0.5 * HardLabels(), nn.Identity(), "top:4"),
-        (1.0 * SoftTargets(2), nn.Identity(), "all"),
-    ],
-)
-def test_logits_that_somebody_may_look_at_are_kept(parts, objective, last, keep):
+@pytest.mark.parametrize("bias", [True, False])
+def test_logits_of_positions_are_gone_too(parts, bias):
     inputs, layer, answers, batch = parts
-    targets = kept(answers, keep)
+    layer = nn.Linear(5, CLASSES, bias=bias)
+    batch = Batch.of_labels(batch.labels.view(10, 3))
+    targets = DenseTargets(answers.values.view(10, 3, CLASSES))
+    logits = [layer(inputs.view(10, 3, 5)) for _ in range(2)]
+    expected, _ = gradients(1.0 * SoftTargets(2), logits[0], layer, batch, targets, keep_logits=True)
+    found, is_kept = gradients(1.0 * SoftTargets(2), logits[1], layer, batch, targets, keep_logits=False)
+    assert not is_kept
+    assert torch.equal(found, expected)
+
+
+def test_a_gradient_that_was_made_in_place_is_not_given_twice(parts):
+    inputs, layer, answers, batch = parts
+    loss, _ = (1.0 * SoftTargets(2))(layer(inputs), batch, answers, keep_logits=False)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("keep", ["all", "top:4"])
+@pytest.mark.parametrize("last", [nn.Tanh(), nn.Softplus()])
+def test_logits_that_somebody_looks_at_are_kept(parts, last, keep):  # their backward passes look at what they returned
+    inputs, layer, answers, batch = parts
+    objective, targets = 1.0 * SoftTargets(2), kept(answers, keep)
     expected, _ = gradients(objective, last(layer(inputs)), layer, batch, targets, keep_logits=True)
     found, is_kept = gradients(objective, last(layer(inputs)), layer, batch, targets, keep_logits=False)
     assert is_kept

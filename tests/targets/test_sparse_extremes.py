@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from instar.targets import SparseTargets, sparse
+from instar.targets import SparseTargets, many_classes
 
 tiles = pytest.mark.parametrize("tile", [1, 1 << 20])
 
@@ -13,7 +13,7 @@ tiles = pytest.mark.parametrize("tile", [1, 1 << 20])
 @pytest.fixture
 def asked(tile, monkeypatch):
     """Return loss and gradient, with tiles of that many bytes."""
-    monkeypatch.setattr(sparse, "TILE", tile)
+    monkeypatch.setattr(many_classes, "TILE", tile)
 
     def ask(targets, logits, temperature=1.0):
         logits = torch.as_tensor(logits).clone().requires_grad_()

@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import torch
 
+from instar.compiler import require_compiler
 from instar.data import load_data
 from instar.errors import ConfigError
-from instar.models import CNN, MLP, Compiled, Normalised, require_compiler
+from instar.models import CNN, MLP, Compiled, Normalised
 from instar.procedures import distill, train
 
 # torch's compiler imports what torch has deprecated

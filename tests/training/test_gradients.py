@@ -11,7 +11,7 @@ from instar.errors import ConfigError
 from instar.models import CNN, MLP
 from instar.procedures import distill, report, train
 from instar.report import collect
-from instar.report.curves import curves
+from instar.report.curves import series
 
 DIGITS = load_data("digits", subset=110)
 SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.02, "log_every": 5}
@@ -100,11 +100,14 @@ def test_a_stopped_run_writes_every_measurement_once(tmp_path, stop_before, chec
     assert [line["step"] for line in lines(stopped)] == [2, 4, 6, 8, 10, 12]
 
 
-def test_the_report_draws_the_curves_that_it_drew_before(tmp_path):
+def test_the_report_draws_them_beside_the_curves_that_it_drew_before(tmp_path):
     for every in (0, 1):
         train(DIGITS, MLP([8]), out=tmp_path / str(every) / "run", gradients_every=every, **SETTINGS)
-    without, beside = (curves(collect(tmp_path / str(every))) for every in (0, 1))
-    assert [trace["y"] for trace in without["data"]] == [trace["y"] for trace in beside["data"]]
+    without, beside = (series(collect(tmp_path / str(every))[0].history) for every in (0, 1))
+    for found in (without, beside):
+        del found["train seconds"]
+    assert {name: beside[name] for name in without} == without
+    assert beside.keys() > without.keys()
     assert report(tmp_path / "1").exists()
 
 

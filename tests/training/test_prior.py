@@ -18,6 +18,7 @@ from instar.teachers import Module
 from instar.training import predict
 from instar.training.bias import to_prior
 
+ASLEEP = {"epochs": 1, "batch_size": 10_000, "optimiser": "sgd", "learning_rate": 1e-12}
 SYMBOLS = torch.eye(4)
 COUNTS = 5 * torch.tensor(  # [symbol, class]: how often each symbol is each class; 3 and 1 are rare
     [[90, 30, 60, 20], [200, 5, 80, 15], [40, 10, 300, 10], [100, 25, 100, 25]]
@@ -106,6 +107,17 @@ def test_without_the_correction_it_has_them_not(tmp_path):
     assert (probabilities(plain, data) - truth(COUNTS, [3, 1], "dustbin")).abs().max() > 0.15
     moved = predict(Module(corrected.model), data.test) - predict(Module(plain.model), data.test)
     torch.testing.assert_close(moved, to_prior(data.train).expand_as(moved), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("rest", ["dustbin", "labelled"])
+def test_one_that_learns_nothing_answers_as_the_run_that_it_starts_from(tmp_path, rest):
+    before = train_on(samples_of(COUNTS), tmp_path / "before")
+    data = samples_of(COUNTS, special_classes=["3", "1"], rest=rest)
+    asleep = train_on(data, tmp_path / "run", correct_prior=True, start=str(before.path), training=ASLEEP)
+    expected = probabilities(before, data)
+    if rest == "dustbin":  # whose unit is fitted, and here there are as many inputs as symbols
+        expected = torch.cat([expected[:, [3, 1]], expected[:, [0, 2]].sum(1, keepdim=True)], 1)
+    torch.testing.assert_close(probabilities(asleep, data), expected, atol=1e-5, rtol=0)
 
 
 def test_hidden_labels_do_not_move_it(tmp_path):

@@ -1,31 +1,60 @@
 """Two processes that share every batch end with the weights of one."""
 
+import importlib
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from instar.data import load_data
-from instar.models import MLP
+from instar.config import DataConfig
+from instar.data import Data, Samples, load_data
+from instar.data.text import windows
+from instar.models import LSTM, MLP
 from instar.procedures import distill, train
-from instar.run import Run
+from instar.run import Run, read_tensors
 
 SCRIPT = """
-import json, sys
-import torch
-torch.set_num_threads(1)
-from instar.data import load_data
-from instar.models import MLP
-from instar.procedures import distill
-settings = json.loads(sys.argv[3])
-run = distill(sys.argv[1], MLP([8]), load_data("digits", subset=31), out=sys.argv[2], **settings)
-assert run.complete
-print(run.metrics["errors"])
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_processes
+getattr(test_processes, sys.argv[2])(*sys.argv[3:])
 """
+
+
+def learn_digits(teacher, out, settings):
+    """Distil, in one of two processes."""
+    torch.set_num_threads(1)
+    run = distill(teacher, MLP([8]), load_data("digits", subset=31), out=out, **json.loads(settings))
+    assert run.complete
+    print(run.metrics["errors"])
+
+
+def learn_text(teacher, out, settings, stop):
+    """Distil an LSTM, in one of two processes, which end before the step `stop`, counted from 1."""
+    torch.set_num_threads(1)
+    fit = importlib.import_module("instar.training.fit")
+    original, calls = fit.learning_rate, itertools.count(1)
+
+    def rate(*given):
+        if next(calls) == int(stop):
+            torch.distributed.barrier()  # the first process comes here when it has written its checkpoint
+            sys.exit(3)
+        return original(*given)
+
+    fit.learning_rate = rate
+    print(distill(teacher, LSTM(6, 2), text(), out=out, **json.loads(settings)).metrics["perplexity"])
+
+
+def text():
+    tokens = np.random.default_rng(0).integers(0, 7, 103).astype(np.int32)
+    samples = Samples.all_of(windows("text", tokens, tuple("abcdefg"), end=0, length=5))
+    return Data(DataConfig(source="arrays"), samples, None, samples)
 
 
 def free_port():
@@ -44,7 +73,7 @@ def start(index, port, *arguments):
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-c", SCRIPT, *arguments]
+    command = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -70,7 +99,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     teacher = train(data, MLP([8]), out=tmp_path / "teacher", epochs=1)
     settings = {"epochs": 2, "batch_size": 3, "log_every": 11, "views": "Shift(1)", "gradient_clip": 1.0}
     settings |= {"gradients_every": 7} | extra
-    (first, second) = two_processes(str(teacher.path), str(tmp_path / "two"), json.dumps(settings))
+    (first, second) = two_processes("learn_digits", str(teacher.path), str(tmp_path / "two"), json.dumps(settings))
     assert [code for _, code in (first, second)] == [0, 0], first[0][1] + second[0][1]
     one = distill(str(teacher.path), MLP([8]), data, out=tmp_path / "one", **settings)
     two = Run(tmp_path / "two")
@@ -90,3 +119,24 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     assert sum(line["loss"] * line["examples"] for line in lines[1]) == pytest.approx(
         sum(line["loss"] * line["examples"] for line in lines[0]), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("stop", [6])
+def test_two_processes_that_are_stopped_go_on_with_all_hidden_states(tmp_path, stop):
+    settings = {"epochs": 2, "batch_size": 3, "optimiser": "sgd", "momentum": 0.0, "learning_rate": 2.0, "log_every": 1}
+    settings |= {"checkpoint_seconds": 0, "objective": "SoftTargets(2) + HardLabels()"}
+    labels = {name: value for name, value in settings.items() if name != "objective"}
+    teacher = train(text(), LSTM(4, 1), out=tmp_path / "teacher", **labels, seed=1)
+    arguments = ["learn_text", str(teacher.path), str(tmp_path / "two"), json.dumps(settings)]
+    stopped = two_processes(*arguments, str(stop))
+    assert all(code != 0 for _, code in stopped)  # one may be torn out of the barrier by the end of the other
+    tensors, header = read_tensors(Run(tmp_path / "two").checkpoint)
+    assert header["step"] == stop - 1
+    for hidden in ("carried0.ids", "carried1.ids"):  # of student and teacher; one row is the first process's
+        assert {4, 11, 18} <= set(tensors[hidden].tolist())
+    ended = two_processes(*arguments, "0")
+    assert [code for _, code in ended] == [0, 0], ended[0][0][1] + ended[1][0][1]
+    one = distill(str(teacher.path), LSTM(6, 2), text(), out=tmp_path / "one", **settings)
+    two = distill(str(teacher.path), LSTM(6, 2), text(), out=tmp_path / "two", **settings)
+    for name, value in one.model.state_dict().items():
+        torch.testing.assert_close(two.model.state_dict()[name], value, rtol=1e-5, atol=1e-5)

@@ -8,11 +8,11 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from instar.config import TrainingConfig
+from instar.config import RunConfig, TrainingConfig, validate
 from instar.data import UNLABELLED, load_data
 from instar.errors import ConfigError, NonFiniteError, RunError
 from instar.models import MLP, Normalised
-from instar.procedures import report, train
+from instar.procedures import Stage, report, train
 from instar.run import Run
 from instar.training.validation import Validation
 
@@ -29,6 +29,8 @@ SETTINGS = {
 }
 SCORES = [3.0, 1.0, 2.0, 0.5, 0.6, 0.7, 0.8, 0.1, 0.2, 0.3, 0.4, 0.5]
 """With patience 2 the sixth is the last, and the fourth the best."""
+FIRST = 9.0
+"""That of the initial weights."""
 
 MODELS = {
     "plain": (MLP([8]), {}),
@@ -45,9 +47,9 @@ class StoppedError(Exception):
     pass
 
 
-def tell(patch, scores, every=1):
+def tell(patch, scores, every=1, first=FIRST):
     """Let validation find what a test says: one NLL for each number of steps."""
-    told = {(number + 1) * every * STEPS: score for number, score in enumerate(scores)}
+    told = {number * every * STEPS: score for number, score in enumerate([first, *scores])}
     original = Validation.score
 
     def score(self, step, *arguments):
@@ -107,19 +109,26 @@ def assert_same(first, second):
     assert without_seconds(first) == without_seconds(second)
 
 
-def watched(run, scores, patch, done=0, **settings):
+def watched(run, scores, patch, done=0, first=FIRST, **settings):
     """Score a model whose weight is the number of steps, until it is over; return the steps and the model."""
+
+    def tell_next(found):
+        patch.setattr(MODULE, "validate", lambda *_: {"error": 0.5, "nll": found})
+
     model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
     config = TrainingConfig(epochs=len(scores), **settings)
     watch = Validation(run, DIGITS.validation, config, 1, done, Accelerator(cpu=True))
+    nn.init.constant_(model.network.weight, 0)
+    tell_next(first)
+    watch.begin(model, None)
     for step in range(done + 1, len(scores) + 1):
         nn.init.constant_(model.network.weight, step)
         if watch.is_due(step):
-            patch.setattr(MODULE, "validate", lambda *_, found=scores[step - 1]: {"error": 0.5, "nll": found})
+            tell_next(scores[step - 1])
             watch.score(step, model, None)
         if watch.is_over:
             break
-    watch.restore(model)
+    watch.finish(model, None)
     return step, int(model.network.weight[0])
 
 
@@ -144,6 +153,34 @@ def test_ends_after_so_many_validations_without_a_lower_nll(tmp_path, monkeypatc
     assert run.best.exists() == (patience > 0)
 
 
+@pytest.mark.parametrize(
+    ("first", "scores", "patience", "expected"),
+    [
+        (0.4, [1.0, 0.9, 0.5, 0.4], 3, (3, 0)),  # training made them worse
+        (0.4, [1.0, 0.9, 0.3, 0.4], 3, (4, 3)),
+        (0.4, [1.0, 0.9], 5, (2, 0)),
+        (0.4, [1.0, 0.9], 0, (2, 2)),
+    ],
+)
+def test_initial_weights_are_kept_where_none_are_better(tmp_path, monkeypatch, first, scores, patience, expected):
+    run = Run.start(tmp_path / "run", {}, {})
+    assert watched(run, scores, monkeypatch, first=first, patience=patience) == expected
+    assert next(line["step"] for line in run.history()) == (0 if patience else 1)
+
+
+def test_a_run_that_nothing_makes_better_ends_with_the_weights_it_starts_with(tmp_path, monkeypatch, stop_before):
+    before = run_to(tmp_path / "before", epochs=2)
+    training = before.config["training"] | {"epochs": 12, "patience": 2}
+    config = validate(RunConfig, before.config | {"training": training, "start": str(before.path)})
+    tell(monkeypatch, SCORES, first=0.1)
+    stage, stopped = Stage(config, tmp_path / "run", DIGITS), stop_before(2)
+    with pytest.raises(stopped):
+        stage.run()
+    run = stage.run()
+    assert same_weights(before, run)
+    assert [line["nll"] for line in run.history() if line["kind"] == "validation"] == [0.1, *SCORES[:2]]
+
+
 @pytest.mark.parametrize("done", range(1, 7))
 def test_knows_the_scores_before_a_kill_and_none_of_later_steps(tmp_path, monkeypatch, done):
     run = Run.start(tmp_path / "run", {}, {})
@@ -155,14 +192,14 @@ def test_knows_the_scores_before_a_kill_and_none_of_later_steps(tmp_path, monkey
 def test_validates_every_few_epochs_and_after_the_last(tmp_path, monkeypatch, every, expected):
     run = Run.start(tmp_path / "run", {}, {})
     assert watched(run, [5.0, 4.0, 3.0, 2.0, 1.0], monkeypatch, patience=1, evaluate_every=every) == (5, 5)
-    assert [line["step"] for line in run.history()] == expected
+    assert [line["step"] for line in run.history()] == [0, *expected]
 
 
 @every_model
 def test_the_weights_are_those_that_a_run_with_fewer_epochs_ends_with(tmp_path, straight, name):
     run, best = straight[name], run_to(tmp_path / "best", name, epochs=epochs_of(name, 4))
     lines = [line for line in run.history() if line["kind"] == "validation"]
-    assert [line["nll"] for line in lines] == SCORES[:6]
+    assert [line["nll"] for line in lines] == [FIRST, *SCORES[:6]]
     assert run.result["steps"] == lines[-1]["step"] == run.history()[-1]["step"] == epochs_of(name, 6) * STEPS
     assert same_weights(run, best)
     assert run.metrics == best.metrics
@@ -177,18 +214,18 @@ def test_the_weights_are_those_that_a_run_with_fewer_epochs_ends_with(tmp_path, 
 def test_the_lowest_nll_of_a_real_run_is_what_it_ends_with(tmp_path, ema):
     settings = {"epochs": 40, "learning_rate": 0.1, "ema": ema}
     whole = run_to(tmp_path / "whole", **settings)
-    scores = [line["nll"] for line in whole.history() if line["kind"] == "validation"]
+    scores = [line["nll"] for line in whole.history() if line["kind"] == "validation"]  # far below the initial one
     last = next(n for n in range(1, 40) if n - 1 - scores.index(min(scores[:n])) >= 3)
     run = run_to(tmp_path / "run", patience=3, **settings)
     assert run.result["steps"] == last * STEPS < 40 * STEPS
-    assert [line["nll"] for line in run.history() if line["kind"] == "validation"] == scores[:last]
+    assert [line["nll"] for line in run.history() if line["kind"] == "validation"][1:] == scores[:last]
     assert run.result["validation"]["nll"] == pytest.approx(min(scores[:last]), rel=1e-6)
 
 
 def test_without_patience_nothing_is_kept_and_nothing_changes(tmp_path, monkeypatch, stop_before):
     tell(monkeypatch, SCORES)
     patient, plain = run_to(tmp_path / "patient", patience=50), run_to(tmp_path / "plain")
-    assert without_seconds(patient)[0] == without_seconds(plain)[0]  # what is trained is the same
+    assert without_seconds(patient)[0][1:] == without_seconds(plain)[0]  # what is trained is the same
     assert patient.result["steps"] == plain.result["steps"] == 12 * STEPS
     assert not same_weights(patient, plain)
     stopped = stop_before(9)
@@ -210,14 +247,15 @@ def test_a_stopped_run_ends_alike(tmp_path, monkeypatch, straight, stop_before, 
     stopped = stop_before(step)
     with pytest.raises(stopped):
         run_to(tmp_path / "stopped", name, **settings)
-    assert Run(tmp_path / "stopped").best.exists() == (step >= epochs_of(name, STEPS))
+    assert Run(tmp_path / "stopped").best.exists()
     assert_same(straight[name], run_to(tmp_path / "stopped", name, **settings))
 
 
 @pytest.mark.parametrize(
     ("module", "function", "call"),
     [
-        ("instar.training.validation", "write_tensors", 1),  # the score is there, and the weights are not
+        ("instar.training.validation", "write_tensors", 0),  # the initial weights
+        ("instar.training.validation", "write_tensors", 2),  # weights that are the best so far
         ("instar.training.fit", "save_checkpoint", 4 * STEPS - 1),  # the best weights, and not their checkpoint
         ("instar.training.validation", "read_tensors", 0),  # it is over
         ("instar.procedures.stage", "save_model", 0),
@@ -246,6 +284,42 @@ def test_a_run_that_is_over_takes_no_step_more_when_it_is_taken_up(tmp_path, mon
         run_to(tmp_path / "run", patience=2)
     monkeypatch.setattr(importlib.import_module("instar.training.fit"), "find_gradients", lambda *_: 1 / 0)
     assert_same(straight["plain"], run_to(tmp_path / "run", patience=2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "least_fall", "expected"),
+    [
+        ([3.0, 2.0, 1.0], 0, 0),
+        ([3.0, 3.0, 2.0], 0, 1),  # equal is no better
+        ([3.0, 4.0, 3.5, 2.9], 0, 2),  # the best before counts, not the last
+        ([3.0, 2.9, 2.0], 5.0, 1),  # e^3 - e^2.9 is less than 5
+        ([1e6, 2.0, 3.0], 0, 1),
+    ],
+)
+def test_a_plateau_is_a_score_that_is_not_below_the_best(tmp_path, monkeypatch, scores, least_fall, expected):
+    run = Run.start(tmp_path / "run", {}, {})
+    config = TrainingConfig(epochs=len(scores), schedule="plateau", least_fall=least_fall)
+    watch = Validation(run, DIGITS.validation, config, 1, 0, Accelerator(cpu=True))
+    model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
+    for step, score in enumerate(scores, start=1):
+        monkeypatch.setattr(MODULE, "validate", lambda *_, found=score: {"error": 0.5, "nll": found})
+        watch.score(step, model, None)
+    again = Validation(run, DIGITS.validation, config, 1, len(scores), Accelerator(cpu=True))
+    assert watch.plateaus == again.plateaus == expected
+    assert not watch.is_over
+
+
+@pytest.mark.parametrize("step", [5, 9])
+def test_the_rate_falls_after_a_plateau_and_a_stopped_run_knows(tmp_path, monkeypatch, stop_before, step):
+    tell(monkeypatch, [3.0, 2.0, 2.5, 1.0, 1.0, 0.5])
+    settings = {"epochs": 6, "schedule": "plateau", "factor": 0.25}
+    straight = run_to(tmp_path / "straight", **settings)
+    rates = [line["learning_rate"] for line in straight.history() if line["kind"] == "train"]
+    assert rates == [0.02] * 6 + [0.02 / 4] * 4 + [0.02 / 16] * 2
+    stopped = stop_before(step)
+    with pytest.raises(stopped):
+        run_to(tmp_path / "run", **settings)
+    assert_same(straight, run_to(tmp_path / "run", **settings))
 
 
 @pytest.mark.parametrize("chosen", [{"validation": 0}, {"train_on_all": True}])

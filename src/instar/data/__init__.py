@@ -2,6 +2,7 @@
 
 from instar.data.dataset import Data, load_data
 from instar.data.loader import Batch, Loader, Origin
+from instar.data.recordings import Recordings
 from instar.data.samples import UNLABELLED, Samples, Source
 from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
 
@@ -14,6 +15,7 @@ __all__ = [
     "Identity",
     "Loader",
     "Origin",
+    "Recordings",
     "Samples",
     "Shift",
     "Source",

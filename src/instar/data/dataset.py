@@ -21,7 +21,10 @@ from instar.errors import ConfigError, DataError
 ARRAYS = "arrays"
 """The source name of data that was given as Python objects."""
 
-_OF_THE_SOURCE = {"source", "input_column", "label_column", "image_size"}  # fields that no selection can change
+_OF_THE_SOURCE = frozenset(
+    ["source", "input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where"]
+)
+"""Fields that no selection can change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,8 @@ def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -
     else:
         source = str(spec) if isinstance(spec, str | Path) else ARRAYS
         config = validate(DataConfig, {"source": source} | selection)
+    if config.test_where is not None and config.source in (ARRAYS, "digits"):
+        raise ConfigError(f"'test_where' needs data with columns; the source '{config.source}' has none.")
     if not isinstance(spec, str | Path | DataConfig):
         train, validation, test = _from_arrays(spec, config.split_seed)
     elif config.source == ARRAYS:
@@ -116,7 +121,7 @@ def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -
     elif config.source == "digits":
         train, validation, test = load_digits()
     else:
-        train, validation, test = load_hub(config.source, config.input_column, config.label_column, config.image_size)
+        train, validation, test = load_hub(config)
     return _select(config, train, validation, test)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from instar.data.epochs import Epoch, side_by_side
 from instar.data.held import copied, gathered, inputs_near
 from instar.data.samples import Samples
 from instar.data.views import Identity, View
@@ -49,13 +51,14 @@ class Batch:
         view: which view of them this is; the same number for the whole batch.
         inputs: `[batch, ...]`, as the source holds them, augmented.
         labels: int64 `[batch]` or `[batch, position]`, `UNLABELLED` where there is none.
-        mask: bool `[batch, position]`, which positions are valid; none where a sample has no positions.
+        mask: bool `[batch, position]`, which positions are valid; none where all are.
         step: of training, counted from 0.
         seed: of the run's random numbers about samples.
         origin: what it was drawn from; who knows that need not look at the ids, which may be on an accelerator.
         order: ids of all samples of its pass, in their order, int64 `[samples]` in the memory of the host, for those
             who must look at ids, or look ahead.
         place: where in that order the batch begins.
+        begins: whether it is the first of its pass, before which nothing of a stream was read.
     """
 
     ids: Tensor
@@ -68,6 +71,7 @@ class Batch:
     origin: Origin | None = None
     order: Tensor | None = None
     place: int = 0
+    begins: bool = False
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -77,9 +81,54 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def host_ids(self) -> list[int]:
+        """The sample ids, without waiting for an accelerator where the order of the pass is known."""
+        ids = self.ids if self.order is None else self.order[self.place : self.place + len(self)]
+        found: list[int] = ids.tolist()
+        return found
+
+    def examples(self) -> Batch:
+        """Return every position as an example of its own, with the id (sample id) positions + position.
+
+        A batch of samples without positions is what it was.
+        """
+        if self.labels.dim() == 1:
+            return self
+        positions = self.labels.shape[1]
+        whole = self.origin.samples.source.positions if self.origin else None
+        at = torch.arange(positions, device=self.ids.device)
+        return replace(
+            self,
+            ids=(self.ids[:, None] * (whole or positions) + at).flatten(),
+            inputs=self.inputs.flatten(0, 1),
+            labels=self.labels.flatten(),
+            mask=None if self.mask is None else self.mask.flatten(),
+            origin=None,
+            order=None,
+        )
+
     def count(self) -> int:
-        """Return the number of examples: samples, or valid positions."""
-        return len(self) if self.mask is None else int(self.mask.sum())
+        """Return the number of examples: samples, or valid positions, without waiting where a source says how many."""
+        if self.mask is None:
+            return self.labels.numel()
+        lengths = self._host_lengths()
+        return int(self.mask.sum() if lengths is None else lengths.sum())
+
+    def valid(self) -> Tensor | None:
+        """Return where its valid examples are among all, int64 `[valid]`, waiting as little; none where all are."""
+        if self.mask is None:
+            return None
+        lengths = self._host_lengths()
+        if lengths is None:
+            return self.mask.flatten().nonzero().flatten()
+        mask = torch.arange(self.mask.shape[1]) < lengths[:, None]
+        return mask.flatten().nonzero().flatten().to(self.mask.device, non_blocking=True)
+
+    def _host_lengths(self) -> Tensor | None:
+        """Return how many positions of each sample are valid, int64 `[batch]`, where the source says it."""
+        lengths = self.origin.samples.source.lengths if self.origin else None
+        return None if lengths is None else lengths[self.host_ids]
 
     def draws(self, name: str) -> Draws:
         """Return random numbers that are a function of (seed, name, sample, step)."""
@@ -159,17 +208,28 @@ class Loader:
         self.num_views = num_views
         self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
         self._view_draws = derive(self.origin.seed, "views")
-        self.steps_per_epoch = -(-samples.per_epoch // batch_size)
         self.device = torch.device(device)
         self._inputs = inputs_near(samples.source, self.device)
         self._is_near = self._inputs.device.type == self.device.type
         ids, labels = copied(samples.ids, self.device), copied(samples.labels, self.device)
         self._in_order = _Order(ids, labels, samples.ids)
+        lengths = samples.source.lengths
+        self._lengths = None if lengths is None else copied(lengths, self.device)
         self._order_of: tuple[int, _Order] = (-1, self._in_order)
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
             self._ahead = max(1, AHEAD // (self._inputs[0].nbytes * batch_size))
         self._made: tuple[range, Batch] | None = None
+
+    @cached_property
+    def epoch(self) -> Epoch:
+        """What an epoch is, for who asks for batches by step."""
+        return self.samples.epoch(self.batch_size)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """The number of batches in an epoch."""
+        return -(-self.epoch.size // self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0 at the start of training."""
@@ -195,40 +255,60 @@ class Loader:
 
     def _shuffled(self, epoch: int) -> _Order:
         """Return the order of an epoch, drawn on the CPU so that it is the same on every device."""
-        drawn = self.samples.order(generator(self.seed, "order", epoch))
-        order = copied(drawn, self.device)
+        return self._ordered(self.epoch.order(generator(self.seed, "order", epoch)))
+
+    def _ordered(self, places: Tensor) -> _Order:
+        order = copied(places, self.device)
         ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
-        return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, drawn))
+        return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, places))
 
     def _edge(self, at: int) -> int:
         """Return where batch `at` of an epoch begins."""
         full = max(0, self.steps_per_epoch - 2)
         if at <= full:
             return at * self.batch_size
-        left = self.samples.per_epoch - full * self.batch_size
-        return self.samples.per_epoch - (left // 2 if at < self.steps_per_epoch else 0)
+        left = self.epoch.size - full * self.batch_size
+        return self.epoch.size - (left // 2 if at < self.steps_per_epoch else 0)
 
     def view_of(self, epoch: int) -> int:
         """Return which view an epoch shows."""
         return epoch if self.num_views is None else epoch % self.num_views
 
-    def in_order(self, view: int = 0, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
-        """Go through the samples once, or through those from `start` to `stop`, all in the same view."""
-        stop = len(self.samples) if stop is None else stop
-        for first in range(start, stop, self.batch_size):
-            yield self._make(self._in_order, slice(first, min(first + self.batch_size, stop)), view)
+    def in_order(self, view: int = 0, start: int = 0, stop: int | None = None, *, trim: bool = True) -> Iterator[Batch]:
+        """Go through the samples once, or through those from `start` to `stop`, all in the same view.
 
-    def _make(self, order: _Order, rows: slice, view: int, step: int = 0) -> Batch:
-        ids = order.ids[rows]
+        A stream is read in columns, so that a batch goes on where the one before it ends. Positions that no sample of a
+        batch has are left out, but where `trim` is false.
+        """
+        stop = len(self.samples) if stop is None else stop
+        order, sizes = self._in_order, [min(self.batch_size, stop - at) for at in range(start, stop, self.batch_size)]
+        if self.samples.source.is_stream:
+            rows = side_by_side(start, stop, self.batch_size)
+            order, sizes, start = self._ordered(torch.cat(rows)), list(map(len, rows)), 0
+        for size in sizes:
+            yield self._make(order, slice(start, start + size), view, trim=trim)
+            start += size
+
+    def _make(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
+        ids, labels, mask = order.ids[rows], order.labels[rows], None
         inputs = gathered(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
+        lengths = self.samples.source.lengths
+        if lengths is not None and self._lengths is not None:  # positions that no sample of the batch has are left out
+            least, most = (int(found) for found in lengths[order.on_host[rows]].aminmax())
+            longest = most if trim else labels.shape[1]
+            inputs, labels = inputs[:, :longest], labels[:, :longest]
+            if least < longest:
+                mask = torch.arange(longest, device=self.device) < self._lengths[ids][:, None]
         return Batch(
             ids,
             view,
             self.views(inputs, Draws(self._view_draws, ids, view)),
-            order.labels[rows],
+            labels,
+            mask,
             step=step,
             seed=self.seed,
             origin=self.origin,
             order=order.on_host,
             place=rows.start,
+            begins=rows.start == 0,
         )

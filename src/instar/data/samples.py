@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from instar.data.epochs import Columns, Epoch, HalfSpecial, Shuffled
+from instar.data.recordings import Recordings
 from instar.errors import DataError, nearest
 from instar.seeds import generator
 
@@ -25,12 +27,18 @@ UNLABELLED = -1
 class Source:
     """A numbered set of inputs and labels.
 
+    A sample may have positions, such as the words of a text or the frames of a recording, each with a label.
+
     Args:
         name: where it came from, with the split, for people.
-        inputs: `[samples, ...]`; uint8 holds pixels 0..255, which models see as 0..1; floats are seen as they are.
-        labels: int64 `[samples]`, in [0, classes) or `UNLABELLED`.
+        inputs: `[samples, ...]`; uint8 holds pixels 0..255, which models see as 0..1; floats are seen as they are, and
+            so are other whole numbers, which are tokens.
+        labels: int64 `[samples]` or `[samples, position]`, in [0, classes) or `UNLABELLED`.
         classes: the names of the classes.
         whole: what it was made from, where some of its classes are one.
+        lengths: int64 `[samples]`, how many positions of each are valid, the first ones; none: all are.
+        is_stream: whether each sample goes on where the one before it ends, as the windows of a text do.
+        sound: of recordings, one for each sample, where it is kept; no part of the content, as no network hears it.
 
     Raises:
         DataError: when lengths differ, there are no samples, or a label is outside the classes.
@@ -45,32 +53,45 @@ class Source:
     labels: Tensor
     classes: tuple[str, ...]
     whole: Source | None = None
+    lengths: Tensor | None = None
+    is_stream: bool = False
+    sound: Recordings | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
             raise DataError(f"'{self.name}' holds no samples.")
         if len(self.inputs) != len(self.labels):
             raise DataError(f"'{self.name}' has {len(self.inputs)} inputs and {len(self.labels)} labels.")
+        if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
+            raise DataError(f"lengths of '{self.name}' must be one number for each sample with positions.")
+        if self.sound is not None and len(self.sound) != len(self):
+            raise DataError(f"'{self.name}' has {len(self)} inputs and {len(self.sound)} sounds.")
         outside = ((self.labels < UNLABELLED) | (self.labels >= len(self.classes))).nonzero()
         if len(outside):
             at = int(outside[0, 0])
             raise DataError(
                 f"labels of '{self.name}' must be from 0 to {len(self.classes) - 1} ({len(self.classes)} classes), "
-                f"or -1 for none; found {int(self.labels[at])} at sample {at}."
+                f"or -1 for none; found {int(self.labels[tuple(outside[0])])} at sample {at}."
             )
 
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def positions(self) -> int | None:
+        """The most positions of a sample; none where samples have none."""
+        return self.labels.shape[1] if self.labels.dim() == 2 else None
+
     def fingerprint(self) -> str:
-        """Return a hash of the content: shapes, dtypes, every input, every label, and the names of the classes."""
+        """Return a hash of the content: shapes, dtypes, every input, label and length, and the names of the classes."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:  # reads everything, and the content never changes
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
-        for tensor in (self.inputs, self.labels):
+        tensors = (self.inputs, self.labels) if self.lengths is None else (self.inputs, self.labels, self.lengths)
+        for tensor in tensors:
             for part in tensor.split(65536):
                 digest.update(part.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -83,7 +104,7 @@ class Samples:
     Args:
         source: where they are.
         ids: int64 `[n]`, ids in the source.
-        labels: int64 `[n]`, `UNLABELLED` where the label is not to be used.
+        labels: int64 `[n]` or `[n, position]`, `UNLABELLED` where the label is not to be used.
         special: bool `[n]`, those that are half of every epoch, beside as many that are drawn from the rest; none: an
             epoch has all samples once.
 
@@ -118,23 +139,31 @@ class Samples:
         """The shape of one input."""
         return tuple(self.source.inputs.shape[1:])
 
-    @property
-    def per_epoch(self) -> int:
-        """The number of samples in an epoch."""
-        return len(self) if self.special is None else 2 * int(self.special.sum())
+    def epoch(self, batch_size: int) -> Epoch:
+        """Return what an epoch of these samples is.
 
-    def order(self, generator: torch.Generator) -> Tensor:
-        """Return positions of the samples of an epoch, int64 `[per_epoch]`, in random order.
-
-        Special samples are there once each, and as many of the rest, none a second time before all were there once.
+        Raises:
+            DataError: when a stream is too short for a batch.
         """
-        if self.special is None:
-            return torch.randperm(len(self), generator=generator)
-        special, rest = self.special.nonzero()[:, 0], (~self.special).nonzero()[:, 0]
-        rounds = -(-len(special) // len(rest))
-        drawn = torch.cat([torch.randperm(len(rest), generator=generator) for _ in range(rounds)])[: len(special)]
-        both = torch.cat([special, rest[drawn]])
-        return both[torch.randperm(len(both), generator=generator)]
+        if self.special is not None:
+            return HalfSpecial(self.special)
+        if not self.source.is_stream:
+            return Shuffled(len(self))
+        if len(self) < batch_size:
+            raise DataError(
+                f"'{self.source.name}' has {len(self)} windows, too few to read {batch_size} at once; lower batch_size."
+            )
+        return Columns(len(self), batch_size)
+
+    def places(self, ids: Tensor) -> Tensor:
+        """Return where samples stand among these, by their ids, int64 like `ids`; all of them must be here."""
+        known, order = self._by_id
+        return order[torch.searchsorted(known, ids)]
+
+    @cached_property
+    def _by_id(self) -> tuple[Tensor, Tensor]:
+        known, order = self.ids.sort()
+        return known, order
 
     def inputs(self) -> Tensor:
         """Return the inputs, `[n, ...]`."""
@@ -153,15 +182,20 @@ class Samples:
         return chosen
 
     def split(self, share: float, seed: int) -> tuple[Samples, Samples]:
-        """Return (rest, share): a seeded random split, kept in order of id."""
+        """Return (rest, share): a seeded random split, kept in order of id; of a stream the share is its end."""
         count = round(share * len(self))
+        if self.source.is_stream:
+            places = torch.arange(len(self))
+            return self.select(places[: len(self) - count]), self.select(places[len(self) - count :])
         order = torch.randperm(len(self), generator=generator(seed, "split"))
         return self.select(order[count:].sort().values), self.select(order[:count].sort().values)
 
     def subset(self, count: int, seed: int) -> Samples:
-        """Return `count` random samples, kept in order of id."""
+        """Return `count` random samples, kept in order of id; of a stream the first."""
         if count > len(self):
             raise DataError(f"'subset' must be at most the {len(self)} samples of '{self.source.name}', got {count}.")
+        if self.source.is_stream:
+            return self.select(torch.arange(count))
         return self.select(torch.randperm(len(self), generator=generator(seed, "subset"))[:count].sort().values)
 
     def keep_fraction(self, share: float, seed: int) -> Samples:
@@ -170,11 +204,21 @@ class Samples:
 
     def omit_classes(self, names: list[str]) -> Samples:
         """Return the samples of all other classes."""
-        return self.select(~torch.isin(self.labels, self.class_indices(names)))
+        return self.select(~self.of_classes(names))
 
     def keep_classes(self, names: list[str]) -> Samples:
         """Return the samples of these classes alone."""
-        return self.select(torch.isin(self.labels, self.class_indices(names)))
+        return self.select(self.of_classes(names))
+
+    def of_classes(self, names: list[str]) -> Tensor:
+        """Return which samples have one of these classes, bool `[n]`.
+
+        Raises:
+            DataError: for an unknown class, or samples with positions, which have no class as a whole.
+        """
+        if self.source.positions is not None:
+            raise DataError(f"samples of '{self.source.name}' have a class at every position, and none as a whole.")
+        return torch.isin(self.labels, self.class_indices(names))
 
     def drop_labels(self, share: float, seed: int) -> Samples:
         """Hide a random share of the labels: a transfer set that is unlabelled, or partly."""

@@ -30,12 +30,12 @@ def of_special_classes(
     names = list(config.special_classes)
     if len(set(names)) < len(names):
         raise DataError("'special_classes' names a class twice.")
-    classes = train.class_indices(names)
-    train = replace(train, special=torch.isin(train.labels, classes))
+    special, classes = train.of_classes(names), train.class_indices(names)
+    train = replace(train, special=special)
     if held_out is not None:
-        held_out = _half(held_out, torch.isin(held_out.labels, classes), config.split_seed)
+        held_out = _half(held_out, held_out.of_classes(names), config.split_seed)
     absent = [name for name, index in zip(names, classes.tolist(), strict=True) if index not in train.labels]
-    if absent or len(train) == int(torch.isin(train.labels, classes).sum()):
+    if absent or special.all():
         missing = f"special class '{absent[0]}'" if absent else "the rest"
         raise DataError(f"'{train.source.name}' has no training samples of {missing}.")
     if config.rest == "dustbin":
@@ -46,7 +46,7 @@ def of_special_classes(
             _moved(test, reduced(test.source)),
         )
     if config.rest == "unlabelled":
-        train = replace(train, labels=torch.where(torch.isin(train.labels, classes), train.labels, UNLABELLED))
+        train = replace(train, labels=torch.where(special, train.labels, UNLABELLED))
     return train, held_out, test
 
 

@@ -2,30 +2,50 @@
 
 from instar.models.architecture import Adopting, Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.build import MODELS, build_network, describe, last_layer, load_model, save_model
+from instar.models.build import (
+    MODELS,
+    build_network,
+    describe,
+    last_layer,
+    load_model,
+    restore_model,
+    save_model,
+)
+from instar.models.carried import Carried
+from instar.models.causal_lm import CausalLM
+from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
-from instar.models.execution import Compiled, place, require_compiler
+from instar.models.execution import Compiled, place
+from instar.models.frame_net import FrameNet
+from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised, statistics
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
 from instar.models.wide_resnet import WideResNet
+from instar.projected import Projected
 
 __all__ = [
     "CNN",
+    "LSTM",
     "MLP",
     "MODELS",
     "Adopting",
     "Architecture",
     "BANResNet",
+    "Carried",
+    "CausalLM",
+    "CharacterLSTM",
     "Compiled",
     "DenseNet",
     "Dropout",
+    "FrameNet",
     "Normalised",
     "PreActivationResNet",
+    "Projected",
     "ResNet",
     "WideResNet",
     "build_network",
@@ -33,7 +53,7 @@ __all__ = [
     "last_layer",
     "load_model",
     "place",
-    "require_compiler",
+    "restore_model",
     "save_model",
     "start_from",
     "statistics",

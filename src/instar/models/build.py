@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
+from instar.models.causal_lm import PREFIX, CausalLM
+from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
+from instar.models.frame_net import FrameNet
+from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
@@ -32,6 +36,9 @@ MODELS: dict[str, type[Architecture]] = {
     "preact-resnet": PreActivationResNet,
     "densenet": DenseNet,
     "ban-resnet": BANResNet,
+    "lstm": LSTM,
+    "character-lstm": CharacterLSTM,
+    "frame-net": FrameNet,
 }
 """The families that can be named in a configuration; one line for each new one."""
 
@@ -55,22 +62,28 @@ def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelC
     return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=getattr(model, "arguments", {}))
 
 
-def build_network(config: ModelConfig, input_shape: tuple[int, ...], num_classes: int, *, trust: bool) -> nn.Module:
+def build_network(
+    config: ModelConfig, input_shape: tuple[int, ...], classes: int | tuple[str, ...], *, trust: bool
+) -> nn.Module:
     """Make a network with fresh weights from torch's global generator.
 
-    A user's class gets `input_shape` and `num_classes` too, where its constructor takes them.
+    A class gets `input_shape`, `num_classes` and `classes` (their names) too, where its constructor takes them.
 
     Args:
-        config: a family of `instar.models`, or `package.module:Class`, with arguments.
+        config: a family of `instar.models`, `transformers:` and a folder or Hub id, or `package.module:Class`, with
+            arguments.
         input_shape: shape of one input.
-        num_classes: width of the output.
+        classes: their names, or where these are not known their number.
         trust: whether a class outside `instar.models` may be imported.
 
     Raises:
         ConfigError: when the name is unknown, not trusted or no module, or the arguments do not fit.
     """
+    own: dict[str, Any] = {}
     if config.name in MODELS:
         kind: type[nn.Module] = MODELS[config.name]
+    elif config.name.startswith(PREFIX):
+        kind, own = CausalLM, {"path": config.name.removeprefix(PREFIX)}
     elif ":" not in config.name:
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:
@@ -81,8 +94,9 @@ def build_network(config: ModelConfig, input_shape: tuple[int, ...], num_classes
     else:
         kind = _import(config.name)
     parameters = inspect.signature(kind).parameters
-    sizes = {"input_shape": input_shape, "num_classes": num_classes}
-    given = {name: value for name, value in sizes.items() if name in parameters} | config.arguments
+    names = range(classes) if isinstance(classes, int) else classes
+    sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
+    given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
     unknown = [name for name in given if name not in parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ConfigError(f"model '{config.name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
@@ -125,18 +139,43 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | None = Non
         RunError: when weights are missing, truncated, or of another network.
     """
     tensors, _ = read_tensors(run.weights)
-    description = read_json(run.path / "model.json")
+    return restore_model(tensors, read_json(run.path / "model.json"), str(run.path), trust=trust, network=network)
+
+
+def restore_model(
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    where: str,
+    *,
+    trust: bool = False,
+    network: nn.Module | None = None,
+) -> Normalised:
+    """Return the model of some weights, in eval mode.
+
+    Args:
+        tensors: by name, with the statistics of the inputs.
+        description: what `model.json` holds: how to build the network.
+        where: they come from, for people.
+        trust: allow a class outside `instar.models` to be imported.
+        network: a network of the right shape, which is copied; none: build it.
+
+    Raises:
+        ConfigError: when the class is not trusted.
+        RunError: when the weights are of another network.
+    """
     config = ModelConfig(name=description["name"], arguments=description["arguments"])
+    if config.name.startswith(PREFIX):  # its weights are the run's
+        config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
     if network is None:
-        network = build_network(config, tuple(description["input_shape"]), len(description["classes"]), trust=trust)
+        network = build_network(config, tuple(description["input_shape"]), tuple(description["classes"]), trust=trust)
     else:
         network = copy.deepcopy(network)
     model = Normalised(network, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(dict(tensors))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise RunError(f"the weights of '{run.path}' do not fit its model '{config.name}': {reason}.") from None
+        raise RunError(f"the weights of '{where}' do not fit its model '{config.name}': {reason}.") from None
     return model.eval()
 
 

@@ -10,8 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from instar.errors import ConfigError
-
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
 
@@ -49,36 +47,19 @@ class Compiled:
     def __init__(self, network: nn.Module, sizes: Collection[int]) -> None:
         self.network, self._sizes = network, frozenset(sizes)
 
-        def call(inputs: Tensor) -> Any:
-            return network(inputs)
+        def call(inputs: Tensor, *state: Any, **options: Any) -> Any:
+            return network(inputs, *state, **options)
 
         # torch keeps what it compiles by code object, up to eight variants, and `Normalised.forward` is one for all
         # networks of a process; so each network is called from a code object of its own
         own = FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
         self._compiled = torch.compile(own, dynamic=False)
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return what the network makes of `inputs` `[batch, ...]`."""
-        logits: Tensor = (self._compiled if len(inputs) in self._sizes else self.network)(inputs)
-        return logits
+    def __call__(self, inputs: Tensor, *state: Any, **options: Any) -> Any:
+        """Return what the network makes of `inputs` `[batch, ...]`, and of a hidden state where it has one."""
+        return (self._compiled if len(inputs) in self._sizes else self.network)(inputs, *state, **options)
 
     def no_sync(self) -> AbstractContextManager[None]:
         """Return the context in which processes do not exchange gradients; only a network that is shared has one."""
         context: AbstractContextManager[None] = self.network.no_sync()  # type: ignore[operator]  # of DistributedDataParallel
         return context
-
-
-def require_compiler(device: torch.device) -> None:
-    """Compile one addition.
-
-    Raises:
-        ConfigError: when that fails, most often because there is no compiler.
-    """
-    try:
-        torch.compile(lambda inputs: inputs + 1, dynamic=False)(torch.zeros(2, device=device))
-    except Exception as error:  # which one depends on what is missing: a compiler, headers, Triton
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"compile needs a C++ compiler (g++, or the one that CXX names) and, on a GPU, Triton: {reason}; "
-            "install what is missing, or set compile to false."
-        ) from None

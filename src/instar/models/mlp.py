@@ -41,22 +41,32 @@ class MLP(Architecture):
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         """Make the layers."""
-        layers: list[nn.Module] = [nn.Flatten()]
-        if self.input_dropout:
-            layers.append(Dropout(self.input_dropout))
-        units = prod(input_shape)
-        for width in self.widths:
-            layers += [nn.Linear(units, width), nn.ReLU()]
-            if self.dropout:
-                layers.append(Dropout(self.dropout))
-            units = width
-        self.layers = nn.Sequential(*layers, nn.Linear(units, num_classes))
+        dense = dense_layers(prod(input_shape), self.widths, num_classes, self.dropout, self.input_dropout)
+        self.layers = nn.Sequential(nn.Flatten(), *dense)
 
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Return the layers up to each ReLU as hidden1, hidden2, ...; dropout belongs to the layer that it feeds."""
-        found: list[tuple[str, nn.Module]] = []
-        number = 1
-        for module in self.layers:
-            found.append((f"hidden{number}" if number <= len(self.widths) else "logits", module))
-            number += isinstance(module, nn.ReLU)
-        return found
+        return named_by_hidden_layer(self.layers)
+
+
+def dense_layers(
+    units: int, widths: Sequence[int], num_classes: int, dropout: float, input_dropout: float
+) -> list[nn.Module]:
+    """Return linear layers with a ReLU after each but the last, which gives the logits, and dropout before each."""
+    layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
+    for width in widths:
+        layers += [nn.Linear(units, width), nn.ReLU()]
+        if dropout:
+            layers.append(Dropout(dropout))
+        units = width
+    return [*layers, nn.Linear(units, num_classes)]
+
+
+def named_by_hidden_layer(layers: nn.Sequential) -> list[tuple[str, nn.Module]]:
+    """Return modules with the name of the hidden layer that they lead to, hidden1, hidden2, ..., and then logits."""
+    found: list[tuple[str, nn.Module]] = []
+    number, last = 1, sum(isinstance(module, nn.ReLU) for module in layers)
+    for module in layers:
+        found.append((f"hidden{number}" if number <= last else "logits", module))
+        number += isinstance(module, nn.ReLU)
+    return found

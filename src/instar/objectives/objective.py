@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError, MismatchError
 from instar.objectives.term import Need, Term
+from instar.objectives.tiles import is_large, loss_in_tiles, tiles
+from instar.precision import for_loss
+from instar.projected import Projected
 from instar.targets import Targets
 
 
@@ -23,6 +27,9 @@ class Objective:
     how a batch is split. An example without a label contributes 0 to the terms that need one, and still counts in N.
     Where a term weighs examples by v_n, l_t(n) is multiplied by v_n / mean(v), the mean being over the whole batch:
     `totals` of its parts, added up, are handed to each of them.
+
+    Losses of many classes are found in tiles of examples, so that what is needed beside the logits is a tile, and one
+    gradient; of a network that returns `Projected`, a tile and the gradient of its last layer.
 
     Args:
         parts: pairs of a weight, at least 0, and a term.
@@ -101,13 +108,15 @@ class Objective:
 
     def totals(self, batch: Batch, targets: Targets | None) -> Tensor:
         """Return sum and number of the weights above 0 of every term, `[terms, 2]`, to be added up over parts."""
-        batch = _hide_labels(batch)
-        rows = [_totals(term.weights(batch, targets), batch) for _, term in self.parts]
-        return torch.stack(rows)
+        found = [
+            torch.stack([_totals(term.weights(some, answers), some) for _, term in self.parts])
+            for _, some, answers in tiles(batch, targets, targets.num_classes if targets else 1)
+        ]
+        return torch.stack(found).sum(0)
 
     def __call__(
         self,
-        logits: Tensor,
+        logits: Tensor | Projected,
         batch: Batch,
         targets: Targets | None,
         totals: Tensor | None = None,
@@ -117,23 +126,28 @@ class Objective:
         """Return the sum over examples of the weighted terms, and the sum of every part by name, detached.
 
         Args:
-            logits: of the student, `[batch, classes]` or `[batch, position, classes]`.
+            logits: of the student, `[batch, classes]` or `[batch, position, classes]`; or what would make them.
             batch: its labels and mask are used.
             targets: what the teacher says about the batch, where a term needs it.
             totals: of the whole batch that this is a part of; none: this is all of it.
-            keep_logits: false says that nobody needs the logits once the gradient is found, which then may take their
-                memory: for many classes most of what a loss takes.
+            keep_logits: false says that nobody needs the logits from now on, and the gradient is asked for once, which
+                then may take their memory: for many classes most of what a loss takes.
         """
-        given, logits = logits, logits if logits.dtype == torch.float64 else logits.float()
-        spare = len(self.parts) == 1 and self.parts[0][1].spares_logits and not keep_logits
-        if targets is not None and spare and (logits is not given or _is_product(given)):
-            targets = targets.on_spare_logits()
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
+        if isinstance(logits, Projected) or is_large(logits):
+            return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
+        logits = for_loss(logits)
         if batch.mask is not None:
             # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
             logits = torch.where(batch.mask[..., None], logits, 0.0)
-        batch = _hide_labels(batch)
+            batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
+        return self._sums(totals, logits, batch, targets)
+
+    def _sums(
+        self, totals: Tensor | None, logits: Tensor, batch: Batch, targets: Targets | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what calling it returns, of logits in which nothing is left that is not valid."""
         weighted: list[Tensor] = []
         sums: dict[str, Tensor] = {}
         for index, (weight, term) in enumerate(self.parts):
@@ -152,23 +166,9 @@ class Objective:
         return total, {"loss": total.detach()} | sums
 
 
-def _is_product(logits: Tensor) -> bool:
-    """Return whether logits are what a linear layer made: its backward pass looks at its inputs, not at them."""
-    return logits.grad_fn is not None and logits.grad_fn.name() in ("AddmmBackward0", "MmBackward0")
-
-
-def _hide_labels(batch: Batch) -> Batch:
-    """Return the batch without labels at invalid positions, which may hold anything."""
-    if batch.mask is None:
-        return batch
-    return replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
-
-
 def _totals(weights: Tensor | None, batch: Batch) -> Tensor:
     if weights is None:
         return torch.zeros(2, device=batch.labels.device)
-    if batch.mask is not None:
-        weights = torch.where(batch.mask, weights, 0.0)
     return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
 
 

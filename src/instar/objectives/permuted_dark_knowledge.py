@@ -77,11 +77,9 @@ class PermutedDarkKnowledge(Term):
 
     def _keys(self, log_probs: Tensor, batch: Batch) -> Tensor:
         """Return random numbers whose order is the permutation, int64 `[..., classes]`."""
-        draws = batch.draws("permutation")
-        if self.scope != "sample":
-            step = batch.step if self.scope == "batch" else 0
-            draws = Draws(draws.seed, torch.zeros_like(batch.ids), step)
-        keys = draws.table(log_probs.shape[1:], "order")
-        if self.scope != "sample":  # one order for all positions, too
-            keys = keys[(slice(None), *[slice(0, 1)] * (keys.dim() - 2))].expand_as(log_probs)
-        return keys
+        draws = batch.examples().draws("permutation")  # by the ids of positions, which their examples keep in a tile
+        if self.scope == "sample":
+            return draws.table(log_probs.shape[batch.labels.dim() :], "order").view(log_probs.shape)
+        step = batch.step if self.scope == "batch" else 0
+        of_all = Draws(draws.seed, torch.zeros_like(batch.ids[:1]), step)
+        return of_all.table(log_probs.shape[-1:], "order").expand_as(log_probs)

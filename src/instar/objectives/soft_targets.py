@@ -41,7 +41,6 @@ class SoftTargets(Term):
 
     needs = frozenset({Need.TEACHER})
     name = "soft_targets"
-    spares_logits = True
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):

@@ -72,6 +72,8 @@ class Standardised(Term):
 
 
 def _standardised(logits: Tensor) -> Tensor:
+    if logits.numel() == 0:  # of no examples torch warns that they have no standard deviation
+        return logits
     return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + _SMALLEST)
 
 

@@ -55,11 +55,6 @@ class Term(ABC):
         return type(self).weights is not Term.weights
 
     @property
-    def spares_logits(self) -> bool:
-        """Whether the term needs the logits for nothing but one `targets.cross_entropy`, which may write over them."""
-        return False
-
-    @property
     def temperatures(self) -> frozenset[float]:
         """Those at which it asks the teacher: its `temperature` where it has one, and 1 otherwise."""
         return frozenset({float(getattr(self, "temperature", 1.0))})
@@ -70,7 +65,7 @@ class Term(ABC):
 
         Args:
             logits: of the student, float32 `[..., classes]`.
-            batch: the examples; its labels are `[...]`, `UNLABELLED` where there is none.
+            batch: the examples, of which there may be none; its labels are `[...]`, `UNLABELLED` where there is none.
             targets: of the teacher; none when no term needs one.
         """
 

@@ -1,6 +1,7 @@
 """Soft targets: what teachers answer with and terms learn from, in memory and on disk."""
 
 from instar.targets.manifest import Answering, Manifest, Part
+from instar.targets.projected import ProjectedTargets
 from instar.targets.records import Keep, Number, Record
 from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore
@@ -14,6 +15,7 @@ __all__ = [
     "MixtureTargets",
     "Number",
     "Part",
+    "ProjectedTargets",
     "Record",
     "SparseTargets",
     "StoredPart",

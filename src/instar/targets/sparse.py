@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from instar.errors import MismatchError
-from instar.targets.targets import Targets, by_example, like, refuse_other_temperature
-
-TILE = 2 << 20
-"""Bytes of logits that are worked on at once: in the cache, and below what the allocator gives back each time."""
+from instar.targets import many_classes
+from instar.targets.targets import Index, Targets, by_example, like, refuse_other_temperature
 
 VECTOR = 16
 """Classes below which a softmax is found faster across examples: rows as short as that do not fill a vector."""
@@ -42,7 +39,6 @@ class SparseTargets(Targets):
         entropy: of (p, r), or where classes were drawn, of all classes, in nats, float `[...]`.
         num_classes: C.
         temperature: T.
-        overwrites: whether the gradient of many logits is put where they are, in backward.
 
     Raises:
         MismatchError: when they are asked for at another temperature, or for all classes.
@@ -60,7 +56,6 @@ class SparseTargets(Targets):
     entropy: Tensor
     num_classes: int = 0  # a dataclass takes the property of the base class for a default
     temperature: float = 1.0
-    overwrites: bool = False
 
     @property
     def rest(self) -> Tensor | None:
@@ -86,17 +81,9 @@ class SparseTargets(Targets):
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
         z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)
-        if _tile_rows(z) >= len(z):
+        if not many_classes.is_large(z):
             return like(entropy, _plain(z, ids, p, temperature)), entropy
-        # torch gives `apply` no types
-        found: Tensor = _Tiled.apply(z, ids, p, temperature, self.overwrites)  # type: ignore[no-untyped-call]
-        return like(entropy, found), entropy
-
-    def on_spare_logits(self) -> SparseTargets:
-        """Return targets that write over logits, or these where the logits are too few to be worth it."""
-        if self.entropy.numel() * self.num_classes * self.kept.element_size() <= TILE:
-            return self
-        return SparseTargets(self.ids, self.kept, self.entropy, self.num_classes, self.temperature, overwrites=True)
+        return like(entropy, many_classes.sparse(z, ids, p, temperature)), entropy
 
     def confidence(self) -> Tensor:
         """Return the largest probability at temperature 1."""
@@ -105,7 +92,11 @@ class SparseTargets(Targets):
             self.log_probs(1.0)
         return self.kept[..., 0]
 
-    def rows(self, index: Tensor) -> SparseTargets:
+    def flat(self) -> SparseTargets:
+        """Return them as `[examples, ...]`."""
+        return replace(self, ids=by_example(self.ids), kept=by_example(self.kept), entropy=self.entropy.flatten())
+
+    def rows(self, index: Index) -> SparseTargets:
         """Return the targets of the examples at `index`."""
         return replace(self, ids=self.ids[index], kept=self.kept[index], entropy=self.entropy[index])
 
@@ -127,7 +118,7 @@ class SparseTargets(Targets):
 
 
 def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """Return H `[examples]`: what `_Tiled` finds in tiles, in as few kernels as there may be.
+    """Return H `[examples]`: what `many_classes.sparse` finds in tiles, in as few kernels as there may be.
 
     With softmax_rest the softmax over the rest alone, H has the gradient of a cross-entropy with targets that share r
     out as the student does, t_i = p_i in S and t_c = r softmax_rest(z / T)_c outside, held constant; and because
@@ -137,7 +128,7 @@ def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Ten
 
     Logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k]`, or `[examples, k + 1]` with the bucket.
     """
-    scaled, nothing, axis = logits / temperature, _nothing(logits), 1
+    scaled, nothing, axis = logits / temperature, many_classes.nothing(logits), 1
     if kept.shape[1] == ids.shape[1]:
         return scaled.logsumexp(1) - (kept * scaled.gather(1, ids)).sum(1)
     scaled.detach().clamp_(min=nothing)  # -inf of a padding class times its share of 0 would be NaN
@@ -146,73 +137,7 @@ def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Ten
     chosen, rest = kept.narrow(axis, 0, ids.shape[axis]), kept.narrow(axis, ids.shape[axis], 1)
     with torch.no_grad():
         # over the rest itself: 1 - sum q_i would lose all digits of a student that is sure
-        of_rest = scaled.scatter(axis, ids, nothing).log_softmax(axis)
-        shared = of_rest.exp().mul_(rest).scatter_(axis, ids, chosen)
-        of_rest.scatter_(axis, ids, 0.0)
+        outside = scaled.scatter(axis, ids, nothing)
+        shared = outside.softmax(axis).mul_(rest).scatter_(axis, ids, chosen)
+        of_rest = outside.log_softmax(axis).scatter_(axis, ids, 0.0)
     return (shared * (of_rest - scaled.log_softmax(axis))).sum(axis)
-
-
-class _Tiled(torch.autograd.Function):
-    """H of many classes in tiles of rows, and its gradient, the only tensor of all classes that is made.
-
-    With a bucket, let a be the logsumexp of z / T over the rest, and Q = softmax(z_S / T, a) over k + 1 buckets:
-
-        H = -sum_b P_b log Q_b
-        T dH/dz_i = Q_i - P_i                                 for i in S
-        T dH/dz_c = (Q_rest - P_rest) softmax_rest(z / T)_c   for the others
-
-    Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, overwrites: bool) -> Tensor:
-        """Return H `[examples]`, as `_plain` does."""
-        has_bucket = kept.shape[1] > ids.shape[1]
-        rows = _tile_rows(logits)
-        memory = logits.new_empty(min(rows, len(logits)), logits.shape[1])
-        found = []
-        for tile, at in zip(logits.split(rows), ids.split(rows), strict=True):
-            scaled = _without(tile, at if has_bucket else None, temperature, memory[: len(tile)])
-            found.append(scaled.logsumexp(1, keepdim=True))
-        chosen, rest = logits.gather(1, ids).div_(temperature), torch.cat(found)
-        log_q = torch.cat([chosen, rest], 1).log_softmax(1) if has_bucket else chosen.sub_(rest)
-        ctx.save_for_backward(logits, ids, kept, log_q)
-        ctx.temperature, ctx.overwrites = temperature, overwrites
-        return (kept * log_q).sum(1).neg_()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient for the logits, `[examples, classes]`."""
-        logits, ids, kept, log_q = ctx.saved_tensors
-        scale = (weight / ctx.temperature)[:, None]
-        has_bucket = kept.shape[1] > ids.shape[1]
-        of_buckets = log_q.exp().sub_(kept).mul_(scale) if has_bucket else kept * -scale
-        of_rest = of_buckets[:, -1:] if has_bucket else scale
-        gradient = logits.detach() if ctx.overwrites else torch.empty_like(logits)
-        rows = _tile_rows(logits)
-        for start in range(0, len(logits), rows):
-            tile = slice(start, start + rows)
-            scaled = _without(logits[tile], ids[tile] if has_bucket else None, ctx.temperature, gradient[tile])
-            torch.softmax(scaled, 1, out=scaled).mul_(of_rest[tile])
-        if has_bucket:
-            gradient.scatter_(1, ids, of_buckets[:, :-1])
-        else:  # added, because a class that was drawn twice stands twice
-            gradient.scatter_add_(1, ids, of_buckets)
-        return gradient, None, None, None, None
-
-
-def _without(logits: Tensor, ids: Tensor | None, temperature: float, out: Tensor) -> Tensor:
-    """Put z / T into `out`, nothing for the classes at `ids`."""
-    torch.div(logits, temperature, out=out)
-    return out if ids is None else out.scatter_(1, ids, _nothing(out))
-
-
-def _nothing(logits: Tensor) -> float:
-    """Return a logit without a share; not -inf, because the softmax of a rest that is -inf alone would be NaN."""
-    return torch.finfo(logits.dtype).min
-
-
-def _tile_rows(logits: Tensor) -> int:
-    """Return how many rows are worked on at once."""
-    return max(1, TILE // (logits.shape[1] * logits.element_size()))

@@ -11,6 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instar.errors import MismatchError
+from instar.targets import many_classes
+
+Index = Tensor | slice | tuple[slice, ...]
+"""Which examples: their numbers, a stretch of them, or of samples with positions a stretch of each."""
 
 
 class Targets(ABC):
@@ -20,6 +24,11 @@ class Targets(ABC):
     @abstractmethod
     def num_classes(self) -> int:
         """The number of classes."""
+
+    @property
+    def holds_at_any_temperature(self) -> bool:
+        """Whether its logits v give p^T = softmax(v / T) at every temperature."""
+        return False
 
     @property
     def is_estimate(self) -> bool:
@@ -42,12 +51,12 @@ class Targets(ABC):
             temperature: T.
         """
         p, entropy = self.softened(temperature)
-        found = F.cross_entropy(by_example(logits / temperature), by_example(p.to(logits)), reduction="none")
+        z, p = by_example(logits), by_example(p.to(logits))
+        if many_classes.is_large(z):
+            found = many_classes.dense(z, p, temperature)
+        else:
+            found = F.cross_entropy(scaled(z, temperature), p, reduction="none")
         return like(entropy, found), entropy.to(logits)
-
-    def on_spare_logits(self) -> Targets:
-        """Return targets whose `cross_entropy` may put its gradient where the logits are, so that these are lost."""
-        return self
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T, `[..., classes]`, and its entropy in nats, `[...]`."""
@@ -59,12 +68,20 @@ class Targets(ABC):
         return self.log_probs(1.0).max(-1).values.exp()
 
     @abstractmethod
-    def rows(self, index: Tensor) -> Targets:
-        """Return the targets of the examples at `index`."""
+    def flat(self) -> Targets:
+        """Return them as `[examples, ...]`: every position an example of its own."""
+
+    @abstractmethod
+    def rows(self, index: Index) -> Targets:
+        """Return the targets of the examples at `index`, and nothing that was found about others."""
+
+    def first(self, positions: int) -> Targets:
+        """Return the targets of the first positions of every sample, `[samples, positions, ...]`."""
+        return self.rows((slice(None), slice(positions)))
 
     def part(self, start: int, stop: int) -> Targets:
         """Return the targets of the examples from `start` to `stop`; what was found about all of them is kept."""
-        return self.rows(torch.arange(start, stop))
+        return self.rows(slice(start, stop))
 
     @abstractmethod
     def joined(self, others: Sequence[Targets]) -> Targets:
@@ -96,10 +113,15 @@ class DenseTargets(Targets):
         """The number of classes."""
         return self.values.shape[-1]
 
+    @property
+    def holds_at_any_temperature(self) -> bool:
+        """Whether no temperature was named."""
+        return self.temperature is None
+
     def log_probs(self, temperature: float) -> Tensor:
         """Return log softmax(v / T)."""
         refuse_other_temperature(self.temperature, temperature)
-        return torch.log_softmax(self.values / temperature, dim=-1)
+        return torch.log_softmax(scaled(self.values, temperature), dim=-1)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T and its entropy; a part has them from the whole, where they are found once for all parts."""
@@ -108,15 +130,26 @@ class DenseTargets(Targets):
             p, entropy = whole.softened(temperature)
             return p[rows], entropy[rows]
         if temperature not in self._softened:
-            self._softened[temperature] = super().softened(temperature)
+            self._softened[temperature] = self._soften(temperature)
         return self._softened[temperature]
+
+    def _soften(self, temperature: float) -> tuple[Tensor, Tensor]:
+        if not many_classes.is_large(self.values):
+            return super().softened(temperature)
+        refuse_other_temperature(self.temperature, temperature)
+        p, entropy = many_classes.softened(by_example(self.values), temperature)
+        return p.view(self.values.shape), entropy.view(self.values.shape[:-1])
 
     def logits(self) -> Tensor:
         """Return v."""
         refuse_other_temperature(self.temperature, 1.0)
         return self.values
 
-    def rows(self, index: Tensor) -> DenseTargets:
+    def flat(self) -> DenseTargets:
+        """Return them as `[examples, ...]`."""
+        return DenseTargets(by_example(self.values), self.temperature)
+
+    def rows(self, index: Index) -> DenseTargets:
         """Return the targets of the examples at `index`."""
         return DenseTargets(self.values[index], self.temperature)
 
@@ -158,7 +191,11 @@ class MixtureTargets(Targets):
         """Return the log of the mixture at temperature 1."""
         return self.log_probs(1.0)
 
-    def rows(self, index: Tensor) -> MixtureTargets:
+    def flat(self) -> MixtureTargets:
+        """Return them as `[examples, ...]`."""
+        return MixtureTargets(tuple(part.flat() for part in self.parts), self.log_weights)
+
+    def rows(self, index: Index) -> MixtureTargets:
         """Return the targets of the examples at `index`."""
         return MixtureTargets(tuple(part.rows(index) for part in self.parts), self.log_weights)
 
@@ -168,6 +205,11 @@ class MixtureTargets(Targets):
         assert len(mixtures) == len(others), "joined targets must come from one teacher"
         parts = [part.joined([m.parts[i] for m in mixtures]) for i, part in enumerate(self.parts)]
         return MixtureTargets(tuple(parts), self.log_weights)
+
+
+def scaled(logits: Tensor, temperature: float) -> Tensor:
+    """Return z / T; at T = 1 the logits as they are, because of many classes every copy counts."""
+    return logits if temperature == 1 else logits / temperature
 
 
 def by_example(tensor: Tensor) -> Tensor:

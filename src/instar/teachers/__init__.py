@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from instar.errors import ConfigError, MismatchError, nearest
-from instar.models import Architecture, load_model
+from instar.models import Architecture, CausalLM, load_model
+from instar.models.causal_lm import PREFIX
 from instar.run import Run
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
@@ -43,7 +44,9 @@ SPECIALISTS = "specialists"
 
 
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
-    """Make a teacher of what a user has: a teacher, a torch module, a run, a target store or its folder, a classifier.
+    """Make a teacher of what a user has: a teacher, a module, a run, a target store or its folder, a classifier.
+
+    `transformers:` and a folder or Hub id is the language model there.
 
     Raises:
         ConfigError: when it is none of these.
@@ -56,6 +59,8 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
     if isinstance(thing, nn.Module):
         return Module(thing)
+    if isinstance(thing, str) and thing.startswith(PREFIX):
+        return Module(CausalLM(thing.removeprefix(PREFIX)))
     if isinstance(thing, str | Path) and (Path(thing) / MANIFEST).is_file():
         thing = TargetStore(thing)
     if isinstance(thing, TargetStore):

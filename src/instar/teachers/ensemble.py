@@ -7,9 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
-from instar.data import Batch, Samples
+from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
@@ -35,7 +34,7 @@ class Ensemble(Teacher):
     Raises:
         ConfigError: when there are no members, or weights are negative, all 0, or not one per member.
 
-    >>> Ensemble([nn.Linear(2, 2)], weights=[-1.0])
+    >>> Ensemble([torch.nn.Linear(2, 2)], weights=[-1.0])
     Traceback (most recent call last):
     instar.errors.ConfigError: Ensemble(weights) must be at least 0 with a sum above 0, got [-1.0].
     """
@@ -97,14 +96,6 @@ class Ensemble(Teacher):
         self._log_weights = self._log_weights.to(device)
         for member in self.members:
             member.prepare(device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once)
-
-    def modules(self) -> list[nn.Module]:
-        """Return the networks of all members."""
-        return [module for member in self.members for module in member.modules()]
-
-    def knows(self, samples: Samples) -> bool:
-        """Return whether all members can be asked about these samples."""
-        return all(member.knows(samples) for member in self.members)
 
     def settings(self) -> dict[str, Any]:
         """Return what the members can teach alone.

@@ -11,9 +11,11 @@ import xxhash
 from torch import Tensor, nn
 
 from instar.data import Batch
+from instar.models.carried import Carried
 from instar.models.execution import Compiled, MemoryFormat, place
 from instar.precision import Precision, autocast, library
-from instar.targets import DenseTargets
+from instar.projected import Projected
+from instar.targets import DenseTargets, ProjectedTargets
 from instar.teachers.teacher import AT_ONCE, Teacher
 
 
@@ -38,9 +40,10 @@ class Module(Teacher):
         self._precision: Precision = "float32"
         self._called: nn.Module | Compiled = network
         self._at_once = AT_ONCE
+        self._carried = Carried(network)
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
-    def targets(self, batch: Batch) -> DenseTargets:
+    def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
         inputs = batch.inputs.to(self._device)
         if inputs.dtype == torch.uint8 and not self._takes_pixels:
@@ -51,17 +54,19 @@ class Module(Teacher):
             self.network.eval()
         try:
             with torch.inference_mode(), library(self._precision), autocast(self._precision, self._device):
-                logits = self._ask(inputs)
+                logits = self._ask(inputs, batch)
         finally:
             for module in training:
                 module.training = True
+        if isinstance(logits, Projected):
+            return ProjectedTargets(logits)
         # a clone outside inference mode, so that autograd may save it
         return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
 
-    def _ask(self, inputs: Tensor) -> Tensor:
+    def _ask(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the whole batch
         if inputs.device.type != "cpu" or len(inputs) <= self._at_once or not self._is_convolutional or is_compiled:
-            return cast("Tensor", self._called(inputs))
+            return cast("Tensor | Projected", self._carried(self._called, inputs, batch))
         return torch.cat([self._called(part) for part in inputs.split(self._at_once)])
 
     def fingerprint(self) -> str:
@@ -89,3 +94,7 @@ class Module(Teacher):
     def modules(self) -> list[nn.Module]:
         """Return the network."""
         return [self.network]
+
+    def carried(self) -> list[Carried]:
+        """Return the hidden state of the network."""
+        return [self._carried]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from instar.data import Batch, Loader
+from instar.data import Batch, Identity, Loader, Samples
 from instar.errors import ConfigError, MismatchError
 from instar.targets import Targets
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import Teacher, as_long
 
 
 class Remembered(Teacher):
@@ -32,16 +32,17 @@ class Remembered(Teacher):
             raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
         self.teacher = teacher
         self._origin = loader.origin
-        position = torch.full((len(loader.samples.source),), -1)
-        position[loader.samples.ids] = torch.arange(len(loader.samples))
-        self._position = position.to(loader.device)
+        position = torch.full((len(loader.samples.source),), -1, device=loader.device)
         self._answers = []
         for view in range(loader.num_views):
-            parts = []
-            for batch in loader.in_order(view):
+            parts, asked = [], []
+            for batch in loader.in_order(view, trim=False):
                 parts.append(teacher.targets(batch))
+                asked.append(batch.ids)
                 advance(len(batch))
+            position[torch.cat(asked)] = torch.arange(len(loader.samples), device=loader.device)
             self._answers.append(parts[0].joined(parts[1:]))
+        self._position = position
 
     def targets(self, batch: Batch) -> Targets:
         """Return the rows of the batch.
@@ -54,7 +55,12 @@ class Remembered(Teacher):
         is_known = batch.origin is self._origin or not (rows < 0).any()
         if batch.view >= len(self._answers) or not is_known:
             raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
-        return self._answers[batch.view].rows(rows)
+        return as_long(self._answers[batch.view].rows(rows), batch)
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether it was asked about these samples as they are."""
+        as_they_are = self._origin.views == Identity() and samples.source is self._origin.samples.source
+        return as_they_are and not bool((self._position[samples.ids.to(self._position.device)] < 0).any())
 
     def fingerprint(self) -> str:
         """Return that of the teacher."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from instar.data import Batch, Samples
+from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
@@ -60,6 +60,7 @@ class Specialists(Teacher):
     Raises:
         ConfigError: when a number is out of its range.
 
+    >>> from torch import nn
     >>> from instar.data import Loader, load_data
     >>> from instar.teachers import Module
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -90,6 +91,7 @@ class Specialists(Teacher):
                 raise ConfigError(f"the weights of a generalist and its specialists must be above 0, got {given}.")
         self.generalist: Teacher = as_teacher(generalist, trust=trust)
         self.specialists = tuple(specialists)
+        self.members = [self.generalist, *(specialist.teacher for specialist in self.specialists)]
         self.top, self.weight, self.divergence = top, weight, divergence
 
     def targets(self, batch: Batch) -> DenseTargets:
@@ -133,10 +135,6 @@ class Specialists(Teacher):
             )
         return Opinion(rows, found[place * positions + rows % positions], answered, specialist.weight)
 
-    @property
-    def _members(self) -> list[Teacher]:
-        return [self.generalist, *(specialist.teacher for specialist in self.specialists)]
-
     def fingerprint(self) -> str:
         """Return a hash of the generalist, the specialists with their classes, and how they are combined."""
         parts = [(s.teacher.fingerprint(), s.classes, s.dustbin, s.weight) for s in self.specialists]
@@ -158,14 +156,6 @@ class Specialists(Teacher):
         )
         for specialist in self.specialists:
             specialist.teacher.prepare(device, precision, memory_format=memory_format, at_once=at_once)
-
-    def modules(self) -> list[nn.Module]:
-        """Return the networks of all."""
-        return [module for member in self._members for module in member.modules()]
-
-    def knows(self, samples: Samples) -> bool:
-        """Return whether all can be asked about these samples."""
-        return all(member.knows(samples) for member in self._members)
 
     def settings(self) -> dict[str, Any]:
         """Return what the generalist can teach alone."""

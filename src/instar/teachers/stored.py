@@ -12,7 +12,7 @@ from instar.data import Batch, Identity, Origin, Samples
 from instar.errors import MismatchError
 from instar.targets import StoredPart, Targets, TargetStore
 from instar.targets.manifest import describe_views
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import Teacher, as_long
 
 CHECKED = 1 << 30
 """Stores of up to this many bytes, which takes a second to read, are read and compared with their checksums first."""
@@ -82,7 +82,7 @@ class Stored(Teacher):
             part = self._part_of(batch.origin)
             self._seen, self._ahead = (batch.origin, part), None
         if batch.order is None:
-            return part.targets(batch.ids.cpu(), batch.view, batch.ids.device)
+            return as_long(part.targets(batch.ids.cpu(), batch.view, batch.ids.device), batch)
         found = self._ahead.about(batch) if self._ahead else None
         if found is None:
             until = batch.place + max(len(batch), _rows_ahead(part, batch.ids.device))
@@ -91,7 +91,7 @@ class Stored(Teacher):
             self._ahead = _Ahead(batch, batch.place + len(ids), answers)
             found = self._ahead.about(batch)
             assert found is not None, "the batch is the first of those that were looked up"
-        return found
+        return as_long(found, batch)
 
     def _part_of(self, origin: Origin | None) -> StoredPart:
         """Return the part that knows all samples and views of an origin."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from instar.data import Batch, Samples
+from instar.models.carried import Carried
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import Targets
@@ -21,8 +22,18 @@ The images between the layers then stay nearer to its caches, which takes up to 
 """
 
 
+def as_long(answers: Targets, batch: Batch) -> Targets:
+    """Return kept answers about whole samples without the positions that a batch leaves out."""
+    return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
+
+
 class Teacher(ABC):
-    """Answers batches with targets. Training cannot tell kinds of teachers apart, and cannot change them."""
+    """Answers batches with targets. Training cannot tell kinds of teachers apart, and cannot change them.
+
+    One that is made of others names them as its `members`.
+    """
+
+    members: Sequence[Teacher] = ()
 
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:
@@ -53,11 +64,15 @@ class Teacher(ABC):
 
     def modules(self) -> list[nn.Module]:
         """Return the networks inside, so that training can prove that it shares nothing with them."""
-        return []
+        return [module for member in self.members for module in member.modules()]
+
+    def carried(self) -> list[Carried]:
+        """Return the hidden states of the networks inside, which a run that resumes goes on from."""
+        return [carried for member in self.members for carried in member.carried()]
 
     def knows(self, samples: Samples) -> bool:
         """Return whether it can be asked about these samples as they are; a store knows those it was made from."""
-        return True
+        return all(member.knows(samples) for member in self.members)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of a run that it can teach alone: a store has the views that it was made from."""

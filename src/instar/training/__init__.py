@@ -1,8 +1,18 @@
 """The loop, and what it is made of."""
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
-from instar.training.evaluate import predict
+from instar.training.evaluate import judge, predict, read_at_once
 from instar.training.fit import fit, part_sizes
 from instar.training.progress import ProgressBar
 
-__all__ = ["ProgressBar", "fit", "labelled_offset", "part_sizes", "predict", "prior_offset", "shift_logits"]
+__all__ = [
+    "ProgressBar",
+    "fit",
+    "judge",
+    "labelled_offset",
+    "part_sizes",
+    "predict",
+    "prior_offset",
+    "read_at_once",
+    "shift_logits",
+]

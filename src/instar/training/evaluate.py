@@ -1,26 +1,156 @@
-"""Logits of any teacher or model about samples, by the same code for all."""
+"""What any teacher or model says about samples, by the same code for all, and how good that is."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from instar.analysis.metrics import quick_metrics
-from instar.data import Loader, Samples
+from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics
+from instar.data import Batch, Loader, Samples
+from instar.errors import MismatchError
+from instar.models.normalised import is_tokens
 from instar.teachers import Teacher
 
 BATCH_SIZE = 256
 """Larger batches fall out of the cache of a CPU, and were slower."""
 
+COLUMNS = 10
+"""Columns that a stream is read in: each begins without a hidden state, so there are few."""
+
+KEPT = 1 << 30
+"""Logits of up to so many bytes are kept; of more, the NLL and the answer."""
+
 
 @torch.no_grad()
 def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> Tensor:
-    """Return logits (log-probabilities up to a constant) at temperature 1, float32 `[samples, classes]` on the CPU."""
-    loader = Loader(samples, BATCH_SIZE, seed=0, device=device)
-    # one transfer, because each makes an accelerator wait
-    return torch.cat([teacher.targets(batch).logits().float() for batch in loader.in_order()]).cpu()
+    """Return logits (log-probabilities up to a constant) at temperature 1, float32 on the CPU.
+
+    Returns:
+        `[samples, classes]`, or `[samples, position, classes]` with 0 at positions that are not valid.
+    """
+    asked = [(batch, _logits(teacher, batch)) for batch in _passed(samples, device)]
+    return _by_sample(samples, asked)
 
 
 def validate(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
     """Return error and NLL on labelled samples."""
-    return quick_metrics(predict(teacher, samples, device), samples.labels)
+    return quick_metrics(judge(teacher, samples, device, keep=False).scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """How a model did on some samples, and how far it followed a teacher.
+
+    Args:
+        samples: what it was asked about.
+        scores: of the samples, or of their valid positions.
+        teacher: those of its teacher on the same examples, where there is one.
+        divergences: KL(teacher || model) in nats, `[examples]`.
+        predictions: what is to be kept by sample, under its name.
+    """
+
+    samples: Samples
+    scores: Scores
+    teacher: Scores | None = None
+    divergences: Tensor | None = None
+    predictions: dict[str, Tensor] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return metrics, the perplexity of a text, and where there is a teacher fidelity, its error and the gain."""
+        found = all_metrics(self.scores, self.samples.source.classes)
+        if is_tokens(self.samples.source.inputs):
+            found["perplexity"] = math.exp(found["nll"])
+        if self.teacher is not None and self.divergences is not None:
+            found |= fidelity(self.scores, self.teacher, self.divergences)
+            found["teacher_error"] = quick_metrics(self.teacher)["error"]
+            found["gain"] = gain(self.scores, self.teacher)
+        return found
+
+
+@torch.no_grad()
+def judge(
+    answering: Teacher,
+    samples: Samples,
+    device: torch.device | str = "cpu",
+    *,
+    teacher: Teacher | None = None,
+    keep: bool = True,
+) -> Judged:
+    """Look at answers batch by batch, so that those of many positions and classes need not be held.
+
+    Args:
+        answering: who is judged.
+        samples: what it is asked about.
+        device: where it is.
+        teacher: whom it was to follow.
+        keep: whether predictions are to be kept.
+
+    Raises:
+        MismatchError: when the model or its teacher has other classes than the data.
+    """
+    scores: list[Scores] = []
+    theirs: list[Scores] = []
+    divergences: list[Tensor] = []
+    logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= KEPT
+    kept: list[tuple[Batch, Tensor]] = []
+    for batch in _passed(samples, device):
+        logits = _logits(answering, batch)
+        _refuse_other_classes(logits, samples, "model")
+        examples = batch.examples()
+        valid = slice(None) if examples.mask is None else examples.mask
+        flat, labels = logits.flatten(0, -2), examples.labels
+        found = Scores.of(flat, labels)
+        scores.append(found.at(valid))
+        if keep:
+            kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
+        if teacher is not None:
+            answers = _logits(teacher, batch)
+            _refuse_other_classes(answers, samples, "teacher")
+            follow = answers.flatten(0, -2)
+            theirs.append(Scores.of(follow, labels).at(valid))
+            divergences.append(divergence(flat[valid], follow[valid]))
+    predictions = _by_sample(samples, kept) if keep else None
+    named = {} if predictions is None else {"logits" if logits_fit else "nll_and_answer": predictions}
+    if not theirs:
+        return Judged(samples, Scores.joined(scores), predictions=named)
+    return Judged(samples, Scores.joined(scores), Scores.joined(theirs), torch.cat(divergences).cpu(), named)
+
+
+def read_at_once(samples: Samples, most: int = BATCH_SIZE) -> int:
+    """Return how many samples are in a batch that is asked about and not learnt from."""
+    return min(COLUMNS, most) if samples.source.is_stream else most
+
+
+def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
+    return Loader(samples, read_at_once(samples), seed=0, device=device).in_order()
+
+
+def _logits(teacher: Teacher, batch: Batch) -> Tensor:
+    return teacher.targets(batch).logits().float()
+
+
+def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
+    """Return the NLL, NaN where there is no label, and the likeliest class, `[batch, (position,) 2]`."""
+    return torch.stack([scores.nll, scores.answers.float()], -1).view(*batch.labels.shape, 2)
+
+
+def _by_sample(samples: Samples, asked: list[tuple[Batch, Tensor]]) -> Tensor:
+    """Return what was found batch by batch in the order of the samples, float32 on the CPU, padded with 0."""
+    positions = samples.source.positions
+    if positions is None and not samples.source.is_stream:  # one transfer, because each makes an accelerator wait
+        return torch.cat([found for _, found in asked]).cpu()
+    whole = torch.zeros(len(samples), positions or 1, asked[0][1].shape[-1])
+    for batch, found in asked:
+        valid = found if batch.mask is None else torch.where(batch.mask[..., None], found, 0.0)
+        whole[samples.places(torch.tensor(batch.host_ids)), : found.shape[1]] = valid.cpu()
+    return whole
+
+
+def _refuse_other_classes(logits: Tensor, samples: Samples, who: str) -> None:
+    if logits.shape[-1] != samples.num_classes:
+        raise MismatchError(f"the {who} has {logits.shape[-1]} classes, and the data have {samples.num_classes}.")

@@ -9,15 +9,18 @@ from itertools import takewhile
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
+from instar.allocator import freed_memory_kept
 from instar.analysis import GradientTerms
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples
 from instar.errors import MismatchError
-from instar.models import Compiled, Normalised, place
+from instar.models import Carried, Compiled, Normalised, place
 from instar.objectives import Objective
 from instar.precision import autocast, library
+from instar.projected import Projected
 from instar.run import Run
 from instar.seeds import seed_everything
 from instar.targets import Targets
@@ -54,7 +57,7 @@ def fit(
         run: receives metrics and checkpoints.
         accelerator: device and processes. Each process takes its share of every batch.
         teacher: is asked before the student moves, in eval and inference mode.
-        validation: samples that are evaluated every `evaluate_every` epochs; needed where `patience` is above 0.
+        validation: samples that are evaluated every `evaluate_every` epochs; needed for patience and plateaus.
         show: show progress on stderr.
 
     Raises:
@@ -69,7 +72,8 @@ def fit(
     place(model, device, config.memory_format)
     optimiser = make_optimiser(model, config)
     average = WeightAverage(model, config.ema) if config.ema else None
-    done, seconds_before = load_checkpoint(run, model, optimiser, average)
+    carried = [Carried(model), *(teacher.carried() if teacher else [])]
+    done, seconds_before = load_checkpoint(run, model, optimiser, average, carried)
     if accelerator.is_main_process:
         run.forget_after(done)
     else:  # every process drops units of its own
@@ -78,6 +82,7 @@ def fit(
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch)
     started = last_saved = time.monotonic()
+    watch.begin(model, average)
     model.train()
     with (
         ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
@@ -85,12 +90,11 @@ def fit(
     ):
         for step in takewhile(lambda _: not watch.is_over, range(done, total_steps)):
             batch = loader.batch(step)
-            optimiser.param_groups[0]["lr"] = rate = learning_rate(config, step, steps_per_epoch)
-            optimiser.zero_grad(set_to_none=True)
-            find_gradients(model, network, objective, batch, teacher, config, accelerator, recorder)
-            if config.gradient_clip:
-                nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            optimiser.step()
+            optimiser.param_groups[0]["lr"] = rate = learning_rate(config, step, steps_per_epoch, watch.plateaus)
+            with freed_memory_kept():
+                optimiser.zero_grad(set_to_none=True)
+                find_gradients(model, network, carried[0], objective, batch, teacher, config, accelerator, recorder)
+                optimiser.step()
             if config.max_norm:
                 constrain_norms(model, config.max_norm)
             if average:
@@ -107,13 +111,11 @@ def fit(
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
             if watch.is_due(step + 1):
                 watch.score(step + 1, model, average)
-            if line and (last or due) and accelerator.is_main_process:
-                save_checkpoint(run, step + 1, seconds, model, optimiser, average)
+            if line and agreed(last or due, accelerator):
+                save_checkpoint(run, step + 1, seconds, model, optimiser, average, carried, accelerator)
                 last_saved = time.monotonic()
             bar.advance()
-    if average:
-        model.load_state_dict(average.values)
-    watch.restore(model)
+    watch.finish(model, average)
     model.eval()
     if teacher and teacher.fingerprint() != teacher_before:
         raise MismatchError("the teacher's weights have changed during training; the result would mean nothing.")
@@ -123,6 +125,7 @@ def fit(
 def find_gradients(
     model: nn.Module,
     network: nn.Module | Compiled,
+    carried: Carried,
     objective: Objective,
     batch: Batch,
     teacher: Teacher | None,
@@ -130,10 +133,10 @@ def find_gradients(
     accelerator: Accelerator,
     recorder: Recorder,
 ) -> None:
-    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share.
+    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share, and clip them.
 
-    `network` is the model as training calls it. Where a measurement is due, it is shown every part before its backward
-    pass, and leaves the graph as it was.
+    `network` is the model as training calls it, and `carried` its hidden state, where it has one. Where a measurement
+    is due, it is shown every part before its backward pass, and leaves the graph as it was.
     """
     parts = list(share_of(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
@@ -149,7 +152,9 @@ def find_gradients(
         # processes exchange their gradients once, with the last part
         with nullcontext() if number == len(parts) else accelerator.no_sync(network):
             with autocast(config.precision, accelerator.device):
-                logits = network(part.inputs)
+                logits = carried(network, part.inputs, part)
+            if terms and isinstance(logits, Projected):  # they are looked at class by class
+                logits = logits.logits()
             loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
             if terms:
                 terms.add(loss / max(1, count), logits, part, targets)
@@ -159,6 +164,15 @@ def find_gradients(
     if terms:
         recorder.measure(batch.step + 1, terms.numbers(accelerator))
     recorder.end_step(count)
+    if config.gradient_clip:
+        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+
+
+def agreed(choice: bool, accelerator: Accelerator) -> bool:
+    """Return what the first process has chosen."""
+    if accelerator.num_processes == 1:
+        return choice
+    return bool(broadcast(torch.tensor(int(choice), device=accelerator.device)))
 
 
 def share_of(batch: Batch, accelerator: Accelerator) -> Batch:

@@ -26,11 +26,12 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
-def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> float:
+def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plateaus: int = 0) -> float:
     """Return the learning rate of a step, counted from 0.
 
     During warm-up it rises linearly to the peak rate r. After it, with u in [0, 1) the share of the remaining steps
-    that are done: constant r; linear r (1 - u); cosine r (1 + cos(pi u)) / 2; step r factor^(milestones passed).
+    that are done: constant r; linear r (1 - u); cosine r (1 + cos(pi u)) / 2; step r factor^(milestones passed);
+    plateau r factor^plateaus, validations that were not better than the best before them.
 
     >>> config = TrainingConfig(epochs=10, learning_rate=1.0, schedule="cosine", warmup_epochs=2)
     >>> [round(learning_rate(config, step, 1), 3) for step in (0, 1, 2, 6, 9)]
@@ -50,6 +51,8 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int) -> fl
             factor = (1 + math.cos(math.pi * share)) / 2
         case "step":
             factor = config.factor ** sum(step >= milestone * steps_per_epoch for milestone in config.milestones)
+        case "plateau":
+            factor = config.factor**plateaus
     return config.learning_rate * factor
 
 

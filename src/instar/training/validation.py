@@ -1,4 +1,4 @@
-"""Watches a training: scores on validation samples, and the end of one that gets no better."""
+"""Watches a training: scores on validation samples, plateaus of them, and the end of one that gets no better."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from instar.run import Run, read_tensors, write_tensors
 from instar.teachers import Module
 from instar.training.evaluate import validate
 from instar.training.optimise import WeightAverage
+
+LARGEST = 700.0
+"""Nats whose exponential is still a number."""
 
 
 class Validation:
@@ -41,14 +44,24 @@ class Validation:
         accelerator: Accelerator,
     ) -> None:
         self._run, self._samples, self._accelerator = run, samples, accelerator
-        self._patience, self._steps_per_epoch = config.patience, steps_per_epoch
+        self._patience, self._least_fall, self._steps_per_epoch = config.patience, config.least_fall, steps_per_epoch
         self._total, self._between = config.epochs * steps_per_epoch, config.evaluate_every * steps_per_epoch
-        lines = run.history() if config.patience else []
-        self._scores = [line["nll"] for line in lines if line["kind"] == "validation" and line["step"] <= done]
+        lines = run.history() if config.patience or config.schedule == "plateau" else []
+        self._scores: list[float] = []
+        self.plateaus = 0
+        """The number of scores whose perplexity is not so far below the best before them as it should be."""
+        for line in lines:
+            if line["kind"] == "validation" and line["step"] <= done:
+                self._note(line["nll"])
 
     def is_due(self, step: int) -> bool:
         """Whether the model is to be scored after `step` steps."""
         return self._samples is not None and (step == self._total or step % self._between == 0)
+
+    def begin(self, model: Normalised, average: WeightAverage | None) -> None:
+        """With patience, score the initial weights, which may be those of another run that training makes no better."""
+        if self._patience and not self._scores:
+            self.score(0, model, average)
 
     def may_end(self, step: int) -> bool:
         """Whether training may end after `step` steps, so that their losses must have been looked at before."""
@@ -63,24 +76,32 @@ class Validation:
         assert self._samples is not None, "a score is due only where there are samples"
         scored = average.averaged() if average else model
         found = validate(Module(scored), self._samples, self._accelerator.device)
+        is_best = found["nll"] < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
-            self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
-        if self._patience:
-            if not math.isfinite(found["nll"]):
-                raise NonFiniteError(f"the NLL on validation is {found['nll']} after step {step}.")
-            if found["nll"] < min(self._scores, default=float("inf")) and self._accelerator.is_main_process:
+            if self._patience and is_best:  # before the score, which says to a run that was killed that they are there
                 write_tensors(self._run.best, scored.state_dict())
-            self._scores.append(found["nll"])
+            self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
+        if self._patience and not math.isfinite(found["nll"]):
+            raise NonFiniteError(f"the NLL on validation is {found['nll']} after step {step}.")
+        self._note(found["nll"])
+
+    def _note(self, score: float) -> None:
+        if self._scores:
+            best, found = (math.exp(min(one, LARGEST)) for one in (min(self._scores), score))
+            self.plateaus += found >= best - self._least_fall
+        self._scores.append(score)
 
     @property
     def is_over(self) -> bool:
         """Whether the NLL has not fallen for too long."""
-        if not self._scores:
+        if not self._patience or not self._scores:
             return False
         return len(self._scores) - 1 - self._scores.index(min(self._scores)) >= self._patience
 
-    def restore(self, model: Normalised) -> None:
-        """Give the model its best weights, where they were kept."""
+    def finish(self, model: Normalised, average: WeightAverage | None) -> None:
+        """Give the model the weights that it ends with: its best, where they were kept, or the average of its last."""
+        if average:
+            model.load_state_dict(average.values)
         if self._patience:
             self._accelerator.wait_for_everyone()
             tensors, _ = read_tensors(self._run.best)

@@ -1,0 +1,147 @@
+"""Any causal language model of Transformers, from a local folder or the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from instar.errors import ConfigError, MismatchError
+from instar.models.lstm import require_tokens
+from instar.projected import Projected
+
+PREFIX = "transformers:"
+"""What the name of such a model begins with; a folder or Hub id follows."""
+
+
+class CausalLM(nn.Module):
+    """z_t = W h_t with h_t the last hidden states of a Transformers model, over the tokens x_1 ... x_t.
+
+    Where a model has more rows in W than there are tokens, padding to a round number, the rows beyond get no logits: it
+    is as if they were minus infinity, so they have no mass, and W learns nothing there.
+
+    Args:
+        path: folder or Hub id, with a configuration, and weights where they are wanted.
+        pretrained: begin with its weights; else with new ones of the same architecture.
+        input_shape: (positions,); none: as many as the model allows.
+        num_classes: tokens of the data's vocabulary; none: those of the model's tokenizer, or all that it has rows for.
+        classes: the tokens, which the model's own tokenizer must have too, where it brings one.
+
+    Raises:
+        ConfigError: when transformers is missing, or cannot load the model.
+        MismatchError: when the model allows fewer positions, has fewer tokens, or another tokenizer than the data.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        pretrained: bool = True,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.model = _load(path, pretrained)
+        self.tokens = tokens_of(path)
+        if classes and self.tokens:
+            refuse_other_tokens(self.tokens, f"model '{path}'", tuple(classes), "the data")
+        allowed = getattr(self.model.config, "max_position_embeddings", None)
+        if input_shape is not None:
+            require_tokens(input_shape, PREFIX + path)
+            if allowed is not None and input_shape[0] > allowed:
+                raise MismatchError(f"model '{path}' allows {allowed} positions, and the data have {input_shape[0]}.")
+        rows = len(self.head.weight)
+        self.num_classes = num_classes or len(self.tokens) or rows
+        if rows < self.num_classes:
+            raise MismatchError(f"model '{path}' has {rows} tokens, and the data have {self.num_classes}.")
+        self.projects = _ends_with(self.model, self.head)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that makes logits of the last hidden states."""
+        layer: nn.Linear = self.model.get_output_embeddings()
+        return layer
+
+    def forward(self, inputs: Tensor, *, project: bool = False) -> Tensor | Projected:
+        """Return logits `[batch, position, classes]` of tokens `[batch, position]`.
+
+        Args:
+            inputs: tokens.
+            project: return `Projected` in place of logits.
+        """
+        if not self.projects:
+            logits: Tensor = self.model(input_ids=inputs.long(), use_cache=False).logits
+            return logits[..., : self.num_classes]
+        hidden = self.model.base_model(input_ids=inputs.long(), use_cache=False).last_hidden_state
+        weight: Tensor = self.head.weight
+        bias: Tensor | None = self.head.bias
+        if len(weight) > self.num_classes:
+            weight, bias = weight[: self.num_classes], None if bias is None else bias[: self.num_classes]
+        projected = Projected(hidden, weight, bias)
+        return projected if project else projected.logits()
+
+
+_OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+
+
+def _load(path: str, pretrained: bool) -> Any:
+    try:
+        from transformers import AutoConfig, AutoModelForCausalLM
+    except ImportError:
+        raise ConfigError(f"model '{PREFIX}{path}' needs the extra: pip install 'instar[transformers]'.") from None
+    try:
+        if pretrained:  # safetensors alone: nothing is unpickled, and no code of the model's is run
+            return AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
+        make: Any = AutoModelForCausalLM.from_config  # has no types
+        return make(AutoConfig.from_pretrained(path), dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ConfigError(f"model '{path}' cannot be loaded by transformers: {reason}.") from None
+
+
+@torch.no_grad()
+def _ends_with(model: Any, head: nn.Module) -> bool:
+    """Return whether logits are what `head` makes of the last hidden states, and not scaled or capped after it."""
+    if not isinstance(head, nn.Linear):
+        return False
+    was_training = model.training
+    model.eval()
+    tokens = torch.arange(len(head.weight))[None, :2]
+    # logits of new weights are so small that a cap would not be seen
+    hook = head.register_forward_hook(lambda *arguments: 1e4 * arguments[-1])
+    expected = model(input_ids=tokens, use_cache=False).logits
+    found = head(model.base_model(input_ids=tokens, use_cache=False).last_hidden_state)
+    hook.remove()
+    model.train(was_training)
+    return expected.shape == found.shape and torch.allclose(expected, found, rtol=1e-3)
+
+
+def tokens_of(path: str) -> tuple[str, ...]:
+    """Return the tokens of the tokenizer that a model brings along; none where it brings none."""
+    from transformers import AutoTokenizer
+
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _OF_TOKENIZER):
+        return ()
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    return tuple(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
+
+
+def refuse_other_tokens(ours: tuple[str, ...], mine: str, theirs: tuple[str, ...], other: str) -> None:
+    """Refuse two models, or a model and data, that do not have the same tokens.
+
+    Raises:
+        MismatchError: names both, and the first token in which they differ.
+    """
+    if ours == theirs:
+        return
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    at = next((index for index, (one, another) in pairs if one != another), min(len(ours), len(theirs)))
+    first, second = (repr(some[at]) if at < len(some) else "missing" for some in (ours, theirs))
+    raise MismatchError(
+        f"the tokenizer of {mine} ({len(ours)} tokens) is not that of {other} ({len(theirs)} tokens): token {at} is "
+        f"{first} there and {second} here."
+    )

@@ -1,0 +1,153 @@
+"""Language models that read words letter by letter: convolutions, highway layers, LSTM (Kim et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from instar.errors import ConfigError
+from instar.models.architecture import require_counts
+from instar.models.lstm import LanguageModel, require_tokens
+
+LARGE = ((1, 50), (2, 100), (3, 150), (4, 200), (5, 200), (6, 200), (7, 200))
+"""Width and number of the filters of LSTM-Char-Large."""
+
+BEGIN, END = 1, 2
+"""Letters that stand before and after every word; 0 is behind it."""
+
+
+class CharacterLSTM(LanguageModel):
+    """A language model whose embedding of a word is made of its letters, see `Letters`.
+
+    All weights begin uniform in [-0.05, 0.05], but the output, and the gates of the highway layers at -2.
+
+    Source: Kim, Jernite, Sontag and Rush 2016, "Character-aware neural language models", table 2; the defaults are
+    LSTM-Char-Large.
+
+    Args:
+        units: width of every layer of the LSTM.
+        layers: of the LSTM.
+        dropout: probability that a value is dropped.
+        letters: width of the embedding of a letter.
+        filters: pairs of a width in letters and a number of filters.
+        highways: highway layers.
+        input_shape: (positions,); any number of them is taken.
+        num_classes: words of the vocabulary.
+        classes: the words.
+
+    >>> words = [f"word{number}" for number in range(10_000)]
+    >>> model = CharacterLSTM(input_shape=(35,), num_classes=10_000, classes=words)
+    >>> round(sum(p.numel() for p in model.parameters()) / 1e6, 1)
+    19.4
+    """
+
+    def __init__(
+        self,
+        units: int = 650,
+        layers: int = 2,
+        dropout: float = 0.5,
+        letters: int = 15,
+        filters: Sequence[Sequence[int]] = LARGE,
+        highways: int = 2,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        require_counts("CharacterLSTM", units=units, layers=layers, letters=letters, highways=highways)
+        if not filters or not all(len(pair) == 2 and min(pair) >= 1 for pair in filters):
+            raise ConfigError(f"CharacterLSTM(filters) must be pairs of a width and a number, got {filters!r}.")
+        self.units, self.layers, self.dropout = units, layers, dropout
+        self.letters, self.filters, self.highways = letters, [list(pair) for pair in filters], highways
+        self.words = None if classes is None else tuple(classes)
+        arguments = {
+            "units": units,
+            "layers": layers,
+            "dropout": dropout,
+            "letters": letters,
+            "filters": self.filters,
+            "highways": highways,
+        }
+        super().__init__(arguments, input_shape, num_classes)
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """Make the layers.
+
+        Raises:
+            MismatchError: when an input is no sequence of tokens.
+            ConfigError: when the words are not known.
+        """
+        require_tokens(input_shape, "character-lstm")
+        if self.words is None or len(self.words) != num_classes:
+            raise ConfigError("CharacterLSTM reads the letters of its words; give classes.")
+        self.embedding = Letters(self.words, self.letters, self.filters, self.highways)
+        self.build_recurrent(self.embedding.width, self.units, self.layers, self.dropout, num_classes)
+        for parameter in self.recurrent.parameters():
+            nn.init.uniform_(parameter, -0.05, 0.05)
+
+
+class Letters(nn.Module):
+    """x = [max over i of tanh(F_k c)_i for all filters k] of the letters c of a word, put through highway layers.
+
+    On a CPU each word of a batch is looked at once; an accelerator would have to wait for how many there are.
+
+    Args:
+        words: by number.
+        letters: width of the embedding of a letter.
+        filters: pairs of a width in letters and a number of filters.
+        highways: highway layers.
+    """
+
+    spelling: Tensor
+
+    def __init__(self, words: Sequence[str], letters: int, filters: Sequence[Sequence[int]], highways: int) -> None:
+        super().__init__()
+        alphabet = {letter: number for number, letter in enumerate(sorted(set("".join(words))), start=END + 1)}
+        longest = max([width for width, _ in filters] + [len(word) + 2 for word in words])
+        spelling = torch.zeros(len(words), longest, dtype=torch.int64)
+        for number, word in enumerate(words):
+            spelt = [BEGIN, *(alphabet[letter] for letter in word), END]
+            spelling[number, : len(spelt)] = torch.tensor(spelt)
+        self.register_buffer("spelling", spelling, persistent=False)  # the names of the classes say it
+        self.letters = nn.Embedding(len(alphabet) + END + 1, letters, padding_idx=0)
+        self.filters = nn.ModuleList(nn.Conv1d(letters, count, width) for width, count in filters)
+        self.width = sum(count for _, count in filters)
+        self.highways = nn.ModuleList(Highway(self.width) for _ in range(highways))
+        for parameter in [*self.letters.parameters(), *self.filters.parameters()]:
+            nn.init.uniform_(parameter, -0.05, 0.05)
+        with torch.no_grad():
+            self.letters.weight[0] = 0.0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `[batch, position, width]` of words `[batch, position]`."""
+        if inputs.device.type != "cpu" or torch.compiler.is_exporting():  # graphs know sizes, not how many words differ
+            return self._words(inputs.flatten()).view(*inputs.shape, self.width)
+        different, place = inputs.unique(return_inverse=True)
+        return self._words(different)[place]
+
+    def _words(self, words: Tensor) -> Tensor:
+        spelt = self.letters(self.spelling[words.long()]).transpose(1, 2)
+        found = torch.cat([layer(spelt).amax(2) for layer in self.filters], 1).tanh()  # tanh rises, so it may come last
+        for highway in self.highways:
+            found = highway(found)
+        return found
+
+
+class Highway(nn.Module):
+    """y = t ReLU(W x + b) + (1 - t) x with t = sigmoid(V x + c); c begins with -2, so that x is carried at first.
+
+    Source: Srivastava, Greff and Schmidhuber 2015, "Highway networks", equation 3.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change, self.gate = nn.Linear(width, width), nn.Linear(width, width)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.05, 0.05)
+        nn.init.constant_(self.gate.bias, -2.0)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return y of x, `[..., width]` both."""
+        return torch.lerp(inputs, self.change(inputs).relu(), self.gate(inputs).sigmoid())

@@ -1,0 +1,72 @@
+"""Targets of all classes whose logits are made for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from instar.precision import for_loss
+from instar.projected import Projected
+from instar.targets.targets import DenseTargets, Index, Targets
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectedTargets(Targets):
+    """p^T = softmax(v / T) with v = W h + b: the answer of a teacher of many classes that shows its hidden states.
+
+    The logits of a tile of examples are made when the tile is asked for, and go with it. Asked for all examples at
+    once, it makes all of them, and keeps them.
+
+    Args:
+        projected: v, `[..., classes]`; no gradient goes there.
+
+    >>> ProjectedTargets(Projected(torch.ones(1, 2), torch.zeros(4, 2))).log_probs(1.0).exp()
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+
+    projected: Projected
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return self.projected.num_classes
+
+    @property
+    def holds_at_any_temperature(self) -> bool:
+        """Logits of a network do."""
+        return True
+
+    @cached_property
+    def _made(self) -> DenseTargets:
+        return DenseTargets(for_loss(self.projected.detach().logits()))
+
+    def log_probs(self, temperature: float) -> Tensor:
+        """Return log softmax(v / T)."""
+        return self._made.log_probs(temperature)
+
+    def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return p^T and its entropy."""
+        return self._made.softened(temperature)
+
+    def logits(self) -> Tensor:
+        """Return v."""
+        return self._made.logits()
+
+    def flat(self) -> ProjectedTargets:
+        """Return them as `[examples, ...]`, with the weights cast once for all tiles."""
+        return ProjectedTargets(self.projected.detach().flat().cast())
+
+    def rows(self, index: Index) -> ProjectedTargets:
+        """Return the targets of the examples at `index`."""
+        return ProjectedTargets(self.projected.rows(index))
+
+    def joined(self, others: Sequence[Targets]) -> ProjectedTargets:
+        """Return these targets with those of `others` behind them."""
+        alike = [self.projected, *(other.projected for other in others if isinstance(other, ProjectedTargets))]
+        layers = {other.weight.data_ptr() for other in alike}
+        assert (len(alike), len(layers)) == (1 + len(others), 1), "joined targets must come from one teacher"
+        return ProjectedTargets(replace(self.projected, hidden=torch.cat([other.hidden for other in alike])))

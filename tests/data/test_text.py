@@ -1,0 +1,141 @@
+"""Text: what its tokens are, how they are cut into windows, and what is refused."""
+
+import datasets
+import pytest
+import torch
+
+from instar.data import load_data
+from instar.data.text import Words, windows
+from instar.errors import DataError
+
+LINES = ["the cat sat", "the dog", "", "<unk> sat sat"]
+COUNT = 12  # words with an <eos> for every line
+
+
+def folder_of(path, train, test=("the cat",), **more):
+    path.mkdir(parents=True, exist_ok=True)
+    for split, some in {"train": train, "test": test, **more}.items():
+        rows = datasets.Dataset.from_dict({"text": list(some)}, datasets.Features({"text": datasets.Value("string")}))
+        rows.to_parquet(path / f"{split}-00000-of-00001.parquet")
+    return str(path)
+
+
+def test_words_stand_in_the_order_of_their_frequency(tmp_path):
+    data = load_data(folder_of(tmp_path / "text", LINES), validation=0)
+    assert data.classes == ("<eos>", "sat", "the", "<unk>", "cat", "dog")
+    source = data.train.source
+    words = [data.classes[label] for label in source.labels[source.labels >= 0]]
+    assert words == ["the", "cat", "sat", "<eos>", "the", "dog", "<eos>", "<eos>", "<unk>", "sat", "sat", "<eos>"]
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 12, 35])
+def test_every_word_is_a_label_once_and_the_word_before_it_is_its_input(tmp_path, length):
+    data = load_data(folder_of(tmp_path / "text", LINES), validation=0, length=length)
+    source = data.train.source
+    assert source.inputs.shape == source.labels.shape == (-(-COUNT // length), length)
+    labels, inputs = source.labels.flatten()[:COUNT], source.inputs.flatten()[:COUNT]
+    assert int((source.labels >= 0).sum()) == int(source.lengths.sum()) == COUNT
+    assert data.classes[inputs[0]] == "<eos>"
+    assert torch.equal(inputs[1:].long(), labels[:-1])
+
+
+def test_a_split_of_its_own_is_for_validation(tmp_path):
+    data = load_data(folder_of(tmp_path / "text", LINES, validation=["the dog sat"]), length=3)
+    assert data.validation.source is not data.train.source
+    assert data.validation.source.labels[data.validation.labels >= 0].tolist() == [2, 5, 1, 0]
+    assert len(data.train) == 4
+
+
+def test_without_one_the_end_of_the_text_is(tmp_path):
+    data = load_data(folder_of(tmp_path / "text", LINES * 5), length=4, validation=0.2)
+    assert (data.train.ids.tolist(), data.validation.ids.tolist()) == (list(range(12)), [12, 13, 14])
+
+
+def test_text_may_be_shuffled(tmp_path):
+    folder = folder_of(tmp_path / "text", LINES * 5)
+    assert load_data(folder, length=4).train.source.is_stream
+    assert not load_data(folder, length=4, stream=False).train.source.is_stream
+
+
+def test_plain_text_files_are_read(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_text("the cat\n\nthe dog\n")
+    data = load_data(str(tmp_path), validation=0, length=8)
+    assert int(data.train.source.lengths.sum()) == 7  # an empty line is an <eos>
+
+
+def test_a_column_of_text_beside_labels_is_named(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])})
+    for split in ("train", "test"):
+        rows = datasets.Dataset.from_dict({"text": ["the cat"] * 20, "label": [0] * 20}, features)
+        rows.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+    for columns in ({}, {"input_column": "text"}):
+        with pytest.raises(
+            DataError, match=r"no column of images or recordings|column 'text' of '.*' cannot be decoded"
+        ):
+            load_data(str(tmp_path), **columns)
+    found = load_data(str(tmp_path), input_column="text", label_column="text", validation=0)
+    assert found.classes == ("<eos>", "cat", "the")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (
+            ["the cat"],
+            ["the", "a dog"],
+            r"line 1 of '.*text \(test\)' has the word 'a', which is not among",
+        ),
+        (["the cat", None], ["the"], "row 1 of '.*text' has no text"),
+    ],
+)
+def test_refuses_in_words(tmp_path, train, test, message):
+    with pytest.raises(DataError, match=message):
+        load_data(folder_of(tmp_path / "text", train, test))
+
+
+def test_a_text_without_a_word_is_refused():
+    with pytest.raises(DataError, match="'nothing' holds no words"):
+        windows("nothing", Words.of([]).encode([], "nothing"), ("<eos>",), 0, 35)
+
+
+def test_a_word_that_is_not_known_is_unk_where_there_is_one():
+    words = Words.of(LINES)
+    assert words.encode(["a cat"], "x").tolist() == [words.classes.index(word) for word in ("<unk>", "cat", "<eos>")]
+
+
+def make_tokenizer(folder, **special):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({"?": 0, "the": 1, "cat": 2, "</s>": 3}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?", **special).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_tokenizer_has_its_own_classes_and_ends_lines_with_its_own_token(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    tokenizer = make_tokenizer(tmp_path / "tokenizer", eos_token="</s>")
+    data = load_data(folder_of(tmp_path / "text", LINES), validation=0, tokenizer=tokenizer)
+    assert data.classes == ("?", "the", "cat", "</s>")
+    labels = data.train.labels[data.train.labels >= 0].tolist()
+    assert labels == [1, 2, 0, 3, 1, 0, 3, 0, 0, 0, 0, 0, 3]  # '<', 'unk' and '>' are tokens of this one
+    assert int(data.train.source.inputs[0, 0]) == 3
+
+
+def test_a_tokenizer_without_an_end_or_a_folder_is_refused(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    folder = folder_of(tmp_path / "text", LINES)
+    with pytest.raises(DataError, match=r"has no token for the end of a text \(eos_token\)"):
+        load_data(folder, tokenizer=make_tokenizer(tmp_path / "tokenizer"))
+    with pytest.raises(DataError, match=r"the tokenizer '.*nothing' cannot be loaded"):
+        load_data(folder, tokenizer=str(tmp_path / "nothing"))
+
+
+def test_penn_treebank_has_the_published_counts(ptb_folder):
+    data = load_data(str(ptb_folder))
+    assert len(data.classes) == 10_000
+    counts = [int((samples.labels >= 0).sum()) for samples in (data.train, data.validation, data.test)]
+    assert counts == [929_589, 73_760, 82_430]
+    assert load_data(str(ptb_folder)).train.source.fingerprint() == data.train.source.fingerprint()
