@@ -1,12 +1,15 @@
 """Fixtures that the tests of every layer share."""
 
 import importlib
+import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +38,36 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
+@pytest.fixture(scope="session")
+def write_recordings() -> Callable[..., Path]:
+    """Write recordings of two words in turn, by split, from int16 `[samples]` or `[samples, channels]` each."""
+    import datasets
+    import soundfile
+
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "word": datasets.ClassLabel(names=["yes", "no"]),
+            "speaker": datasets.Value("string"),
+        }
+    )
+
+    def write(folder: Path, splits: Mapping[str, Sequence[np.ndarray]], rate: int = 8000) -> Path:
+        folder.mkdir(parents=True)
+        for split, waves in splits.items():
+            rows: dict[str, Any] = {"audio": []}
+            for wave in waves:
+                file = io.BytesIO()
+                soundfile.write(file, wave, rate, format="FLAC")
+                rows["audio"].append({"bytes": file.getvalue(), "path": None})
+            rows["word"] = [at % 2 for at in range(len(waves))]
+            rows["speaker"] = [("ada", "bob", "eve")[at % 3] for at in range(len(waves))]
+            datasets.Dataset.from_dict(rows, features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+        return folder
+
+    return write
+
+
 def _folder(name: str) -> Path:
     folder = DATA / name
     if not folder.is_dir():
@@ -60,6 +93,16 @@ def cifar100_folder() -> Path:
 @pytest.fixture(scope="session")
 def omniglot_folder() -> Path:
     return _folder("omniglot")
+
+
+@pytest.fixture(scope="session")
+def ptb_folder() -> Path:
+    return _folder("ptb")
+
+
+@pytest.fixture(scope="session")
+def spoken_digits_folder() -> Path:
+    return _folder("spoken_digits")
 
 
 class StoppedError(Exception):

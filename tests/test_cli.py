@@ -181,3 +181,16 @@ def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path, monkey
     summary = json.loads(again[1])
     assert len(summary["distilled_errors"]) == 2
     assert summary["seconds"] < time.monotonic() - started
+
+
+def test_of_a_text_the_perplexity_is_printed_and_reported(instar, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_text("the cat sat\nthe dog ran\n" * 20)
+    train = ["train", str(tmp_path), "--set", "data.length=5", "--set", "training.batch_size=4"]
+    run = tmp_path / "runs" / "lstm"
+    code, out, _ = instar(*train, "--model", "lstm", "--arg", "units=8", "--epochs", "1", "--out", str(run))
+    found = json.loads((run / "result.json").read_text())["metrics"]["perplexity"]
+    assert code == 0
+    assert f"perplexity {found:.2f} per token" in out
+    instar("report", str(tmp_path / "runs"))
+    assert f"{found:,.2f}" in (tmp_path / "runs" / "report.html").read_text()

@@ -36,6 +36,17 @@ class DataConfig(Config):
     input_column: str | None = Field(None, description="column of the inputs, where it is ambiguous")
     label_column: str | None = Field(None, description="column of the labels, where it is ambiguous")
     image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
+    length: Count = Field(35, description="positions of a window of text")
+    stream: bool = Field(
+        True, description="read text in order, so that a recurrent network goes on from window to window; else shuffled"
+    )
+    tokenizer: str | None = Field(
+        None, description="folder or Hub id of a Transformers tokenizer; none: the words of the train split"
+    )
+    states: Count = Field(3, description="classes of a recorded word: its equal parts, one after the other")
+    test_where: str | None = Field(
+        None, description="column=value: the rows that have it, of all splits, are the test set, and in no other"
+    )
     validation: float = Field(0.1, ge=0, lt=1, description="share of train that is set aside for choices")
     split_seed: int = Field(0, description="seed of the validation split and of every random selection of samples")
     train_on_all: bool = Field(False, description="train on train and validation together, for a final number")
@@ -52,6 +63,12 @@ class DataConfig(Config):
     )
 
     @model_validator(mode="after")
+    def _test_where_names_a_column_and_a_value(self) -> Self:
+        if self.test_where is not None and not all(self.test_where.partition("=")):
+            raise ValueError(f"test_where must have the form column=value, got '{self.test_where}'")
+        return self
+
+    @model_validator(mode="after")
     def _a_rest_is_beside_something(self) -> Self:
         if self.rest != "labelled" and not self.special_classes:
             raise ValueError(f"rest '{self.rest}' needs special_classes, got none")
@@ -62,8 +79,8 @@ class ModelConfig(Config):
     """Which network, with which arguments."""
 
     name: str = Field(
-        description="a family of instar.models (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet) or "
-        "package.module:Class"
+        description="a family of instar.models (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, "
+        "lstm, character-lstm, frame-net), transformers:FOLDER or a Hub id, or package.module:Class"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of its constructor")
 
@@ -78,12 +95,16 @@ class TrainingConfig(Config):
     learning_rate: Positive = Field(1e-3, description="the peak rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's correction when above 0")
     weight_decay: NonNegative = Field(0.0, description="of all weights; decoupled for adamw")
-    schedule: Literal["constant", "step", "cosine", "linear"] = Field(
-        "cosine", description="of the learning rate: constant, step, cosine or linear"
+    schedule: Literal["constant", "step", "cosine", "linear", "plateau"] = Field(
+        "cosine", description="of the learning rate: constant, step, cosine, linear or plateau"
     )
     warmup_epochs: NonNegative = Field(0.0, description="rise linearly to the peak rate over this many epochs")
     milestones: tuple[NonNegative, ...] = Field((), description="epochs at which `step` multiplies the rate by factor")
-    factor: Positive = Field(0.1, description="of the `step` schedule")
+    factor: Positive = Field(0.1, description="of the `step` and `plateau` schedules")
+    least_fall: NonNegative = Field(
+        0.0,
+        description="`plateau` lowers the rate after a validation whose perplexity is not this far below the best",
+    )
     gradient_clip: Positive | None = Field(None, description="largest norm of the whole gradient")
     max_norm: Positive | None = Field(None, description="largest norm of the incoming weights of a unit")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is kept; 0 keeps none")
@@ -96,7 +117,8 @@ class TrainingConfig(Config):
     patience: int = Field(
         0,
         ge=0,
-        description="end after this many validations without a lower NLL, with the weights of the lowest; 0 never does",
+        description="end after this many validations without a lower NLL, with the weights of the lowest, of which the "
+        "initial ones may be; 0 never does",
     )
     evaluate_every: Count = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
@@ -154,6 +176,9 @@ class RunConfig(Config):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     correct_prior: bool = Field(
         False, description="give special classes their share of the training samples back, once the model is trained"
+    )
+    judge_test: bool = Field(
+        True, description="judge the model on the test split at its end; false: on validation alone, as a trial is"
     )
     seed: int = Field(0, description="of initial weights, order, dropout and views")
 

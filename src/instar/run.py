@@ -8,6 +8,8 @@
     weights.safetensors     the trained weights
     model.json              how to build the network that they belong to
     predictions.safetensors logits on the test and validation samples, with their ids
+    examples.safetensors    where there was a teacher, some of its answers, and samples to look at
+    cost.json               latency, multiply-adds and peak memory
     result.json             the outcome; written last, so its presence means complete
 
 Every file but metrics.jsonl is written under a temporary name and renamed when whole.
@@ -252,8 +254,16 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Test metrics of a complete run: errors, error, nll, ece, and agreement where there was a teacher."""
-        metrics: dict[str, Any] = self.result["metrics"]
+        """Test metrics of a complete run: errors, error, nll, ece, and agreement where there was a teacher.
+
+        Raises:
+            RunError: when it was not judged on the test split.
+        """
+        metrics: dict[str, Any] | None = self.result["metrics"]
+        if metrics is None:
+            raise RunError(
+                f"'{self.path}' was judged on the validation split alone; instar evaluate judges it on the test split."
+            )
         return metrics
 
     @property

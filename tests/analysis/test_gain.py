@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from instar.analysis import gain
+from instar.analysis import Scores, gain
 from instar.data import load_data
 from instar.models import MLP
 from instar.procedures import distill, train
 
 RANDOM = np.random.default_rng(0)
+
+
+def gained(student, teacher, labels):
+    return gain(Scores.of(student, labels), Scores.of(teacher, labels))
 
 
 def test_groups_are_counted_as_they_are_defined():
@@ -20,7 +24,7 @@ def test_groups_are_counted_as_they_are_defined():
     labels = np.where(RANDOM.random(201) < 0.7, teacher.argmax(1), RANDOM.integers(0, 5, 201))
     student[np.arange(201), labels] += 4
     labels[7] = -1
-    found = gain(torch.tensor(student), torch.tensor(teacher), torch.tensor(labels))
+    found = gained(torch.tensor(student), torch.tensor(teacher), torch.tensor(labels))
     known = [i for i in range(201) if labels[i] >= 0]
     confidence = np.exp(teacher).max(1) / np.exp(teacher).sum(1)
     edge = sorted(confidence[known])[49]
@@ -49,20 +53,20 @@ def test_groups_are_counted_as_they_are_defined():
 def test_a_student_without_a_gain_has_no_shares():
     logits, labels = torch.tensor(RANDOM.standard_normal((40, 3))), torch.tensor(RANDOM.integers(0, 3, 40))
     for student in (logits, -99 * torch.nn.functional.one_hot(labels, 3).double()):
-        found = gain(student, logits, labels)
+        found = gained(student, logits, labels)
         assert all(group["share"] is None for group in found.values())
     assert found["all"]["gain"] < 0
 
 
 def test_a_perfect_student_gains_all_errors_where_the_teacher_was_wrong():
     logits, labels = torch.tensor(RANDOM.standard_normal((40, 3))), torch.tensor(RANDOM.integers(0, 3, 40))
-    found = gain(torch.nn.functional.one_hot(labels, 3), logits, labels)
+    found = gained(torch.nn.functional.one_hot(labels, 3).double(), logits, labels)
     assert found["wrong"]["share"] == 1
     assert found["wrong"]["samples"] == found["wrong"]["gain"] == found["all"]["teacher_errors"]
 
 
 def test_equally_unsure_samples_are_all_unsure():
-    assert gain(torch.zeros(9, 2), torch.zeros(9, 2), torch.ones(9).long())["unsure"]["samples"] == 9
+    assert gained(torch.zeros(9, 2), torch.zeros(9, 2), torch.ones(9).long())["unsure"]["samples"] == 9
 
 
 def test_a_distilled_run_says_where_it_gained(tmp_path):

@@ -3,7 +3,10 @@
 import json
 import os
 import socket
+import sys
+import threading
 import time
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 
 from instar.errors import ConfigError, DataError
 from instar.jobs import JobsError, RayCluster, outcomes, run_all
-from instar.jobs.ray import _check
+from instar.jobs.ray import _check, _OfThisThread
 from instar.run import Run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -27,6 +30,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # a busy machine starts a server in over 30 s
         port = server.getsockname()[1]
         server.close()
         started = Cluster(initialize_head=True, head_node_args={**NODE, "ray_client_server_port": port})
@@ -141,6 +145,36 @@ def test_by_the_address_of_a_head_node(cluster, tmp_path, tasks):
         run_all([stage.run for stage in stages], cluster.client)
     assert Run(tmp_path / "ends").complete
     assert not ray.is_initialized()
+
+
+def test_what_other_threads_print_does_not_go_among_the_results(capsys):
+    with redirect_stdout(_OfThisThread(sys.stdout)):
+        news = threading.Thread(target=print, args=["(raylet) a worker died"])
+        news.start()
+        news.join()
+        print("a result")
+    assert capsys.readouterr() == ("a result\n", "(raylet) a worker died\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (
+            "Initialization failure from server:\nTraceback (most recent call last):\nRuntimeError: no backend.\n",
+            "RuntimeError: no backend",
+        ),
+        ("The head is away.\nSee the logs.", "The head is away"),
+        ("", "ConnectionAbortedError"),
+    ],
+)
+def test_an_address_that_cannot_be_used_says_why(monkeypatch, told, sentence):
+    def refuse(*_, **__):
+        raise ConnectionAbortedError(told)
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(ConfigError, match=rf"^Ray at 'auto' cannot be used: {sentence}\.$"):
+        run_all([partial(pow, 2, 2)], "ray")
 
 
 def test_the_command_line_on_this_machine(tmp_path, monkeypatch, instar):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from instar.analysis import all_metrics, fidelity
+from instar.analysis import Scores, all_metrics, divergence, fidelity
 from instar.data import load_data
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import MLP
@@ -25,8 +25,8 @@ def test_a_run_knows_its_data_and_agrees_with_its_own_result(runs):
     teacher, student = runs
     for subject in (student, student.path, str(student.path), Run(student.path)):
         found = evaluate(subject, teacher=teacher)
-        assert found["class_errors"] == student.metrics["class_errors"]
-        for name in found.keys() - {"class_errors"}:
+        assert (found["class_errors"], found["gain"]) == (student.metrics["class_errors"], student.metrics["gain"])
+        for name in found.keys() - {"class_errors", "gain"}:
             assert found[name] == pytest.approx(student.metrics[name]), name
     assert evaluate(student, split="validation")["errors"] == student.result["validation"]["errors"]
     assert student.metrics["teacher_error"] == teacher.metrics["error"]
@@ -36,9 +36,9 @@ def test_predictions_are_those_that_the_metrics_come_from(runs):
     teacher, student = runs
     ours, theirs = (read_tensors(run.path / "predictions.safetensors")[0] for run in (student, teacher))
     assert torch.equal(ours["test.ids"], DIGITS.test.ids)
-    expected = all_metrics(ours["test.logits"], ours["test.labels"], DIGITS.classes)
-    assert student.metrics["errors"] == expected["errors"]
-    agreement = fidelity(ours["test.logits"], theirs["test.logits"])
+    scores, followed = (Scores.of(kept["test.logits"], kept["test.labels"]) for kept in (ours, theirs))
+    assert student.metrics["errors"] == all_metrics(scores, DIGITS.classes)["errors"]
+    agreement = fidelity(scores, followed, divergence(ours["test.logits"], theirs["test.logits"]))
     assert student.metrics["agreement"] == agreement["agreement"]
     assert student.metrics["kl_to_teacher"] == pytest.approx(agreement["kl_to_teacher"], rel=1e-5)
 
@@ -57,5 +57,5 @@ def test_refuses_in_words(subject, arguments, error, message):
 
 
 def test_a_teacher_with_other_classes_is_refused(runs):
-    with pytest.raises(MismatchError, match="the teacher has 9 classes, and the model has 10"):
+    with pytest.raises(MismatchError, match="the teacher has 9 classes, and the data have 10"):
         evaluate(runs[1], teacher=nn.Sequential(nn.Flatten(), nn.Linear(64, 9)))

@@ -1,6 +1,7 @@
 """Run folders written by hand become rows, groups and comparisons."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def test_all_states_are_found_at_any_depth(tmp_path: Path, write: Write) -> None
         ("broken", "damaged"),
         ("deep/down/run-9", "complete"),
         ("deep/down/run-10", "complete"),
+        ("other program", "foreign"),
     ]
     assert rows[0].notes == ("Epoch 2 of 4 so far; run its command again to finish it.",)
     assert str(tmp_path) not in rows[1].notes[0]
@@ -158,7 +160,7 @@ def test_distilled_and_labels_are_paired_by_seed(tmp_path: Path, write: Write) -
     for seed, errors in distilled.items():
         write(f"distilled-{seed}", errors, seed, teachers=["Module"], objective="SoftTargets(4)")
     (found,) = compare(make_groups(collect(tmp_path)))
-    assert (found.distilled.name, found.labels.name, found.seeds) == ("distilled-*", "labels-*", 3)
+    assert (found.distilled.name, found.labels.name, found.seeds) == ("distilled-*", "labels-*", (1, 2, 3))
     fewer, low, high = paired_interval([60, 58, 57], [72, 65, 70])
     assert (found.fewer, found.low, found.high) == (fewer, low, high)
     assert found.sentence == (
@@ -190,9 +192,20 @@ def test_the_sentence_says_which_way_and_how_sure(
     assert words in found.sentence
 
 
-def test_one_shared_seed_is_not_compared(tmp_path: Path, write: Write) -> None:
+def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Write) -> None:
     write("labels-0", 60, 0)
     write("distilled-0", 50, 0, teachers=["Module"])
+    (found,) = compare(make_groups(collect(tmp_path)))
+    assert (found.fewer, found.low, found.high) == (10, -math.inf, math.inf)
+    assert found.sentence == (
+        "With seed 0, distilled-0 makes 10.0 fewer test errors than labels-0, the same student trained on labels (one "
+        "seed, which cannot tell how another training would end)."
+    )
+
+
+def test_no_shared_seed_is_not_compared(tmp_path: Path, write: Write) -> None:
+    write("labels-0", 60, 0)
+    write("distilled-1", 50, 1, teachers=["Module"])
     assert compare(make_groups(collect(tmp_path))) == []
 
 

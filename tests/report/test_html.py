@@ -55,8 +55,9 @@ class Page(HTMLParser):
             if {"td", "th"} & set(self.open[-1:]):
                 self.tables[-1][-1][-1] += data
 
-    def rows(self, number: int = 0) -> list[dict[str, str]]:
-        head, *body = self.tables[number]
+    def rows(self, *, having: str = "Model", number: int = 0) -> list[dict[str, str]]:
+        """Return the rows of the `number`-th table that has a column of this heading."""
+        head, *body = [table for table in self.tables if having in table[0]][number]
         return [dict(zip(head, row, strict=True)) for row in body]
 
 
@@ -90,6 +91,17 @@ def write_run(folder: Path, seed: int, metrics: dict[str, Any] | None, **config:
         result = {"metrics": metrics, "parameters": 1234567, "seconds": 1234.56}
         (folder / "result.json").write_text(json.dumps(result))
     return folder
+
+
+def curves_of(page: Page) -> dict[str, Any]:
+    """Return the data of the curves."""
+    found: dict[str, Any] = next(data for script in page.scripts if "quantities" in (data := as_json(script)))
+    return found
+
+
+def as_json(script: str) -> dict[str, Any]:
+    """Return what a script element holds as data; nothing of one that is a program."""
+    return dict(json.loads(script)) if script.startswith("{") else {}
 
 
 def measured(errors: int, **more: float) -> dict[str, Any]:
@@ -132,7 +144,7 @@ def test_the_table_holds_the_numbers_of_the_results(runs: Path) -> None:
 
 def test_groups_and_their_difference(runs: Path) -> None:
     page = Page(report(runs).read_text())
-    groups = {row["Run"]: row for row in page.rows(2)}
+    groups = {row["Run"]: row for row in page.rows(number=1)}
     assert groups["labels-*"]["Test errors"] == "62.0 ± 2.8"
     assert groups["labels-*"]["Seeds"] == "2"
     assert "distilled-* makes 12.0 fewer test errors than labels-*" in page.text
@@ -148,7 +160,7 @@ def test_header_and_legend(runs: Path) -> None:
 
 def test_incomplete_and_damaged_runs_are_shown(runs: Path) -> None:
     page = Page(report(runs).read_text())
-    states = {row["Run"]: row["State"] for row in page.rows(1)}
+    states = {row["Run"]: row["State"] for row in page.rows(having="State")}
     assert states == {"broken": "damaged", MARKUP: "incomplete"}
     assert "Traceback" not in page.text
 
@@ -156,30 +168,30 @@ def test_incomplete_and_damaged_runs_are_shown(runs: Path) -> None:
 def test_names_of_folders_are_never_markup(runs: Path) -> None:
     page = Page(write_report([runs], runs / "out.html", "</title><script>alert(1)</script>").read_text())
     assert not any(tag == "img" for tag, _, _ in page.attributes)
-    assert len(page.scripts) == 3
-    names = [trace["name"] + trace["meta"] for trace in json.loads(page.scripts[0])["data"]]
-    assert any("&lt;img" in name for name in names)
-    assert not any("<" in name for name in names)
+    assert not any("<" in script for script in page.scripts if script.startswith("{"))
+    assert MARKUP in [run["name"] for run in curves_of(page)["runs"]]
 
 
 def test_the_page_loads_nothing(runs: Path) -> None:
     path = report(runs)
     page = Page(path.read_text())
-    assert not any(name in ("src", "href", "srcset", "data", "action") for _, name, _ in page.attributes)
+    assert not any(name in ("src", "srcset", "data", "action") for _, name, _ in page.attributes)
+    assert all(value and value.startswith("#") for _, name, value in page.attributes if name == "href")
     assert any(value and value.startswith("default-src 'none'") for _, _, value in page.attributes)
     style = re.findall(r"<style>(.*?)</style>", path.read_text(), re.DOTALL)
     assert len(style) == 1
     assert "url(" not in style[0]
     assert "@import" not in style[0]
-    assert path.read_text().count("plotly.js v") == 1
+    assert path.stat().st_size < 100_000
 
 
 def test_curves_hold_what_was_recorded(runs: Path) -> None:
-    figure = json.loads(Page(report(runs).read_text()).scripts[0])
-    loss, error = figure["data"][2:4]
-    assert (loss["x"], loss["y"], error["x"], error["y"]) == ([1.0], [2.5], [1.0], [25.0])
-    assert loss["legendgroup"] == error["legendgroup"]
-    assert (loss["showlegend"], error["showlegend"]) == (True, False)
+    found = curves_of(Page(report(runs).read_text()))
+    assert [quantity["name"] for quantity in found["quantities"]] == ["train loss", "validation error"]
+    assert all(
+        run["series"] == {"train loss": [[1.0, 2.5]], "validation error": [[1.0, 0.25]]} for run in found["runs"]
+    )
+    assert len({run["colour"] for run in found["runs"] if run["name"].startswith("labels")}) == 1
 
 
 def test_runs_without_results_or_curves_still_make_a_page(tmp_path: Path) -> None:
@@ -187,7 +199,7 @@ def test_runs_without_results_or_curves_still_make_a_page(tmp_path: Path) -> Non
     (folder / "metrics.jsonl").unlink()
     text = Page(report(folder).read_text()).text
     assert "No run is complete yet." in text
-    assert "No run has recorded a curve." in text
+    assert "Curves" not in text
 
 
 def test_several_folders_are_named_from_what_holds_them(runs: Path) -> None:

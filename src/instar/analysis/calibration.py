@@ -5,20 +5,21 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+def expected_calibration_error(confidence: Tensor, is_right: Tensor, bins: int = 15) -> float:
     """Return ECE = sum_b (n_b / n) |accuracy_b - confidence_b| over bins of equal width of the largest probability.
 
     Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3.
 
     Args:
-        probabilities: `[samples, classes]`.
-        labels: int64 `[samples]`.
+        confidence: the largest probability, `[examples]`.
+        is_right: whether its class is the label, bool `[examples]`.
         bins: number of bins.
 
     >>> import torch
-    >>> round(expected_calibration_error(torch.tensor([[0.3, 0.7], [0.3, 0.7]]), torch.tensor([1, 0])), 3)
+    >>> round(expected_calibration_error(torch.tensor([0.7, 0.7]), torch.tensor([True, False])), 3)
     0.2
     """
-    from torchmetrics.functional.classification import multiclass_calibration_error
+    from torchmetrics.functional.classification import binary_calibration_error
 
-    return float(multiclass_calibration_error(probabilities, labels, probabilities.shape[1], n_bins=bins))
+    # it takes values outside of 0..1 for logits, and rounding may leave a probability above 1
+    return float(binary_calibration_error(confidence.float().clamp(0, 1), is_right.long(), n_bins=bins))

@@ -5,21 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from instar.analysis.scores import Scores
 
-def fidelity(student: Tensor, teacher: Tensor) -> dict[str, float]:
-    """Return agreement (share of samples with the same top class) and mean KL(teacher || student) in nats at T = 1.
+
+def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return KL(teacher || student) in nats at T = 1, float64 `[examples]`, of logits `[examples, classes]`.
+
+    >>> divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist()
+    [0.0]
+    """
+    log_p, log_q = torch.log_softmax(teacher.double(), 1), torch.log_softmax(student.double(), 1)
+    return (log_p.exp() * (log_p - log_q)).sum(1)
+
+
+def fidelity(student: Scores, teacher: Scores, divergences: Tensor) -> dict[str, float]:
+    """Return agreement (share of examples with the same top class) and the mean KL(teacher || student) in nats.
 
     Source: Stanton et al. 2021, "Does knowledge distillation really work?", section 3.
 
     Args:
-        student: logits, `[samples, classes]`.
-        teacher: logits, `[samples, classes]`.
+        student: its answers.
+        teacher: its answers about the same examples.
+        divergences: from `divergence`.
 
     >>> logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    >>> fidelity(logits, logits)
+    >>> scores = Scores.of(logits, torch.tensor([0, 1]))
+    >>> fidelity(scores, scores, divergence(logits, logits))
     {'agreement': 1.0, 'kl_to_teacher': 0.0}
     """
-    log_p, log_q = torch.log_softmax(teacher.double(), 1), torch.log_softmax(student.double(), 1)
-    divergence = (log_p.exp() * (log_p - log_q)).sum(1).mean()
-    agreement = (student.argmax(1) == teacher.argmax(1)).double().mean()
-    return {"agreement": float(agreement), "kl_to_teacher": float(divergence)}
+    agreement = (student.answers == teacher.answers).double().mean()
+    return {"agreement": float(agreement), "kl_to_teacher": float(divergences.mean())}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from instar.data import UNLABELLED
+from instar.analysis.scores import Scores
 
 
-def gain(student: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, dict[str, float | None]]:
+def gain(student: Scores, teacher: Scores) -> dict[str, dict[str, float | None]]:
     """Return, per group of samples, gain = errors of the teacher - errors of the student, and its share of all gain.
 
     The groups overlap:
@@ -19,34 +18,30 @@ def gain(student: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, dict[str
     - "second": of these, the label is the teacher's next answer.
 
     Args:
-        student: logits, `[samples, classes]`.
-        teacher: logits, `[samples, classes]`.
-        labels: int64 `[samples]`; unlabelled samples are left out.
+        student: its answers; unlabelled samples are left out.
+        teacher: its answers about the same samples.
 
     Returns:
         By group `samples`, `teacher_errors`, `student_errors` and `gain` (counts), and `share`, the group's gain by
         that of all: above 1 where the student loses elsewhere, and none where it gains nothing in all.
 
-    >>> teacher = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [9.0, 0.0, 1.0]])
-    >>> student = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    >>> found = gain(student, teacher, torch.tensor([1, 1, 0]))
+    >>> labels = torch.tensor([1, 1, 0])
+    >>> teacher = Scores.of(torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [9.0, 0.0, 1.0]]), labels)
+    >>> student = Scores.of(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), labels)
+    >>> found = gain(student, teacher)
     >>> found["all"]
     {'samples': 3, 'teacher_errors': 2, 'student_errors': 1, 'gain': 1, 'share': 1.0}
     >>> {name: group["samples"] for name, group in found.items()}
     {'all': 3, 'unsure': 2, 'wrong': 2, 'second': 2}
     """
-    known = labels != UNLABELLED
-    student, teacher, labels = student[known], teacher[known].double(), labels[known]
-    confidence = torch.softmax(teacher, 1).amax(1)
-    answer = teacher.argmax(1)
-    teacher_wrong, student_wrong = answer != labels, student.argmax(1) != labels
-    next_answer = teacher.scatter(1, answer[:, None], -torch.inf).argmax(1)
-    quarter = -(-len(labels) // 4)
+    student, teacher = student.known(), teacher.known()
+    teacher_wrong, student_wrong, confidence = teacher.wrong, student.wrong, teacher.confidence
+    quarter = -(-len(confidence) // 4)
     groups = {
         "all": torch.ones_like(teacher_wrong),
         "unsure": confidence <= confidence.kthvalue(quarter).values,
         "wrong": teacher_wrong,
-        "second": teacher_wrong & (next_answer == labels),
+        "second": teacher_wrong & (teacher.next_answers == teacher.labels),
     }
     total = int(teacher_wrong.sum()) - int(student_wrong.sum())
     found: dict[str, dict[str, float | None]] = {}

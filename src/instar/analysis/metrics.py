@@ -5,51 +5,55 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from instar.analysis.calibration import expected_calibration_error
+from instar.analysis.scores import Scores
 from instar.analysis.significance import wilson_interval
-from instar.data import UNLABELLED
+
+MOST_CLASSES = 1000
+"""Up to so many, the errors of each class are counted."""
 
 
-def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return error (share of wrong answers) and NLL (nats) of the labelled samples: what is watched while training.
+def quick_metrics(scores: Scores) -> dict[str, float]:
+    """Return error (share of wrong answers) and NLL (nats) of the labelled examples: what is watched while training.
 
-    >>> quick_metrics(torch.tensor([[0.0, 9.0], [0.0, 9.0]]), torch.tensor([1, 0]))["error"]
+    >>> quick_metrics(Scores.of(torch.tensor([[0.0, 9.0], [0.0, 9.0]]), torch.tensor([1, 0])))["error"]
     0.5
     """
-    known = labels != UNLABELLED
-    logits, labels = logits[known], labels[known]
-    wrong = (logits.argmax(1) != labels).double().mean()
-    return {"error": float(wrong), "nll": float(F.cross_entropy(logits.float(), labels))}
+    scores = scores.known()
+    return {"error": float(scores.wrong.double().mean()), "nll": float(scores.nll.double().mean())}
 
 
-def all_metrics(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
+def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
     """Return what the report shows: errors with a 95% interval, NLL, calibration, and errors of each class.
 
     Args:
-        logits: `[samples, classes]`.
-        labels: int64 `[samples]`; unlabelled samples are left out.
+        scores: unlabelled examples are left out.
         classes: names of the classes.
 
     Returns:
         `samples`, `errors` (count), `error` (share), `error_interval` (Wilson, 95%), `nll` (nats), `ece` (share, 15
-        bins), and `class_errors`, a pair [wrong, samples] by name.
+        bins), and of up to 1,000 classes `class_errors`, a pair [wrong, samples] by name.
     """
-    known = labels != UNLABELLED
-    logits, labels = logits[known].float(), labels[known]
-    wrong = logits.argmax(1) != labels
-    errors, samples = int(wrong.sum()), len(labels)
-    return {
+    scores = scores.known()
+    errors, samples = int(scores.wrong.sum()), len(scores.labels)
+    found: dict[str, Any] = {
         "samples": samples,
         "errors": errors,
         "error": errors / samples,
         "error_interval": wilson_interval(errors, samples),
-        "nll": float(F.cross_entropy(logits, labels)),
-        "ece": expected_calibration_error(torch.softmax(logits, 1), labels),
-        "class_errors": {
-            name: [int(wrong[labels == index].sum()), int((labels == index).sum())]
-            for index, name in enumerate(classes)
-        },
+        "nll": quick_metrics(scores)["nll"],
+        "ece": expected_calibration_error(scores.confidence, ~scores.wrong),
     }
+    if len(classes) <= MOST_CLASSES:
+        found["class_errors"] = dict(zip(classes, _by_class(scores, len(classes)), strict=True))
+    return found
+
+
+def _by_class(scores: Scores, classes: int) -> list[list[int]]:
+    """Return a pair [wrong, examples] for each class."""
+    counts: list[Tensor] = [scores.labels[scores.wrong].bincount(minlength=classes)]
+    counts.append(scores.labels.bincount(minlength=classes))
+    found: list[list[int]] = torch.stack(counts, 1).tolist()
+    return found

@@ -43,7 +43,8 @@ def paired_interval(
     if len(ours) != len(theirs) or len(ours) < 2:
         raise ValueError(f"pairs need two or more seeds on both sides, got {len(ours)} and {len(theirs)}.")
     differences = np.asarray(theirs, dtype=float) - np.asarray(ours, dtype=float)
-    if np.ptp(differences) == 0:  # no spread: the interval is a point
+    rounding = 8 * np.finfo(float).eps * np.abs([ours, theirs]).max()
+    if np.ptp(differences) <= rounding:  # no spread, as 0.3 - 0.2 has none beside 0.2 - 0.1: the interval is a point
         return (float(differences[0]),) * 3
     interval = ttest_rel(theirs, ours).confidence_interval(confidence)
     return float(differences.mean()), float(interval.low), float(interval.high)

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from instar.cli import measuring, papers, specialists, targets, training
+from instar.cli import comparing, exporting, measuring, papers, specialists, targets, training, tuning
 
 app = typer.Typer(
     help="Distil the models you have into one that is smaller or better.",
@@ -25,10 +25,14 @@ for verb in (
     training.train,
     training.distill,
     training.born_again,
+    tuning.tune,
     targets.label,
     measuring.evaluate,
+    comparing.compare,
     measuring.correct_bias,
     measuring.report,
+    exporting.export,
+    exporting.inspect,
     papers.demo,
 ):
     app.command()(verb)

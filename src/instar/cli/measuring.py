@@ -44,13 +44,13 @@ def correct_bias(
 
 
 def report(
-    runs: Annotated[Path, typer.Argument(help="a folder with run folders in it, at any depth")],
+    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders with some in them, at any depth")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="the HTML file; report.html in the folder if not given")
+        Path | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML file about all runs in a folder."""
+    """Write one HTML file about all runs in one or several folders."""
     from instar.procedures import report as write
 
     path = write(runs, out)

@@ -23,7 +23,9 @@ def print_run(run: Run, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(run.path), **run.result}))
         return
-    print_metrics(run.metrics, as_json, title=str(run.path))
+    test, validation = run.result["metrics"], run.result["validation"]
+    title = str(run.path) if test else f"{run.path} (validation)"
+    print_metrics(test or validation, as_json, title)
 
 
 def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
@@ -36,6 +38,8 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     errors = f"{metrics['errors']} of {metrics['samples']}"
     print(f"  errors     {errors}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
     print(f"  nll        {metrics['nll']:.4f} nats")
+    if "perplexity" in metrics:
+        print(f"  perplexity {metrics['perplexity']:.2f} per token")
     print(f"  ece        {metrics['ece']:.2%}")
     if "agreement" in metrics:
         print(f"  agreement  {metrics['agreement']:.2%} with the teacher")

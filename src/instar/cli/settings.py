@@ -75,6 +75,26 @@ def read_targets(targets: str | None) -> dict[str, Any]:
     return {name: value for name, value in kept_where(targets).items() if value}
 
 
+def read_teachers(teacher: list[str] | None, combine: str | None) -> dict[str, Any]:
+    """Return the settings of those who are asked, where they were given."""
+    flags: dict[str, Any] = {"teachers": list(teacher)} if teacher else {}
+    return flags if combine is None else flags | {"combine": combine}
+
+
+def read_numbers(flag: str, text: str) -> tuple[float, ...]:
+    """Read numbers with commas between them.
+
+    >>> read_numbers("--weights", "0,0.5")
+    (0.0, 0.5)
+    """
+    from instar.errors import ConfigError
+
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise ConfigError(f"{flag} must be numbers with commas between, such as 1,2.5, got '{text}'.") from None
+
+
 def read_share(text: str) -> tuple[int, int]:
     """Read i/n."""
     from instar.errors import ConfigError
@@ -87,4 +107,4 @@ def read_share(text: str) -> tuple[int, int]:
 
 def names_a_class(model: str | None) -> bool:
     """Return whether the user named a class on this command line: that is saying that it may be imported."""
-    return model is not None and ":" in model
+    return model is not None and ":" in model and not model.startswith("transformers:")

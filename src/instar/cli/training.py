@@ -27,7 +27,7 @@ from instar.cli.options import (
     ViewsOption,
 )
 from instar.cli.output import run_stage
-from instar.cli.settings import configure, names_a_class, read_flags, read_targets
+from instar.cli.settings import configure, names_a_class, read_flags, read_targets, read_teachers
 
 
 def train(
@@ -85,11 +85,7 @@ def distill(
             raise ConfigError("give --temperature or --objective, not both.")
         objective = f"SoftTargets({temperature:g})"
     flags = read_flags(data, model, arg, objective, views, epochs, seed)
-    if combine is not None:
-        flags["combine"] = combine
-    flags |= read_targets(targets)
-    if teacher:
-        flags["teachers"] = list(teacher)
+    flags |= read_teachers(teacher, combine) | read_targets(targets)
     values = configure(config, flags, settings)
     if not values.teachers:
         raise ConfigError("distill needs a teacher; give --teacher with a run folder.")

@@ -6,10 +6,11 @@ import os
 import pickle
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 from urllib.parse import urlsplit
 
 from instar.errors import ConfigError
@@ -65,8 +66,7 @@ def _outcome(reference: Any, task: Callable[[], Any], name: str) -> Outcome[Any]
         cause = error.cause if isinstance(error.cause, Exception) else error
         return Outcome(error=cause)
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        failure = JobsError(f"the worker of {name} was lost, after {RETRIES} retries: {reason}.")
+        failure = JobsError(f"the worker of {name} was lost, after {RETRIES} retries: {_reason(error)}.")
         leave_error(task, f"{failure}\n")
         return Outcome(error=failure)
 
@@ -112,10 +112,10 @@ def _connected(cluster: RayCluster) -> Iterator[None]:
                 warnings.filterwarnings("ignore", message="Ray Client connection timed out")  # said in the sentence
                 ray.init(address, **settings)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise ConfigError(f"Ray at '{address}' cannot be used: {reason}.") from None
+            raise ConfigError(f"Ray at '{address}' cannot be used: {_reason(error)}.") from None
         _check(cluster, alone=alone)
-        yield
+        with redirect_stdout(_OfThisThread(sys.stdout)):
+            yield
     finally:
         with _aside():
             ray.shutdown()  # also where it could not connect: it would take itself for connected afterwards
@@ -124,6 +124,22 @@ def _connected(cluster: RayCluster) -> Iterator[None]:
 def _aside() -> AbstractContextManager[Any]:
     """Send what Ray tells about its workers to stderr, because results go to stdout."""
     return redirect_stdout(sys.stderr)
+
+
+class _OfThisThread:
+    """The stdout of the thread that makes it; what others print, such as Ray's news of lost workers, goes to stderr."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._owner = stream, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream if threading.get_ident() == self._owner else sys.stderr, name)
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that says what happened: the first, or the last of a traceback that a server sent."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if any(line.startswith("Traceback") for line in lines) else 0].strip().rstrip(".")
 
 
 def _knock(address: str) -> None:

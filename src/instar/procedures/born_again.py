@@ -18,9 +18,10 @@ from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
 from instar.procedures.ensemble import ensemble
+from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
 from instar.procedures.report import report
-from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run, read_tensors
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}

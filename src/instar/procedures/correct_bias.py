@@ -15,7 +15,8 @@ from instar.config import DataConfig, ModelConfig, validate
 from instar.data import UNLABELLED, Data, Samples, load_data
 from instar.errors import ConfigError, DataError
 from instar.models import load_model, save_model
-from instar.procedures.stage import TrainedRun, finish_run
+from instar.procedures.finish import finish_run
+from instar.procedures.stage import TrainedRun
 from instar.run import Run, read_json
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits

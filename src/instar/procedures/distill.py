@@ -12,8 +12,9 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
+from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
-from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
 from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher

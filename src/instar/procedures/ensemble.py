@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
-from instar.procedures.stage import as_data, finish_run
+from instar.procedures.finish import finish_run
+from instar.procedures.given import as_data
 from instar.run import Run
 from instar.teachers import ENSEMBLE, Ensemble, Teacher
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from instar.analysis import all_metrics, fidelity
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
-from instar.errors import ConfigError, MismatchError
+from instar.errors import ConfigError
 from instar.run import Run
 from instar.teachers import Stored, as_teacher
-from instar.training import predict
+from instar.training import judge
 
 
 def evaluate(
@@ -33,7 +32,8 @@ def evaluate(
         trust: allow model classes outside `instar.models`.
 
     Returns:
-        errors, error, error_interval, nll, ece, class_errors; agreement and kl_to_teacher where there is a teacher.
+        errors, error, error_interval, nll, ece, class_errors; perplexity of a text; agreement, kl_to_teacher,
+        teacher_error and gain where there is a teacher.
 
     Raises:
         ConfigError: when there are no data.
@@ -54,13 +54,5 @@ def evaluate(
             raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
     found = data if isinstance(data, Data) else load_data(data)
     samples = found.split(split)
-    logits = predict(answering, samples)
-    if logits.shape[1] != samples.num_classes:
-        raise MismatchError(f"the model has {logits.shape[1]} classes, and the data have {samples.num_classes}.")
-    metrics = all_metrics(logits, samples.labels, found.classes)
-    if teacher is not None:
-        answers = predict(as_teacher(teacher, trust=trust), samples)
-        if answers.shape != logits.shape:
-            raise MismatchError(f"the teacher has {answers.shape[1]} classes, and the model has {logits.shape[1]}.")
-        metrics |= fidelity(logits, answers)
-    return metrics
+    followed = None if teacher is None else as_teacher(teacher, trust=trust)
+    return judge(answering, samples, teacher=followed, keep=False).metrics()

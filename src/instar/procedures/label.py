@@ -11,11 +11,13 @@ from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError
 from instar.precision import Precision
+from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
-from instar.procedures.stage import as_data, make_accelerator
+from instar.procedures.stage import make_accelerator
 from instar.run import Run
 from instar.targets import Number, TargetStore
 from instar.teachers import Ensemble, Teacher, as_teacher
+from instar.training import read_at_once
 
 
 def label(
@@ -57,7 +59,8 @@ def label(
             be compared with the teacher on them.
         combine: how several run folders are averaged.
         precision: arithmetic of the teacher.
-        batch_size: samples that are asked about at a time.
+        batch_size: samples that are asked about at a time; of a text at most ten windows, each of a stretch of its own,
+            which the teacher reads from its beginning.
         share: (i, n) makes the i-th n-th of the shards alone; the store is complete when all shares are merged.
         shard_rows: rows of a shard, rounded up to whole pages; None: what is usual.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
@@ -92,11 +95,12 @@ def label(
     named = answering(asked, names, combine, precision)
     device = make_accelerator().device
     asked.prepare(device, precision, at_once=batch_size)
-    loaders = {"train": Loader(loaded.train, batch_size, seed=seed, views=view, num_views=num_views, device=device)}
+    size = read_at_once(loaded.train, batch_size)
+    loaders = {"train": Loader(loaded.train, size, seed=seed, views=view, num_views=num_views, device=device)}
     choices = {"train": choice}
     for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):
         if held_out and samples is not None and asked.knows(samples):
-            loaders[name] = Loader(samples, batch_size, seed=seed, device=device)
+            loaders[name] = Loader(samples, read_at_once(samples, batch_size), seed=seed, device=device)
             choices[name] = StoreConfig(dtype=dtype)
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(Path(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models import Normalised
 from instar.run import package_version
-from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, Targets, TargetStore
+from instar.targets import Answering, Keep, Manifest, Part, Record, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS, MANIFEST
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, checksum_of_ids
@@ -74,7 +75,7 @@ class Labelling:
                 f"a target store holds a number of views, and '{origin.views}' are endless; say how many (num_views)."
             )
         try:
-            answers = self.teacher.targets(loader.batch(0).part(0, 2))
+            answers = self.teacher.targets(next(loader.in_order()).part(0, 2))
         except RuntimeError as error:
             shape = list(samples.input_shape)
             raise MismatchError(f"the teacher cannot take inputs of shape {shape}: {error}") from None
@@ -83,10 +84,11 @@ class Labelling:
                 f"the teacher has {answers.num_classes} classes, and '{samples.source.name}' has {samples.num_classes}."
             )
         keep = Keep.parse(choice.keep)
-        holds_at_any = keep.kind == "all" and isinstance(answers, DenseTargets) and answers.temperature is None
+        holds_at_any = keep.kind == "all" and answers.holds_at_any_temperature
         temperature = None if holds_at_any else choice.temperature or 1.0
         record = Record(keep, choice.dtype, samples.num_classes, temperature)
-        positions = record.values_of(answers).shape[1:-1]
+        # a batch may leave positions out
+        positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
         return Part(
             source=samples.source.name,
@@ -101,7 +103,7 @@ class Labelling:
             temperature=temperature,
             draw_seed=choice.seed if keep.kind == "sample" else 0,
             positions=tuple(positions),
-            rows_per_shard=rows_per_shard(record.width * positions.numel(), self.shard_rows),
+            rows_per_shard=rows_per_shard(record.width * math.prod(positions), self.shard_rows),
         )
 
     def start(self, folder: Path) -> TargetStore:
@@ -178,11 +180,10 @@ class Labelling:
         rows = part.shard_rows(piece.index)
         records = torch.empty(len(rows), part.width(store.num_classes), dtype=torch.uint8)
         unanswered: list[int] = []
-        filled = 0
         for view, ids, values in self._answers(loader, record, rows, bar):
             found = record.encode_values(values, part.draws(ids, view)).reshape(len(ids), -1)
-            records[filled : filled + len(ids)] = found
-            filled += len(ids)
+            places = loader.samples.places(ids.cpu())  # a stream is read in an order of its own
+            records[view * len(loader.samples) + places - rows.start] = found.cpu()
             is_answer = values.logsumexp(-1).isfinite().view(len(ids), -1).all(1)
             if not is_answer.all():
                 unanswered += ids[~is_answer].tolist()
@@ -195,13 +196,14 @@ class Labelling:
         samples = len(loader.samples)
         for view in range(rows.start // samples, -(-rows.stop // samples)):
             first = view * samples
-            batches = loader.in_order(view, max(rows.start - first, 0), min(rows.stop - first, samples))
+            stretch = max(rows.start - first, 0), min(rows.stop - first, samples)
+            batches = loader.in_order(view, *stretch, trim=False)
             asked: list[tuple[Batch, Targets]] = []
             size = 0
             for batch in batches:
                 answers = self.teacher.targets(batch)
                 asked.append((batch, answers))
-                size += len(batch) * record.num_classes * 4
+                size += batch.labels.numel() * record.num_classes * 4
                 bar.advance(len(batch))
                 if size >= AT_ONCE:
                     yield view, *_together(record, asked)

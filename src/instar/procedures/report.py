@@ -1,28 +1,36 @@
-"""`instar report`: what a folder of runs amounts to, as one HTML file."""
+"""`instar report`: what folders of runs amount to, as one HTML file."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from instar.errors import RunError
 from instar.report import write_report
 
 
-def report(runs: str | Path, out: str | Path | None = None) -> Path:
+def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write an HTML file about every run folder under `runs`, and return its path.
 
     Args:
-        runs: a folder that holds run folders at any depth, or one run folder.
-        out: the file; None makes it `report.html` in `runs`.
+        runs: one or several folders, each a run folder or with run folders in it at any depth.
+        out: the file; None makes it `report.html` in `runs`, or in the folder that holds them all.
 
     Raises:
-        RunError: when the folder is missing or holds no runs, or the file cannot be written.
+        RunError: when a folder is missing, none holds a run, or the file cannot be written.
 
     >>> report("nowhere")
     Traceback (most recent call last):
     instar.errors.RunError: the folder 'nowhere' is missing, so there is nothing to report.
     """
-    root = Path(runs)
-    if not root.is_dir():
-        raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
-    return write_report([root], Path(out) if out else root / "report.html", f"Instar report: {root.resolve().name}")
+    roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(folder) for folder in runs]
+    if not roots:
+        raise RunError("no folder was given, so there is nothing to report.")
+    for root in roots:
+        if not root.is_dir():
+            raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
+    together = roots[0] if len(roots) == 1 else Path(os.path.commonpath([root.resolve() for root in roots]))
+    return write_report(
+        roots, Path(out) if out else together / "report.html", f"Instar report: {together.resolve().name}"
+    )

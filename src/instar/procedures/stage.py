@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,31 +13,31 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
-from torch import Tensor, nn
+from torch import nn
 
-from instar.analysis import all_metrics, fidelity, gain, quick_metrics
-from instar.config import DataConfig, RunConfig, default_settings
-from instar.data import UNLABELLED, Data, Loader, Samples, View, load_data, parse_views
-from instar.errors import ConfigError, DataError, MismatchError
+from instar.compiler import require_compiler
+from instar.config import RunConfig, default_settings
+from instar.data import Data, Loader, View, load_data, parse_views
+from instar.errors import ConfigError, DataError
 from instar.models import (
     Adopting,
-    Architecture,
     Normalised,
     build_network,
     last_layer,
     load_model,
-    require_compiler,
     save_model,
     start_from,
     statistics,
 )
 from instar.objectives import Objective, parse_objective
-from instar.procedures.kept import kept, plan_labelling, refuse_unfit
+from instar.procedures.finish import finish_run, is_labelled
+from instar.procedures.kept import kept, plan_labelling
 from instar.procedures.labelling import Labelling
-from instar.run import Run, write_json, write_tensors
+from instar.procedures.teaching import combine_teachers, only_network, refuse_other_classes, with_settings_of
+from instar.run import Run
 from instar.seeds import seed_everything
-from instar.teachers import Ensemble, Module, Teacher, as_teacher
-from instar.training import fit, part_sizes, predict
+from instar.teachers import Module, Teacher
+from instar.training import fit, part_sizes
 from instar.training.bias import shift_logits, to_prior
 
 
@@ -103,8 +102,9 @@ class Stage:
             has_teacher=teacher is not None,
             has_labels=is_labelled(data.train),
         )
-        if not is_labelled(data.test):
-            raise DataError("the test split has no labels, so the result could not be judged.")
+        name, judged = ("test", data.test) if self.config.judge_test else ("validation", data.held_out)
+        if not is_labelled(judged):
+            raise DataError(f"the {name} split has no labels, so the result could not be judged.")
         fingerprints: dict[str, Any] = {"data": data.fingerprints()}
         if teacher:
             fingerprints["teacher"] = teacher.fingerprint()
@@ -113,8 +113,12 @@ class Stage:
         if self.config.start:
             start = load_model(Run(self.config.start), trust=self.trust, network=self.network)
             fingerprints["start"] = Module(start).fingerprint()
-        if self.config.training.patience and not is_labelled(data.held_out):
-            raise ConfigError("'training.patience' needs a validation split with labels, and there is none.")
+        for name, is_asked in (
+            ("patience", self.config.training.patience > 0),
+            ("schedule", self.config.training.schedule == "plateau"),
+        ):
+            if is_asked and not is_labelled(data.held_out):
+                raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")
         accelerator = make_accelerator()
         model = self._make_model(data, teacher)
         if self.config.correct_prior:  # refused now, not after the training
@@ -155,7 +159,7 @@ class Stage:
     def _make_model(self, data: Data, teacher: Teacher | None) -> Normalised:
         """Make the network with initial weights that depend on the run's seed, and on the teacher where it adopts."""
         seed_everything(self.config.seed, "initial weights")
-        shape, classes = data.train.input_shape, data.train.num_classes
+        shape, classes = data.train.input_shape, data.classes
         network = copy.deepcopy(self.network)
         if network is None:
             network = build_network(self.config.model, shape, classes, trust=self.trust)
@@ -165,6 +169,8 @@ class Stage:
         if self.config.start:
             start = Run(self.config.start)
             start_from(start, model, data.classes, data.train, trust=self.trust, network=self.network)
+            if self.config.correct_prior:  # they know it, and training is to see it half and half
+                shift_logits(model, -to_prior(data.train))
         seed_everything(self.config.seed, "training")
         return model
 
@@ -202,7 +208,9 @@ class Stage:
                 "steps": run.history()[-1]["step"],
                 "seconds": seconds,
             }
-            finish_run(run, Module(model), data, facts, teacher, accelerator.device)
+            finish_run(
+                run, Module(model), data, facts, teacher, accelerator.device, listened, judge_test=config.judge_test
+            )
             run.forget_progress()
         accelerator.wait_for_everyone()
         accelerator.free_memory()
@@ -216,129 +224,3 @@ def make_accelerator() -> Accelerator:
         mixed_precision="no",
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
-
-
-def finish_run(
-    run: Run,
-    answering: Teacher,
-    data: Data,
-    facts: Mapping[str, Any],
-    teacher: Teacher | None = None,
-    device: torch.device | str = "cpu",
-) -> None:
-    """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
-
-    Args:
-        run: the folder.
-        answering: what was made in it: a model, or several as one.
-        data: whose test and validation samples are predicted.
-        facts: what else the result holds.
-        teacher: whom the model was to follow; a store may know nothing about a split, which is left out then.
-        device: where both are.
-    """
-    predictions: dict[str, Tensor] = {}
-    metrics: dict[str, dict[str, Any]] = {}
-    for split, samples in (("test", data.test), ("validation", data.held_out)):
-        if samples is None or not is_labelled(samples):
-            continue
-        logits = predict(answering, samples, device)
-        predictions |= {f"{split}.logits": logits, f"{split}.ids": samples.ids, f"{split}.labels": samples.labels}
-        metrics[split] = all_metrics(logits, samples.labels, data.classes)
-        if teacher and teacher.knows(samples):
-            answers = predict(teacher, samples, device)
-            metrics[split] |= fidelity(logits, answers)
-            metrics[split]["teacher_error"] = quick_metrics(answers, samples.labels)["error"]
-            metrics[split]["gain"] = gain(logits, answers, samples.labels)
-    write_tensors(run.path / "predictions.safetensors", predictions)
-    (run.path / "error.txt").unlink(missing_ok=True)
-    result = {"metrics": metrics["test"], "validation": metrics.get("validation"), **facts}
-    write_json(run.path / "result.json", result)
-
-
-def is_labelled(samples: Samples | None) -> bool:
-    """Return whether any sample has a label; a transfer set may have none, and what is set aside from it neither."""
-    return samples is not None and bool((samples.labels != UNLABELLED).any())
-
-
-def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
-    """Return the teachers of a configuration as one: none, itself, or an ensemble."""
-    match config.teachers:
-        case ():
-            return None
-        case (single,):
-            return as_teacher(single, trust=trust)
-        case several:
-            return Ensemble(several, config.combine, trust=trust)
-
-
-def with_settings_of(teacher: Teacher, config: RunConfig) -> RunConfig:
-    """Return a configuration with the views that a store replays, where it does not name views of its own."""
-    theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
-    if "views" in config.model_fields_set:  # views of the run's own are endless where it does not say how many
-        theirs.pop("num_views", None)
-    return config.model_copy(update=theirs)
-
-
-def only_network(teacher: Teacher | None, name: str) -> nn.Module:
-    """Return the network of a teacher from which model `name` takes layers.
-
-    Raises:
-        MismatchError: when there is no teacher, or it is not one network.
-    """
-    networks = teacher.modules() if teacher else []
-    if len(networks) != 1:
-        count = f"has {len(networks)} networks" if teacher else "is missing"
-        raise MismatchError(f"model '{name}' takes layers from its teacher, which must be one network; it {count}.")
-    (network,) = networks
-    return network.network if isinstance(network, Normalised) else network
-
-
-@torch.no_grad()
-def refuse_other_classes(
-    model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
-) -> None:
-    """Compare the widths of student, teacher and labels on two samples, and try the objective on their targets.
-
-    Raises:
-        MismatchError: when they differ, or the objective asks for what the targets do not hold.
-    """
-    batch = loader.batch(0).part(0, 2)
-    was_training = model.training
-    try:
-        width = model.eval()(batch.inputs).shape[-1]
-    except RuntimeError as error:
-        shape = list(data.train.input_shape)
-        raise MismatchError(f"the student cannot take inputs of shape {shape}: {error}") from None
-    finally:
-        model.train(was_training)
-    if width != data.train.num_classes:
-        raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
-    if teacher is None:
-        return
-    try:
-        targets = teacher.targets(batch)
-    except RuntimeError as error:
-        raise MismatchError(
-            f"the teacher cannot take inputs of shape {list(data.train.input_shape)}: {error}"
-        ) from None
-    if targets.num_classes != width:
-        raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
-    refuse_unfit(objective, batch, targets)
-
-
-def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:
-    """Return data that a user gave in any form."""
-    return data if isinstance(data, Data) else load_data(data)
-
-
-def given_network(model: object) -> nn.Module | None:
-    """Return the user's own network, which is trained from where it is; ours are made anew under the run's seed.
-
-    Raises:
-        ConfigError: when `model` is of no kind that can be trained.
-    """
-    if isinstance(model, Architecture):
-        return None
-    if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
-        raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
-    return model if isinstance(model, nn.Module) else None

@@ -12,7 +12,8 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
-from instar.procedures.stage import Stage, TrainedRun, as_data, given_network
+from instar.procedures.given import as_data, given_network
+from instar.procedures.stage import Stage, TrainedRun
 
 
 def train(

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from instar.errors import RunError
 from instar.run import Run, read_json
 
-State = Literal["complete", "incomplete", "damaged"]
+State = Literal["complete", "incomplete", "damaged", "foreign"]
+
+FOREIGN = "Its config.json is of another program."
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Row:
     Args:
         name: path relative to the root of the report.
         folder: the run folder, resolved.
-        state: "damaged" means that its configuration or its result cannot be read.
+        state: "damaged" means that its configuration or its result cannot be read, "foreign" that another
+            program made it.
         notes: sentences about what is missing or damaged.
         config: what was asked for, as nested values.
         fingerprints: of the data, the teachers and a given network.
@@ -67,7 +70,7 @@ class Row:
 
 
 def collect(root: Path, base: Path | None = None) -> list[Row]:
-    """Return a row for each run folder at or under `root`, in the natural order of their names.
+    """Return a row for each run folder at or under `root`, in the natural order of their names, and for foreign ones.
 
     Folders whose names begin with a dot are not searched.
 
@@ -81,7 +84,10 @@ def collect(root: Path, base: Path | None = None) -> list[Row]:
     if not root.is_dir():
         raise RunError(f"'{root}' is not a folder, so it holds no runs.")
     base = (base or root).resolve()
-    rows = [read_row(folder, _name(folder, base)) for folder in _find(root.resolve())]
+    rows = [
+        read_row(folder, _name(folder, base)) if is_run else Row(_name(folder, base), folder, "foreign", (FOREIGN,))
+        for folder, is_run in _find(root.resolve())
+    ]
     return sorted(rows, key=lambda row: natural(row.name))
 
 
@@ -102,7 +108,8 @@ def read_row(folder: Path, name: str) -> Row:
         config, fingerprints = run.config, run.fingerprints
         row = Row(name, folder, "complete", config=config, fingerprints=fingerprints)
         _ = row.seed, row.teachers, row.model, row.objective, fingerprints.get("data"), config["training"]["epochs"]
-        numbers = _numbers(run.result) if run.complete else {}
+        result = run.result if run.complete else None
+        numbers = {} if result is None else _numbers(result)
     except RunError as error:
         return Row(name, folder, "damaged", (str(error).replace(f"{folder}/", ""),))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -112,15 +119,18 @@ def read_row(folder: Path, name: str) -> Row:
     environment = _environment(run, notes)
     if not run.complete:
         notes.insert(0, _progress(run, history, config["training"]["epochs"]))
+    elif result is not None and result["metrics"] is None:
+        notes.append("It was judged on validation alone, and has no test errors.")
     state: State = "complete" if run.complete else "incomplete"
     return Row(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
 
 
-def _find(root: Path) -> Iterator[Path]:
+def _find(root: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield folders that hold a config.json or what else a run has, and whether it is one."""
     for path, subfolders, files in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        if _is_run(Path(path), files):
-            yield Path(path)
+        if "config.json" in files or "environment.json" in files:
+            yield Path(path), _is_run(Path(path), files)
 
 
 def _is_run(folder: Path, files: Iterable[str]) -> bool:
@@ -143,7 +153,7 @@ def _name(folder: Path, base: Path) -> str:
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite numbers of a result.json under one level of names."""
-    metrics = result["metrics"]
+    metrics = result["metrics"] or {}
     low, high = metrics.get("error_interval") or (None, None)
     found = {**metrics, "low": low, "high": high, **{name: result.get(name) for name in ("parameters", "seconds")}}
     return {

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from instar.config import flatten
 from instar.report.collect import Row
-from instar.report.groups import COMPARED, Group, find_teacher, shared_name
+from instar.report.groups import COMPARED, Group, find_teacher, settings, shared_name
 
 EN_DASH = MISSING = "\u2013"
 
@@ -41,8 +40,8 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     """
     differing = _differing(rows)
 
-    def settings(row: Row) -> str:
-        flat = flatten(row.config)
+    def others(row: Row) -> str:
+        flat = settings(row)
         return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or MISSING
 
     def teachers(row: Row) -> str:
@@ -67,6 +66,7 @@ def columns(rows: Sequence[Row]) -> list[Column]:
         _number("Test error (%)", "The same, as a share of the labelled test samples.", "error", 2, 100),
         Column("95% interval (%)", "Wilson's interval of the test error, from the size of the test set.", _interval),
         _number("NLL (nats)", "Mean negative log-likelihood of the right class; lower is better.", "nll", 3),
+        _number("Perplexity", "Of a text: e to the power of the NLL per token; lower is better.", "perplexity", 2),
         _number(
             "ECE (%)",
             "Expected calibration error, in percentage points: how far confidence is from accuracy, "
@@ -82,7 +82,7 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     ]
     if differing:
         meaning = "Those that are not the same in all runs; the full configuration is in each run's config.json."
-        found.insert(8, _words("Other settings", meaning, settings))
+        found.insert(8, _words("Other settings", meaning, others))
     complete = [row for row in rows if row.state == "complete"]
     return [
         column
@@ -162,7 +162,11 @@ def _interval(row: Row) -> str:
 
 def _differing(rows: Sequence[Row]) -> list[str]:
     """Return the settings without a column of their own that differ between complete runs."""
-    flat = [flatten(row.config) for row in rows if row.state == "complete"]
+    flat = [settings(row) for row in rows if row.state == "complete"]
     keys = sorted({key for values in flat for key in values})
     own = (*COMPARED, "model.", "correct")
-    return [key for key in keys if not key.startswith(own) and len({repr(values.get(key)) for values in flat}) > 1]
+    return [
+        key
+        for key in keys
+        if not key.startswith(own) and len({repr(values[key]) for values in flat if key in values}) > 1
+    ]

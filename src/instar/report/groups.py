@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,13 @@ from instar.config import flatten
 from instar.report.collect import Row
 
 # they change what a run writes down or how fast it is, not what is learned
-BOOKKEEPING = {"training.log_every", "training.checkpoint_seconds", "training.evaluate_every", "targets"}
+BOOKKEEPING = {
+    "training.log_every",
+    "training.checkpoint_seconds",
+    "training.evaluate_every",
+    "targets",
+    "store.folder",
+}
 COMPARED = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING
 
 
@@ -47,16 +54,16 @@ class Comparison:
     Args:
         distilled: the runs with a teacher.
         labels: the runs without.
-        seeds: number of seeds that both have.
+        seeds: those that both have.
         fewer: mean difference in test errors, above zero when the distilled student makes fewer.
-        low: lower end of its 95% interval.
+        low: lower end of its 95% interval; one seed has none, and leaves everything open.
         high: upper end.
         differing: other settings in which the two differ.
     """
 
     distilled: Group
     labels: Group
-    seeds: int
+    seeds: tuple[int, ...]
     fewer: float
     low: float
     high: float
@@ -65,9 +72,14 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The difference and how sure it is, in words."""
-        start = f"Over {self.seeds} shared seeds, {self.distilled.name} makes "
-        other = f"test errors than {self.labels.name}, the same student trained on labels"
-        if self.low == self.high:
+        several = f"Over {len(self.seeds)} shared seeds"
+        start = f"{several if len(self.seeds) > 1 else f'With seed {self.seeds[0]}'}, {self.distilled.name} makes "
+        objective = self.labels.rows[0].objective
+        labels = "labels" if objective == "HardLabels()" else f"labels by {objective}"
+        other = f"test errors than {self.labels.name}, the same student trained on {labels}"
+        if len(self.seeds) == 1:
+            sure = "one seed, which cannot tell how another training would end"
+        elif self.low == self.high:
             sure = "the same difference for every seed, which gives no interval"
         elif self.low > 0 or self.high < 0:
             ends = sorted((abs(self.low), abs(self.high)))
@@ -93,7 +105,10 @@ def make_groups(rows: Sequence[Row]) -> list[Group]:
 
 
 def compare(groups: Sequence[Group]) -> list[Comparison]:
-    """Pair each distilled student with the same student trained on labels, where two or more seeds are shared."""
+    """Pair each distilled student with the same student trained on labels, where they share a seed.
+
+    Those that differ in the fewest other settings come first.
+    """
     comparisons = []
     for distilled in (group for group in groups if group.rows[0].teachers):
         first, ours = distilled.rows[0], distilled.by_seed("errors")
@@ -102,21 +117,30 @@ def compare(groups: Sequence[Group]) -> list[Comparison]:
             for group in groups
             if not group.rows[0].teachers and _same_student(first, group.rows[0])
         ]
-        partners = [partner for partner in partners if len(ours.keys() & partner[2].keys()) >= 2]
+        partners = [partner for partner in partners if ours.keys() & partner[2].keys()]
         nearest = min((len(differing) for differing, _, _ in partners), default=0)
         for differing, labels, theirs in partners:
             if len(differing) == nearest:
-                shared = sorted(ours.keys() & theirs.keys())
-                interval = paired_interval([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
-                comparisons.append(Comparison(distilled, labels, len(shared), *interval, differing=differing))
-    return comparisons
+                shared = tuple(sorted(ours.keys() & theirs.keys()))
+                both = [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+                fewer, low, high = (
+                    paired_interval(*both) if len(shared) > 1 else (both[1][0] - both[0][0], -math.inf, math.inf)
+                )
+                comparisons.append(Comparison(distilled, labels, shared, fewer, low, high, differing))
+    return sorted(comparisons, key=lambda comparison: len(comparison.differing))
 
 
 def differences(first: Row, second: Row) -> tuple[str, ...]:
     """Return the settings, beside teacher, objective and seed, in which two runs differ."""
-    mine, theirs = flatten(first.config), flatten(second.config)
-    keys = sorted(mine.keys() | theirs.keys())
-    return tuple(key for key in keys if key not in COMPARED and mine.get(key) != theirs.get(key))
+    mine, theirs = settings(first), settings(second)
+    keys = mine.keys() | theirs.keys() if bool(first.teachers) == bool(second.teachers) else mine.keys() & theirs.keys()
+    return tuple(key for key in sorted(keys) if key not in COMPARED and mine.get(key) != theirs.get(key))
+
+
+def settings(row: Row) -> dict[str, Any]:
+    """Return the settings of a run by dotted name, without those of a store where there is no teacher to keep."""
+    found = flatten(row.config)
+    return found if row.teachers else {key: value for key, value in found.items() if not key.startswith("store.")}
 
 
 def identities(rows: Sequence[Row]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The report: tables, sentences and curves in one HTML file that opens without a network."""
+"""The report: one list of sections in one HTML file that opens without a network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
+from instar.report import costs, curves, explorer, lineage, noted, similarity, summary, trust
 from instar.report.collect import Row, collect, natural
-from instar.report.columns import columns
-from instar.report.curves import curves
-from instar.report.groups import compare, make_groups
+from instar.report.runs import Runs
 from instar.run import write_whole
+
+SECTIONS = (
+    summary.SECTION,
+    explorer.SECTION,
+    lineage.SECTION,
+    similarity.SECTION,
+    trust.SECTION,
+    curves.SECTION,
+    costs.SECTION,
+    noted.SECTION,  # last, because it names what the others could not read
+)
+STYLES = ("explorer.css", "lineage.css", "similarity.css", "trust.css", "curves.css")
 
 
 def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report") -> Path:
@@ -29,7 +40,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
         RunError: when a folder is missing, none holds a run, or the file cannot be written.
     """
     rows = _rows(folders)
-    if not rows:
+    if all(row.state == "foreign" for row in rows):
         named = ", ".join(f"'{folder}'" for folder in folders)
         raise RunError(f"no run folders are in {named}; runs appear there when they are started with out=...")
     page = render(rows, title)
@@ -50,34 +61,24 @@ def render(rows: Sequence[Row], title: str) -> str:
         title: the heading.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = Environment(
-        loader=PackageLoader("instar.report", ""),
+        loader=PackageLoader("instar.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    complete = [row for row in rows if row.state == "complete"]
-    groups = make_groups(rows)
-    repeated = [group for group in groups if len({row.seed for row in group.rows}) > 1]
-    shown = columns(rows)
-    return environment.get_template("template.html.jinja").render(
+    runs = Runs(rows)
+    found = [(section, values) for section in SECTIONS if (values := section.find(runs)) is not None]
+    return environment.get_template("page.html.jinja").render(
         title=title,
         written=time.strftime("%Y-%m-%d %H:%M"),
         facts=_facts(rows),
         counts=_counts(rows),
-        columns=[column for column in shown if column.of_row],
-        complete=[[column.of_row(row) for column in shown if column.of_row] for row in complete],
-        group_columns=[column for column in shown if column.of_group],
-        groups=[[column.of_group(group) for column in shown if column.of_group] for group in repeated],
-        comparisons=[comparison.sentence for comparison in compare(groups)],
-        noted=[row for row in rows if row.notes],
-        curves=curves(rows),
-        # plotly's own program, which holds no end of a script element; everything else on the page is escaped
-        plotly=Markup(get_plotlyjs()),
+        sections=found,
+        scripts=list(dict.fromkeys(script for section, _ in found for script in section.scripts)),
+        styles=STYLES,
     )
 
 
@@ -101,7 +102,7 @@ def _counts(rows: Sequence[Row]) -> str:
     """
     found = Counter(row.state for row in rows)
     number = found["complete"]
-    others = "".join(f", {found[state]} {state}" for state in ("incomplete", "damaged") if found[state])
+    others = "".join(f", {found[state]} {state}" for state in ("incomplete", "damaged", "foreign") if found[state])
     return f"{number or 'no'} complete run{'' if number == 1 else 's'}{others}"
 
 

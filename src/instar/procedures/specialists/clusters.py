@@ -11,7 +11,8 @@ from instar.analysis import Covariance, SketchedCovariance, cluster_columns
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader
 from instar.errors import ConfigError
-from instar.procedures.stage import as_data, make_accelerator
+from instar.procedures.given import as_data
+from instar.procedures.stage import make_accelerator
 from instar.run import Run, read_json, write_json
 from instar.targets import SparseTargets
 from instar.teachers import as_teacher

@@ -1,0 +1,162 @@
+"""Whether one method is better than another: over test samples for the weights as they are, and over seeds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, sign_flip_test, sign_test
+from instar.analysis.significance import paired_interval
+
+MOST_SEEDS = 10_000
+"""Nobody trains more; where it takes more to see a difference, none is said."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Method - reference: below zero, the method has less of what is bad.
+
+    Args:
+        mean: of the difference.
+        low: lower end of its interval.
+        high: upper end.
+        better: samples, or seeds, on which the method has less.
+        worse: those on which it has more.
+        p: two-sided p-values by the name of the test; tests that say nothing here are missing.
+        corrected: the same for all comparisons together, where `correct` has seen them.
+    """
+
+    mean: float
+    low: float
+    high: float
+    better: int
+    worse: int
+    p: Mapping[str, float] = field(default_factory=dict)
+    corrected: Mapping[str, float] = field(default_factory=dict)
+
+    def times(self, factor: float) -> Difference:
+        """Return the difference in another unit."""
+        return replace(self, mean=factor * self.mean, low=factor * self.low, high=factor * self.high)
+
+
+def error_over_samples(
+    reference: Counts, method: Counts, examples: Counts, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference:
+    """Return the difference of the error rates, mean over runs, as if other samples had been drawn; runs are fixed.
+
+    d = sum_i (mean_r m_ri - mean_r f_ri) / sum_i n_i over samples i and runs r, with the interval of `bootstrap`. The
+    test "mcnemar" is McNemar's, exact, where every sample has one example and both have one run. Else it is that of
+    `sign_flip_test`, which is the same for differences of any size.
+
+    Source: McNemar 1947; Dietterich 1998, section 3.1.
+
+    Args:
+        reference: wrong answers f of the reference, `[runs, samples]`.
+        method: wrong answers m of the method, `[runs, samples]`; it may have another number of runs.
+        examples: labelled examples n of each sample, `[samples]`, each 1 or more.
+        resamples: of the bootstrap, and of the signs.
+        seed: of both.
+
+    >>> reference, method = np.array([[1, 1, 1, 1, 1, 0, 0, 1]]), np.array([[0, 0, 0, 0, 0, 0, 0, 1]])
+    >>> found = error_over_samples(reference, method, examples=np.ones(8, int))
+    >>> found.mean, found.better, found.worse, found.p
+    (-0.625, 5, 0, {'mcnemar': 0.0625})
+    """
+    runs = len(reference) * len(method)
+    totals = len(reference) * method.sum(0) - len(method) * reference.sum(0)  # whole numbers, of which few are distinct
+    low, high = bootstrap(totals[:, None], examples, resamples=resamples, seed=seed)[:, 0] / runs
+    better, worse = int((totals < 0).sum()), int((totals > 0).sum())
+    single = runs == 1 and examples.max() == 1
+    p = sign_test(better, worse) if single else sign_flip_test(totals, resamples=resamples, seed=seed)
+    mean = totals.sum() / examples.sum() / runs
+    return Difference(float(mean), float(low), float(high), better, worse, {"mcnemar": p})
+
+
+def nll_over_samples(
+    totals: Numbers, examples: Counts, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Difference]:
+    """Return differences of the mean NLL with the intervals of `bootstrap`, for several methods on the same resamples.
+
+    Args:
+        totals: for each sample and method, NLL of the method - NLL of the reference, summed over the examples of the
+            sample, mean over runs, `[samples, methods]`, in nats.
+        examples: of each sample, `[samples]`.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    >>> (found,) = nll_over_samples(np.array([[-0.5], [-1.5], [-1.0]]), np.array([1, 1, 1]))
+    >>> found.mean, found.low, found.high, found.better
+    (-1.0, -1.5, -0.5, 3)
+    """
+    low, high = bootstrap(totals, examples, resamples=resamples, seed=seed)
+    columns = zip(totals.sum(0) / examples.sum(), low, high, (totals < 0).sum(0), (totals > 0).sum(0), strict=True)
+    return [Difference(float(mean), float(a), float(b), int(c), int(d)) for mean, a, b, c, d in columns]
+
+
+def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Difference:
+    """Return the mean difference over paired seeds with Student's interval, and two tests, the paired "t" and "sign".
+
+    Where all seeds have the same difference there is no spread: the interval is a point, and "t" is missing.
+
+    Args:
+        reference: one number per seed, two or more.
+        method: one number per seed, in the same order.
+
+    >>> found = over_seeds([70, 72, 75], [66, 69, 70])
+    >>> found.mean, found.better, round(found.p["t"], 3), found.p["sign"]
+    (-4.0, 3, 0.02, 0.25)
+    """
+    from scipy.stats import ttest_rel
+
+    differences = np.asarray(method, dtype=float) - np.asarray(reference, dtype=float)
+    better, worse = int((differences < 0).sum()), int((differences > 0).sum())
+    p = {"t": float(ttest_rel(method, reference).pvalue)} if np.ptp(differences) > 0 else {}
+    return Difference(*paired_interval(reference, method), better, worse, p | {"sign": sign_test(better, worse)})
+
+
+def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float = 0.05) -> int | None:
+    """Return how many paired seeds a two-sided t test needs to see these differences again with the given power.
+
+    The smallest n with P(|T| > t_(1 - level/2, n - 1)) >= power, T noncentral t with n - 1 degrees of freedom and
+    noncentrality sqrt(n) mean / sd; none above 10,000, and without a difference or a spread.
+
+    Source: Cohen 1988, "Statistical power analysis for the behavioral sciences", section 2.3.5.
+
+    >>> seeds_needed([-1, -2, -3]), seeds_needed([1, -1])
+    (5, None)
+    """
+    from scipy.stats import nct, t
+
+    if np.ptp(differences) == 0 or not np.mean(differences):
+        return None
+    effect = abs(np.mean(differences)) / np.std(differences, ddof=1)
+
+    def is_enough(seeds: int) -> bool:
+        edge, centre = t.isf(level / 2, seeds - 1), effect * np.sqrt(seeds)
+        # the second is P(T < -edge), which as nct.cdf is NaN where it is tiny
+        return bool(nct.sf(edge, seeds - 1, centre) + nct.sf(edge, seeds - 1, -centre) >= power)
+
+    most = 2
+    while not is_enough(most):
+        most *= 2
+        if most > MOST_SEEDS:
+            return None
+    return 2 + bisect_left(range(2, most + 1), True, key=is_enough)
+
+
+def correct(found: Sequence[Difference]) -> list[Difference]:
+    """Return differences with their p-values corrected, test by test, for how many of them have the test (Holm 1979).
+
+    >>> [each.corrected["t"] for each in correct([Difference(0, 0, 0, 0, 0, {"t": p}) for p in (0.03, 0.01, 0.5)])]
+    [0.06, 0.03, 0.5]
+    """
+    corrected: list[dict[str, float]] = [{} for _ in found]
+    for test in sorted({name for each in found for name in each.p}):
+        tested = sorted((each.p[test], place) for place, each in enumerate(found) if test in each.p)
+        largest = 0.0
+        for rank, (p, place) in enumerate(tested):
+            largest = corrected[place][test] = max(largest, min(1.0, (len(tested) - rank) * p))
+    return [replace(each, corrected=values) for each, values in zip(found, corrected, strict=True)]

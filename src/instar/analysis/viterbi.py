@@ -1,0 +1,73 @@
+"""Which word was said: the one whose states follow each other best through the frames of a recording."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.data import UNLABELLED
+from instar.errors import MismatchError
+
+
+def word_scores(log_posteriors: Tensor, lengths: Tensor, states: int) -> Tensor:
+    """Return the score of every word for every recording, `[recordings, words]`.
+
+        score(w) = max_a (1 / n) sum_t log p(w, a_t | x, t)
+
+    over the alignments a of the n frames with the states 1..S of the word: a_1 = 1, a_n = S, and a_(t+1) is a_t or
+    a_t + 1. Found by d_t(s) = e_t(s) + max(d_(t-1)(s), d_(t-1)(s - 1)), for all words and recordings at once. A
+    recording of fewer frames than states has no alignment, and -inf for all words.
+
+    Source: Viterbi 1967.
+
+    Args:
+        log_posteriors: log p(state | frame), `[recordings, frames, classes]`, where class w S + s - 1 is state s of
+            word w. What lies beyond the length of a recording is not looked at.
+        lengths: n, int64 `[recordings]`.
+        states: S.
+
+    Raises:
+        MismatchError: when the classes are not those of words of so many states.
+
+    >>> posteriors = torch.tensor([[[0.5, 0.2, 0.2, 0.1], [0.3, 0.3, 0.3, 0.1]]])
+    >>> word_scores(posteriors.log(), torch.tensor([2]), states=2).exp().square()
+    tensor([[0.1500, 0.0200]])
+    """
+    if log_posteriors.shape[2] % states:
+        raise MismatchError(f"{log_posteriors.shape[2]} classes cannot be words of {states} states each.")
+    emitted = log_posteriors.unflatten(2, (-1, states))  # [recordings, frames, words, states]
+    best = torch.full_like(emitted[:, 0], -torch.inf)
+    best[..., 0] = emitted[:, 0, :, 0]
+    for frame in range(1, emitted.shape[1]):
+        advanced = F.pad(best[..., :-1], (1, 0), value=-torch.inf)
+        goes_on = (frame < lengths)[:, None, None]
+        best = torch.where(goes_on, emitted[:, frame] + torch.maximum(best, advanced), best)
+    return best[..., -1] / lengths[:, None]
+
+
+def spoken_words(scores: Tensor) -> Tensor:
+    """Return the word with the best score, int64 `[recordings]`; `UNLABELLED` where no word has an alignment.
+
+    >>> spoken_words(torch.tensor([[-1.0, -0.5], [-torch.inf, -torch.inf]])).tolist()
+    [1, -1]
+    """
+    best, word = scores.max(1)
+    return torch.where(best > -torch.inf, word, UNLABELLED)
+
+
+def word_accuracy(scores: Tensor, labels: Tensor, states: int) -> float:
+    """Return the share of recordings whose best word is the right one, of those whose word is known.
+
+    Args:
+        scores: from `word_scores`, `[recordings, words]`.
+        labels: of the frames as the source has them, int64 `[recordings, frames]`.
+        states: of a word.
+
+    >>> labels = torch.tensor([[0, 1], [2, 3], [-1, -1]])
+    >>> word_accuracy(torch.tensor([[-1.0, -2.0], [-1.0, -2.0], [-1.0, -2.0]]), labels, states=2)
+    0.5
+    """
+    known = labels[:, 0] != UNLABELLED
+    right = spoken_words(scores) == labels[:, 0] // states
+    return float(right[known].double().mean())

@@ -1,0 +1,134 @@
+"""`export` and `inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from instar.cli.options import JsonOption, TrustOption
+
+if TYPE_CHECKING:
+    from instar.procedures.inspect import Inspection
+
+RunArgument = Annotated[Path, typer.Argument(help="a run folder")]
+MOST_CLASSES = 20
+
+
+def export(
+    run: RunArgument,
+    to: Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="data whose test samples are compared; those of the run if not given")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="the largest difference of a logit that is allowed, in nats")
+    ] = None,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Write the trained model alone for others: raw inputs in, logits out, compared with the model on test samples.
+
+    Example: instar export runs/student --to onnx
+    """
+    from instar.procedures import export as write
+    from instar.procedures.exporting import TOLERANCE
+
+    allowed = TOLERANCE if tolerance is None else tolerance
+    found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust)
+    print(json.dumps(found.as_dict()) if as_json else found)
+
+
+def inspect(
+    run: RunArgument,
+    as_json: JsonOption = False,
+    trust: TrustOption = False,
+) -> None:
+    """Say what a run folder is, where it came from, how good it is, whether it is whole, and what could be done next.
+
+    Example: instar inspect runs/student
+    """
+    from instar.procedures import inspect as look
+
+    found = look(run, trust=trust)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        _print_page(found)
+
+
+def _print_page(found: Inspection) -> None:
+    """Print every section; whatever comes from the folder is text, and no markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from instar.procedures.exporting.words import one_line
+
+    console = Console(highlight=False, markup=False, emoji=False)
+
+    def section(title: str, rows: list[tuple[Any, ...]]) -> None:
+        kept = [row for row in rows if any(cell not in (None, "") for cell in row[1:])]
+        if not kept:
+            return
+        console.print(Text(title, style="bold"))
+        table = Table.grid(padding=(0, 2))
+        for number in range(len(kept[0])):
+            table.add_column(overflow="fold", no_wrap=number == 0)
+        for row in kept:
+            table.add_row(*(Text(one_line("" if cell is None else cell)) for cell in (f"  {row[0]}", *row[1:])))
+        console.print(table)
+
+    colour = {"complete": "green", "incomplete": "yellow", "damaged": "red"}[found.state]
+    console.print(Text.assemble((one_line(found.path), "bold"), "  ", (found.state, colour)))
+    section("model", _model(found))
+    section("made from", _origin(found))
+    section("scores", [(f"{s.split} {s.name}", *s.text(), s.how) for s in found.scores])
+    section("files", [(file.name, f"{file.bytes:,} bytes", file.problem) for file in found.files])
+    step = None if found.resumes_at is None else f"from the checkpoint after step {found.resumes_at}"
+    section("state", [("damaged", file.name, file.problem) for file in found.damaged])
+    section("notes", [("resumes", step), *(("note", note) for note in found.notes)])
+    if found.commands:
+        console.print(Text("next", style="bold"))
+        for command in found.commands:
+            console.print(Text(f"  {one_line(command)}"), soft_wrap=True)
+
+
+def _model(found: Inspection) -> list[tuple[str, Any]]:
+    model = found.model
+    arguments = ", ".join(f"{key}={value}" for key, value in (model["arguments"] or {}).items() if value)
+    classes = model["classes"]
+    names = None if classes is None else f"{len(classes)}: {', '.join(map(repr, classes[:MOST_CLASSES]))}"
+    return [
+        ("name", f"{model['name']}({arguments})" if model["name"] else None),
+        ("parameters", None if model["parameters"] is None else f"{model['parameters']:,}"),
+        ("weights", None if model["bytes"] is None else f"{model['bytes']:,} bytes"),
+        ("inputs", None if model["input_shape"] is None else f"{model['input_shape']} each, as the data hold them"),
+        ("classes", names if classes is None or len(classes) <= MOST_CLASSES else f"{names}, ..."),
+    ]
+
+
+def _origin(found: Inspection) -> list[tuple[str, Any]]:
+    origin = found.origin
+    data, fingerprints = origin["data"] or {}, origin["fingerprints"].get("data") or {}
+    teachers = origin["teachers"] or ()
+    combined = f" ({origin['combine']} mean)" if len(teachers) > 1 else ""
+    return [
+        ("data", data.get("source")),
+        ("fingerprints", ", ".join(f"{name} {value}" for name, value in fingerprints.items())),
+        ("teachers", f"{', '.join(teachers)}{combined}" if teachers else None),
+        ("objective", origin["objective"]),
+        ("temperature", ", ".join(f"{value:g}" for value in origin["temperatures"] or [])),
+        ("targets", origin["targets"] if teachers else None),
+        ("views", origin["views"]),
+        ("seed", origin["seed"]),
+        ("corrected", origin["corrected"]),
+        ("date", origin["date"]),
+        ("commit", origin["commit"]),
+        ("command", origin["command"]),
+    ]

@@ -1,0 +1,234 @@
+"""`instar compare`: whether one method is better than another, and how sure that is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instar.analysis.comparison import (
+    Difference,
+    correct,
+    error_over_samples,
+    nll_over_samples,
+    over_seeds,
+    seeds_needed,
+)
+from instar.analysis.conclusions import HEADING, Comparison, Quantity, seeds_in_words
+from instar.analysis.resampling import RESAMPLES, Counts
+from instar.errors import ConfigError
+from instar.procedures.methods import Method, read_methods
+from instar.run import Run
+
+WIDTH = 100
+"""Columns of the text."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Methods beside the first of them, the reference.
+
+    Args:
+        methods: names of all, the reference first.
+        seeds: those of the runs of each.
+        test: fingerprint of the test data.
+        samples: test samples that have a label.
+        examples: their labelled positions, or as many as samples where these have none.
+        resamples: of the bootstrap.
+        comparisons: one for each method but the reference.
+    """
+
+    methods: tuple[str, ...]
+    seeds: tuple[tuple[int, ...], ...]
+    test: str
+    samples: int
+    examples: int
+    resamples: int
+    comparisons: tuple[Comparison, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON, with what can be concluded in words."""
+        found = asdict(self)
+        for comparison, values in zip(self.comparisons, found["comparisons"], strict=True):
+            values["conclusions"] = comparison.conclusions(comparison.name, self.methods[0], self.samples)
+        return found
+
+    def __str__(self) -> str:
+        letters = [_letter(number) for number in range(len(self.methods))]
+        lines = [
+            _wrapped(f"{letter}  {name}: {seeds_in_words(seeds)}{', the reference' if letter == 'A' else ''}")
+            for letter, name, seeds in zip(letters, self.methods, self.seeds, strict=True)
+        ]
+        said = [""]
+        lines += ["", HEADING]
+        for letter, comparison in zip(letters[1:], self.comparisons, strict=True):
+            lines += comparison.rows(letter)
+            said += map(_wrapped, comparison.conclusions(letter, "A", self.samples))
+        return "\n".join([*lines, *said, "", _wrapped(self._statistics())])
+
+    def _statistics(self) -> str:
+        """Return how the numbers were found."""
+        several = any(comparison.runs != (1, 1) for comparison in self.comparisons)
+        positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
+        sentences = [
+            f"Over samples: percentile intervals of a paired bootstrap, {self.resamples:,} resamples of whole samples"
+            f"{positions}; McNemar's test, exact where each method has one answer to a sample, else by random signs."
+        ]
+        if several:
+            sentences.append(
+                "Of several runs the mean is taken, as of fixed weights: this knows nothing of other seeds."
+            )
+        tested = sum(comparison.error.over_seeds is not None for comparison in self.comparisons)
+        if tested:
+            sentences.append("Over seeds: Student's intervals and paired t test, for the test samples as they are.")
+        if (number := len(self.comparisons)) == 1:
+            return " ".join([*sentences, "There is one comparison, so no p-value needs a correction."])
+        over = f" and {tested} over seeds" if tested else ""
+        sentences.append(f"p-values are corrected for the number of comparisons, {number} over samples{over} (Holm);")
+        return " ".join([*sentences, "intervals are of each comparison by itself."])
+
+
+def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 0) -> Compared:
+    """Compare methods with the first of them, on the test samples that all were judged on.
+
+    A method is a run, or a folder with runs that differ in their seed only. Runs are paired by seed; seeds that one of
+    two methods alone has are left out of their comparison. What is made of several runs has the seed of the first.
+
+    Args:
+        methods: run folders or folders of them, two or more, the reference first.
+        resamples: of the bootstrap over samples.
+        seed: of the bootstrap.
+
+    Raises:
+        MismatchError: when runs were judged on other test data.
+        InstarError: in one sentence, for everything else that the caller can mend.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures import train
+    >>> folder = tempfile.mkdtemp()
+    >>> runs = [train("digits", MLP([width]), epochs=4, out=f"{folder}/{width}") for width in (2, 32)]
+    >>> compare(*runs).comparisons[0].error.over_samples.high < 0
+    True
+    """
+    if len(methods) < 2:
+        raise ConfigError(f"compare needs two methods or more, got {len(methods)}.")
+    if resamples < 1:
+        raise ConfigError(f"resamples must be at least 1, got {resamples}.")
+    reference, *others = read_methods(methods)
+    pairings = [_Pairing.of(reference, other) for other in others]
+    examples = reference.examples
+
+    def errors(ours: Counts, theirs: Counts) -> Difference:
+        return error_over_samples(ours, theirs, examples, resamples=resamples, seed=seed).times(100)
+
+    of_pairs = [[errors(*both) for both in pairing.pairs("wrong")] for pairing in pairings]
+    corrected = iter(correct([found for pairs in of_pairs for found in pairs]))
+    over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
+    error = _quantities(pairings, "wrong", over_samples, 100 / examples.sum())
+    nll = _compare_nll(pairings, examples, resamples, seed)
+    comparisons = [
+        Comparison(
+            pairing.method.name,
+            pairing.runs,
+            pairing.seeds,
+            pairing.left_out,
+            of_error,
+            of_nll,
+            {number: next(corrected) for number in pairing.seeds} if pairs else {},
+        )
+        for pairing, of_error, of_nll, pairs in zip(pairings, error, nll, of_pairs, strict=True)
+    ]
+    return Compared(
+        tuple(method.name for method in (reference, *others)),
+        tuple(tuple(method.runs) for method in (reference, *others)),
+        reference.test,
+        len(examples),
+        int(examples.sum()),
+        resamples,
+        tuple(comparisons),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairing:
+    """A method, the reference, and the seeds that both have."""
+
+    reference: Method
+    method: Method
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, reference: Method, method: Method) -> _Pairing:
+        return cls(reference, method, tuple(sorted(reference.runs.keys() & method.runs.keys())))
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        return len(self.seeds or self.reference.runs), len(self.seeds or self.method.runs)
+
+    @property
+    def left_out(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if not self.seeds:  # all take part
+            return (), ()
+        mine, theirs = (tuple(sorted(set(of.runs) - set(self.seeds))) for of in (self.reference, self.method))
+        return mine, theirs
+
+    def of_both(self, name: str) -> tuple[Any, Any]:
+        """Return what the answers of both have under a name, `[runs, samples]` each."""
+        mine, theirs = (
+            np.stack([getattr(of.answers[seed], name) for seed in self.seeds or of.runs])
+            for of in (self.reference, self.method)
+        )
+        return mine, theirs
+
+    def pairs(self, name: str) -> list[tuple[Any, Any]]:
+        """Return the same for each pair of runs where there are several."""
+        mine, theirs = self.of_both(name)
+        return [(mine[[place]], theirs[[place]]) for place in range(len(self.seeds))] if len(self.seeds) > 1 else []
+
+
+def _quantities(
+    pairings: Sequence[_Pairing], name: str, over_samples: Sequence[Difference], scale: float
+) -> list[Quantity]:
+    """Return a quantity of each pairing, from what is summed over examples under `name`."""
+    sums = [[each.sum(1) for each in pairing.of_both(name)] for pairing in pairings]
+    paired = [len(pairing.seeds) > 1 for pairing in pairings]
+    over = correct([over_seeds(*both).times(scale) for both, several in zip(sums, paired, strict=True) if several])
+    corrected = iter(over)
+    return [
+        Quantity(
+            float(scale * mine.mean()),
+            float(scale * theirs.mean()),
+            found,
+            next(corrected) if several else None,
+            seeds_needed(theirs - mine) if several else None,
+        )
+        for (mine, theirs), found, several in zip(sums, over_samples, paired, strict=True)
+    ]
+
+
+def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int, seed: int) -> list[Quantity | None]:
+    finite = [pairing for pairing in pairings if all(np.isfinite(each).all() for each in pairing.of_both("nll"))]
+    if not finite:
+        return [None] * len(pairings)
+    changes = [theirs.mean(0) - mine.mean(0) for mine, theirs in (pairing.of_both("nll") for pairing in finite)]
+    over_samples = nll_over_samples(np.stack(changes, 1), examples, resamples=resamples, seed=seed)
+    found = iter(_quantities(finite, "nll", over_samples, 1 / examples.sum()))
+    return [next(found) if pairing in finite else None for pairing in pairings]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _letter(number: int) -> str:
+    """Return a short name of a method.
+
+    >>> _letter(0), _letter(27)
+    ('A', 'B1')
+    """
+    return f"{chr(ord('A') + number % 26)}{number // 26 or ''}"

@@ -1,0 +1,106 @@
+"""ONNX: written by torch's exporter, and run by onnxruntime before anybody sees it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.errors import ConfigError, MismatchError
+from instar.procedures.exporting.refused import refused
+from instar.procedures.exporting.student import Answer, Logits, Student
+
+LARGEST = 1536 * 2**20
+"""Bytes of weights: a file holds less than 2 GiB, and above this torch writes a second one."""
+
+
+def write_onnx(student: Student, path: Path) -> Answer:
+    """Write one file with the input "inputs", the output "logits" and both JSON texts as metadata, and run it.
+
+    The axes "batch" and, where the model takes any number, "positions" may have any length.
+
+    Raises:
+        ConfigError: when a package of the extra is missing.
+        MismatchError: when ONNX or onnxruntime lacks an operation, or the weights are too large for one file.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError:
+        raise ConfigError("onnx needs the extra: pip install 'instar[export]'.") from None
+    size = sum(tensor.nbytes for tensor in student.model.state_dict().values())
+    if size > LARGEST:
+        raise MismatchError(f"onnx holds at most {LARGEST / 2**30:g} GiB of weights in a file, and there are {size:,}.")
+    try:
+        program = _graph(student)
+        _describe(program.model, student)
+        program.save(path, external_data=False)
+        onnx.checker.check_model(str(path), full_check=True)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # torch, onnxscript, onnx and onnxruntime have kinds of their own, without a common base
+        raise MismatchError(refused("onnx", student.name, error)) from None
+
+    def answer(inputs: Tensor) -> Tensor:
+        try:
+            (logits,) = session.run(["logits"], {"inputs": inputs.numpy()})
+        except Exception as error:  # of onnxruntime, which derives it from nothing
+            raise MismatchError(refused("onnx", student.name, error)) from None
+        return torch.from_numpy(logits)
+
+    return answer
+
+
+def _graph(student: Student) -> Any:
+    """Return what torch's exporter makes of the model."""
+    for operation in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        # for one export, torch 2.13 makes a loop of these, so that there may be any number of positions; but where they
+        # ran before under a tracer, it goes on with the kernel that it then found, which is made for one number
+        operation._dispatch_cache.clear()
+    with warnings.catch_warnings(), _quiet():
+        # it warns of its own code (pytree, sizes in loops, weights of an LSTM); what it makes is measured afterwards
+        for category in (DeprecationWarning, FutureWarning, UserWarning):
+            warnings.simplefilter("ignore", category)
+        return torch.onnx.export(
+            Logits(student.model).eval(),
+            (student.batches[0],),
+            input_names=["inputs"],
+            output_names=["logits"],
+            dynamic_shapes=(dict(enumerate(student.free_axes)),),
+            dynamo=True,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from telling which packages it could have used."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _describe(model: Any, student: Student) -> None:
+    """Set metadata and free axes, and drop what the exporter knows of the Python code, with paths of this machine."""
+    from onnxscript import ir
+
+    model.metadata_props.update({"classes": json.dumps(student.classes), "instar": json.dumps(student.header)})
+    (logits,) = model.graph.outputs
+    # inside and behind the loop of a recurrent layer, shapes have the positions of the batch that it was made with
+    logits.shape = ir.Shape([*student.free_axes, *logits.shape[len(student.free_axes) :]])
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            if value is not logits:
+                value.shape = None

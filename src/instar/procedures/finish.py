@@ -1,0 +1,66 @@
+"""The end of a run: predictions, what the report shows of its teacher, cost, and last of all the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.data import UNLABELLED, Data, Samples
+from instar.procedures.cost import write_cost
+from instar.procedures.examples import Overheard, keep_examples
+from instar.run import Run, write_json, write_tensors
+from instar.teachers import Teacher
+from instar.training import judge
+
+
+def finish_run(
+    run: Run,
+    answering: Teacher,
+    data: Data,
+    facts: Mapping[str, Any],
+    teacher: Teacher | None = None,
+    device: torch.device | str = "cpu",
+    listened: Teacher | None = None,
+    *,
+    judge_test: bool = True,
+) -> None:
+    """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
+
+    Args:
+        run: the folder.
+        answering: what was made in it: a model, or several as one.
+        data: whose test and validation samples are predicted.
+        facts: what else the result holds.
+        teacher: whom the model was to follow; a store may know nothing about a split, which is left out then.
+        device: where both are.
+        listened: what was kept of the teacher, where the training asked that; none: the teacher itself.
+        judge_test: whether the test samples are looked at; a trial leaves them unseen.
+    """
+    predictions: dict[str, Tensor] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
+        if samples is None or not is_labelled(samples):
+            continue
+        followed = teacher if teacher and teacher.knows(samples) else None
+        heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
+        asked, told = heard or (answering, followed)
+        judged = judge(asked, samples, device, teacher=told)
+        kept = judged.predictions | {"ids": samples.ids, "labels": samples.labels}
+        predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
+        metrics[split] = judged.metrics()
+        if split == "test":
+            if heard:
+                keep_examples(run, *heard, data, judged, device, listened)
+            write_cost(run.path, answering, samples, device)
+    write_tensors(run.path / "predictions.safetensors", predictions)
+    (run.path / "error.txt").unlink(missing_ok=True)
+    result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
+    write_json(run.path / "result.json", result)
+
+
+def is_labelled(samples: Samples | None) -> bool:
+    """Return whether any sample has a label; a transfer set may have none, and what is set aside from it neither."""
+    return samples is not None and bool((samples.labels != UNLABELLED).any())

@@ -1,0 +1,172 @@
+"""`instar inspect`: what a run folder holds, where it came from, how good it is, and whether it is whole."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from instar.data.dataset import ARRAYS
+from instar.errors import ConfigError, InstarError, RunError
+from instar.models.causal_lm import PREFIX
+from instar.objectives import parse_objective
+from instar.procedures.scores import Score, scores_of
+from instar.procedures.wholeness import FileState, check_files, check_model
+from instar.report.collect import Row, read_row
+from instar.run import Run, read_json, read_tensors
+from instar.targets.manifest import MANIFEST
+
+_OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a run folder; what could not be read is empty.
+
+    Args:
+        path: the folder.
+        state: "complete", "incomplete" or "damaged".
+        model: its name and arguments, parameters, bytes of its weights, input shape, and names of its classes.
+        origin: data and their fingerprints, teachers, objective, temperatures, targets, views, seed, date, commit,
+            command, versions and machine.
+        scores: on each split, with 95% intervals where there are any.
+        files: every file, with what is wrong with it.
+        resumes_at: the step of the checkpoint; none where there is none.
+        notes: sentences about what is missing.
+        commands: what could be done next.
+    """
+
+    path: str
+    state: str
+    model: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    scores: tuple[Score, ...]
+    files: tuple[FileState, ...]
+    resumes_at: int | None
+    notes: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def damaged(self) -> tuple[FileState, ...]:
+        """The files that are missing or damaged."""
+        return tuple(file for file in self.files if file.problem)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+def inspect(run: Run | str | Path, *, trust: bool = False) -> Inspection:
+    """Say what a run folder is, complete, incomplete or damaged; every file in it is read.
+
+    Args:
+        run: the folder.
+        trust: allow a model class outside `instar.models` to be imported, to lay its weights into it.
+
+    Raises:
+        RunError: when the folder is missing, or holds no run.
+        ConfigError: when it is a target store, of which `instar targets info` tells.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures import train
+    >>> found = inspect(train("digits", MLP([8]), out=tempfile.mkdtemp() + "/run", epochs=1))
+    >>> found.state, found.model["parameters"], found.damaged
+    ('complete', 610, ())
+    """
+    folder = run.path if isinstance(run, Run) else Path(run)
+    if (folder / MANIFEST).is_file():
+        raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
+    if not any((folder / name).is_file() for name in _OF_A_RUN):
+        raise RunError(f"'{folder}' is not a run folder: it has none of its files.")
+    row = read_row(folder, folder.name)
+    files, notes = check_files(folder), list(row.notes)
+    if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
+        problem, note = check_model(run if isinstance(run, Run) else Run(folder), trust=trust)
+        notes += [note] if note else []
+        files = [
+            FileState(file.name, file.bytes, problem if file.name == "weights.safetensors" else file.problem)
+            for file in files
+        ]
+    state = "damaged" if row.state == "damaged" or any(file.problem for file in files) else row.state
+    resumes_at = _step(folder) if state != "complete" else None
+    return Inspection(
+        str(folder),
+        state,
+        _model(row, files),
+        _origin(row),
+        tuple(scores_of(folder)),
+        tuple(files),
+        resumes_at,
+        tuple(notes),
+        tuple(_commands(folder, row, state)),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing where it cannot be read, which `check_files` tells."""
+    try:
+        content = read_json(path)
+    except (RunError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _model(row: Row, files: list[FileState]) -> dict[str, Any]:
+    described = _read(row.folder / "model.json")
+    configured = row.config.get("model", {})
+    return {
+        "name": described.get("name", configured.get("name")),
+        "arguments": described.get("arguments", configured.get("arguments")),
+        "parameters": _read(row.folder / "result.json").get("parameters"),
+        "bytes": next((file.bytes for file in files if file.name == "weights.safetensors"), None),
+        "input_shape": described.get("input_shape"),
+        "classes": described.get("classes"),
+    }
+
+
+def _origin(row: Row) -> dict[str, Any]:
+    config, environment = row.config, row.environment
+    found = {
+        name: config.get(name) for name in ("data", "teachers", "combine", "objective", "views", "targets", "seed")
+    }
+    found["corrected"] = config.get("corrected")
+    found["temperatures"] = _temperatures(config.get("objective"))
+    found["fingerprints"] = dict(row.fingerprints)
+    return found | {name: environment.get(name) for name in ("date", "commit", "command", "versions", "machine")}
+
+
+def _temperatures(objective: object) -> list[float] | None:
+    try:
+        return sorted(parse_objective(str(objective)).temperatures) if objective else []
+    except InstarError:  # with terms of the user's, whose names alone are known
+        return None
+
+
+def _step(folder: Path) -> int | None:
+    try:
+        return int(read_tensors(folder / "checkpoint.safetensors")[1]["step"])
+    except (RunError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _commands(folder: Path, row: Row, state: str) -> list[str]:
+    run = shlex.quote(str(folder))
+    if state != "complete":
+        command = str(row.environment.get("command") or "")
+        return [command] if command.startswith("instar ") else []
+    report = f"instar report {shlex.quote(str(folder.parent))}"
+    if row.config["data"]["source"] == ARRAYS:  # which no command can name
+        return [report]
+    source, name = shlex.quote(str(row.config["data"]["source"])), str(row.config["model"]["name"])
+    trust = " --trust" if ":" in name and not name.startswith(PREFIX) else ""
+    commands = [f"instar evaluate {run}{trust}"]
+    if (folder / "model.json").is_file():
+        commands.append(f"instar export {run} --to onnx{trust}")
+    commands.append(
+        f'instar distill {source} --teacher {run} --model mlp --arg "widths=[64]" --out runs/student{trust}'
+    )
+    commands.append(f"instar label {source} --teacher {run} --out targets/{shlex.quote(folder.name)}{trust}")
+    return [*commands, report]

@@ -1,0 +1,89 @@
+"""Who teaches a run, and whether teacher, student and data agree."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from instar.config import RunConfig
+from instar.data import Data, Loader
+from instar.errors import MismatchError
+from instar.models import CausalLM, Normalised
+from instar.models.causal_lm import refuse_other_tokens
+from instar.objectives import Objective
+from instar.procedures.kept import refuse_unfit
+from instar.teachers import Ensemble, Teacher, as_teacher
+
+
+def combine_teachers(config: RunConfig, trust: bool) -> Teacher | None:
+    """Return the teachers of a configuration as one: none, itself, or an ensemble."""
+    match config.teachers:
+        case ():
+            return None
+        case (single,):
+            return as_teacher(single, trust=trust)
+        case several:
+            return Ensemble(several, config.combine, trust=trust)
+
+
+def with_settings_of(teacher: Teacher, config: RunConfig) -> RunConfig:
+    """Return a configuration with the views that a store replays, where it does not name views of its own."""
+    theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
+    if "views" in config.model_fields_set:  # views of the run's own are endless where it does not say how many
+        theirs.pop("num_views", None)
+    return config.model_copy(update=theirs)
+
+
+def only_network(teacher: Teacher | None, name: str) -> nn.Module:
+    """Return the network of a teacher from which model `name` takes layers.
+
+    Raises:
+        MismatchError: when there is no teacher, or it is not one network.
+    """
+    networks = teacher.modules() if teacher else []
+    if len(networks) != 1:
+        count = f"has {len(networks)} networks" if teacher else "is missing"
+        raise MismatchError(f"model '{name}' takes layers from its teacher, which must be one network; it {count}.")
+    return inner(networks[0])
+
+
+def inner(network: nn.Module) -> nn.Module:
+    """Return the network itself, without the statistics of its inputs."""
+    return network.network if isinstance(network, Normalised) else network
+
+
+@torch.no_grad()
+def refuse_other_classes(
+    model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
+) -> None:
+    """Compare the widths of student, teacher and labels on two samples, and try the objective on their targets.
+
+    Raises:
+        MismatchError: when they differ, or the objective asks for what the targets do not hold.
+    """
+    batch = loader.batch(0).part(0, 2)
+    was_training = model.training
+    try:
+        width = model.eval()(batch.inputs).shape[-1]
+    except RuntimeError as error:
+        shape = list(data.train.input_shape)
+        raise MismatchError(f"the student cannot take inputs of shape {shape}: {error}") from None
+    finally:
+        model.train(was_training)
+    if width != data.train.num_classes:
+        raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
+    if teacher is None:
+        return
+    for network in map(inner, teacher.modules()):
+        if isinstance(network, CausalLM) and network.tokens:
+            whose = f"'{data.config.tokenizer}'" if data.config.tokenizer else "the words of the data"
+            refuse_other_tokens(network.tokens, "the teacher", data.classes, whose)
+    try:
+        targets = teacher.targets(batch)
+    except RuntimeError as error:
+        raise MismatchError(
+            f"the teacher cannot take inputs of shape {list(data.train.input_shape)}: {error}"
+        ) from None
+    if targets.num_classes != width:
+        raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
+    refuse_unfit(objective, batch, targets)

@@ -1,0 +1,104 @@
+"""The grid of a search: objectives, and what their trials scored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+Criterion = Literal["error", "nll"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A point of the grid: the objective SoftTargets(T) + w HardLabels(), in which T^2 belongs to SoftTargets.
+
+    Args:
+        temperature: T; none: labels alone, the baseline.
+        weight: w.
+
+    >>> Setting(4.0, 0.1).objective, Setting(4.0, 0.0).objective, LABELS.objective
+    ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(4)', 'HardLabels()')
+    """
+
+    temperature: float | None
+    weight: float
+
+    @property
+    def objective(self) -> str:
+        """The objective, as a configuration has it."""
+        if self.temperature is None:
+            return "HardLabels()"
+        soft = f"SoftTargets({exact(self.temperature)})"
+        return f"{soft} + {exact(self.weight)} * HardLabels()" if self.weight else soft
+
+    @property
+    def name(self) -> str:
+        """What the folders of its trials begin with."""
+        return "labels" if self.temperature is None else f"T{exact(self.temperature)}-w{exact(self.weight)}"
+
+
+LABELS = Setting(None, 1.0)
+"""The baseline."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting with what its trials scored on the validation samples, one after the other.
+
+    Args:
+        setting: of the objective.
+        runs: their folders.
+        seeds: theirs.
+        error: theirs; none where a trial diverged.
+        nll: theirs, in nats; none where a trial diverged.
+        dropped: number of the rung after which there were no more; none: it has all seeds.
+    """
+
+    setting: Setting
+    runs: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    error: tuple[float | None, ...] = ()
+    nll: tuple[float | None, ...] = ()
+    dropped: int | None = None
+
+    def with_trial(self, run: Path, seed: int, score: dict[str, float] | None) -> Cell:
+        """Return the cell with one trial more; no score says that it diverged."""
+        error, nll = (score["error"], score["nll"]) if score else (None, None)
+        return replace(
+            self,
+            runs=(*self.runs, str(run)),
+            seeds=(*self.seeds, seed),
+            error=(*self.error, error),
+            nll=(*self.nll, nll),
+        )
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a trial did."""
+        return None in self.error
+
+    def scores(self, criterion: Criterion) -> list[float]:
+        """Return the scores of the trials that did not diverge."""
+        return [score for score in (self.error if criterion == "error" else self.nll) if score is not None]
+
+    def rank(self, criterion: Criterion) -> tuple[float, float]:
+        """Return what cells are sorted by: the mean score, then the mean NLL; infinite where a trial diverged."""
+        if self.diverged:
+            return float("inf"), float("inf")
+        return fmean(self.scores(criterion)), fmean(self.scores("nll"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        values = asdict(self)
+        return {"objective": self.setting.objective, **values.pop("setting"), **values}
+
+
+def exact(number: float) -> str:
+    """Return every digit of a number, and no more.
+
+    >>> exact(4.0), exact(0.1)
+    ('4', '0.1')
+    """
+    return repr(number).removesuffix(".0")

@@ -1,0 +1,103 @@
+"""The sounds that the explorer of samples plays: whole, once each, and no more than there is room for."""
+
+import base64
+import io
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from instar.report import collect, explorer
+from instar.report.runs import Runs
+
+WAVES = {4: np.arange(-50, 50, dtype=np.int16), 7: np.array([32767, -32768, 0], np.int16)}
+
+
+def write_run(folder: Path, heard: list[int] | None, test: str = "one") -> None:
+    """Write a run over two recordings: a frame of 7, and two of 4; its folder holds the sounds of those in `heard`."""
+    folder.mkdir()
+    config: dict[str, Any] = {"seed": 0, "teachers": ["x"], "combine": "geometric", "objective": "SoftTargets(1)"}
+    config |= {"model": {"name": "frame-net", "arguments": {}}, "training": {"epochs": 1}}
+    content = {"format": 1, "config": config, "fingerprints": {"data": {"test": test}}}
+    (folder / "config.json").write_text(json.dumps(content))
+    metrics = {"samples": 6, "errors": 1, "error": 1 / 6, "class_errors": {"a": [0, 3], "b": [1, 3]}}
+    (folder / "result.json").write_text(json.dumps({"metrics": metrics, "parameters": 1, "seconds": 1}))
+    logits = np.arange(12, dtype=np.float32).reshape(2, 3, 2) % 5
+    save_file({"test.ids": np.array([4, 7]), "test.logits": logits}, folder / "predictions.safetensors")
+    kept = {
+        "shown.ids": np.array([7, 4, 4]),
+        "shown.positions": np.array([1, 0, 2]),
+        "shown.labels": np.array([0, 1, 1]),
+        "shown.logits": np.array([[0, -1], [-3, 0], [-1, 0]], np.float16),
+        "shown.inputs": np.zeros((3, 1, 4, 6), np.uint8),
+    }
+    if heard is not None:
+        kept["sounds.ids"] = np.array(heard, np.int64)
+        kept["sounds.waves"] = np.concatenate([np.zeros(0, np.int16), *(WAVES[number] for number in heard)])
+        kept["sounds.starts"] = np.cumsum([0, *(len(WAVES[number]) for number in heard)])
+        kept["sounds.rate"] = np.array([8000])
+    save_file(kept, folder / "examples.safetensors")
+
+
+def explored(folder: Path) -> dict[str, Any]:
+    found = explorer.find(Runs(collect(folder)))
+    assert found is not None
+    data: dict[str, Any] = found["data"]
+    return data
+
+
+def sounds_of(data: dict[str, Any], run: int = 0) -> list[Any]:
+    return [sample["sound"] for sample in data["runs"][run]["samples"]]
+
+
+def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [7, 4])
+    data = explored(tmp_path)
+    assert sounds_of(data) == ["one/7", "one/4", "one/4"]
+    for number, expected in WAVES.items():
+        found = data["sounds"][f"one/{number}"]
+        kind, content = found["address"].split(",")
+        with wave.open(io.BytesIO(base64.b64decode(content))) as file:
+            assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+            np.testing.assert_array_equal(np.frombuffer(file.readframes(1000), "<i2"), expected)
+        assert kind == "data:audio/wav;base64"
+        assert found["seconds"] == f"{len(expected) / 8000:.2f}"
+
+
+@pytest.mark.parametrize(("heard", "expected"), [([4], [None, "one/4", "one/4"]), ([], [None] * 3)])
+def test_what_had_no_room_in_the_run_folder_is_told(tmp_path: Path, heard: list[int], expected: list[Any]) -> None:
+    write_run(tmp_path / "run", heard)
+    assert sounds_of(explored(tmp_path)) == expected
+
+
+def test_a_run_of_an_older_version_has_pictures_alone(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", None)
+    data = explored(tmp_path)
+    assert [("sound" in sample, sample["image"]) for sample in data["runs"][0]["samples"]] == [
+        (False, "one/7"),
+        (False, "one/4"),
+        (False, "one/4"),
+    ]
+    assert data["sounds"] == {}
+
+
+def test_runs_on_the_same_data_share_sounds_and_others_do_not(tmp_path: Path) -> None:
+    for name, heard, test in (("a", [7], "one"), ("b", [4], "one"), ("c", [7], "other")):
+        write_run(tmp_path / name, heard, test)
+    data = explored(tmp_path)
+    assert list(data["sounds"]) == ["one/7", "one/4", "other/7"]
+    assert sounds_of(data, 1) == ["one/7", "one/4", "one/4"]
+    assert sounds_of(data, 2) == ["other/7", None, None]
+
+
+def test_all_sounds_of_a_report_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "run", [7, 4])
+    whole = {key: len(found["address"]) for key, found in explored(tmp_path)["sounds"].items()}
+    assert whole["one/7"] < whole["one/4"]
+    for room, expected in ((sum(whole.values()), ["one/7", "one/4"]), (sum(whole.values()) - 1, ["one/7"])):
+        monkeypatch.setattr(explorer, "SOUNDS", room)
+        assert list(explored(tmp_path)["sounds"]) == expected

@@ -1,0 +1,111 @@
+"""Whether distillation helped, as the report says it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from instar.report import collect, compare
+from instar.report.runs import Runs
+from instar.report.similarity import lost, mean_soft_targets
+from instar.report.verdict import Verdict, judged
+from instar.run import read_json, read_tensors, write_json, write_tensors
+
+
+def verdict(root: Path) -> Verdict:
+    """Return the one verdict on the students of a folder."""
+    runs = Runs(collect(root))
+    (comparison,) = compare(runs.groups)
+    return judged(comparison, runs)
+
+
+@pytest.fixture
+def pair(trained: Path, tmp_path: Path) -> Path:
+    """Return a folder with a teacher, its student and the one from labels, of one seed."""
+    for name in ("teacher", "student-0", "labels-0"):
+        shutil.copytree(trained / name, tmp_path / name)
+    return tmp_path
+
+
+def answer(folder: Path, wrong: int) -> None:
+    """Write the predictions of a run that is wrong on its first samples, and the result that goes with them."""
+    path = folder / "predictions.safetensors"
+    tensors, _ = read_tensors(path)
+    labels = tensors["test.labels"].clone()
+    labels[:wrong] = (labels[:wrong] + 1) % 10
+    write_tensors(path, tensors | {"test.logits": 9 * torch.eye(10)[labels]})
+    result = read_json(folder / "result.json")
+    result["metrics"] |= {"errors": wrong, "error": wrong / len(labels)}
+    write_json(folder / "result.json", result)
+
+
+@pytest.mark.parametrize(
+    ("distilled", "labels", "word"),
+    [
+        (0, 9, "Distillation helped in these two trainings."),
+        (9, 0, "Distillation hurt in these two trainings."),
+        (4, 9, "Whether distillation helped in these two trainings is not settled."),
+        (5, 5, "Whether distillation helped in these two trainings is not settled."),
+    ],
+)
+def test_one_seed_is_judged_over_the_samples(pair: Path, distilled: int, labels: int, word: str) -> None:
+    answer(pair / "student-0", distilled)
+    answer(pair / "labels-0", labels)
+    found = verdict(pair)
+    alone, missed = max(0, labels - distilled), max(0, distilled - labels)
+    p = binomtest(alone, alone + missed).pvalue if alone + missed else 1.0
+    assert found.word == word
+    assert (p < 0.05) == ("not settled" not in word)
+    assert f"it alone knows {alone}, and the student from labels alone {missed} " in found.sentences[1]
+    assert f"p {p:.3f})" in found.sentences[1]
+
+
+def test_several_seeds_are_judged_over_the_seeds(trained: Path) -> None:
+    found = verdict(trained)
+    assert found.word in ("Distillation helped.", "Distillation hurt.", "Whether distillation helped is not settled.")
+    assert found.sentences[0].startswith("Over 2 shared seeds, student-* makes ")
+    assert ("do not settle" in found.sentences[0]) == ("not settled" in found.word)
+
+
+def test_what_was_taken_over_is_what_numpy_says(pair: Path) -> None:
+    kept, student, labels = (
+        {name: tensor.numpy() for name, tensor in read_tensors(pair / path)[0].items()}
+        for path in (
+            "student-0/examples.safetensors",
+            "student-0/predictions.safetensors",
+            "labels-0/predictions.safetensors",
+        )
+    )
+    teacher = kept["shown.logits"].astype(float)
+    wanted = mean_soft_targets(teacher, kept["shown.labels"], 10, 4)
+    said = []
+    for one in (student, labels):
+        places = [one["test.ids"].tolist().index(number) for number in kept["shown.ids"].tolist()]
+        logits = one["test.logits"][places].astype(float)
+        said.append(
+            (
+                lost(wanted, mean_soft_targets(logits, kept["shown.labels"], 10, 4)),
+                logits.argmax(1) == teacher.argmax(1),
+            )
+        )
+    (gone, same), (gone_labels, same_labels) = said
+    assert f"student-0 lacks {100 * gone:.1f}% and labels-0 {100 * gone_labels:.1f}%" in verdict(pair).sentences[-1]
+    assert (
+        f"{100 * same.mean():.1f}% as the teacher does and labels-0 {100 * same_labels.mean():.1f}%"
+        in verdict(pair).sentences[-1]
+    )
+    assert gone < gone_labels
+
+
+def test_without_kept_answers_there_is_no_reason(pair: Path) -> None:
+    (pair / "student-0" / "examples.safetensors").unlink()
+    assert len(verdict(pair).sentences) == 2
+
+
+def test_without_predictions_one_seed_settles_nothing(pair: Path) -> None:
+    for name in ("student-0", "labels-0"):
+        (pair / name / "predictions.safetensors").unlink()
+    assert verdict(pair).word == "Whether distillation helped in these two trainings is not settled."
+    assert len(verdict(pair).sentences) == 1
