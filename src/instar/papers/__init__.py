@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instar.errors import ConfigError, nearest
-from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, hinton2015_mnist, hinton2015_specialists
+from instar.papers import (
+    furlanello2018_cifar10,
+    furlanello2018_cifar100,
+    furlanello2018_ptb,
+    hinton2014_speech,
+    hinton2015_mnist,
+    hinton2015_specialists,
+)
 from instar.papers.table import Order, Row, Table
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
@@ -37,8 +44,10 @@ PAPERS = {
     for name, module in {
         "hinton2015-mnist": hinton2015_mnist,
         "hinton2015-specialists": hinton2015_specialists,
+        "hinton2014-speech": hinton2014_speech,
         "furlanello2018-cifar10": furlanello2018_cifar10,
         "furlanello2018-cifar100": furlanello2018_cifar100,
+        "furlanello2018-ptb": furlanello2018_ptb,
     }.items()
 }
 """The tables that can be named on the command line; one entry for each new one."""

@@ -13,14 +13,13 @@ Choices, where the text leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from instar.analysis import paired_interval
 from instar.config import RunConfig, validate
-from instar.jobs import run_all
 from instar.papers.table import Row
 from instar.procedures import Stage, ensemble
 from instar.run import Run
@@ -151,12 +150,6 @@ class Plan:
             second += [self.of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
         return [first, second, *([stages[step] for stages in later] for step in range(2 if later else 0))]
 
-    def run(self, waves: Sequence[Sequence[Stage]], jobs: int | str, report: Callable[[str], None]) -> None:
-        """Train what is not trained yet."""
-        for wave in waves:
-            tasks = [stage.run for stage in wave]
-            run_all(tasks, jobs, lambda _, run: report(str(run.path.relative_to(self.out))))
-
     def combine(self, net: Net) -> None:
         """Measure the ensembles of a net."""
         for name, members in ENSEMBLES.items():
@@ -193,7 +186,7 @@ def compared(name: str, ours: Sequence[float], reference: Sequence[float], publi
     return Row(name, "gain", "points", published, gains, settings, note)
 
 
-def verdict(claim: str, ours: Sequence[float], reference: Sequence[float]) -> str:
+def verdict(claim: str, ours: Sequence[float], reference: Sequence[float], unit: str = "points") -> str:
     """Return a sentence on whether `ours` has fewer errors than `reference`, over seeds that are paired.
 
     >>> verdict("BAN < teacher", [60.0, 61.0, 60.5], [62.0, 62.9, 62.6])
@@ -203,4 +196,4 @@ def verdict(claim: str, ours: Sequence[float], reference: Sequence[float]) -> st
     """
     mean, low, high = paired_interval(ours, reference)
     word = "held" if low > 0 else "did not hold; the opposite did" if high < 0 else "not settled"
-    return f"{claim}: {word} ({mean + 0:.2f} points, 95%: {low:+.2f} to {high:+.2f})."
+    return f"{claim}: {word} ({mean + 0:.2f} {unit}, 95%: {low:+.2f} to {high:+.2f})."

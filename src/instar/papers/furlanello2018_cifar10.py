@@ -51,7 +51,8 @@ def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
     size = SCALES[order.scale]
     plan = make_plan(size, order)
-    plan.run(plan.waves(size.own, (), whole=False), order.jobs, order.report)
+    for wave in plan.waves(size.own, (), whole=False):
+        order.train(wave)
     rows = [row for net in size.own for row in own_rows(plan, net, "1")]
     claims = []
     if len(plan.seeds) > 1:

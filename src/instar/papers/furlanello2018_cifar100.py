@@ -184,8 +184,8 @@ def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
     size = SCALES[order.scale]
     plan = make_plan(size, order, label_column="fine_label")
-    plan.run(plan.waves(size.core, size.pairs, whole=True), order.jobs, order.report)
-    plan.run(plan.waves(size.own, (), whole=False), order.jobs, order.report)
+    for wave in [*plan.waves(size.core, size.pairs, whole=True), *plan.waves(size.own, (), whole=False)]:
+        order.train(wave)
     for net in size.core:
         plan.combine(net)
     rows = [row for net in size.core for row in core_rows(plan, net)]

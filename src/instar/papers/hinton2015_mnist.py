@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import RunConfig, validate
-from instar.jobs import run_all
 from instar.papers.table import Order, Row, Table
 from instar.procedures import Stage, correct_bias
 from instar.procedures.kept import shared_targets
@@ -180,10 +179,7 @@ def run(order: Order) -> Table:
     plan = Plan(size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store"))
     plan.teacher().run()
     report("teacher")
-    stages = [make(seed) for make in plan.students().values() for seed in plan.seeds]
-    run_all(
-        [stage.run for stage in stages], order.jobs, lambda index, _: report(str(stages[index].out.relative_to(out)))
-    )
+    order.train(make(seed) for make in plan.students().values() for seed in plan.seeds)
     for name, (student, classes, rule) in plan.corrections().items():
         for seed in plan.seeds:
             correct_bias(out / student / str(seed), classes, out=out / name / str(seed), **rule)

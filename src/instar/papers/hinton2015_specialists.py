@@ -18,7 +18,7 @@ Choices, where the text leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,10 @@ from typing import Any
 from instar.analysis import paired_interval
 from instar.data import load_data
 from instar.errors import ConfigError
-from instar.jobs import run_all
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.specialist_plan import Plan, Problem
 from instar.papers.table import Order, Row, Table
-from instar.procedures import Stage, specialists
+from instar.procedures import specialists
 from instar.procedures.specialists import Coverage
 from instar.procedures.specialists.training import CLUSTERS
 from instar.run import Run
@@ -90,7 +89,8 @@ def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = _CNN, **data: An
 def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     shared = {"validation": 0.2, "image_size": (28, 28)}
     training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
-    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 12, 40, training, _EXPERT | {"epochs": expert})
+    limits = _EXPERT | {"epochs": expert, "learning_rate": 3e-3}
+    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 12, 40, training, limits)
 
 
 _TINY = {"name": "mlp", "arguments": {"widths": [32]}}
@@ -122,32 +122,22 @@ def run(order: Order) -> Table:
         data = load_data(source, **problem.data)
         seeds = range(order.seeds or size.seeds)
         plans += [Plan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
-    train = partial(_train, order=order)
-    train(stage for plan in plans for stage in plan.generalists())
+    order.train(stage for plan in plans for stage in plan.generalists())
     for plan in plans:
         for arm in plan.arms():
             experts = plan.experts(arm)
             experts.out.mkdir(parents=True, exist_ok=True)
             experts.clusters.write(experts.out / CLUSTERS)
-    train(stage for plan in plans for arm in plan.arms() for stage in plan.experts(arm).stages())
+    order.train(stage for plan in plans for arm in plan.arms() for stage in plan.experts(arm).stages())
     for plan in plans:
         for name in (*map(plan.together, plan.arms()), plan.control()):
             order.report(str(name.path.relative_to(order.out)))
-    train(stage for plan in plans for stage in plan.students())
+    order.train(stage for plan in plans for stage in plan.students())
     of_problem: dict[str, list[Plan]] = {}
     for plan in plans:
         of_problem.setdefault(plan.problem.name, []).append(plan)
     rows = [row for some in of_problem.values() for row in _rows(some)]
     return Table(TITLE, tuple(rows), "\n\n".join(_findings(some) for some in of_problem.values()))
-
-
-def _train(stages: Iterable[Stage], order: Order) -> None:
-    listed = list(stages)
-    run_all(
-        [stage.run for stage in listed],
-        order.jobs,
-        lambda index, _: order.report(str(listed[index].out.relative_to(order.out))),
-    )
 
 
 def _problems(size: Scale, data: str) -> list[tuple[Problem, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from instar.jobs import parse_jobs
+from instar.jobs import parse_jobs, run_all
+from instar.procedures import Stage
 from instar.run import Run, environment, read_json, write_json, write_whole
 
 DASH = "\u2013"
@@ -40,6 +41,12 @@ class Order:
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refused before the first run
+
+    def train(self, stages: Iterable[Stage]) -> None:
+        """Train those of some stages that are not trained yet, of which none needs another, and report each."""
+        listed = list(stages)
+        names = [str(stage.out.relative_to(self.out)) for stage in listed]
+        run_all([stage.run for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""Furlanello et al. 2018, "Born-Again Neural Networks", table 6: language models of the Penn Treebank.
+
+Published numbers are perplexities per word, with the end of a line counted as one, on validation and test.
+
+Choices, where the text leaves room:
+
+1. The LSTM has two layers: one tied layer of 1,500 units has 33 million weights, two have the 51 that are named.
+2. Its recipe is that of PyTorch's word_language_model, which the named settings are: SGD at 20 on the mean loss per
+   word (the paper's 1 is on the sum over 35 steps), gradients clipped at 0.25, the rate divided by 4 whenever the
+   perplexity on validation is no better than the best before. The CNN-LSTM has the paper's 2, and the clip at 5 of Kim
+   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have three epochs of the first
+   recipe with a cosine, chosen on validation (docs/log.md).
+3. BAN+L weighs soft targets and labels alike. Pure BAN is there because the paper says that it does not work.
+4. All report their last epoch.
+5. What the paper did not run: a second net from labels with the seed of the students, alone and together with the
+   teacher, because any second net gains something on the first in an ensemble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import mean
+from typing import Any
+
+from instar.papers.furlanello2018 import BAN, BAN_L, Net, Plan, compared, verdict
+from instar.papers.table import Order, Row, Table
+from instar.procedures import Stage, ensemble
+from instar.run import Run
+
+TITLE = "Furlanello et al. 2018, table 6: Penn Treebank"
+DATA = "ptb-text-only/ptb_text_only"
+
+STUDENTS = {"ban+l": BAN_L, "ban": BAN}
+TOGETHER = {"teacher-and-ban+l": ("teacher", "ban+l"), "two-from-labels": ("teacher", "labels-2")}
+"""Means of probabilities, by the name of their folder."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a table is.
+
+    Args:
+        seeds: lineages of each net.
+        nets: the networks.
+        epochs: of all of them.
+        data: settings of the data that differ.
+        training: settings of the training that differ from `RECIPES`.
+    """
+
+    seeds: int
+    nets: tuple[Net, ...]
+    epochs: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+LSTM_PUBLISHED = {"teacher": 71.87, "ban+l": 68.56, "teacher validation": 75.11, "ban+l validation": 71.19}
+CNN_PUBLISHED = {"teacher": 80.05, "ban+l": 76.97, "teacher validation": 83.69, "ban+l validation": 80.27}
+
+
+def _nets(units: int, dropout: float, letters: Mapping[str, Any], published: bool) -> tuple[Net, Net]:
+    lstm = {"units": units, "layers": 2, "dropout": dropout}
+    return (
+        Net("LSTM", "lstm", lstm, LSTM_PUBLISHED if published else {}),
+        Net("CNN-LSTM", "character-lstm", letters, CNN_PUBLISHED if published else {}),
+    )
+
+
+_FEW_LETTERS = {"units": 200, "dropout": 0.2, "filters": [[1, 25], [2, 50], [3, 75], [4, 100]], "highways": 1}
+_TINY_LETTERS = {"units": 8, "dropout": 0.0, "filters": [[1, 4], [2, 4]], "highways": 1}
+
+_SMALL = {"learning_rate": 20.0, "gradient_clip": 0.25}
+"""Of nets of a few units, both kinds."""
+_SHORT = _SMALL | {"schedule": "cosine", "batch_size": 20}
+"""Of a few epochs, in which a rate that waits for a plateau would never fall."""
+
+SCALES = {
+    "smoke": Scale(2, _nets(8, 0.0, _TINY_LETTERS, False), 1, {"subset": 60, "length": 5}, _SMALL),
+    "small": Scale(3, _nets(200, 0.2, _FEW_LETTERS, True), 3, training=_SHORT),
+    "gpu": Scale(3, _nets(1500, 0.65, {}, True), 40),
+    "paper": Scale(1, _nets(1500, 0.65, {}, True), 40),
+}
+
+_SHARED = {"optimiser": "sgd", "momentum": 0.0, "schedule": "plateau", "log_every": 200, "checkpoint_seconds": 60.0} | {
+    "precision": "bfloat16",
+    "teacher_precision": "bfloat16",
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "lstm": {"learning_rate": 20.0, "gradient_clip": 0.25, "batch_size": 32, "factor": 0.25},
+    "character-lstm": {
+        "learning_rate": 70.0,
+        "gradient_clip": 5 / 35,
+        "batch_size": 20,
+        "factor": 0.5,
+        "least_fall": 0.5,
+    },
+}
+"""How each family is trained, beside what all have in common."""
+
+
+def run(order: Order) -> Table:
+    """Train what is not trained yet, and return the table."""
+    size = SCALES[order.scale]
+    seeds = range(order.seeds or size.seeds)
+    data = {"source": order.data, **size.data}
+    plans = [_plan(order, net, size, data, seeds) for net in size.nets]
+    pairs = [(plan, net, seed) for net, plan in zip(size.nets, plans, strict=True) for seed in seeds]
+    first = [plan.labels(net, seed) for plan, net, seed in pairs]
+    second = [stage for plan, net, seed in pairs for stage in _after(plan, net, seed)]
+    order.train(first)
+    order.train(second)
+    for plan, net, seed in pairs:
+        for name, members in TOGETHER.items():
+            folders = [plan.folder(net, member, seed) for member in members]
+            ensemble(folders, out=plan.folder(net, name, seed))
+    rows = [row for plan, net in zip(plans, size.nets, strict=True) for row in _rows(plan, net)]
+    findings = [_findings(plan, net) for plan, net in zip(plans, size.nets, strict=True)] if len(seeds) > 1 else []
+    return Table(TITLE, tuple(rows), "\n\n".join(findings))
+
+
+def _plan(order: Order, net: Net, size: Scale, data: Mapping[str, Any], seeds: Sequence[int]) -> Plan:
+    training = _SHARED | RECIPES[net.family] | {"epochs": size.epochs} | dict(size.training)
+    return Plan(order.out, data, training, "Identity()", seeds)
+
+
+def _after(plan: Plan, net: Net, seed: int) -> list[Stage]:
+    """Return the students of a teacher, and the net that learns from labels with their seed."""
+    teacher = plan.folder(net, "teacher", seed)
+    students = [plan.student(net, seed, name, text, 1, teacher) for name, text in STUDENTS.items()]
+    return [*students, plan.labels(net, seed, 1, "labels-2")]
+
+
+def _rows(plan: Plan, net: Net) -> list[Row]:
+    words = {
+        "teacher": "teacher",
+        "ban+l": "BAN+L",
+        "ban": "BAN, soft targets alone",
+        "labels-2": "a second net from labels",
+        "teacher-and-ban+l": "ensemble of teacher and BAN+L",
+        "two-from-labels": "ensemble of two nets from labels",
+    }
+    rows = []
+    for name, text in words.items():
+        for split in ("validation", "test"):
+            theirs = net.published.get(name if split == "test" else f"{name} validation")
+            rows.append(
+                Row(f"{net.name}: {text}", f"{split} perplexity", "per word", theirs, _found(plan, net, name, split))
+            )
+    reference = _found(plan, net, "teacher")
+    gain = net.published.get("teacher", 0) - net.published.get("ban+l", 0)
+    for name in ("ban+l", "ban", "labels-2"):
+        theirs = round(gain, 2) if gain and name == "ban+l" else None
+        row = compared(f"{net.name}: {words[name]} over the teacher", _found(plan, net, name), reference, theirs)
+        rows.append(replace(row, unit="perplexity"))
+    return rows
+
+
+def _findings(plan: Plan, net: Net) -> str:
+    claims = [
+        ("BAN+L better than its teacher", "ban+l", "teacher"),
+        ("BAN+L better than a second net from labels", "ban+l", "labels-2"),
+        (
+            "BAN from soft targets alone worse than its teacher, as the paper says",
+            "teacher",
+            "ban",
+        ),
+        ("Teacher and BAN+L together better than two nets from labels", "teacher-and-ban+l", "two-from-labels"),
+    ]
+    sentences = [
+        verdict(claim, _found(plan, net, ours), _found(plan, net, theirs), "in perplexity")
+        for claim, ours, theirs in claims
+    ]
+    teacher = mean(_found(plan, net, "teacher"))
+    return f"{net.name}, teacher at {teacher:.1f}, over {len(plan.seeds)} paired seeds: {' '.join(sentences)}"
+
+
+def _found(plan: Plan, net: Net, name: str, split: str = "test") -> Sequence[float]:
+    """Return the perplexities of an arm, one per seed."""
+    results = [Run(plan.folder(net, name, seed)).result for seed in plan.seeds]
+    return [float(result["metrics" if split == "test" else split]["perplexity"]) for result in results]

@@ -1,0 +1,82 @@
+"""The table of language models on a text that a test makes: whole, resumable, and right about what it counts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from instar.config import ModelConfig, validate
+from instar.models import build_network
+from instar.papers import run_paper
+from instar.papers.furlanello2018_ptb import SCALES
+from instar.run import Run
+
+NAME = "furlanello2018-ptb"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, random = tmp_path_factory.mktemp("text"), np.random.default_rng(0)
+    words = ["the", "cat", "dog", "sat", "ran", "<unk>"]
+    for split, lines in (("train", 600), ("validation", 60), ("test", 60)):
+        text = "\n".join(" ".join(random.choice(words, random.integers(1, 8))) for _ in range(lines))
+        (folder / f"{split}.txt").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    return folder
+
+
+def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
+    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
+
+
+def test_every_arm_of_both_nets_is_there(folder: Path) -> None:
+    rows = rows_of(folder)
+    arms = ("teacher", "BAN+L", "BAN, soft targets alone", "a second net from labels")
+    arms += ("ensemble of teacher and BAN+L", "ensemble of two nets from labels")
+    for net in ("LSTM", "CNN-LSTM"):
+        for arm in arms:
+            for split in ("validation", "test"):
+                row = rows[f"{net}: {arm}", f"{split} perplexity"]
+                assert len(row["seeds"]) == 2
+                assert 1 < row["mean"] < 100
+
+
+def test_a_gain_is_the_difference_of_its_rows(folder: Path) -> None:
+    rows = rows_of(folder)
+    before, after = (rows[f"LSTM: {arm}", "test perplexity"]["seeds"] for arm in ("teacher", "BAN+L"))
+    gains = rows["LSTM: BAN+L over the teacher", "gain"]["seeds"]
+    assert gains == pytest.approx([b - a for a, b in zip(after, before, strict=True)])
+
+
+def test_students_have_the_seed_of_the_second_net_and_the_teacher_another(folder: Path) -> None:
+    runs = {name: Run(folder / "runs" / "lstm" / name / "1") for name in ("teacher", "labels-2", "ban+l", "ban")}
+    assert {name: run.config["seed"] for name, run in runs.items()} == {
+        "teacher": 1000,
+        "labels-2": 1001,
+        "ban+l": 1001,
+        "ban": 1001,
+    }
+    assert runs["ban"].config["objective"] == "SoftTargets(1)"
+    assert runs["ban+l"].config["training"]["schedule"] == "plateau"
+
+
+@pytest.mark.parametrize(("net", "parameters"), [(0, 51.0), (1, 19.4)])
+def test_the_nets_of_the_paper_have_its_numbers_of_parameters(net: int, parameters: float) -> None:
+    words = tuple(f"w{number}" for number in range(10_000))
+    config = validate(ModelConfig, SCALES["paper"].nets[net].model)
+    network = build_network(config, (35,), words, trust=False)
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(parameters, abs=0.1)
+
+
+def test_a_finished_table_is_made_again_without_training(folder: Path, data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")}
+    assert len(before) == 2 * 2 * 4
+    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")} == before

@@ -1,0 +1,123 @@
+"""The tables of speech on recordings that a test makes: whole, resumable, and right about what they count."""
+
+import io
+import json
+from pathlib import Path
+from statistics import mean
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+
+from instar.papers import run_paper
+from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan
+from instar.run import Run, read_tensors
+
+NAME = "hinton2014-speech"
+RANDOM = np.random.default_rng(0)
+SECONDS = np.arange(900) / 8000
+
+
+def recording(word: int) -> bytes:
+    """A tone of its own for each word, in noise."""
+    length = int(RANDOM.integers(500, 900))
+    wave = 0.3 * np.sin(2 * np.pi * 300 * (word + 1) * SECONDS[:length]) + 0.05 * RANDOM.standard_normal(length)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, 8000, format="FLAC")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "label": datasets.ClassLabel(names=["one", "two", "three"]),
+            "speaker": datasets.ClassLabel(names=list(SPEAKERS)),
+        }
+    )
+    for split, count in (("train", 150), ("test", 24)):
+        words = [index % 3 for index in range(count)]
+        columns = {
+            "audio": [{"bytes": recording(word), "path": None} for word in words],
+            "label": words,
+            "speaker": [index // 3 % 6 for index in range(count)],
+        }
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    return folder
+
+
+def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
+    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
+
+
+def test_every_row_is_there_for_both_splits(folder: Path) -> None:
+    rows = rows_of(folder)
+    for split in ("own split", "speaker held out"):
+        for net in ("one net, mean of 2", "their ensemble", "distilled into one"):
+            for quantity in ("frame accuracy", "word accuracy"):
+                assert len(rows[f"{split}: {net}", quantity]["seeds"]) == 2
+        for way in ("labels", "labels, early stopping", "soft targets"):
+            for quantity in ("frame accuracy", "frame accuracy, training"):
+                assert 0 <= rows[f"{split}: 30% of the data, {way}", quantity]["mean"] <= 100
+    assert rows["own split: one net, mean of 2", "frame accuracy"]["published"] == 58.9
+    assert rows["speaker held out: one net, mean of 2", "frame accuracy"]["published"] is None
+
+
+def test_the_net_to_beat_is_the_mean_of_all(folder: Path) -> None:
+    expected = [
+        mean(
+            100 * (1 - Run(folder / "runs" / "own" / str(seed) / f"net-{number}").metrics["error"])
+            for number in range(2)
+        )
+        for seed in range(2)
+    ]
+    assert rows_of(folder)["own split: one net, mean of 2", "frame accuracy"]["seeds"] == pytest.approx(expected)
+
+
+def test_curves_are_those_of_the_runs(folder: Path) -> None:
+    row = rows_of(folder)["own split: 30% of the data, labels", "frame accuracy"]
+    lines = Run(folder / "runs" / "own" / "0" / "few-30-hard").history()
+    expected = [
+        [line["epoch"], pytest.approx(100 * (1 - line["error"]), abs=0.01)] for line in lines if "error" in line
+    ]
+    assert row["settings"]["curve"][0] == expected
+
+
+def test_a_held_out_speaker_is_in_the_test_set_alone_and_another_for_each_seed(folder: Path, data: Path) -> None:
+    plans = [Plan(SCALES["smoke"], str(data), folder, seed, SPEAKERS[seed]) for seed in range(2)]
+    assert [len(plan.data.test) for plan in plans] == [33, 33]  # 27 of the train split, and 6 of the test split
+    assert all(len(plan.data.train.source) == 123 for plan in plans)
+
+
+def test_words_are_found_in_the_predictions(folder: Path, data: Path) -> None:
+    plan = Plan(SCALES["smoke"], str(data), folder / "runs" / "own" / "0", 0, None)
+    tensors, _ = read_tensors(folder / "runs" / "own" / "0" / "ensemble" / "predictions.safetensors")
+    assert tensors["test.logits"].shape[::2] == (24, 9)
+    assert 0 <= plan.words("ensemble") <= 100
+
+
+def test_students_of_few_data_have_a_teacher_of_all_and_stop_as_they_should() -> None:
+    plan = Plan(SCALES["small"], "source", Path("out"), 1, None)
+    stages = {stage.out.name: stage.config for stage in plan.students()}
+    soft, hard, stopped = (stages[f"few-3-{way}"] for way in ("soft", "hard", "stopped"))
+    assert (soft.data.keep_fraction, soft.teachers) == (0.03, ("out/net-0",))
+    assert (hard.training.patience, stopped.training.patience) == (0, stopped.training.epochs)
+    assert stages["distilled"].teachers == ("out/ensemble",)
+    assert len(stages) == 1 + 3 * 3
+
+
+def test_a_finished_table_is_made_again_without_training(folder: Path, data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")}
+    assert len(before) == 2 * 2 * (2 + 1 + 3)
+    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")} == before
