@@ -13,9 +13,12 @@ TOPICS = (
     "cifar_epoch",
     "convolution_epoch",
     "targets",
+    "sequences",
     "specialists",
     "clustering",
     "precision",
+    "compare",
+    "report",
 )
 
 

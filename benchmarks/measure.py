@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -58,28 +58,38 @@ TURNS = 3
 
 
 def compare(
-    case: str, ours: Callable[[], float], reference: Callable[[], float], rounds: int, turns: int = TURNS
-) -> Measured:
-    """Measure ours and the reference in turn, so that noise hits both.
+    ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], rounds: int, turns: int = TURNS
+) -> list[Measured]:
+    """Measure each of ours and one reference in turn, so that noise hits all.
 
     Args:
-        case: what is measured.
-        ours: makes ready, and returns the seconds of the part that counts.
+        ours: what is measured, by its name: makes ready, and returns the seconds of the part that counts.
         reference: the same for the reference.
-        rounds: how many times; a first turn of both is not counted.
+        rounds: how many times; a first turn of all is not counted.
         turns: in a round; the nearer a ratio must be to 1, the more.
     """
 
-    def in_turns(turns: int) -> tuple[float, float]:
-        mine, theirs = zip(*((ours(), reference()) for _ in range(turns)), strict=True)
-        return sum(mine) / turns, sum(theirs) / turns
+    def in_turns(turns: int) -> list[float]:
+        found = [[one() for one in (*ours.values(), reference)] for _ in range(turns)]
+        return [sum(column) / turns for column in zip(*found, strict=True)]
 
     in_turns(1)
-    pairs = [in_turns(turns) for _ in range(rounds)]
-    ratios = [a / b for a, b in pairs]
+    *mine, theirs = zip(*(in_turns(turns) for _ in range(rounds)), strict=True)
+    return [_measured(case, values, theirs) for case, values in zip(ours, mine, strict=True)]
+
+
+def _measured(case: str, mine: Sequence[float], theirs: Sequence[float]) -> Measured:
+    ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
     spread = (min(ratios), max(ratios))
-    mine, theirs = (median(column) for column in zip(*pairs, strict=True))
-    return Measured(case, mine, "seconds", theirs, median(ratios), rounds, spread)
+    return Measured(case, median(mine), "seconds", median(theirs), median(ratios), len(ratios), spread)
+
+
+def in_megabytes(case: str, peaks: list[tuple[int, int]]) -> Measured:
+    """Return the row of memory that was measured in pairs, ours and the reference, in bytes."""
+    ratios = sorted(mine / theirs for mine, theirs in peaks)
+    middle = len(peaks) // 2
+    mine, theirs = (sorted(column)[middle] / 1e6 for column in zip(*peaks, strict=True))
+    return Measured(case, mine, "MB", theirs, ratios[middle], len(peaks), (ratios[0], ratios[-1]))
 
 
 class Topic:
@@ -98,8 +108,15 @@ class Topic:
 
     def compare(self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS) -> None:
         """Measure one case, where it was asked for."""
-        if self.wanted(case):
-            self.add(compare(case, ours, reference, self.rounds, turns))
+        self.compare_all({case: ours}, reference, turns)
+
+    def compare_all(
+        self, ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], turns: int = TURNS
+    ) -> None:
+        """Measure those cases of one reference that were asked for."""
+        if wanted := {case: one for case, one in ours.items() if self.wanted(case)}:
+            for row in compare(wanted, reference, self.rounds, turns):
+                self.add(row)
 
     def wanted(self, case: str) -> bool:
         """Return whether `--only` leaves this case in."""

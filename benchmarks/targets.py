@@ -47,7 +47,7 @@ from instar.procedures.stage import make_accelerator
 from instar.seeds import Draws
 from instar.targets import Keep, Record, SparseTargets
 from instar.teachers import Stored
-from measure import Measured, Topic, parser, seconds
+from measure import Measured, Topic, in_megabytes, parser, seconds
 from memory import in_new_process, peak_above
 from random_stores import RandomStore
 
@@ -106,19 +106,18 @@ def mnist_teacher(data: Data) -> Normalised:
 def mnist_epochs(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
     """Compare epochs on MNIST."""
     kept: dict[str, dict[str, Any]] = {"dense float16": {}, "top-5 float16": {"keep": "top:5", "temperature": 4}}
+    names = {name: f"MNIST epoch, float32, from a store, {name}, over hard labels" for name in kept}
+    if not any(map(topic.wanted, names.values())):
+        return
+    data, cases = data_of(f"{arguments.data}/mnist", arguments.samples), {}
+
+    def epoch(**taught: Any) -> float:
+        return ours.epoch(mlp(500, 300), data.train, batch_size=BATCH, **taught)
+
     for name, choices in kept.items():
-        case = f"MNIST epoch, float32, from a store, {name}, over hard labels"
-        if not topic.wanted(case):
-            continue
-        data = data_of(f"{arguments.data}/mnist", arguments.samples)
         made = label(data, mnist_teacher(data), out=folder / name, held_out=False, show=False, **choices)
-        mine = partial(ours.epoch, teacher=Stored(made), objective="SoftTargets(4)", batch_size=BATCH)
-        topic.compare(
-            case,
-            lambda mine=mine, data=data: mine(mlp(500, 300), data.train),
-            lambda data=data: ours.epoch(mlp(500, 300), data.train, batch_size=BATCH),
-            arguments.turns,
-        )
+        cases[names[name]] = partial(epoch, teacher=Stored(made), objective="SoftTargets(4)")
+    topic.compare_all(cases, epoch, arguments.turns)
 
 
 def cifar_epochs(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
@@ -268,14 +267,6 @@ def loss_peak(is_sparse: bool) -> int:
     few, logits = logits_of_a_layer(8), logits_of_a_layer()
     torch.autograd.grad(loss(few), few)  # so that code is loaded
     return peak_above(lambda: torch.autograd.grad(loss(logits), logits))
-
-
-def in_megabytes(case: str, peaks: list[tuple[int, int]]) -> Measured:
-    """Return the row of memory that was measured in pairs."""
-    ratios = sorted(mine / theirs for mine, theirs in peaks)
-    middle = len(peaks) // 2
-    mine, theirs = (sorted(column)[middle] / 1e6 for column in zip(*peaks, strict=True))
-    return Measured(case, mine, "MB", theirs, ratios[middle], len(peaks), (ratios[0], ratios[-1]))
 
 
 def students(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
