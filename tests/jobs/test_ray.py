@@ -2,11 +2,12 @@
 
 import json
 import os
+import random
 import socket
 import sys
 import threading
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,19 +24,41 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/ray/session_.*/
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
 
 
+def _free_port() -> int:
+    """Return a port that only who asks for it gets: the system hands out those from 32,768 to anyone, at any moment."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+def _await_listener(port: int) -> None:
+    """Wait for the server of clients, which Ray starts without waiting for it."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 10).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes of one core; they take their environment from here."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # a busy machine starts a server in over 30 s
-        port = server.getsockname()[1]
-        server.close()
+        port = _free_port()
         started = Cluster(initialize_head=True, head_node_args={**NODE, "ray_client_server_port": port})
         started.client = f"ray://127.0.0.1:{port}"
         started.add_node(**NODE)
+        _await_listener(port)
         yield started
         ray.shutdown()
         started.shutdown()
