@@ -13,15 +13,16 @@ INPUTS, LAYER = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
 
 
 class Libraries(TorchDispatchMode):
-    """Remembers which library is in force for every product."""
+    """Counts products of two matrices, and remembers which libraries are in force for them."""
 
     def __init__(self):
         super().__init__()
-        self.found = set()
+        self.found, self.calls = set(), 0
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         if function.name() in ("aten::addmm", "aten::mm"):
             self.found.add(torch.get_float32_matmul_precision())
+            self.calls += 1
         return function(*arguments, **(options or {}))
 
 
@@ -33,6 +34,15 @@ def test_logits_are_those_of_the_layer(bias):
     assert torch.equal(projected.logits(), expected)
     assert torch.equal(projected.rows(slice(1, 3)).logits(), expected[1:3])
     torch.testing.assert_close(projected.flat().rows(torch.tensor([7, 0])).logits(), expected.flatten(0, 1)[[7, 0]])
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 3, 5)])
+def test_logits_of_any_layout_are_one_product(shape):
+    hidden = torch.randn(shape[::-1]).permute(*reversed(range(len(shape))))  # by position, as recurrent layers do
+    with Libraries() as products:
+        found = Projected(hidden, LAYER.weight, LAYER.bias).logits()
+    assert products.calls == 1
+    torch.testing.assert_close(found, nn.functional.linear(hidden, LAYER.weight, LAYER.bias))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float32-fast", "bfloat16"])

@@ -46,9 +46,11 @@ class Projected:
 
     def logits(self) -> Tensor:
         """Return z, `[..., classes]`, all at once and in the type of the product."""
-        cast = self.cast()
+        cast, shape = self.cast(), self.hidden.shape
         with library(self.precision), torch.autocast(self.hidden.device.type, enabled=False):
-            return F.linear(cast.hidden, cast.weight, cast.bias)
+            # as one product of two matrices: what a recurrent layer returns lies by position, and takes twice as long
+            flat = F.linear(cast.hidden.reshape(-1, shape[-1]), cast.weight, cast.bias)
+        return flat.view(*shape[:-1], self.num_classes)
 
     def rows(self, index: Tensor | slice | tuple[slice, ...]) -> Projected:
         """Return the logits of the examples at `index`."""
