@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from instar.precision import autocast, library
+from instar.precision import autocast, fastest, library
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,21 @@ def test_the_library_is_restored_after_an_error() -> None:
 def test_autocast_decides_the_type_of_products(name, dtype: torch.dtype) -> None:
     with autocast(name, torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"), [("amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16"), ("avx2", "float32-fast")]
+)
+def test_the_fastest_of_a_processor_is_that_of_its_units(monkeypatch, unit: str, name) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, unit: True}, raising=False)
+    assert fastest(torch.device("cpu")) == name
+
+
+@pytest.mark.parametrize(("native", "name"), [(True, "bfloat16"), (False, "float32-fast")])
+def test_the_fastest_of_a_gpu_is_not_what_it_emulates(monkeypatch, native: bool, name) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)
+    assert fastest(torch.device("cuda")) == name
+
+
+def test_of_other_devices_nothing_is_known() -> None:
+    assert fastest(torch.device("mps")) == "float32-fast"

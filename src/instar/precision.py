@@ -4,9 +4,10 @@
 |---|---|---|
 | `float32` | float32, torch's default library | the reference |
 | `float32-fast` | float32 by the faster library (oneDNN), or in bfloat16 or TF32 where units exist | CPUs without AMX |
-| `bfloat16` | bfloat16 inputs, float32 accumulation and float32 master weights (autocast) | the fastest |
+| `bfloat16` | bfloat16 inputs, float32 accumulation and float32 master weights (autocast) | the fastest, with units |
 
-Losses are always computed in float32.
+Losses are always computed in float32. A device without units for bfloat16 emulates it, and takes several times as
+long as for float32.
 """
 
 from __future__ import annotations
@@ -46,6 +47,21 @@ def library(precision: Precision) -> Iterator[None]:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """Return the context in which a forward pass casts the inputs of its matrix products."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def fastest(device: torch.device) -> Precision:
+    """Return the fastest arithmetic of a device: `bfloat16` where it has units for it, otherwise `float32-fast`.
+
+    >>> fastest(torch.device("cpu")) in ("bfloat16", "float32-fast")
+    True
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        units = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}  # since torch 2.10
+        named = ("amx_bf16", "avx512_bf16", "bf16")
+        native = torch.backends.mkldnn.is_available() and any(units.get(name, False) for name in named)
+    return "bfloat16" if native else "float32-fast"
 
 
 def in_force(device: torch.device) -> Precision:

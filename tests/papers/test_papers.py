@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from instar.config import RunConfig, validate
 from instar.errors import ConfigError
 from instar.papers import PAPERS, Row, Table, run_paper
+from instar.papers import table as tables
+from instar.papers.table import Order
+from instar.precision import fastest
+from instar.procedures import Stage
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,7 @@ def test_the_origin_names_command_versions_machine_and_seconds(table_folder: Pat
     origin = json.loads((table_folder / "origin.json").read_text())
     assert {"command", "commit", "versions", "machine", "seconds", "date"} <= origin.keys()
     assert "torch" in origin["versions"]
+    assert origin["training_precisions"] == [fastest(torch.device("cpu"))]
 
 
 def test_a_finished_table_is_made_again_without_training(table_folder: Path) -> None:
@@ -70,6 +77,24 @@ def test_a_row_that_was_killed_is_trained_again_and_no_other(table_folder: Path)
 def test_unknown_scale_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="scale 'papr' is unknown; did you mean 'paper'"):
         run_paper("hinton2015-mnist", scale="papr")
+
+
+def test_unknown_arithmetic_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="precision 'bfloat' is unknown; did you mean 'bfloat16'"):
+        run_paper("hinton2015-mnist", precision="bfloat")
+
+
+def test_an_order_decides_what_the_fast_arithmetic_of_a_recipe_is(tmp_path: Path, monkeypatch) -> None:
+    asked = {"precision": "bfloat16", "teacher_precision": "float32", "learning_rate": 0.5}
+    values = {"data": {"source": "digits"}, "model": {"name": "mlp"}, "objective": "HardLabels()", "training": asked}
+    stage = Stage(validate(RunConfig, values), tmp_path / "net")
+    trained = []
+    monkeypatch.setattr(tables, "run_all", lambda tasks, *_: trained.extend(task.__self__ for task in tasks))
+    Order("smoke", "digits", tmp_path, 1, 1, print, precision="float32-fast").train([stage])
+    (found,) = trained
+    expected = stage.config.training.model_copy(update={"precision": "float32-fast"})
+    assert found.config == stage.config.model_copy(update={"training": expected})
+    assert found.out == stage.out
 
 
 def test_a_missing_number_is_a_dash_and_not_a_zero() -> None:

@@ -44,11 +44,24 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
     targets: TargetsOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="where the recipe has bfloat16; default: that, or float32-fast without units"),
+    ] = None,
     jobs: JobsOption = "1",
     as_json: JsonOption = False,
 ) -> None:
     """Reproduce a table; run the same command again to resume it."""
     from instar.papers import run_paper
 
-    table = run_paper(name, scale=scale, data=data, out=out, seeds=seeds, jobs=jobs, targets=targets)
+    table = run_paper(
+        name,
+        scale=scale,
+        data=data,
+        out=out,
+        seeds=seeds,
+        jobs=jobs,
+        targets=targets,
+        precision=precision,  # type: ignore[arg-type]  # checked inside
+    )
     print(json.dumps(table.as_list()) if as_json else table.as_markdown())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from instar.errors import ConfigError, nearest
 from instar.papers import (
@@ -18,6 +19,8 @@ from instar.papers import (
     hinton2015_specialists,
 )
 from instar.papers.table import Order, Row, Table
+from instar.precision import Precision, fastest
+from instar.procedures.stage import make_accelerator
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
 
@@ -62,6 +65,7 @@ def run_paper(
     seeds: int | None = None,
     jobs: int | str = 1,
     targets: str | None = None,
+    precision: Precision | None = None,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -74,9 +78,11 @@ def run_paper(
         jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
         targets: where the teachers' answers come from, as in `distill`; "store" keeps them in one folder that all runs
             share. None takes the paper's default; the numbers are the same.
+        precision: the arithmetic where the recipe has bfloat16. None takes that where the device has units for it, and
+            float32-fast where it has none.
 
     Raises:
-        ConfigError: for an unknown name or scale.
+        ConfigError: for an unknown name, scale or precision.
 
     >>> run_paper("hinton-mnist")
     Traceback (most recent call last):
@@ -87,12 +93,15 @@ def run_paper(
     paper = PAPERS[name]
     if scale not in paper.scales:
         raise ConfigError(f"scale '{scale}' is unknown; {nearest(scale, paper.scales)}")
+    if precision not in (None, *get_args(Precision)):
+        raise ConfigError(f"precision '{precision}' is unknown; {nearest(precision, get_args(Precision))}")
+    arithmetic = precision or fastest(make_accelerator().device)
     folder = Path(out) if out else Path("runs") / "papers" / name / scale
     started = time.monotonic()
 
     def report(stage: str) -> None:
         print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
 
-    table = paper.run(Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets))
+    table = paper.run(Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets, arithmetic))
     table.write(folder, started)
     return table

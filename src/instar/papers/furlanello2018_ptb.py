@@ -8,7 +8,7 @@ Choices, where the text leaves room:
 2. Its recipe is that of PyTorch's word_language_model, which the named settings are: SGD at 20 on the mean loss per
    word (the paper's 1 is on the sum over 35 steps), gradients clipped at 0.25, the rate divided by 4 whenever the
    perplexity on validation is no better than the best before. The CNN-LSTM has the paper's 2, and the clip at 5 of Kim
-   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have three epochs of the first
+   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have two epochs of the first
    recipe with a cosine, chosen on validation (docs/log.md).
 3. BAN+L weighs soft targets and labels alike. Pure BAN is there because the paper says that it does not work.
 4. All report their last epoch.
@@ -77,7 +77,7 @@ _SHORT = _SMALL | {"schedule": "cosine", "batch_size": 20}
 
 SCALES = {
     "smoke": Scale(2, _nets(8, 0.0, _TINY_LETTERS, False), 1, {"subset": 60, "length": 5}, _SMALL),
-    "small": Scale(3, _nets(200, 0.2, _FEW_LETTERS, True), 3, training=_SHORT),
+    "small": Scale(3, _nets(200, 0.2, _FEW_LETTERS, True), 2, training=_SHORT),
     "gpu": Scale(3, _nets(1500, 0.65, {}, True), 40),
     "paper": Scale(1, _nets(1500, 0.65, {}, True), 40),
 }

@@ -177,8 +177,7 @@ def run(order: Order) -> Table:
     """
     size, out, report = SCALES[order.scale], order.out, order.report
     plan = Plan(size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store"))
-    plan.teacher().run()
-    report("teacher")
+    order.train([plan.teacher()])
     order.train(make(seed) for make in plan.students().values() for seed in plan.seeds)
     for name, (student, classes, rule) in plan.corrections().items():
         for seed in plan.seeds:

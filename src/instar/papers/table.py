@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from instar.jobs import parse_jobs, run_all
+from instar.precision import Precision
 from instar.procedures import Stage
 from instar.run import Run, environment, read_json, write_json, write_whole
 
 DASH = "\u2013"
 """Stands for a number that is missing."""
+FAST: Precision = "bfloat16"
+"""The arithmetic that recipes name where the fastest will do; see `Order`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Order:
         jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
         report: told of every finished stage.
         targets: where the teachers' answers come from; none takes the paper's default.
+        precision: what stands for the bfloat16 of the recipes.
     """
 
     scale: str
@@ -38,15 +42,23 @@ class Order:
     jobs: int | str
     report: Callable[[str], None]
     targets: str | None = None
+    precision: Precision = "bfloat16"
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refused before the first run
 
     def train(self, stages: Iterable[Stage]) -> None:
         """Train those of some stages that are not trained yet, of which none needs another, and report each."""
-        listed = list(stages)
+        listed = [self._computed(stage) for stage in stages]
         names = [str(stage.out.relative_to(self.out)) for stage in listed]
         run_all([stage.run for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
+
+    def _computed(self, stage: Stage) -> Stage:
+        """Return a stage whose fast arithmetic is the order's; what a recipe wants in float32 stays so."""
+        training = stage.config.training
+        fast = {name: self.precision for name in ("precision", "teacher_precision") if getattr(training, name) == FAST}
+        config = stage.config.model_copy(update={"training": training.model_copy(update=fast)})
+        return replace(stage, config=config)
 
 
 @dataclass(frozen=True)
@@ -133,8 +145,8 @@ class Table:
     def write(self, folder: Path, started: float) -> None:
         """Write table.json, table.md, and origin.json: command, commit, versions, machine, seconds, date.
 
-        The seconds are those of the last command; the training seconds and commits are those of all runs below the
-        folder, also of runs that an earlier command of a killed table finished.
+        The seconds are those of the last command; the training seconds, commits and arithmetics are those of all runs
+        below the folder, also of runs that an earlier command of a killed table finished.
 
         Args:
             folder: where they go; the run folders lie below it.
@@ -145,10 +157,13 @@ class Table:
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
         runs = [Run(path.parent) for path in folder.rglob("result.json")]
         commits = {str(read_json(run.path / "environment.json")["commit"]) for run in runs}
+        trained = [run.config["training"] for run in runs if "training" in run.config]  # ensembles are not
+        precisions = {training["precision"] for training in trained}
         origin = {
             "seconds": round(time.monotonic() - started, 1),
             "training_seconds": round(sum(run.result["seconds"] for run in runs), 1),
             "training_commits": sorted(commits),
+            "training_precisions": sorted(precisions),
         }
         write_json(folder / "origin.json", environment() | origin)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from instar.models import (
     statistics,
 )
 from instar.objectives import Objective, parse_objective
+from instar.precision import fastest
 from instar.procedures.finish import finish_run, is_labelled
 from instar.procedures.kept import kept, plan_labelling
 from instar.procedures.labelling import Labelling
@@ -120,6 +122,7 @@ class Stage:
             if is_asked and not is_labelled(data.held_out):
                 raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")
         accelerator = make_accelerator()
+        self._warn_of_emulation(accelerator.device)
         model = self._make_model(data, teacher)
         if self.config.correct_prior:  # refused now, not after the training
             last_layer(model, data.train.num_classes, "have its prior corrected")
@@ -155,6 +158,12 @@ class Stage:
                     (run.path / "error.txt").write_text(traceback.format_exc())
                     raise
         return run
+
+    def _warn_of_emulation(self, device: torch.device) -> None:
+        asked = {self.config.training.precision, self.config.training.teacher_precision}
+        if self.show and "bfloat16" in asked and (faster := fastest(device)) != "bfloat16":
+            told = f"this {device.type} has no units for bfloat16 and emulates it; {faster} is several times as fast"
+            print(f"instar: {told}.", file=sys.stderr, flush=True)
 
     def _make_model(self, data: Data, teacher: Teacher | None) -> Normalised:
         """Make the network with initial weights that depend on the run's seed, and on the teacher where it adopts."""
