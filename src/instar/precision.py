@@ -58,9 +58,9 @@ def fastest(device: torch.device) -> Precision:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        units = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}  # since torch 2.10
-        named = ("amx_bf16", "avx512_bf16", "bf16")
-        native = torch.backends.mkldnn.is_available() and any(units.get(name, False) for name in named)
+        known = torch.backends.mkldnn.is_available() and hasattr(torch.cpu, "get_capabilities")  # since torch 2.10
+        units = torch.cpu.get_capabilities() if device.type == "cpu" and known else {}
+        native = any(units.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     return "bfloat16" if native else "float32-fast"
 
 

@@ -11,6 +11,7 @@ from instar.config import ModelConfig
 from instar.models import build_network
 from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, run_paper
 from instar.papers.furlanello2018 import compared, verdict
+from instar.papers.table import Order
 from instar.run import Run
 
 
@@ -118,3 +119,14 @@ def test_every_net_of_every_scale_can_be_built(paper) -> None:
             with torch.device("meta"):
                 network = build_network(ModelConfig(**net.model), (3, 32, 32), 100, trust=False)
             assert sum(p.numel() for p in network.parameters()) > 0
+
+
+def test_a_part_of_the_nets_can_be_chosen() -> None:
+    whole = furlanello2018_cifar100.SCALES["paper"]
+    assert "DenseNet-80-80" in whole.names
+    assert len(set(whole.names)) == len(whole.names)
+    chosen = Order("paper", "digits", Path("runs"), 1, 1, print, nets=("DenseNet-80-80", "WRN-28-2", "depth x 2"))
+    part = whole.of(chosen)
+    assert [net.name for net in part.core] == ["DenseNet-80-80"]
+    assert [net.name for net in part.own] == ["WRN-28-2"]
+    assert [pair.student.name for pair in part.pairs] == ["depth x 2"]

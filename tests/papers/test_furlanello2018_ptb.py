@@ -80,3 +80,12 @@ def test_a_finished_table_is_made_again_without_training(folder: Path, data: Pat
     assert len(before) == 2 * 2 * 4
     run_paper(NAME, scale="smoke", data=str(data), out=folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")} == before
+
+
+def test_a_net_can_be_trained_and_shown_alone(folder: Path, data: Path, tmp_path: Path) -> None:
+    table = run_paper(NAME, scale="smoke", data=str(data), out=tmp_path, seeds=1, nets=["CNN-LSTM"])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["cnn-lstm"]
+    assert {row.row.split(":")[0] for row in table.rows} == {"CNN-LSTM"}
+    shown = run_paper(NAME, scale="smoke", data=str(data), out=folder, nets=["LSTM"])
+    assert {row.row.split(":")[0] for row in shown.rows} == {"LSTM"}
+    assert shown.findings.startswith("LSTM, teacher at")

@@ -84,6 +84,18 @@ def test_unknown_arithmetic_names_the_nearest() -> None:
         run_paper("hinton2015-mnist", precision="bfloat")
 
 
+@pytest.mark.parametrize(
+    ("paper", "net", "sentence"),
+    [
+        ("furlanello2018-ptb", "LSMT", "net 'LSMT' is unknown; did you mean 'LSTM'"),
+        ("hinton2015-mnist", "LSTM", "of the table 'hinton2015-mnist' no nets can be chosen"),
+    ],
+)
+def test_an_unknown_net_is_refused(paper: str, net: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        run_paper(paper, nets=[net])
+
+
 def test_an_order_decides_what_the_fast_arithmetic_of_a_recipe_is(tmp_path: Path, monkeypatch) -> None:
     asked = {"precision": "bfloat16", "teacher_precision": "float32", "learning_rate": 0.5}
     values = {"data": {"source": "digits"}, "model": {"name": "mlp"}, "objective": "HardLabels()", "training": asked}

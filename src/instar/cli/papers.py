@@ -44,6 +44,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
     targets: TargetsOption = None,
+    net: Annotated[list[str] | None, typer.Option("--net", help="rows of this network alone; may be repeated")] = None,
     precision: Annotated[
         str | None,
         typer.Option("--precision", help="where the recipe has bfloat16; default: that, or float32-fast without units"),
@@ -62,6 +63,7 @@ def run(
         seeds=seeds,
         jobs=jobs,
         targets=targets,
+        nets=net or (),
         precision=precision,  # type: ignore[arg-type]  # checked inside
     )
     print(json.dumps(table.as_list()) if as_json else table.as_markdown())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -31,19 +31,24 @@ class Paper:
 
     Args:
         title: of the paper and the section.
-        scales: the sizes that it can be run at.
+        scales: the sizes that it can be run at, each with the networks that an order can choose among.
         data: where its data are by default.
         run: trains what an order asks for, and returns the table.
     """
 
     title: str
-    scales: tuple[str, ...]
+    scales: Mapping[str, tuple[str, ...]]
     data: str
     run: Callable[[Order], Table]
 
 
 PAPERS = {
-    name: Paper(module.TITLE, tuple(module.SCALES), module.DATA, module.run)
+    name: Paper(
+        module.TITLE,
+        {scale: getattr(size, "names", ()) for scale, size in module.SCALES.items()},
+        module.DATA,
+        module.run,
+    )
     for name, module in {
         "hinton2015-mnist": hinton2015_mnist,
         "hinton2015-specialists": hinton2015_specialists,
@@ -66,6 +71,7 @@ def run_paper(
     jobs: int | str = 1,
     targets: str | None = None,
     precision: Precision | None = None,
+    nets: Sequence[str] = (),
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -80,21 +86,23 @@ def run_paper(
             share. None takes the paper's default; the numbers are the same.
         precision: the arithmetic where the recipe has bfloat16. None takes that where the device has units for it, and
             float32-fast where it has none.
+        nets: the networks that the table is to have rows of; none for all.
 
     Raises:
-        ConfigError: for an unknown name, scale or precision.
+        ConfigError: for an unknown name, scale, precision or network.
 
     >>> run_paper("hinton-mnist")
     Traceback (most recent call last):
     instar.errors.ConfigError: paper 'hinton-mnist' is unknown; did you mean 'hinton2015-mnist'?
     """
-    if name not in PAPERS:
-        raise ConfigError(f"paper '{name}' is unknown; {nearest(name, PAPERS)}")
+    _require("paper", name, PAPERS)
     paper = PAPERS[name]
-    if scale not in paper.scales:
-        raise ConfigError(f"scale '{scale}' is unknown; {nearest(scale, paper.scales)}")
-    if precision not in (None, *get_args(Precision)):
-        raise ConfigError(f"precision '{precision}' is unknown; {nearest(precision, get_args(Precision))}")
+    _require("scale", scale, paper.scales)
+    _require("precision", precision or "float32", get_args(Precision))
+    if nets and not paper.scales[scale]:
+        raise ConfigError(f"of the table '{name}' no nets can be chosen, because its rows need each other.")
+    for net in nets:
+        _require("net", net, paper.scales[scale])
     arithmetic = precision or fastest(make_accelerator().device)
     folder = Path(out) if out else Path("runs") / "papers" / name / scale
     started = time.monotonic()
@@ -102,6 +110,12 @@ def run_paper(
     def report(stage: str) -> None:
         print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
 
-    table = paper.run(Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets, arithmetic))
+    order = Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets, arithmetic, tuple(nets))
+    table = paper.run(order)
     table.write(folder, started)
     return table
+
+
+def _require(kind: str, word: str, known: Iterable[str]) -> None:
+    if word not in known:
+        raise ConfigError(f"{kind} '{word}' is unknown; {nearest(word, known)}")

@@ -88,6 +88,11 @@ class Pair:
     student: Net
     arms: tuple[str, ...] = ("ban",)
 
+    @property
+    def name(self) -> str:
+        """That of its student, which its rows are about."""
+        return self.student.name
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -49,7 +49,7 @@ SCALES = {
 
 def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
-    size = SCALES[order.scale]
+    size = SCALES[order.scale].of(order)
     plan = make_plan(size, order)
     for wave in plan.waves(size.own, (), whole=False):
         order.train(wave)

@@ -9,7 +9,7 @@ holds here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import mean
 from typing import Any
@@ -154,6 +154,17 @@ class Scale:
     views: str = "Crop(4) + Flip()"
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The networks that its rows are about."""
+        nets = [net.name for net in (*self.core, *self.own)]
+        return tuple(dict.fromkeys([*nets, *(pair.name for pair in self.pairs)]))
+
+    def of(self, order: Order) -> Scale:
+        """Return the part of it that an order wants."""
+        core, own, pairs = order.chosen(self.core), order.chosen(self.own), order.chosen(self.pairs)
+        return replace(self, core=core, own=own, pairs=pairs)
+
 
 _WIDES, _PAIRS = _tables_3_to_5()
 _TINY = Net("DenseNet-tiny", "densenet", {"depth": 10, "growth": 4, "stem": 8, "third_transition": True})
@@ -182,7 +193,7 @@ SCALES = {
 
 def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
-    size = SCALES[order.scale]
+    size = SCALES[order.scale].of(order)
     plan = make_plan(size, order, label_column="fine_label")
     for wave in [*plan.waves(size.core, size.pairs, whole=True), *plan.waves(size.own, (), whole=False)]:
         order.train(wave)

@@ -54,6 +54,11 @@ class Scale:
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The networks that its rows are about."""
+        return tuple(net.name for net in self.nets)
+
 
 LSTM_PUBLISHED = {"teacher": 71.87, "ban+l": 68.56, "teacher validation": 75.11, "ban+l validation": 71.19}
 CNN_PUBLISHED = {"teacher": 80.05, "ban+l": 76.97, "teacher validation": 83.69, "ban+l validation": 80.27}
@@ -102,6 +107,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def run(order: Order) -> Table:
     """Train what is not trained yet, and return the table."""
     size = SCALES[order.scale]
+    size = replace(size, nets=order.chosen(size.nets))
     seeds = range(order.seeds or size.seeds)
     data = {"source": order.data, **size.data}
     plans = [_plan(order, net, size, data, seeds) for net in size.nets]

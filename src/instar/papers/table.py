@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from instar.jobs import parse_jobs, run_all
 from instar.precision import Precision
@@ -18,6 +18,17 @@ DASH = "\u2013"
 """Stands for a number that is missing."""
 FAST: Precision = "bfloat16"
 """The arithmetic that recipes name where the fastest will do; see `Order`."""
+
+
+class Named(Protocol):
+    """What rows are about."""
+
+    @property
+    def name(self) -> str:
+        """As the paper writes it."""
+
+
+N = TypeVar("N", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Order:
         report: told of every finished stage.
         targets: where the teachers' answers come from; none takes the paper's default.
         precision: what stands for the bfloat16 of the recipes.
+        nets: names of those networks that rows are wanted of; none takes all.
     """
 
     scale: str
@@ -42,10 +54,15 @@ class Order:
     jobs: int | str
     report: Callable[[str], None]
     targets: str | None = None
-    precision: Precision = "bfloat16"
+    precision: Precision = FAST
+    nets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refused before the first run
+
+    def chosen(self, nets: Sequence[N]) -> tuple[N, ...]:
+        """Return those of some networks that rows are wanted of."""
+        return tuple(net for net in nets if not self.nets or net.name in self.nets)
 
     def train(self, stages: Iterable[Stage]) -> None:
         """Train those of some stages that are not trained yet, of which none needs another, and report each."""
