@@ -1,8 +1,9 @@
 """Run folders that were trained, and a page in Debian's chromium."""
 
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,41 @@ from instar.data import Data
 
 MARKUP = '<img src=x onerror=alert(1)>&amp;"'
 """The name of a class and of a folder: shown, and never run."""
+
+
+@pytest.fixture
+def write_run() -> Callable[..., Path]:
+    """Write a run folder without training: complete when it has metrics."""
+
+    def write(
+        folder: Path,
+        metrics: dict[str, Any] | None = None,
+        *,
+        lines: Sequence[dict[str, Any]] = (),
+        environment: dict[str, Any] | None = None,
+        test: str = "b",
+        **config: Any,
+    ) -> Path:
+        folder.mkdir(parents=True)
+        plain = {
+            "data": {"source": "digits"},
+            "model": {"name": "mlp", "arguments": {"widths": [32]}},
+            "teachers": [],
+            "combine": "geometric",
+            "objective": "HardLabels()",
+            "training": {"epochs": 4},
+            "seed": 0,
+        }
+        prints = {"data": {"train": "a", "test": test}}
+        (folder / "config.json").write_text(json.dumps({"format": 1, "config": plain | config, "fingerprints": prints}))
+        (folder / "environment.json").write_text(json.dumps({"versions": {"instar": "0.1.0"}} | (environment or {})))
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if metrics is not None:
+            result = {"metrics": metrics, "parameters": 1234567, "seconds": 1234.56}
+            (folder / "result.json").write_text(json.dumps(result))
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 import base64
 import io
-import json
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,24 @@ from instar.report import collect, explorer
 from instar.report.runs import Runs
 
 WAVES = {4: np.arange(-50, 50, dtype=np.int16), 7: np.array([32767, -32768, 0], np.int16)}
+Hear = Callable[..., None]
 
 
-def write_run(folder: Path, heard: list[int] | None, test: str = "one") -> None:
+@pytest.fixture
+def hear(tmp_path: Path, write_run: Callable[..., Path]) -> Hear:
     """Write a run over two recordings: a frame of 7, and two of 4; its folder holds the sounds of those in `heard`."""
-    folder.mkdir()
-    config: dict[str, Any] = {"seed": 0, "teachers": ["x"], "combine": "geometric", "objective": "SoftTargets(1)"}
-    config |= {"model": {"name": "frame-net", "arguments": {}}, "training": {"epochs": 1}}
-    content = {"format": 1, "config": config, "fingerprints": {"data": {"test": test}}}
-    (folder / "config.json").write_text(json.dumps(content))
-    metrics = {"samples": 6, "errors": 1, "error": 1 / 6, "class_errors": {"a": [0, 3], "b": [1, 3]}}
-    (folder / "result.json").write_text(json.dumps({"metrics": metrics, "parameters": 1, "seconds": 1}))
+
+    def write(name: str, heard: list[int] | None, test: str = "one") -> None:
+        metrics = {"samples": 6, "errors": 1, "error": 1 / 6, "class_errors": {"a": [0, 3], "b": [1, 3]}}
+        learning = {"teachers": ["x"], "objective": "SoftTargets(1)", "training": {"epochs": 1}}
+        model = {"name": "frame-net", "arguments": {}}
+        save_answers(write_run(tmp_path / name, metrics, test=test, model=model, **learning), heard)
+
+    return write
+
+
+def save_answers(folder: Path, heard: list[int] | None) -> None:
+    """Write what a run over two recordings keeps of its answers, of the samples and of their sounds."""
     logits = np.arange(12, dtype=np.float32).reshape(2, 3, 2) % 5
     save_file({"test.ids": np.array([4, 7]), "test.logits": logits}, folder / "predictions.safetensors")
     kept = {
@@ -54,8 +61,8 @@ def sounds_of(data: dict[str, Any], run: int = 0) -> list[Any]:
     return [sample["sound"] for sample in data["runs"][run]["samples"]]
 
 
-def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", [7, 4])
+def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path, hear: Hear) -> None:
+    hear("run", [7, 4])
     data = explored(tmp_path)
     assert sounds_of(data) == ["one/7", "one/4", "one/4"]
     for number, expected in WAVES.items():
@@ -69,13 +76,15 @@ def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("heard", "expected"), [([4], [None, "one/4", "one/4"]), ([], [None] * 3)])
-def test_what_had_no_room_in_the_run_folder_is_told(tmp_path: Path, heard: list[int], expected: list[Any]) -> None:
-    write_run(tmp_path / "run", heard)
+def test_what_had_no_room_in_the_run_folder_is_told(
+    tmp_path: Path, hear: Hear, heard: list[int], expected: list[Any]
+) -> None:
+    hear("run", heard)
     assert sounds_of(explored(tmp_path)) == expected
 
 
-def test_a_run_of_an_older_version_has_pictures_alone(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", None)
+def test_a_run_of_an_older_version_has_pictures_alone(tmp_path: Path, hear: Hear) -> None:
+    hear("run", None)
     data = explored(tmp_path)
     assert [("sound" in sample, sample["image"]) for sample in data["runs"][0]["samples"]] == [
         (False, "one/7"),
@@ -85,17 +94,17 @@ def test_a_run_of_an_older_version_has_pictures_alone(tmp_path: Path) -> None:
     assert data["sounds"] == {}
 
 
-def test_runs_on_the_same_data_share_sounds_and_others_do_not(tmp_path: Path) -> None:
+def test_runs_on_the_same_data_share_sounds_and_others_do_not(tmp_path: Path, hear: Hear) -> None:
     for name, heard, test in (("a", [7], "one"), ("b", [4], "one"), ("c", [7], "other")):
-        write_run(tmp_path / name, heard, test)
+        hear(name, heard, test)
     data = explored(tmp_path)
     assert list(data["sounds"]) == ["one/7", "one/4", "other/7"]
     assert sounds_of(data, 1) == ["one/7", "one/4", "one/4"]
     assert sounds_of(data, 2) == ["other/7", None, None]
 
 
-def test_all_sounds_of_a_report_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path / "run", [7, 4])
+def test_all_sounds_of_a_report_have_a_limit(tmp_path: Path, hear: Hear, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear("run", [7, 4])
     whole = {key: len(found["address"]) for key, found in explored(tmp_path)["sounds"].items()}
     assert whole["one/7"] < whole["one/4"]
     for room, expected in ((sum(whole.values()), ["one/7", "one/4"]), (sum(whole.values()) - 1, ["one/7"])):

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from instar.errors import RunError
 from instar.procedures.report import report
 from instar.report import write_report
 
+Write = Callable[..., Path]
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 MARKUP = '<img src="http:evil" onerror=alert(1)>&amp;'
 
@@ -61,36 +64,21 @@ class Page(HTMLParser):
         return [dict(zip(head, row, strict=True)) for row in body]
 
 
-def write_run(folder: Path, seed: int, metrics: dict[str, Any] | None, **config: Any) -> Path:
-    folder.mkdir(parents=True)
-    content = {
-        "data": {"source": "digits"},
-        "model": {"name": "mlp", "arguments": {"widths": [32]}},
-        "teachers": [],
-        "combine": "arithmetic",
-        "objective": "HardLabels()",
-        "training": {"epochs": 2},
-        "seed": seed,
-        **config,
-    }
-    (folder / "config.json").write_text(json.dumps({"format": 1, "config": content, "fingerprints": {"data": {}}}))
+@pytest.fixture
+def write(write_run: Write) -> Write:
+    """Write a run folder of which the report has something to say everywhere, complete when it has metrics."""
     environment = {
         "versions": {"python": "3.12.1", "torch": "2.9.0"},
         "machine": {"cpu": "A processor", "cores": 2, "threads": 1, "system": "Linux"},
         "commit": "0123456789abcdef+changes",
         "date": "2026-01-02",
     }
-    (folder / "environment.json").write_text(json.dumps(environment))
     lines = [
         {"kind": "train", "step": 9, "epoch": 1.0, "loss": 2.5},
         {"kind": "train", "step": 10, "epoch": 1.1, "loss": float("nan")},
         {"kind": "validation", "step": 9, "epoch": 1.0, "error": 0.25},
     ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if metrics is not None:
-        result = {"metrics": metrics, "parameters": 1234567, "seconds": 1234.56}
-        (folder / "result.json").write_text(json.dumps(result))
-    return folder
+    return partial(write_run, lines=lines, environment=environment, combine="arithmetic")
 
 
 def curves_of(page: Page) -> dict[str, Any]:
@@ -110,15 +98,15 @@ def measured(errors: int, **more: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(tmp_path: Path, write: Write) -> Path:
     root = tmp_path / "runs"
     teachers = ["../elsewhere/teacher-0", "../elsewhere/teacher-1"]
     for seed in range(2):
-        write_run(root / f"labels-{seed}", seed, measured(60 + 4 * seed, nll=0.21, ece=0.0345))
+        write(root / f"labels-{seed}", measured(60 + 4 * seed, nll=0.21, ece=0.0345), seed=seed)
         found = measured(50, nll=0.2, ece=0.01, agreement=0.875, teacher_error=0.04)
-        write_run(root / f"distilled-{seed}", seed, found, teachers=teachers)
-    write_run(root / MARKUP, 0, None)
-    (write_run(root / "broken", 0, measured(1)) / "result.json").write_text("{")
+        write(root / f"distilled-{seed}", found, seed=seed, teachers=teachers)
+    write(root / MARKUP)
+    (write(root / "broken", measured(1)) / "result.json").write_text("{")
     return root
 
 
@@ -194,8 +182,8 @@ def test_curves_hold_what_was_recorded(runs: Path) -> None:
     assert len({run["colour"] for run in found["runs"] if run["name"].startswith("labels")}) == 1
 
 
-def test_runs_without_results_or_curves_still_make_a_page(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", 0, None)
+def test_runs_without_results_or_curves_still_make_a_page(tmp_path: Path, write: Write) -> None:
+    folder = write(tmp_path / "run")
     (folder / "metrics.jsonl").unlink()
     text = Page(report(folder).read_text()).text
     assert "No run is complete yet." in text
@@ -207,20 +195,20 @@ def test_several_folders_are_named_from_what_holds_them(runs: Path) -> None:
     assert [row["Run"] for row in Page(out.read_text()).rows()] == ["distilled-0", "labels-0"]
 
 
-def test_names_that_are_no_valid_text_are_written(tmp_path: Path) -> None:
+def test_names_that_are_no_valid_text_are_written(tmp_path: Path, write: Write) -> None:
     try:
-        folder = write_run(tmp_path / "a\udcff", 0, measured(3))
+        folder = write(tmp_path / "a\udcff", measured(3))
     except OSError:
         pytest.skip("this file system takes valid names only")
     assert "a\ufffd" in report(tmp_path, tmp_path / "out.html").read_text()
     report(folder, tmp_path / "out.html")
 
 
-def test_what_cannot_be_done_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_said_in_one_sentence(tmp_path: Path, write: Write) -> None:
     with pytest.raises(RunError, match="is missing"):
         report(tmp_path / "nowhere")
     with pytest.raises(RunError, match="no run folders"):
         report(tmp_path)
-    folder = write_run(tmp_path / "run", 0, measured(3))
+    folder = write(tmp_path / "run", measured(3))
     with pytest.raises(RunError, match="cannot be written"):
         report(tmp_path, folder / "config.json" / "out.html")
