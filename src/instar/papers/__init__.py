@@ -103,14 +103,24 @@ def run_paper(
         raise ConfigError(f"of the table '{name}' no nets can be chosen, because its rows need each other.")
     for net in nets:
         _require("net", net, paper.scales[scale])
-    arithmetic = precision or fastest(make_accelerator().device)
+    precision = precision or fastest(make_accelerator().device)
     folder = Path(out) if out else Path("runs") / "papers" / name / scale
     started = time.monotonic()
 
     def report(stage: str) -> None:
         print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
 
-    order = Order(scale, data or paper.data, folder / "runs", seeds, jobs, report, targets, arithmetic, tuple(nets))
+    order = Order(
+        scale,
+        data or paper.data,
+        folder / "runs",
+        seeds,
+        jobs,
+        report,
+        targets=targets,
+        precision=precision,
+        nets=tuple(nets),
+    )
     table = paper.run(order)
     table.write(folder, started)
     return table
