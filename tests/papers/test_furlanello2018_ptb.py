@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from instar.config import ModelConfig, validate
 from instar.models import build_network
 from instar.papers import run_paper
 from instar.papers.furlanello2018_ptb import SCALES
+from instar.precision import fastest
 from instar.run import Run
 
 NAME = "furlanello2018-ptb"
@@ -89,3 +91,4 @@ def test_a_net_can_be_trained_and_shown_alone(folder: Path, data: Path, tmp_path
     shown = run_paper(NAME, scale="smoke", data=str(data), out=folder, nets=["LSTM"])
     assert {row.row.split(":")[0] for row in shown.rows} == {"LSTM"}
     assert shown.findings.startswith("LSTM, teacher at")
+    assert json.loads((folder / "origin.json").read_text())["training_precisions"] == [fastest(torch.device("cpu"))]

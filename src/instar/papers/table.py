@@ -174,8 +174,8 @@ class Table:
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
         runs = [Run(path.parent) for path in folder.rglob("result.json")]
         commits = {str(read_json(run.path / "environment.json")["commit"]) for run in runs}
-        trained = [run.config["training"] for run in runs if "training" in run.config]  # ensembles are not
-        precisions = {training["precision"] for training in trained}
+        trained = [run.config for run in runs if "steps" in run.result]  # ensembles are made of others
+        precisions = {config["training"]["precision"] for config in trained}
         origin = {
             "seconds": round(time.monotonic() - started, 1),
             "training_seconds": round(sum(run.result["seconds"] for run in runs), 1),
