@@ -8,8 +8,8 @@ Choices, where the text leaves room:
 2. Its recipe is that of PyTorch's word_language_model, which the named settings are: SGD at 20 on the mean loss per
    word (the paper's 1 is on the sum over 35 steps), gradients clipped at 0.25, the rate divided by 4 whenever the
    perplexity on validation is no better than the best before. The CNN-LSTM has the paper's 2, and the clip at 5 of Kim
-   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have two epochs of the first
-   recipe with a cosine, chosen on validation (docs/log.md).
+   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have the first recipe with a
+   cosine, chosen on validation, and two epochs, for the time that they take (docs/log.md).
 3. BAN+L weighs soft targets and labels alike. Pure BAN is there because the paper says that it does not work.
 4. All report their last epoch.
 5. What the paper did not run: a second net from labels with the seed of the students, alone and together with the
