@@ -1,6 +1,5 @@
 """The tables of born-again networks at their smoke scale on embedded data, and the numbers that they quote."""
 
-import json
 from pathlib import Path
 from statistics import mean
 
@@ -22,19 +21,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
-    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
-
-
-def test_every_arm_of_the_core_table_and_every_control_has_a_row_per_seed(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_every_arm_of_the_core_table_and_every_control_has_a_row_per_seed(rows: dict) -> None:
     for words in furlanello2018_cifar100.ROWS.values():
         assert len(rows[f"DenseNet-tiny: {words}", "test error"]["seeds"]) == 2
     assert {row.split(",")[0] for row, _ in rows if row.startswith("table")} == {"table 3", "table 4", "table 5"}
 
 
-def test_gains_are_paired_by_seed_and_have_an_interval(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_gains_are_paired_by_seed_and_have_an_interval(rows: dict) -> None:
     teacher = rows["DenseNet-tiny: teacher", "test error"]["seeds"]
     student = rows["DenseNet-tiny: BAN-2", "test error"]["seeds"]
     gain = rows["DenseNet-tiny: BAN-2 over the teacher", "gain"]

@@ -34,12 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     return folder
 
 
-def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
-    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
-
-
-def test_every_arm_of_both_nets_is_there(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_every_arm_of_both_nets_is_there(rows: dict) -> None:
     arms = ("teacher", "BAN+L", "BAN, soft targets alone", "a second net from labels")
     arms += ("ensemble of teacher and BAN+L", "ensemble of two nets from labels")
     for net in ("LSTM", "CNN-LSTM"):
@@ -50,8 +45,7 @@ def test_every_arm_of_both_nets_is_there(folder: Path) -> None:
                 assert 1 < row["mean"] < 100
 
 
-def test_a_gain_is_the_difference_of_its_rows(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_a_gain_is_the_difference_of_its_rows(rows: dict) -> None:
     before, after = (rows[f"LSTM: {arm}", "test perplexity"]["seeds"] for arm in ("teacher", "BAN+L"))
     gains = rows["LSTM: BAN+L over the teacher", "gain"]["seeds"]
     assert gains == pytest.approx([b - a for a, b in zip(after, before, strict=True)])

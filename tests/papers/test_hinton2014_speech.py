@@ -1,7 +1,6 @@
 """The tables of speech on recordings that a test makes: whole, resumable, and right about what they count."""
 
 import io
-import json
 from pathlib import Path
 from statistics import mean
 
@@ -56,12 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     return folder
 
 
-def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
-    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
-
-
-def test_every_row_is_there_for_both_splits(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_every_row_is_there_for_both_splits(rows: dict) -> None:
     for split in ("own split", "speaker held out"):
         for net in ("one net, mean of 2", "their ensemble", "distilled into one"):
             for quantity in ("frame accuracy", "word accuracy"):
@@ -73,7 +67,7 @@ def test_every_row_is_there_for_both_splits(folder: Path) -> None:
     assert rows["speaker held out: one net, mean of 2", "frame accuracy"]["published"] is None
 
 
-def test_the_net_to_beat_is_the_mean_of_all(folder: Path) -> None:
+def test_the_net_to_beat_is_the_mean_of_all(folder: Path, rows: dict) -> None:
     expected = [
         mean(
             100 * (1 - Run(folder / "runs" / "own" / str(seed) / f"net-{number}").metrics["error"])
@@ -81,11 +75,11 @@ def test_the_net_to_beat_is_the_mean_of_all(folder: Path) -> None:
         )
         for seed in range(2)
     ]
-    assert rows_of(folder)["own split: one net, mean of 2", "frame accuracy"]["seeds"] == pytest.approx(expected)
+    assert rows["own split: one net, mean of 2", "frame accuracy"]["seeds"] == pytest.approx(expected)
 
 
-def test_curves_are_those_of_the_runs(folder: Path) -> None:
-    row = rows_of(folder)["own split: 30% of the data, labels", "frame accuracy"]
+def test_curves_are_those_of_the_runs(folder: Path, rows: dict) -> None:
+    row = rows["own split: 30% of the data, labels", "frame accuracy"]
     lines = Run(folder / "runs" / "own" / "0" / "few-30-hard").history()
     expected = [
         [line["epoch"], pytest.approx(100 * (1 - line["error"]), abs=0.01)] for line in lines if "error" in line

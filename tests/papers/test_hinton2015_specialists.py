@@ -1,6 +1,5 @@
 """The table of specialists on embedded data: whole, resumable, and right about what it counts."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows_of(folder: Path) -> dict[tuple[str, str], dict]:
-    return {(row["row"], row["quantity"]): row for row in json.loads((folder / "table.json").read_text())}
-
-
-def test_both_tables_are_there_with_every_arm_and_control(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_both_tables_are_there_with_every_arm_and_control(rows: dict) -> None:
     for arm in ("confusable classes, dustbin", "confusable classes, full softmax", "random classes, dustbin"):
         for quantity in ("accuracy within their classes", "accuracy"):
             assert (f"digits: {arm}: with specialists", quantity) in rows
@@ -42,18 +36,17 @@ def test_both_tables_are_there_with_every_arm_and_control(folder: Path) -> None:
     assert {43.1, 45.9, 25.0, 26.1, 0.0, 3.4} <= published
 
 
-def test_a_gain_is_the_difference_of_its_rows(folder: Path) -> None:
-    rows = rows_of(folder)
+def test_a_gain_is_the_difference_of_its_rows(rows: dict) -> None:
     before = rows["digits: generalist", "accuracy"]["seeds"]
     after = rows["digits: confusable classes, dustbin: with specialists", "accuracy"]["seeds"]
     gain = rows["digits: confusable classes, dustbin: gain in accuracy", "gain"]["seeds"]
     assert gain == pytest.approx([b - a for a, b in zip(before, after, strict=True)])
 
 
-def test_samples_by_coverage_add_up_to_the_test_set(folder: Path) -> None:
+def test_samples_by_coverage_add_up_to_the_test_set(rows: dict) -> None:
     rows = [
         row["settings"]["samples"]
-        for (name, quantity), row in rows_of(folder).items()
+        for (name, quantity), row in rows.items()
         if quantity == "relative gain" and "confusable classes, dustbin" in name
     ]
     assert sum(map(sum, rows)) == 2 * 597
