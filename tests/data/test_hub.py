@@ -205,6 +205,23 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     refused(tmp_path, r"^data '.*' cannot be loaded: .+\.$")
 
 
+def test_letters_that_are_no_utf8_are_told(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_bytes("naïve".encode("latin-1"))
+    refused(tmp_path, r"cannot be loaded: 'utf-8' codec can't decode byte 0xef in position 2")
+
+
+@pytest.mark.parametrize("name", ["text", "csv", "imagefolder"])
+def test_a_folder_may_be_called_as_the_library_calls_a_reader(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_both(tmp_path / name, {"image": IMAGE, "label": LABEL}, image=[picture()], label=[0])
+    (tmp_path / "train.txt").write_text("what lies beside the folder")
+    monkeypatch.chdir(tmp_path)
+    train, _, _ = load(Path(name), validation=0)
+    assert train.inputs.shape == (1, 1, 4, 5)
+
+
 def test_a_missing_or_empty_folder_is_told(tmp_path: Path) -> None:
     refused(tmp_path, r"the data folder '.*' is empty; expected parquet, CSV, JSON or image files\.")
     refused(tmp_path / "none", r"'.*none' is no folder, and a Hub id has the form 'owner/name'; ")

@@ -69,10 +69,14 @@ def _open(name: str) -> dict[str, datasets.Dataset]:
     # The library shows its own bars and warnings for steps that we report in our own words.
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
+    # by its whole path, since the library takes a folder called "text" or "csv" for one of its own readers
+    where = str(Path(name).absolute()) if Path(name).is_dir() else name
     try:
-        found = datasets.load_dataset(name)
+        found = datasets.load_dataset(where)
     except Exception as error:  # the library raises a dozen kinds, from connection to parsing
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+        is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        told = error.__cause__ if is_parsing and error.__cause__ else error  # which of the two says what is wrong
+        reason = str(told).strip().split("\n")[0].rstrip(".")
         raise DataError(f"data '{name}' cannot be loaded: {reason}.") from None
     if "train" not in found or not {"test", "validation"} & set(found):
         raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.")
