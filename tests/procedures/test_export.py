@@ -138,8 +138,8 @@ def text_and_frames():
     labels = torch.from_numpy(random.integers(0, 5, (20, 6)))
     recorded = [Source("frames", torch.from_numpy(frames), labels, tuple("abcde"))] * 2
     for sources, model in (
-        (tokens, LSTM(6, 1)),
-        (tokens, CharacterLSTM(6, 1, filters=[(1, 3), (2, 4)])),
+        (tokens, LSTM(6, 2)),
+        (tokens, CharacterLSTM(6, 2, filters=[(1, 3), (2, 4)])),
         (recorded, FrameNet([8], (2, 1))),
     ):
         yield Data(DataConfig(source="arrays"), *(Samples.all_of(source) for source in (*sources, sources[0]))), model

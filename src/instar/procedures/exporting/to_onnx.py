@@ -61,10 +61,8 @@ def write_onnx(student: Student, path: Path) -> Answer:
 def _graph(student: Student) -> Any:
     """Return what torch's exporter makes of the model."""
     for operation in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-        # for one export, torch 2.13 makes a loop of these, so that there may be any number of positions; but where they
-        # ran before under a tracer, it goes on with the kernel that it then found, which is made for one number
-        operation._dispatch_cache.clear()
-    with warnings.catch_warnings(), _quiet():
+        operation._dispatch_cache.clear()  # where it ran before under a tracer, the kernel that was then found is used
+    with warnings.catch_warnings(), _quiet(), _any_number_of_positions():
         # it warns of its own code (pytree, sizes in loops, weights of an LSTM); what it makes is measured afterwards
         for category in (DeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", category)
@@ -80,6 +78,22 @@ def _graph(student: Student) -> Any:
 
 
 @contextmanager
+def _any_number_of_positions() -> Iterator[None]:
+    """Have recurrent layers be written as loops.
+
+    For one export torch 2.13 does so itself while it reads the network, but not while it then writes the graph, which
+    makes the second of two layers one for the positions that it saw. A torch that cannot is found out afterwards.
+    """
+    try:
+        from torch.export import _patches
+    except ImportError:
+        yield
+        return
+    with _patches.register_lstm_while_loop_decomposition(), _patches.register_gru_while_loop_decomposition():
+        yield
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch's exporter from telling which packages it could have used."""
     logger = logging.getLogger("torch.onnx")
@@ -92,15 +106,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _describe(model: Any, student: Student) -> None:
-    """Set metadata and free axes, and drop what the exporter knows of the Python code, with paths of this machine."""
-    from onnxscript import ir
-
+    """Set metadata, and drop what the exporter knows of the Python code, with paths of this machine."""
     model.metadata_props.update({"classes": json.dumps(student.classes), "instar": json.dumps(student.header)})
-    (logits,) = model.graph.outputs
-    # inside and behind the loop of a recurrent layer, shapes have the positions of the batch that it was made with
-    logits.shape = ir.Shape([*student.free_axes, *logits.shape[len(student.free_axes) :]])
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
-        for value in node.outputs:
-            if value is not logits:
-                value.shape = None
