@@ -1,6 +1,7 @@
 """`export` and `inspect` on the command line."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,29 @@ def test_train_export_load_and_inspect_work_together(instar, tmp_path: Path) -> 
     assert code == 0
     assert "damaged" in out
     assert "unreadable or truncated" in out
+
+
+def test_what_inspect_suggests_can_be_given_as_it_stands(
+    instar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("some text")
+    folder.mkdir()
+    for split in ("train", "test"):
+        (folder / f"{split}.txt").write_text("the cat sat\nthe dog ran\n" * 20)
+    train = ["train", folder, "--set", "data.length=5", "--set", "training.batch_size=4", "--epochs", "1"]
+    runs = [Path("some runs") / name for name in ("one", "two")]
+    for run in runs:
+        instar(*train, "--model", "lstm", "--arg", "units=8", "--seed", str(runs.index(run)), "--out", run)
+    package.procedures.ensemble(runs, out="some runs/both")
+    for run in (runs[0], Path("some runs/both")):
+        commands = json.loads(instar("inspect", run, "--json")[1])["commands"]
+        verbs = [command.split()[1] for command in commands]
+        kinds = ["evaluate", "distill", "label", "report"]
+        assert verbs == (kinds if run.name == "both" else [*kinds[:1], "export", *kinds[1:]])
+        for command in commands:
+            code, _, err = instar(*shlex.split(command)[1:])
+            assert code == 0, (command, err)
 
 
 @pytest.mark.parametrize(

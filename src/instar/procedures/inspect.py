@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, InstarError, RunError
-from instar.models.causal_lm import PREFIX
 from instar.objectives import parse_objective
+from instar.procedures.next_commands import next_commands
 from instar.procedures.scores import Score, scores_of
 from instar.procedures.wholeness import FileState, check_files, check_model
 from instar.report.collect import Row, read_row
@@ -101,7 +100,7 @@ def inspect(run: Run | str | Path, *, trust: bool = False) -> Inspection:
         tuple(files),
         resumes_at,
         tuple(notes),
-        tuple(_commands(folder, row, state)),
+        tuple(next_commands(row, state)),
     )
 
 
@@ -150,23 +149,3 @@ def _step(folder: Path) -> int | None:
         return int(read_tensors(folder / "checkpoint.safetensors")[1]["step"])
     except (RunError, LookupError, TypeError, ValueError):
         return None
-
-
-def _commands(folder: Path, row: Row, state: str) -> list[str]:
-    run = shlex.quote(str(folder))
-    if state != "complete":
-        command = str(row.environment.get("command") or "")
-        return [command] if command.startswith("instar ") else []
-    report = f"instar report {shlex.quote(str(folder.parent))}"
-    if row.config["data"]["source"] == ARRAYS:  # which no command can name
-        return [report]
-    source, name = shlex.quote(str(row.config["data"]["source"])), str(row.config["model"]["name"])
-    trust = " --trust" if ":" in name and not name.startswith(PREFIX) else ""
-    commands = [f"instar evaluate {run}{trust}"]
-    if (folder / "model.json").is_file():
-        commands.append(f"instar export {run} --to onnx{trust}")
-    commands.append(
-        f'instar distill {source} --teacher {run} --model mlp --arg "widths=[64]" --out runs/student{trust}'
-    )
-    commands.append(f"instar label {source} --teacher {run} --out targets/{shlex.quote(folder.name)}{trust}")
-    return [*commands, report]
