@@ -37,9 +37,9 @@ def test_the_commit_of_somebody_elses_checkout_is_not_ours(tmp_path: Path, monke
 
 
 def test_versions_machine_and_command_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/instar", "train", "digits"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/instar", "train", "some digits"])
     found = module.environment()
-    assert found["command"] == "instar train digits"
+    assert found["command"] == "instar train 'some digits'"  # as a shell would have to be told
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["machine"]["cores"] >= 1
     assert found["machine"]["cpu"]
