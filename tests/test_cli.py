@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -194,3 +196,22 @@ def test_of_a_text_the_perplexity_is_printed_and_reported(instar, tmp_path: Path
     assert f"perplexity {found:.2f} per token" in out
     instar("report", str(tmp_path / "runs"))
     assert f"{found:,.2f}" in (tmp_path / "runs" / "report.html").read_text()
+
+
+def test_of_recordings_errors_of_words_are_printed_and_reported(
+    instar, write_recordings: Callable[..., Path], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, (24, 700)).astype(np.int16)
+    data = write_recordings(tmp_path / "noise", {"train": noise, "test": noise[:7]})
+    run = tmp_path / "runs" / "net"
+    train = ["train", data, "--set", "data.label_column=word", "--model", "frame-net", "--arg", "widths=[8]"]
+    _, out, err = instar(*train, "--epochs", "1", "--out", run)
+    found = json.loads((run / "result.json").read_text())["metrics"]
+    assert found["words"] == 7, err
+    assert found["word_error"] == found["word_errors"] / 7
+    words = f"words      {found['word_errors']} of 7 wrong: {found['word_error']:.2%}"
+    assert words in out
+    assert words in instar("evaluate", run)[1]
+    assert f"{found['word_errors']} of 7, Wilson" in instar("inspect", run)[1]
+    instar("report", tmp_path / "runs")
+    assert "Word error (%)" in (tmp_path / "runs" / "report.html").read_text()

@@ -1,10 +1,15 @@
 """Documents that are made from code are as the code is. Remake them with INSTAR_REMAKE_DOCS=1."""
 
+import json
 import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic_core import PydanticUndefined
 
@@ -84,3 +89,30 @@ def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monke
     found: dict[str, Any] = {}
     exec(compile(program, "docs/language-models.md", "exec"), found)
     assert found["student"].metrics["perplexity"] < len(found["data"].classes) / 2
+
+
+def test_the_commands_of_the_speech_page_run_as_they_stand(
+    tmp_path: Path, write_recordings: Callable[..., Path]
+) -> None:
+    random = np.random.default_rng(0)
+
+    def said(count: int) -> list[np.ndarray]:
+        """Two words in turn, each a tone of its own in noise."""
+        tones = [
+            np.sin(np.arange(900) * (0.2 + 0.4 * (at % 2))) + 0.3 * random.standard_normal(900) for at in range(count)
+        ]
+        return [(6000 * tone[: random.integers(600, 900)]).astype(np.int16) for tone in tones]
+
+    write_recordings(tmp_path / "recordings", {"train": said(120), "test": said(24)})
+    page = (ROOT / "docs" / "speech.md").read_text()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for program in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        small = program.replace("256,256,256", "8").replace("--epochs 60", "--epochs 20")
+        environment = os.environ | {"PATH": path}
+        ran = subprocess.run(
+            ["bash", "-e"], input=small, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    student = json.loads((tmp_path / "runs" / "student" / "result.json").read_text())["metrics"]
+    assert student["words"] == 24
+    assert student["word_error"] < 0.1 < student["error"]

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from instar.analysis import spoken_words, word_accuracy, word_scores
+from instar.analysis import spoken_words, word_scores, wrong_words
 from instar.errors import MismatchError
 
 
@@ -56,7 +56,7 @@ def test_a_recording_shorter_than_a_word_is_no_word_and_counts_as_wrong():
     assert words[0] == -1
     labels = torch.tensor([[0, 1, -1], [0, 1, 2]]) + 3 * torch.tensor([[0], [int(words[1])]])
     labels[0, 2] = -1
-    assert word_accuracy(scores, labels, 3) == 0.5
+    assert wrong_words(scores, labels, 3).tolist() == [True, False]
 
 
 def test_words_that_share_their_sounds_are_told_apart_by_the_order_of_states():
@@ -80,8 +80,8 @@ def test_certain_frames_are_decoded_and_unknown_words_left_out():
     certain = torch.nn.functional.one_hot(labels.clamp(min=0), 6).double().log()  # log 0 included
     scores = word_scores(certain, torch.tensor([4, 3, 4]), 3)
     assert spoken_words(scores)[:2].tolist() == [1, 0]
-    assert word_accuracy(scores, labels, 3) == 1
-    assert word_accuracy(scores, labels.flip(0)[[0, 2, 1]], 3) == 0.0
+    assert wrong_words(scores, labels, 3).tolist() == [False, False]
+    assert wrong_words(scores, labels.flip(0)[[0, 2, 1]], 3).tolist() == [True, True]
 
 
 def test_classes_that_are_no_whole_words_are_refused():

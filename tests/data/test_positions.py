@@ -114,6 +114,12 @@ def test_lengths_belong_to_the_content():
         Source("x", torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), CLASSES, lengths=torch.ones(2))
 
 
+@pytest.mark.parametrize(("shape", "states"), [((2, 3), 2), ((2,), 3)])
+def test_states_are_those_of_whole_words_at_positions(shape, states):
+    with pytest.raises(DataError, match=f"classes of 'x' must be {states} states of each word, at positions"):
+        Source("x", torch.zeros(2, 3), torch.zeros(shape, dtype=torch.int64), tuple("abc"), states=states)
+
+
 def test_a_label_outside_the_classes_is_named_by_its_sample():
     labels = torch.tensor([[0, 1], [UNLABELLED, 7]])
     with pytest.raises(DataError, match="found 7 at sample 1"):

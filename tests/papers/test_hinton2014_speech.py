@@ -8,7 +8,9 @@ import datasets
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from instar.analysis import spoken_words, word_scores
 from instar.papers import run_paper
 from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan
 from instar.run import Run, read_tensors
@@ -93,11 +95,16 @@ def test_a_held_out_speaker_is_in_the_test_set_alone_and_another_for_each_seed(f
     assert all(len(plan.data.train.source) == 123 for plan in plans)
 
 
-def test_words_are_found_in_the_predictions(folder: Path, data: Path) -> None:
+def test_words_are_those_of_the_predictions(folder: Path, data: Path) -> None:
     plan = Plan(SCALES["smoke"], str(data), folder / "runs" / "own" / "0", 0, None)
     tensors, _ = read_tensors(folder / "runs" / "own" / "0" / "ensemble" / "predictions.safetensors")
-    assert tensors["test.logits"].shape[::2] == (24, 9)
-    assert 0 <= plan.words("ensemble") <= 100
+    samples = plan.data.test
+    assert torch.equal(tensors["test.ids"], samples.ids)
+    scores = word_scores(tensors["test.logits"].log_softmax(2), samples.source.lengths[samples.ids], 3)
+    assert scores.shape == (24, 3)
+    right = int((spoken_words(scores) == samples.labels[:, 0] // 3).sum())
+    assert plan.words("ensemble") == pytest.approx(100 * right / 24)
+    assert 0 < right < 24
 
 
 def test_students_of_few_data_have_a_teacher_of_all_and_stop_as_they_should() -> None:

@@ -9,7 +9,7 @@ from instar.analysis.gradients import GradientTerms
 from instar.analysis.metrics import all_metrics, quick_metrics
 from instar.analysis.scores import Scores
 from instar.analysis.significance import paired_interval, wilson_interval
-from instar.analysis.viterbi import spoken_words, word_accuracy, word_scores
+from instar.analysis.viterbi import spoken_words, word_scores, wrong_words
 
 __all__ = [
     "Covariance",
@@ -26,6 +26,6 @@ __all__ = [
     "quick_metrics",
     "spoken_words",
     "wilson_interval",
-    "word_accuracy",
     "word_scores",
+    "wrong_words",
 ]

@@ -56,8 +56,8 @@ def spoken_words(scores: Tensor) -> Tensor:
     return torch.where(best > -torch.inf, word, UNLABELLED)
 
 
-def word_accuracy(scores: Tensor, labels: Tensor, states: int) -> float:
-    """Return the share of recordings whose best word is the right one, of those whose word is known.
+def wrong_words(scores: Tensor, labels: Tensor, states: int) -> Tensor:
+    """Return whether the best word is not the right one, bool `[recordings whose word is known]`.
 
     Args:
         scores: from `word_scores`, `[recordings, words]`.
@@ -65,9 +65,8 @@ def word_accuracy(scores: Tensor, labels: Tensor, states: int) -> float:
         states: of a word.
 
     >>> labels = torch.tensor([[0, 1], [2, 3], [-1, -1]])
-    >>> word_accuracy(torch.tensor([[-1.0, -2.0], [-1.0, -2.0], [-1.0, -2.0]]), labels, states=2)
-    0.5
+    >>> wrong_words(torch.tensor([[-1.0, -2.0], [-1.0, -2.0], [-1.0, -2.0]]), labels, states=2)
+    tensor([False,  True])
     """
     known = labels[:, 0] != UNLABELLED
-    right = spoken_words(scores) == labels[:, 0] // states
-    return float(right[known].double().mean())
+    return (spoken_words(scores) != labels[:, 0] // states)[known]

@@ -40,6 +40,8 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     print(f"  nll        {metrics['nll']:.4f} nats")
     if "perplexity" in metrics:
         print(f"  perplexity {metrics['perplexity']:.2f} per token")
+    if "word_error" in metrics:
+        print(f"  words      {metrics['word_errors']} of {metrics['words']} wrong: {metrics['word_error']:.2%}")
     print(f"  ece        {metrics['ece']:.2%}")
     if "agreement" in metrics:
         print(f"  agreement  {metrics['agreement']:.2%} with the teacher")

@@ -38,6 +38,7 @@ class Source:
         whole: what it was made from, where some of its classes are one.
         lengths: int64 `[samples]`, how many positions of each are valid, the first ones; none: all are.
         is_stream: whether each sample goes on where the one before it ends, as the windows of a text do.
+        states: S, where a sample is a word and class w S + s - 1 its state s, as in recorded words; none elsewhere.
         sound: of recordings, one for each sample, where it is kept; no part of the content, as no network hears it.
 
     Raises:
@@ -55,6 +56,7 @@ class Source:
     whole: Source | None = None
     lengths: Tensor | None = None
     is_stream: bool = False
+    states: int | None = None
     sound: Recordings | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Source:
             raise DataError(f"'{self.name}' has {len(self.inputs)} inputs and {len(self.labels)} labels.")
         if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
             raise DataError(f"lengths of '{self.name}' must be one number for each sample with positions.")
+        if self.states is not None and (self.labels.dim() != 2 or len(self.classes) % self.states):
+            raise DataError(f"classes of '{self.name}' must be {self.states} states of each word, at positions.")
         if self.sound is not None and len(self.sound) != len(self):
             raise DataError(f"'{self.name}' has {len(self)} inputs and {len(self.sound)} sounds.")
         outside = ((self.labels < UNLABELLED) | (self.labels >= len(self.classes))).nonzero()

@@ -162,4 +162,4 @@ def spoken(
         sound: of the recordings, where it was kept.
     """
     labels = state_labels(words, lengths, states, inputs.shape[1])
-    return Source(name, inputs, labels, state_names(names, states), lengths=lengths, sound=sound)
+    return Source(name, inputs, labels, state_names(names, states), lengths=lengths, states=states, sound=sound)

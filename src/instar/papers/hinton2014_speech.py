@@ -27,13 +27,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from instar.analysis.viterbi import word_accuracy, word_scores
 from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.table import Order, Row, Table
 from instar.procedures import Stage, ensemble, evaluate
-from instar.run import Run, read_tensors
+from instar.run import Run
 
 TITLE = "Hinton, Vinyals and Dean 2015, sections 4 and 6.1: speech"
 DATA = "spoken_digits"
@@ -184,12 +183,7 @@ class Plan:
 
     def words(self, name: str) -> float:
         """Return the word accuracy of a run on test recordings, in %."""
-        tensors, _ = read_tensors(self.out / name / "predictions.safetensors")
-        samples = self.data.test
-        lengths = samples.source.lengths
-        assert lengths is not None, "recordings have lengths"
-        scores = word_scores(tensors["test.logits"].log_softmax(2), lengths[samples.ids], STATES)
-        return 100 * word_accuracy(scores, samples.labels, STATES)
+        return 100 * (1 - float(evaluate(self.out / name, self.data)["word_error"]))
 
     def of_nets(self, quantity: Callable[[str], float]) -> float:
         """Return the mean of a quantity over the nets."""

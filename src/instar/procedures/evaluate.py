@@ -32,8 +32,8 @@ def evaluate(
         trust: allow model classes outside `instar.models`.
 
     Returns:
-        errors, error, error_interval, nll, ece, class_errors; perplexity of a text; agreement, kl_to_teacher,
-        teacher_error and gain where there is a teacher.
+        errors, error, error_interval, nll, ece, class_errors; perplexity of a text; words, word_errors and word_error
+        of recorded words; agreement, kl_to_teacher, teacher_error and gain where there is a teacher.
 
     Raises:
         ConfigError: when there are no data.

@@ -74,6 +74,10 @@ def _of_split(split: str, metrics: Mapping[str, Any], predictions: Mapping[str, 
     yield Score(split, "ece", metrics["ece"], how="15 bins")
     if "perplexity" in metrics:
         yield Score(split, "perplexity", metrics["perplexity"], unit="", how="per token")
+    if "word_error" in metrics:
+        wrong, words = int(metrics["word_errors"]), int(metrics["words"])
+        low, high = wilson_interval(wrong, words)
+        yield Score(split, "word_error", metrics["word_error"], low, high, how=f"{wrong} of {words}, Wilson")
     if "agreement" in metrics:
         others = (1 - metrics["agreement"]) * samples
         whole = abs(others - round(others)) < 1e-6  # not where samples without labels were asked about as well

@@ -67,6 +67,7 @@ def columns(rows: Sequence[Row]) -> list[Column]:
         Column("95% interval (%)", "Wilson's interval of the test error, from the size of the test set.", _interval),
         _number("NLL (nats)", "Mean negative log-likelihood of the right class; lower is better.", "nll", 3),
         _number("Perplexity", "Of a text: e to the power of the NLL per token; lower is better.", "perplexity", 2),
+        _number("Word error (%)", "Recorded words that were taken for others.", "word_error", 2, 100),
         _number(
             "ECE (%)",
             "Expected calibration error, in percentage points: how far confidence is from accuracy, "

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics
+from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics, word_scores, wrong_words
 from instar.data import Batch, Loader, Samples
 from instar.errors import MismatchError
 from instar.models.normalised import is_tokens
@@ -51,6 +51,7 @@ class Judged:
         scores: of the samples, or of their valid positions.
         teacher: those of its teacher on the same examples, where there is one.
         divergences: KL(teacher || model) in nats, `[examples]`.
+        wrong_words: bool, of the recordings of words that are known, where the samples are such.
         predictions: what is to be kept by sample, under its name.
     """
 
@@ -58,13 +59,18 @@ class Judged:
     scores: Scores
     teacher: Scores | None = None
     divergences: Tensor | None = None
+    wrong_words: Tensor | None = None
     predictions: dict[str, Tensor] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
-        """Return metrics, the perplexity of a text, and where there is a teacher fidelity, its error and the gain."""
+        """Return metrics, the perplexity of a text, errors of recorded words; with a teacher fidelity and the gain."""
         found = all_metrics(self.scores, self.samples.source.classes)
         if is_tokens(self.samples.source.inputs):
             found["perplexity"] = math.exp(found["nll"])
+        if self.wrong_words is not None:
+            found["words"] = len(self.wrong_words)
+            found["word_errors"] = int(self.wrong_words.sum())
+            found["word_error"] = found["word_errors"] / found["words"]
         if self.teacher is not None and self.divergences is not None:
             found |= fidelity(self.scores, self.teacher, self.divergences)
             found["teacher_error"] = quick_metrics(self.teacher)["error"]
@@ -96,6 +102,7 @@ def judge(
     scores: list[Scores] = []
     theirs: list[Scores] = []
     divergences: list[Tensor] = []
+    words: list[Tensor] = []
     logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= KEPT
     kept: list[tuple[Batch, Tensor]] = []
     for batch in _passed(samples, device):
@@ -106,6 +113,8 @@ def judge(
         flat, labels = logits.flatten(0, -2), examples.labels
         found = Scores.of(flat, labels)
         scores.append(found.at(valid))
+        if samples.source.states is not None:
+            words.append(_wrong_words(logits, batch, samples.source.states))
         if keep:
             kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
         if teacher is not None:
@@ -116,9 +125,14 @@ def judge(
             divergences.append(divergence(flat[valid], follow[valid]))
     predictions = _by_sample(samples, kept) if keep else None
     named = {} if predictions is None else {"logits" if logits_fit else "nll_and_answer": predictions}
-    if not theirs:
-        return Judged(samples, Scores.joined(scores), predictions=named)
-    return Judged(samples, Scores.joined(scores), Scores.joined(theirs), torch.cat(divergences).cpu(), named)
+    return Judged(
+        samples,
+        Scores.joined(scores),
+        Scores.joined(theirs) if theirs else None,
+        torch.cat(divergences).cpu() if theirs else None,
+        torch.cat(words).cpu() if words else None,
+        named,
+    )
 
 
 def read_at_once(samples: Samples, most: int = BATCH_SIZE) -> int:
@@ -132,6 +146,12 @@ def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
 
 def _logits(teacher: Teacher, batch: Batch) -> Tensor:
     return teacher.targets(batch).logits().float()
+
+
+def _wrong_words(logits: Tensor, batch: Batch, states: int) -> Tensor:
+    """Return whether each recording whose word is known is taken for another, bool."""
+    positions = torch.ones_like(batch.labels) if batch.mask is None else batch.mask
+    return wrong_words(word_scores(logits, positions.sum(1), states), batch.labels, states)
 
 
 def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
