@@ -53,6 +53,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("GRPC_ENABLE_FORK_SUPPORT", "false")  # or its children may crash: docs/jobs.md
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # a busy machine starts a server in over 30 s
         port = _free_port()
         started = Cluster(initialize_head=True, head_node_args={**NODE, "ray_client_server_port": port})
