@@ -17,6 +17,7 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"
 _datasets_cache = tempfile.TemporaryDirectory(prefix="instar-tests-", ignore_cleanup_errors=True)
 os.environ["HF_DATASETS_CACHE"] = _datasets_cache.name
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # read when Ray starts; with it, a child may crash: docs/jobs.md
 torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

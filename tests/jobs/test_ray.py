@@ -46,23 +46,29 @@ def _await_listener(port: int) -> None:
             return
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """Two nodes of one core; they take their environment from here."""
-    from ray.cluster_utils import Cluster
-
+@pytest.fixture(scope="module", autouse=True)
+def _environment():
+    """What the processes of every instance of Ray find in their environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("GRPC_ENABLE_FORK_SUPPORT", "false")  # or its children may crash: docs/jobs.md
+        patch.setenv("RAY_worker_niceness", "0")  # 15, its default, starves workers where other tests run too
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # a busy machine starts a server in over 30 s
-        port = _free_port()
-        started = Cluster(initialize_head=True, head_node_args={**NODE, "ray_client_server_port": port})
-        started.client = f"ray://127.0.0.1:{port}"
-        started.add_node(**NODE)
-        _await_listener(port)
-        yield started
-        ray.shutdown()
-        started.shutdown()
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one core."""
+    from ray.cluster_utils import Cluster
+
+    port = _free_port()
+    started = Cluster(initialize_head=True, head_node_args={**NODE, "ray_client_server_port": port})
+    started.client = f"ray://127.0.0.1:{port}"
+    started.add_node(**NODE)
+    _await_listener(port)
+    yield started
+    ray.shutdown()
+    started.shutdown()
 
 
 @pytest.fixture(scope="class")
