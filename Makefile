@@ -23,7 +23,8 @@ browser:
 		apt-get install --yes --quiet --no-install-recommends chromium || \
 		echo "chromium cannot be installed here, so the tests of the report in a browser are skipped."
 
-# A test has one thread, so a process per core; a file of tests is done by one, which makes its fixtures once.
+# A test has one thread, so a process per core, though of many cores eight, since each holds torch and models in memory;
+# a file of tests is done by one, which makes its fixtures once.
 test: .venv/installed-test browser
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 

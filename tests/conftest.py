@@ -17,7 +17,8 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"
 _datasets_cache = tempfile.TemporaryDirectory(prefix="instar-tests-", ignore_cleanup_errors=True)
 os.environ["HF_DATASETS_CACHE"] = _datasets_cache.name
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # read when Ray starts; with it, a child may crash: docs/jobs.md
+# Read when gRPC is first imported, by Ray's client: its hooks can crash the processes that Ray starts (docs/jobs.md).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -25,7 +26,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded data go to a temporary folder that all tests share."""
+    """Decoded data go to a temporary folder that all tests of a process share."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSTAR_CACHE", str(tmp_path_factory.mktemp("instar-cache")))
         yield
