@@ -12,7 +12,7 @@ import torch
 
 from instar.analysis import spoken_words, word_scores
 from instar.papers import run_paper
-from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan
+from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan, _findings, few
 from instar.run import Run, read_tensors
 
 NAME = "hinton2014-speech"
@@ -78,6 +78,18 @@ def test_the_net_to_beat_is_the_mean_of_all(folder: Path, rows: dict) -> None:
         for seed in range(2)
     ]
     assert rows["own split: one net, mean of 2", "frame accuracy"]["seeds"] == pytest.approx(expected)
+
+
+def test_soft_targets_are_compared_with_both_ways_to_learn_from_labels(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = {few(0.3, "soft"): 70.0, few(0.3, "hard"): 64.0, few(0.3, "stopped"): 71.5}
+    monkeypatch.setattr(Plan, "frames", lambda plan, name: frames.get(name, 50.0) + plan.seed)
+    plans = [Plan(SCALES["smoke"], str(data), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)]
+    said = _findings("own split", plans)
+    claim = "With 30% of the data, soft targets better than labels"
+    assert f"{claim} to the end: held (6.00 points" in said
+    assert f"{claim} with early stopping: did not hold; the opposite did (-1.50 points" in said
 
 
 def test_curves_are_those_of_the_runs(folder: Path, rows: dict) -> None:
