@@ -12,7 +12,8 @@ from statistics import median
 
 import torch
 
-from instar.run import environment, write_json
+from instar.environment import environment
+from instar.files import write_json
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from instar import run as module
+from instar import environment as module
 
 
 def git(folder: Path, *words: str) -> str:
@@ -18,21 +18,21 @@ def git(folder: Path, *words: str) -> str:
 def test_the_commit_is_that_of_the_checkout_and_tells_of_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "run.py"))
-    (tmp_path / "run.py").touch()
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "environment.py"))
+    (tmp_path / "environment.py").touch()
     git(tmp_path, "init")
-    git(tmp_path, "add", "run.py")
+    git(tmp_path, "add", "environment.py")
     git(tmp_path, "commit", "-m", "Begin")
     assert module.commit() == git(tmp_path, "rev-parse", "HEAD")
-    (tmp_path / "run.py").write_text("changed")
+    (tmp_path / "environment.py").write_text("changed")
     assert module.commit() == git(tmp_path, "rev-parse", "HEAD") + "+changes"
 
 
 def test_the_commit_of_somebody_elses_checkout_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "run.py"))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "environment.py"))
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "Another project")
-    (tmp_path / "run.py").touch()
+    (tmp_path / "environment.py").touch()
     assert module.commit() is None
 
 

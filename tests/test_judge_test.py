@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from instar.run import Run, read_tensors
+from instar.files import read_tensors
+from instar.run import Run
 
 TRAIN = ["train", "digits", "--model", "mlp", "--arg", "widths=[4]", "--epochs", 1, "--set", "data.subset=100"]
 

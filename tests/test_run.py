@@ -7,6 +7,7 @@ import pytest
 
 from instar import run as module
 from instar.errors import RunError
+from instar.files import write_json
 from instar.run import FORMAT, Run
 
 CONFIG = {"seed": 0, "training": {"epochs": 3, "milestones": (1, 2)}, "teachers": ()}
@@ -92,7 +93,6 @@ def test_a_start_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatch: py
             raise KeyboardInterrupt
         write_json(path, values)
 
-    write_json = module.write_json
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -109,7 +109,7 @@ def test_hidden_files_do_not_make_a_folder_foreign(tmp_path: Path) -> None:
 def test_the_result_makes_a_run_complete(run: Run) -> None:
     with pytest.raises(RunError, match=r"is not complete; run its command again to finish it\."):
         _ = run.metrics
-    module.write_json(run.path / "result.json", {"metrics": {"errors": 7}})
+    write_json(run.path / "result.json", {"metrics": {"errors": 7}})
     assert run.complete
     assert run.metrics == {"errors": 7}
 

@@ -17,118 +17,19 @@ Every file but metrics.jsonl is written under a temporary name and renamed when 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-
 from instar.config import differences, flatten
+from instar.environment import environment
 from instar.errors import RunError
+from instar.files import explain_full_disk, read_json, write_json, write_whole
 
 FORMAT = 1
-
-
-@contextmanager
-def explain_full_disk(path: Path) -> Iterator[None]:
-    """Turn "no space left" into a sentence; whatever was begun under a temporary name is left out."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunError(
-            f"no space is left on the disk to write '{path}'; free some and run the same command again."
-        ) from None
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then rename it to `path`: a reader sees all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with explain_full_disk(path):
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            write(temporary)
-            temporary.chmod(mode)  # safetensors would leave a file that no colleague can read
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write `values` as indented JSON, whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        RunError: when it is missing or is no JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RunError(f"'{path}' is missing.") from None
-    except ValueError as error:  # no JSON, or no text
-        raise RunError(f"'{path}' is damaged: {error}.") from None
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> None:
-    """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all."""
-    plain: dict[str, Tensor] = {}
-    written: set[int] = set()
-    for name, tensor in tensors.items():
-        plain[name] = tensor.detach().cpu().contiguous()
-        storage = plain[name].untyped_storage()
-        # safetensors refuses slices of a larger storage, and storage that two tensors share
-        if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
-            plain[name] = plain[name].clone()
-        written.add(storage.data_ptr())
-    metadata = {"instar": json.dumps(header or {})}
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(plain, temporary, metadata)
-        except SafetensorError as error:  # it wraps the operating system's error as text
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, str(error)) from None
-            raise
-
-    write_whole(path, write)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the tensors and the header.
-
-    Raises:
-        RunError: when the file is missing, truncated or no safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return tensors, json.loads((file.metadata() or {}).get("instar", "{}"))
-    except FileNotFoundError:
-        raise RunError(f"the weights file '{path}' is missing.") from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise RunError(f"the weights file '{path}' is unreadable or truncated: {error}.") from None
 
 
 class Run:
@@ -327,51 +228,3 @@ class Run:
         kept = [line for line in self.history() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))
-
-
-def package_version() -> str:
-    """Return the version of Instar."""
-    return version("instar")
-
-
-def environment() -> dict[str, Any]:
-    """Return what a result depends on beside its configuration."""
-    packages = ["instar", "torch", "accelerate", "datasets", "numpy", "scikit-learn", "safetensors"]
-    return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def cpu_name() -> str:
-    """Return the processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
-def commit() -> str | None:
-    """Return the commit of the checkout that this package is imported from, with "+changes" when files differ."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another's checkout
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -13,8 +13,9 @@ import torch
 
 from instar.config import RunConfig, validate
 from instar.errors import DataError
+from instar.files import read_tensors
 from instar.procedures import Stage
-from instar.run import Run, read_tensors
+from instar.run import Run
 
 MODEL = {"name": "mlp", "arguments": {"widths": [8]}}
 TRAINING = {"epochs": 3, "batch_size": 32, "log_every": 1, "checkpoint_seconds": 0}

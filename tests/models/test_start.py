@@ -12,10 +12,11 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.data.special import DUSTBIN
 from instar.errors import InstarError, MismatchError, RunError
+from instar.files import read_json, write_tensors
 from instar.models import CNN, MLP, Normalised, describe, load_model, start_from
 from instar.procedures import ensemble, train
 from instar.procedures.stage import Stage
-from instar.run import Run, read_json, write_tensors
+from instar.run import Run
 
 DIGITS = load_data("digits", subset=100)
 CLASSES = DIGITS.classes

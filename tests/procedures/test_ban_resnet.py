@@ -6,9 +6,10 @@ from sklearn.linear_model import LogisticRegression
 
 from instar.data import load_data
 from instar.errors import MismatchError
+from instar.files import read_tensors
 from instar.models import CNN, BANResNet, DenseNet, load_model
 from instar.procedures import distill, train
-from instar.run import Run, read_tensors
+from instar.run import Run
 
 DIGITS = load_data("digits", subset=60)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}

@@ -12,8 +12,9 @@ from scipy import stats
 
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError
+from instar.files import read_tensors, write_json, write_tensors
 from instar.procedures import compare
-from instar.run import Run, read_tensors, write_json, write_tensors
+from instar.run import Run
 from instar.teachers import ENSEMBLE
 
 Write = Callable[..., Path]

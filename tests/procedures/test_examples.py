@@ -11,13 +11,14 @@ from scipy.special import log_softmax, softmax
 
 import instar
 from instar.data import Data
+from instar.files import read_json, read_tensors
 from instar.procedures import examples
 from instar.procedures.cost import measure_cost
 from instar.procedures.examples import small
 from instar.report import collect
 from instar.report.explorer import find
 from instar.report.runs import Runs
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 from instar.teachers import Module
 
 

@@ -18,7 +18,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import instar.run
+import instar.files
 from instar.data import load_data
 from instar.procedures import label
 from instar.targets import TargetStore
@@ -68,8 +68,8 @@ def bytes_of(folder):
 KILLED = (
     COMMON
     + """
-fsync = instar.run.os.fsync
-instar.run.os.fsync = lambda file: (time.sleep(0.01), fsync(file))  # a slow disk: kills fall into writing too
+fsync = instar.files.os.fsync
+instar.files.os.fsync = lambda file: (time.sleep(0.01), fsync(file))  # a slow disk: kills fall into writing too
 write(OUT / "straight")
 straight = bytes_of(OUT / "straight")
 moments = random.Random(0)

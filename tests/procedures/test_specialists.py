@@ -9,10 +9,11 @@ import torch
 
 import instar
 from instar.errors import ConfigError, InstarError, MismatchError, RunError
+from instar.files import read_tensors, write_tensors
 from instar.models import MLP
 from instar.procedures import specialists
 from instar.procedures.specialists import Clusters
-from instar.run import Run, read_tensors, write_tensors
+from instar.run import Run
 from instar.teachers import Specialists, as_teacher
 from instar.training import predict
 

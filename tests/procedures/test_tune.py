@@ -17,11 +17,12 @@ from scipy import stats
 import instar
 from instar.data import Batch, Samples, Source, load_data
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, RunError
+from instar.files import read_json, read_tensors
 from instar.jobs.task import folder_of
 from instar.models import MLP
 from instar.procedures import report
 from instar.procedures.tuning import Cell, Setting, Tuned
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 from instar.targets import Targets, TargetStore
 from instar.teachers import Teacher, as_teacher
 

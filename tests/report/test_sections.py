@@ -14,6 +14,7 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 
 from instar.analysis import expected_calibration_error
+from instar.files import read_tensors
 from instar.report import collect
 from instar.report.costs import saved_by_stores
 from instar.report.explorer import find as explore
@@ -23,7 +24,6 @@ from instar.report.runs import Answers, Runs
 from instar.report.similarity import TEMPERATURES, find, mean_soft_targets
 from instar.report.summary import best_of, sentences
 from instar.report.trust import _by_confidence, _changes, reliability
-from instar.run import read_tensors
 
 
 def answers(right: np.ndarray) -> Answers:

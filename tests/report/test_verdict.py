@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.report import collect, compare
 from instar.report.runs import Runs
 from instar.report.similarity import lost, mean_soft_targets
 from instar.report.verdict import Verdict, judged
-from instar.run import read_json, read_tensors, write_json, write_tensors
 
 
 def verdict(root: Path) -> Verdict:

@@ -15,9 +15,10 @@ import torch
 from instar.config import DataConfig
 from instar.data import Data, Samples, load_data
 from instar.data.text import windows
+from instar.files import read_tensors
 from instar.models import LSTM, MLP
 from instar.procedures import distill, train
-from instar.run import Run, read_tensors
+from instar.run import Run
 
 SCRIPT = """
 import sys

@@ -8,10 +8,11 @@ from torch import nn
 from instar.config import TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError
+from instar.files import read_tensors
 from instar.models import MLP, Normalised, statistics
 from instar.objectives import parse_objective
 from instar.procedures import distill, train
-from instar.run import Run, read_tensors
+from instar.run import Run
 from instar.teachers import Module
 from instar.training import fit
 from instar.training.fit import share_of

@@ -13,7 +13,7 @@ from instar.data import decoded
 from instar.data.samples import Source
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
-from instar.run import explain_full_disk
+from instar.files import explain_full_disk
 
 if TYPE_CHECKING:
     import datasets

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
+from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import PREFIX, CausalLM
@@ -26,7 +27,7 @@ from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
 from instar.models.wide_resnet import WideResNet
-from instar.run import Run, read_json, read_tensors, write_json, write_tensors
+from instar.run import Run
 
 MODELS: dict[str, type[Architecture]] = {
     "mlp": MLP,

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from instar.data import Samples
 from instar.errors import MismatchError
+from instar.files import read_json
 from instar.models.build import last_layer, load_model
-from instar.run import Run, read_json
+from instar.run import Run
 
 FITTED = 4096
 """Samples on which the unit of a class that stands for several is fitted."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
+from instar.environment import environment
+from instar.files import read_json, write_json, write_whole
 from instar.jobs import parse_jobs, run_all
 from instar.precision import Precision
 from instar.procedures import Stage
-from instar.run import Run, environment, read_json, write_json, write_whole
+from instar.run import Run
 
 DASH = "\u2013"
 """Stands for a number that is missing."""

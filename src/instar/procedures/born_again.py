@@ -14,6 +14,7 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import UNLABELLED, Data, as_view
 from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, NonFiniteError
+from instar.files import read_tensors
 from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
@@ -22,7 +23,7 @@ from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
 from instar.procedures.report import report
 from instar.procedures.stage import Stage, TrainedRun
-from instar.run import Run, read_tensors
+from instar.run import Run
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
 """Of the command line, where no model is named."""

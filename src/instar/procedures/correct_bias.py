@@ -14,10 +14,11 @@ from torch import Tensor
 from instar.config import DataConfig, ModelConfig, validate
 from instar.data import UNLABELLED, Data, Samples, load_data
 from instar.errors import ConfigError, DataError
+from instar.files import read_json
 from instar.models import load_model, save_model
 from instar.procedures.finish import finish_run
 from instar.procedures.stage import TrainedRun
-from instar.run import Run, read_json
+from instar.run import Run
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from instar.data import Batch, Loader, Samples
-from instar.run import write_json
+from instar.files import write_json
 from instar.teachers import Teacher
 
 COST = "cost.json"

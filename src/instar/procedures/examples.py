@@ -28,7 +28,8 @@ from torch import Tensor
 from instar.analysis import Scores
 from instar.data import UNLABELLED, Batch, Data, Recordings, Samples
 from instar.errors import MismatchError
-from instar.run import Run, write_tensors
+from instar.files import write_tensors
+from instar.run import Run
 from instar.seeds import generator
 from instar.targets import DenseTargets
 from instar.teachers import Teacher

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from instar.data import UNLABELLED, Data, Samples
+from instar.files import write_json, write_tensors
 from instar.procedures.cost import write_cost
 from instar.procedures.examples import Overheard, keep_examples
-from instar.run import Run, write_json, write_tensors
+from instar.run import Run
 from instar.teachers import Teacher
 from instar.training import judge
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import ConfigError, InstarError, RunError
+from instar.files import read_json, read_tensors
 from instar.objectives import parse_objective
 from instar.procedures.next_commands import next_commands
 from instar.procedures.scores import Score, scores_of
 from instar.procedures.wholeness import FileState, check_files, check_model
 from instar.report.collect import Row, read_row
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 from instar.targets.manifest import MANIFEST
 
 _OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json

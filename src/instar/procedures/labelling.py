@@ -17,9 +17,9 @@ from torch import Tensor
 
 from instar.config import StoreConfig, validate
 from instar.data import Batch, Data, Loader
+from instar.environment import package_version
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models import Normalised
-from instar.run import package_version
 from instar.targets import Answering, Keep, Manifest, Part, Record, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS, MANIFEST
 from instar.targets.shards import rows_per_shard

@@ -14,8 +14,9 @@ from instar.analysis.resampling import Counts, Numbers
 from instar.config import default_settings, flatten
 from instar.data import UNLABELLED
 from instar.errors import ConfigError, MismatchError, RunError
+from instar.files import read_tensors
 from instar.report import Row, collect
-from instar.run import Run, read_tensors
+from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
 _FOLDERS = ("teachers", "start", "corrected")

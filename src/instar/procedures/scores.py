@@ -12,7 +12,7 @@ from torch import Tensor
 
 from instar.analysis import wilson_interval
 from instar.errors import RunError
-from instar.run import read_json, read_tensors
+from instar.files import read_json, read_tensors
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instar.errors import ConfigError, InstarError, RunError
+from instar.files import read_json, read_tensors
 from instar.models import load_model
 from instar.report.collect import read_row
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
 ALWAYS = ("config.json", "environment.json")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instar.errors import RunError
-from instar.run import Run, read_json
+from instar.files import read_json
+from instar.run import Run
 
 State = Literal["complete", "incomplete", "damaged", "foreign"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
+from instar.files import write_whole
 from instar.report import costs, curves, explorer, lineage, noted, similarity, summary, trust
 from instar.report.collect import Row, collect, natural
 from instar.report.runs import Runs
-from instar.run import write_whole
 
 SECTIONS = (
     summary.SECTION,

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import RunError
+from instar.files import read_json, read_tensors
 from instar.report.collect import Row
 from instar.report.groups import Group, make_groups
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 
 Array = NDArray[Any]
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from instar.config import Config, validate
 from instar.errors import ConfigError, RunError, StoreError
+from instar.files import read_json
 from instar.precision import Precision
-from instar.run import read_json
 from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 

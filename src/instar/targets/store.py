@@ -29,7 +29,7 @@ from torch import Tensor
 from instar.config import differences
 from instar.data.held import gathered
 from instar.errors import StoreError
-from instar.run import explain_full_disk, write_json
+from instar.files import explain_full_disk, write_json
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard

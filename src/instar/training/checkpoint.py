@@ -10,8 +10,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from instar.errors import NonFiniteError
+from instar.files import read_tensors, write_tensors
 from instar.models import Carried
-from instar.run import Run, read_tensors, write_tensors
+from instar.run import Run
 from instar.training.optimise import WeightAverage
 
 

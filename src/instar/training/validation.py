@@ -9,8 +9,9 @@ from accelerate import Accelerator
 from instar.config import TrainingConfig
 from instar.data import Samples
 from instar.errors import NonFiniteError
+from instar.files import read_tensors, write_tensors
 from instar.models import Normalised
-from instar.run import Run, read_tensors, write_tensors
+from instar.run import Run
 from instar.teachers import Module
 from instar.training.evaluate import validate
 from instar.training.optimise import WeightAverage

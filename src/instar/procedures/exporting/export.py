@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, MismatchError, RunError, nearest
+from instar.files import explain_full_disk
 from instar.procedures.exporting.student import BATCHES, Answer, Student, student_of
 from instar.procedures.exporting.to_hub import write_hub
 from instar.procedures.exporting.to_onnx import write_onnx
 from instar.procedures.exporting.to_safetensors import write_safetensors
 from instar.procedures.exporting.to_torchscript import write_torchscript
-from instar.run import Run, explain_full_disk
+from instar.run import Run
 
 TOLERANCE = 1e-4
 """The largest difference of a logit, in nats.

@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from instar.errors import RunError
+from instar.files import read_json, read_tensors
 from instar.models import Normalised, load_model, restore_model
 from instar.models.causal_lm import PREFIX
 from instar.procedures.exporting.student import FORMAT
-from instar.run import Run, read_json, read_tensors
+from instar.run import Run
 
 WEIGHTS = "model.safetensors"
 """The file of weights in a folder for the Hub; the header says all that loading needs."""

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
+from instar.environment import package_version
 from instar.errors import MismatchError
+from instar.files import read_json
 from instar.models import CausalLM, Normalised, load_model
-from instar.run import Run, package_version, read_json
+from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
 FORMAT = 1

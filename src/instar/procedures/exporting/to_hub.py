@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from instar.files import write_json
 from instar.procedures.exporting.card import model_card
 from instar.procedures.exporting.load import WEIGHTS, load, sha256
 from instar.procedures.exporting.student import Answer, Student
 from instar.procedures.exporting.to_safetensors import write_safetensors
 from instar.procedures.inspect import inspect
-from instar.run import write_json
 
 
 def write_hub(student: Student, path: Path) -> Answer:

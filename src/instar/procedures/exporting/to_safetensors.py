@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from instar.files import write_tensors
 from instar.procedures.exporting.load import load
 from instar.procedures.exporting.student import Answer, Student
-from instar.run import write_tensors
 
 
 def write_safetensors(student: Student, path: Path) -> Answer:

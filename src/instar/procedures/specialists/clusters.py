@@ -11,9 +11,10 @@ from instar.analysis import Covariance, SketchedCovariance, cluster_columns
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader
 from instar.errors import ConfigError
+from instar.files import read_json, write_json
 from instar.procedures.given import as_data
 from instar.procedures.stage import make_accelerator
-from instar.run import Run, read_json, write_json
+from instar.run import Run
 from instar.targets import SparseTargets
 from instar.teachers import as_teacher
 from instar.training.evaluate import BATCH_SIZE

@@ -12,7 +12,8 @@ from torch import Tensor
 from instar.analysis import paired_interval
 from instar.data import UNLABELLED
 from instar.errors import MismatchError
-from instar.run import Run, read_tensors
+from instar.files import read_tensors
+from instar.run import Run
 from instar.teachers import SPECIALISTS
 
 

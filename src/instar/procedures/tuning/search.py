@@ -15,6 +15,7 @@ from instar.config import RunConfig, StoreConfig, validate
 from instar.data import Data, Loader, Samples, load_data, parse_views
 from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError
+from instar.files import write_json
 from instar.jobs import parse_jobs, run_all
 from instar.models import build_network
 from instar.procedures.finish import is_labelled
@@ -24,7 +25,6 @@ from instar.procedures.stage import Stage, make_accelerator
 from instar.procedures.teaching import with_settings_of
 from instar.procedures.tuning.cells import LABELS, Cell, Criterion, Setting, exact
 from instar.procedures.tuning.tuned import Tuned, as_command
-from instar.run import write_json
 from instar.targets import Part
 from instar.teachers import Stored
 from instar.training import read_at_once

@@ -1,0 +1,63 @@
+"""What a result depends on beside its configuration: versions, machine, command, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def package_version() -> str:
+    """Return the version of Instar."""
+    return version("instar")
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on beside its configuration."""
+    packages = ["instar", "torch", "accelerate", "datasets", "numpy", "scikit-learn", "safetensors"]
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this package is imported from, with "+changes" when files differ."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another's checkout
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
