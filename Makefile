@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test browser lint bench clean
+.PHONY: demo test chaos browser lint bench clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,10 @@ browser:
 # a file of tests is done by one, which makes its fixtures once.
 test: .venv/installed-test browser
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+
+# Races, damaged files, kills and odd inputs by the hundred; make test has a small part of each.
+chaos: .venv/installed-test
+	$(BIN)/python -m tests.chaos
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
