@@ -21,7 +21,8 @@ from instar.models.execution import Compiled, place
 from instar.models.frame_net import FrameNet
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
-from instar.models.normalised import Normalised, statistics
+from instar.models.normalised import Normalised, reader_of, statistics
+from instar.models.outputs import logits_of
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
@@ -52,7 +53,9 @@ __all__ = [
     "describe",
     "last_layer",
     "load_model",
+    "logits_of",
     "place",
+    "reader_of",
     "restore_model",
     "save_model",
     "start_from",

@@ -1,7 +1,9 @@
-"""Input statistics that belong to a model, so that teacher and student may have different ones."""
+"""How a model reads its inputs: the statistics belong to it, so that teacher and student may have different ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from instar.data import Samples, Source
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture
 from instar.models.carried import State, carries_state
+from instar.models.outputs import logits_of
 
 _MOST = 100_000  # samples that the statistics are taken from
 
@@ -18,8 +21,10 @@ _MOST = 100_000  # samples that the statistics are taken from
 class Normalised(nn.Module):
     """logits = network((x - mean) / std), with x in 0..1 where the source holds pixels 0..255; tokens stay as they are.
 
+    With mean 0 and std 1 the network reads its inputs as they are, see `reader_of`.
+
     Args:
-        network: the network inside.
+        network: the network inside; it is given inputs in the dtype of its weights.
         mean: of the inputs, broadcast against one input.
         std: of the inputs, broadcast against one input.
     """
@@ -32,6 +37,21 @@ class Normalised(nn.Module):
         self.network = network
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
+        self._dtype = dtype_of(network)
+        self._reads_as_is = self._changes_nothing()
+
+    def _changes_nothing(self) -> bool:
+        """Whether these statistics leave inputs as they are; looked up once, because an accelerator would wait."""
+        return not self.mean.any() and bool((self.std == 1).all())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        # statistics of another shape are those of a run that read its inputs otherwise
+        for name in ("mean", "std"):
+            value, mine = state_dict.get(prefix + name), getattr(self, name)
+            if isinstance(value, Tensor) and value.shape != mine.shape:
+                setattr(self, name, value.to(mine, copy=True))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+        self._reads_as_is = self._changes_nothing()
 
     @property
     def carries_state(self) -> bool:
@@ -45,7 +65,8 @@ class Normalised(nn.Module):
 
     def forward(self, inputs: Tensor, *state: State, **options: bool) -> Any:
         """Return logits `[batch, classes]` of inputs as a source holds them; with a state, the one after them too."""
-        return self.network(self._normal(inputs), *state, **options)
+        output = self.network(self._normal(inputs), *state, **options)
+        return output if state else logits_of(output, len(inputs))
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits and named features of the network inside, of inputs as a source holds them.
@@ -61,12 +82,48 @@ class Normalised(nn.Module):
     def _normal(self, inputs: Tensor) -> Tensor:
         if is_tokens(inputs):
             return inputs
+        if self._reads_as_is:
+            return as_floats(inputs, self._dtype, copy=True)
         scale = 1 / self.std
         if inputs.dtype == torch.uint8:
             scale = scale / 255
         # plain passes over one new tensor: on a CPU, addcmul is slower for statistics that are broadcast, and the pages
         # of a second tensor cost more than the arithmetic
-        return inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
+        normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
+        return normal.to(self._dtype)
+
+
+def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return how a network that has weights reads inputs: what turns those of a source into what it is given.
+
+    A `Normalised` takes them as the source holds them, and does the rest itself. Any other module is given pixels
+    x / 255 and other floats as they are, both in the dtype of its weights; and tokens as they are.
+
+    >>> reader_of(nn.Linear(2, 2).double())(torch.tensor([[0, 255]], dtype=torch.uint8))
+    tensor([[0., 1.]], dtype=torch.float64)
+    """
+    return _as_is if isinstance(network, Normalised) else partial(as_floats, dtype=dtype_of(network))
+
+
+def _as_is(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+def as_floats(inputs: Tensor, dtype: torch.dtype = torch.float32, *, copy: bool = False) -> Tensor:
+    """Return pixels 0..255 as 0..1, other floats as they are, both in `dtype`; tokens as they are, and never copied."""
+    if is_tokens(inputs):
+        return inputs
+    return inputs.to(dtype) / 255 if inputs.dtype == torch.uint8 else inputs.to(dtype, copy=copy)
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """Return the dtype of a network's weights; float32 where it has none, or several.
+
+    >>> dtype_of(nn.Linear(2, 2).bfloat16())
+    torch.bfloat16
+    """
+    found = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+    return found.pop() if len(found) == 1 else torch.float32
 
 
 def is_tokens(inputs: Tensor) -> bool:

@@ -1,0 +1,58 @@
+"""Where the logits are in what a network returns: a student's and a teacher's alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+from instar.errors import MismatchError
+from instar.projected import Projected
+
+
+def logits_of(output: Any, samples: int) -> Any:
+    """Return the logits in what a network returned about `samples` inputs.
+
+    A tensor is the logits. A mapping, a dataclass, a tuple or an output of Transformers is searched: for its `logits`,
+    and where it has none, for the only tensor `[batch, ..., classes]`.
+
+    Raises:
+        MismatchError: when there is no such tensor, or more than one; names them.
+
+    >>> import torch
+    >>> logits_of({"loss": torch.tensor(0.5), "scores": torch.zeros(2, 10)}, 2).shape
+    torch.Size([2, 10])
+    >>> logits_of((torch.zeros(2, 10), torch.zeros(2, 8)), 2)
+    Traceback (most recent call last):
+    instar.errors.MismatchError: the network must return logits, a tensor [batch, classes], or name them 'logits'; \
+it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns the logits alone.
+    """
+    if isinstance(output, Tensor | Projected):
+        return output
+    parts = _parts(output)
+    if isinstance(parts.get("logits"), Tensor | Projected):
+        return parts["logits"]
+    tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+    likely = [part for part in tensors.values() if part.dim() >= 2 and len(part) == samples]
+    if len(likely) == 1:
+        return likely[0]
+    held = ", ".join(f"{name} {list(part.shape)}" for name, part in list(tensors.items())[:8]) or "no tensor"
+    raise MismatchError(
+        f"the network must return logits, a tensor [batch, classes], or name them 'logits'; it returns a "
+        f"{type(output).__name__} with {held}. Wrap it in a module that returns the logits alone."
+    )
+
+
+def _parts(output: Any) -> dict[str, Any]:
+    """Return what an output holds, by name or number."""
+    if isinstance(output, Mapping):
+        return {str(name): part for name, part in output.items()}
+    if is_dataclass(output):
+        return {field.name: getattr(output, field.name) for field in fields(output)}
+    if isinstance(output, tuple) and hasattr(output, "_asdict"):
+        return dict(output._asdict())
+    if isinstance(output, tuple | list):
+        return {str(number): part for number, part in enumerate(output)}
+    return {"logits": getattr(output, "logits", None)}
