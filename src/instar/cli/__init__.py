@@ -55,7 +55,6 @@ app.add_typer(papers_app, name="papers")
 
 def main() -> None:
     """Run the command line; what the user can mend ends with one sentence and exit code 2."""
-    sys.path.insert(0, "")  # a class of the user's is looked up from where the command is given, as python -m does
     try:
         app()
     except ValueError as error:

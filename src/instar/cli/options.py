@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def import_from_here(is_trusted: bool) -> bool:
+    """Let a trusted class be imported from the folder where the command is given, as `python -m` does.
+
+    Without trust nothing is, since a stranger's folder may hold a file called torch.py.
+    """
+    if is_trusted and "" not in sys.path:
+        sys.path.insert(0, "")
+    return is_trusted
+
 
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
@@ -45,4 +57,7 @@ JobsOption = Annotated[
     typer.Option("--jobs", help='runs at a time: a number, or Ray as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
-TrustOption = Annotated[bool, typer.Option("--trust", help="allow classes outside instar.models to be imported")]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="allow classes outside instar.models to be imported", callback=import_from_here),
+]

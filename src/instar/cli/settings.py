@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instar.cli.options import import_from_here
+
 if TYPE_CHECKING:
     from instar.config import RunConfig
 
@@ -107,4 +109,4 @@ def read_share(text: str) -> tuple[int, int]:
 
 def names_a_class(model: str | None) -> bool:
     """Return whether the user named a class on this command line: that is saying that it may be imported."""
-    return model is not None and ":" in model and not model.startswith("transformers:")
+    return import_from_here(model is not None and ":" in model and not model.startswith("transformers:"))

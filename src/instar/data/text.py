@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instar.data.samples import UNLABELLED, Source
 from instar.errors import DataError
+from instar.foreign import from_pretrained
 
 END = "<eos>"
 """The word at the end of every line."""
@@ -105,15 +106,7 @@ class Pretrained(Encoder):
     """
 
     def __init__(self, tokenizer: str) -> None:
-        try:
-            from transformers import AutoTokenizer
-        except ImportError:
-            raise DataError("a tokenizer needs the extra: pip install 'instar[transformers]'.") from None
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")
-            raise DataError(f"the tokenizer '{tokenizer}' cannot be loaded: {reason}.") from None
+        self._tokenizer = from_pretrained("AutoTokenizer", tokenizer, "the tokenizer", raises=DataError)
         end = self._tokenizer.eos_token_id
         if end is None:
             raise DataError(f"the tokenizer '{tokenizer}' has no token for the end of a text (eos_token).")

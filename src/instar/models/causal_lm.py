@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.errors import ConfigError, MismatchError
+from instar.errors import MismatchError
+from instar.foreign import from_config, from_pretrained, read_config
 from instar.models.lstm import require_tokens
 from instar.projected import Projected
 
@@ -89,18 +90,12 @@ _OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 def _load(path: str, pretrained: bool) -> Any:
-    try:
-        from transformers import AutoConfig, AutoModelForCausalLM
-    except ImportError:
-        raise ConfigError(f"model '{PREFIX}{path}' needs the extra: pip install 'instar[transformers]'.") from None
-    try:
-        if pretrained:  # safetensors alone: nothing is unpickled, and no code of the model's is run
-            return AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
-        make: Any = AutoModelForCausalLM.from_config  # has no types
-        return make(AutoConfig.from_pretrained(path), dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise ConfigError(f"model '{path}' cannot be loaded by transformers: {reason}.") from None
+    config = read_config(path, "model")
+    if pretrained:  # safetensors alone, because nothing is unpickled
+        return from_pretrained(
+            "AutoModelForCausalLM", path, "model", config=config, use_safetensors=True, dtype=torch.float32
+        )
+    return from_config("AutoModelForCausalLM", config, path, "model", dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -122,11 +117,9 @@ def _ends_with(model: Any, head: nn.Module) -> bool:
 
 def tokens_of(path: str) -> tuple[str, ...]:
     """Return the tokens of the tokenizer that a model brings along; none where it brings none."""
-    from transformers import AutoTokenizer
-
     if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _OF_TOKENIZER):
         return ()
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = from_pretrained("AutoTokenizer", path, "the tokenizer of model")
     return tuple(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
 
 
