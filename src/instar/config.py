@@ -36,6 +36,13 @@ class DataConfig(Config):
     input_column: str | None = Field(None, description="column of the inputs, where it is ambiguous")
     label_column: str | None = Field(None, description="column of the labels, where it is ambiguous")
     image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
+    labels: Literal["classes"] | None = Field(
+        None, description="classes: each distinct label is a class, where another reading is possible"
+    )
+    unlabelled: int | str | None = Field(None, description="the label that stands for no label, such as -1 or -100")
+    classes: tuple[str, ...] = Field(
+        (), description="names of all classes in order, for labels that do not show all of them"
+    )
     length: Count = Field(35, description="positions of a window of text")
     stream: bool = Field(
         True, description="read text in order, so that a recurrent network goes on from window to window; else shuffled"

@@ -1,0 +1,168 @@
+"""Labels as people hold them: which are known, and whether those are whole numbers, booleans or words."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from instar.errors import DataError
+
+Kind = Literal["whole numbers", "booleans", "words"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelValues:
+    """The labels of one split, flat.
+
+    Args:
+        split: its name, for people.
+        shape: of the labels as they were given.
+        known: bool `[labels]`, which of them are there.
+        values: the known labels: int64, bool, or an object array of words.
+        kind: of the known labels; none where there is no label.
+        is_text: whether they were an array of words, in which NumPy makes the word "nan" of a missing value.
+    """
+
+    split: str
+    shape: tuple[int, ...]
+    known: NDArray[np.bool_]
+    values: NDArray[Any]
+    kind: Kind | None
+    is_text: bool = False
+
+    @classmethod
+    def read(cls, split: str, given: Any) -> Self:
+        """Read labels of any kind; None, NaN, NA and masked values are no labels.
+
+        Raises:
+            DataError: when a label is no whole number, boolean or word, or kinds are mixed.
+
+        >>> found = LabelValues.read("train", [2.0, None, 5])
+        >>> found.values.tolist(), found.known.tolist(), found.kind
+        ([2, 5], [True, False, True], 'whole numbers')
+        """
+        array, known = _as_array(split, given)
+        flat, known = array.reshape(-1), known.reshape(-1)
+        if flat.dtype.kind == "O":
+            import pandas as pd
+
+            flat = np.frompyfunc(_plain, 1, 1)(flat)
+            known = known & ~np.asarray(pd.isna(flat), dtype=bool)
+        elif flat.dtype.kind == "f":
+            known = known & ~np.isnan(flat)
+        found = cls(split, array.shape, known, flat[known], None, is_text=flat.dtype.kind in "US")
+        kind = found._kind()
+        values: NDArray[Any] = found._whole() if kind == "whole numbers" else found.values
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "replace")
+        values = values.astype({"whole numbers": np.int64, "booleans": bool, "words": object}[kind or "words"])
+        return cls(split, array.shape, known, values, kind, found.is_text)
+
+    def _kind(self) -> Kind | None:
+        if len(self.values) == 0:
+            return None
+        if self.values.dtype.kind != "O":
+            kinds: list[Kind | None] = [_KINDS.get(self.values.dtype.kind)]
+        else:
+            kinds = [_kind_of(value) for value in self.values.tolist()]
+        for place, kind in enumerate(kinds):
+            if kind is None or kind != kinds[0]:
+                value = self.values.tolist()[place]
+                odd = np.arange(len(self.values)) == place
+                beside = f" beside {kinds[0]}" if kinds[0] and kind else ""
+                raise DataError(
+                    "labels must be whole numbers, booleans or words, all of one kind; "
+                    f"{self.where(odd)} has the label {value!r:.40} ({type(value).__name__}){beside}."
+                )
+        return kinds[0]
+
+    def _whole(self) -> NDArray[np.int64]:
+        if self.values.dtype.kind == "i":
+            return self.values.astype(np.int64)
+        as_floats = self.values.astype(np.float64)
+        odd = ~(np.abs(as_floats) < 2**63) | (np.floor(as_floats) != as_floats)
+        if odd.any():
+            raise DataError(
+                f"labels must be whole numbers, booleans or words that name classes; {self.where(odd)} has the label "
+                f"{self.values[odd][0]}. Quantities (regression) cannot be learnt yet."
+            )
+        return self.values.astype(np.int64)
+
+    def where(self, chosen: NDArray[np.bool_]) -> str:
+        """Return the place of the first chosen label in words."""
+        first = np.flatnonzero(self.known)[np.flatnonzero(chosen)[0]]
+        sample, *position = (int(place) for place in np.unravel_index(first, self.shape))
+        return f"sample {sample}" + "".join(f", position {at}" for at in position) + f" of '{self.split}'"
+
+    def distinct(self) -> list[Any]:
+        """Return the distinct labels, unsorted."""
+        return list(set(self.values.tolist())) if self.kind == "words" else np.unique(self.values).tolist()
+
+    def without(self, unlabelled: int | str | None) -> Self:
+        """Return the labels without those that are called `unlabelled`."""
+        chosen = np.zeros(len(self.values), dtype=bool)
+        for value in self.distinct():
+            if unlabelled is not None and str(value) == str(unlabelled):
+                chosen = self.values == value
+        known = self.known.copy()
+        known[np.flatnonzero(known)[chosen]] = False
+        kind = self.kind if known.any() else None
+        return type(self)(self.split, self.shape, known, self.values[~chosen], kind, self.is_text)
+
+
+_KINDS: dict[str, Kind] = {
+    "i": "whole numbers",
+    "u": "whole numbers",
+    "f": "whole numbers",
+    "b": "booleans",
+    "U": "words",
+    "S": "words",
+}
+
+
+def _kind_of(value: object) -> Kind | None:
+    if isinstance(value, bool):
+        return "booleans"
+    if isinstance(value, str):
+        return "words"
+    return "whole numbers" if isinstance(value, numbers.Real) else None
+
+
+def _plain(value: Any) -> Any:
+    """Return what a scalar of NumPy or torch, or bytes, stand for in Python."""
+    if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.dim() == 0):
+        return value.item()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return labels as an array, and which are known as far as their container says it."""
+    pandas = sys.modules.get("pandas")  # an object of pandas is there only where pandas was imported
+    if pandas and isinstance(
+        given, pandas.Series | pandas.DataFrame | pandas.Index | pandas.api.extensions.ExtensionArray
+    ):
+        return np.asarray(given.astype(object)), ~np.asarray(given.isna())
+    if isinstance(given, np.ma.MaskedArray):
+        return np.asarray(given.data), ~np.ma.getmaskarray(given)
+    if isinstance(given, torch.Tensor):
+        tensor = given.detach().cpu()
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        try:  # as objects, since NumPy would make words of [1, "a"] and numbers of [True, 2]
+            array = np.array(given, dtype=object)
+        except ValueError:
+            raise DataError(f"labels of '{split}' must have one shape for all samples, got several.") from None
+    else:
+        array = np.asarray(given)
+    if array.ndim == 0:
+        raise DataError(
+            f"labels must be an array with one label for each sample; those of '{split}' are {given!r:.60}."
+        )
+    return array, np.ones(array.shape, dtype=bool)
