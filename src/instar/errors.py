@@ -45,3 +45,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(names)}."
+
+
+def shortened(reason: object, most: int = 200) -> str:
+    r"""Return the first line of a reason without its full stop, cut where it is long: what others raise may hold bytes.
+
+    >>> shortened(ValueError("it is broken.\nbecause"))
+    'it is broken'
+    >>> shortened("x" * 300, most=5)
+    'xxxxx...'
+    """
+    text = (str(reason).strip() or type(reason).__name__).split("\n")[0].strip().rstrip(".")
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[: most + 1])
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,7 +1,10 @@
 """The cache of decoded data: used when it is whole and of these data, and never otherwise."""
 
 import errno
+import fcntl
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -11,8 +14,9 @@ import torch
 from PIL import Image as Pictures
 
 from instar.config import DataConfig
-from instar.data import decoded, hub
+from instar.data import cache, decoded, hub, images
 from instar.data.hub import load_hub
+from instar.data.opening import open_data
 from instar.errors import DataError, RunError
 
 
@@ -46,7 +50,7 @@ def entries(cache: Path) -> list[str]:
 
 def test_the_second_time_nothing_is_decoded(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_hub(DataConfig(source=str(folder)))[0]
-    monkeypatch.setattr(decoded, "_to_array", never)
+    monkeypatch.setattr(images, "_pixels", never)
     second = load_hub(DataConfig(source=str(folder)))[0]
     assert second.fingerprint() == first.fingerprint()
     assert len(entries(empty_cache)) == 1
@@ -69,14 +73,14 @@ def test_every_option_of_decoding_has_a_copy_of_its_own(folder: Path, empty_cach
 
 def test_copies_of_images_keep_their_names(folder: Path, empty_cache: Path) -> None:
     load(folder)
-    assert entries(empty_cache) == [hub._cache_key(str(folder), hub._open(str(folder)), None, None, None)]
+    assert entries(empty_cache) == [hub._cache_key(str(folder), open_data(str(folder)), None, None, None)]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken picture")])
 def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    whole, seen = decoded._to_array, []
+    whole, seen = images._pixels, []
 
     def interrupted(*arguments):
         seen.append(1)
@@ -85,7 +89,7 @@ def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoded, "_to_array", interrupted)
+        patch.setattr(images, "_pixels", interrupted)
         with pytest.raises((KeyboardInterrupt, DataError)):
             load(folder)
     assert entries(empty_cache) == []
@@ -105,9 +109,12 @@ def test_what_a_killed_process_left_is_not_taken_for_whole(folder: Path, empty_c
 def test_another_process_may_finish_first(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = decoded.decode
 
-    def late(*arguments) -> None:
-        decode(*arguments)  # the other process
-        decode(*arguments)
+    def late(*arguments):
+        monkeypatch.setattr(decoded, "decode", decode)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 1)
+            load(folder)  # the other process
+        return decode(*arguments)
 
     monkeypatch.setattr(decoded, "decode", late)
     assert load(folder) == [10, 11, 12, 13]
@@ -137,7 +144,104 @@ def test_large_data_are_mapped_and_read_the_same(
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTAR_CACHE", "/elsewhere")
-    assert decoded.cache_folder() == Path("/elsewhere")
+    assert cache.cache_folder() == Path("/elsewhere")
     monkeypatch.delenv("INSTAR_CACHE")
     monkeypatch.setenv("HOME", "/home/ada")
-    assert decoded.cache_folder() == Path("/home/ada/.cache/instar")
+    assert cache.cache_folder() == Path("/home/ada/.cache/instar")
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def files(cache: Path) -> list[Path]:
+    (name,) = entries(cache)
+    return sorted((cache / name).iterdir())
+
+
+def damage_every_file(cache: Path) -> Iterator[str]:
+    """Damage each file in each way, one at a time, and say how."""
+    for path in files(cache):
+        content = path.read_bytes()
+        for bit in (8 * len(content) // 2, 8 * len(content) - 1):
+            flip(path, bit)
+            yield f"bit {bit} of {path.name}"
+        for damaged in (b"", content[:-1]):
+            path.write_bytes(damaged)
+            yield f"{len(damaged)} of {len(content)} bytes of {path.name}"
+        path.unlink()
+        yield f"no {path.name}"
+
+
+@pytest.mark.parametrize("in_memory", [decoded.IN_MEMORY, 0])
+def test_a_damaged_copy_heals(
+    folder: Path,
+    empty_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_memory: int,
+) -> None:
+    monkeypatch.setattr(decoded, "IN_MEMORY", in_memory)
+    right = load_hub(DataConfig(source=str(folder)))
+    assert capsys.readouterr().err == ""
+    for how in damage_every_file(empty_cache):
+        found = load_hub(DataConfig(source=str(folder)))
+        assert [one and one.fingerprint() for one in found] == [one and one.fingerprint() for one in right], how
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("instar: the decoded copy '"), how
+        assert line.endswith("; it is thrown away, and the data are decoded anew."), how
+    assert load(folder) == [10, 11, 12, 13]
+    assert (capsys.readouterr().err, len(entries(empty_cache))) == ("", 1)
+
+
+def test_a_copy_from_before_there_were_checksums_is_decoded_again(
+    folder: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(folder)
+    path = next(path for path in files(empty_cache) if path.name == "complete.json")
+    path.write_text(json.dumps({"splits": ["train", "test"], "classes": ["a", "b"]}))
+    assert load(folder) == [10, 11, 12, 13]
+    assert "from before there were checksums" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '{"files": {}}', "{" * 5000, '{"checksum": 1}'])
+def test_a_copy_described_by_anything_heals(folder: Path, empty_cache: Path, content: str) -> None:
+    load(folder)
+    next(path for path in files(empty_cache) if path.name == "complete.json").write_text(content)
+    assert load(folder) == [10, 11, 12, 13]
+
+
+def test_a_large_file_is_read_for_its_checksum_where_it_was_touched(
+    folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "IN_MEMORY", 0)
+    load(folder)
+    path = next(path for path in files(empty_cache) if path.name == "train.npy")
+    written = path.stat().st_mtime_ns
+    hashed: list[str] = []
+    monkeypatch.setattr(cache, "checksum", lambda path, whole=cache.checksum: hashed.append(path.name) or whole(path))
+    load(folder)
+    assert hashed == []
+    os.utime(path)
+    load(folder)
+    load(folder)
+    assert (hashed, path.stat().st_mtime_ns) == (["train.npy"], written)
+
+
+def test_leftovers_of_dead_processes_are_removed_and_those_of_live_ones_stay(folder: Path, empty_cache: Path) -> None:
+    for number, name in enumerate((".mnist-0.1.partial", ".mnist-0.2.partial")):
+        (empty_cache / name).mkdir(parents=True)
+        (empty_cache / name / "train.npy").write_bytes(b"half" * number)
+    held = os.open(empty_cache / ".mnist-0.2.partial", os.O_RDONLY)  # as the process does that writes there
+    fcntl.flock(held, fcntl.LOCK_EX)
+    load(folder)
+    os.close(held)
+    assert [name for name in entries(empty_cache) if name[0] == "."] == [".mnist-0.2.partial"]
+
+
+def test_a_cache_that_cannot_be_written_is_told(folder: Path, empty_cache: Path) -> None:
+    empty_cache.write_text("a file where the folder should be")
+    with pytest.raises(DataError, match=r"decoded data cannot be written to '.*': File exists; set INSTAR_CACHE to a"):
+        load(folder)

@@ -1,6 +1,8 @@
 """Folders in the Hub layout: columns, images, splits. The cache and the real data sets have files of their own."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -116,20 +118,69 @@ def test_image_size_resizes_smoothly(tmp_path: Path) -> None:
     assert (train.inputs.float() - 100).abs().max() < 50  # the mean of black and bright, apart from the edges
 
 
-def test_grey_and_coloured_images_do_not_mix(tmp_path: Path) -> None:
-    refused(write_images(tmp_path, [picture("L"), picture("RGB")]), r"shape \[3, 4, 5\] .*, the first has \[1, 4, 5\]")
+@pytest.mark.parametrize("modes", ["L RGB", "RGB L", "1 L RGBA", "RGB RGB L"])
+def test_grey_images_among_coloured_ones_become_red_green_blue(tmp_path: Path, modes: str) -> None:
+    images = [picture(mode, seed=seed) for seed, mode in enumerate(modes.split())]
+    found = load(write_images(tmp_path, images))[0].inputs
+    assert np.array_equal(
+        found.numpy(), np.stack([np.asarray(one.convert("RGB")).transpose(2, 0, 1) for one in images])
+    )
+
+
+def test_grey_images_of_one_split_become_red_green_blue_where_another_has_colour(tmp_path: Path) -> None:
+    for split, mode in (("train", "L"), ("test", "RGB")):
+        write(tmp_path, split, {"image": IMAGE, "label": LABEL}, image=[picture(mode)], label=[0])
+    train, _, test = load(tmp_path)
+    assert train.inputs.shape == test.inputs.shape == (1, 3, 4, 5)
+    assert np.array_equal(train.inputs[0, 1].numpy(), np.asarray(picture("L")))
+
+
+def test_images_of_splits_that_differ_in_size_need_image_size(tmp_path: Path) -> None:
+    for split, height in (("train", 4), ("test", 6)):
+        write(tmp_path, split, {"image": IMAGE, "label": LABEL}, image=[picture(height=height)], label=[0])
+    refused(
+        tmp_path, r"input 0 of '.* \(test\)' has shape \[1, 6, 5\] .*, the first has \[1, 4, 5\] .*image_size resizes"
+    )
+
+
+def folder_of_images(folder: Path, kind: str, image: bytes) -> Path:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            path = folder / split / name / f"0.{kind}"
+            path.parent.mkdir(parents=True)
+            picture("RGB").save(path)
+    (folder / "test" / "dog" / f"0.{kind}").write_bytes(image)
+    return folder
+
+
+def test_a_truncated_image_is_named_by_row_and_file(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    picture("RGB", 64, 64).save(buffer, "JPEG")
+    folder = folder_of_images(tmp_path, "jpg", buffer.getvalue()[:-300])
+    refused(folder, r"\(test\)', row 1, file '.*test/dog/0\.jpg', cannot be decoded: image file is truncated")
+
+
+def test_an_image_with_too_many_pixels_is_named_and_not_decoded(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 0, 0, 0, 0))
+    image = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(30000))) + chunk(b"IEND", b"")
+    message = r"row 1, file '.*test/dog/0\.png', cannot be decoded: Image size \(900000000 pixels\) exceeds limit"
+    refused(folder_of_images(tmp_path, "png", image), message)
 
 
 def test_a_missing_image_is_told(tmp_path: Path) -> None:
     refused(
-        write_images(tmp_path, [picture(), None]), r"column 'image' of '.*' cannot be decoded: a value is missing\."
+        write_images(tmp_path, [picture(), None]),
+        r"column 'image' of '.* \(train\)', row 1, cannot be decoded: a value is missing\.",
     )
 
 
 def test_an_image_that_is_no_image_is_told(tmp_path: Path) -> None:
     images = [{"bytes": b"no picture", "path": None}]
     write_both(tmp_path, {"image": IMAGE, "label": LABEL}, image=images, label=[0])
-    refused(tmp_path, r"column 'image' of '.*' cannot be decoded: cannot identify image file")
+    refused(tmp_path, r"column 'image' of '.*', row 0, cannot be decoded: it is no image of a known format\.")
 
 
 def test_several_label_columns_need_a_name(tmp_path: Path) -> None:
@@ -181,7 +232,7 @@ def test_lists_of_numbers_are_inputs_and_words_are_not(tmp_path: Path) -> None:
         tmp_path,
         r"has no column of images or recordings that could be the input; its columns are: row, word, label; name one",
     )
-    refused(tmp_path, r"column 'word' of '.*' cannot be decoded: could not convert string", input_column="word")
+    refused(tmp_path, r"column 'word' of '.*', row 0, cannot be decoded: could not convert string", input_column="word")
 
 
 def test_a_validation_split_is_taken_and_stands_in_for_a_missing_test(tmp_path: Path) -> None:

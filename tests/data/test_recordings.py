@@ -11,6 +11,7 @@ import torch
 
 from instar.config import DataConfig
 from instar.data import Recordings, Source, hub, load_data
+from instar.data.opening import open_data
 from instar.data.recordings import read_recordings, recorder
 from instar.errors import DataError
 
@@ -96,19 +97,23 @@ def test_the_fingerprint_does_not_hear_it(folder: Path) -> None:
     assert replace(source, sound=None).fingerprint() == source.fingerprint()
 
 
-def test_a_copy_of_the_data_without_sound_goes_on(folder: Path, empty_cache: Path) -> None:
+def test_sound_that_is_missing_from_the_copy_is_decoded_again(
+    folder: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fingerprint = load_data(folder).test.source.fingerprint()
     (copy,) = empty_cache.iterdir()
     for path in copy.glob("*-waves.*"):
         path.unlink()
     source = load_data(folder).test.source
-    assert (source.sound, source.fingerprint()) == (None, fingerprint)
+    assert_same(source.sound, TEST)
+    assert source.fingerprint() == fingerprint
+    assert "test-waves.npz is missing" in capsys.readouterr().err
 
 
 def test_only_recordings_are_decoded_again_for_it(folder: Path, empty_cache: Path) -> None:
     config = DataConfig(source=str(folder))
     hub.load_hub(config)
-    older = hub._cache_key(config.source, hub._open(config.source), None, None, None)
+    older = hub._cache_key(config.source, open_data(config.source), None, None, None)
     assert older not in [path.name for path in empty_cache.iterdir()]
 
 

@@ -174,7 +174,8 @@ def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_decoded_is_named_by_its_row(tmp_path: Path, recording: Any, reason: str) -> None:
-    message = rf"^recording 1 of '.*' \(train\) cannot be decoded: {reason}\.$"
+    file = ", file 'nowhere.wav'," if recording and recording["path"] else ""
+    message = rf"^recording 1 of '.*' \(train\){file} cannot be decoded: {reason}\.$"
     refused(tmp_path, [coded(noise(500)), recording], message)
 
 

@@ -71,7 +71,7 @@ def test_a_column_of_text_beside_labels_is_named(tmp_path):
         rows.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
     for columns in ({}, {"input_column": "text"}):
         with pytest.raises(
-            DataError, match=r"no column of images or recordings|column 'text' of '.*' cannot be decoded"
+            DataError, match=r"no column of images or recordings|column 'text' of '.*', row 0, cannot be decoded"
         ):
             load_data(str(tmp_path), **columns)
     found = load_data(str(tmp_path), input_column="text", label_column="text", validation=0)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import operator
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from instar.config import DataConfig
+from instar.data.images import arrays
 from instar.data.log_mel import log_mel
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import UNLABELLED, Source
@@ -29,13 +26,6 @@ IN_MEMORY = 2 << 30
 VERSION = 2
 """Of the cache's layout, and of how images and recordings become arrays."""
 
-_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # Pillow's grey modes of more than 8 bits
-
-
-def cache_folder() -> Path:
-    """Return where decoded data are kept: $INSTAR_CACHE, or ~/.cache/instar."""
-    return Path(os.environ.get("INSTAR_CACHE") or Path.home() / ".cache" / "instar")
-
 
 def decode(
     splits: Mapping[str, Any],
@@ -43,8 +33,8 @@ def decode(
     name: str,
     folder: Path,
     image_size: tuple[int, int] | None,
-) -> None:
-    """Write `folder`; it appears only when whole.
+) -> dict[str, Any]:
+    """Write the arrays of every split into a folder, and return what they hold.
 
     Args:
         splits: rows by split.
@@ -56,19 +46,15 @@ def decode(
     Raises:
         DataError: when something cannot be decoded, inputs differ in shape, or labels are no whole numbers.
     """
-    with _whole(folder) as partial:
-        labels = {split: _labels(rows[columns[split][1]], columns[split][1], name) for split, rows in splits.items()}
-        for split, known in labels.items():
-            np.save(partial / f"{split}-labels.npy", known)
-        inputs = {split: column for split, (column, _) in columns.items()}
-        if are_recordings(splits, columns):
-            _write_recordings(partial, splits, inputs, name)
-        else:
-            for split, rows in splits.items():
-                arrays = _arrays(rows, inputs[split], name, image_size)
-                _write_inputs(partial / f"{split}.npy", arrays, len(rows), name)
-        classes = _classes(splits, columns, labels)
-        (partial / "complete.json").write_text(json.dumps({"splits": list(labels), "classes": classes}))
+    labels = {split: _labels(rows[columns[split][1]], columns[split][1], name) for split, rows in splits.items()}
+    for split, known in labels.items():
+        np.save(folder / f"{split}-labels.npy", known)
+    inputs = {split: column for split, (column, _) in columns.items()}
+    if are_recordings(splits, columns):
+        _write_recordings(folder, splits, inputs, name)
+    else:
+        _write_arrays(folder, splits, inputs, name, image_size)
+    return {"splits": list(labels), "classes": _classes(splits, columns, labels)}
 
 
 def are_recordings(splits: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> bool:
@@ -81,25 +67,10 @@ def are_recordings(splits: Mapping[str, Any], columns: Mapping[str, tuple[str, s
     return all(is_recording(rows.features[columns[split][0]]) for split, rows in splits.items())
 
 
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write in, which takes the place of `folder` at the end."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        try:
-            partial.replace(folder)
-        except OSError:
-            if not (folder / "complete.json").is_file():  # another process was faster: its copy is as good
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def decode_text(splits: Mapping[str, Any], column: str, name: str, folder: Path, tokenizer: str | None) -> None:
-    """Write `folder` with the tokens of every split; it appears only when whole.
+def decode_text(
+    splits: Mapping[str, Any], column: str, name: str, folder: Path, tokenizer: str | None
+) -> dict[str, Any]:
+    """Write the tokens of every split into a folder, and return what they hold.
 
     Args:
         splits: rows by split.
@@ -112,23 +83,26 @@ def decode_text(splits: Mapping[str, Any], column: str, name: str, folder: Path,
         DataError: when a line is missing, or a word has no number.
     """
     encoder = Pretrained(tokenizer) if tokenizer else Words.of(lines(splits["train"], column, name))
-    with _whole(folder) as partial:
-        for split, rows in splits.items():
-            np.save(partial / f"{split}-tokens.npy", encoder.encode(lines(rows, column, name), f"{name} ({split})"))
-        about = {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
-        (partial / "complete.json").write_text(json.dumps(about))
+    for split, rows in splits.items():
+        np.save(folder / f"{split}-tokens.npy", encoder.encode(lines(rows, column, name), f"{name} ({split})"))
+    return {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
 
 
-def read(folder: Path, config: DataConfig) -> dict[str, Source]:
-    """Return the decoded splits, text in windows and recorded words in states, as the configuration says."""
-    about = json.loads((folder / "complete.json").read_text())
-    classes = tuple(about["classes"])
+def read(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str, Source]:
+    """Return the decoded splits, text in windows and recorded words in states, as the configuration says.
+
+    Args:
+        folder: of the copy.
+        holds: what `decode` or `decode_text` returned.
+        config: how they are read.
+    """
+    classes = tuple(holds["classes"])
     found = {}
-    for split in about["splits"]:
+    for split in holds["splits"]:
         name = f"{config.source} ({split})"
-        if "end" in about:
+        if "end" in holds:
             tokens = np.load(folder / f"{split}-tokens.npy", allow_pickle=False)
-            found[split] = windows(name, tokens, classes, about["end"], config.length, is_stream=config.stream)
+            found[split] = windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
             found[split] = _read(folder, name, split, classes, config.states)
     return found
@@ -176,35 +150,60 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], columns: Mapping[
         _write_inputs(folder / f"{split}.npy", rows, len(recordings), name)
 
 
-def _write_inputs(path: Path, rows: Iterable[NDArray[Any]], count: int, name: str) -> None:
-    """Write `count` rows one by one into one array on disk, so that memory does not grow with the data."""
-    first: NDArray[Any] | None = None
+class _MixedColoursError(DataError):
+    """Some images are grey, and some have colour."""
+
+
+def _write_arrays(
+    folder: Path, splits: Mapping[str, Any], columns: Mapping[str, str], name: str, image_size: tuple[int, int] | None
+) -> None:
+    """Write the inputs of all splits in one shape; grey images have three channels where any image has colour."""
+
+    def write(*, colour: bool) -> None:
+        first = None
+        for split, rows in splits.items():
+            where = f"{name} ({split})"
+            found = arrays(rows, columns[split], where, image_size, colour=colour)
+            first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
+
+    try:
+        write(colour=False)
+    except _MixedColoursError:
+        write(colour=True)
+
+
+def _write_inputs(
+    path: Path, rows: Iterable[NDArray[Any]], count: int, name: str, like: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Write `count` rows one by one into one array on disk, so that memory does not grow with the data.
+
+    Returns what all rows were like: the first, or that of a split before this one.
+    """
+    is_written = False
     with path.open("wb") as file:  # no memory map: on a full disk that kills the process without a word
         for index, row in enumerate(rows):
-            if first is None:
-                first = row
+            first = row if like is None else like
+            if (row.shape, row.dtype) != (first.shape, first.dtype):
+                raise _difference(index, name, row, first)
+            if not is_written:
                 described = np.lib.format.dtype_to_descr(row.dtype)
                 header = {"descr": described, "fortran_order": False, "shape": (count, *row.shape)}
                 np.lib.format.write_array_header_1_0(file, header)
-            if (row.shape, row.dtype) != (first.shape, first.dtype):
-                raise DataError(
-                    f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, the first has "
-                    f"{list(first.shape)} and {first.dtype}; all must be alike, and image_size resizes images."
-                )
             file.write(row.tobytes())
-    if first is None:
+            like, is_written = first, True
+    if like is None or not is_written:
         raise DataError(f"'{name}' holds no samples.")
+    return like
 
 
-def _arrays(rows: Any, column: str, name: str, image_size: tuple[int, int] | None) -> Iterator[NDArray[Any]]:
-    iterator = iter(rows.select_columns([column]))
-    while True:
-        try:
-            yield _to_array(next(iterator)[column], image_size)
-        except StopIteration:
-            return
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"column '{column}' of '{name}' cannot be decoded: {error}.") from None
+def _difference(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -> DataError:
+    """Return the error of an input that is not like the first of all."""
+    is_image = row.dtype == first.dtype == np.uint8 and row.ndim == first.ndim == 3
+    kind = _MixedColoursError if is_image and {len(row), len(first)} == {1, 3} else DataError
+    return kind(
+        f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, the first has "
+        f"{list(first.shape)} and {first.dtype}; all must be alike, and image_size resizes images."
+    )
 
 
 def _labels(values: Iterable[Any], column: str, name: str) -> NDArray[np.int64]:
@@ -214,25 +213,3 @@ def _labels(values: Iterable[Any], column: str, name: str) -> NDArray[np.int64]:
     except TypeError as error:
         raise DataError(f"column '{column}' of '{name}' must hold whole numbers as labels: {error}.") from None
     return np.asarray(known, dtype=np.int64)
-
-
-def _to_array(value: Any, image_size: tuple[int, int] | None) -> NDArray[Any]:
-    """Return an image as uint8 `[channels, height, width]`, and anything else as float32.
-
-    Of 16 bits the upper 8 are kept; images of 32-bit numbers have no known range, so they stay as they are, as float32.
-    """
-    from PIL import Image
-
-    if value is None:
-        raise ValueError("a value is missing")
-    if not isinstance(value, Image.Image):
-        return np.asarray(value, dtype=np.float32)
-    deep = value.mode in _DEEP  # Pillow would cut values above 255 to 255
-    grey = deep or value.mode in ("1", "L")
-    image = value if deep else value.convert("L" if grey else "RGB")
-    if image_size is not None:
-        image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    if deep:
-        pixels = (pixels // 256).astype(np.uint8) if value.mode.startswith("I;16") else pixels.astype(np.float32)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)

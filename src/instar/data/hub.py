@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from instar.config import DataConfig
 from instar.data import decoded
+from instar.data.cache import cache_folder, keep
+from instar.data.opening import open_data
 from instar.data.samples import Source
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
-from instar.files import explain_full_disk
 
 if TYPE_CHECKING:
     import datasets
@@ -41,7 +42,7 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
         raise DataError(f"'{name}' is no folder, and a Hub id has the form 'owner/name'; {nearest(name, ['digits'])}")
-    found = _open(name)
+    found = open_data(name)
     if config.test_where is not None:
         found = _held_out(found, config.test_where, name)
     options: list[object] = [config.input_column, config.label_column, config.image_size]
@@ -50,37 +51,17 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
     columns = {} if text else {split: find_columns(rows.features, config) for split, rows in found.items()}
     if columns and decoded.are_recordings(found, columns):
         options.append("sound")  # older copies are without
-    folder = decoded.cache_folder() / _cache_key(name, found, *options)
-    if not (folder / "complete.json").is_file():
-        with explain_full_disk(folder):
-            if text:
-                decoded.decode_text(found, text, name, folder, config.tokenizer)
-            else:
-                decoded.decode(found, columns, name, folder, config.image_size)
-    splits = decoded.read(folder, config)
+
+    def write(folder: Path) -> dict[str, object]:
+        if text:
+            return decoded.decode_text(found, text, name, folder, config.tokenizer)
+        return decoded.decode(found, columns, name, folder, config.image_size)
+
+    folder = cache_folder() / _cache_key(name, found, *options)
+    splits = decoded.read(folder, keep(folder, write, hashed_bytes=decoded.IN_MEMORY), config)
     if "test" not in splits:
         splits["test"] = splits.pop("validation")
     return splits["train"], splits.get("validation"), splits["test"]
-
-
-def _open(name: str) -> dict[str, datasets.Dataset]:
-    import datasets
-
-    # The library shows its own bars and warnings for steps that we report in our own words.
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity_error()
-    # by its whole path, since the library takes a folder called "text" or "csv" for one of its own readers
-    where = str(Path(name).absolute()) if Path(name).is_dir() else name
-    try:
-        found = datasets.load_dataset(where)
-    except Exception as error:  # the library raises a dozen kinds, from connection to parsing
-        is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
-        told = error.__cause__ if is_parsing and error.__cause__ else error  # which of the two says what is wrong
-        reason = str(told).strip().split("\n")[0].rstrip(".")
-        raise DataError(f"data '{name}' cannot be loaded: {reason}.") from None
-    if "train" not in found or not {"test", "validation"} & set(found):
-        raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.")
-    return {split: found[split] for split in ("train", "validation", "test") if split in found}
 
 
 def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:

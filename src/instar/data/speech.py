@@ -18,7 +18,7 @@ from torch import Tensor
 from instar.data.log_mel import SLOWEST
 from instar.data.recordings import Recordings
 from instar.data.samples import UNLABELLED, Source
-from instar.errors import DataError
+from instar.errors import DataError, shortened
 
 
 def is_recording(feature: Any) -> bool:
@@ -86,8 +86,10 @@ def all_waves(
                 wave, rate = decode_recording(row[column])
             except DataError:
                 raise
-            except (OSError, ValueError) as error:
-                raise DataError(f"{where} cannot be decoded: {error}.") from None
+            except (OSError, ValueError, RuntimeError) as error:
+                path = row[column] and row[column]["path"]
+                where += f", file '{path}'," if path else ""
+                raise DataError(f"{where} cannot be decoded: {shortened(error)}.") from None
             first = first or rate
             _require_sound(where, len(wave), rate, first)
             yield split, wave, rate

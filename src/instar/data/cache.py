@@ -1,0 +1,179 @@
+"""Copies of data on disk that are whole: a checksum per file, compared when a copy is read; a damaged one is remade."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from instar.errors import DataError
+from instar.files import explain_full_disk
+
+COMPLETE = "complete.json"
+"""The last file of a copy: what it holds, the checksums of its files, and one of all this."""
+
+_ATTEMPTS = 3
+_CHUNK_BYTES = 16 << 20
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+class _DamagedError(Exception):
+    """Why a copy cannot be trusted."""
+
+
+def cache_folder() -> Path:
+    """Return where decoded data are kept: $INSTAR_CACHE, or ~/.cache/instar."""
+    return Path(os.environ.get("INSTAR_CACHE") or Path.home() / ".cache" / "instar")
+
+
+def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_bytes: int) -> dict[str, Any]:
+    """Return what a copy holds. It is written where there is none yet, and written anew where it is damaged.
+
+    Every file is compared with its size and its checksum (xxh3, 128 bits). A file of more than `hashed_bytes` is read
+    for its checksum only where its modification time is not that of its writing.
+
+    Args:
+        folder: of the copy.
+        write: writes files into a folder, and returns what they hold, as JSON values.
+        hashed_bytes: files up to this size are hashed whenever a copy is read.
+
+    Raises:
+        DataError: when the cache cannot be written.
+        RunError: when the disk is full.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            if os.path.lexists(folder):
+                try:
+                    return _verified(folder, hashed_bytes)
+                except (_DamagedError, OSError) as error:
+                    told = f"the decoded copy '{folder}' is damaged ({error})"
+                    print(f"instar: {told}; it is thrown away, and the data are decoded anew.", file=sys.stderr)
+                    _remove(folder)
+            with explain_full_disk(folder), _whole(folder) as partial:
+                _seal(partial, write(partial))
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise DataError(
+                f"decoded data cannot be written to '{folder.parent}': {error.strerror}; set INSTAR_CACHE to a folder "
+                "that can be written."
+            ) from None
+    raise DataError(f"the decoded copy '{folder}' is damaged again whenever it is written; check the disk.")
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write in, which becomes `folder` at the end."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder.parent)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    _remove(partial)
+    partial.mkdir()
+    # held while this process lives, so that others know whether anybody still writes
+    lock = os.open(partial, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield partial
+        with suppress(OSError):  # another process was faster: its copy is as good
+            partial.replace(folder)
+    finally:
+        _remove(partial)
+        os.close(lock)
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what processes have left that were killed while they wrote."""
+    for partial in cache.glob(".*.partial"):
+        with suppress(OSError):
+            lock = os.open(partial, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(partial)
+            finally:
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder or a file; a folder under another name first, so that nobody reads half of it."""
+    if path.is_dir() and not path.is_symlink():
+        gone = path if path.suffix == ".partial" else path.with_name(f".{path.name}.{os.getpid()}.gone.partial")
+        if gone != path:
+            with suppress(FileNotFoundError):
+                path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _seal(folder: Path, holds: Mapping[str, Any]) -> None:
+    """Write last what a copy holds, and what its files have to be."""
+    files = {path.name: _described(path) for path in sorted(folder.iterdir())}
+    content = dict(holds) | {"files": files}
+    (folder / COMPLETE).write_text(json.dumps(content | {"checksum": _json_checksum(content)}))
+
+
+def _described(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    return {"bytes": found.st_size, "modified": found.st_mtime_ns, "checksum": checksum(path)}
+
+
+def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
+    """Return what a copy holds.
+
+    Raises:
+        _DamagedError: when a file is missing, or not as it was written.
+    """
+    try:
+        content = json.loads((folder / COMPLETE).read_text())
+        known = content.pop("checksum", None)
+        if known is None:
+            raise _DamagedError("it is from before there were checksums")
+        if known != _json_checksum(content):
+            raise _DamagedError(f"{COMPLETE} has another checksum")
+    except FileNotFoundError:
+        raise _DamagedError(f"{COMPLETE} is missing") from None
+    except (ValueError, AttributeError, TypeError):
+        raise _DamagedError(f"{COMPLETE} cannot be read") from None
+    files: dict[str, dict[str, Any]] = content.pop("files")
+    for name, described in files.items():
+        _verify(folder / name, described, hashed_bytes)
+    return dict(content)
+
+
+def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int) -> None:
+    if not path.is_file():
+        raise _DamagedError(f"{path.name} is missing")
+    found = path.stat()
+    if found.st_size != described["bytes"]:
+        raise _DamagedError(f"{path.name} has {found.st_size:,} bytes, not {described['bytes']:,}")
+    if found.st_size > hashed_bytes and found.st_mtime_ns == described["modified"]:
+        return
+    if checksum(path) != described["checksum"]:
+        raise _DamagedError(f"{path.name} has another checksum")
+    with suppress(OSError):  # a copy of a copy: a large file need not be read whole the next time
+        if found.st_size > hashed_bytes:
+            os.utime(path, ns=(found.st_atime_ns, described["modified"]))
+
+
+def _json_checksum(content: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
+
+
+def checksum(path: Path) -> str:
+    """Return the xxh3 hash of a file's content, 128 bits in hexadecimal digits."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

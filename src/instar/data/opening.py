@@ -1,0 +1,116 @@
+"""Opening data sets by Hugging Face's library, in the same layout from the Hub and from a local folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instar.errors import DataError, shortened
+
+if TYPE_CHECKING:
+    import datasets
+
+TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt"])
+"""Suffixes of files with rows."""
+
+
+def open_data(name: str) -> dict[str, datasets.Dataset]:
+    """Return the rows of a Hub id or a local folder by split: train, and validation, test or both.
+
+    No code of the data set runs: the library knows no scripts of data sets since its version 4.
+
+    Raises:
+        DataError: when the data cannot be read, have files of several kinds for a split, or lack a split.
+    """
+    import datasets
+
+    # The library shows its own bars and warnings for steps that we report in our own words, and logs errors that it
+    # raises as well, with the whole content of a cell.
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)
+    # by its whole path, since the library takes a folder called "text" or "csv" for one of its own readers
+    where = str(Path(name).absolute()) if Path(name).is_dir() else name
+    try:
+        builder = datasets.load_dataset_builder(where)
+        files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}
+        if builder.name == "audiofolder":
+            builder.BASE_FEATURE = _recording()
+        builder.download_and_prepare()
+        found = builder.as_dataset()
+    except Exception as error:  # the library raises a dozen kinds, from connection to parsing
+        is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        told = error.__cause__ if is_parsing and error.__cause__ else error  # which of the two says what is wrong
+        raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
+    if "train" not in found or not {"test", "validation"} & set(found):
+        raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.")
+    if Path(where).is_dir():
+        _refuse_other_kinds(name, Path(where), files)
+        _refuse_other_class_names(name, files)
+    return {split: found[split] for split in ("train", "validation", "test") if split in found}
+
+
+def _recording() -> type[Any]:
+    """Return a feature of recordings that are files: their paths, which need no decoder of the library's."""
+    import datasets
+
+    @dataclass
+    class Recording(datasets.Audio):  # type: ignore[misc]  # the library has no types
+        decode: bool = False
+
+        def encode_example(self, value: Any) -> dict[str, Any]:
+            if isinstance(value, str | Path):
+                return {"bytes": None, "path": str(value)}
+            return {"bytes": value.get("bytes"), "path": value.get("path")}
+
+    return Recording
+
+
+def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]]) -> None:
+    """Refuse files of rows that are named as those of a split and not read: the library chooses one kind of files."""
+    from datasets.data_files import DataFilesDict, get_data_patterns
+
+    read = {Path(path).resolve() for paths in files.values() for path in paths}
+    card = folder / "README.md"
+    if card.is_file() and "data_files" in card.read_text(errors="replace"):  # it says which files are the data
+        return
+    others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in TABLES} - read
+    if not others:
+        return
+    matched = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
+    for path in sorted(Path(str(path)).resolve() for split in files for path in matched.get(split, [])):
+        if path in others:
+            raise DataError(
+                f"data '{name}' may be read from '{path.name}' or from '{min(read).name}', and the other would be left "
+                "out; move the files that are not meant out of the folder."
+            )
+
+
+def _refuse_other_class_names(name: str, files: Mapping[str, list[str]]) -> None:
+    """Refuse Parquet files whose columns of class labels name other classes than the first, for a label is a number."""
+    import datasets
+    import pyarrow.parquet
+
+    first: dict[str, tuple[str, list[str]]] = {}
+    for path in (path for paths in files.values() for path in paths if path.endswith(".parquet")):
+        features = datasets.Features.from_arrow_schema(pyarrow.parquet.read_schema(path))
+        for column, feature in features.items():
+            if isinstance(feature, datasets.ClassLabel):
+                other, names = first.setdefault(column, (path, feature.names))
+                if names != feature.names:
+                    raise DataError(
+                        f"column '{column}' of '{name}' has the classes {listed(names)} in '{Path(other).name}', and "
+                        f"{listed(feature.names)} in '{Path(path).name}'; all files must have the same, in one order."
+                    )
+
+
+def listed(names: Any, most: int = 8) -> str:
+    """Return some names with commas between them.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b, ... (3)'
+    """
+    names = [str(one) for one in names]
+    return ", ".join(names if len(names) <= most else [*names[:most], f"... ({len(names)})"])
