@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,9 +47,30 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def to_json(values: Any, indent: int | None = None) -> str:
+    """Return values as JSON, with null for NaN and infinity, which JSON does not have.
+
+    >>> to_json({"nll": float("inf"), "errors": (3, 4)})
+    '{"nll": null, "errors": [3, 4]}'
+    """
+    try:
+        return json.dumps(values, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def _finite(values: Any) -> Any:
+    """Return values with none in the place of each number that is not finite."""
+    if isinstance(values, Mapping):
+        return {name: _finite(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write `values` as indented JSON, whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))
+    write_whole(path, lambda temporary: temporary.write_text(to_json(values, indent=2) + "\n"))
 
 
 def read_json(path: Path) -> Any:
@@ -76,7 +98,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
             plain[name] = plain[name].clone()
         written.add(storage.data_ptr())
-    metadata = {"instar": json.dumps(header or {})}
+    metadata = {"instar": to_json(header or {})}
 
     def write(temporary: Path) -> None:
         try:

@@ -27,7 +27,7 @@ from typing import Any
 from instar.config import differences, flatten
 from instar.environment import environment
 from instar.errors import RunError
-from instar.files import explain_full_disk, read_json, write_json, write_whole
+from instar.files import explain_full_disk, read_json, to_json, write_json, write_whole
 
 FORMAT = 1
 
@@ -79,7 +79,7 @@ class Run:
         """
         path = Path(path)
         content = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
-        content = json.loads(json.dumps(content))  # as it will be read back: tuples are lists
+        content = json.loads(to_json(content))  # as it will be read back: tuples are lists
         if (path / "config.json").exists():
             run = cls(path)
             run._refuse_other(content, {"config": dict(defaults or {})})
@@ -221,10 +221,10 @@ class Run:
         """Append one line to metrics.jsonl."""
         path = self.path / "metrics.jsonl"
         with explain_full_disk(path), path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(to_json(line) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of metrics.jsonl written after `step`, so that resuming does not write them twice."""
         kept = [line for line in self.history() if line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
+        text = "".join(to_json(line) + "\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))

@@ -11,11 +11,16 @@ from instar.analysis.scores import Scores
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """Return KL(teacher || student) in nats at T = 1, float64 `[examples]`, of logits `[examples, classes]`.
 
+    0 log 0 is 0. It is infinite where the student gives nothing to a class that the teacher gives something.
+
     >>> divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist()
+    [0.0]
+    >>> divergence(torch.tensor([[1.0, -torch.inf]]), torch.tensor([[1.0, -torch.inf]])).tolist()
     [0.0]
     """
     log_p, log_q = torch.log_softmax(teacher.double(), 1), torch.log_softmax(student.double(), 1)
-    return (log_p.exp() * (log_p - log_q)).sum(1)
+    p = log_p.exp()
+    return (p * (log_p - log_q)).masked_fill(p == 0, 0.0).sum(1)
 
 
 def fidelity(student: Scores, teacher: Scores, divergences: Tensor) -> dict[str, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from instar.cli.options import JsonOption
+from instar.cli.output import print_result
 
 
 def compare(
@@ -29,4 +29,4 @@ def compare(
     from instar.procedures import compare as judge
 
     found = judge(*methods, resamples=resamples, seed=seed)
-    print(json.dumps(found.as_dict()) if as_json else found)
+    print_result(found.as_dict(), found, as_json)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from instar.cli.options import JsonOption, TrustOption
+from instar.cli.output import print_json, print_result
 
 if TYPE_CHECKING:
     from instar.procedures.inspect import Inspection
@@ -41,7 +41,7 @@ def export(
 
     allowed = TOLERANCE if tolerance is None else tolerance
     found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust)
-    print(json.dumps(found.as_dict()) if as_json else found)
+    print_result(found.as_dict(), found, as_json)
 
 
 def inspect(
@@ -57,7 +57,7 @@ def inspect(
 
     found = look(run, trust=trust)
     if as_json:
-        print(json.dumps(found.as_dict()))
+        print_json(found.as_dict())
     else:
         _print_page(found)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from instar.cli.options import JsonOption, TrustOption
-from instar.cli.output import print_metrics, print_run
+from instar.cli.output import print_metrics, print_result, print_run
 
 
 def evaluate(
@@ -54,4 +53,4 @@ def report(
     from instar.procedures import report as write
 
     path = write(runs, out)
-    print(json.dumps({"report": str(path)}) if as_json else path)
+    print_result({"report": str(path)}, path, as_json)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instar.config import RunConfig
     from instar.run import Run
+
+
+def print_json(values: Any) -> None:
+    """Print values as JSON, with null for numbers that are not finite."""
+    from instar.files import to_json
+
+    print(to_json(values))
+
+
+def print_result(values: Any, text: object, as_json: bool) -> None:
+    """Print what a verb found, as JSON or for people."""
+    if as_json:
+        print_json(values)
+    else:
+        print(text)
 
 
 def run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> None:
@@ -21,7 +35,7 @@ def run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> No
 def print_run(run: Run, as_json: bool) -> None:
     """Print the result of a complete run."""
     if as_json:
-        print(json.dumps({"run": str(run.path), **run.result}))
+        print_json({"run": str(run.path), **run.result})
         return
     test, validation = run.result["metrics"], run.result["validation"]
     title = str(run.path) if test else f"{run.path} (validation)"
@@ -31,14 +45,14 @@ def print_run(run: Run, as_json: bool) -> None:
 def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     """Print metrics under a title."""
     if as_json:
-        print(json.dumps(metrics))
+        print_json(metrics)
         return
     low, high = metrics["error_interval"]
     print(title)
     errors = f"{metrics['errors']} of {metrics['samples']}"
     print(f"  errors     {errors}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
-    print(f"  nll        {metrics['nll']:.4f} nats")
-    if "perplexity" in metrics:
+    print("  nll        " + ("infinite" if metrics["nll"] is None else f"{metrics['nll']:.4f} nats"))
+    if metrics.get("perplexity") is not None:
         print(f"  perplexity {metrics['perplexity']:.2f} per token")
     if "word_error" in metrics:
         print(f"  words      {metrics['word_errors']} of {metrics['words']} wrong: {metrics['word_error']:.2%}")
@@ -52,4 +66,7 @@ def print_store(store: Path, as_json: bool) -> None:
     from instar.procedures import targets_info as info
     from instar.procedures.target_stores import describe_targets
 
-    print(json.dumps(info(store)) if as_json else describe_targets(store))
+    if as_json:
+        print_json(info(store))
+    else:
+        print(describe_targets(store))

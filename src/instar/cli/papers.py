@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from instar.cli.options import JobsOption, JsonOption, TargetsOption
+from instar.cli.output import print_json, print_result
 
 
 def demo(
@@ -21,7 +21,7 @@ def demo(
     from instar.procedures import demo as show
 
     summary = show(out, seeds=seeds, jobs=jobs)
-    print(json.dumps(summary.as_dict()) if as_json else summary)
+    print_result(summary.as_dict(), summary, as_json)
 
 
 def list_papers(as_json: JsonOption = False) -> None:
@@ -29,7 +29,7 @@ def list_papers(as_json: JsonOption = False) -> None:
     from instar.papers import PAPERS
 
     if as_json:
-        print(json.dumps({name: paper.title for name, paper in PAPERS.items()}))
+        print_json({name: paper.title for name, paper in PAPERS.items()})
     else:
         for name, paper in PAPERS.items():
             print(f"{name}  {paper.title}")
@@ -66,4 +66,4 @@ def run(
         nets=net or (),
         precision=precision,  # type: ignore[arg-type]  # checked inside
     )
-    print(json.dumps(table.as_list()) if as_json else table.as_markdown())
+    print_result(table.as_list(), table.as_markdown(), as_json)

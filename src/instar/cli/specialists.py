@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from instar.cli.options import EpochsOption, JobsOption, JsonOption, OutOption, SeedOption, SetOption, TrustOption
-from instar.cli.output import print_run
+from instar.cli.output import print_result, print_run
 
 GeneralistArgument = Annotated[Path, typer.Argument(help="run folder of the generalist")]
 ClustersOption = Annotated[
@@ -57,7 +56,7 @@ def cluster(
     )
     if out is not None:
         found.write(out)
-    print(json.dumps([list(names) for names in found.sets]) if as_json else found)
+    print_result([list(names) for names in found.sets], found, as_json)
 
 
 def train(
@@ -151,4 +150,4 @@ def evaluate(
     from instar.procedures import specialists
 
     found = specialists.evaluate(combined, split)
-    print(json.dumps(found.as_dict()) if as_json else found)
+    print_result(found.as_dict(), found, as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from instar.cli.options import (
     TeacherOption,
     TrustOption,
 )
-from instar.cli.output import print_store
+from instar.cli.output import print_result, print_store
 from instar.cli.settings import configure, read_flags, read_share
 
 
@@ -102,7 +101,7 @@ def verify(
     from instar.procedures import verify_targets
 
     found = verify_targets(store, teacher=list(teacher) if teacher else None, data=data, rows=rows, trust=trust)
-    print(json.dumps(found.as_dict()) if as_json else found)
+    print_result(found.as_dict(), found, as_json)
 
 
 def merge(

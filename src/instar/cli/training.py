@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,7 @@ from instar.cli.options import (
     TrustOption,
     ViewsOption,
 )
-from instar.cli.output import run_stage
+from instar.cli.output import print_result, run_stage
 from instar.cli.settings import configure, names_a_class, read_flags, read_targets, read_teachers
 
 
@@ -155,4 +154,4 @@ def born_again(
         stop_early=stop_early,
         trust=trust or names_a_class(model) or names_a_class(student),
     ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
-    print(json.dumps(lineage.as_dict()) if as_json else lineage)
+    print_result(lineage.as_dict(), lineage, as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from instar.cli.options import (
     TrustOption,
     ViewsOption,
 )
+from instar.cli.output import print_result
 from instar.cli.settings import configure, names_a_class, read_flags, read_numbers, read_teachers
 
 
@@ -67,4 +67,4 @@ def tune(
         criterion=criterion,  # type: ignore[arg-type]  # checked inside
         trust=trust or names_a_class(model),
     ).run(jobs)
-    print(json.dumps(found.as_dict()) if as_json else found)
+    print_result(found.as_dict(), found, as_json)

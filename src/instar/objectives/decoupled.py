@@ -12,6 +12,7 @@ from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
+from instar.targets.targets import floored
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,14 @@ def _split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     numbers = torch.arange(logits.shape[-1] - 1, device=logits.device).expand(*labels.shape, -1)
     others = logits.gather(-1, numbers + (numbers >= label))
     both = torch.cat([logits.gather(-1, label), others.logsumexp(-1, keepdim=True)], dim=-1)
-    return both.log_softmax(-1), others.log_softmax(-1)
+    both = both.log_softmax(-1)
+    # NaN where the others have nothing to share out: a teacher of the user's may give them nothing at all
+    return both, others.log_softmax(-1).masked_fill(both[..., 1:] == -torch.inf, -torch.inf)
 
 
 def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Return KL(p || q) per example, at least 0."""
-    p = log_p.exp().nan_to_num(0.0)  # NaN: a teacher of the user's may give these classes nothing at all
-    divergence: Tensor = -(p * log_q).sum(-1) - torch.special.entr(p).sum(-1)
+    p = log_p.exp()
+    divergence: Tensor = -(p * floored(log_q)).sum(-1) - torch.special.entr(p).sum(-1)
     # rounding may leave a difference of equals below 0; a clamp would take its gradient too
     return divergence - divergence.detach().clamp(max=0)

@@ -13,6 +13,7 @@ from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.seeds import Draws
 from instar.targets import Targets
+from instar.targets.targets import floored
 
 Scope = Literal["sample", "batch", "fixed"]
 
@@ -62,7 +63,7 @@ class PermutedDarkKnowledge(Term):
         assert targets is not None, "Objective.check refuses a run without a teacher"
         teacher = targets.log_probs(1.0).to(logits)
         permuted = self.permuted(teacher, batch).exp()
-        return Value(-(permuted * torch.log_softmax(logits, dim=-1)).sum(-1))
+        return Value(-(permuted * floored(torch.log_softmax(logits, dim=-1))).sum(-1))
 
     def permuted(self, log_probs: Tensor, batch: Batch) -> Tensor:
         """Return `log_probs` `[..., classes]` with all but the largest of each example in the order of this step."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,6 +51,9 @@ def finish_run(
         heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
         asked, told = heard or (answering, followed)
         judged = judge(asked, samples, device, teacher=told)
+        if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
+            print(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.", file=sys.stderr)
+            judged, heard = replace(judged, teacher=None, divergences=None), None
         kept = judged.predictions | {"ids": samples.ids, "labels": samples.labels}
         predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
         metrics[split] = judged.metrics()

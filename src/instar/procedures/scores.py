@@ -61,7 +61,7 @@ def scores_of(folder: Path) -> Iterator[Score]:
     predictions = _predictions(folder)
     for split, metrics in splits.items():
         if isinstance(metrics, dict) and {"error", "errors", "samples", "nll", "ece"} <= metrics.keys():
-            yield from _of_split(split, metrics, predictions)
+            yield from (score for score in _of_split(split, metrics, predictions) if score.value is not None)
 
 
 def _of_split(split: str, metrics: Mapping[str, Any], predictions: Mapping[str, Tensor]) -> Iterator[Score]:
@@ -105,7 +105,7 @@ def _nll_interval(split: str, predictions: Mapping[str, Tensor]) -> tuple[float 
         return None, None
     known = labels >= 0
     nll = torch.nn.functional.cross_entropy(logits[known].double(), labels[known], reduction="none")
-    if len(nll) < 2:
+    if len(nll) < 2 or not nll.isfinite().all():
         return None, None
     interval = ttest_1samp(nll.numpy(), 0.0).confidence_interval(0.95)
     return float(interval.low), float(interval.high)

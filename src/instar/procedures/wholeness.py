@@ -37,7 +37,7 @@ class FileState:
 def check_files(folder: Path) -> list[FileState]:
     """Read every file of a run folder, and name those that are missing or damaged.
 
-    Values of weights must be finite. What other formats hold, such as `error.txt`, is not looked at.
+    No weight may be NaN; -inf may be a mask. What other formats hold, such as `error.txt`, is not looked at.
     """
     here = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [FileState(path.name, path.stat().st_size, _problem(path)) for path in here]
@@ -75,8 +75,8 @@ def _problem(path: Path) -> str | None:
         elif path.suffix == ".safetensors":
             tensors, _ = read_tensors(path)
             if path.stem in ("weights", "checkpoint", "best"):
-                bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-                return f"'{bad[0]}' is not finite" if bad else None
+                bad = [name for name, tensor in tensors.items() if tensor.isnan().any()]
+                return f"'{bad[0]}' is NaN" if bad else None
         elif path.name == "metrics.jsonl":
             Run(path.parent).history()
     except RunError as error:

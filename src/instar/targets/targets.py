@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from instar.errors import MismatchError
@@ -55,7 +54,7 @@ class Targets(ABC):
         if many_classes.is_large(z):
             found = many_classes.dense(z, p, temperature)
         else:
-            found = F.cross_entropy(scaled(z, temperature), p, reduction="none")
+            found = -(floored(torch.log_softmax(scaled(z, temperature), 1)) * p).sum(1)
         return like(entropy, found), entropy.to(logits)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
@@ -210,6 +209,18 @@ class MixtureTargets(Targets):
 def scaled(logits: Tensor, temperature: float) -> Tensor:
     """Return z / T; at T = 1 the logits as they are, because of many classes every copy counts."""
     return logits if temperature == 1 else logits / temperature
+
+
+def floored(log_q: Tensor) -> Tensor:
+    """Return log-probabilities with the least number in the place of -inf: 0 log 0 is 0, and 0 times -inf is NaN.
+
+    It is done in place and unseen by autograd: a backward pass needs exp(log q), which is 0 either way.
+
+    >>> floored(torch.tensor([0.0, -torch.inf])).mul(torch.tensor([1.0, 0.0])).sum()
+    tensor(0.)
+    """
+    log_q.data.clamp_(min=many_classes.nothing(log_q))
+    return log_q
 
 
 def by_example(tensor: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ class Ensemble(Teacher):
     Args:
         members: teachers, torch modules, run folders or fitted scikit-learn classifiers.
         combine: "geometric" or "arithmetic".
-        weights: one per member, at least 0; scaled to sum to 1. None weighs all alike.
+        weights: one per member, at least 0; scaled to sum to 1. None weighs all alike. A member that weighs 0 is not
+            queried.
         trust: allow run folders whose model is a class outside `instar.models`.
 
     Raises:
@@ -61,7 +62,8 @@ class Ensemble(Teacher):
         self.members = [as_teacher(member, trust=trust) for member in members]
         self.combine: Combination = combine
         self.weights = [weight / sum(weights) for weight in weights]
-        self._log_weights = torch.tensor(self.weights).log()
+        self._queried = [(member, weight) for member, weight in zip(self.members, self.weights, strict=True) if weight]
+        self._log_weights = torch.tensor([weight for _, weight in self._queried]).log()
 
     def targets(self, batch: Batch) -> Targets:
         """Return the mean of what the members say.
@@ -69,13 +71,14 @@ class Ensemble(Teacher):
         Raises:
             MismatchError: when members differ in their classes.
         """
-        parts = [member.targets(batch) for member in self.members]
+        # a weight of 0 times a logit of -inf would be NaN
+        parts = [member.targets(batch) for member, _ in self._queried]
         sizes = [part.num_classes for part in parts]
         if len(set(sizes)) > 1:
             raise MismatchError(f"the members of an ensemble must have the same classes; they have {sizes}.")
         if self.combine == "arithmetic":
             return MixtureTargets(tuple(parts), self._log_weights)
-        first, *rest = (weight * part.logits() for weight, part in zip(self.weights, parts, strict=True))
+        first, *rest = (weight * part.logits() for (_, weight), part in zip(self._queried, parts, strict=True))
         return DenseTargets(sum(rest, start=first))
 
     def fingerprint(self) -> str:

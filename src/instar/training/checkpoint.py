@@ -13,6 +13,7 @@ from instar.errors import NonFiniteError
 from instar.files import read_tensors, write_tensors
 from instar.models import Carried
 from instar.run import Run
+from instar.training.finite import Finiteness
 from instar.training.optimise import WeightAverage
 
 
@@ -25,16 +26,16 @@ def save_checkpoint(
     average: WeightAverage | None,
     carried: Sequence[Carried],
     accelerator: Accelerator,
+    start: Finiteness,
 ) -> None:
     """Write the state after `step` steps, whole or not at all. All processes call it, and the first one writes.
 
     Raises:
-        NonFiniteError: when a weight is NaN or infinite; the last checkpoint stays as it is.
+        NonFiniteError: when a weight has become NaN or infinite; the last checkpoint stays as it is.
     """
     weights = model.state_dict()
-    for name, tensor in weights.items():  # buffers too: the statistics of a batch normalisation may overflow alone
-        if not torch.isfinite(tensor).all():
-            raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
+    if name := start.first_bad(weights):
+        raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
     tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}

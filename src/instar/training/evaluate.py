@@ -12,15 +12,19 @@ from torch import Tensor
 
 from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics, word_scores, wrong_words
 from instar.data import Batch, Loader, Samples
-from instar.errors import MismatchError
+from instar.errors import MismatchError, NonFiniteError
 from instar.models.normalised import is_tokens
 from instar.teachers import Teacher
+from instar.training.finite import samples_in_words
 
 BATCH_SIZE = 256
 """Larger batches fall out of the cache of a CPU, and were slower."""
 
 COLUMNS = 10
 """Columns that a stream is read in: each begins without a hidden state, so there are few."""
+
+LARGEST = 700.0
+"""Nats whose exponential is still a number."""
 
 KEPT = 1 << 30
 """Logits of up to so many bytes are kept; of more, the NLL and the answer."""
@@ -62,11 +66,28 @@ class Judged:
     wrong_words: Tensor | None = None
     predictions: dict[str, Tensor] = field(default_factory=dict)
 
+    def unpredicted(self, scores: Scores) -> str:
+        """Return which samples have an answer of NaN, or of no probability at all, in words; empty where none has."""
+        bad = scores.confidence.isnan()
+        if not bad.any():
+            return ""
+        by_sample = len(bad) == len(self.samples) and not self.samples.source.is_stream
+        count = f"{int(bad.sum()):,} examples"
+        found = samples_in_words(self.samples.ids[bad].tolist()) if by_sample else count
+        return f"{found} of '{self.samples.source.name}'"
+
     def metrics(self) -> dict[str, Any]:
-        """Return metrics, the perplexity of a text, errors of recorded words; with a teacher fidelity and the gain."""
+        """Return metrics, the perplexity of a text, errors of recorded words; with a teacher fidelity and the gain.
+
+        Raises:
+            NonFiniteError: when an answer of the model or its teacher is NaN: a count of errors would mean nothing.
+        """
+        for who, scores in (("model", self.scores), ("teacher", self.teacher)):
+            if scores is not None and (bad := self.unpredicted(scores)):
+                raise NonFiniteError(f"the {who} predicts NaN, or no probability at all, for {bad}.")
         found = all_metrics(self.scores, self.samples.source.classes)
         if is_tokens(self.samples.source.inputs):
-            found["perplexity"] = math.exp(found["nll"])
+            found["perplexity"] = math.exp(found["nll"]) if found["nll"] < LARGEST else math.inf
         if self.wrong_words is not None:
             found["words"] = len(self.wrong_words)
             found["word_errors"] = int(self.wrong_words.sum())

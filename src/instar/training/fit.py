@@ -26,6 +26,7 @@ from instar.seeds import seed_everything
 from instar.targets import Targets
 from instar.teachers import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
+from instar.training.finite import Finiteness, blame
 from instar.training.optimise import WeightAverage, constrain_norms, learning_rate, make_optimiser
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
@@ -61,7 +62,7 @@ def fit(
         show: show progress on stderr.
 
     Raises:
-        NonFiniteError: when a loss or a weight becomes NaN or infinite.
+        NonFiniteError: when a loss or a weight becomes NaN or infinite; says what with, where that can be found.
         MismatchError: when teacher and student share weights, the teacher has changed at the end, or a batch has fewer
             samples than there are processes.
     """
@@ -70,6 +71,7 @@ def fit(
     device, steps_per_epoch = accelerator.device, loader.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
     place(model, device, config.memory_format)
+    start = Finiteness(model)
     optimiser = make_optimiser(model, config)
     average = WeightAverage(model, config.ema) if config.ema else None
     carried = [Carried(model), *(teacher.carried() if teacher else [])]
@@ -80,7 +82,7 @@ def fit(
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     network = called_as(config, accelerator.prepare_model(model), loader, accelerator)
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
-    recorder = Recorder(run, steps_per_epoch)
+    recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
     watch.begin(model, average)
     model.train()
@@ -112,7 +114,7 @@ def fit(
             if watch.is_due(step + 1):
                 watch.score(step + 1, model, average)
             if line and agreed(last or due, accelerator):
-                save_checkpoint(run, step + 1, seconds, model, optimiser, average, carried, accelerator)
+                save_checkpoint(run, step + 1, seconds, model, optimiser, average, carried, accelerator, start)
                 last_saved = time.monotonic()
             bar.advance()
     watch.finish(model, average)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.config import TrainingConfig
+from instar.training.finite import averages
 
 
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -87,15 +88,16 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model, self.decay = model, decay
         self.values = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self._averaged = [name for name, tensor in self.values.items() if averages(tensor)]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step`."""
         current = self.model.state_dict()
         decay = min(self.decay, (1 + step) / (10 + step))
-        floating = [name for name, tensor in self.values.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.values[n] for n in floating], [current[n] for n in floating], 1 - decay)
-        for name in self.values.keys() - set(floating):  # counters are not averaged
+        names = self._averaged
+        torch._foreach_lerp_([self.values[n] for n in names], [current[n] for n in names], 1 - decay)
+        for name in self.values.keys() - set(names):  # neither counters nor masks of -inf are averaged
             self.values[name].copy_(current[name])
 
     def averaged(self) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +12,9 @@ from torch import Tensor
 from instar.errors import NonFiniteError
 from instar.run import Run
 from instar.training.checkpoint import last_good
+
+LARGEST = 1e30
+"""A larger sum of losses is infinite: the logarithm of 0 is kept as the least float32 wherever its share may be 0."""
 
 
 class Recorder:
@@ -21,10 +25,11 @@ class Recorder:
     Args:
         run: whose metrics.jsonl is written.
         steps_per_epoch: to tell the epoch of a step.
+        blame: says why the loss of a step is not finite, and what to do; called for the first such step.
     """
 
-    def __init__(self, run: Run, steps_per_epoch: int) -> None:
-        self.run, self.steps_per_epoch = run, steps_per_epoch
+    def __init__(self, run: Run, steps_per_epoch: int, blame: Callable[[int], str]) -> None:
+        self.run, self.steps_per_epoch, self._blame = run, steps_per_epoch, blame
         self._names: list[str] = []
         self._parts: list[Tensor] = []  # of the step that is going on
         self._sums: list[Tensor] = []  # of the steps since the last line
@@ -55,7 +60,7 @@ class Recorder:
             NonFiniteError: names the first step and the term that was NaN or infinite, and the last good checkpoint.
         """
         values: Tensor = accelerator.reduce(torch.stack(self._sums))
-        for row, good in enumerate(torch.isfinite(values).tolist()):
+        for row, good in enumerate((values.abs() < LARGEST).tolist()):
             if not all(good):
                 self._refuse(good, values[row].tolist(), step - len(self._sums) + 1 + row)
         total = sum(self._counts)
@@ -72,12 +77,11 @@ class Recorder:
             return
         values = torch.stack([torch.stack(list(numbers.values())) for _, numbers in self._measured]).tolist()
         for (step, numbers), row in zip(self._measured, values, strict=True):
-            # JSON has no NaN: an angle with nothing is none
-            found = {name: value if math.isfinite(value) else None for name, value in zip(numbers, row, strict=True)}
+            found = dict(zip(numbers, row, strict=True))  # NaN is null there: an angle with nothing is none
             self.run.append({"kind": "gradients", "step": step, "epoch": step / self.steps_per_epoch} | found)
 
     def _refuse(self, good: list[bool], values: list[float], step: int) -> None:
         terms = [(name, value) for name, value, ok in zip(self._names, values, good, strict=True) if not ok]
         name, value = next((pair for pair in terms if pair[0] != "loss"), terms[0])
         word = "NaN" if math.isnan(value) else "infinite"
-        raise NonFiniteError(f"term '{name}' is {word} at step {step}; {last_good(self.run)} Lower the learning rate.")
+        raise NonFiniteError(f"term '{name}' is {word} at step {step}; {last_good(self.run)} {self._blame(step)}")

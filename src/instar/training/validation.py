@@ -13,11 +13,8 @@ from instar.files import read_tensors, write_tensors
 from instar.models import Normalised
 from instar.run import Run
 from instar.teachers import Module
-from instar.training.evaluate import validate
+from instar.training.evaluate import LARGEST, validate
 from instar.training.optimise import WeightAverage
-
-LARGEST = 700.0
-"""Nats whose exponential is still a number."""
 
 
 class Validation:
@@ -53,7 +50,7 @@ class Validation:
         """The number of scores whose perplexity is not so far below the best before them as it should be."""
         for line in lines:
             if line["kind"] == "validation" and line["step"] <= done:
-                self._note(line["nll"])
+                self._note(math.inf if line["nll"] is None else line["nll"])
 
     def is_due(self, step: int) -> bool:
         """Whether the model is to be scored after `step` steps."""
@@ -87,6 +84,7 @@ class Validation:
         self._note(found["nll"])
 
     def _note(self, score: float) -> None:
+        score = score if math.isfinite(score) else math.inf  # as a run that resumes will read it
         if self._scores:
             best, found = (math.exp(min(one, LARGEST)) for one in (min(self._scores), score))
             self.plateaus += found >= best - self._least_fall

@@ -79,7 +79,7 @@ class Trial:
             found = self.stage.run().result["validation"]
         except NonFiniteError:
             return None
-        return {"error": found["error"], "nll": found["nll"]} if math.isfinite(found["nll"]) else None
+        return None if found["nll"] is None else {"error": found["error"], "nll": found["nll"]}
 
 
 @dataclass(frozen=True)
