@@ -30,7 +30,8 @@ def test_train_distill_evaluate_correct_and_report_work_together(instar, tmp_pat
     )  # fmt: skip
     assert code == 0
     assert 0 <= json.loads(out)["metrics"]["agreement"] <= 1
-    assert json.loads((tmp_path / "student" / "config.json").read_text())["config"]["objective"] == "SoftTargets(4)"
+    objective = json.loads((tmp_path / "student" / "config.json").read_text())["config"]["objective"]
+    assert objective == "SoftTargets(4) + 0.1 * HardLabels()"  # what it is without --temperature, at that temperature
 
     code, out, _ = instar("evaluate", student, "--teacher", teacher, "--json")
     assert code == 0

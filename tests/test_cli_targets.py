@@ -9,7 +9,7 @@ import pytest
 
 DATA = ["digits", "--set", "data.subset=300"]
 MODEL = ["--model", "mlp", "--arg", "widths=[8]"]
-VIEWS = ["--views", "3", "--augmentation", "Shift(1)"]
+VIEWS = ["--num-views", "3", "--views", "Shift(1)"]
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +137,11 @@ REFUSED = {
     "no teacher": ([], "instar: label needs a teacher; give --teacher with a run folder."),
     "share": (["--teacher", "T", "--share", "half"], "instar: --share must be i/n, such as 1/4, got 'half'."),
     "share out of range": (["--teacher", "T", "--share", "3/2"], "instar: share must be (i, n) with i from 1 to n"),
-    "views alone": (["--teacher", "T", "--views", "3"], "instar: 3 views of samples as they are would all be alike"),
-    "augmentation alone": (["--teacher", "T", "--augmentation", "Flip()"], "instar: a target store holds a number of"),
+    "views alone": (
+        ["--teacher", "T", "--num-views", "3"],
+        "instar: 3 views of samples as they are would",
+    ),
+    "augmentation alone": (["--teacher", "T", "--views", "Flip()"], "instar: a target store holds a number of"),
     "keep": (["--teacher", "T", "--keep", "best"], "instar: keep must be 'all', 'top:K' or 'sample:N'"),
     "dtype": (["--teacher", "T", "--dtype", "int8"], "instar: 'dtype': input should be 'float32', 'float16' or"),
     "precision": (["--teacher", "T", "--precision", "int8"], "instar: "),

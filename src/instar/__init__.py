@@ -3,7 +3,9 @@
 The names below are imported when they are first used, so that `instar --help` does not wait for torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,6 +99,21 @@ _HOME = {
     "tune": "instar.procedures",
     "verify_targets": "instar.procedures",
 }
+
+
+class _Package(ModuleType):
+    """A package in which a public name means one thing, whatever is imported when.
+
+    `instar.report` is a function, and there is a package `instar.report` too. When that is imported, Python would lay
+    it over the function. `import instar.report` and `from instar.report import ...` work all the same.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

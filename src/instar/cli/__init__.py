@@ -13,6 +13,7 @@ import sys
 import typer
 
 from instar.cli import comparing, exporting, measuring, papers, specialists, targets, training, tuning
+from instar.cli.ending import exit_code
 
 app = typer.Typer(
     help="Distil the models you have into one that is smaller or better.",
@@ -54,13 +55,5 @@ app.add_typer(papers_app, name="papers")
 
 
 def main() -> None:
-    """Run the command line; what the user can mend ends with one sentence and exit code 2."""
-    try:
-        app()
-    except ValueError as error:
-        from instar.errors import InstarError
-
-        if not isinstance(error, InstarError):
-            raise
-        print(f"instar: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Run the command line, and exit; see `instar.cli.ending` for the codes."""
+    sys.exit(exit_code(app))

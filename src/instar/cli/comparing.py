@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from instar.cli.output import print_result
 
 def compare(
     methods: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             help="two or more: run folders, or folders with runs that differ in their seed; the first is the reference"
         ),

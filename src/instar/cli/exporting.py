@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from instar.cli.output import print_json, print_result
 if TYPE_CHECKING:
     from instar.procedures.inspect import Inspection
 
-RunArgument = Annotated[Path, typer.Argument(help="a run folder")]
+RunArgument = Annotated[str, typer.Argument(help="a run folder")]
 MOST_CLASSES = 20
 
 
@@ -21,7 +20,7 @@ def export(
     run: RunArgument,
     to: Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
+        str | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="data whose test samples are compared; those of the run if not given")
@@ -68,7 +67,7 @@ def _print_page(found: Inspection) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from instar.procedures.exporting.words import one_line
+    from instar.errors import one_line
 
     console = Console(highlight=False, markup=False, emoji=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +27,7 @@ def evaluate(
 def correct_bias(
     run: Annotated[str, typer.Argument(help="a run folder")],
     classes: Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")],
-    out: Annotated[Path, typer.Option("--out", help="the folder of the corrected run")],
+    out: Annotated[str, typer.Option("--out", help="the folder of the corrected run")],
     rule: Annotated[
         str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")
     ] = "prior",
@@ -43,9 +42,9 @@ def correct_bias(
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, or folders with some in them, at any depth")],
+    runs: Annotated[list[str], typer.Argument(help="run folders, or folders with some in them, at any depth")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
+        str | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

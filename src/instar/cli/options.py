@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,8 +27,8 @@ ModelOption = Annotated[
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
 ]
-StoreArgument = Annotated[Path, typer.Argument(help="a target store")]
-OutOption = Annotated[Path, typer.Option("--out", help="the run folder; run the same command again to resume it")]
+StoreArgument = Annotated[str, typer.Argument(help="a target store")]
+OutOption = Annotated[str, typer.Option("--out", help="the run folder; run the same command again to resume it")]
 ObjectiveOption = Annotated[
     str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
 ]
@@ -46,9 +45,10 @@ TargetsOption = Annotated[
     ),
 ]
 ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
+NumViewsOption = Annotated[int | None, typer.Option("--num-views", min=1, help="views per sample")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="of initial weights, order, dropout and views")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings")]
+ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file of settings")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
 ]

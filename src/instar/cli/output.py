@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instar.paths import local_path
+
 if TYPE_CHECKING:
     from instar.config import RunConfig
     from instar.run import Run
@@ -25,11 +27,11 @@ def print_result(values: Any, text: object, as_json: bool) -> None:
         print(text)
 
 
-def run_stage(config: RunConfig, out: Path, *, trust: bool, as_json: bool) -> None:
+def run_stage(config: RunConfig, out: str, *, trust: bool, as_json: bool) -> None:
     """Run a stage, and print what came of it."""
     from instar.procedures import Stage
 
-    print_run(Stage(config, out, trust=trust).run(), as_json)
+    print_run(Stage(config, local_path(out, "out"), trust=trust).run(), as_json)
 
 
 def print_run(run: Run, as_json: bool) -> None:
@@ -61,7 +63,7 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
         print(f"  agreement  {metrics['agreement']:.2%} with the teacher")
 
 
-def print_store(store: Path, as_json: bool) -> None:
+def print_store(store: str | Path, as_json: bool) -> None:
     """Print what a target store says about itself."""
     from instar.procedures import targets_info as info
     from instar.procedures.target_stores import describe_targets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from instar.cli.output import print_json, print_result
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="where the runs and the report go")] = Path("runs/demo"),
+    out: Annotated[str, typer.Option("--out", help="where the runs and the report go")] = "runs/demo",
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="students with and without distillation")] = 5,
     jobs: JobsOption = "2",
     as_json: JsonOption = False,
@@ -41,7 +40,7 @@ def run(
     data: Annotated[
         str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder of the runs and the table")] = None,
+    out: Annotated[str | None, typer.Option("--out", help="folder of the runs and the table")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")] = None,
     targets: TargetsOption = None,
     net: Annotated[list[str] | None, typer.Option("--net", help="rows of this network alone; may be repeated")] = None,

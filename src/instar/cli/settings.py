@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instar.cli.options import import_from_here
@@ -38,7 +37,7 @@ def read_flags(
     return flags
 
 
-def configure(file: Path | None, flags: dict[str, Any], settings: list[str] | None) -> RunConfig:
+def configure(file: str | None, flags: dict[str, Any], settings: list[str] | None) -> RunConfig:
     """Lay the file, the flags and the assignments over each other."""
     from instar.config import RunConfig, merge, parse_assignment, read_yaml, validate
 

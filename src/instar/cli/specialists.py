@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from instar.cli.options import EpochsOption, JobsOption, JsonOption, OutOption, SeedOption, SetOption, TrustOption
 from instar.cli.output import print_result, print_run
 
-GeneralistArgument = Annotated[Path, typer.Argument(help="run folder of the generalist")]
+GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]
 ClustersOption = Annotated[
     str, typer.Option("--clusters", help="how many clusters of confusable classes, or a JSON file with lists of names")
 ]
@@ -29,7 +28,7 @@ def cluster(
     streaming: Annotated[
         bool, typer.Option("--streaming", help="hold a sketch of the covariance alone, for very many classes")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write the clusters to")] = None,
+    out: Annotated[str | None, typer.Option("--out", help="JSON file to write the clusters to")] = None,
     seed: SeedOption = None,
     as_json: JsonOption = False,
     trust: TrustOption = False,
@@ -62,7 +61,7 @@ def cluster(
 def train(
     generalist: GeneralistArgument,
     out: Annotated[
-        Path, typer.Option("--out", help="folder of their run folders; run the same command again to resume it")
+        str, typer.Option("--out", help="folder of their run folders; run the same command again to resume it")
     ],
     clusters: ClustersOption = "10",
     size: SizeOption = None,
@@ -102,7 +101,7 @@ def train(
 
 def combine(
     generalist: GeneralistArgument,
-    specialists: Annotated[list[Path], typer.Argument(help="run folders of specialists, or the folder that has them")],
+    specialists: Annotated[list[str], typer.Argument(help="run folders of specialists, or the folder that has them")],
     out: OutOption,
     top: Annotated[
         int, typer.Option("--top", min=1, help="ask those who have one of this many of the likeliest classes")
@@ -139,7 +138,7 @@ def combine(
 
 
 def evaluate(
-    combined: Annotated[Path, typer.Argument(help="run folder of a generalist with its specialists")],
+    combined: Annotated[str, typer.Argument(help="run folder of a generalist with its specialists")],
     split: Annotated[str, typer.Option("--split", help="test, or validation for choices")] = "test",
     as_json: JsonOption = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,10 +11,12 @@ from instar.cli.options import (
     ConfigOption,
     DataArgument,
     JsonOption,
+    NumViewsOption,
     SetOption,
     StoreArgument,
     TeacherOption,
     TrustOption,
+    ViewsOption,
 )
 from instar.cli.output import print_result, print_store
 from instar.cli.settings import configure, read_flags, read_share
@@ -24,12 +25,10 @@ from instar.cli.settings import configure, read_flags, read_share
 def label(
     data: DataArgument = None,
     *,
-    out: Annotated[Path, typer.Option("--out", help="the target store; run the same command again to resume it")],
+    out: Annotated[str, typer.Option("--out", help="the target store; run the same command again to resume it")],
     teacher: TeacherOption = None,
-    views: Annotated[int | None, typer.Option("--views", min=1, help="views per sample")] = None,
-    augmentation: Annotated[
-        str | None, typer.Option("--augmentation", help='what the views show, such as "Crop(4) + Flip()"')
-    ] = None,
+    views: ViewsOption = None,
+    num_views: NumViewsOption = None,
     keep: Annotated[str, typer.Option("--keep", help="all, top:K or sample:N classes")] = "all",
     dtype: Annotated[str, typer.Option("--dtype", help="float32, float16 or bfloat16")] = "float16",
     temperature: Annotated[
@@ -68,8 +67,8 @@ def label(
         configure(config, {"model": {"name": ""}} | read_flags(data, *[None] * 6), settings).data,
         list(teacher),
         out=out,
-        views=augmentation or "Identity()",
-        num_views=views,
+        views="Identity()" if views is None else views,
+        num_views=num_views,
         keep=keep,
         dtype=dtype,  # type: ignore[arg-type]  # checked inside
         temperature=temperature,
@@ -105,8 +104,8 @@ def verify(
 
 
 def merge(
-    stores: Annotated[list[Path], typer.Argument(help="target stores that were labelled with --share")],
-    out: Annotated[Path, typer.Option("--out", help="the folder of the whole store")],
+    stores: Annotated[list[str], typer.Argument(help="target stores that were labelled with --share")],
+    out: Annotated[str, typer.Option("--out", help="the folder of the whole store")],
     as_json: JsonOption = False,
 ) -> None:
     """Put the shards of several stores of one plan into one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +26,7 @@ from instar.cli.options import (
 )
 from instar.cli.output import print_result, run_stage
 from instar.cli.settings import configure, names_a_class, read_flags, read_targets, read_teachers
+from instar.paths import local_path
 
 
 def train(
@@ -60,7 +60,7 @@ def distill(
     model: ModelOption = None,
     arg: ArgOption = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", help="short for --objective 'SoftTargets(temperature)'")
+        float | None, typer.Option("--temperature", help="T of 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given")
     ] = None,
     objective: ObjectiveOption = None,
     combine: CombineOption = None,
@@ -78,18 +78,17 @@ def distill(
     Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/small
     """
     from instar.errors import ConfigError
+    from instar.procedures.given import distillation_objective
 
-    if temperature is not None:
-        if objective is not None:
-            raise ConfigError("give --temperature or --objective, not both.")
-        objective = f"SoftTargets({temperature:g})"
+    if objective is not None or temperature is not None:
+        objective = str(distillation_objective(objective, temperature))
     flags = read_flags(data, model, arg, objective, views, epochs, seed)
     flags |= read_teachers(teacher, combine) | read_targets(targets)
     values = configure(config, flags, settings)
     if not values.teachers:
         raise ConfigError("distill needs a teacher; give --teacher with a run folder.")
     if "objective" not in values.model_fields_set:
-        values = values.model_copy(update={"objective": "SoftTargets(4) + 0.1 * HardLabels()"})
+        values = values.model_copy(update={"objective": distillation_objective(None, None)})
     run_stage(values, out, trust=trust or names_a_class(model), as_json=as_json)
 
 
@@ -97,8 +96,8 @@ def born_again(
     data: DataArgument = None,
     *,
     out: Annotated[
-        Path, typer.Option("--out", help="folder of the lineage; run the same command again to resume it")
-    ] = Path("runs/born-again"),
+        str, typer.Option("--out", help="folder of the lineage; run the same command again to resume it")
+    ] = "runs/born-again",
     generations: Annotated[int, typer.Option("--generations", help="how many are born after generation 0")] = 3,
     model: ModelOption = None,
     arg: ArgOption = None,
@@ -147,7 +146,7 @@ def born_again(
         ).model
     lineage = Plan(
         first,
-        out,
+        local_path(out, "out"),
         generations,
         student=later,
         objective=parse_objective(objective),

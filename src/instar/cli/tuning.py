@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,12 +23,13 @@ from instar.cli.options import (
 )
 from instar.cli.output import print_result
 from instar.cli.settings import configure, names_a_class, read_flags, read_numbers, read_teachers
+from instar.paths import local_path
 
 
 def tune(
     data: DataArgument = None,
     *,
-    out: Annotated[Path, typer.Option("--out", help="folder of the search; run the same command again to resume it")],
+    out: Annotated[str, typer.Option("--out", help="folder of the search; run the same command again to resume it")],
     teacher: TeacherOption = None,
     model: ModelOption = None,
     arg: ArgOption = None,
@@ -60,7 +60,7 @@ def tune(
     flags = read_flags(data, model, arg, None, views, epochs, seed) | read_teachers(teacher, combine)
     found = Search(
         configure(config, flags, settings),
-        out,
+        local_path(out, "out"),
         temperatures=read_numbers("--temperatures", temperatures),
         weights=read_numbers("--weights", weights),
         seeds=seeds,

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import xxhash
 
-from instar.errors import DataError
+from instar.errors import DataError, say
 from instar.files import explain_full_disk
 
 COMPLETE = "complete.json"
@@ -57,7 +56,7 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
                     return _verified(folder, hashed_bytes)
                 except (_DamagedError, OSError) as error:
                     told = f"the decoded copy '{folder}' is damaged ({error})"
-                    print(f"instar: {told}; it is thrown away, and the data are decoded anew.", file=sys.stderr)
+                    say(f"instar: {told}; it is thrown away, and the data are decoded anew.")
                     _remove(folder)
             with explain_full_disk(folder), _whole(folder) as partial:
                 _seal(partial, write(partial))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from instar.data.samples import Source
+from instar.errors import say
 
 HELD_IN_MEMORY = 4 << 30
 """Inputs up to this many bytes are held on the training device; larger ones stay where the cache maps them."""
@@ -27,10 +27,9 @@ def inputs_near(source: Source, device: torch.device) -> Tensor:
             copies[device] = copied(source.inputs, device)
         except torch.OutOfMemoryError:
             copies[device] = source.inputs
-            print(
+            say(
                 f"the inputs of '{source.name}' ({source.inputs.nbytes / 1e6:,.0f} MB) do not fit in the memory of "
-                f"{device}; they stay on the host, and every batch is copied from there.",
-                file=sys.stderr,
+                f"{device}; they stay on the host, and every batch is copied from there."
             )
     return copies[device]
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from instar.errors import say
 from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, call, leave_error, name_of
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[i
                 lost[index] += 1
                 told = f"the worker of {name_of(tasks[index], index)} was lost ({worker.end()})"
                 if lost[index] <= RETRIES:
-                    print(f"instar: {told}; retry {lost[index]} of {RETRIES}.", file=sys.stderr, flush=True)
+                    say(f"instar: {told}; retry {lost[index]} of {RETRIES}.")
                     waiting.append(index)
                 else:
                     failure = JobsError(f"{told}, after {RETRIES} retries; with fewer jobs, each has more memory.")

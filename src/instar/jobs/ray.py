@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any, TextIO, TypeVar
 from urllib.parse import urlsplit
 
-from instar.errors import ConfigError
+from instar.errors import ConfigError, say
 from instar.jobs.place import RayCluster
 from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, leave_error, name_of, pack
 
@@ -123,7 +123,7 @@ def _connected(cluster: RayCluster) -> Iterator[None]:
 
 def _aside() -> AbstractContextManager[Any]:
     """Send what Ray tells about its workers to stderr, because results go to stdout."""
-    return redirect_stdout(sys.stderr)
+    return redirect_stdout(sys.stderr)  # noqa: TID251 (Ray prints there, not we)
 
 
 class _OfThisThread:
@@ -133,7 +133,7 @@ class _OfThisThread:
         self._stream, self._owner = stream, threading.get_ident()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream if threading.get_ident() == self._owner else sys.stderr, name)
+        return getattr(self._stream if threading.get_ident() == self._owner else sys.stderr, name)  # noqa: TID251
 
 
 def _reason(error: Exception) -> str:
@@ -162,4 +162,4 @@ def _check(cluster: RayCluster, *, alone: bool) -> None:
     told = f"a task needs {cluster.cpus:g} cores and {cluster.gpus:g} accelerators, and Ray's nodes have {most}"
     if alone:
         raise ConfigError(f"{told}.")
-    print(f"instar: {told}; waiting for a node that has them.", file=sys.stderr, flush=True)
+    say(f"instar: {told}; waiting for a node that has them.")

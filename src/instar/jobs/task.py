@@ -148,8 +148,8 @@ def _printing_to(path: Path) -> Iterator[None]:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # closed, or the disk is full
+    for stream in (sys.stdout, sys.stderr):  # noqa: TID251 (prints nothing)
+        with suppress(OSError, ValueError, AttributeError):  # closed, the disk is full, or there is none
             stream.flush()
 
 

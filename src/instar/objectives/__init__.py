@@ -28,6 +28,8 @@ __all__ = [
     "UnlabelledSoftTargets",
     "Value",
     "as_objective",
+    "distillation",
+    "exact",
     "parse_objective",
 ]
 
@@ -55,6 +57,29 @@ def as_objective(objective: str | Objective | Term) -> Objective:
     if isinstance(objective, Objective):
         return objective
     return 1.0 * objective if isinstance(objective, Term) else parse_objective(objective)
+
+
+def distillation(temperature: float = 4.0, weight: float = 0.1) -> str:
+    """Return the usual objective of a student as text, SoftTargets(T) + w HardLabels(); the one of `instar distill`.
+
+    Args:
+        temperature: T.
+        weight: w; 0 leaves labels out.
+
+    >>> distillation(), distillation(20, 0)
+    ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(20)')
+    """
+    soft = f"SoftTargets({exact(temperature)})"
+    return f"{soft} + {exact(weight)} * HardLabels()" if weight else soft
+
+
+def exact(number: float) -> str:
+    """Return a number with all its digits, as short as may be.
+
+    >>> exact(4.0), exact(0.1)
+    ('4', '0.1')
+    """
+    return repr(number).removesuffix(".0")
 
 
 def parse_objective(text: str) -> Objective:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from instar.errors import ConfigError, nearest
+from instar.errors import ConfigError, nearest, say
 from instar.papers import (
     furlanello2018_cifar10,
     furlanello2018_cifar100,
@@ -108,7 +107,7 @@ def run_paper(
     started = time.monotonic()
 
     def report(stage: str) -> None:
-        print(f"{time.monotonic() - started:8.1f} s  {stage}", file=sys.stderr, flush=True)
+        say(f"{time.monotonic() - started:8.1f} s  {stage}")
 
     order = Order(
         scale,

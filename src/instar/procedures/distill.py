@@ -12,7 +12,7 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
-from instar.procedures.given import as_data, given_network
+from instar.procedures.given import as_data, distillation_objective, given_network
 from instar.procedures.kept import kept_where
 from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
@@ -26,7 +26,8 @@ def distill(
     data: Data | str | Sequence[Any] | DataConfig,
     *,
     out: str | Path,
-    objective: str | Objective | Term = "SoftTargets(4) + 0.1 * HardLabels()",
+    objective: str | Objective | Term | None = None,
+    temperature: float | None = None,
     views: str | View | None = None,
     num_views: int | None = None,
     targets: str | Path = "online",
@@ -44,7 +45,8 @@ def distill(
         model: the student, as in `train`.
         data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
         out: the run folder; new, or of the same run.
-        objective: a weighted sum of terms.
+        objective: a weighted sum of terms; None: `SoftTargets(T) + 0.1 * HardLabels()`.
+        temperature: T of that one; None: 4.
         views: augmentation; teacher and student see the same views. None: those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
         targets: "online" asks the teacher at each step. "memory" and "store" ask it once per (sample, view), and hold
@@ -70,6 +72,7 @@ def distill(
     True
     """
     data = as_data(data)
+    chosen = distillation_objective(objective, temperature)
     folders = [teacher] if isinstance(teacher, str | Path) else teacher
     given: Teacher | None = None
     if isinstance(folders, list | tuple) and all(isinstance(folder, str | Path) for folder in folders):
@@ -84,7 +87,7 @@ def distill(
             "model": describe(model).model_dump(),
             "teachers": names,
             "combine": combine,
-            "objective": str(objective),
+            "objective": str(chosen),
             "training": training,
             "seed": seed,
             **({} if views is None else {"views": str(views)}),
@@ -98,7 +101,7 @@ def distill(
         data,
         given_network(model),
         given,
-        objective=as_objective(objective),
+        objective=as_objective(chosen),
         views=None if views is None else as_view(views),
         trust=trust,
     ).run()

@@ -11,11 +11,30 @@ from instar.config import DataConfig
 from instar.data import Data, load_data
 from instar.errors import ConfigError
 from instar.models import Architecture
+from instar.objectives import Objective, Term, distillation
 
 
 def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:
     """Return data that a user gave in any form."""
     return data if isinstance(data, Data) else load_data(data)
+
+
+def distillation_objective(
+    objective: str | Objective | Term | None, temperature: float | None
+) -> str | Objective | Term:
+    """Return the objective of a distillation: the one that was given, or the usual one at a temperature.
+
+    Raises:
+        ConfigError: when both are given.
+
+    >>> distillation_objective(None, 20)
+    'SoftTargets(20) + 0.1 * HardLabels()'
+    """
+    if objective is not None and temperature is not None:
+        raise ConfigError("give temperature or objective, not both: the objective holds its temperature.")
+    if objective is not None:
+        return objective
+    return distillation() if temperature is None else distillation(temperature)
 
 
 def given_network(model: object) -> nn.Module | None:

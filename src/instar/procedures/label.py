@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
-from instar.errors import ConfigError
+from instar.errors import ConfigError, say
 from instar.precision import Precision
 from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
@@ -105,7 +104,7 @@ def label(
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(Path(out))
     if show and store.missing():
-        print(describe(store), file=sys.stderr)
+        say(describe(store))
     labelling.complete(store, str(out), share=share, show=show)
     return store
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor
 from instar.config import StoreConfig, validate
 from instar.data import Batch, Data, Loader
 from instar.environment import package_version
-from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
+from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models import Normalised
 from instar.targets import Answering, Keep, Manifest, Part, Record, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS, MANIFEST
@@ -165,7 +164,7 @@ class Labelling:
                 missing = [piece for piece in missing if piece not in bad and not store.has(piece)]
                 if missing and not made:
                     if show and not told:
-                        print(f"another process makes {missing[0].name}; waiting for it.", file=sys.stderr)
+                        say(f"another process makes {missing[0].name}; waiting for it.")
                     told = True
                     time.sleep(0.1)
         if bad:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from torch import nn
 from instar.compiler import require_compiler
 from instar.config import RunConfig, default_settings
 from instar.data import Data, Loader, View, load_data, parse_views
-from instar.errors import ConfigError, DataError
+from instar.errors import ConfigError, DataError, say
 from instar.models import (
     Adopting,
     Normalised,
@@ -163,7 +162,7 @@ class Stage:
         asked = {self.config.training.precision, self.config.training.teacher_precision}
         if self.show and "bfloat16" in asked and (faster := fastest(device)) != "bfloat16":
             told = f"this {device.type} has no units for bfloat16 and emulates it; {faster} is several times as fast"
-            print(f"instar: {told}.", file=sys.stderr, flush=True)
+            say(f"instar: {told}.")
 
     def _make_model(self, data: Data, teacher: Teacher | None) -> Normalised:
         """Make the network with initial weights that depend on the run's seed, and on the teacher where it adopts."""

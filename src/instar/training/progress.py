@@ -29,7 +29,7 @@ class ProgressBar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
-            disable=not (show and sys.stderr.isatty()),
+            disable=not (show and sys.stderr and sys.stderr.isatty()),  # noqa: TID251 (asks, and prints nothing)
             transient=True,
         )
         self._task = self._progress.add_task(title, total=total, completed=done, note="")

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from instar.errors import one_line
 from instar.models.causal_lm import PREFIX
 from instar.procedures.exporting.student import Student
-from instar.procedures.exporting.words import markdown, one_line
+from instar.procedures.exporting.words import markdown
 from instar.procedures.inspect import Inspection
 from instar.procedures.scores import Score
 

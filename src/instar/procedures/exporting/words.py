@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import re
 
+from instar.errors import one_line
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&:@$^!]|(?<=www)\.)", re.IGNORECASE)
-
-
-def one_line(text: object) -> str:
-    r"""Return a text with its line ends, escape sequences and other invisible characters written out.
-
-    >>> one_line("a\nb\x1b[31m")
-    'a\\nb\\x1b[31m'
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
-    )
 
 
 def markdown(text: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, RunError
+from instar.paths import local_path
 from instar.procedures.ensemble import stand_for
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
@@ -16,10 +17,10 @@ from instar.run import Run
 from instar.teachers import SPECIALISTS, specialists_of
 
 
-def folders_in(given: Sequence[Path]) -> list[Path]:
+def folders_in(given: Sequence[str | Path]) -> list[Path]:
     """Return run folders: those that are given, and those of all specialists in a folder that `train` made."""
     found: list[Path] = []
-    for path in given:
+    for path in map(local_path, given):
         if (path / CLUSTERS).is_file():
             found += [path / folder_name(number) for number in range(len(Clusters.read(path / CLUSTERS)))]
         else:

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from instar.objectives import distillation, exact
+
 Criterion = Literal["error", "nll"]
 
 
@@ -30,8 +32,7 @@ class Setting:
         """The objective, as a configuration has it."""
         if self.temperature is None:
             return "HardLabels()"
-        soft = f"SoftTargets({exact(self.temperature)})"
-        return f"{soft} + {exact(self.weight)} * HardLabels()" if self.weight else soft
+        return distillation(self.temperature, self.weight)
 
     @property
     def name(self) -> str:
@@ -93,12 +94,3 @@ class Cell:
         """Return the values for JSON."""
         values = asdict(self)
         return {"objective": self.setting.objective, **values.pop("setting"), **values}
-
-
-def exact(number: float) -> str:
-    """Return every digit of a number, and no more.
-
-    >>> exact(4.0), exact(0.1)
-    ('4', '0.1')
-    """
-    return repr(number).removesuffix(".0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +13,17 @@ import torch
 from instar.config import RunConfig, StoreConfig, validate
 from instar.data import Data, Loader, Samples, load_data, parse_views
 from instar.data.dataset import ARRAYS
-from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError
+from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
 from instar.files import write_json
 from instar.jobs import parse_jobs, run_all
 from instar.models import build_network
+from instar.objectives import exact
 from instar.procedures.finish import is_labelled
 from instar.procedures.label import named_teacher
 from instar.procedures.labelling import Labelling, answering
 from instar.procedures.stage import Stage, make_accelerator
 from instar.procedures.teaching import with_settings_of
-from instar.procedures.tuning.cells import LABELS, Cell, Criterion, Setting, exact
+from instar.procedures.tuning.cells import LABELS, Cell, Criterion, Setting
 from instar.procedures.tuning.tuned import Tuned, as_command
 from instar.targets import Part
 from instar.teachers import Stored
@@ -205,7 +205,7 @@ class Search:
         left = grid
         for rung, count in enumerate(seeds_by_rung(self.seeds), start=1):
             if self.show:
-                print(f"rung {rung}: {len(left)} candidates, {count} of {self.seeds} seeds", file=sys.stderr)
+                say(f"rung {rung}: {len(left)} candidates, {count} of {self.seeds} seeds")
             new = [(setting, k) for setting in (LABELS, *left) for k in range(len(cells[setting].seeds), count)]
             trials = [self._trial(stage, setting, 1000 * self.config.seed + k) for setting, k in new]
             scores = run_all([trial.run for trial in trials], jobs)

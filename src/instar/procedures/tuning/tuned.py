@@ -13,7 +13,8 @@ from typing import Any
 
 from instar.analysis import paired_interval
 from instar.config import RunConfig, default_settings, flatten
-from instar.procedures.tuning.cells import Cell, Criterion, exact
+from instar.objectives import exact
+from instar.procedures.tuning.cells import Cell, Criterion
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""How a command ends: its exit code, and one sentence on stderr where there is no result.
+
+0    there is a result on stdout
+1    an error of Instar's own; the traceback is in a file that the sentence names
+2    something that the user can mend
+130  interrupted by the user
+141  nobody reads stdout
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from instar.errors import InstarError, as_sentence, say
+
+UNEXPECTED, USER_ERROR, INTERRUPTED, UNREAD = 1, 2, 130, 141
+
+_MENDABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.EISDIR, errno.ELOOP, errno.EMFILE,
+}  # fmt: skip
+"""Errors of the file system that are about the user's disk or paths, and not about Instar."""
+
+
+def exit_code(app: Callable[..., Any]) -> int:
+    """Run the command line, say on stderr why it ended early, and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
+    try:
+        code = app(prog_name="instar", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer ends with 1 then
+            return _unread()
+        raise
+    except BrokenPipeError:
+        return _unread()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if not _is_interrupt(error):
+            return _told(error)
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        say("instar: interrupted; the same command goes on from what is kept.")
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> int:
+    """Say in one sentence what went wrong."""
+    if hasattr(error, "format_message"):  # of the parser of the command line
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say(error.format_message())
+        else:
+            command = getattr(getattr(error, "ctx", None), "command_path", "instar")
+            say(f"instar: {as_sentence(_usage(error))} See: {command} --help")
+    elif isinstance(error, InstarError):
+        say(f"instar: {error}")
+    elif isinstance(error, OSError) and error.errno in _MENDABLE:
+        where = f"'{error.filename}'" if error.filename else "a file"
+        say(f"instar: {as_sentence(f'{where} cannot be read or written: {error.strerror}.')}")
+    elif is_out_of_memory(error):
+        say(f"instar: {as_sentence(f'the memory does not suffice: {error}.')} Try a smaller model or batch_size.")
+    else:
+        say(
+            f"instar: unexpected {as_sentence(_named(error))}. The traceback is in {_kept(error)}; "
+            "where it does not end in code of yours, please report it with that file."
+        )
+        return UNEXPECTED
+    return USER_ERROR
+
+
+def _named(error: BaseException) -> str:
+    """Return kind and words of an error; of several the first beside what they have in common."""
+    words = f"{type(error).__name__}: {error}".rstrip(".: ")
+    return f"{words}, first {_named(error.exceptions[0])}" if isinstance(error, BaseExceptionGroup) else words
+
+
+def _usage(error: Any) -> str:
+    """Return what the parser says, with the value that it found, which some of its sentences lack."""
+    text = str(error.format_message()).rstrip(".")
+    problems: list[Any] = getattr(error.__cause__, "errors", list)()
+    return f"{text}, got {problems[0]['input']!r}." if problems else f"{text}."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory of the machine or of an accelerator ran out; torch has several ways to say so."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Return whether Typer made this of Ctrl-C."""
+    return type(error).__name__ == "Abort"
+
+
+def _kept(error: Exception) -> str:
+    """Write the traceback to a file, and return its path in quotes."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="instar-error-", suffix=".txt", delete=False) as file:
+            file.write(text)
+        return f"'{file.name}'"
+    except OSError:
+        say(text)
+        return "the lines above"
+
+
+def _unread() -> int:
+    """Return the code for a stdout that nobody reads, and keep Python from writing there at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    return UNREAD

@@ -1,0 +1,48 @@
+"""Paths that a user gives: of this machine, and of a form that its file system takes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from instar.errors import ConfigError
+
+MAX_NAME_BYTES = 255
+"""Of one name in a path: what the usual file systems allow."""
+
+MAX_PATH_BYTES = 4095
+"""Of a whole path on Linux."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+
+
+def local_path(path: object, name: str = "path") -> Path:
+    """Return the path that a user gave for `name`.
+
+    Raises:
+        ConfigError: when it is no path, is empty, is an address such as s3://bucket/run, which would make a local
+            folder "s3:", or has a name that no file system takes.
+
+    >>> local_path("runs/teacher", "out").name
+    'teacher'
+    >>> local_path("s3://bucket/run", "out")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: out must be a local path, got the address 's3://bucket/run'; a folder is './s3://bucket/run'.
+    """
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise ConfigError(f"{name} must be a path, got {type(path).__name__} {path!r}.")
+    if not text.strip():
+        raise ConfigError(f"{name} must name a file or a folder, got '{text}'.")
+    if _ADDRESS.match(text):
+        raise ConfigError(f"{name} must be a local path, got the address '{text}'; a folder is './{text}'.")
+    if not text.isprintable():  # control characters, and bytes that are not UTF-8
+        raise ConfigError(f"{name} must be of visible characters in UTF-8, got '{text}'.")
+    longest = max(len(part.encode()) for part in text.split("/"))
+    if longest > MAX_NAME_BYTES or len(text.encode()) > MAX_PATH_BYTES:
+        raise ConfigError(
+            f"{name} must have names of at most {MAX_NAME_BYTES} bytes and {MAX_PATH_BYTES} in all, got {longest} in "
+            f"one name and {len(text.encode())} in all of '{text}'."
+        )
+    return Path(text)
