@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from instar.data import UNLABELLED, Data, Samples
+from instar.errors import say
 from instar.files import write_json, write_tensors
 from instar.procedures.cost import write_cost
 from instar.procedures.examples import Overheard, keep_examples
@@ -52,7 +52,7 @@ def finish_run(
         asked, told = heard or (answering, followed)
         judged = judge(asked, samples, device, teacher=told)
         if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
-            print(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.", file=sys.stderr)
+            say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
             judged, heard = replace(judged, teacher=None, divergences=None), None
         kept = judged.predictions | {"ids": samples.ids, "labels": samples.labels}
         predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
