@@ -66,7 +66,9 @@ class Normalised(nn.Module):
     def forward(self, inputs: Tensor, *state: State, **options: bool) -> Any:
         """Return logits `[batch, classes]` of inputs as a source holds them; with a state, the one after them too."""
         output = self.network(self._normal(inputs), *state, **options)
-        return output if state else logits_of(output, len(inputs))
+        return (
+            output if state else logits_of(output, inputs.shape[0])
+        )  # len() would fix the size of a batch in an export
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits and named features of the network inside, of inputs as a source holds them.

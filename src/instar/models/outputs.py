@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from instar.errors import MismatchError
@@ -21,7 +22,6 @@ def logits_of(output: Any, samples: int) -> Any:
     Raises:
         MismatchError: when there is no such tensor, or more than one; names them.
 
-    >>> import torch
     >>> logits_of({"loss": torch.tensor(0.5), "scores": torch.zeros(2, 10)}, 2).shape
     torch.Size([2, 10])
     >>> logits_of((torch.zeros(2, 10), torch.zeros(2, 8)), 2)
@@ -35,7 +35,9 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns th
     if isinstance(parts.get("logits"), Tensor | Projected):
         return parts["logits"]
     tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
-    likely = [part for part in tensors.values() if part.dim() >= 2 and len(part) == samples]
+    # a trace cannot compare sizes; it is of a network that has answered before
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    likely = [part for part in tensors.values() if part.dim() >= 2 and (is_traced or part.shape[0] == samples)]
     if len(likely) == 1:
         return likely[0]
     held = ", ".join(f"{name} {list(part.shape)}" for name, part in list(tensors.items())[:8]) or "no tensor"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from instar.config import DataConfig
 from instar.data import Data
-from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.files import explain_full_disk
+from instar.errors import ConfigError, MismatchError, nearest
+from instar.procedures.exporting.destination import hidden_folder, put, refuse_in_use
+from instar.procedures.exporting.recorded import Recorded
 from instar.procedures.exporting.student import BATCHES, Answer, Student, student_of
 from instar.procedures.exporting.to_hub import write_hub
 from instar.procedures.exporting.to_onnx import write_onnx
@@ -57,6 +59,7 @@ class Exported:
         outputs: shape of the logits.
         difference: the largest of a logit on test samples, between what was written and the model, in nats.
         tolerance: what was allowed.
+        recorded: the difference between the model and the predictions of the run; none where the data are others.
     """
 
     path: str
@@ -66,6 +69,7 @@ class Exported:
     outputs: str
     difference: float
     tolerance: float
+    recorded: Recorded | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -81,6 +85,7 @@ class Exported:
                 f"  logits     {self.outputs}",
                 f"  compared   on {sizes} test samples: logits differ by at most {self.difference:.2g} "
                 f"(allowed: {self.tolerance:g})",
+                f"  recorded   {self.recorded or 'nothing was compared, because the data are not those of the run'}",
             ]
         )
 
@@ -93,6 +98,7 @@ def export(
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     tolerance: float = TOLERANCE,
     trust: bool = False,
+    network: nn.Module | None = None,
 ) -> Exported:
     """Write the model of a run for others, compare its answers there with the model's, and only then give it its name.
 
@@ -106,12 +112,15 @@ def export(
         data: whose test samples are compared; none: those that the run was made from.
         tolerance: the largest difference of a logit, see `TOLERANCE`.
         trust: allow a model class outside `instar.models`.
+        network: the network that was trained, where it was given as a Python object; it is copied.
 
     Raises:
         ConfigError: for an unknown format, or one whose packages are not there.
-        MismatchError: when the format cannot hold the model, or its answers differ by more than the tolerance.
-        RunError: when the run is not complete, or `out` is in use.
+        MismatchError: when the format cannot hold the model, or its answers differ by more than the tolerance,
+            or what the run describes is not the model that it trained.
+        RunError: when the run is not complete, or `out` is in use or cannot be written.
 
+    >>> import tempfile
     >>> from instar.models import MLP
     >>> from instar.procedures import train
     >>> trained = train("digits", MLP([8]), out=tempfile.mkdtemp() + "/run", epochs=1)
@@ -126,35 +135,18 @@ def export(
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
     path = Path(out) if out is not None else run.path / "export" / form.name
-    _refuse_in_use(path, form)
-    student = student_of(run, data, trust)
-    existing = next(folder for folder in path.absolute().parents if folder.is_dir())
-    with (
-        explain_full_disk(path),
-        tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=existing) as folder,
-    ):
-        partial = Path(folder) / form.name
-        difference = student.difference(form.write(student, partial))
+    refuse_in_use(path, is_folder=form.is_folder)
+    student = student_of(run, data, tolerance=tolerance, trust=trust, network=network)
+    with hidden_folder(path) as folder:
+        made = folder / form.name
+        difference = student.difference(form.write(student, made))
         if difference > tolerance:
             raise MismatchError(
                 f"the {to} export of '{run.path}' differs from its model by {difference:.2g} in a logit of a test "
                 f"sample, and the tolerance is {tolerance:g}; nothing was written."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(path)
+        put(made, path, is_folder=form.is_folder)
     files = [file for file in path.rglob("*") if file.is_file()] if form.is_folder else [path]
     inputs, outputs = student.shapes()
     size = sum(file.stat().st_size for file in files)
-    return Exported(str(path), to, size, inputs, outputs, difference, tolerance)
-
-
-def _refuse_in_use(path: Path, form: Format) -> None:
-    """Refuse to replace what is not of the kind that is to be written.
-
-    Raises:
-        RunError: names the path.
-    """
-    if form.is_folder and path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise RunError(f"'{path}' exists and is no empty folder; choose a new one.")
-    if not form.is_folder and path.is_dir():
-        raise RunError(f"'{path}' is a folder; name the file to write.")
+    return Exported(str(path), to, size, inputs, outputs, difference, tolerance, student.recorded)

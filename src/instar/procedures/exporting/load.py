@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.errors import RunError
 from instar.files import read_json, read_tensors
@@ -24,12 +24,13 @@ WEIGHTS = "model.safetensors"
 _DESCRIBED = {"name", "arguments", "input_shape", "classes"}
 
 
-def load(source: Run | str | Path, *, trust: bool = False) -> Normalised:
+def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | None = None) -> Normalised:
     """Return a trained model in eval mode, which takes inputs as the data hold them and returns logits.
 
     Args:
         source: a complete run or its folder; or what `instar export` wrote to safetensors, or as a folder for the Hub.
         trust: allow a model class outside `instar.models` to be imported.
+        network: a network of the right shape, for a model that was given as a Python object; it is copied.
 
     Raises:
         RunError: when it is none of these, not complete, damaged, or from a newer version.
@@ -44,19 +45,23 @@ def load(source: Run | str | Path, *, trust: bool = False) -> Normalised:
         source = Run(path)
     if isinstance(source, Run):
         source.result  # noqa: B018 (refuses a run that is not complete)
-        return load_model(source, trust=trust, network=getattr(source, "network", None))
+        network = getattr(source, "network", None) if network is None else network
+        return load_model(source, trust=trust, network=network)
     if path.is_dir():
         refuse_changed(path)
         path /= WEIGHTS
     tensors, header = read_tensors(path)
-    return _built(tensors, header, path, trust)
+    return _built(tensors, header, path, trust, network)
 
 
 def is_hub(folder: Path) -> bool:
     """Return whether a folder was written by `instar export --to hub`."""
     if not (folder / WEIGHTS).is_file() or not (folder / "config.json").is_file():
         return False
-    content = read_json(folder / "config.json")
+    try:
+        content = read_json(folder / "config.json")
+    except RunError:  # whoever then takes it for a run is told
+        return False
     return isinstance(content, dict) and content.get("library_name") == "instar"
 
 
@@ -79,15 +84,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _built(tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool) -> Normalised:
+def _built(
+    tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | None
+) -> Normalised:
     found = header.get("format")
     described = header.get("model")
     if not isinstance(found, int) or not isinstance(described, dict) or not described.keys() >= _DESCRIBED:
         raise RunError(f"'{path}' was not written by instar export: its header does not say what its model is.")
     if found > FORMAT:
         raise RunError(f"'{path}' is of export format {found}, and this version of Instar reads up to {FORMAT}.")
-    if "transformers" not in described:
-        return restore_model(tensors, described, str(path), trust=trust)
+    if "transformers" not in described or network is not None:
+        return restore_model(tensors, described, str(path), trust=trust, network=network)
     with tempfile.TemporaryDirectory() as folder:  # Transformers makes a model of a file alone
         (Path(folder) / "config.json").write_text(json.dumps(described["transformers"]))
         return restore_model(tensors, described | {"name": PREFIX + folder}, str(path), trust=trust)

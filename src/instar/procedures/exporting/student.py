@@ -15,6 +15,7 @@ from instar.environment import package_version
 from instar.errors import MismatchError
 from instar.files import read_json
 from instar.models import CausalLM, Normalised, load_model
+from instar.procedures.exporting.recorded import Recorded, compare_with_recorded, largest_difference
 from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
@@ -56,6 +57,8 @@ class Student:
             with the names of its classes) and `inputs` (dtype, shape of one, and whether any number of positions goes).
         batches: raw test inputs, `[batch, ...]` each.
         trust: whether its class may be imported again.
+        network: the network that was given as a Python object, which loading needs again.
+        recorded: how far the model is from the predictions of the run; none where the data are others.
     """
 
     run: Run
@@ -63,6 +66,8 @@ class Student:
     header: dict[str, Any]
     batches: tuple[Tensor, ...]
     trust: bool
+    network: nn.Module | None = None
+    recorded: Recorded | None = None
 
     @property
     def name(self) -> str:
@@ -109,17 +114,24 @@ class Student:
                     f"what was written answers inputs of shape {list(inputs.shape)} with {list(found.shape)}, "
                     f"and the model with {list(expected.shape)}."
                 )
-            apart = torch.where(expected == found, 0.0, (expected - found).abs())  # two infinities are equal
-            worst = max(worst, float(apart.nan_to_num(nan=torch.inf).max()))
+            worst = max(worst, largest_difference(expected, found))
         return worst
 
 
-def student_of(run: Run, data: Data | str | Sequence[Any] | DataConfig | None, trust: bool) -> Student:
-    """Read the model of a complete run, and a few test samples.
+def student_of(
+    run: Run,
+    data: Data | str | Sequence[Any] | DataConfig | None,
+    *,
+    tolerance: float,
+    trust: bool = False,
+    network: nn.Module | None = None,
+) -> Student:
+    """Read the model of a complete run and a few test samples, and compare it with the predictions of the run.
 
     Raises:
         RunError: when the run is not complete, or is damaged.
-        MismatchError: when it stands for several models, or the data have other inputs or classes than it takes.
+        MismatchError: when it stands for several models, the data have other inputs or classes than it takes, or it is
+            not the model that was trained.
     """
     run.result  # noqa: B018 (refuses a run that is not complete)
     if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS):
@@ -127,8 +139,11 @@ def student_of(run: Run, data: Data | str | Sequence[Any] | DataConfig | None, t
             f"'{run.path}' stands for several models and has no weights of its own; distil it into one, or export one "
             "of its members."
         )
-    model = load_model(run, trust=trust, network=getattr(run, "network", None))
+    at_hand = getattr(run, "network", None) if network is None else network
+    model = load_model(run, trust=trust, network=at_hand)
     described = read_json(run.path / "model.json")
+    if network is None and described.get("needs_network"):  # otherwise it is tried whether a reader can do without
+        network = at_hand
     if not isinstance(data, Data):
         data = load_data(data if data is not None else validate(DataConfig, run.config["data"]))
     samples = data.test
@@ -137,6 +152,7 @@ def student_of(run: Run, data: Data | str | Sequence[Any] | DataConfig | None, t
             f"'{run.path}' takes inputs of shape {described['input_shape']} for {len(described['classes'])} classes, "
             f"and the data have {list(samples.input_shape)} and {len(data.classes)}, or other names of classes."
         )
+    recorded = compare_with_recorded(run, model, data, tolerance)
     chosen = samples.source.inputs[samples.ids[torch.arange(sum(BATCHES)) % len(samples)]]
     batches = chosen.split(BATCHES)
     positions = samples.source.positions or 1
@@ -153,7 +169,9 @@ def student_of(run: Run, data: Data | str | Sequence[Any] | DataConfig | None, t
             "any_length": any_length,
         },
     }
-    return Student(run, model, header, (*batches, shorter) if any_length and shorter is not None else batches, trust)
+    if any_length and shorter is not None:
+        batches = (*batches, shorter)
+    return Student(run, model, header, batches, trust, network, recorded)
 
 
 def _takes(model: nn.Module, inputs: Tensor) -> bool:
@@ -169,4 +187,6 @@ def _configuration(model: Normalised) -> dict[str, Any]:
     """Return the configuration of a Transformers model, so that its folder need not be where it was."""
     if not isinstance(model.network, CausalLM):
         return {}
-    return {"transformers": model.network.model.config.to_dict()}
+    configuration = model.network.model.config.to_dict()
+    configuration.pop("_name_or_path", None)  # where it was on this machine
+    return {"transformers": configuration}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from instar.files import write_json
+from instar.files import write_json, write_whole
 from instar.procedures.exporting.card import model_card
 from instar.procedures.exporting.load import WEIGHTS, load, sha256
 from instar.procedures.exporting.student import Answer, Student
@@ -25,5 +25,5 @@ def write_hub(student: Student, path: Path) -> Answer:
     content = {"library_name": "instar", **student.header, **labels, "sha256": sha256(path / WEIGHTS)}
     write_json(path / "config.json", content)
     card = model_card(inspect(student.run, trust=student.trust), student)
-    (path / "README.md").write_text(card, encoding="utf-8")
-    return load(path, trust=student.trust)
+    write_whole(path / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    return load(path, trust=student.trust, network=student.network)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
+from instar.files import write_whole
 from instar.procedures.exporting.refused import refused
 from instar.procedures.exporting.student import Answer, Logits, Student
 
@@ -42,11 +43,12 @@ def write_onnx(student: Student, path: Path) -> Answer:
     try:
         program = _graph(student)
         _describe(program.model, student)
-        program.save(path, external_data=False)
-        onnx.checker.check_model(str(path), full_check=True)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        content = program.model_proto.SerializeToString()
+        onnx.checker.check_model(content, full_check=True)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except Exception as error:  # torch, onnxscript, onnx and onnxruntime have kinds of their own, without a common base
         raise MismatchError(refused("onnx", student.name, error)) from None
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
     def answer(inputs: Tensor) -> Tensor:
         try:

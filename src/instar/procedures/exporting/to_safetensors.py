@@ -16,4 +16,4 @@ def write_safetensors(student: Student, path: Path) -> Answer:
         ConfigError: when its class is not to be imported again.
     """
     write_tensors(path, student.model.state_dict(), student.header)
-    return load(path, trust=student.trust)
+    return load(path, trust=student.trust, network=student.network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch.jit import TracerWarning  # type: ignore[attr-defined]  # it does not list what it exports
 
 from instar.errors import MismatchError
+from instar.files import write_whole
 from instar.procedures.exporting.refused import refused
 from instar.procedures.exporting.student import Answer, Logits, Student
 
@@ -32,6 +34,9 @@ def write_torchscript(student: Student, path: Path) -> Answer:
         except Exception as error:  # of many kinds, a TracerWarning among them
             raise MismatchError(refused("torchscript", student.name, error)) from None
         extra = {"instar.json": json.dumps(student.header), "classes.json": json.dumps(student.classes)}
-        torch.jit.save(traced, str(path), _extra_files=extra)
+        # to memory, because torch ends the process where a disk is full
+        content = io.BytesIO()
+        torch.jit.save(traced, content, _extra_files=extra)
+        write_whole(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
         loaded: Answer = torch.jit.load(str(path), map_location="cpu")
     return loaded
