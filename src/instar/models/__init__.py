@@ -15,15 +15,20 @@ from instar.models.carried import Carried
 from instar.models.causal_lm import CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
+from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
 from instar.models.execution import Compiled, place
 from instar.models.frame_net import FrameNet
+from instar.models.imported import import_model
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
+from instar.models.modes import in_eval_mode, kept_in_eval_mode, to_train_mode
 from instar.models.normalised import Normalised, reader_of, statistics
 from instar.models.outputs import logits_of
 from instar.models.preact_resnet import PreActivationResNet
+from instar.models.probe import refuse_another_network, write_probe
+from instar.models.rebuilding import why_not_rebuilt
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
 from instar.models.wide_resnet import WideResNet
@@ -50,14 +55,22 @@ __all__ = [
     "ResNet",
     "WideResNet",
     "build_network",
+    "copy_network",
     "describe",
+    "import_model",
+    "in_eval_mode",
+    "kept_in_eval_mode",
     "last_layer",
     "load_model",
     "logits_of",
     "place",
     "reader_of",
+    "refuse_another_network",
     "restore_model",
     "save_model",
     "start_from",
     "statistics",
+    "to_train_mode",
+    "why_not_rebuilt",
+    "write_probe",
 ]

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import copy
-import importlib
 import inspect
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from instar.config import ModelConfig, validate
-from instar.errors import ConfigError, MismatchError, RunError, nearest
+from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, shortened
 from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
+from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
+from instar.models.imported import import_model
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
+from instar.models.probe import refuse_another_network
 from instar.models.resnet import ResNet
 from instar.models.wide_resnet import WideResNet
 from instar.run import Run
@@ -56,33 +58,57 @@ def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelC
         return ModelConfig(name=model)
     if isinstance(model, Mapping):
         return validate(ModelConfig, model)
+    return _of_network(model.network if isinstance(model, Normalised) else model)
+
+
+def _of_network(model: object) -> ModelConfig:
+    if isinstance(model, CausalLM):
+        return ModelConfig(name=PREFIX + model.path, arguments={} if model.pretrained else {"pretrained": False})
     kind = type(model)
     names = [name for name, family in MODELS.items() if family is kind]
     if names and isinstance(model, Architecture):
         return ModelConfig(name=names[0], arguments=model.arguments)
-    return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=getattr(model, "arguments", {}))
+    return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=_arguments(model))
+
+
+def _arguments(model: object) -> dict[str, Any]:
+    """Return what a class of the user's says about its arguments, where that can be written down.
+
+    Whether they make the same network again is found out before the first step, see `why_not_rebuilt`.
+    """
+    found = getattr(model, "arguments", None)
+    try:
+        return found if isinstance(found, dict) and json.loads(json.dumps(found)) == found else {}
+    except (TypeError, ValueError):
+        return {}
 
 
 def build_network(
-    config: ModelConfig, input_shape: tuple[int, ...], classes: int | tuple[str, ...], *, trust: bool
+    config: ModelConfig,
+    input_shape: tuple[int, ...],
+    classes: int | tuple[str, ...],
+    *,
+    trust: bool,
+    declared: bool = True,
 ) -> nn.Module:
     """Make a network with fresh weights from torch's global generator.
 
-    A class gets `input_shape`, `num_classes` and `classes` (their names) too, where its constructor takes them.
+    A class or function gets `input_shape`, `num_classes` and `classes` (their names) too, where it takes them.
 
     Args:
-        config: a family of `instar.models`, `transformers:` and a folder or Hub id, or `package.module:Class`, with
-            arguments.
+        config: a family of `instar.models`, `transformers:` and a folder or Hub id, or `package.module:Class`, which
+            may be a function that returns a module, with arguments.
         input_shape: shape of one input.
         classes: their names, or where these are not known their number.
         trust: whether a class outside `instar.models` may be imported.
+        declared: whether a function must be annotated to return a module, as where a run folder names it.
 
     Raises:
         ConfigError: when the name is unknown, not trusted or no module, or the arguments do not fit.
     """
     own: dict[str, Any] = {}
     if config.name in MODELS:
-        kind: type[nn.Module] = MODELS[config.name]
+        kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(PREFIX):
         kind, own = CausalLM, {"path": config.name.removeprefix(PREFIX)}
     elif ":" not in config.name:
@@ -93,8 +119,8 @@ def build_network(
             "say so with --trust (trust=True)."
         )
     else:
-        kind = _import(config.name)
-    parameters = inspect.signature(kind).parameters
+        kind = import_model(config.name, declared=declared)
+    parameters = _parameters(kind)
     names = range(classes) if isinstance(classes, int) else classes
     sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
     given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
@@ -102,45 +128,61 @@ def build_network(
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ConfigError(f"model '{config.name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
     try:
-        return kind(**given)
-    except TypeError as error:
-        raise ConfigError(f"model '{config.name}' cannot be made: {error}.") from None
-
-
-def _import(path: str) -> type[nn.Module]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"model '{path}' cannot be imported: {error}.") from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ConfigError(f"model '{path}' must be a class of torch.nn.Module, got {found!r}.")
-    return found
+        made = kind(**given)
+    except InstarError:
+        raise
+    except Exception as error:
+        if ":" not in config.name and not isinstance(error, TypeError):
+            raise  # a fault of ours, which a sentence would hide
+        raise ConfigError(f"model '{config.name}' cannot be made: {shortened(error)}.") from None
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
+    return made
 
 
 def save_model(
-    run: Run, model: Normalised, config: ModelConfig, input_shape: tuple[int, ...], classes: tuple[str, ...]
+    run: Run,
+    model: Normalised,
+    config: ModelConfig,
+    input_shape: tuple[int, ...],
+    classes: tuple[str, ...],
+    *,
+    needs_network: bool = False,
 ) -> None:
-    """Write the weights and how to build the network that they belong to."""
+    """Write the weights and how to build the network that they belong to.
+
+    Args:
+        run: the folder.
+        model: with its weights.
+        config: how it is built.
+        input_shape: of one input.
+        classes: their names.
+        needs_network: whether what is built so is another network, so that loading needs the network itself.
+    """
     write_tensors(run.weights, model.state_dict())
     description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
-    write_json(run.path / "model.json", description)
+    write_json(run.path / "model.json", description | ({"needs_network": True} if needs_network else {}))
 
 
-def load_model(run: Run, *, trust: bool = False, network: nn.Module | None = None) -> Normalised:
+def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
     """Return the trained model of a run folder, in eval mode.
 
     Args:
         run: a run with weights.
         trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, for runs whose model was given as a Python object; it is copied.
+        network: a network of the right shape, for runs whose model was given as a Python object, which is copied; or
+            the `package.module:name` of a class or function that makes one.
 
     Raises:
-        ConfigError: when the class is not trusted.
+        ConfigError: when the class is not trusted, or the run needs its network and none was given.
         RunError: when weights are missing, truncated, or of another network.
+        MismatchError: when the network answers otherwise than the one that was trained.
     """
     tensors, _ = read_tensors(run.weights)
-    return restore_model(tensors, read_json(run.path / "model.json"), str(run.path), trust=trust, network=network)
+    description = read_json(run.path / "model.json")
+    model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
+    refuse_another_network(run, model)
+    return model
 
 
 def restore_model(
@@ -149,7 +191,7 @@ def restore_model(
     where: str,
     *,
     trust: bool = False,
-    network: nn.Module | None = None,
+    network: nn.Module | str | None = None,
 ) -> Normalised:
     """Return the model of some weights, in eval mode.
 
@@ -158,26 +200,43 @@ def restore_model(
         description: what `model.json` holds: how to build the network.
         where: they come from, for people.
         trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, which is copied; none: build it.
+        network: a network of the right shape, which is copied, or its import path; none: build it.
 
     Raises:
-        ConfigError: when the class is not trusted.
+        ConfigError: when the class is not trusted, or the network is needed and was not given.
         RunError: when the weights are of another network.
     """
     config = ModelConfig(name=description["name"], arguments=description["arguments"])
     if config.name.startswith(PREFIX):  # its weights are the run's
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
-    if network is None:
-        network = build_network(config, tuple(description["input_shape"]), tuple(description["classes"]), trust=trust)
+    if network is None and description.get("needs_network"):
+        raise ConfigError(
+            f"the network of '{where}' was given as a Python object, and '{config.name}' does not make it again; give "
+            "it as network=, the module itself or the package.module:name of a function that returns it."
+        )
+    if network is None or isinstance(network, str):
+        named = config if network is None else ModelConfig(name=network)
+        shape, classes = tuple(description["input_shape"]), tuple(description["classes"])
+        made = build_network(named, shape, classes, trust=trust, declared=network is None)
     else:
-        network = copy.deepcopy(network)
-    model = Normalised(network, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
+        made = copy_network(network)
+    made = made.network if isinstance(made, Normalised) else made
+    _take_dtypes(made, tensors)
+    model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = shortened(" ".join(str(error).split()), 400)
         raise RunError(f"the weights of '{where}' do not fit its model '{config.name}': {reason}.") from None
     return model.eval()
+
+
+def _take_dtypes(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give weights and buffers the dtypes of those that will be laid into them, which would be rounded otherwise."""
+    for name, mine in network.state_dict(keep_vars=True).items():
+        theirs = tensors.get(f"network.{name}")
+        if isinstance(mine, Tensor) and theirs is not None and mine.dtype != theirs.dtype:
+            mine.data = mine.data.to(theirs.dtype)
 
 
 def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, nn.Linear]:
@@ -190,3 +249,10 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, n
     if not layers or layers[-1][1].out_features != num_classes or layers[-1][1].bias is None:
         raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
     return layers[-1]
+
+
+def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(kind).parameters
+    except (TypeError, ValueError):  # compiled code tells nothing of its arguments
+        return {}

@@ -46,7 +46,8 @@ class CausalLM(nn.Module):
         classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.model = _load(path, pretrained)
+        self.path, self.pretrained = path, pretrained
+        self.model = _load(path, pretrained).train()  # Transformers hands pretrained models over in eval mode
         self.tokens = tokens_of(path)
         if classes and self.tokens:
             refuse_other_tokens(self.tokens, f"model '{path}'", tuple(classes), "the data")

@@ -6,12 +6,13 @@ import platform
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from instar.data import Batch, Loader, Samples
 from instar.files import write_json
@@ -83,9 +84,21 @@ def _times(answering: Teacher, batch: Batch, device: torch.device) -> list[float
 def _multiply_adds(answering: Teacher, samples: Samples, device: torch.device) -> int | None:
     if any(isinstance(module, nn.RNNBase) for network in answering.modules() for module in network.modules()):
         return None
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Untracked()  # only the total is read, and tracking modules breaks parametrised weights
+    with counter:
         answering.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
     return int(counter.get_total_flops()) // 2 or None
+
+
+class _Untracked(ModuleTracker):
+    """Knows no module but the whole, and hooks into none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        return None
 
 
 def _peak_bytes(device: torch.device) -> int:

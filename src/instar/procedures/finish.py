@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from instar.errors import say
 from instar.files import write_json, write_tensors
 from instar.procedures.cost import write_cost
 from instar.procedures.examples import Overheard, keep_examples
+from instar.procedures.extras import extra
 from instar.run import Run
 from instar.teachers import Teacher
 from instar.training import judge
@@ -29,6 +30,7 @@ def finish_run(
     listened: Teacher | None = None,
     *,
     judge_test: bool = True,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
 
@@ -41,7 +43,9 @@ def finish_run(
         device: where both are.
         listened: what was kept of the teacher, where the training asked that; none: the teacher itself.
         judge_test: whether the test samples are looked at; a trial leaves them unseen.
+        notes: sentences about what could not be measured before.
     """
+    notes = list(notes)
     predictions: dict[str, Tensor] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
@@ -59,11 +63,15 @@ def finish_run(
         metrics[split] = judged.metrics()
         if split == "test":
             if heard:
-                keep_examples(run, *heard, data, judged, device, listened)
-            write_cost(run.path, answering, samples, device)
+                with extra("What the report shows of the teacher", notes):
+                    keep_examples(run, *heard, data, judged, device, listened)
+            with extra("The cost", notes):
+                write_cost(run.path, answering, samples, device)
     write_tensors(run.path / "predictions.safetensors", predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
+    if notes:
+        result["notes"] = notes
     write_json(run.path / "result.json", result)
 
 

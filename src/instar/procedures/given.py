@@ -38,12 +38,12 @@ def distillation_objective(
 
 
 def given_network(model: object) -> nn.Module | None:
-    """Return the user's own network, which is trained from where it is; ours are made anew under the run's seed.
+    """Return the user's own network, which is trained from where it is; a description is made under the run's seed.
 
     Raises:
         ConfigError: when `model` is of no kind that can be trained.
     """
-    if isinstance(model, Architecture):
+    if isinstance(model, Architecture) and not model.is_built:
         return None
     if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
         raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")

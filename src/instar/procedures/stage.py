@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -16,25 +15,18 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 
 from instar.compiler import require_compiler
-from instar.config import RunConfig, default_settings
+from instar.config import RunConfig, TrainingConfig, default_settings
 from instar.data import Data, Loader, View, load_data, parse_views
 from instar.errors import ConfigError, DataError, say
-from instar.models import (
-    Adopting,
-    Normalised,
-    build_network,
-    last_layer,
-    load_model,
-    save_model,
-    start_from,
-    statistics,
-)
+from instar.models import Normalised, last_layer, load_model, save_model, write_probe
 from instar.objectives import Objective, parse_objective
 from instar.precision import fastest
+from instar.procedures.extras import extra
 from instar.procedures.finish import finish_run, is_labelled
+from instar.procedures.initial import InitialModel, make_initial, with_weights
 from instar.procedures.kept import kept, plan_labelling
 from instar.procedures.labelling import Labelling
-from instar.procedures.teaching import combine_teachers, only_network, refuse_other_classes, with_settings_of
+from instar.procedures.teaching import combine_teachers, refuse_other_classes, with_settings_of
 from instar.run import Run
 from instar.seeds import seed_everything
 from instar.teachers import Module, Teacher
@@ -88,16 +80,22 @@ class Stage:
     show: bool = True
 
     def run(self) -> TrainedRun:
-        """Do what is left to do, and return the complete run.
+        """Do what is left to do, and return the complete run; also where the caller has turned gradients off.
 
         Raises:
             InstarError: in one sentence, before the first step wherever that can be known.
         """
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._run()
+
+    def _run(self) -> TrainedRun:
         objective = self.objective or parse_objective(self.config.objective)
         teacher = self.teacher or combine_teachers(self.config, self.trust)
         if teacher and self.config != (config := with_settings_of(teacher, self.config)):
             return replace(self, config=config, teacher=teacher, views=None).run()
         data = self.data or load_data(self.config.data)
+        if self.network is not None and self.network is not (made := with_weights(self.network, self.config, data)):
+            return replace(self, network=made, data=data).run()
         views = self.views or parse_views(self.config.views)
         objective.check(
             has_teacher=teacher is not None,
@@ -106,23 +104,12 @@ class Stage:
         name, judged = ("test", data.test) if self.config.judge_test else ("validation", data.held_out)
         if not is_labelled(judged):
             raise DataError(f"the {name} split has no labels, so the result could not be judged.")
-        fingerprints: dict[str, Any] = {"data": data.fingerprints()}
-        if teacher:
-            fingerprints["teacher"] = teacher.fingerprint()
-        if self.network is not None:
-            fingerprints["network"] = Module(self.network).fingerprint()
-        if self.config.start:
-            start = load_model(Run(self.config.start), trust=self.trust, network=self.network)
-            fingerprints["start"] = Module(start).fingerprint()
-        for name, is_asked in (
-            ("patience", self.config.training.patience > 0),
-            ("schedule", self.config.training.schedule == "plateau"),
-        ):
-            if is_asked and not is_labelled(data.held_out):
-                raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")
+        fingerprints = self._fingerprints(data, teacher)
+        refuse_without_validation(self.config.training, data)
         accelerator = make_accelerator()
         self._warn_of_emulation(accelerator.device)
-        model = self._make_model(data, teacher)
+        initial = make_initial(self.config, self.network, data, teacher, trust=self.trust)
+        model = initial.model
         if self.config.correct_prior:  # refused now, not after the training
             last_layer(model, data.train.num_classes, "have its prior corrected")
         loader = Loader(
@@ -145,6 +132,11 @@ class Stage:
                 compile_for=part_sizes(loader, training, accelerator) if training.compile else (),
             )
         refuse_other_classes(model.to(accelerator.device), objective, teacher, loader, data)
+        unused = initial.rehearse(loader, training, accelerator)
+        seed_everything(self.config.seed, "training")
+        if self.show and accelerator.is_main_process:
+            for sentence in initial.notices(unused):
+                say(f"instar: {sentence}")
         labelling = plan_labelling(teacher, self.config, objective, loader, data) if teacher else None
         with accelerator.main_process_first():  # one process makes the folder, and the others find it
             folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints, default_settings())
@@ -152,11 +144,23 @@ class Stage:
         with run.lock() if accelerator.is_main_process else nullcontext():
             if not run.complete:
                 try:
-                    self._finish(run, model, objective, loader, data, teacher, labelling, accelerator)
+                    self._finish(run, initial, objective, loader, data, teacher, labelling, accelerator)
                 except Exception:
                     (run.path / "error.txt").write_text(traceback.format_exc())
                     raise
         return run
+
+    def _fingerprints(self, data: Data, teacher: Teacher | None) -> dict[str, Any]:
+        """Return what the run is made from, beside its configuration."""
+        found: dict[str, Any] = {"data": data.fingerprints()}
+        if teacher:
+            found["teacher"] = teacher.fingerprint()
+        if self.network is not None:
+            found["network"] = Module(self.network).fingerprint()
+        if self.config.start:
+            start = load_model(Run(self.config.start), trust=self.trust, network=self.network)
+            found["start"] = Module(start).fingerprint()
+        return found
 
     def _warn_of_emulation(self, device: torch.device) -> None:
         asked = {self.config.training.precision, self.config.training.teacher_precision}
@@ -164,28 +168,10 @@ class Stage:
             told = f"this {device.type} has no units for bfloat16 and emulates it; {faster} is several times as fast"
             say(f"instar: {told}.")
 
-    def _make_model(self, data: Data, teacher: Teacher | None) -> Normalised:
-        """Make the network with initial weights that depend on the run's seed, and on the teacher where it adopts."""
-        seed_everything(self.config.seed, "initial weights")
-        shape, classes = data.train.input_shape, data.classes
-        network = copy.deepcopy(self.network)
-        if network is None:
-            network = build_network(self.config.model, shape, classes, trust=self.trust)
-        if isinstance(network, Adopting):
-            network.adopt(only_network(teacher, self.config.model.name))
-        model = Normalised(network, *statistics(data.train))
-        if self.config.start:
-            start = Run(self.config.start)
-            start_from(start, model, data.classes, data.train, trust=self.trust, network=self.network)
-            if self.config.correct_prior:  # they know it, and training is to see it half and half
-                shift_logits(model, -to_prior(data.train))
-        seed_everything(self.config.seed, "training")
-        return model
-
     def _finish(
         self,
         run: Run,
-        model: Normalised,
+        initial: InitialModel,
         objective: Objective,
         loader: Loader,
         data: Data,
@@ -193,7 +179,7 @@ class Stage:
         labelling: Labelling | None,
         accelerator: Accelerator,
     ) -> None:
-        config = self.config
+        config, model = self.config, initial.model
         show = self.show and accelerator.is_main_process
         listened = kept(teacher, config, loader, labelling, run.path, show=show) if teacher else None
         seconds = fit(
@@ -210,18 +196,42 @@ class Stage:
         if config.correct_prior:
             shift_logits(model, to_prior(data.train))
         if accelerator.is_main_process:
-            save_model(run, model, config.model, data.train.input_shape, data.classes)
+            shape, needed = data.train.input_shape, initial.unmakeable is not None
+            save_model(run, model, config.model, shape, data.classes, needs_network=needed)
+            notes: list[str] = []
+            if initial.is_foreign:
+                with extra("The probe of the network", notes):
+                    write_probe(run, model, initial.probe)
             facts = {
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "steps": run.history()[-1]["step"],
                 "seconds": seconds,
             }
             finish_run(
-                run, Module(model), data, facts, teacher, accelerator.device, listened, judge_test=config.judge_test
+                run,
+                Module(model),
+                data,
+                facts,
+                teacher,
+                accelerator.device,
+                listened,
+                judge_test=config.judge_test,
+                notes=notes,
             )
             run.forget_progress()
         accelerator.wait_for_everyone()
         accelerator.free_memory()
+
+
+def refuse_without_validation(training: TrainingConfig, data: Data) -> None:
+    """Refuse settings that need a validation split with labels, where there is none.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    for name, is_asked in (("patience", training.patience > 0), ("schedule", training.schedule == "plateau")):
+        if is_asked and not is_labelled(data.held_out):
+            raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")
 
 
 def make_accelerator() -> Accelerator:

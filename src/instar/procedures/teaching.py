@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
 from instar.config import RunConfig
-from instar.data import Data, Loader
-from instar.errors import MismatchError
-from instar.models import CausalLM, Normalised
+from instar.data import Batch, Data, Loader
+from instar.errors import InstarError, MismatchError, shortened
+from instar.models import CausalLM, Normalised, in_eval_mode
 from instar.models.causal_lm import refuse_other_tokens
 from instar.objectives import Objective
 from instar.procedures.kept import refuse_unfit
@@ -52,6 +55,25 @@ def inner(network: nn.Module) -> nn.Module:
     return network.network if isinstance(network, Normalised) else network
 
 
+@contextmanager
+def _asked(who: str, batch: Batch) -> Iterator[None]:
+    """Refuse in a sentence what fails on a batch, or changes its inputs, which the other is to see too.
+
+    Raises:
+        MismatchError: names the student or the teacher.
+    """
+    before = batch.inputs.clone()
+    try:
+        yield
+    except InstarError:
+        raise
+    except Exception as error:  # of code of the user's
+        shape = list(before.shape[1:])
+        raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {shortened(error)}.") from None
+    if not torch.equal(batch.inputs.nan_to_num(), before.nan_to_num()):
+        raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
+
+
 @torch.no_grad()
 def refuse_other_classes(
     model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
@@ -62,28 +84,24 @@ def refuse_other_classes(
         MismatchError: when they differ, or the objective asks for what the targets do not hold.
     """
     batch = loader.batch(0).part(0, 2)
-    was_training = model.training
-    try:
-        width = model.eval()(batch.inputs).shape[-1]
-    except RuntimeError as error:
-        shape = list(data.train.input_shape)
-        raise MismatchError(f"the student cannot take inputs of shape {shape}: {error}") from None
-    finally:
-        model.train(was_training)
-    if width != data.train.num_classes:
+    with _asked("student", batch), in_eval_mode(model):
+        shape = model(batch.inputs).shape
+    width = shape[-1] if shape else 1
+    if width != data.train.num_classes and len(shape) == batch.labels.dim() + 1:
         raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
+    if (*batch.labels.shape, data.train.num_classes) != tuple(shape):
+        raise MismatchError(
+            f"the student returns logits of shape {list(shape)} for inputs of shape {list(batch.inputs.shape)}; "
+            f"expected {[*batch.labels.shape, data.train.num_classes]}."
+        )
     if teacher is None:
         return
     for network in map(inner, teacher.modules()):
         if isinstance(network, CausalLM) and network.tokens:
             whose = f"'{data.config.tokenizer}'" if data.config.tokenizer else "the words of the data"
             refuse_other_tokens(network.tokens, "the teacher", data.classes, whose)
-    try:
+    with _asked("teacher", batch):
         targets = teacher.targets(batch)
-    except RuntimeError as error:
-        raise MismatchError(
-            f"the teacher cannot take inputs of shape {list(data.train.input_shape)}: {error}"
-        ) from None
     if targets.num_classes != width:
         raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
     refuse_unfit(objective, batch, targets)

@@ -2,7 +2,8 @@
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
 from instar.training.evaluate import judge, predict, read_at_once
-from instar.training.fit import fit, part_sizes
+from instar.training.fit import fit, part_sizes, share_of
+from instar.training.optimise import make_optimiser
 from instar.training.progress import ProgressBar
 
 __all__ = [
@@ -10,9 +11,11 @@ __all__ = [
     "fit",
     "judge",
     "labelled_offset",
+    "make_optimiser",
     "part_sizes",
     "predict",
     "prior_offset",
     "read_at_once",
+    "share_of",
     "shift_logits",
 ]

@@ -17,7 +17,7 @@ from instar.analysis import GradientTerms
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples
 from instar.errors import MismatchError
-from instar.models import Carried, Compiled, Normalised, place
+from instar.models import Carried, Compiled, Normalised, place, to_train_mode
 from instar.objectives import Objective
 from instar.precision import autocast, library
 from instar.projected import Projected
@@ -85,7 +85,7 @@ def fit(
     recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
     watch.begin(model, average)
-    model.train()
+    to_train_mode(model)
     with (
         ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
         library(config.precision),

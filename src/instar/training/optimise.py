@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import Tensor, nn
 
 from instar.config import TrainingConfig
+from instar.models import copy_network
 from instar.training.finite import averages
 
 
@@ -102,7 +102,7 @@ class WeightAverage:
 
     def averaged(self) -> nn.Module:
         """Return a copy of the model with the averages as its weights: what the run will end with."""
-        copied = copy.deepcopy(self.model)
+        copied = copy_network(self.model)
         copied.load_state_dict(self.values)
         return copied
 

@@ -1,0 +1,72 @@
+"""Copies of networks that share nothing with what they were copied from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, is_lazy
+
+from instar.errors import ConfigError, shortened
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def copy_network(network: N) -> N:
+    """Return a copy that can be trained: of weights, buffers, modes, hooks, and of tensors that layers have computed.
+
+    Weights that were made under `torch.inference_mode` are ordinary ones in the copy.
+
+    Raises:
+        ConfigError: when the network holds what cannot be copied.
+
+    >>> layer = nn.utils.weight_norm(nn.Linear(2, 2))  # holds a computed weight, which copy.deepcopy refuses
+    >>> bool((copy_network(layer)(torch.ones(2)) == layer(torch.ones(2))).all())
+    True
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        memo: dict[int, Any] = {id(tensor): _plain(tensor) for tensor in _tensors(network) if _is_special(tensor)}
+        try:
+            copied = copy.deepcopy(network, memo)
+            for mine, theirs in zip(copied.parameters(), network.parameters(), strict=True):
+                if mine.requires_grad != theirs.requires_grad:  # a script forgets it
+                    mine.requires_grad_(theirs.requires_grad)
+            return copied
+        except Exception as error:
+            raise ConfigError(
+                f"the module {type(network).__name__} cannot be copied, and a run trains a copy of it "
+                f"({shortened(error)}); leave locks, files, generators and the like out of it."
+            ) from None
+
+
+def _is_special(tensor: Tensor) -> bool:
+    """Whether deepcopy refuses a tensor, or would make a copy that no gradient can reach."""
+    if is_lazy(tensor):
+        return isinstance(tensor, UninitializedBuffer)
+    return tensor.grad_fn is not None or tensor.is_inference()
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    if is_lazy(tensor):
+        return UninitializedBuffer(device=tensor.device, dtype=tensor.dtype)  # type: ignore[call-arg]  # torch takes them
+    copied = tensor.detach().clone()
+    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that modules hold as weights, buffers or plain attributes, also in lists and dictionaries."""
+    for module in network.modules():
+        yield from _inside(vars(module).values())
+
+
+def _inside(values: Iterable[Any], deepest: int = 4) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif deepest and isinstance(value, dict):
+            yield from _inside(value.values(), deepest - 1)
+        elif deepest and isinstance(value, list | tuple):
+            yield from _inside(value, deepest - 1)

@@ -1,0 +1,62 @@
+"""Classes and functions of the user's that make networks, by import path."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from torch import nn
+
+from instar.errors import ConfigError, shortened
+
+
+def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
+    """Return the class or the function at `package.module:name`; its module's code is run.
+
+    Args:
+        path: where it is.
+        declared: whether a function must be annotated to return a module. A run folder may name any function there is,
+            so one that a folder names is called only where its own code says that it makes networks.
+
+    Raises:
+        ConfigError: when it cannot be imported, or makes no modules.
+
+    >>> import_model("torch.nn:Flatten")
+    <class 'torch.nn.modules.flatten.Flatten'>
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the user's module raises
+        raise ConfigError(f"model '{path}' cannot be imported: {shortened(error)}.") from None
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        return found
+    if not inspect.isfunction(found):
+        raise ConfigError(
+            f"model '{path}' must be a class of torch.nn.Module or a function that returns one, "
+            f"got {shortened(repr(found))}."
+        )
+    if declared and not returns_a_module(found):
+        raise ConfigError(
+            f"the function '{path}' does not say that it returns a torch.nn.Module, and a run folder names only those "
+            "that do; annotate it: -> torch.nn.Module."
+        )
+    return found
+
+
+def returns_a_module(function: Callable[..., Any]) -> bool:
+    """Whether a function is annotated to return a module.
+
+    >>> def make() -> nn.Linear: ...
+    >>> returns_a_module(make), returns_a_module(len)
+    (True, False)
+    """
+    try:
+        kind = get_type_hints(function).get("return")
+    except Exception:  # annotations are code, which may name what is not there
+        return False
+    return isinstance(kind, type) and issubclass(kind, nn.Module)
