@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from instar.data import UNLABELLED, Batch
+from instar.errors import MismatchError
 from instar.targets import Targets
 
 if TYPE_CHECKING:
@@ -73,9 +75,14 @@ class GradientTerms:
         self._squares += split.square().sum(1)
         self._sums += split.sum(1)
         self._importance[0] += known.sum()
+        with suppress(MismatchError):  # targets of a few classes, or of another temperature, have no weights
+            self._weigh(labels, known, targets)
+
+    def _weigh(self, labels: Tensor, known: Tensor, targets: Targets | None) -> None:
+        """Take in what importance sampling would weigh the examples of a part by."""
         if targets is not None:
-            self._has_teacher = True
             log_probs = targets.log_probs(1.0).to(self._sums)
+            self._has_teacher = True
             weights = log_probs.gather(-1, labels.clamp(min=0)[..., None])[..., 0].exp()
             w = torch.where(known, weights, 0.0)
             self._importance[1:] += torch.stack([w.sum(), w.square().sum()])

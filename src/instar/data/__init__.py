@@ -1,7 +1,7 @@
 """Samples with stable ids, views of them, and the sources they come from."""
 
 from instar.data.dataset import Data, load_data
-from instar.data.loader import Batch, Loader, Origin
+from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
 from instar.data.samples import UNLABELLED, Samples, Source
 from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "View",
     "as_view",
+    "given_inputs",
     "load_data",
     "parse_views",
 ]

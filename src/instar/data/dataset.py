@@ -154,18 +154,31 @@ def _from_arrays(arrays: Sequence[Any], seed: int) -> tuple[Source, None, Source
             "arrays must be (inputs, labels) or (train_inputs, train_labels, test_inputs, test_labels), "
             f"got {len(arrays)} of them."
         )
-    inputs = [t if t.dtype == torch.uint8 else t.float() for t in map(_tensor, arrays[::2])]
+    given = [_tensor(array) for array in arrays[::2]]
+    inputs = [t if t.dtype == torch.uint8 else t.float() for t in given]
+    exact = [_where_rounded(t, rounded) for t, rounded in zip(given, inputs, strict=True)]
     labels = [_labels(_tensor(array)) for array in arrays[1::2]]
     classes = tuple(str(c) for c in range(max(int(t.max()) for t in labels) + 1))
     if len(arrays) == 4:
         train_arrays, test_arrays = zip(inputs, labels, strict=True)
-        return Source("train arrays", *train_arrays, classes), None, Source("test arrays", *test_arrays, classes)
+        return (
+            Source("train arrays", *train_arrays, classes, given=exact[0]),
+            None,
+            Source("test arrays", *test_arrays, classes, given=exact[1]),
+        )
     train, test = Samples.all_of(Source("arrays", inputs[0], labels[0], classes)).split(0.2, seed)
+    of_train, of_test = (None if exact[0] is None else exact[0][part.ids] for part in (train, test))
     return (
-        Source("train arrays", train.inputs(), train.labels, classes),
+        Source("train arrays", train.inputs(), train.labels, classes, given=of_train),
         None,
-        Source("test arrays", test.inputs(), test.labels, classes),
+        Source("test arrays", test.inputs(), test.labels, classes, given=of_test),
     )
+
+
+def _where_rounded(given: Tensor, held: Tensor) -> Tensor | None:
+    """Return a copy of inputs as they were given, where holding them has rounded them; none where both are equal."""
+    exact = given.dtype == held.dtype or torch.equal(held.to(given.dtype), given)
+    return None if exact else given.clone()
 
 
 def _tensor(array: Any) -> Tensor:

@@ -162,6 +162,17 @@ class Batch:
         return (self.part(a, b) for a, b in pairwise(edges) if b > a)
 
 
+def given_inputs(batch: Batch) -> Tensor:
+    """Return the inputs of a batch as they were given, where the source has rounded them and no view has changed them.
+
+    A float64 table is held in float32 for networks; a tree may split between two values that are one in float32.
+    """
+    if batch.origin is None or not isinstance(batch.origin.views, Identity):
+        return batch.inputs
+    given = batch.origin.samples.source.given
+    return batch.inputs if given is None else given[batch.ids.cpu()]
+
+
 @dataclass(frozen=True)
 class _Order:
     """Samples one after another: ids and labels on the device of the batches, and ids on the host."""

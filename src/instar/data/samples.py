@@ -40,6 +40,7 @@ class Source:
         is_stream: whether each sample goes on where the one before it ends, as the windows of a text do.
         states: S, where a sample is a word and class w S + s - 1 its state s, as in recorded words; none elsewhere.
         sound: of recordings, one for each sample, where it is kept; no part of the content, as no network hears it.
+        given: the inputs as they were given, `[samples, ...]`, where `inputs` are rounded; no part of the content.
 
     Raises:
         DataError: when lengths differ, there are no samples, or a label is outside the classes.
@@ -58,6 +59,7 @@ class Source:
     is_stream: bool = False
     states: int | None = None
     sound: Recordings | None = None
+    given: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:

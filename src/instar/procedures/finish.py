@@ -18,6 +18,7 @@ from instar.procedures.extras import extra
 from instar.run import Run
 from instar.teachers import Teacher
 from instar.training import judge
+from instar.training.evaluate import tells_logits
 
 
 def finish_run(
@@ -39,7 +40,8 @@ def finish_run(
         answering: what was made in it: a model, or several as one.
         data: whose test and validation samples are predicted.
         facts: what else the result holds.
-        teacher: whom the model was to follow; a store may know nothing about a split, which is left out then.
+        teacher: whom the model was to follow; one that knows nothing about a split, or cannot tell
+            the probabilities of all classes at temperature 1, is left out there.
         device: where both are.
         listened: what was kept of the teacher, where the training asked that; none: the teacher itself.
         judge_test: whether the test samples are looked at; a trial leaves them unseen.
@@ -51,7 +53,7 @@ def finish_run(
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
-        followed = teacher if teacher and teacher.knows(samples) else None
+        followed = teacher if teacher and teacher.knows(samples) and tells_logits(teacher, samples, device) else None
         heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
         asked, told = heard or (answering, followed)
         judged = judge(asked, samples, device, teacher=told)

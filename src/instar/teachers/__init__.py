@@ -69,7 +69,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         thing = Run(thing)
     if isinstance(thing, Run):
         return _of_run(thing, trust=trust)
-    if hasattr(thing, "predict_proba"):
+    if hasattr(thing, "predict") and hasattr(thing, "fit"):
         return Classifier(thing)
     raise ConfigError(
         "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "

@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier as a teacher: a forest, boosted trees, a pipeline."""
+"""A fitted scikit-learn classifier as a teacher: a forest, boosted trees, a pipeline, a search."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from instar.data import Batch
+from instar.data import Batch, given_inputs
 from instar.errors import ConfigError, MismatchError
 from instar.targets import DenseTargets
+from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
 
 
 class Classifier(Teacher):
-    """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs as the source holds them.
+    """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in the precision that they came in.
+
+    Its classes are found among those of the data by name, and where they are not names, by number. A class that it does
+    not know has p = 0.
 
     Args:
-        estimator: fitted, with `predict_proba` and `classes_`; its classes must be integers 0..n-1, our label indices.
+        estimator: fitted, with `predict_proba` and `classes_`.
         floor: the smallest probability, because a forest says 0 where it means "rarer than one tree in a hundred".
 
     Raises:
-        ConfigError: when the estimator is not fitted or has no probabilities, or floor is not in (0, 1).
+        ConfigError: when the estimator is not fitted, has no probabilities or several outputs, or floor is not in
+            (0, 1).
 
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> from instar.data import Loader, load_data
@@ -33,10 +40,16 @@ class Classifier(Teacher):
     """
 
     def __init__(self, estimator: Any, floor: float = 1e-6) -> None:
+        name = type(estimator).__name__
         if not hasattr(estimator, "predict_proba"):
-            raise ConfigError(f"a classifier needs predict_proba to teach, and {type(estimator).__name__} has none.")
+            raise ConfigError(
+                f"a classifier needs predict_proba to teach, and {name} has none; {_instead_of(estimator)}."
+            )
         if not hasattr(estimator, "classes_"):
-            raise ConfigError(f"the classifier {type(estimator).__name__} is not fitted; call its fit first.")
+            raise ConfigError(f"the classifier {name} is not fitted; call its fit first.")
+        if any(np.ndim(one) for one in estimator.classes_):
+            count = len(estimator.classes_)
+            raise ConfigError(f"the classifier {name} has {count} outputs; fit it to the one to distil.")
         if not 0 < floor < 1:
             raise ConfigError(f"Classifier(floor) must be above 0 and below 1, got {floor}.")
         self.estimator, self.floor = estimator, floor
@@ -45,20 +58,91 @@ class Classifier(Teacher):
         """Return the logarithms of its probabilities.
 
         Raises:
-            MismatchError: when its classes are not the integers 0..n-1.
+            MismatchError: when its classes or features are not those of the data.
         """
-        classes = list(self.estimator.classes_)
-        if classes != list(range(len(classes))):
+        inputs = given_inputs(batch).flatten(1).cpu().numpy()
+        width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
+        if width != inputs.shape[1]:
             raise MismatchError(
-                f"the classifier's classes must be the label indices 0..{len(classes) - 1}, got {classes}."
+                f"the classifier {type(self.estimator).__name__} was fitted to {width} features, and the data have "
+                f"{inputs.shape[1]}; give the inputs that it was fitted to."
             )
-        probabilities = np.asarray(self.estimator.predict_proba(batch.inputs.flatten(1).cpu().numpy()))
-        values = torch.as_tensor(probabilities, dtype=torch.float32, device=batch.inputs.device)
-        return DenseTargets(values.clamp(min=self.floor).log())
+        columns, classes = self._columns(batch)
+        found = torch.as_tensor(self._ask(inputs), dtype=torch.float32, device=batch.inputs.device)
+        if found.shape != (len(batch), len(columns)):
+            raise MismatchError(
+                f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
+            )
+        if columns != list(range(classes)):
+            found = found.new_zeros(len(found), classes).index_copy_(1, _on(found, columns), found)
+        return DenseTargets(found.clamp(min=self.floor).log())
+
+    def _ask(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        names = getattr(self.estimator, "feature_names_in_", None)
+        given: Any = inputs
+        if names is not None:  # fitted to a table, whose columns it asks for by name
+            import pandas
+
+            given = pandas.DataFrame(inputs, columns=list(names))
+        try:
+            return np.asarray(self.estimator.predict_proba(given))
+        except (ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise MismatchError(f"the classifier {type(self.estimator).__name__} cannot predict: {reason}.") from None
+
+    def _columns(self, batch: Batch) -> tuple[list[int], int]:
+        """Return where its classes stand among those of the data, and how many these are."""
+        own = list(self.estimator.classes_)
+        names = batch.origin.samples.source.classes if batch.origin else tuple(map(str, range(len(own))))
+        place = {name: number for number, name in enumerate(names)}
+        by_name = [place.get(_name(one), -1) for one in own]
+        by_number = [_number(one, len(names)) for one in own]
+        readings = [found for found in (by_name, by_number) if -1 not in found]
+        if not readings or (len(readings) == 2 and by_name != by_number):
+            what = "can be names or label indices" if readings else f"must be the label indices 0..{len(names) - 1}"
+            raise MismatchError(
+                f"the classifier's classes {what}{'' if readings else ' or the names'} of the data's classes "
+                f"({_few(names)}), got {_few(own)}; fit it to the {'names' if readings else 'labels of these data'}."
+            )
+        return readings[0], len(names)
 
     def fingerprint(self) -> str:
-        """Return a hash of the fitted estimator."""
-        import joblib
+        """Return a hash of what the fitted estimator answers from; `n_jobs` and its like are left out.
 
-        found: str = joblib.hash((self.estimator, self.floor))
-        return found
+        Raises:
+            ConfigError: when a part of the estimator does not show its content.
+        """
+        content = Content()
+        content.add([self.estimator, self.floor])
+        return content.hexdigest()
+
+
+def _instead_of(estimator: Any) -> str:
+    if getattr(estimator, "_estimator_type", "") == "regressor" or "Regress" in type(estimator).__name__:
+        return "a regressor predicts no classes, so give a classifier"
+    if hasattr(estimator, "probability"):
+        return "fit it with probability=True, or inside CalibratedClassifierCV"
+    if hasattr(estimator, "voting"):
+        return "fit it with voting='soft'"
+    return "fit it inside CalibratedClassifierCV, which gives probabilities"
+
+
+def _name(one: Any) -> str:
+    """Return a class as a name: a whole number without its fraction."""
+    value = one.item() if isinstance(one, np.generic) else one
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _number(one: Any, classes: int) -> int:
+    """Return a class as a label index, -1 where it is none."""
+    value = one.item() if isinstance(one, np.generic) else one
+    is_index = isinstance(value, int | float) and float(value).is_integer() and 0 <= value < classes
+    return int(value) if is_index else -1
+
+
+def _few(names: Any) -> str:
+    return ", ".join(_name(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _on(like: Tensor, columns: list[int]) -> Tensor:
+    return torch.tensor(columns, device=like.device)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import cast
 
 import torch
-import xxhash
 from torch import Tensor, nn
 
 from instar.data import Batch
 from instar.models.carried import Carried
 from instar.models.execution import Compiled, MemoryFormat, place
+from instar.models.normalised import reader_of
+from instar.models.outputs import logits_of
 from instar.precision import Precision, autocast, library
 from instar.projected import Projected
 from instar.targets import DenseTargets, ProjectedTargets
+from instar.teachers.content import Content
 from instar.teachers.teacher import AT_ONCE, Teacher
 
 
@@ -23,8 +24,8 @@ class Module(Teacher):
     """v = network(x), in eval and inference mode.
 
     Args:
-        network: takes `[batch, ...]` inputs and returns logits `[batch, classes]`. It sees pixels as the source holds
-            them if it is a `Normalised` model, and otherwise floats, with uint8 pixels scaled to 0..1.
+        network: takes `[batch, ...]` inputs, read as `reader_of` says, and returns logits `[batch, classes]`, or what
+            `logits_of` finds them in.
 
     >>> from instar.data import Loader, load_data
     >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
@@ -35,7 +36,7 @@ class Module(Teacher):
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._takes_pixels = hasattr(network, "mean") and hasattr(network, "std") and hasattr(network, "network")
+        self._read = reader_of(network)
         self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self._precision: Precision = "float32"
         self._called: nn.Module | Compiled = network
@@ -45,9 +46,7 @@ class Module(Teacher):
 
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
-        inputs = batch.inputs.to(self._device)
-        if inputs.dtype == torch.uint8 and not self._takes_pixels:
-            inputs = inputs.float() / 255
+        inputs = self._read(batch.inputs.to(self._device))
         # module by module: a network may hold layers that are frozen in another mode than its own
         training = [module for module in self.network.modules() if module.training]
         if training:
@@ -66,16 +65,15 @@ class Module(Teacher):
     def _ask(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the whole batch
         if inputs.device.type != "cpu" or len(inputs) <= self._at_once or not self._is_convolutional or is_compiled:
-            return cast("Tensor | Projected", self._carried(self._called, inputs, batch))
-        return torch.cat([self._called(part) for part in inputs.split(self._at_once)])
+            return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(inputs)))
+        return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(self._at_once)])
 
     def fingerprint(self) -> str:
         """Return a hash of names, shapes and values of all weights and buffers."""
-        digest = xxhash.xxh3_128()  # hashlib takes ten times as long, and every run hashes its teacher three times
-        for name, tensor in self.network.state_dict().items():
-            digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        content = Content()
+        for name, value in self.network.state_dict().items():
+            content.add_named(name, value)
+        return content.hexdigest()
 
     def prepare(
         self,

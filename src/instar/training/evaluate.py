@@ -156,6 +156,15 @@ def judge(
     )
 
 
+def tells_logits(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> bool:
+    """Return whether a teacher can be judged: targets of a few classes or of another temperature cannot."""
+    try:
+        _logits(teacher, next(_passed(samples, device)).part(0, 2))
+    except MismatchError:
+        return False
+    return True
+
+
 def read_at_once(samples: Samples, most: int = BATCH_SIZE) -> int:
     """Return how many samples are in a batch that is asked about and not learnt from."""
     return min(COLUMNS, most) if samples.source.is_stream else most
