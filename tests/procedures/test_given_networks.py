@@ -10,7 +10,7 @@ from instar.data import load_data
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.files import read_json
 from instar.models import MLP, Normalised, load_model, statistics
-from instar.procedures import distill, evaluate, train
+from instar.procedures import correct_bias, distill, evaluate, export, inspect, label, load, train
 from instar.run import Run
 from instar.teachers import Module
 
@@ -317,3 +317,29 @@ def test_a_failed_measurement_is_a_note_and_never_costs_a_run(tmp_path, capsys, 
     run = distill(network(linear), MLP([8]), DIGITS, out=tmp_path / "run", epochs=1)
     assert [note.rpartition(" is missing: ")[2] for note in run.result["notes"]] == ["there is no clock."] * 2
     assert "instar: The cost is missing: there is no clock." in capsys.readouterr().err
+
+
+def test_every_verb_that_loads_a_run_takes_its_network_and_asks_for_it(tmp_path):
+    run = fitted(Heads(4), tmp_path / "run", learning_rate=0.01)
+    folder, named = str(run.path), {"network": f"{__name__}:unannotated", "trust": True}
+    verbs = {
+        "evaluate": lambda **given: evaluate(folder, DIGITS, **given),
+        "load": lambda **given: load(folder, **given),
+        "export": lambda **given: export(folder, "safetensors", data=DIGITS, **given),
+        "correct_bias": lambda **given: correct_bias(folder, ["0"], out=tmp_path / "b", offset=1, data=DIGITS, **given),
+        "label": lambda **given: label(DIGITS, folder, out=tmp_path / "store", show=False, **given),
+        "distill": lambda **given: distill(folder, MLP([4]), DIGITS, out=tmp_path / "s", epochs=1, **given),
+    }
+    for verb in verbs.values():
+        with pytest.raises(ConfigError, match="give it as network="):
+            verb(trust=True)
+        verb(**named)
+    assert evaluate(folder, DIGITS, **named)["errors"] == run.metrics["errors"]
+    asked = inspect(folder, trust=True)
+    assert asked.state == "complete"
+    assert "give it as network=" in asked.notes[0]
+    assert not inspect(folder, **named).notes
+    with pytest.raises(ConfigError, match="give it as network="):
+        evaluate(str(tmp_path / "b"), DIGITS, trust=True)
+    with pytest.raises(ConfigError, match=r"network= is for a run folder, got Linear\."):
+        evaluate(linear(), DIGITS, network=Heads(4))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from instar.cli.options import JsonOption, TrustOption
+from instar.cli.options import JsonOption, NetworkOption, TrustOption
 from instar.cli.output import print_json, print_result
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def export(
     ] = None,
     as_json: JsonOption = False,
     trust: TrustOption = False,
+    network: NetworkOption = None,
 ) -> None:
     """Write the trained model alone for others: raw inputs in, logits out, compared with the model on test samples.
 
@@ -39,7 +40,7 @@ def export(
     from instar.procedures.exporting import TOLERANCE
 
     allowed = TOLERANCE if tolerance is None else tolerance
-    found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust)
+    found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust, network=network)
     print_result(found.as_dict(), found, as_json)
 
 
@@ -47,6 +48,7 @@ def inspect(
     run: RunArgument,
     as_json: JsonOption = False,
     trust: TrustOption = False,
+    network: NetworkOption = None,
 ) -> None:
     """Say what a run folder is, where it came from, how good it is, whether it is whole, and what could be done next.
 
@@ -54,7 +56,7 @@ def inspect(
     """
     from instar.procedures import inspect as look
 
-    found = look(run, trust=trust)
+    found = look(run, trust=trust, network=network)
     if as_json:
         print_json(found.as_dict())
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instar.cli.options import JsonOption, TrustOption
+from instar.cli.options import JsonOption, NetworkOption, TrustOption
 from instar.cli.output import print_metrics, print_result, print_run
 
 
@@ -17,11 +17,13 @@ def evaluate(
     teacher: Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")] = None,
     as_json: JsonOption = False,
     trust: TrustOption = False,
+    network: NetworkOption = None,
 ) -> None:
     """Measure a trained model: errors with a 95% interval, NLL, calibration, agreement with a teacher."""
     from instar.procedures import evaluate as measure
 
-    print_metrics(measure(run, data, split=split, teacher=teacher, trust=trust), as_json, title=f"{run} on {split}")
+    found = measure(run, data, split=split, teacher=teacher, trust=trust, network=network)
+    print_metrics(found, as_json, title=f"{run} on {split}")
 
 
 def correct_bias(

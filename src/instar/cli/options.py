@@ -57,6 +57,10 @@ JobsOption = Annotated[
     typer.Option("--jobs", help='runs at a time: a number, or Ray as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", help="package.module:name of what makes the network of a run that needs it; see --trust"),
+]
 TrustOption = Annotated[
     bool,
     typer.Option("--trust", help="allow classes outside instar.models to be imported", callback=import_from_here),

@@ -212,7 +212,7 @@ def restore_model(
     if network is None and description.get("needs_network"):
         raise ConfigError(
             f"the network of '{where}' was given as a Python object, and '{config.name}' does not make it again; give "
-            "it as network=, the module itself or the package.module:name of a function that returns it."
+            "it as network= (--network), the module itself or the package.module:name of a function that returns it."
         )
     if network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.config import DataConfig, ModelConfig, validate
 from instar.data import UNLABELLED, Data, Samples, load_data
 from instar.errors import ConfigError, DataError
-from instar.files import read_json
-from instar.models import load_model, save_model
+from instar.files import read_json, read_tensors
+from instar.models import load_model, save_model, write_probe
+from instar.models.probe import PROBE
 from instar.procedures.finish import finish_run
 from instar.procedures.stage import TrainedRun
 from instar.run import Run
@@ -35,6 +36,7 @@ def correct_bias(
     prior: Sequence[float] | None = None,
     data: Data | str | Sequence[Any] | None = None,
     trust: bool = False,
+    network: nn.Module | str | None = None,
 ) -> TrainedRun:
     """Shift the logits of named classes, and store the shift in the last bias of a copy of the model.
 
@@ -53,6 +55,7 @@ def correct_bias(
         prior: share of every class, summing to 1; None counts the labels of the whole train split.
         data: None takes the data that the run was trained on.
         trust: allow model classes outside `instar.models`.
+        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
 
     Raises:
         ConfigError: for an unknown rule, or priors that do not fit.
@@ -75,7 +78,7 @@ def correct_bias(
         "prior": list(prior) if prior is not None else None,
     }
     config = run.config | {"correction": correction, "corrected": str(run.path)}
-    network = run.network if isinstance(run, TrainedRun) else None
+    network = run.network if network is None and isinstance(run, TrainedRun) else network
     fingerprints = run.fingerprints | {"run": _weights_hash(run)}
     corrected = TrainedRun(Run.start(out, config, fingerprints).path, trust=trust, network=network)
     with corrected.lock():
@@ -86,7 +89,10 @@ def correct_bias(
             shift_logits(model, shift)
             description = read_json(run.path / "model.json")
             kept = ModelConfig(name=description["name"], arguments=description["arguments"])
-            save_model(corrected, model, kept, tuple(description["input_shape"]), tuple(description["classes"]))
+            shape, names = tuple(description["input_shape"]), tuple(description["classes"])
+            save_model(corrected, model, kept, shape, names, needs_network=bool(description.get("needs_network")))
+            if (run.path / PROBE).is_file():
+                write_probe(corrected, model, read_tensors(run.path / PROBE)[0]["inputs"])
             facts = {
                 "parameters": run.result["parameters"],
                 "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},

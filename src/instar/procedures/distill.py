@@ -14,7 +14,7 @@ from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
 from instar.procedures.given import as_data, distillation_objective, given_network
 from instar.procedures.kept import kept_where
-from instar.procedures.stage import Stage, TrainedRun
+from instar.procedures.stage import Stage, TrainedRun, with_network
 from instar.run import Run
 from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher
@@ -35,6 +35,7 @@ def distill(
     combine: Literal["geometric", "arithmetic"] = "geometric",
     seed: int = 0,
     trust: bool = False,
+    network: nn.Module | str | None = None,
     **training: Any,
 ) -> TrainedRun:
     """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
@@ -56,6 +57,8 @@ def distill(
         combine: how several run folders are averaged.
         seed: of initial weights, order, dropout and views.
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
+        network: the network of a teacher's run folder that needs it, a module or the `package.module:name` of what
+            makes it.
         training: fields of `TrainingConfig`: epochs, batch_size, learning_rate, ...
 
     Raises:
@@ -73,6 +76,7 @@ def distill(
     """
     data = as_data(data)
     chosen = distillation_objective(objective, temperature)
+    teacher = with_network(teacher, network, trust=trust)
     folders = [teacher] if isinstance(teacher, str | Path) else teacher
     given: Teacher | None = None
     if isinstance(folders, list | tuple) and all(isinstance(folder, str | Path) for folder in folders):

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
+from instar.procedures.stage import with_network
 from instar.run import Run
 from instar.teachers import Stored, as_teacher
 from instar.training import judge
@@ -21,6 +24,7 @@ def evaluate(
     split: str = "test",
     teacher: Any = None,
     trust: bool = False,
+    network: nn.Module | str | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of anything that answers with logits: a run, a target store, a module, an ensemble, ...
 
@@ -30,6 +34,7 @@ def evaluate(
         split: "train", "validation" or "test".
         teacher: adds agreement with it, and the KL divergence to it.
         trust: allow model classes outside `instar.models`.
+        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
 
     Returns:
         errors, error, error_interval, nll, ece, class_errors; perplexity of a text; words, word_errors and word_error
@@ -44,6 +49,7 @@ def evaluate(
     >>> metrics["samples"]
     597
     """
+    subject = with_network(subject, network, trust=trust)
     answering = as_teacher(subject, trust=trust)
     if data is None:
         if isinstance(answering, Stored):

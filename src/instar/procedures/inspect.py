@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from instar.errors import ConfigError, InstarError, RunError
 from instar.files import read_json, read_tensors
 from instar.objectives import parse_objective
 from instar.procedures.next_commands import next_commands
 from instar.procedures.scores import Score, scores_of
+from instar.procedures.stage import with_network
 from instar.procedures.wholeness import FileState, check_files, check_model
 from instar.report.collect import Row, read_row
 from instar.run import Run
@@ -58,12 +61,13 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(run: Run | str | Path, *, trust: bool = False) -> Inspection:
+def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Inspection:
     """Say what a run folder is, complete, incomplete or damaged; every file in it is read.
 
     Args:
         run: the folder.
         trust: allow a model class outside `instar.models` to be imported, to lay its weights into it.
+        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
 
     Raises:
         RunError: when the folder is missing, or holds no run.
@@ -82,9 +86,10 @@ def inspect(run: Run | str | Path, *, trust: bool = False) -> Inspection:
     if not any((folder / name).is_file() for name in _OF_A_RUN):
         raise RunError(f"'{folder}' is not a run folder: it has none of its files.")
     row = read_row(folder, folder.name)
-    files, notes = check_files(folder), list(row.notes)
+    files, notes = check_files(folder), [*row.notes, *map(str, _read(folder / "result.json").get("notes", []))]
     if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
-        problem, note = check_model(run if isinstance(run, Run) else Run(folder), trust=trust)
+        opened = with_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
+        problem, note = check_model(opened, trust=trust)
         notes += [note] if note else []
         files = [
             FileState(file.name, file.bytes, problem if file.name == "weights.safetensors" else file.problem)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError, say
 from instar.precision import Precision
 from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
-from instar.procedures.stage import make_accelerator
+from instar.procedures.stage import make_accelerator, with_network
 from instar.run import Run
 from instar.targets import Number, TargetStore
 from instar.teachers import Ensemble, Teacher, as_teacher
@@ -37,6 +39,7 @@ def label(
     share: tuple[int, int] = (1, 1),
     shard_rows: int | None = None,
     trust: bool = False,
+    network: nn.Module | str | None = None,
     show: bool = True,
 ) -> TargetStore:
     """Write what a teacher says about every training sample in every view, or take up a store that was begun.
@@ -63,6 +66,8 @@ def label(
         share: (i, n) makes the i-th n-th of the shards alone; the store is complete when all shares are merged.
         shard_rows: rows of a shard, rounded up to whole pages; None: what is usual.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
+        network: the network of a teacher's run folder that needs it, a module or the `package.module:name` of what
+            makes it.
         show: say on stderr how large the store will be, and how far it is.
 
     Raises:
@@ -81,7 +86,7 @@ def label(
     True
     """
     loaded = as_data(data)
-    names, asked = named_teacher(teacher, combine, trust)
+    names, asked = named_teacher(with_network(teacher, network, trust=trust), combine, trust)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
     for name, number in (("num_views", num_views), ("batch_size", batch_size), ("shard_rows", shard_rows)):

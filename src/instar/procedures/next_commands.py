@@ -10,6 +10,8 @@ from typing import Any
 
 from instar.config import default_settings, parse_assignment
 from instar.data.dataset import ARRAYS
+from instar.errors import RunError
+from instar.files import read_json
 from instar.models.causal_lm import PREFIX
 from instar.report.collect import Row, read_row
 
@@ -30,7 +32,7 @@ def next_commands(row: Row, state: str) -> list[str]:
         return [command] if command.startswith("instar ") else []
     report = f"instar report {shlex.quote(str(row.folder.parent))}"
     data = row.config["data"]
-    if data["source"] == ARRAYS:  # which no command can name
+    if data["source"] == ARRAYS or _needs_network(row.folder):  # which no command can name
         return [report]
     network = _network(row)
     name = str(network["model"]["name"]) if network else ""
@@ -45,6 +47,13 @@ def next_commands(row: Row, state: str) -> list[str]:
         commands.append(f"instar distill {taught} {student} --out {run}-student{trust}")
     commands.append(f"instar label {taught} --out targets/{shlex.quote(row.folder.name)}{trust}")
     return [*commands, report]
+
+
+def _needs_network(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / "model.json").get("needs_network"))
+    except (RunError, AttributeError):
+        return False
 
 
 def _network(row: Row) -> Mapping[str, Any]:

@@ -40,10 +40,10 @@ class TrainedRun(Run):
     Args:
         path: the folder.
         trust: allow a model class outside `instar.models` to be imported.
-        network: a network of the right shape, where the model was given as a Python object.
+        network: a network of the right shape, where the model was given as a Python object, or its import path.
     """
 
-    def __init__(self, path: str | Path, *, trust: bool = False, network: nn.Module | None = None) -> None:
+    def __init__(self, path: str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> None:
         super().__init__(path)
         self._trust, self.network = trust, network
 
@@ -51,6 +51,20 @@ class TrainedRun(Run):
     def model(self) -> Normalised:
         """The trained model, in eval mode."""
         return load_model(self, trust=self._trust, network=self.network)
+
+
+def with_network(subject: Any, network: nn.Module | str | None, *, trust: bool = False) -> Any:
+    """Return a run folder with the network that loading it needs; whatever else was given as it is.
+
+    Raises:
+        ConfigError: when a network is given with what is no run folder.
+        RunError: when there is no run folder.
+    """
+    if network is None:
+        return subject
+    if not isinstance(subject, str | Path | Run):
+        raise ConfigError(f"network= is for a run folder, got {type(subject).__name__}.")
+    return TrainedRun(subject.path if isinstance(subject, Run) else subject, trust=trust, network=network)
 
 
 @dataclass(frozen=True)

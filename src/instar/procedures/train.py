@@ -34,6 +34,8 @@ def train(
         data: from `load_data`, or what it takes.
         model: a family such as "mlp", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
             `instar.models.MLP([500, 300])`; or a torch module of yours, which is copied and trained from where it is.
+            Its inputs are not standardised then (pixels are 0..1), unless it is an `instar.models.Normalised`; layers
+            in eval mode beside others in train mode stay in it.
         out: the run folder; new, or of the same run.
         objective: terms that need no teacher.
         views: augmentation, for example `"Crop(4) + Flip()"`.

@@ -98,7 +98,7 @@ def export(
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     tolerance: float = TOLERANCE,
     trust: bool = False,
-    network: nn.Module | None = None,
+    network: nn.Module | str | None = None,
 ) -> Exported:
     """Write the model of a run for others, compare its answers there with the model's, and only then give it its name.
 

@@ -24,7 +24,7 @@ WEIGHTS = "model.safetensors"
 _DESCRIBED = {"name", "arguments", "input_shape", "classes"}
 
 
-def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | None = None) -> Normalised:
+def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
     """Return a trained model in eval mode, which takes inputs as the data hold them and returns logits.
 
     Args:
@@ -85,7 +85,7 @@ def sha256(path: Path) -> str:
 
 
 def _built(
-    tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | None
+    tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | str | None
 ) -> Normalised:
     found = header.get("format")
     described = header.get("model")

@@ -66,7 +66,7 @@ class Student:
     header: dict[str, Any]
     batches: tuple[Tensor, ...]
     trust: bool
-    network: nn.Module | None = None
+    network: nn.Module | str | None = None
     recorded: Recorded | None = None
 
     @property
@@ -124,7 +124,7 @@ def student_of(
     *,
     tolerance: float,
     trust: bool = False,
-    network: nn.Module | None = None,
+    network: nn.Module | str | None = None,
 ) -> Student:
     """Read the model of a complete run and a few test samples, and compare it with the predictions of the run.
 
