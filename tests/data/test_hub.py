@@ -210,17 +210,78 @@ def test_columns_that_could_not_be_found_are_told_with_those_there_are(tmp_path:
 
 def test_whole_numbers_named_by_the_user_are_labels_over_all_splits(tmp_path: Path) -> None:
     features = {"image": IMAGE, "digit": INTEGER}
-    write(tmp_path, "train", features, image=[picture(), picture()], digit=[0, 2])
-    write(tmp_path, "test", features, image=[picture()], digit=[3])
+    write(tmp_path, "train", features, image=[picture(), picture()], digit=[7, 2])
+    write(tmp_path, "test", features, image=[picture()], digit=[7])
     train, _, test = load(tmp_path, label_column="digit")
-    assert train.classes == test.classes == ("0", "1", "2", "3")
-    assert train.labels.tolist() == [0, 2]
+    assert train.classes == test.classes == ("2", "7")
+    assert (train.labels.tolist(), test.labels.tolist()) == ([1, 0], [1])
 
 
-@pytest.mark.parametrize(("kind", "value"), [("string", "cat"), ("float64", 0.5)])
-def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, kind: str, value: object) -> None:
-    write_both(tmp_path, {"image": IMAGE, "word": datasets.Value(kind)}, image=[picture()], word=[value])
-    refused(tmp_path, r"column 'word' of '.*' must hold whole numbers as labels: ", label_column="word")
+@pytest.mark.parametrize(
+    ("kind", "values", "labels", "classes"),
+    [
+        ("string", ["cow", "ant", None, "cow"], [1, 0, -1, 1], ("ant", "cow")),
+        ("large_string", ["10", "9", "10", "9"], [0, 1, 0, 1], ("10", "9")),
+        ("int8", [1, 3, None, 2], [0, 2, -1, 1], ("1", "2", "3")),
+        ("int64", [-1, 1, 1, -1], [0, 1, 1, 0], ("-1", "1")),
+        ("float64", [1.0, None, 2.0, float("nan")], [0, -1, 1, -1], ("1", "2")),  # what empty cells make of numbers
+        ("bool", [True, False, None, True], [1, 0, -1, 1], ("False", "True")),
+    ],
+)
+def test_any_column_of_labels_may_be_named(
+    tmp_path: Path, kind: str, values: list[Any], labels: list[int], classes: tuple[str, ...]
+) -> None:
+    features = {"image": IMAGE, "kind": datasets.Value(kind)}
+    write_both(tmp_path, features, image=[picture()] * 4, kind=values)
+    refused(tmp_path, r"its columns are: image, kind; name one by label_column\.$")
+    train = load(tmp_path, label_column="kind")[0]
+    assert (train.labels.tolist(), train.classes) == (labels, classes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        ("float64", [0.5, 1.0], r"sample 0 of '.* \(train\)' has the label 0\.5\. Quantities \(regression\) cannot"),
+        ("string", ["cat", ""], r"the label '' \(sample 1 of '.* \(train\)'\) may be a class, or say that there is no"),
+    ],
+)
+def test_labels_with_several_readings_are_refused(tmp_path: Path, kind: str, values: list[Any], message: str) -> None:
+    write_both(tmp_path, {"image": IMAGE, "kind": datasets.Value(kind)}, image=[picture()] * 2, kind=values)
+    refused(tmp_path, message, label_column="kind")
+
+
+def test_labels_that_the_training_split_lacks_are_refused_with_both_lists(tmp_path: Path) -> None:
+    features = {"image": IMAGE, "kind": datasets.Value("string")}
+    write(tmp_path, "train", features, image=[picture()] * 2, kind=["cat", "dog"])
+    write(tmp_path, "test", features, image=[picture()] * 2, kind=["cat", "Hund"])
+    message = r"split test of '.*' has the classes Hund, cat, and train has cat, dog: Hund cannot be learnt"
+    refused(tmp_path, message, label_column="kind")
+    named = load(tmp_path, label_column="kind", classes=("cat", "dog", "Hund"))
+    assert named[2].labels.tolist() == [0, 2]
+
+
+def test_folders_of_other_classes_are_refused_with_both_lists(tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "test/cat", "test/Katze"):
+        (tmp_path / name).mkdir(parents=True)
+        picture().save(tmp_path / name / "0.png")
+    refused(tmp_path, r"split test of '.*' has the classes Katze, cat, and train has cat, dog: Katze cannot be learnt")
+
+
+@pytest.mark.parametrize("feature", ["binary", "large_binary", "struct"])
+def test_bytes_of_images_without_a_type_are_images(tmp_path: Path, feature: str) -> None:
+    buffer = io.BytesIO()
+    picture("RGB").save(buffer, "PNG")
+    struct_of = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    content = {"bytes": buffer.getvalue(), "path": None} if feature == "struct" else buffer.getvalue()
+    features = {
+        "photo": struct_of if feature == "struct" else datasets.Value(feature),
+        "kind": datasets.Value("string"),
+    }
+    write_both(tmp_path, features, photo=[content] * 2, kind=["cat", "dog"])
+    refused(tmp_path, r"no column of class labels that could be the label; its columns are: photo, kind; name one by")
+    train = load(tmp_path, label_column="kind")[0]
+    assert np.array_equal(train.inputs[1].numpy(), np.asarray(picture("RGB")).transpose(2, 0, 1))
+    assert (train.classes, train.labels.tolist()) == (("cat", "dog"), [0, 1])
 
 
 def test_lists_of_numbers_are_inputs_and_words_are_not(tmp_path: Path) -> None:
@@ -232,7 +293,7 @@ def test_lists_of_numbers_are_inputs_and_words_are_not(tmp_path: Path) -> None:
         tmp_path,
         r"has no column of images or recordings that could be the input; its columns are: row, word, label; name one",
     )
-    refused(tmp_path, r"column 'word' of '.*', row 0, cannot be decoded: could not convert string", input_column="word")
+    refused(tmp_path, r"column 'word' of '.*' holds neither images nor recordings nor lists", input_column="word")
 
 
 def test_a_validation_split_is_taken_and_stands_in_for_a_missing_test(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Text: what its tokens are, how they are cut into windows, and what is refused."""
 
+import io
+
 import datasets
+import pandas
 import pytest
 import torch
 
@@ -71,11 +74,62 @@ def test_a_column_of_text_beside_labels_is_named(tmp_path):
         rows.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
     for columns in ({}, {"input_column": "text"}):
         with pytest.raises(
-            DataError, match=r"no column of images or recordings|column 'text' of '.*', row 0, cannot be decoded"
+            DataError,
+            match=r"(no column of images or recordings|holds neither images nor recordings).* Set data\.input_column "
+            r"and data\.label_column to the same column \(text\) to read its words for a language model, without any ",
         ):
             load_data(str(tmp_path), **columns)
     found = load_data(str(tmp_path), input_column="text", label_column="text", validation=0)
     assert found.classes == ("<eos>", "cat", "the")
+
+
+CSV = {
+    "a label": "sentence,label\nthe cat,good\nthe dog,bad\n",
+    "a number": "sentence,label\nthe cat,1\nthe dog,0\n",
+    "an id": "id,sentence\n1,the cat\n2,the dog\n",
+    "two texts": "sentence,translation\nthe cat,le chat\nthe dog,le chien\n",
+    "a rating": "sentence,stars\nthe cat,4.5\nthe dog,0.5\n",
+}
+
+
+@pytest.mark.parametrize("content", CSV.values(), ids=CSV)
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("columns", [{}, {"input_column": "sentence"}])
+def test_text_beside_other_columns_is_no_corpus_unless_it_is_named(tmp_path, content, form, columns):
+    table = pandas.read_csv(io.StringIO(content))
+    write = {
+        "csv": lambda path: table.to_csv(path, index=False),
+        "jsonl": lambda path: table.to_json(path, orient="records", lines=True),
+        "parquet": table.to_parquet,
+    }[form]
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.{form}")
+    with pytest.raises(DataError, match=r"data\.input_column and data\.label_column to the same column \(.*sentence"):
+        load_data(tmp_path, **columns)
+    found = load_data(tmp_path, input_column="sentence", label_column="sentence", validation=0)
+    assert found.classes == ("<eos>", "the", "cat", "dog")
+
+
+@pytest.mark.parametrize("column", ["file", "file,label"])
+def test_names_of_files_are_no_text(tmp_path, column):
+    for split in ("train", "test"):
+        rows = [f"{split}/{number}.png" + ",cat" * ("," in column) for number in range(3)]
+        (tmp_path / f"{split}.csv").write_text("\n".join([column, *rows]) + "\n")
+    with pytest.raises(DataError, match=r"Column 'file' names files: put these into one folder per class, or beside a"):
+        load_data(tmp_path)
+
+
+def test_a_table_is_refused_in_a_sentence_that_says_what_is_read(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text("age,income,churn\n31,10.5,Yes\n44,11.5,No\n")
+    with pytest.raises(DataError, match=r"no column of images or recordings .* age, income, churn; .*tables cannot be"):
+        load_data(tmp_path)
+
+
+def test_the_held_out_column_is_no_second_reading(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text("text,author\nthe cat,ada\nthe cat,bob\n")
+    assert load_data(tmp_path, test_where="author=bob", validation=0).classes == ("<eos>", "cat", "the")
 
 
 @pytest.mark.parametrize(

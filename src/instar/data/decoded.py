@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from instar.config import DataConfig
+from instar.data.columns import Reading
 from instar.data.images import arrays
+from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
+from instar.data.opening import listed
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import UNLABELLED, Source
-from instar.data.speech import Frames, all_waves, is_recording, padded, spoken
+from instar.data.speech import Frames, all_waves, padded, spoken
 from instar.data.text import Pretrained, Words, lines, windows
 from instar.errors import DataError
 
@@ -26,45 +28,29 @@ IN_MEMORY = 2 << 30
 VERSION = 2
 """Of the cache's layout, and of how images and recordings become arrays."""
 
+_NAMED_BY_FOLDERS = ("imagefolder", "audiofolder")  # readers that take the names of folders for classes
 
-def decode(
-    splits: Mapping[str, Any],
-    columns: Mapping[str, tuple[str, str]],
-    name: str,
-    folder: Path,
-    image_size: tuple[int, int] | None,
-) -> dict[str, Any]:
+
+def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: DataConfig) -> dict[str, Any]:
     """Write the arrays of every split into a folder, and return what they hold.
 
     Args:
-        splits: rows by split.
-        columns: of inputs and of labels, by split.
-        name: of the data, for people.
+        splits: rows by split, whose inputs are not decoded.
+        reading: which columns are what.
         folder: where the decoded data go.
-        image_size: resize every image to (height, width).
+        config: names the data, and says how labels and images are read.
 
     Raises:
-        DataError: when something cannot be decoded, inputs differ in shape, or labels are no whole numbers.
+        DataError: when something cannot be decoded, inputs differ in shape, or labels may be read in several ways.
     """
-    labels = {split: _labels(rows[columns[split][1]], columns[split][1], name) for split, rows in splits.items()}
+    labels, classes = _labels(splits, reading.labels, config)
     for split, known in labels.items():
         np.save(folder / f"{split}-labels.npy", known)
-    inputs = {split: column for split, (column, _) in columns.items()}
-    if are_recordings(splits, columns):
-        _write_recordings(folder, splits, inputs, name)
+    if reading.kind == "recordings":
+        _write_recordings(folder, splits, reading.inputs, config.source)
     else:
-        _write_arrays(folder, splits, inputs, name, image_size)
-    return {"splits": list(labels), "classes": _classes(splits, columns, labels)}
-
-
-def are_recordings(splits: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> bool:
-    """Return whether the inputs of all splits are recordings.
-
-    Args:
-        splits: rows by split.
-        columns: of inputs and of labels, by split.
-    """
-    return all(is_recording(rows.features[columns[split][0]]) for split, rows in splits.items())
+        _write_arrays(folder, splits, reading.inputs, config)
+    return {"splits": list(labels), "classes": classes}
 
 
 def decode_text(
@@ -121,17 +107,7 @@ def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states:
     return Source(name, torch.from_numpy(inputs), labels, classes)
 
 
-def _classes(
-    splits: Mapping[str, Any], columns: Mapping[str, tuple[str, str]], labels: Mapping[str, NDArray[np.int64]]
-) -> list[str]:
-    """Return the names of the classes, which splits share, whichever of them occur."""
-    feature = [rows.features[columns[split][1]] for split, rows in splits.items()][-1]
-    if hasattr(feature, "names"):
-        return list(feature.names)
-    return [str(index) for index in range(max(int(found.max(initial=UNLABELLED)) for found in labels.values()) + 1)]
-
-
-def _write_recordings(folder: Path, splits: Mapping[str, Any], columns: Mapping[str, str], name: str) -> None:
+def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name: str) -> None:
     """Write frames, all splits padded to the longest recording, and how many of each are its own.
 
     Of the last split, which is for the test, the sound is written too; a report shows samples of no other.
@@ -139,7 +115,7 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], columns: Mapping[
     found: dict[str, list[Frames]] = {split: [] for split in splits}
     test = list(splits)[-1]
     with recorder(folder, test) as record:
-        for split, wave, rate in all_waves(splits, columns, name):
+        for split, wave, rate in all_waves(splits, column, name):
             found[split].append(log_mel(wave, rate))
             if split == test:
                 record(wave, rate)
@@ -154,16 +130,14 @@ class _MixedColoursError(DataError):
     """Some images are grey, and some have colour."""
 
 
-def _write_arrays(
-    folder: Path, splits: Mapping[str, Any], columns: Mapping[str, str], name: str, image_size: tuple[int, int] | None
-) -> None:
+def _write_arrays(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
     """Write the inputs of all splits in one shape; grey images have three channels where any image has colour."""
 
     def write(*, colour: bool) -> None:
         first = None
         for split, rows in splits.items():
-            where = f"{name} ({split})"
-            found = arrays(rows, columns[split], where, image_size, colour=colour)
+            where = f"{config.source} ({split})"
+            found = arrays(rows, column, where, config.image_size, colour=colour)
             first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
 
     try:
@@ -206,10 +180,44 @@ def _difference(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -
     )
 
 
-def _labels(values: Iterable[Any], column: str, name: str) -> NDArray[np.int64]:
-    """Return labels as numbers, `UNLABELLED` where the data have none."""
-    try:
-        known = [UNLABELLED if value is None else operator.index(value) for value in values]
-    except TypeError as error:
-        raise DataError(f"column '{column}' of '{name}' must hold whole numbers as labels: {error}.") from None
-    return np.asarray(known, dtype=np.int64)
+def _labels(
+    splits: Mapping[str, Any], column: str, config: DataConfig
+) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
+    """Return the class number of every label by split, `UNLABELLED` where there is none, and the names of the classes.
+
+    Raises:
+        DataError: when labels may be read in several ways, or a split has labels that the training split lacks, in data
+            that do not say themselves what their classes are.
+    """
+    features = splits["train"].features
+    names = getattr(features[column], "names", None)
+    values = {split: list(rows[column]) for split, rows in splits.items()}
+    if names is not None and config.unlabelled is None and not config.classes:
+        found = {split: np.array([UNLABELLED if at is None else at for at in known]) for split, known in values.items()}
+        classes = list(names)
+    else:
+        if names is not None:
+            words = {
+                split: [None if at in (None, UNLABELLED) else names[at] for at in known]
+                for split, known in values.items()
+            }
+            values = words
+        where = {split: f"{config.source} ({split})" for split in splits}
+        mapped, mapped_names = map_labels({where[split]: known for split, known in values.items()}, config)
+        found, classes = {split: mapped[where[split]] for split in splits}, list(mapped_names)
+    are_declared = config.classes or (names is not None and splits["train"].builder_name not in _NAMED_BY_FOLDERS)
+    if not are_declared:
+        _refuse_new_classes(found, classes, config.source)
+    return found, classes
+
+
+def _refuse_new_classes(labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], name: str) -> None:
+    """Refuse a split with classes that no training sample has, which may be the same classes under other names."""
+    present = {split: [classes[at] for at in np.unique(known[known >= 0])] for split, known in labels.items()}
+    for split, names in present.items():
+        if new := set(names) - set(present["train"]):
+            raise DataError(
+                f"split {split} of '{name}' has the classes {listed(names)}, and train has {listed(present['train'])}: "
+                f"{listed(sorted(new))} cannot be learnt. Give classes the same names in all splits, or name all "
+                "classes by data.classes."
+            )

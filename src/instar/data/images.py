@@ -22,7 +22,7 @@ def arrays(
 
     Args:
         rows: of the split.
-        column: of the inputs.
+        column: of the inputs; images are not decoded yet, so that what is wrong can be told with the row and the file.
         name: of the split, for people.
         image_size: resize every image to (height, width).
         colour: make three channels of grey images too.
@@ -32,13 +32,8 @@ def arrays(
     """
     import datasets
 
-    rows = rows.select_columns([column])
-    feature = rows.features[column]
-    is_image = isinstance(feature, datasets.Image)
-    if is_image:
-        # the bytes as they are, so that what is wrong with them can be told with the row and the file
-        rows = rows.cast_column(column, datasets.Image(decode=False))
-    for index, row in enumerate(rows):
+    is_image = isinstance(rows.features[column], datasets.Image)
+    for index, row in enumerate(rows.select_columns([column])):
         value = row[column]
         try:
             if value is None:

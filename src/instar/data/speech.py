@@ -58,29 +58,21 @@ Frames = NDArray[np.float32]
 """The log-mel frames of a recording, `[frames, bands]`."""
 
 
-def all_waves(
-    splits: Mapping[str, Any], columns: Mapping[str, str], name: str
-) -> Iterator[tuple[str, NDArray[np.float32], int]]:
+def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tuple[str, NDArray[np.float32], int]]:
     """Give the split, the samples in -1..1 `[samples]` and the rate of every recording, one by one.
 
     Args:
         splits: rows by split.
-        columns: where the recordings are, by split.
+        column: of the recordings, whose type does not decode them.
         name: of the data, for people.
 
     Raises:
         DataError: with the row, for a recording that cannot be decoded, has fewer than two samples, or another rate
             than the first.
     """
-    from datasets import Audio
-
     first: int | None = None
     for split, rows in splits.items():
-        column = columns[split]
-        raw = rows.select_columns([column])
-        if isinstance(rows.features[column], Audio):
-            raw = raw.cast_column(column, Audio(decode=False))
-        for index, row in enumerate(raw):
+        for index, row in enumerate(rows.select_columns([column])):
             where = f"recording {index} of '{name}' ({split})"
             try:
                 wave, rate = decode_recording(row[column])

@@ -84,8 +84,8 @@ class Words(Encoder):
                 number = numbers.get(word, unknown)
                 if number is None:
                     raise DataError(
-                        f"line {index} of '{name}' has the word '{word}', which is not among the {len(self.classes):,} "
-                        f"words of the train split, and no '{UNKNOWN}' stands there for others."
+                        f"line {index} of '{name}' has the word '{word:.40}', which is not among the "
+                        f"{len(self.classes):,} words of the train split, and no '{UNKNOWN}' stands there for others."
                     )
                 found.append(number)
         return np.asarray(found, dtype=np.int32)
