@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from instar.data import load_data
+from instar.config import RunConfig, TrainingConfig
+from instar.data import Loader, load_data
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.files import read_json
-from instar.models import MLP, Normalised, load_model, statistics
+from instar.models import MLP, Normalised, describe, load_model, statistics
 from instar.procedures import correct_bias, distill, evaluate, export, inspect, label, load, train
+from instar.procedures.initial import make_initial
+from instar.procedures.stage import Stage, make_accelerator
 from instar.run import Run
 from instar.teachers import Module
 
@@ -84,6 +87,17 @@ def test_a_built_architecture_keeps_its_weights(tmp_path):
     run = fitted(built, tmp_path / "run", learning_rate=1e-12)
     torch.testing.assert_close(dict(run.model.network.named_parameters()), dict(built.named_parameters()))
     assert load_model(Run(tmp_path / "run")).std.tolist() == [1]
+
+
+def test_a_warm_start_keeps_the_statistics_of_the_run_that_it_starts_from(tmp_path):
+    first = train(DIGITS, MLP([8]), out=tmp_path / "first", epochs=1)
+    others = load_data("digits", subset=20)
+    values = {"data": others.config, "model": describe(MLP([8])), "start": str(first.path)}
+    config = RunConfig(**values, training=TrainingConfig(epochs=1, learning_rate=1e-12))
+    again = Stage(config, tmp_path / "again", others, show=False).run()
+    assert not torch.equal(statistics(others.train)[0], first.model.mean)
+    assert torch.equal(again.model.mean, first.model.mean)
+    assert again.metrics["errors"] == first.metrics["errors"]
 
 
 def test_wrapping_a_network_standardises_its_inputs(tmp_path):
@@ -202,6 +216,17 @@ class Extra(nn.Linear):
         pass
 
 
+class Forgets(nn.Linear):
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        destination[prefix + "weight"] = self.weight.detach()
+
+
+def patched():
+    given = Returns(nn.Identity())
+    given.forward = lambda inputs: given.layer(inputs.flatten(1))  # of the original, whoever is asked
+    return given
+
+
 def tied():
     given = network(lambda: nn.Linear(64, 64), lambda: nn.Linear(64, 64), linear)
     given[2].weight = given[1].weight
@@ -260,6 +285,8 @@ REFUSED = {
     "words": (lambda: Returns(lambda logits: "logits"), "must return logits"),
     "two tensors": (lambda: Returns(lambda logits: (logits, logits)), "must return logits"),
     "detached": (lambda: Returns(lambda logits: logits.detach()), "cannot be trained"),
+    "no state": (lambda: network(lambda: Forgets(64, 10)), "is not in its state_dict"),
+    "another's layers": (patched, "depend on no weight of the student"),
     "arguments": (lambda: nn.Bilinear(64, 64, 10), "cannot take inputs of shape"),
 }
 
@@ -271,6 +298,13 @@ def test_a_network_that_cannot_be_trained_is_refused_before_the_first_step(tmp_p
         fitted(make(), tmp_path / "run")
     assert len(str(refused.value)) < 400
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "parametrised"])
+@pytest.mark.filterwarnings("ignore")
+def test_norms_of_computed_weights_are_not_bounded_without_a_word(tmp_path, kind):
+    with pytest.raises(ConfigError, match=r"the weight of 'network\.1' is computed from others"):
+        fitted(TRAINED[kind](), tmp_path / "run", max_norm=1.0)
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 4, "micro_batches": 4}])
@@ -343,3 +377,14 @@ def test_every_verb_that_loads_a_run_takes_its_network_and_asks_for_it(tmp_path)
         evaluate(str(tmp_path / "b"), DIGITS, trust=True)
     with pytest.raises(ConfigError, match=r"network= is for a run folder, got Linear\."):
         evaluate(linear(), DIGITS, network=Heads(4))
+
+
+def test_processes_do_not_wait_for_weights_that_the_logits_do_not_depend_on():
+    config = RunConfig(data=DIGITS.config, model=describe(Returns(nn.Identity())))
+    initial = make_initial(config, Returns(nn.Identity()), DIGITS, None, trust=False)
+    accelerator = make_accelerator()
+    assert initial.rehearse(Loader(DIGITS.train, 32, seed=0), config.training, accelerator) == [
+        "unused.weight",
+        "unused.bias",
+    ]
+    assert accelerator.ddp_handler.find_unused_parameters

@@ -219,7 +219,7 @@ def restore_model(
         shape, classes = tuple(description["input_shape"]), tuple(description["classes"])
         made = build_network(named, shape, classes, trust=trust, declared=network is None)
     else:
-        made = copy_network(network)
+        made = copy_network(network).cpu()
     made = made.network if isinstance(made, Normalised) else made
     _take_dtypes(made, tensors)
     model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
@@ -246,7 +246,8 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, n
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
     """
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not layers or layers[-1][1].out_features != num_classes or layers[-1][1].bias is None:
+    # a bias that is computed from others would be made anew
+    if not layers or layers[-1][1].out_features != num_classes or layers[-1][1]._parameters.get("bias") is None:
         raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
     return layers[-1]
 

@@ -28,8 +28,14 @@ from instar.models import (
 )
 from instar.models.causal_lm import PREFIX
 from instar.models.normalised import is_tokens
-from instar.procedures.rehearsal import has_batch_statistics, least_part, refuse_odd_weights, rehearse
-from instar.procedures.teaching import only_network
+from instar.procedures.rehearsal import (
+    has_batch_statistics,
+    least_part,
+    refuse_computed_weights,
+    refuse_odd_weights,
+    rehearse,
+)
+from instar.procedures.teaching import asked, only_network
 from instar.run import Run
 from instar.seeds import seed_everything
 from instar.teachers import Teacher
@@ -117,7 +123,7 @@ def make_initial(
     seed_everything(config.seed, "initial weights")
     shape, classes = data.train.input_shape, data.classes
     given = network is not None
-    own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network)
+    own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(PREFIX))
     if isinstance(own, Adopting):
         own.adopt(only_network(teacher, config.model.name))
@@ -128,6 +134,8 @@ def make_initial(
     else:
         model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
     refuse_odd_weights(model)
+    if config.training.max_norm:
+        refuse_computed_weights(model)
     if config.start:
         start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
         if config.correct_prior:  # they know it, and training is to see it half and half
@@ -149,10 +157,11 @@ def with_weights(network: nn.Module, config: RunConfig, data: Data) -> nn.Module
     refuse_odd_weights(network)
     if not any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
         return network
-    made = copy_network(network)
+    made = copy_network(network).cpu()
     seed_everything(config.seed, "initial weights")
-    with torch.no_grad(), in_eval_mode(made):
-        (made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)))(few_inputs(data))
+    model = made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1))
+    with asked("student", inputs := few_inputs(data)), torch.no_grad(), in_eval_mode(made):
+        model(inputs)
     return made
 
 

@@ -13,6 +13,7 @@ from instar.models import Normalised, copy_network, to_train_mode
 from instar.precision import autocast, for_loss
 from instar.projected import Projected
 from instar.training import make_optimiser, share_of
+from instar.training.optimise import BOUNDED
 
 
 def refuse_odd_weights(network: nn.Module) -> None:
@@ -21,7 +22,8 @@ def refuse_odd_weights(network: nn.Module) -> None:
     Raises:
         ConfigError: names the weight or buffer.
     """
-    for name, value in network.state_dict().items():
+    state = network.state_dict()
+    for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ConfigError(
                 f"'{name}' of the student is a {type(value).__name__}, and run folders hold tensors alone; return a "
@@ -30,8 +32,24 @@ def refuse_odd_weights(network: nn.Module) -> None:
         found = _oddity(value)
         if found:
             raise ConfigError(f"'{name}' of the student is {found}; weights and buffers must be dense real tensors.")
+    if left := [name for name, _ in network.named_parameters() if name not in state]:
+        raise ConfigError(f"'{left[0]}' of the student is not in its state_dict, so a run folder would lack it.")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError("no weight of the student is trained: all are frozen (requires_grad), or there are none.")
+
+
+def refuse_computed_weights(network: nn.Module) -> None:
+    """Refuse to bound the norms of weights that are computed from others, which would forget it at the next step.
+
+    Raises:
+        ConfigError: names the layer.
+    """
+    for name, layer in network.named_modules():
+        if isinstance(layer, BOUNDED) and layer._parameters.get("weight") is None:
+            raise ConfigError(
+                f"the weight of '{name}' is computed from others (weight_norm, parametrizations, pruning), so "
+                "training.max_norm cannot bound it; leave max_norm out."
+            )
 
 
 def _oddity(value: Tensor) -> str:
@@ -61,7 +79,10 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
             logits = copied(part.inputs)
         logits = for_loss(logits.logits() if isinstance(logits, Projected) else logits)
         logits.square().mean().backward()
-        unused = [name for name, p in copied.network.named_parameters() if p.requires_grad and p.grad is None]
+        trained = {name: p for name, p in copied.network.named_parameters() if p.requires_grad}
+        unused = [name for name, p in trained.items() if p.grad is None]
+        if len(unused) == len(trained):
+            raise MismatchError("the logits depend on no weight of the student; forward may call another module's.")
         make_optimiser(copied, config).step()
     except InstarError:
         raise

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from instar.config import RunConfig
-from instar.data import Batch, Data, Loader
+from instar.data import Data, Loader
 from instar.errors import InstarError, MismatchError, shortened
 from instar.models import CausalLM, Normalised, in_eval_mode
 from instar.models.causal_lm import refuse_other_tokens
@@ -56,13 +56,13 @@ def inner(network: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _asked(who: str, batch: Batch) -> Iterator[None]:
-    """Refuse in a sentence what fails on a batch, or changes its inputs, which the other is to see too.
+def asked(who: str, inputs: Tensor) -> Iterator[None]:
+    """Refuse in a sentence what fails on inputs, or changes them, which the other is to see too.
 
     Raises:
         MismatchError: names the student or the teacher.
     """
-    before = batch.inputs.clone()
+    before = inputs.clone()
     try:
         yield
     except InstarError:
@@ -70,7 +70,7 @@ def _asked(who: str, batch: Batch) -> Iterator[None]:
     except Exception as error:  # of code of the user's
         shape = list(before.shape[1:])
         raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {shortened(error)}.") from None
-    if not torch.equal(batch.inputs.nan_to_num(), before.nan_to_num()):
+    if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):
         raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
 
 
@@ -84,7 +84,7 @@ def refuse_other_classes(
         MismatchError: when they differ, or the objective asks for what the targets do not hold.
     """
     batch = loader.batch(0).part(0, 2)
-    with _asked("student", batch), in_eval_mode(model):
+    with asked("student", batch.inputs), in_eval_mode(model):
         shape = model(batch.inputs).shape
     width = shape[-1] if shape else 1
     if width != data.train.num_classes and len(shape) == batch.labels.dim() + 1:
@@ -100,7 +100,7 @@ def refuse_other_classes(
         if isinstance(network, CausalLM) and network.tokens:
             whose = f"'{data.config.tokenizer}'" if data.config.tokenizer else "the words of the data"
             refuse_other_tokens(network.tokens, "the teacher", data.classes, whose)
-    with _asked("teacher", batch):
+    with asked("teacher", batch.inputs):
         targets = teacher.targets(batch)
     if targets.num_classes != width:
         raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")

@@ -11,6 +11,9 @@ from instar.config import TrainingConfig
 from instar.models import copy_network
 from instar.training.finite import averages
 
+BOUNDED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers whose incoming weights `max_norm` bounds."""
+
 
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration. SGD has Nesterov's correction whenever it has momentum."""
@@ -69,7 +72,7 @@ def constrain_norms(model: nn.Module, limit: float) -> None:
     [[0.6000000238418579, 0.800000011920929]]
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.weight.requires_grad:
+        if isinstance(module, BOUNDED) and module.weight.requires_grad:
             norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)
             scale = (limit / norms).clamp_(max=1).view(-1, *[1] * (module.weight.dim() - 1))
             module.weight.mul_(scale)
