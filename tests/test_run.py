@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,7 @@ def test_start_writes_what_was_asked_for(run: Run) -> None:
     assert opened.config == json.loads(json.dumps(CONFIG))
     assert opened.fingerprints == FINGERPRINTS
     assert not opened.complete
-    assert {path.name for path in run.path.iterdir()} == {"config.json", "environment.json"}
+    assert {path.name for path in run.path.iterdir()} == {".lock", "config.json", "environment.json"}
 
 
 def test_start_takes_the_same_run_up_again(run: Run) -> None:
@@ -97,7 +95,7 @@ def test_a_start_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatch: py
         patch.setattr(module, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             Run.start(tmp_path, CONFIG, FINGERPRINTS)
-    assert [path.name for path in tmp_path.iterdir()] == ["environment.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "environment.json"}
     assert Run.start(tmp_path, CONFIG, FINGERPRINTS).config["seed"] == 0
 
 
@@ -112,44 +110,6 @@ def test_the_result_makes_a_run_complete(run: Run) -> None:
     write_json(run.path / "result.json", {"metrics": {"errors": 7}})
     assert run.complete
     assert run.metrics == {"errors": 7}
-
-
-HOLD = """
-import fcntl, sys
-with open(sys.argv[1], "w") as file:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def hold(run: Run) -> subprocess.Popen[str]:
-    """Start another process that locks the folder, or fails to."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-I", "-c", HOLD, str(run.path / ".lock")], text=True, **pipes)
-
-
-def test_another_process_cannot_take_the_lock_until_it_is_let_go(run: Run) -> None:
-    with run.lock(), hold(run) as refused:
-        assert "BlockingIOError" in refused.communicate()[1]
-    with hold(run) as taken:
-        assert taken.communicate()[0] == "held\n"
-
-
-def test_two_of_our_own_cannot_both_hold_the_lock(run: Run) -> None:
-    with run.lock(), pytest.raises(RunError, match="another process is working in"):
-        Run(run.path).lock().__enter__()
-
-
-def test_the_lock_of_another_process_is_a_sentence_until_it_is_killed(run: Run) -> None:
-    with hold(run) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match=rf"process is working in '{run.path}'; wait for it, or choose another"):
-            run.lock().__enter__()
-        other.kill()
-    with run.lock():
-        pass
 
 
 def test_the_history_leaves_out_a_line_that_was_cut(run: Run) -> None:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from instar.errors import RunError
+from instar.locks import whole
 
 
 @contextmanager
@@ -33,18 +34,13 @@ def explain_full_disk(path: Path) -> Iterator[None]:
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then rename it to `path`: a reader sees all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with explain_full_disk(path):
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            write(temporary)
-            temporary.chmod(mode)  # safetensors would leave a file that no colleague can read
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with explain_full_disk(path), whole(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        write(temporary)
+        temporary.chmod(mode)  # safetensors would leave a file that no colleague can read
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def to_json(values: Any, indent: int | None = None) -> str:

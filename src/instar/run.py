@@ -17,7 +17,6 @@ Every file but metrics.jsonl is written under a temporary name and renamed when 
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from instar.config import differences, flatten
 from instar.environment import environment
 from instar.errors import RunError
 from instar.files import explain_full_disk, read_json, to_json, write_json, write_whole
+from instar.locks import hold_folder, remove_left_over
 
 FORMAT = 1
 
@@ -77,19 +77,58 @@ class Run:
         Raises:
             RunError: when it holds a run of another configuration; names the fields that differ.
         """
-        path = Path(path)
-        content = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
-        content = json.loads(to_json(content))  # as it will be read back: tuples are lists
-        if (path / "config.json").exists():
-            run = cls(path)
-            run._refuse_other(content, {"config": dict(defaults or {})})
+        with cls.held(path, config, fingerprints, defaults) as run:
             return run
+
+    @classmethod
+    @contextmanager
+    def held(
+        cls,
+        path: str | Path,
+        config: Mapping[str, Any],
+        fingerprints: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Iterator[Run]:
+        """Do what `start` does, and hold the folder for this process; the system lets go when the process dies.
+
+        The configuration is read or written, and compared, by whoever holds the folder, and never changes. So another
+        process that asks for the same run waits, and finds it complete or takes it up; one that asks for another run
+        is refused at once. Where the run is complete nobody need hold it, and nothing is written.
+        """
+        path = Path(path)
+        asked = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
+        asked = json.loads(to_json(asked))  # as it will be read back: tuples are lists
+
+        def found() -> Run | None:
+            run = cls._in(path)
+            if run is not None:
+                run._refuse_other(asked, {"config": dict(defaults or {})})
+            return run
+
+        run = found()
+        if run is not None and run.complete:
+            remove_left_over(path)
+            yield run
+            return
+        with explain_full_disk(path), hold_folder(path, found):
+            remove_left_over(path)
+            yield found() or cls._make(path, asked)
+
+    @classmethod
+    def _in(cls, path: Path) -> Run | None:
+        """Return the run in a folder; none where one may be made there."""
         # a start that was killed may have left hidden files and environment.json
-        known = {"environment.json"}
-        if path.is_file() or (path.is_dir() and any(p.name[0] != "." and p.name not in known for p in path.iterdir())):
+        is_foreign = path.is_file() or (
+            path.is_dir() and any(p.name[0] != "." and p.name != "environment.json" for p in path.iterdir())
+        )
+        if (path / "config.json").exists():  # looked for last, because another process may just have begun
+            return cls(path)
+        if is_foreign:
             raise RunError(f"'{path}' exists and is not a run folder; choose an empty or new folder.")
-        with explain_full_disk(path):
-            path.mkdir(parents=True, exist_ok=True)
+        return None
+
+    @classmethod
+    def _make(cls, path: Path, content: Mapping[str, Any]) -> Run:
         write_json(path / "environment.json", environment())
         write_json(path / "config.json", content)
         return cls(path)
@@ -102,24 +141,6 @@ class Run:
                 f"'{self.path}' holds a run of another configuration ({found}); "
                 "choose another folder, or delete this one."
             )
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for one process; the operating system lets go when the process dies.
-
-        Raises:
-            RunError: when another process holds it.
-        """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(
-                    f"another process is working in '{self.path}'; wait for it, or choose another folder."
-                ) from None
-            for partial in self.path.glob(".*.partial"):  # of a process that was killed while writing
-                partial.unlink(missing_ok=True)
-            yield
 
     def _config_file(self) -> dict[str, Any]:
         content: dict[str, Any] = read_json(self.path / "config.json")

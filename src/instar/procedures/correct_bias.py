@@ -80,8 +80,8 @@ def correct_bias(
     config = run.config | {"correction": correction, "corrected": str(run.path)}
     network = run.network if network is None and isinstance(run, TrainedRun) else network
     fingerprints = run.fingerprints | {"run": _weights_hash(run)}
-    corrected = TrainedRun(Run.start(out, config, fingerprints).path, trust=trust, network=network)
-    with corrected.lock():
+    with Run.held(out, config, fingerprints) as made:
+        corrected = TrainedRun(made.path, trust=trust, network=network)
         if not corrected.complete:
             started = time.monotonic()
             model = load_model(run, trust=trust, network=network)

@@ -77,8 +77,7 @@ def stand_for(
     }
     config = validate(RunConfig, values | dict(settings))
     fingerprints = {"data": found.fingerprints(), "teacher": together.fingerprint()}
-    run = Run.start(out, config.model_dump(mode="json"), fingerprints, default_settings())
-    with run.lock():
+    with Run.held(out, config.model_dump(mode="json"), fingerprints, default_settings()) as run:
         if not run.complete:
             parameters = sum(member.result["parameters"] for member in members)
             # the members were trained in folders of their own

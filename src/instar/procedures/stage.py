@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,17 +153,26 @@ class Stage:
             for sentence in initial.notices(unused):
                 say(f"instar: {sentence}")
         labelling = plan_labelling(teacher, self.config, objective, loader, data) if teacher else None
-        with accelerator.main_process_first():  # one process makes the folder, and the others find it
-            folder = Run.start(self.out, self.config.model_dump(mode="json"), fingerprints, default_settings())
-        run = TrainedRun(folder.path, trust=self.trust, network=self.network)
-        with run.lock() if accelerator.is_main_process else nullcontext():
+        with self._held(fingerprints, accelerator) as run:
             if not run.complete:
-                try:
-                    self._finish(run, initial, objective, loader, data, teacher, labelling, accelerator)
-                except Exception:
-                    (run.path / "error.txt").write_text(traceback.format_exc())
-                    raise
+                self._finish(run, initial, objective, loader, data, teacher, labelling, accelerator)
         return run
+
+    @contextmanager
+    def _held(self, fingerprints: dict[str, Any], accelerator: Accelerator) -> Iterator[TrainedRun]:
+        """Hold the run folder, and leave there what goes wrong."""
+        with ExitStack() as held:
+            with accelerator.main_process_first():  # one process makes the folder, and the others find it
+                if accelerator.is_main_process:
+                    asked = self.config.model_dump(mode="json")
+                    held.enter_context(Run.held(self.out, asked, fingerprints, default_settings()))
+                run = TrainedRun(self.out, trust=self.trust, network=self.network)
+            try:
+                yield run
+            except Exception:
+                with suppress(OSError):  # a full disk, say, must not hide the error that this one is about
+                    (run.path / "error.txt").write_text(traceback.format_exc())
+                raise
 
     def _fingerprints(self, data: Data, teacher: Teacher | None) -> dict[str, Any]:
         """Return what the run is made from, beside its configuration."""

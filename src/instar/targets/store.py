@@ -30,14 +30,11 @@ from instar.config import differences
 from instar.data.held import gathered
 from instar.errors import StoreError
 from instar.files import explain_full_disk, write_json
+from instar.locks import LOCK, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
-
-_LOCK = ".lock"
-_PLAN = 1 << 40
-"""The byte of the lock file that stands for the manifest and the ids; those of the shards come before."""
 
 _ID_BYTES = 8
 """Ids are one more shard, of records of one int64."""
@@ -130,25 +127,31 @@ class TargetStore:
             StoreError: when it holds something else; names what differs.
         """
         path = Path(path)
-        is_new = not (path / MANIFEST).exists()
-        if is_new:
+
+        def found() -> TargetStore | None:
             # a start that was killed may have left hidden files, and the ids
-            if path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir()))):
+            is_foreign = path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir())))
+            if (path / MANIFEST).exists():  # looked for last, because another process may just have begun
+                store = cls(path)
+                return store if store._is_planned(manifest, ids, name) else None
+            if is_foreign:
                 raise StoreError(f"'{path}' exists and is not a target store; choose an empty or new folder.")
-            with explain_full_disk(path):
-                path.mkdir(parents=True, exist_ok=True)
-        else:
-            cls(path).refuse_other(manifest, name)
-        lost = {part: v for part, v in ids.items() if not is_whole(ids_file(path, part), len(v), _ID_BYTES)}
-        if is_new or lost:  # a store that is whole may be one that we cannot write to
-            with _planning(path):
-                for part, values in lost.items():
+            return None
+
+        if store := found():  # which may be one that we cannot write to
+            return store
+        with explain_full_disk(path), hold_folder(path, found):
+            if not found():
+                for part, values in ids.items():
                     write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
                 if not (path / MANIFEST).exists():
                     write_json(path / MANIFEST, manifest.model_dump(mode="json"))
-        store = cls(path)
-        store.refuse_other(manifest, name)
-        return store
+        return cls(path)
+
+    def _is_planned(self, manifest: Manifest, ids: Mapping[str, Tensor], name: str) -> bool:
+        """Return whether all files of a plan are there; raise StoreError where another plan's are."""
+        self.refuse_other(manifest, name)
+        return all(is_whole(ids_file(self.path, part), len(values), _ID_BYTES) for part, values in ids.items())
 
     def refuse_other(self, other: Manifest, name: str) -> None:
         """Refuse a store whose plan differs from another.
@@ -216,7 +219,7 @@ class TargetStore:
     @contextmanager
     def claims(self) -> Iterator[Claims]:
         """Take part in making the store: a shard is made by the process that has claimed it."""
-        with (self.path / _LOCK).open("a") as file:
+        with (self.path / LOCK).open("a") as file:
             yield Claims(self, file)
 
     def write(self, piece: Piece, records: Tensor) -> None:
@@ -241,7 +244,8 @@ class TargetStore:
                 shards.append(Shard(name=piece.name, rows=rows, checksum=found))
             parts[name] = part.model_copy(update={"shards": tuple(shards)})
         self.manifest = self.manifest.model_copy(update={"parts": parts})
-        with _planning(self.path):
+        with hold_folder(self.path):
+            remove_left_over(self.path)
             write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
 
     def part(self, name: str) -> StoredPart:
@@ -306,17 +310,17 @@ class Claims:
     @contextmanager
     def taken(self, piece: Piece) -> Iterator[bool]:
         """Claim a shard for as long as the context lasts; false where it is another's, or there already."""
-        with _locked(self._file, piece.number, wait=False) as is_mine:
+        with _locked(self._file, piece.number) as is_mine:
             if is_mine:
-                _forget_partials(self._store.path, piece.name)
+                remove_left_over(self._store.path, piece.name)
             yield is_mine and not self._store.has(piece)
 
 
 @contextmanager
-def _locked(file: IO[str], byte: int, *, wait: bool) -> Iterator[bool]:
-    """Hold a byte of the lock file; without waiting, false says that another process does."""
+def _locked(file: IO[str], byte: int) -> Iterator[bool]:
+    """Hold a byte of the lock file; false says that another process does."""
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise StoreError(
@@ -331,21 +335,6 @@ def _locked(file: IO[str], byte: int, *, wait: bool) -> Iterator[bool]:
         fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
 
 
-@contextmanager
-def _planning(folder: Path) -> Iterator[None]:
-    """Be the only process that writes the manifest and the ids."""
-    with (folder / _LOCK).open("a") as file, _locked(file, _PLAN, wait=True):
-        for name in (MANIFEST, "*.ids.safetensors"):
-            _forget_partials(folder, name)
-        yield
-
-
-def _forget_partials(folder: Path, name: str) -> None:
-    """Remove what processes have left that were killed while they wrote a file; its lock must be held."""
-    for partial in folder.glob(f".{name}.*.partial"):
-        partial.unlink(missing_ok=True)
-
-
 def checksum_of_ids(ids: Tensor) -> str:
     """Return the hash of ids, int64."""
     return checksum(ids.contiguous().view(torch.uint8))
@@ -353,14 +342,11 @@ def checksum_of_ids(ids: Tensor) -> str:
 
 def link(source: Path, target: Path) -> None:
     """Put a file of one store into another, without copying it where the file system can."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        with explain_full_disk(target):
+    with explain_full_disk(target), whole(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
             shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 def _is_foreign(path: Path) -> bool:
