@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from instar.errors import RunError
+from instar.errors import RunError, say
 
 LOCK = ".lock"
 """The file of a folder that whoever works there holds."""
@@ -51,7 +50,7 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
                 return
         while_waiting()
         if not told:
-            print(f"instar: another process is working in '{folder}'; waiting for it.", file=sys.stderr, flush=True)
+            say(f"instar: another process is working in '{folder}'; waiting for it.")
             told = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
