@@ -23,11 +23,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instar.config import differences, flatten
 from instar.environment import environment
 from instar.errors import RunError
 from instar.files import explain_full_disk, read_json, to_json, write_json, write_whole
 from instar.locks import hold_folder, remove_left_over
+from instar.places import other_run
 
 FORMAT = 1
 
@@ -134,9 +134,7 @@ class Run:
         return cls(path)
 
     def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        known = flatten(content)
-        mine = {key: value for key, value in flatten(defaults).items() if key in known} | flatten(self._config_file())
-        if found := differences(mine, known).replace("config.", ""):
+        if found := other_run(self._config_file(), content, defaults):
             raise RunError(
                 f"'{self.path}' holds a run of another configuration ({found}); "
                 "choose another folder, or delete this one."
@@ -201,9 +199,18 @@ class Run:
         return tuple(read_json(self.path / "model.json")["classes"])
 
     def members(self) -> list[Path]:
-        """Return the folders of its teachers; where runs were moved together, those beside it."""
-        given = [Path(name) for name in self.config["teachers"]]
-        return [path if path.exists() else self.path.parent / path.name for path in given]
+        """Return the folders of its teachers: as they were given, relative to a folder above, or beside this one.
+
+        So they are found from another working directory, and where runs were moved together. Whether they are still
+        what they were, their fingerprint says.
+        """
+        above = self.path.resolve().parents
+
+        def found(given: Path) -> Path:
+            places = [given, *(folder / given for folder in above), above[0] / given.name]
+            return next((place for place in places if place.exists()), given)
+
+        return [found(Path(name)) for name in self.config["teachers"]]
 
     @property
     def weights(self) -> Path:

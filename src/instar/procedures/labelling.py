@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from instar.environment import package_version
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models import Normalised
 from instar.targets import Answering, Keep, Manifest, Part, Record, Targets, TargetStore
-from instar.targets.manifest import ALL_IDS, MANIFEST
+from instar.targets.manifest import ALL_IDS, MANIFEST, read_manifest
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, checksum_of_ids
 from instar.teachers import Teacher
@@ -124,6 +125,10 @@ class Labelling:
             return self.start(folder)
         if folder.is_file():
             raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
+        for manifest in sorted(folder.glob(f"*/{MANIFEST}")):  # by what it holds, whatever its name
+            with suppress(StoreError):  # it is damaged, and not asked for
+                if not read_manifest(manifest.parent).other_plan(self.manifest):
+                    return self.start(manifest.parent)
         plan = repr(self.manifest.plan()).encode()
         name = Path(self.answering.names[0]).name if len(self.answering.names) == 1 else self.answering.combine
         return self.start(folder / f"{name}-{xxhash.xxh3_64_hexdigest(plan)}")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from instar.config import Config, validate
+from instar.config import Config, differences, validate
 from instar.errors import ConfigError, RunError, StoreError
 from instar.files import read_json
 from instar.precision import Precision
@@ -120,6 +120,13 @@ class Manifest(Config):
         for part in found["parts"].values():
             del part["shards"]
         return found
+
+    def other_plan(self, other: Manifest) -> str:
+        """Return in words in what another plan differs; nothing where it does not, wherever the data lay."""
+        mine, theirs = self.plan(), other.plan()
+        for part in (*mine["parts"].values(), *theirs["parts"].values()):
+            del part["source"]  # its fingerprint says what it is
+        return differences(mine, theirs)
 
 
 def read_manifest(folder: Path) -> Manifest:

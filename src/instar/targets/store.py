@@ -26,7 +26,6 @@ import torch
 import xxhash
 from torch import Tensor
 
-from instar.config import differences
 from instar.data.held import gathered
 from instar.errors import StoreError
 from instar.files import explain_full_disk, write_json
@@ -159,7 +158,7 @@ class TargetStore:
         Raises:
             StoreError: names what differs.
         """
-        if found := differences(self.manifest.plan(), other.plan()):
+        if found := self.manifest.other_plan(other):
             raise StoreError(
                 f"'{self.path}' is another target store than {name} ({found}); choose another folder, or delete it."
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from instar.errors import ConfigError, MismatchError, nearest
+from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models import Architecture, CausalLM, load_model
 from instar.models.causal_lm import PREFIX
 from instar.run import Run
@@ -81,11 +81,21 @@ def _of_run(run: Run, *, trust: bool) -> Teacher:
     run.result  # noqa: B018 (refuses a run that is not complete)
     model = run.config["model"]
     if model["name"] == ENSEMBLE:
-        return Ensemble(run.members(), run.config["combine"], trust=trust)
+        return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
     if model["name"] == SPECIALISTS:
         generalist, *specialists = run.members()
-        return specialists_of(generalist, specialists, trust=trust, **model["arguments"])
+        return _same_as_before(specialists_of(generalist, specialists, trust=trust, **model["arguments"]), run)
     return Module(load_model(run, trust=trust, network=getattr(run, "network", None)))
+
+
+def _same_as_before(together: Teacher, run: Run) -> Teacher:
+    if together.fingerprint() != run.fingerprints["teacher"]:
+        names = ", ".join(f"'{member}'" for member in run.members())
+        raise RunError(
+            f"'{run.path}' stands for other models than those in its members' folders now ({names}): their fingerprint "
+            "differs; put the members back, or combine these in a new folder."
+        )
+    return together
 
 
 def specialists_of(
