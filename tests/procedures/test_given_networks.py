@@ -182,10 +182,22 @@ def test_a_folder_cannot_have_any_function_called(tmp_path):
     assert run.path.is_dir()
 
 
-def test_an_older_folder_without_a_probe_still_opens(tmp_path):
+def test_an_older_folder_without_a_probe_still_opens_and_stderr_says_what_is_not_known(tmp_path, capsys):
     run = fitted(Heads(), tmp_path / "run")
     (run.path / "probe.safetensors").unlink()
     assert load_model(Run(run.path), trust=True)(DIGITS.test.inputs()).shape == (len(DIGITS.test), 10)
+    assert "keeps nothing to tell whether" in capsys.readouterr().err
+
+
+class Lazy(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 8), nn.LazyLinear(10))
+
+
+def test_a_class_with_lazy_layers_is_made_and_made_again(tmp_path):
+    run = train(DIGITS, f"{__name__}:Lazy", out=tmp_path / "run", epochs=1, trust=True)
+    assert torch.equal(run.model.mean, statistics(DIGITS.train)[0])
+    assert evaluate(str(run.path), DIGITS, trust=True)["errors"] == run.metrics["errors"]
 
 
 # Odd ones

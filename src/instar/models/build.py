@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from instar.config import ModelConfig, validate
-from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, shortened
+from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, say, shortened
 from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
@@ -181,7 +182,11 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
     tensors, _ = read_tensors(run.weights)
     description = read_json(run.path / "model.json")
     model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
-    refuse_another_network(run, model)
+    if not refuse_another_network(run, model) and network is None and "network" in run.fingerprints:
+        say(
+            f"instar: the network of '{run.path}' was given as a Python object, and the run keeps nothing to tell "
+            f"whether '{shortened(description['name'])}' makes it again; give network= where it does not."
+        )
     return model
 
 
@@ -235,7 +240,7 @@ def _take_dtypes(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give weights and buffers the dtypes of those that will be laid into them, which would be rounded otherwise."""
     for name, mine in network.state_dict(keep_vars=True).items():
         theirs = tensors.get(f"network.{name}")
-        if isinstance(mine, Tensor) and theirs is not None and mine.dtype != theirs.dtype:
+        if isinstance(mine, Tensor) and not is_lazy(mine) and theirs is not None and mine.dtype != theirs.dtype:
             mine.data = mine.data.to(theirs.dtype)
 
 

@@ -35,14 +35,17 @@ def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
         write_tensors(run.path / PROBE, {"inputs": inputs, "logits": logits})
 
 
-def refuse_another_network(run: Run, model: Normalised) -> None:
-    """Compare a model that was loaded, on the CPU, with what its run folder keeps of it; older folders keep nothing.
+def refuse_another_network(run: Run, model: Normalised) -> bool:
+    """Compare a model that was loaded, on the CPU, with what its run folder keeps of it.
+
+    Returns:
+        Whether it keeps something: older folders do not.
 
     Raises:
         MismatchError: when its logits are others.
     """
     if not (run.path / PROBE).is_file():
-        return
+        return False
     tensors, _ = read_tensors(run.path / PROBE)
     try:
         found = answers(model, tensors["inputs"])
@@ -55,6 +58,7 @@ def refuse_another_network(run: Run, model: Normalised) -> None:
             f"the network that was made for '{run.path}' is not the one that was trained: with the same weights its "
             "logits are others. Give the module as it was trained as network=."
         )
+    return True
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from instar.errors import RunError, say, shortened
 
 @contextmanager
 def extra(what: str, notes: list[str]) -> Iterator[None]:
-    """Turn a failure into a note and a line on stderr, but for one of the disk, which would fail the result too.
+    """Turn a failure into a note and a line on stderr, but for a full disk, which would fail the result too.
 
     Args:
         what: is measured or kept, as it begins a sentence.
@@ -24,7 +24,7 @@ def extra(what: str, notes: list[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RunError):
+    except RunError:
         raise
     except Exception as error:  # of code of the user's, or of a measurement that does not fit it
         notes.append(f"{what} is missing: {shortened(error)}.")

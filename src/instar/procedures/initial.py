@@ -133,6 +133,9 @@ def make_initial(
         model = own
     else:
         model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
+    probe = few_inputs(data)
+    if is_lazy_network(model):
+        _size(model, probe)
     refuse_odd_weights(model)
     if config.training.max_norm:
         refuse_computed_weights(model)
@@ -140,7 +143,6 @@ def make_initial(
         start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
         if config.correct_prior:  # they know it, and training is to see it half and half
             shift_logits(model, -to_prior(data.train))
-    probe = few_inputs(data)
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
     return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)
@@ -155,14 +157,23 @@ def with_weights(network: nn.Module, config: RunConfig, data: Data) -> nn.Module
         ConfigError: when there is a weight that cannot be kept or trained.
     """
     refuse_odd_weights(network)
-    if not any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+    if not is_lazy_network(network):
         return network
     made = copy_network(network).cpu()
     seed_everything(config.seed, "initial weights")
-    model = made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1))
-    with asked("student", inputs := few_inputs(data)), torch.no_grad(), in_eval_mode(made):
-        model(inputs)
+    _size(made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)), few_inputs(data))
     return made
+
+
+def is_lazy_network(network: nn.Module) -> bool:
+    """Whether any weight or buffer has no size yet, because its layer has seen no inputs."""
+    return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+
+
+def _size(model: Normalised, inputs: Tensor) -> None:
+    """Give lazy layers the sizes that raw inputs `[n, ...]` lead to."""
+    with asked("student", inputs), torch.no_grad(), in_eval_mode(model):
+        model(inputs)
 
 
 def few_inputs(data: Data) -> Tensor:

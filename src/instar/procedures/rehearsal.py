@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader
-from instar.errors import ConfigError, InstarError, MismatchError, shortened
+from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models import Normalised, copy_network, to_train_mode
 from instar.precision import autocast, for_loss
+from instar.procedures.teaching import reason_of
 from instar.projected import Projected
 from instar.training import make_optimiser, share_of
 from instar.training.optimise import BOUNDED
@@ -91,7 +92,7 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
     except Exception as error:  # of code of the user's
         sizes = f"batch_size {config.batch_size}, micro_batches {config.micro_batches}"
         alone = f" on a single sample, all that some steps of this run see at once ({sizes})" if len(part) == 1 else ""
-        raise MismatchError(f"the student cannot be trained{alone}: {shortened(error)}.") from None
+        raise MismatchError(f"the student cannot be trained{alone}: {reason_of(error)}.") from None
     return unused
 
 

@@ -55,6 +55,16 @@ def inner(network: nn.Module) -> nn.Module:
     return network.network if isinstance(network, Normalised) else network
 
 
+def reason_of(error: Exception) -> str:
+    """Return why code of the user's failed, with the kind of the error where its words alone say little.
+
+    >>> reason_of(KeyError("inputs")), reason_of(RuntimeError("shapes differ."))
+    ("KeyError: 'inputs'", 'shapes differ')
+    """
+    kind = "" if isinstance(error, RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
+    return kind + shortened(error)
+
+
 @contextmanager
 def asked(who: str, inputs: Tensor) -> Iterator[None]:
     """Refuse in a sentence what fails on inputs, or changes them, which the other is to see too.
@@ -69,7 +79,7 @@ def asked(who: str, inputs: Tensor) -> Iterator[None]:
         raise
     except Exception as error:  # of code of the user's
         shape = list(before.shape[1:])
-        raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {shortened(error)}.") from None
+        raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {reason_of(error)}.") from None
     if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):
         raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
 
