@@ -110,9 +110,9 @@ def test_no_place_of_another_kind_is_written_to(trained: TrainedRun, tmp_path: P
         ("hub", tmp_path / "file"),
         ("hub", tmp_path / "full"),
         ("hub", trained.path),
+        ("hub", tmp_path / "pipe"),
         ("safetensors", tmp_path / "full"),
         ("safetensors", tmp_path / "pipe"),
-        ("safetensors", "/dev/null"),
         ("safetensors", "/proc/new/there"),
         ("hub", "/proc/there"),
         ("safetensors", tmp_path / ("n" * 300)),
@@ -129,7 +129,6 @@ def test_no_place_of_another_kind_is_written_to(trained: TrainedRun, tmp_path: P
         assert "\n" not in str(refused.value), place
     assert everything(trained.path) == before
     assert (tmp_path / "file").read_text() == "text"
-    assert Path("/dev/null").is_char_device()
     assert not Path("s3:").exists()
 
 

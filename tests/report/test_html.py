@@ -1,7 +1,9 @@
 """The file that a user opens: what it shows, and that it needs nothing else."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from functools import partial
 from html.parser import HTMLParser
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from instar.errors import RunError
+from instar.errors import InstarError, RunError
 from instar.procedures.report import report
 from instar.report import write_report
 
@@ -212,3 +214,15 @@ def test_what_cannot_be_done_is_said_in_one_sentence(tmp_path: Path, write: Writ
     folder = write(tmp_path / "run", measured(3))
     with pytest.raises(RunError, match="cannot be written"):
         report(tmp_path, folder / "config.json" / "out.html")
+
+
+def test_no_file_but_a_report_is_replaced(runs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs / "labels-0", run)
+    os.mkfifo(tmp_path / "pipe")
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    for out in (run / "config.json", run / "weights.safetensors", tmp_path / "pipe", "", "s3://bucket/report.html"):
+        with pytest.raises(InstarError, match=r"is not replaced|not a regular file|must (name|be) a"):
+            report(run, out)
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    assert report(run) == report(run)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instar.errors import RunError
+from instar.paths import local_path
 from instar.report import write_report
 
 
@@ -32,5 +33,7 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
             raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
     together = roots[0] if len(roots) == 1 else Path(os.path.commonpath([root.resolve() for root in roots]))
     return write_report(
-        roots, Path(out) if out else together / "report.html", f"Instar report: {together.resolve().name}"
+        roots,
+        local_path(out, "out") if out is not None else together / "report.html",
+        f"Instar report: {together.resolve().name}",
     )

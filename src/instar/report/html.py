@@ -43,6 +43,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
     if all(row.state == "foreign" for row in rows):
         named = ", ".join(f"'{folder}'" for folder in folders)
         raise RunError(f"no run folders are in {named}; runs appear there when they are started with out=...")
+    _refuse_to_replace(out)
     page = render(rows, title)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +52,22 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
     except OSError as error:
         raise RunError(f"the report '{out}' cannot be written: {error.strerror}.") from None
     return out
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Refuse to replace what is no report, such as a file of a run, a device or a pipe.
+
+    Raises:
+        RunError: names the path.
+    """
+    if not os.path.lexists(out) or out.is_dir():  # what a folder is, is said when it is written
+        return
+    if not out.is_file():
+        raise RunError(f"'{out}' is not a regular file; name another with --out.")
+    with out.open("rb") as file:
+        begin = file.read(64).lstrip().lower()
+    if begin and not begin.startswith((b"<!doctype html", b"<html")):
+        raise RunError(f"'{out}' exists and is no report, so it is not replaced; name another file with --out.")
 
 
 def render(rows: Sequence[Row], title: str) -> str:

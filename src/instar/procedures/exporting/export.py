@@ -12,7 +12,8 @@ from torch import nn
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, MismatchError, nearest
-from instar.procedures.exporting.destination import hidden_folder, put, refuse_in_use
+from instar.paths import local_path
+from instar.procedures.exporting.destination import new_export, refuse_in_use
 from instar.procedures.exporting.recorded import Recorded
 from instar.procedures.exporting.student import BATCHES, Answer, Student, student_of
 from instar.procedures.exporting.to_hub import write_hub
@@ -134,18 +135,16 @@ def export(
         raise ConfigError(f"tolerance must be at least 0, got {tolerance}.")
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
-    path = Path(out) if out is not None else run.path / "export" / form.name
+    path = local_path(out, "out") if out is not None else run.path / "export" / form.name
     refuse_in_use(path, is_folder=form.is_folder)
     student = student_of(run, data, tolerance=tolerance, trust=trust, network=network)
-    with hidden_folder(path) as folder:
-        made = folder / form.name
+    with new_export(path) as made:
         difference = student.difference(form.write(student, made))
         if difference > tolerance:
             raise MismatchError(
                 f"the {to} export of '{run.path}' differs from its model by {difference:.2g} in a logit of a test "
                 f"sample, and the tolerance is {tolerance:g}; nothing was written."
             )
-        put(made, path, is_folder=form.is_folder)
     files = [file for file in path.rglob("*") if file.is_file()] if form.is_folder else [path]
     inputs, outputs = student.shapes()
     size = sum(file.stat().st_size for file in files)
