@@ -221,7 +221,7 @@ def test_no_file_but_a_report_is_replaced(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "labels-0", run)
     os.mkfifo(tmp_path / "pipe")
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    for out in (run / "config.json", run / "weights.safetensors", tmp_path / "pipe", "", "s3://bucket/report.html"):
+    for out in (run / "config.json", run / "result.json", tmp_path / "pipe", "", "s3://bucket/report.html"):
         with pytest.raises(InstarError, match=r"is not replaced|not a regular file|must (name|be) a"):
             report(run, out)
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
