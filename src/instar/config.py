@@ -36,6 +36,12 @@ class DataConfig(Config):
     input_column: str | None = Field(None, description="column of the inputs, where it is ambiguous")
     label_column: str | None = Field(None, description="column of the labels, where it is ambiguous")
     image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
+    inputs: Literal["pixels", "numbers", "tokens"] | None = Field(
+        None, description="what arrays of inputs hold, where several readings are possible: pixels, numbers or tokens"
+    )
+    layout: Literal["CHW", "HWC", "HW"] | None = Field(
+        None, description="axes of images in arrays: CHW (channels, height, width), HWC, or HW without channels"
+    )
     labels: Literal["classes"] | None = Field(
         None, description="classes: each distinct label is a class, where another reading is possible"
     )

@@ -60,7 +60,7 @@ CASES = {
 @pytest.fixture(params=CASES)
 def load(request, tmp_path):
     made = CASES[request.param](tmp_path / "images")
-    return lambda **selection: load_data(made, **{"validation": 0.25} | selection)
+    return lambda **selection: load_data(made, **{"validation": 0.25, "unlabelled": -1} | selection)
 
 
 def test_ids_count_from_0_and_lie_in_one_split_each(load):

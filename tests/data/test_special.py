@@ -273,7 +273,9 @@ def test_hidden_labels_are_of_the_rest() -> None:
 
 def test_unlabelled_samples_of_a_source_are_of_the_rest() -> None:
     labels = np.where(np.arange(100) < 50, LABELS, UNLABELLED)
-    data = load_data((INPUTS, labels, INPUTS, LABELS), special_classes=["1"], rest="dustbin", validation=0)
+    data = load_data(
+        (INPUTS, labels, INPUTS, LABELS), special_classes=["1"], rest="dustbin", validation=0, unlabelled=-1
+    )
     assert special_ids(data.train) == list(range(1, 50, 5))
     assert data.train.labels[50:].unique().tolist() == [UNLABELLED]
     assert data.test.labels.tolist() == [0 if i % 5 == 1 else 1 for i in range(100)]
@@ -350,7 +352,7 @@ def test_validation_is_half_and_half_where_most_classes_are_special() -> None:
 def test_only_samples_with_a_label_are_the_other_half_of_validation() -> None:
     labels = LABELS.copy()
     labels[labels == 4] = UNLABELLED
-    data = load_data((INPUTS, labels, INPUTS, LABELS), special_classes=["1"], validation=0.3)
+    data = load_data((INPUTS, labels, INPUTS, LABELS), special_classes=["1"], validation=0.3, unlabelled=-1)
     assert (data.validation.labels != UNLABELLED).all()
 
 

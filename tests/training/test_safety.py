@@ -165,8 +165,7 @@ def test_what_cannot_fit_is_refused_before_the_folder_is_made(tmp_path, argument
 
 
 def test_a_transfer_set_without_labels_is_enough_for_soft_targets(tmp_path):
-    inputs, labels = DIGITS.train.inputs(), torch.full((100,), -1)
-    data = load_data((inputs, labels, DIGITS.test.inputs(), DIGITS.test.labels))
+    data = load_data((DIGITS.train.inputs(), None, DIGITS.test.inputs(), DIGITS.test.labels))
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     run = distill(teacher, MLP([4]), data, objective="SoftTargets(2)", out=tmp_path / "run", epochs=2)
     assert run.result["validation"] is None
@@ -174,6 +173,6 @@ def test_a_transfer_set_without_labels_is_enough_for_soft_targets(tmp_path):
 
 
 def test_a_test_split_without_labels_is_refused_at_once(tmp_path):
-    data = load_data((DIGITS.train.inputs(), DIGITS.train.labels, DIGITS.test.inputs(), 0 * DIGITS.test.labels - 1))
+    data = load_data((DIGITS.train.inputs(), DIGITS.train.labels, DIGITS.test.inputs(), None))
     with pytest.raises(DataError, match="the test split has no labels"):
         train(data, MLP([4]), out=tmp_path / "run")

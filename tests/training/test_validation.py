@@ -332,7 +332,7 @@ def test_patience_without_a_validation_split_is_refused(tmp_path, chosen):
 def test_patience_without_labels_to_validate_on_is_refused(tmp_path):
     inputs, labels = torch.randn(40, 3), torch.arange(40) % 2
     unknown = load_data((inputs, labels, inputs, labels)).validation.ids
-    data = load_data((inputs, labels.index_fill(0, unknown, UNLABELLED), inputs, labels))
+    data = load_data((inputs, labels.index_fill(0, unknown, UNLABELLED), inputs, labels), unlabelled=UNLABELLED)
     with pytest.raises(ConfigError, match="needs a validation split with labels"):
         train(data, MLP([4]), out=tmp_path / "run", patience=1)
 

@@ -1,6 +1,7 @@
 """Samples with stable ids, views of them, and the sources they come from."""
 
 from instar.data.dataset import Data, load_data
+from instar.data.describe import describe_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
 from instar.data.samples import UNLABELLED, Samples, Source
@@ -21,6 +22,7 @@ __all__ = [
     "Source",
     "View",
     "as_view",
+    "describe_data",
     "given_inputs",
     "load_data",
     "parse_views",

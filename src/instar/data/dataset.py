@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from instar.config import DataConfig, validate
+from instar.data.describe import describe_data
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub
+from instar.data.masks import with_masks
+from instar.data.objects import read_objects
 from instar.data.samples import Samples, Source
 from instar.data.special import of_special_classes
 from instar.errors import ConfigError, DataError
@@ -21,9 +19,11 @@ from instar.errors import ConfigError, DataError
 ARRAYS = "arrays"
 """The source name of data that was given as Python objects."""
 
-_OF_THE_SOURCE = frozenset(
-    ["source", "input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where"]
-)
+_OF_OBJECTS = ("inputs", "layout")
+"""Fields that say how arrays are read."""
+
+_OF_FILES = ("input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where")
+_OF_THE_SOURCE = frozenset(["source", *_OF_FILES, *_OF_OBJECTS, "labels", "unlabelled", "classes"])
 """Fields that no selection can change."""
 
 
@@ -42,6 +42,9 @@ class Data:
     train: Samples
     validation: Samples | None
     test: Samples
+
+    def __repr__(self) -> str:
+        return f"Data({describe_data(self)})"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,23 +93,30 @@ class Data:
         return _select(config, train.whole or train, own and (own.whole or own), test.whole or test)
 
 
-def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -> Data:
-    """Load data by name or from arrays, split off a validation set, and select.
+def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **selection: Any) -> Data:
+    """Load data by name or from Python objects, split off a validation set, and select.
 
     Args:
-        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; or arrays, as
-            `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`, NumPy or torch. Two arrays
-            are split 80 : 20 into train and test.
+        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; arrays, as `(inputs, labels)` or
+            `(train_inputs, train_labels, test_inputs, test_labels)`, of NumPy, torch or pandas; or torch data sets of
+            (input, label). Labels may be numbers, booleans or words, and None where there are none. What is given
+            without a test split is split 80 : 20 into train and test. Objects are copied.
+        mask: where there is a loss, bool in the shape of the labels or one per sample, for each split as
+            `{"train": ..., "test": ...}`. Elsewhere nothing is learnt, neither from labels nor teachers, or judged.
         selection: fields of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
 
     Raises:
-        DataError: when the data cannot be found, read or understood.
+        DataError: when the data cannot be found, read or understood, or can be understood in several ways.
         ConfigError: for an unknown or impossible selection.
 
     >>> data = load_data("digits", validation=0.25)
     >>> len(data.train), len(data.validation), len(data.test), data.train.input_shape
     (900, 300, 597, (1, 8, 8))
+    >>> load_data(([[0.5], [0.1], [0.7], [0.2], [0.9]], ["yes", "no", "yes", "no", "yes"]), validation=0).classes
+    ('no', 'yes')
     """
+    if isinstance(spec, Data):
+        raise DataError("the data are loaded already; select other samples of them by data.select(...).")
     if isinstance(spec, DataConfig):
         config = validate(DataConfig, spec.model_dump() | selection)
     else:
@@ -114,15 +124,30 @@ def load_data(spec: str | Path | Sequence[Any] | DataConfig, **selection: Any) -
         config = validate(DataConfig, {"source": source} | selection)
     if config.test_where is not None and config.source in (ARRAYS, "digits"):
         raise ConfigError(f"'test_where' needs data with columns; the source '{config.source}' has none.")
+    sources = with_masks(_read(spec, config), mask)
+    if "test" not in sources:
+        sources = _split(sources["train"], config.split_seed)
+    return _select(config, sources["train"], sources.get("validation"), sources["test"])
+
+
+def _read(spec: Any, config: DataConfig) -> dict[str, Source]:
+    """Return sources by split; train alone where it is still to be split."""
     if not isinstance(spec, str | Path | DataConfig):
-        train, validation, test = _from_arrays(spec, config.split_seed)
-    elif config.source == ARRAYS:
+        return read_objects(spec, config)
+    if config.source == ARRAYS:
         raise DataError("the run was made from arrays; give the data again, as data=load_data((inputs, labels)).")
-    elif config.source == "digits":
-        train, validation, test = load_digits()
-    else:
-        train, validation, test = load_hub(config)
-    return _select(config, train, validation, test)
+    for name in _OF_OBJECTS:
+        if getattr(config, name) is not None:
+            raise ConfigError(f"'{name}' says how arrays are read, and '{config.source}' is read from files.")
+    train, validation, test = load_digits() if config.source == "digits" else load_hub(config)
+    if config.classes and config.classes != train.classes:
+        raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
+    return {"train": train, "test": test} | ({"validation": validation} if validation else {})
+
+
+def _split(source: Source, seed: int) -> dict[str, Source]:
+    train, test = Samples.all_of(source).split(0.2, seed)
+    return {"train": train.apart(f"train {source.name}"), "test": test.apart(f"test {source.name}")}
 
 
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
@@ -146,54 +171,3 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     if config.special_classes:
         samples, held_out, judged = of_special_classes(config, samples, held_out, judged)
     return Data(config, samples, held_out, judged)
-
-
-def _from_arrays(arrays: Sequence[Any], seed: int) -> tuple[Source, None, Source]:
-    if len(arrays) not in (2, 4):
-        raise DataError(
-            "arrays must be (inputs, labels) or (train_inputs, train_labels, test_inputs, test_labels), "
-            f"got {len(arrays)} of them."
-        )
-    given = [_tensor(array) for array in arrays[::2]]
-    inputs = [t if t.dtype == torch.uint8 else t.float() for t in given]
-    exact = [_where_rounded(t, rounded) for t, rounded in zip(given, inputs, strict=True)]
-    labels = [_labels(_tensor(array)) for array in arrays[1::2]]
-    classes = tuple(str(c) for c in range(max(int(t.max()) for t in labels) + 1))
-    if len(arrays) == 4:
-        train_arrays, test_arrays = zip(inputs, labels, strict=True)
-        return (
-            Source("train arrays", *train_arrays, classes, given=exact[0]),
-            None,
-            Source("test arrays", *test_arrays, classes, given=exact[1]),
-        )
-    train, test = Samples.all_of(Source("arrays", inputs[0], labels[0], classes)).split(0.2, seed)
-    of_train, of_test = (None if exact[0] is None else exact[0][part.ids] for part in (train, test))
-    return (
-        Source("train arrays", train.inputs(), train.labels, classes, given=of_train),
-        None,
-        Source("test arrays", test.inputs(), test.labels, classes, given=of_test),
-    )
-
-
-def _where_rounded(given: Tensor, held: Tensor) -> Tensor | None:
-    """Return a copy of inputs as they were given, where holding them has rounded them; none where both are equal."""
-    exact = given.dtype == held.dtype or torch.equal(held.to(given.dtype), given)
-    return None if exact else given.clone()
-
-
-def _tensor(array: Any) -> Tensor:
-    if isinstance(array, Tensor):
-        return array
-    try:
-        return torch.as_tensor(np.asarray(array))
-    except (TypeError, ValueError) as error:  # words, or rows of different lengths
-        raise DataError(f"arrays must hold numbers: {error}.") from None
-
-
-def _labels(found: Tensor) -> Tensor:
-    labels = found.long()
-    if labels.dim() != 1 or len(labels) == 0 or not torch.equal(labels.to(found.dtype), found):
-        raise DataError(
-            f"labels must be one whole number per sample, got an array of {found.dtype} and shape {list(found.shape)}."
-        )
-    return labels

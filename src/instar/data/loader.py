@@ -51,7 +51,8 @@ class Batch:
         view: which view of them this is; the same number for the whole batch.
         inputs: `[batch, ...]`, as the source holds them, augmented.
         labels: int64 `[batch]` or `[batch, position]`, `UNLABELLED` where there is none.
-        mask: bool `[batch, position]`, which positions are valid; none where all are.
+        mask: bool in the shape of the labels, which samples or positions are valid: neither those beyond the end of a
+            sample nor those for which the source says that there is no loss; none where all are.
         step: of training, counted from 0.
         seed: of the run's random numbers about samples.
         origin: what it was drawn from; who knows that need not look at the ids, which may be on an accelerator.
@@ -112,23 +113,25 @@ class Batch:
         """Return the number of examples: samples, or valid positions, without waiting where a source says how many."""
         if self.mask is None:
             return self.labels.numel()
-        lengths = self._host_lengths()
-        return int(self.mask.sum() if lengths is None else lengths.sum())
+        mask = self._host_mask()
+        return int(self.mask.sum() if mask is None else mask.sum())
 
     def valid(self) -> Tensor | None:
         """Return where its valid examples are among all, int64 `[valid]`, waiting as little; none where all are."""
         if self.mask is None:
             return None
-        lengths = self._host_lengths()
-        if lengths is None:
+        mask = self._host_mask()
+        if mask is None:
             return self.mask.flatten().nonzero().flatten()
-        mask = torch.arange(self.mask.shape[1]) < lengths[:, None]
         return mask.flatten().nonzero().flatten().to(self.mask.device, non_blocking=True)
 
-    def _host_lengths(self) -> Tensor | None:
-        """Return how many positions of each sample are valid, int64 `[batch]`, where the source says it."""
-        lengths = self.origin.samples.source.lengths if self.origin else None
-        return None if lengths is None else lengths[self.host_ids]
+    def _host_mask(self) -> Tensor | None:
+        """Return the mask in the memory of the host, where the source says it."""
+        source = self.origin.samples.source if self.origin else None
+        if source is None or self.mask is None:
+            return None
+        ids = torch.tensor(self.host_ids)
+        return source.valid(ids, self.mask.shape[1] if self.mask.dim() == 2 else None)
 
     def draws(self, name: str) -> Draws:
         """Return random numbers that are a function of (seed, name, sample, step)."""
@@ -226,6 +229,8 @@ class Loader:
         self._in_order = _Order(ids, labels, samples.ids)
         lengths = samples.source.lengths
         self._lengths = None if lengths is None else copied(lengths, self.device)
+        has_loss = samples.source.mask
+        self._has_loss = None if has_loss is None else copied(has_loss, self.device)
         self._order_of: tuple[int, _Order] = (-1, self._in_order)
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
@@ -310,6 +315,10 @@ class Loader:
             inputs, labels = inputs[:, :longest], labels[:, :longest]
             if least < longest:
                 mask = torch.arange(longest, device=self.device) < self._lengths[ids][:, None]
+        if self._has_loss is not None:
+            has_loss = self._has_loss.index_select(0, ids)
+            has_loss = has_loss[:, : labels.shape[1]] if labels.dim() == 2 else has_loss
+            mask = has_loss if mask is None else mask & has_loss
         return Batch(
             ids,
             view,

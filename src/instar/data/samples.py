@@ -41,6 +41,9 @@ class Source:
         states: S, where a sample is a word and class w S + s - 1 its state s, as in recorded words; none elsewhere.
         sound: of recordings, one for each sample, where it is kept; no part of the content, as no network hears it.
         given: the inputs as they were given, `[samples, ...]`, where `inputs` are rounded; no part of the content.
+        mask: bool in the shape of the labels, false where there is no loss: whatever a label or a teacher says there is
+            neither learnt nor judged; none: there is one everywhere. A position beyond `lengths` has no loss either.
+        reading: how inputs and labels were found and read, for people; no part of the content.
 
     Raises:
         DataError: when lengths differ, there are no samples, or a label is outside the classes.
@@ -60,6 +63,8 @@ class Source:
     states: int | None = None
     sound: Recordings | None = None
     given: Tensor | None = None
+    mask: Tensor | None = None
+    reading: str = ""
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
@@ -72,6 +77,9 @@ class Source:
             raise DataError(f"classes of '{self.name}' must be {self.states} states of each word, at positions.")
         if self.sound is not None and len(self.sound) != len(self):
             raise DataError(f"'{self.name}' has {len(self)} inputs and {len(self.sound)} sounds.")
+        if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
+            found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
+            raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
         outside = ((self.labels < UNLABELLED) | (self.labels >= len(self.classes))).nonzero()
         if len(outside):
             at = int(outside[0, 0])
@@ -88,16 +96,37 @@ class Source:
         """The most positions of a sample; none where samples have none."""
         return self.labels.shape[1] if self.labels.dim() == 2 else None
 
+    def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
+        """Return which of the first `longest` positions of some samples, or which of these, have a loss; none: all.
+
+        Args:
+            ids: int64 `[n]`.
+            longest: positions; none: all.
+
+        Returns:
+            bool `[n]` or `[n, position]`.
+        """
+        if self.mask is None and self.lengths is None:
+            return None
+        mask = None if self.mask is None else self.mask[ids]
+        if mask is not None and mask.dim() == 2:
+            mask = mask[:, :longest]
+        if self.lengths is None:
+            return mask
+        valid = torch.arange(longest or self.labels.shape[1]) < self.lengths[ids][:, None]
+        return valid if mask is None else valid & mask
+
     def fingerprint(self) -> str:
-        """Return a hash of the content: shapes, dtypes, every input, label and length, and the names of the classes."""
+        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask and the names of the classes."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:  # reads everything, and the content never changes
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
-        tensors = (self.inputs, self.labels) if self.lengths is None else (self.inputs, self.labels, self.lengths)
-        for tensor in tensors:
+        for tensor in (self.inputs, self.labels, self.lengths, self.mask):
+            if tensor is None:
+                continue
             for part in tensor.split(65536):
                 digest.update(part.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -174,6 +203,21 @@ class Samples:
     def inputs(self) -> Tensor:
         """Return the inputs, `[n, ...]`."""
         return self.source.inputs[self.ids]
+
+    def judged_labels(self) -> Tensor:
+        """Return the labels, `UNLABELLED` also where there is no loss: those that scores are about."""
+        mask = self.source.mask
+        return self.labels if mask is None else torch.where(mask[self.ids], self.labels, UNLABELLED)
+
+    def apart(self, name: str) -> Source:
+        """Return these samples as a source of their own, numbered from 0, with the labels that they have here."""
+        old = self.source
+        found = (old.lengths, old.mask, old.given)
+        lengths, mask, given = (None if tensor is None else tensor[self.ids] for tensor in found)
+        chosen = replace(
+            old, name=name, inputs=self.inputs(), labels=self.labels, lengths=lengths, mask=mask, given=given
+        )
+        return replace(chosen, whole=None, sound=None)
 
     def select(self, positions: Tensor) -> Samples:
         """Return the samples at `positions` (indices or a mask).

@@ -67,7 +67,7 @@ def _with_dustbin(source: Source, names: list[str]) -> tuple[Source, torch.Tenso
     new = torch.full((len(source.classes) + 1,), len(names))
     new[Samples.all_of(source).class_indices(names)] = torch.arange(len(names))
     new[UNLABELLED] = UNLABELLED
-    return Source(source.name, source.inputs, new[source.labels], (*names, DUSTBIN), source, given=source.given), new
+    return replace(source, labels=new[source.labels], classes=(*names, DUSTBIN), whole=source), new
 
 
 def _moved(samples: Samples, reduced: tuple[Source, torch.Tensor]) -> Samples:

@@ -181,7 +181,7 @@ def _shown(teacher: Overheard, student: Overheard, samples: Samples, judged: Jud
     places = samples.places(ids)
     per_sample = samples.source.positions
     index = (places,) if per_sample is None else (places, positions)
-    labels, predicted = samples.labels[index], judged.predictions.get("logits")
+    labels, predicted = samples.judged_labels()[index], judged.predictions.get("logits")
     own = student.heard()[2] if predicted is None else predicted[index]
     known = labels != UNLABELLED
     room = min(KEPT // (2 * logits.shape[1]), MOST_LOGITS)

@@ -60,7 +60,7 @@ def finish_run(
         if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
             say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
             judged, heard = replace(judged, teacher=None, divergences=None), None
-        kept = judged.predictions | {"ids": samples.ids, "labels": samples.labels}
+        kept = judged.predictions | {"ids": samples.ids, "labels": samples.judged_labels()}
         predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
         metrics[split] = judged.metrics()
         if split == "test":
@@ -78,5 +78,5 @@ def finish_run(
 
 
 def is_labelled(samples: Samples | None) -> bool:
-    """Return whether any sample has a label; a transfer set may have none, and what is set aside from it neither."""
-    return samples is not None and bool((samples.labels != UNLABELLED).any())
+    """Return whether any label has a loss; a transfer set may have none, and what is set aside from it neither."""
+    return samples is not None and bool((samples.judged_labels() != UNLABELLED).any())

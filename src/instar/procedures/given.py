@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from instar.config import DataConfig
-from instar.data import Data, load_data
-from instar.errors import ConfigError
+from instar.data import Data, describe_data, load_data
+from instar.errors import ConfigError, say
 from instar.models import Architecture
 from instar.objectives import Objective, Term, distillation
 
@@ -35,6 +35,12 @@ def distillation_objective(
     if objective is not None:
         return objective
     return distillation() if temperature is None else distillation(temperature)
+
+
+def announce(data: Data, *, show: bool) -> None:
+    """Say on stderr how the data of a run were read."""
+    if show:
+        say(f"instar: data {describe_data(data)}.")
 
 
 def given_network(model: object) -> nn.Module | None:

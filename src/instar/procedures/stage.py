@@ -24,6 +24,7 @@ from instar.objectives import Objective, parse_objective
 from instar.precision import fastest
 from instar.procedures.extras import extra
 from instar.procedures.finish import finish_run, is_labelled
+from instar.procedures.given import announce
 from instar.procedures.initial import InitialModel, make_initial, with_weights
 from instar.procedures.kept import kept, plan_labelling
 from instar.procedures.labelling import Labelling
@@ -122,6 +123,7 @@ class Stage:
         fingerprints = self._fingerprints(data, teacher)
         refuse_without_validation(self.config.training, data)
         accelerator = make_accelerator()
+        announce(data, show=self.show and accelerator.is_main_process)
         self._warn_of_emulation(accelerator.device)
         initial = make_initial(self.config, self.network, data, teacher, trust=self.trust)
         model = initial.model

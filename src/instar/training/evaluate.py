@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics, word_scores, wrong_words
-from instar.data import Batch, Loader, Samples
+from instar.data import UNLABELLED, Batch, Loader, Samples, Source
 from instar.errors import MismatchError, NonFiniteError
 from instar.models.normalised import is_tokens
 from instar.teachers import Teacher
@@ -86,7 +86,7 @@ class Judged:
             if scores is not None and (bad := self.unpredicted(scores)):
                 raise NonFiniteError(f"the {who} predicts NaN, or no probability at all, for {bad}.")
         found = all_metrics(self.scores, self.samples.source.classes)
-        if is_tokens(self.samples.source.inputs):
+        if is_tokens(self.samples.source.inputs) and self.samples.source.positions is not None:
             found["perplexity"] = math.exp(found["nll"]) if found["nll"] < LARGEST else math.inf
         if self.wrong_words is not None:
             found["words"] = len(self.wrong_words)
@@ -135,7 +135,7 @@ def judge(
         found = Scores.of(flat, labels)
         scores.append(found.at(valid))
         if samples.source.states is not None:
-            words.append(_wrong_words(logits, batch, samples.source.states))
+            words.append(_wrong_words(logits, batch, samples.source, samples.source.states))
         if keep:
             kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
         if teacher is not None:
@@ -178,10 +178,14 @@ def _logits(teacher: Teacher, batch: Batch) -> Tensor:
     return teacher.targets(batch).logits().float()
 
 
-def _wrong_words(logits: Tensor, batch: Batch, states: int) -> Tensor:
-    """Return whether each recording whose word is known is taken for another, bool."""
-    positions = torch.ones_like(batch.labels) if batch.mask is None else batch.mask
-    return wrong_words(word_scores(logits, positions.sum(1), states), batch.labels, states)
+def _wrong_words(logits: Tensor, batch: Batch, source: Source, states: int) -> Tensor:
+    """Return whether each recording is taken for another word, bool, of those whose word is known and has a loss."""
+    lengths, labels = torch.full((len(batch),), batch.labels.shape[1]), batch.labels
+    if source.lengths is not None:
+        lengths = source.lengths[batch.host_ids]
+    if source.mask is not None and batch.mask is not None:
+        labels = torch.where(batch.mask.any(1, keepdim=True), labels, UNLABELLED)
+    return wrong_words(word_scores(logits, lengths.to(logits.device), states), labels, states)
 
 
 def _few_numbers(scores: Scores, batch: Batch) -> Tensor:

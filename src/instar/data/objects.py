@@ -1,0 +1,165 @@
+"""Data given as Python objects: arrays, tables, and data sets of torch, with or without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from instar.config import DataConfig
+from instar.data.array_inputs import read_inputs
+from instar.data.array_values import as_numpy
+from instar.data.labels import map_labels
+from instar.data.samples import UNLABELLED, Source
+from instar.errors import DataError
+
+FORMS = (
+    "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch data set of (input, label), a "
+    "pair (train, test) of such data sets, or one of these by split, as {'train': ..., 'test': ...}"
+)
+"""What data may be given as; labels may be None."""
+
+_SPLITS = ("train", "validation", "test")
+
+Given = tuple[Any, Any]
+"""Inputs and labels; the labels are None where there are none."""
+
+
+def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
+    """Return sources by split: "train" and "test" and perhaps "validation"; or "train" alone, which is to be split.
+
+    What is given is copied, so that nobody can change it afterwards.
+
+    Args:
+        given: in one of `FORMS`.
+        config: how inputs and labels are read.
+
+    Raises:
+        DataError: when it has another form, or inputs or labels cannot be read in one way.
+    """
+    parts = {split: _inputs_and_labels(split, part) for split, part in _by_split(given).items()}
+    names = {split: f"{split} arrays" if len(parts) > 1 else "arrays" for split in parts}
+    known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}
+    labels, classes = map_labels(known, config)
+    if not classes:
+        raise DataError(
+            "no sample has a label, so the classes are unknown. Give labels of the test samples, as (inputs, None, "
+            "test_inputs, test_labels), or name the classes by data.classes."
+        )
+    labels = {name: found[:, 0] if found.shape[1:] == (1,) else found for name, found in labels.items()}
+    shapes = {found.shape[1:] for found in labels.values()}
+    if len(shapes) > 1:
+        told = " and ".join(f"{list(found.shape)} in '{name}'" for name, found in labels.items())
+        raise DataError(f"labels must have one shape in all splits; they have {told}.")
+    shape = shapes.pop() if shapes else ()
+    given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
+    held, reading = read_inputs(given_inputs, shape[0] if shape else None, config)
+    sources = {}
+    for split, name in names.items():
+        inputs, exact = held[name].inputs, held[name].exact
+        here = labels.get(name, np.full((len(inputs), *shape), UNLABELLED))
+        _refuse_unfit(name, inputs, here, classes, config)
+        sources[split] = Source(name, inputs, torch.from_numpy(here), classes, given=exact, reading=reading)
+    return sources
+
+
+def _refuse_unfit(
+    name: str, inputs: Tensor, labels: NDArray[np.int64], classes: tuple[str, ...], config: DataConfig
+) -> None:
+    """Refuse labels that are neither one per sample nor one per position of the samples."""
+    if len(inputs) != len(labels) or labels.ndim == 1:
+        return  # Source says what is wrong with their number
+    looks_one_hot = labels.shape[1] > 1 and classes in (("0", "1"), ("False", "True")) and (labels.sum(1) == 1).all()
+    if looks_one_hot and config.labels != "classes":
+        raise DataError(
+            f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, as one-hot labels. "
+            "Give class numbers, as labels.argmax(1); or set data.labels=classes if each position has a label."
+        )
+    has_positions = inputs.dim() > 2 or inputs.dtype == torch.int64
+    if labels.ndim > 2 or not has_positions or inputs.shape[1] != labels.shape[1]:
+        raise DataError(
+            f"labels must be one per sample, or one per position of inputs [samples, position, ...]; those of '{name}' "
+            f"have shape {list(labels.shape)}, and the inputs {list(inputs.shape)}."
+        )
+
+
+def _by_split(given: Any) -> dict[str, Any]:
+    """Return what was given for each split, or for train alone."""
+    if isinstance(given, Mapping):
+        if "train" in given and "test" in given and set(given) <= set(_SPLITS):
+            return {split: given[split] for split in _SPLITS if split in given}
+        raise DataError(f"data by split need 'train' and 'test'; found: {', '.join(map(repr, given)):.200}.")
+    if isinstance(given, Dataset):
+        return {"train": given}
+    if isinstance(given, list | tuple):
+        if len(given) == 4:
+            _refuse_order_of_scikit_learn(given)
+            return {"train": given[:2], "test": given[2:]}
+        if len(given) == 2 and all(isinstance(part, Dataset) or _is_pair(part) for part in given):
+            return {"train": given[0], "test": given[1]}
+        if len(given) in (1, 2):
+            return {"train": given}
+        raise DataError(f"arrays must be {FORMS}; got {len(given)} of them.")
+    raise DataError(f"data must be a name, a folder, or {FORMS}; got one {type(given).__name__}.")
+
+
+def _refuse_order_of_scikit_learn(given: Sequence[Any]) -> None:
+    _, second, third, _ = (getattr(array, "shape", None) for array in given)
+    if second is not None and third is not None and len(second) > 1 and len(third) == 1:
+        raise DataError(
+            "four arrays must be (train_inputs, train_labels, test_inputs, test_labels); they seem to be in the order "
+            "of scikit-learn's train_test_split, (train_inputs, test_inputs, train_labels, test_labels)."
+        )
+
+
+def _is_pair(part: object) -> bool:
+    return isinstance(part, tuple) and len(part) == 2 and all(hasattr(array, "shape") and array.shape for array in part)
+
+
+def _inputs_and_labels(split: str, part: Any) -> Given:
+    if isinstance(part, Dataset):
+        return _read_items(split, part)
+    if isinstance(part, list | tuple) and len(part) in (1, 2):
+        inputs, labels = (*part, None)[:2]
+        if isinstance(inputs, Dataset | DataLoader) or inputs is None:
+            raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {FORMS}.")
+        return inputs, labels
+    raise DataError(f"'{split}' must be (inputs, labels) or a torch data set; got {type(part).__name__}.")
+
+
+def _read_items(split: str, dataset: Dataset[Any]) -> Given:
+    """Return the inputs and labels of a torch data set, each item read once.
+
+    Raises:
+        DataError: when it has no length, or an item cannot be read or is not (input, label).
+    """
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise DataError("a data set without a length cannot be read by sample; give it as arrays.")
+    inputs: list[NDArray[Any]] = []
+    labels: list[Any] = []
+    for index in range(len(dataset)):
+        try:
+            item = dataset[index]
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+            raise DataError(f"item {index} of the data set for '{split}' cannot be read: {reason}") from error
+        if isinstance(item, Tensor | np.ndarray):
+            item = (item,)
+        if not isinstance(item, list | tuple) or len(item) not in (1, 2):
+            raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
+        one = as_numpy(split, item[0]) if isinstance(item[0], Tensor) else np.asarray(item[0])
+        if inputs and one.shape != inputs[0].shape:
+            raise DataError(
+                f"inputs must have one shape for all samples; item {index} of '{split}' has {list(one.shape)}, and the "
+                f"first has {list(inputs[0].shape)}."
+            )
+        inputs.append(one)
+        labels.append(item[1] if len(item) == 2 else None)
+    if not inputs:
+        raise DataError(f"the data set for '{split}' holds no samples.")
+    return np.stack(inputs), labels

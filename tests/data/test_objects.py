@@ -1,0 +1,312 @@
+"""Data given as Python objects are read in the one way that is possible, or refused in a sentence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import torch
+from sklearn.datasets import load_diabetes
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+from instar import models, train
+from instar.data import load_data
+from instar.errors import DataError, InstarError
+
+RANDOM = np.random.default_rng(0)
+VECTORS = RANDOM.standard_normal((40, 6)).astype(np.float32)
+LABELS = np.arange(40) % 4
+FINGERPRINTS = {
+    "numbers": {"train": "43b54fc3f7ca3a394dc391f499711a09", "test": "85ad11ce32e37a88253ba06c18f60ed8"},
+    "pixels": dict.fromkeys(("train", "test"), "bdac7537996ee0eb34d19c8ce166ffba"),
+}
+EXPECTED = load_data((VECTORS, LABELS), validation=0)
+
+
+def loaded(given, labels=LABELS, **settings):
+    return load_data((given, labels), **{"validation": 0} | settings)
+
+
+def readonly(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+SAME = {
+    "float64": VECTORS.astype(np.float64),
+    "read-only": readonly(VECTORS),
+    "reversed": VECTORS[::-1, ::-1].copy()[::-1, ::-1],
+    "big-endian": VECTORS.astype(">f4"),
+    "Fortran order": np.asfortranarray(VECTORS),
+    "a stretch": np.repeat(VECTORS, 2, axis=0)[::2],
+    "objects": VECTORS.astype(object),
+    "lists": VECTORS.tolist(),
+    "list of rows": list(VECTORS),
+    "list of tensors": list(torch.tensor(VECTORS)),
+    "tensor that wants a gradient": torch.tensor(VECTORS, requires_grad=True),
+    "transposed tensor": torch.tensor(VECTORS.T).T,
+    "data frame": pd.DataFrame(VECTORS, columns=list("abcdef"), index=range(100, 140)),
+    "masked array without a mask": np.ma.MaskedArray(VECTORS),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_the_same_numbers_are_the_same_data_whatever_holds_them(kind):
+    assert loaded(SAME[kind]).fingerprints() == EXPECTED.fingerprints()
+
+
+def test_arrays_with_classes_from_0_have_the_fingerprints_that_they_always_had():
+    numbers = np.arange(100, dtype=np.float64)[:, None].repeat(4, 1)
+    pixels = (np.arange(3 * 5 * 5 * 12) % 256).astype(np.uint8).reshape(12, 3, 5, 5)
+    assert load_data((numbers, np.arange(100) % 5)).fingerprints() == FINGERPRINTS["numbers"]
+    assert load_data((pixels, np.arange(12) % 3, pixels, np.arange(12) % 3)).fingerprints() == FINGERPRINTS["pixels"]
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor])
+@pytest.mark.parametrize("number", [2, 4])
+def test_arrays_may_change_after_they_were_given(make, number):
+    arrays = [make(array) for array in (VECTORS, LABELS) * (number // 2)]
+    data = load_data(arrays, validation=0)
+    kept, before = data.train.inputs().clone(), data.fingerprints()
+    for array in arrays:
+        array[:] = 0
+    again = replace(data.train.source, name="again")
+    assert torch.equal(data.train.inputs(), kept)
+    assert again.fingerprint() == before["train"]
+
+
+PIXELS = RANDOM.integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((28, 28), (28, 28)),
+        ((1, 28, 28), (1, 28, 28)),
+        ((28, 28, 1), (1, 28, 28)),
+        ((3, 32, 32), (3, 32, 32)),
+        ((32, 32, 3), (3, 32, 32)),
+        ((24, 40, 3), (3, 24, 40)),
+        ((3, 24, 40), (3, 24, 40)),
+        ((16, 8, 8), (16, 8, 8)),
+        ((1, 1, 9), (1, 1, 9)),
+        ((3, 4, 4), (3, 4, 4)),
+    ],
+)
+def test_images_have_their_channels_first_however_they_came(shape, expected):
+    images = RANDOM.integers(0, 256, (10, *shape), dtype=np.uint8)
+    for given in (images, images / 255, torch.tensor(images)):
+        data = load_data((given, LABELS[:10], given, LABELS[:10]), validation=0)
+        assert data.train.input_shape == expected
+        moved = np.asarray(given) if shape == expected else np.moveaxis(np.asarray(given), -1, 1)
+        assert np.array_equal(data.train.inputs(), moved.astype(data.train.inputs().numpy().dtype))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 3), (4, 4, 4), (64, 64, 10), (9, 128, 1), (1, 8, 1), (64, 8, 4)])
+def test_channels_that_may_be_first_or_last_are_asked_for(shape):
+    images = RANDOM.standard_normal((10, *shape))
+    with pytest.raises(DataError, match=rf"{shape[0]} channels first or with {shape[2]} channels last. Set"):
+        loaded(images, LABELS[:10])
+    assert loaded(images, LABELS[:10], layout="CHW").train.input_shape == shape
+    assert loaded(images, LABELS[:10], layout="HWC").train.input_shape == (shape[2], shape[0], shape[1])
+
+
+def test_a_layout_may_be_named_and_must_fit():
+    assert loaded(np.zeros((40, 8, 8)), layout="HW").train.input_shape == (1, 8, 8)
+    assert torch.equal(
+        loaded(PIXELS, LABELS[:10], layout="CHW").train.inputs(), loaded(PIXELS, LABELS[:10]).train.inputs()
+    )
+    with pytest.raises(DataError, match=r"layout=HWC needs inputs \[samples, H, W, C\]; a sample has shape \[6\]"):
+        loaded(VECTORS, layout="HWC")
+    with pytest.raises(InstarError, match="'layout' says how arrays are read, and 'digits' is read from files"):
+        load_data("digits", layout="HWC")
+
+
+TOKENS = RANDOM.integers(0, 9, (40, 5))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, np.uint8])
+def test_whole_numbers_with_a_label_each_are_tokens(dtype):
+    data = loaded(TOKENS.astype(dtype), TOKENS[:, ::-1])
+    assert data.train.source.inputs.dtype == torch.int64
+    assert data.train.source.positions == 5
+
+
+def test_whole_numbers_that_may_be_tokens_are_asked_for():
+    with pytest.raises(DataError, match=r"inputs \[samples, 5\] of whole numbers may be numbers or tokens\. Set"):
+        loaded(TOKENS)
+    assert loaded(TOKENS, inputs="tokens").train.source.inputs.dtype == torch.int64
+    assert loaded(TOKENS, inputs="numbers").train.source.inputs.dtype == torch.float32
+    assert loaded(TOKENS, inputs="pixels").train.source.inputs.dtype == torch.uint8
+    for one_reading in (TOKENS - 4, TOKENS.astype(bool), pd.DataFrame(TOKENS), TOKENS.astype(np.float32)):
+        assert loaded(one_reading).train.source.inputs.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        (VECTORS * 1j, "inputs must be numbers; those of 'arrays' are complex numbers"),
+        (np.full((40, 2), "a"), "are words"),
+        (np.zeros((40, 2), "M8[D]"), "are dates"),
+        (np.array([[1.0, "a"]] * 40, dtype=object), r"sample 0 of 'arrays' holds 'a' \(str\)"),
+        (np.array([[1.0, None]] * 40, dtype=object), "sample 0 of 'arrays' has NaN or infinity"),
+        (np.array(3.0), r"those of 'arrays' have shape \[\]"),
+        (VECTORS[:, 0], r"have shape \[40\]\. Give inputs\[:, None\]"),
+        (VECTORS[:, :0], "each sample is empty"),
+        (VECTORS[:0], "'arrays' has 0 inputs and 40 labels|holds no samples"),
+        (VECTORS[:39], "'arrays' has 39 inputs and 40 labels"),
+        (np.where(np.arange(40)[:, None] == 17, np.nan, VECTORS), "sample 17 of 'arrays' has NaN or infinity"),
+        (np.where(np.arange(40)[:, None] == 3, np.inf, VECTORS), "sample 3 of 'arrays' has NaN or infinity"),
+        (VECTORS.astype(float) * 1e300, "sample 0 of 'arrays' has a number too large for float32"),
+        (scipy.sparse.csr_matrix(VECTORS), r"are a sparse matrix; give dense ones, as inputs\.toarray\(\)"),
+        (torch.tensor(VECTORS).to_sparse(), "tensors of 'arrays' must be dense"),
+        (np.ma.MaskedArray(VECTORS, VECTORS > 0), r"hold masked values; fill them"),
+        (pd.DataFrame({"age": [1.0] * 40, "city": ["x"] * 40}), "column 'city' of the inputs of 'arrays' holds"),
+        (pd.DataFrame({"age": [1.0] * 39 + [None]}), "sample 39 of 'arrays' has no value in column 'age'"),
+        ([[1.0, 2.0], [1.0]] * 20, "must be numbers in one shape for all samples"),
+        (TensorDataset(torch.zeros(3, 2)), "inputs must be an array; got TensorDataset"),
+        (None, "inputs must be an array; got NoneType"),
+    ],
+)
+def test_inputs_that_cannot_be_learnt_from_are_refused_with_their_place(inputs, told):
+    with pytest.raises(DataError, match=told):
+        loaded(inputs)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            (VECTORS, LABELS, VECTORS[:, :5], LABELS),
+            r"one shape in all splits; those of 'train arrays' .* \[6\] .* \[5\]",
+        ),
+        ((PIXELS, LABELS[:10], PIXELS / 255, LABELS[:10]), "uint8 in 'train arrays' and float64 in 'test arrays'"),
+        ((VECTORS, VECTORS, LABELS, LABELS), "the order of scikit-learn's train_test_split"),
+        ((VECTORS, LABELS, VECTORS, LABELS.astype(str)), "one kind in all splits"),
+        ((TOKENS, TOKENS, TOKENS, LABELS), r"labels must have one shape in all splits; they have \[40, 5\]"),
+        (
+            (pd.DataFrame(VECTORS), LABELS, pd.DataFrame(VECTORS)[[1, 0, 2, 3, 4, 5]], LABELS),
+            "'1' where 'train",
+        ),
+    ],
+)
+def test_train_and_test_that_do_not_fit_are_refused(given, told):
+    with pytest.raises(DataError, match=told):
+        load_data(given)
+
+
+def test_quantities_are_not_taken_for_classes():
+    inputs, quantities = load_diabetes(return_X_y=True)
+    with pytest.raises(DataError, match=r"442 labels are 214 different whole numbers from 25 to 346\. They may be"):
+        load_data((inputs, quantities))
+
+
+def test_labels_by_value_train_and_are_named(tmp_path):
+    data = loaded(VECTORS, np.where(LABELS > 1, 1, -1), validation=0.2)
+    assert data.classes == ("-1", "1")
+    run = train(data, models.MLP([4]), out=tmp_path / "run", epochs=1)
+    assert list(run.metrics["class_errors"]) == ["-1", "1"]
+
+
+class Items(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(3), 0
+
+
+def test_a_torch_data_set_is_what_its_items_are():
+    rows = TensorDataset(torch.tensor(VECTORS), torch.tensor(LABELS))
+    assert load_data(rows, validation=0).fingerprints() == EXPECTED.fingerprints()
+    items = Items([(row, int(label)) for row, label in zip(VECTORS, LABELS, strict=True)])
+    assert load_data(items, validation=0).fingerprints() == EXPECTED.fingerprints()
+    expected = load_data((VECTORS[:30], LABELS[:30], VECTORS[30:], LABELS[30:])).fingerprints()
+    parts = Subset(rows, range(30)), Subset(rows, range(30, 40))
+    for given in (parts, dict(zip(("train", "test"), parts, strict=True))):
+        assert load_data(given).fingerprints() == expected
+    for given in (
+        ((VECTORS[:30], LABELS[:30]), (VECTORS[30:], LABELS[30:])),
+        {"train": (VECTORS[:30], LABELS[:30]), "test": (VECTORS[30:], LABELS[30:])},
+    ):
+        assert load_data(given).fingerprints() == expected
+
+
+def test_a_split_of_its_own_may_be_the_validation():
+    parts = {"train": (VECTORS[:20], LABELS[:20]), "validation": (VECTORS[20:30], LABELS[20:30])}
+    data = load_data({**parts, "test": (VECTORS[30:], LABELS[30:])})
+    assert [len(data.train), len(data.validation), len(data.test)] == [20, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (Endless(), "a data set without a length cannot be read by sample"),
+        (Items([]), "holds no samples"),
+        (Items([{"x": 1}]), r"item 0 of the data set for 'train' must be \(input, label\); got \{'x': 1\}"),
+        (Items([(torch.zeros(2), 0), (torch.zeros(3), 1)]), r"item 1 of 'train' has \[3\], and the first has \[2\]"),
+        (DataLoader(TensorDataset(torch.zeros(3, 2))), "data must be a name, a folder, or .* got one DataLoader"),
+        (VECTORS, "got one ndarray"),
+        (pd.DataFrame(VECTORS), "got one DataFrame"),
+        (3, "got one int"),
+        (None, "got one NoneType"),
+        ({"x": VECTORS, "y": LABELS}, "data by split need 'train' and 'test'; found: 'x', 'y'"),
+        (iter([1, 2]), "got one list_iterator"),
+        (EXPECTED, r"loaded already; select other samples of them by data\.select"),
+    ],
+)
+def test_what_is_no_data_is_refused_with_the_forms_that_are(given, told):
+    with pytest.raises(DataError, match=told):
+        load_data(given)
+
+
+def test_an_item_that_cannot_be_read_is_named():
+    class Broken(Items):
+        def __getitem__(self, index):
+            raise OSError("no such file")
+
+    with pytest.raises(DataError, match="item 0 of the data set for 'train' cannot be read: OSError: no such file"):
+        load_data(Broken([1]))
+
+
+UNLABELLED = [(VECTORS,), (VECTORS, None), Items(list(torch.tensor(VECTORS))), Items([(row,) for row in VECTORS])]
+
+
+@pytest.mark.parametrize("given", UNLABELLED)
+def test_without_any_label_the_classes_must_be_named(given):
+    with pytest.raises(DataError, match="no sample has a label, so the classes are unknown"):
+        load_data(given)
+    data = load_data(given, classes=["a", "b"], validation=0)
+    assert data.classes == ("a", "b")
+    assert (data.train.labels == -1).all()
+
+
+def test_a_transfer_set_needs_no_labels_where_the_test_set_has_some():
+    data = load_data((VECTORS, None, VECTORS, LABELS), validation=0)
+    assert (data.train.labels == -1).all()
+    assert data.classes == EXPECTED.classes
+
+
+def test_how_data_were_read_is_one_line_on_stderr_at_the_start_of_a_run(tmp_path, capsys):
+    images = RANDOM.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    data = load_data((images, np.where(LABELS == 3, 2, LABELS), images[:4], LABELS[:4]))
+    train(data, models.MLP([4]), out=tmp_path / "run", epochs=1)
+    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("instar: data"))
+    assert "36 train, 4 validation and 4 test samples; 4 classes (0, 1, 2, 3); inputs [3, 8, 8] uint8" in line
+    assert "axes read as height, width, channels" in line
+    assert "no train sample has the class 3" in line
+
+
+def test_data_are_shown_in_few_words():
+    many = loaded(VECTORS, [f"{number} {'x' * 900}" for number in LABELS])
+    assert all(len(repr(data)) < 400 for data in (EXPECTED, many, load_data("digits")))
