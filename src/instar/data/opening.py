@@ -52,6 +52,11 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
     return {split: found[split] for split in ("train", "validation", "test") if split in found}
 
 
+def column_names(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of a Hub id or a local folder."""
+    return tuple(open_data(name)["train"].features)
+
+
 def _recording() -> type[Any]:
     """Return a feature of recordings that are files: their paths, which need no decoder of the library's."""
     import datasets

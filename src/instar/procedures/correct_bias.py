@@ -11,13 +11,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from instar.config import DataConfig, ModelConfig, validate
-from instar.data import UNLABELLED, Data, Samples, load_data
+from instar.config import ModelConfig
+from instar.data import UNLABELLED, Data, Samples
 from instar.errors import ConfigError, DataError
 from instar.files import read_json, read_tensors
 from instar.models import load_model, save_model, write_probe
 from instar.models.probe import PROBE
 from instar.procedures.finish import finish_run
+from instar.procedures.run_data import data_of
 from instar.procedures.stage import TrainedRun
 from instar.run import Run
 from instar.teachers import Module
@@ -63,11 +64,7 @@ def correct_bias(
     """
     run = run if isinstance(run, Run) else Run(run)
     run.result  # noqa: B018 (refuses a run that is not complete)
-    loaded = (
-        data
-        if isinstance(data, Data)
-        else load_data(data if data is not None else validate(DataConfig, run.config["data"]))
-    )
+    loaded = data_of(run, data, splits=("train", "test"))
     named = loaded.train.class_indices(list(classes)).tolist()
     if rule not in ("prior", "labelled"):
         raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")
@@ -79,7 +76,9 @@ def correct_bias(
     }
     config = run.config | {"correction": correction, "corrected": str(run.path)}
     network = run.network if network is None and isinstance(run, TrainedRun) else network
-    fingerprints = run.fingerprints | {"run": _weights_hash(run)}
+    if data is not None:
+        config["data"] = loaded.config.model_dump(mode="json")
+    fingerprints = run.fingerprints | {"data": loaded.fingerprints(), "run": _weights_hash(run)}
     with Run.held(out, config, fingerprints) as made:
         corrected = TrainedRun(made.path, trust=trust, network=network)
         if not corrected.complete:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.procedures.finish import finish_run
-from instar.procedures.given import as_data
+from instar.procedures.run_data import data_of, refuse_other_reading
 from instar.run import Run
 from instar.teachers import ENSEMBLE, Ensemble, Teacher
 
@@ -69,7 +69,9 @@ def stand_for(
         settings: of the configuration that say how they are combined.
         facts: what else the result holds.
     """
-    found = as_data(data if data is not None else validate(DataConfig, members[0].config["data"]))
+    found = data_of(members[0], data, splits=("train", "test"))
+    for member in members[1:]:
+        refuse_other_reading(member, found)
     values: dict[str, Any] = {
         "data": found.config.model_dump(),
         "teachers": [str(run.path) for run in members],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,8 +10,9 @@ from torch import nn
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
+from instar.procedures.given import as_data
+from instar.procedures.run_data import changed_data, data_of, refuse_other_reading, run_of
 from instar.procedures.stage import with_network
-from instar.run import Run
 from instar.teachers import Stored, as_teacher
 from instar.training import judge
 
@@ -30,7 +30,8 @@ def evaluate(
 
     Args:
         subject: what is evaluated.
-        data: from `load_data`, or what it takes; None takes those that the run or the store was made from.
+        data: from `load_data`, or what it takes, which is read as a run read its own; None takes those that the run or
+            the store was made from.
         split: "train", "validation" or "test".
         teacher: adds agreement with it, and the KL divergence to it.
         trust: allow model classes outside `instar.models`.
@@ -38,11 +39,12 @@ def evaluate(
 
     Returns:
         errors, error, error_interval, nll, ece, class_errors; perplexity of a text; words, word_errors and word_error
-        of recorded words; agreement, kl_to_teacher, teacher_error and gain where there is a teacher.
+        of recorded words; agreement, kl_to_teacher, teacher_error and gain where there is a teacher; changed_data, the
+        two fingerprints, where the samples are not those that the run was made with.
 
     Raises:
         ConfigError: when there are no data.
-        MismatchError: when the classes of subject, data and teacher differ.
+        MismatchError: when classes or inputs of subject, data and teacher differ.
 
     >>> from torch import nn
     >>> metrics = evaluate(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits")
@@ -51,14 +53,19 @@ def evaluate(
     """
     subject = with_network(subject, network, trust=trust)
     answering = as_teacher(subject, trust=trust)
-    if data is None:
-        if isinstance(answering, Stored):
-            data = validate(DataConfig, answering.store.manifest.data)
-        elif isinstance(subject, str | Path | Run):
-            data = validate(DataConfig, (subject if isinstance(subject, Run) else Run(subject)).config["data"])
-        else:
-            raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
-    found = data if isinstance(data, Data) else load_data(data)
+    run = run_of(subject)
+    if run is not None:
+        found = data_of(run, data)
+    elif data is None and isinstance(answering, Stored):
+        found = load_data(validate(DataConfig, answering.store.manifest.data))
+    elif data is None:
+        raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
+    else:
+        found = as_data(data)
     samples = found.split(split)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
-    return judge(answering, samples, teacher=followed, keep=False).metrics()
+    if (other := run_of(teacher)) is not None:
+        refuse_other_reading(other, found)
+    changed = None if run is None else changed_data(run, found, split)
+    metrics = judge(answering, samples, teacher=followed, keep=False).metrics()
+    return metrics if changed is None else metrics | {"changed_data": changed}

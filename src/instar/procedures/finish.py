@@ -15,6 +15,7 @@ from instar.files import write_json, write_tensors
 from instar.procedures.cost import write_cost
 from instar.procedures.examples import Overheard, keep_examples
 from instar.procedures.extras import extra
+from instar.procedures.run_data import rate_of
 from instar.run import Run
 from instar.teachers import Teacher
 from instar.training import judge
@@ -72,6 +73,8 @@ def finish_run(
     write_tensors(run.path / "predictions.safetensors", predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
+    if (rate := rate_of(data)) is not None:
+        result["rate"] = rate
     if notes:
         result["notes"] = notes
     write_json(run.path / "result.json", result)

@@ -14,6 +14,7 @@ from instar.errors import ConfigError, say
 from instar.precision import Precision
 from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
+from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator, with_network
 from instar.run import Run
 from instar.targets import Number, TargetStore
@@ -85,7 +86,8 @@ def label(
     >>> student.metrics["agreement"] > 0.5
     True
     """
-    loaded = as_data(data)
+    run = run_of(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
+    loaded = as_data(data) if run is None else data_of(run, data)
     names, asked = named_teacher(with_network(teacher, network, trust=trust), combine, trust)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)

@@ -28,6 +28,7 @@ from instar.procedures.given import announce
 from instar.procedures.initial import InitialModel, make_initial, with_weights
 from instar.procedures.kept import kept, plan_labelling
 from instar.procedures.labelling import Labelling
+from instar.procedures.run_data import refuse_other_reading, run_of
 from instar.procedures.teaching import combine_teachers, refuse_other_classes, with_settings_of
 from instar.run import Run
 from instar.seeds import seed_everything
@@ -110,6 +111,8 @@ class Stage:
         if teacher and self.config != (config := with_settings_of(teacher, self.config)):
             return replace(self, config=config, teacher=teacher, views=None).run()
         data = self.data or load_data(self.config.data)
+        for run in filter(None, map(run_of, self.config.teachers)):
+            refuse_other_reading(run, data)
         if self.network is not None and self.network is not (made := with_weights(self.network, self.config, data)):
             return replace(self, network=made, data=data).run()
         views = self.views or parse_views(self.config.views)

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.config import DataConfig, validate
-from instar.data import Data, load_data
+from instar.config import DataConfig
+from instar.data import Data
 from instar.environment import package_version
 from instar.errors import MismatchError
 from instar.files import read_json
 from instar.models import CausalLM, Normalised, load_model
 from instar.procedures.exporting.recorded import Recorded, compare_with_recorded, largest_difference
+from instar.procedures.run_data import data_of
 from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
@@ -144,8 +145,7 @@ def student_of(
     described = read_json(run.path / "model.json")
     if network is None and described.get("needs_network"):  # otherwise it is tried whether a reader can do without
         network = at_hand
-    if not isinstance(data, Data):
-        data = load_data(data if data is not None else validate(DataConfig, run.config["data"]))
+    data = data_of(run, data, splits=("test",))
     samples = data.test
     if list(samples.input_shape) != described["input_shape"] or list(data.classes) != described["classes"]:
         raise MismatchError(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from instar.analysis import Covariance, SketchedCovariance, cluster_columns
-from instar.config import DataConfig, validate
+from instar.config import DataConfig
 from instar.data import Data, Loader
 from instar.errors import ConfigError
 from instar.files import read_json, write_json
 from instar.procedures.given import as_data
+from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator
-from instar.run import Run
 from instar.targets import SparseTargets
 from instar.teachers import as_teacher
 from instar.training.evaluate import BATCH_SIZE
@@ -106,11 +106,13 @@ def cluster(
     3
     """
     teacher = as_teacher(generalist, trust=trust)
-    if data is None:
-        if not isinstance(generalist, str | Path | Run):
-            raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
-        data = validate(DataConfig, (generalist if isinstance(generalist, Run) else Run(generalist)).config["data"])
-    samples = as_data(data).split(split)
+    run = run_of(generalist)
+    if run is not None:
+        samples = data_of(run, data, splits=("train",)).split(split)
+    elif data is not None:
+        samples = as_data(data).split(split)
+    else:
+        raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
     device = make_accelerator().device
     teacher.prepare(device, "float32", at_once=BATCH_SIZE)
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)

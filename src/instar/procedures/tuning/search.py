@@ -21,6 +21,7 @@ from instar.objectives import exact
 from instar.procedures.finish import is_labelled
 from instar.procedures.label import named_teacher
 from instar.procedures.labelling import Labelling, answering
+from instar.procedures.run_data import refuse_other_reading, run_of
 from instar.procedures.stage import Stage, make_accelerator
 from instar.procedures.teaching import with_settings_of
 from instar.procedures.tuning.cells import LABELS, Cell, Criterion, Setting
@@ -138,6 +139,8 @@ class Search:
         """Do what is left to do; see `tune`."""
         here = parse_jobs(jobs).here
         data = self.data or load_data(self.config.data)
+        for run in filter(None, map(run_of, self.config.teachers)):
+            refuse_other_reading(run, data)
         if not is_labelled(data.train):
             raise DataError("tune compares with labels alone, and no training sample has a label.")
         if data.held_out is None or not is_labelled(data.held_out):
