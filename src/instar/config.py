@@ -6,27 +6,38 @@ same configuration and the same data are the same run.
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from instar.checks import Count, NonNegative, Positive, Seed, Temperature
 from instar.errors import ConfigError, nearest
+from instar.paths import local_path
 from instar.precision import Precision
+from instar.values import MAX_LEVELS, count_values, from_yaml
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+MAX_FILE_BYTES = 1 << 20
+"""Of a configuration file; more is none."""
 
 
 class Config(BaseModel):
     """A frozen set of settings; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_number_is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        # YAML reads `yes` and `on` as true, and true would be 1
+        kind = str(cls.model_fields[str(info.field_name)].annotation)
+        if (
+            isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value))
+        ) and ("bool" not in kind and "Any" not in kind):
+            raise ValueError(f"a truth value is not allowed here, got {value}")
+        return value
 
 
 class DataConfig(Config):
@@ -56,12 +67,12 @@ class DataConfig(Config):
     tokenizer: str | None = Field(
         None, description="folder or Hub id of a Transformers tokenizer; none: the words of the train split"
     )
-    states: Count = Field(3, description="classes of a recorded word: its equal parts, one after the other")
+    states: Count = Field(3, le=1000, description="classes of a recorded word: its equal parts, one after the other")
     test_where: str | None = Field(
         None, description="column=value: the rows that have it, of all splits, are the test set, and in no other"
     )
     validation: float = Field(0.1, ge=0, lt=1, description="share of train that is set aside for choices")
-    split_seed: int = Field(0, description="seed of the validation split and of every random selection of samples")
+    split_seed: Seed = Field(0, description="seed of the validation split and of every random selection of samples")
     train_on_all: bool = Field(False, description="train on train and validation together, for a final number")
     subset: Count | None = Field(None, description="keep this many random training samples")
     keep_fraction: float = Field(1.0, gt=0, le=1, description="keep this share of the training samples")
@@ -97,11 +108,17 @@ class ModelConfig(Config):
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of its constructor")
 
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _arguments_can_be_kept(cls, arguments: Any) -> Any:
+        count_values(arguments)  # they are written as JSON, and read again
+        return arguments
+
 
 class TrainingConfig(Config):
     """How a model is fitted. Defaults suit small images; change them by `--set training.name=value`."""
 
-    epochs: Count = Field(30, description="passes over the training samples")
+    epochs: Count = Field(30, le=1_000_000, description="passes over the training samples")
     batch_size: Count = Field(128, description="the most samples in a batch")
     micro_batches: Count = Field(1, description="split each batch in this many parts (gradient accumulation)")
     optimiser: Literal["sgd", "adamw"] = Field("adamw", description="sgd or adamw")
@@ -160,10 +177,10 @@ class StoreConfig(Config):
     folder: str | None = Field(None, description="folder of target stores, or one itself; none: in the run folder")
     keep: str = Field("all", description="classes that are kept: all, top:K or sample:N")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="of what is kept")
-    temperature: Positive | None = Field(
+    temperature: Temperature | None = Field(
         None, description="at which the answers are kept, where they cannot hold at any; none: that of the objective"
     )
-    seed: int = Field(0, description="of the classes that are drawn")
+    seed: Seed = Field(0, description="of the classes that are drawn")
 
 
 class RunConfig(Config):
@@ -179,7 +196,7 @@ class RunConfig(Config):
     objective: str = Field("HardLabels()", description="weighted sum of terms")
     views: str = Field("Identity()", description="augmentation of the training samples")
     num_views: Count | None = Field(None, description="views per sample, used in turn; none: a new one each epoch")
-    view_seed: int | None = Field(None, description="seed of the views; none: that of the run")
+    view_seed: Seed | None = Field(None, description="seed of the views; none: that of the run")
     targets: Literal["online", "memory", "store"] = Field(
         "online",
         description="ask the teacher at each step; or once per (sample, view) before the first, and keep its answers "
@@ -193,7 +210,7 @@ class RunConfig(Config):
     judge_test: bool = Field(
         True, description="judge the model on the test split at its end; false: on validation alone, as a trial is"
     )
-    seed: int = Field(0, description="of initial weights, order, dropout and views")
+    seed: Seed = Field(0, description="of initial weights, order, dropout and views")
 
     @model_validator(mode="after")
     def _kept_views_are_finite(self) -> Self:
@@ -268,32 +285,22 @@ def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
     return kind
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the numbers of YAML 1.2: 1e-3 is no word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def _from_yaml(text: str) -> Any:
-    """Read YAML; raises yaml.YAMLError, or ValueError for a date that does not exist."""
-    return yaml.load(text, _Loader)
-
-
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file.
 
     Raises:
-        ConfigError: when the file is missing, is no YAML, or is not a mapping.
+        ConfigError: when the file is missing, too large, no YAML, or not a mapping.
     """
-    path = Path(path)
+    path = local_path(path, "config")
     try:
-        values = _from_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"it has more than {MAX_FILE_BYTES >> 20} MiB")
+        values = from_yaml(content.decode())
     except OSError as error:
         raise ConfigError(f"the configuration file '{path}' cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(f"the configuration file '{path}' is not YAML: {error}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"the configuration file '{path}' must hold keys and values, got {type(values).__name__}.")
@@ -307,12 +314,12 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     (['training', 'epochs'], 3)
     """
     key, separator, value = text.partition("=")
-    if not separator or not key:
+    if not separator or not all(key.split(".")) or key.count(".") > MAX_LEVELS:
         raise ConfigError(f"'{text}' must have the form name=value.")
     try:
-        return key.split("."), _from_yaml(value)
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"the value of '{key}' cannot be read: {value}.") from None
+        return key.split("."), from_yaml(value)
+    except ValueError as error:
+        raise ConfigError(f"the value of '{key}' cannot be read: {error}, got '{value}'.") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,14 @@ are given, with literals and such calls as arguments, sums, and products with a 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from instar.errors import ConfigError, InstarError, nearest
+
+MAX_CHARACTERS = 2000
+"""Of an expression."""
 
 
 def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
@@ -27,11 +31,20 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
     >>> parse("2 * int(3) + float(int(4))", {"int": int, "float": float}, "number")
     10.0
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"{what} must be a text such as '{example(names)}', got {text!r}.")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # no Python, a null byte, or nested too deep
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python, about what is no Python
+            tree = ast.parse(text.strip(), mode="eval")
+        return _build(tree.body, names, what, text)
+    except InstarError:
+        raise
+    # no Python, a null byte or half a letter, nested too deep, or too long
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ConfigError(f"{what} '{text}' cannot be read; an example is {example(names)}.") from None
-    return _build(tree.body, names, what, text)
 
 
 def example(names: Mapping[str, Callable[..., Any]]) -> str:
@@ -73,7 +86,7 @@ def _argument(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str
 def _literal(node: ast.expr, what: str, text: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError):  # TypeError: a literal whose keys cannot be hashed
+    except (ValueError, TypeError, OverflowError):  # TypeError: a literal whose keys cannot be hashed
         raise ConfigError(f"{what} '{text}' needs a number or a literal, got '{ast.unparse(node)}'.") from None
 
 
@@ -86,5 +99,5 @@ def _call(
         return names[name](*values, **named)
     except InstarError:
         raise
-    except (TypeError, AttributeError) as error:  # of a number or a call where the constructor wants another thing
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:  # of another thing than it wants
         raise ConfigError(f"{what} '{name}' cannot be made: {error}.") from None
