@@ -6,26 +6,33 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from instar.errors import ConfigError
 
 MAX_COUNT = 2**31 - 1
 """Of things: more fits into no memory."""
 
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-Natural = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Layers = Annotated[int, Field(ge=1, le=10_000)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT, description="a whole number of at least 1")]
+Natural = Annotated[int, Field(ge=0, le=MAX_COUNT, description="a whole number of at least 0")]
+Layers = Annotated[int, Field(ge=1, le=10_000, description="a whole number of at least 1")]
+Depth = Annotated[int, Field(le=10_000)]  # of which depths there are, a family says itself
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Temperature = Annotated[float, Field(gt=0, ge=1e-6, le=1e6)]  # float32 tells nothing apart beyond, and T^2 overflows
-Weight = Annotated[float, Field(ge=0, le=1e12)]
-Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]  # a lineage or a search counts on from 1000 times its seed
+Share = Annotated[float, Field(ge=0, lt=1, description="at least 0 and below 1")]
+Temperature = Annotated[float, Field(gt=0, ge=1e-6, le=1e6, description="greater than 0")]
+Weight = Annotated[float, Field(ge=0, le=1e12, description="at least 0")]
+Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""Beyond the bounds of temperature and weight float32 tells nothing apart or overflows; a lineage or a search counts on
+from 1000 times its seed."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_FINITE = ConfigDict(allow_inf_nan=False)
 
 _WORDS = {
     "greater_than": "greater than {gt}",
@@ -60,17 +67,18 @@ def checked(thing: F) -> F:
     3
     >>> train(epochs=True)
     Traceback (most recent call last):
-    instar.errors.ConfigError: epochs must be a number, got True.
+    instar.errors.ConfigError: epochs must be a whole number of at least 1, got True.
     """
     if isinstance(thing, type):
-        thing.__init__ = _checking(thing.__init__, thing.__name__)  # type: ignore[misc]
+        hinted = thing if is_dataclass(thing) else vars(thing)["__init__"]  # fields may be annotated elsewhere
+        thing.__init__ = _checking(thing.__init__, hinted, thing.__name__)  # type: ignore[misc]
         return thing
-    return _checking(thing, "")
+    return _checking(thing, thing, "")
 
 
-def _checking(function: F, owner: str) -> F:
+def _checking(function: F, hinted: Any, owner: str) -> F:
     signature = inspect.signature(function)
-    checks = functools.cache(functools.partial(_checks, function))  # late: annotations may name what follows
+    checks = functools.cache(functools.partial(_checks, function, hinted))  # late: annotations may name what follows
 
     @functools.wraps(function)
     def call(*positional: Any, **named: Any) -> Any:
@@ -87,16 +95,33 @@ def _checking(function: F, owner: str) -> F:
     return call  # type: ignore[return-value]
 
 
-def fitted(check: TypeAdapter[Any], value: Any, name: str) -> Any:
+class Check(NamedTuple):
+    """What a value is checked by, and what is expected in words where the type says it."""
+
+    adapter: TypeAdapter[Any]
+    expected: str | None
+
+
+@functools.cache
+def check_of(kind: Any) -> Check | None:
+    """Return what `fitted` checks a value of a type by; none for types that may be objects."""
+    plain = _plain(kind)
+    return None if plain is None else Check(TypeAdapter(plain, config=_FINITE), _described(kind))
+
+
+def fitted(check: Check | None, value: Any, name: str) -> Any:
     """Return a value as a type wants it.
 
     Raises:
         ConfigError: when it does not fit.
     """
+    if check is None:
+        return value
     try:
-        return check.validate_python(value)
+        return check.adapter.validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"{name} must be {_in_words(error)}, got {value!r}.") from None
+        found = error.errors(include_url=False)[0]["input"]
+        raise ConfigError(f"{name} must be {_in_words(error, check.expected)}, got {found!r}.") from None
 
 
 def example_of(annotation: Any) -> str:
@@ -112,9 +137,11 @@ def example_of(annotation: Any) -> str:
     return examples.get(kind, "VALUE")
 
 
-def _in_words(error: ValidationError) -> str:
+def _in_words(error: ValidationError, expected: str | None) -> str:
     """Return what was expected, of the first item that does not fit; a type with alternatives has several."""
     problems = error.errors(include_url=False)
+    if expected and problems[0]["type"] != "less_than_equal":
+        return expected
     place = [part for part in problems[0]["loc"] if isinstance(part, int)]
     words: dict[str, None] = {}
     for problem in problems:
@@ -129,21 +156,23 @@ def _in_words(error: ValidationError) -> str:
     return " or ".join(words)
 
 
-def _checks(function: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
+def _checks(function: Callable[..., Any], hinted: Any) -> dict[str, Check]:
     """Return by argument what checks it; none for those that may be objects."""
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(hinted, include_extras=True)
     except NameError:  # a type that is only imported for type checkers
         return {}
-    kinds = {name: _plain(hint) for name, hint in hints.items() if name != "return"}
-    settings = ConfigDict(allow_inf_nan=False)
-    parameters = inspect.signature(function).parameters
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return {
-        name: TypeAdapter(kind, config=settings)
-        for name, kind in kinds.items()
-        if kind is not None and parameters[name].kind not in several
-    }
+    single = [name for name, given in inspect.signature(function).parameters.items() if given.kind not in several]
+    found = {name: check_of(hints[name]) for name in single if name in hints}
+    return {name: check for name, check in found.items() if check is not None}
+
+
+def _described(kind: Any) -> str | None:
+    """Return the description of a type, or of the first type inside it that has one."""
+    inner = get_args(kind)
+    own = next((part.description for part in inner if isinstance(part, FieldInfo) and part.description), None)
+    return own or next((found for part in inner if (found := _described(part))), None)
 
 
 def _plain(kind: Any) -> Any:

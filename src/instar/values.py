@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +22,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise ValueError(f"'{twice[0]}' stands there twice")
+        if twice := next((key for key, times in Counter(keys).items() if times > 1 and key != "<<"), None):
+            raise ValueError(f"'{twice}' stands there twice")
         return super().construct_mapping(node, deep)
 
 

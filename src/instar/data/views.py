@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from instar.checks import Count, checked
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import parse
 from instar.seeds import Draws, derive
@@ -59,6 +60,7 @@ class Identity(View):
         return inputs
 
 
+@checked
 @dataclass(frozen=True)
 class Shift(View):
     """Shift by whole pixels, each axis uniform in [-pixels, pixels], zeros moving in: the jitter of Hinton et al. 2015.
@@ -69,10 +71,7 @@ class Shift(View):
     [[3, 4, 5], [6, 7, 8], [0, 0, 0]]
     """
 
-    pixels: int = 2
-
-    def __post_init__(self) -> None:
-        _require_pixels("Shift(pixels)", self.pixels)
+    pixels: Count = 2
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return each image at a place of its own."""
@@ -80,17 +79,13 @@ class Shift(View):
         return _random_window(inputs, self.pixels, "zero", draws)
 
 
+@checked
 @dataclass(frozen=True)
 class Crop(View):
     """Pad by `padding` pixels, then cut a window of the old size at random: the augmentation of CIFAR."""
 
-    padding: int = 4
+    padding: Count = 4
     mode: Literal["reflect", "zero"] = "reflect"
-
-    def __post_init__(self) -> None:
-        _require_pixels("Crop(padding)", self.padding)
-        if self.mode not in ("reflect", "zero"):
-            raise ConfigError(f"Crop(mode) must be 'reflect' or 'zero', got {self.mode!r}.")
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return a window of each padded image."""
@@ -128,11 +123,6 @@ def parse_views(text: str) -> View:
     if not isinstance(view, View):
         raise ConfigError(f"views '{text}' must be a sum of views, for example 'Crop(4) + Flip()'.")
     return view
-
-
-def _require_pixels(name: str, pixels: int) -> None:
-    if not isinstance(pixels, int) or pixels < 1:
-        raise ConfigError(f"{name} must be a whole number of at least 1, got {pixels!r}.")
 
 
 def _require_images(inputs: Tensor, name: str) -> None:

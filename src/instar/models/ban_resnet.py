@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from instar.checks import Count, Layers, checked
 from instar.errors import ConfigError, MismatchError
 from instar.models.architecture import Architecture, require_counts, require_image
 from instar.models.densenet import DenseNet
 from instar.models.layers import basic_unit, bottleneck_unit, convolution, initialise_like_he, pooled, transition
 
 
+@checked
 class BANResNet(Architecture):
     """conv3* - stage - transition - stage - transition - stage - transition - BN - ReLU - mean - logits*.
 
@@ -49,10 +51,10 @@ class BANResNet(Architecture):
 
     def __init__(
         self,
-        units: int = 1,
+        units: Layers = 1,
         ratio: float = 1.0,
-        stem: int = 120,
-        widths: Sequence[int] = (480, 660, 750),
+        stem: Count = 120,
+        widths: Sequence[Count] = (480, 660, 750),
         bottleneck: bool = False,
         *,
         input_shape: tuple[int, ...] | None = None,

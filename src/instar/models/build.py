@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from instar.checks import example_of
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, say, shortened
 from instar.files import read_json, read_tensors, write_json, write_tensors
@@ -29,6 +30,7 @@ from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import refuse_another_network
 from instar.models.resnet import ResNet
+from instar.models.sizes import refuse_too_large
 from instar.models.wide_resnet import WideResNet
 from instar.run import Run
 
@@ -128,8 +130,12 @@ def build_network(
     unknown = [name for name in given if name not in parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ConfigError(f"model '{config.name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
+    if missing := next((p for p in parameters.values() if p.default is p.empty and _is_needed(p, given)), None):
+        example = f"{missing.name}={_example(kind, missing.name)}"
+        raise ConfigError(f"model '{config.name}' needs the argument '{missing.name}', such as --arg {example}.")
     try:
-        made = kind(**given)
+        with refuse_too_large(config.name):
+            made = kind(**given)
     except InstarError:
         raise
     except Exception as error:
@@ -139,6 +145,11 @@ def build_network(
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
     return made
+
+
+def _is_needed(parameter: inspect.Parameter, given: Mapping[str, Any]) -> bool:
+    several = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    return parameter.name not in given and parameter.kind not in several
 
 
 def save_model(
@@ -255,6 +266,13 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, n
     if not layers or layers[-1][1].out_features != num_classes or layers[-1][1]._parameters.get("bias") is None:
         raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
     return layers[-1]
+
+
+def _example(kind: Callable[..., Any], argument: str) -> str:
+    try:
+        return example_of(inspect.signature(kind, eval_str=True).parameters[argument].annotation)
+    except Exception:  # annotations are code, which may name what is not there
+        return example_of(None)
 
 
 def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

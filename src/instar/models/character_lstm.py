@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from instar.checks import Count, Layers, Share, checked
 from instar.errors import ConfigError
 from instar.models.architecture import require_counts
 from instar.models.lstm import LanguageModel, require_tokens
@@ -18,6 +19,7 @@ BEGIN, END = 1, 2
 """Letters that stand before and after every word; 0 is behind it."""
 
 
+@checked
 class CharacterLSTM(LanguageModel):
     """A language model whose embedding of a word is made of its letters, see `Letters`.
 
@@ -45,12 +47,12 @@ class CharacterLSTM(LanguageModel):
 
     def __init__(
         self,
-        units: int = 650,
-        layers: int = 2,
-        dropout: float = 0.5,
-        letters: int = 15,
-        filters: Sequence[Sequence[int]] = LARGE,
-        highways: int = 2,
+        units: Count = 650,
+        layers: Layers = 2,
+        dropout: Share = 0.5,
+        letters: Count = 15,
+        filters: Sequence[Sequence[Count]] = LARGE,
+        highways: Layers = 2,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

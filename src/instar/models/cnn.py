@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from instar.checks import Count, Share, checked
 from instar.models.architecture import Architecture, require_image
 from instar.models.dropout import Dropout
 
 
+@checked
 class CNN(Architecture):
     """Blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 max-pooling; a hidden layer; logits.
 
@@ -30,9 +32,9 @@ class CNN(Architecture):
 
     def __init__(
         self,
-        channels: Sequence[int] = (32, 64),
-        hidden: int = 128,
-        dropout: float = 0.0,
+        channels: Sequence[Count] = (32, 64),
+        hidden: Count = 128,
+        dropout: Share = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

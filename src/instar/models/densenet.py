@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from instar.checks import Count, Depth, Layers, checked
 from instar.errors import ConfigError
 from instar.models.architecture import Architecture, require_counts, require_image
 from instar.models.layers import activation, convolution, initialise_like_he, pooled, transition
@@ -29,6 +30,7 @@ class DenseUnit(nn.Module):
         return torch.cat((inputs, self.layers(inputs)), 1)
 
 
+@checked
 class DenseNet(Architecture):
     """conv3 - block - transition - block - transition - block - (transition) - BN - ReLU - mean over pixels - logits.
 
@@ -69,11 +71,11 @@ class DenseNet(Architecture):
 
     def __init__(
         self,
-        depth: int | None = None,
-        growth: int = 12,
-        units: Sequence[int] | None = None,
+        depth: Depth | None = None,
+        growth: Count = 12,
+        units: Sequence[Layers] | None = None,
         compression: float = 0.5,
-        stem: int | None = None,
+        stem: Count | None = None,
         third_transition: bool = False,
         *,
         input_shape: tuple[int, ...] | None = None,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from instar.checks import Count, Share, checked
 from instar.errors import ConfigError, MismatchError
 from instar.models.architecture import Architecture
 from instar.models.mlp import dense_layers, named_by_hidden_layer
 
 
+@checked
 class FrameNet(Architecture):
     """logits_t = MLP(x_(t - left), ..., x_t, ..., x_(t + right)) for each frame t of a recording, by the same MLP.
 
@@ -34,10 +37,10 @@ class FrameNet(Architecture):
 
     def __init__(
         self,
-        widths: Sequence[int],
-        context: Sequence[int] = (20, 5),
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
+        widths: Sequence[Count],
+        context: Sequence[Any] = (20, 5),  # checked below: there are two
+        dropout: Share = 0.0,
+        input_dropout: Share = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

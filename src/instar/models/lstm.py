@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from instar.checks import Count, Layers, Share, checked
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, require_counts
 from instar.models.carried import State
@@ -60,6 +61,7 @@ class LanguageModel(Architecture):
         return self.output(hidden[-1]), {"embedding": embedded} | named
 
 
+@checked
 class LSTM(LanguageModel):
     """A language model whose embedding is a matrix E, e_t = E x_t; with `tied`, W is E (Press and Wolf 2017).
 
@@ -81,9 +83,9 @@ class LSTM(LanguageModel):
 
     def __init__(
         self,
-        units: int = 200,
-        layers: int = 2,
-        dropout: float = 0.0,
+        units: Count = 200,
+        layers: Layers = 2,
+        dropout: Share = 0.0,
         tied: bool = True,
         *,
         input_shape: tuple[int, ...] | None = None,

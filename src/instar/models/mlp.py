@@ -7,10 +7,12 @@ from math import prod
 
 from torch import nn
 
+from instar.checks import Count, Share, checked
 from instar.models.architecture import Architecture
 from instar.models.dropout import Dropout
 
 
+@checked
 class MLP(Architecture):
     """h_0 = x, h_i = ReLU(W_i h_{i-1} + b_i), logits = W h_n + b, with dropout on x and on every h_i.
 
@@ -28,9 +30,9 @@ class MLP(Architecture):
 
     def __init__(
         self,
-        widths: Sequence[int],
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
+        widths: Sequence[Count],
+        dropout: Share = 0.0,
+        input_dropout: Share = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from instar.checks import Count, Depth, checked
 from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
 from instar.models.layers import basic_unit, bottleneck_unit, convolution, initialise_like_he, pooled
 
 
+@checked
 class PreActivationResNet(Architecture):
     """conv3 to w channels, three stages of n units, BN - ReLU - mean over pixels - logits.
 
@@ -40,8 +42,8 @@ class PreActivationResNet(Architecture):
 
     def __init__(
         self,
-        depth: int = 20,
-        width: int = 16,
+        depth: Depth = 20,
+        width: Count = 16,
         bottleneck: bool = False,
         *,
         input_shape: tuple[int, ...] | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from instar.checks import Count, Depth, checked
 from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
 from instar.models.layers import GlobalMean
 
@@ -31,6 +32,7 @@ class BasicBlock(nn.Module):
         return F.relu(shortcut + self.residual(inputs))
 
 
+@checked
 class ResNet(Architecture):
     """Depth 6n + 2: a convolution, three stages of n basic blocks with w, 2w and 4w channels, average pooling, logits.
 
@@ -53,8 +55,8 @@ class ResNet(Architecture):
 
     def __init__(
         self,
-        depth: int = 20,
-        width: int = 16,
+        depth: Depth = 20,
+        width: Count = 16,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from instar.checks import Count, Depth, Share, checked
 from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
 from instar.models.layers import basic_unit, convolution, initialise_like_he, pooled
 
 
+@checked
 class WideResNet(Architecture):
     """Depth 6n + 4: conv3 to 16 channels, three stages of n units with 16w, 32w, 64w, BN - ReLU - mean - logits.
 
@@ -37,9 +39,9 @@ class WideResNet(Architecture):
 
     def __init__(
         self,
-        depth: int = 28,
-        width: int = 1,
-        dropout: float = 0.0,
+        depth: Depth = 28,
+        width: Count = 1,
+        dropout: Share = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from instar.checks import Temperature, Weight, checked
 from instar.data import UNLABELLED, Batch
-from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
 from instar.targets.targets import floored
 
 
+@checked
 @dataclass(frozen=True)
 class DecoupledKD(Term):
     """l = T^2 (alpha TCKD + beta NCKD): KL over (label, rest), and KL over the classes that are not the label (DKD).
@@ -46,19 +46,12 @@ class DecoupledKD(Term):
     [1.1948, 0.1483, 0.1308]
     """
 
-    alpha: float = 1.0
-    beta: float = 8.0
-    temperature: float = 4.0
+    alpha: Weight = 1.0
+    beta: Weight = 8.0
+    temperature: Temperature = 4.0
 
     needs = frozenset({Need.LABELS, Need.TEACHER})
     name = "decoupled"
-
-    def __post_init__(self) -> None:
-        for name, weight in (("alpha", self.alpha), ("beta", self.beta)):
-            if not 0 <= weight < math.inf:
-                raise ConfigError(f"DecoupledKD({name}) must be at least 0, got {weight}.")
-        if not 0 < self.temperature < math.inf:
-            raise ConfigError(f"DecoupledKD(temperature) must be greater than 0, got {self.temperature}.")
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the weighted sum of both divergences times T^2 per example, and each of them beside it."""

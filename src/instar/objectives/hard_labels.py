@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from instar.checks import checked
 from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets, many_classes
 
 
+@checked
 @dataclass(frozen=True)
 class HardLabels(Term):
     """l = -sum_c y_c log q_c with q = softmax(z), and y_c = (1 - s) [c = label] + s / C.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Real
 
 import torch
 from torch import Tensor
 
+from instar.checks import Weight, check_of, fitted
 from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError, MismatchError
 from instar.objectives.term import Need, Term
@@ -51,8 +50,7 @@ class Objective:
         if not self.parts:
             raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
-            if not isinstance(weight, Real) or not weight >= 0 or not math.isfinite(weight):
-                raise ConfigError(f"the weight of {type(term).__name__} must be at least 0, got {weight!r}.")
+            fitted(check_of(Weight), weight, f"the weight of {type(term).__name__}")
         names = [term.name for _, term in self.parts]
         for name in names:
             if names.count(name) > 1:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from instar.checks import checked
 from instar.data import Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
@@ -18,6 +19,7 @@ from instar.targets.targets import floored
 Scope = Literal["sample", "batch", "fixed"]
 
 
+@checked
 @dataclass(frozen=True)
 class PermutedDarkKnowledge(Term):
     """l = -sum_c p'_c log q_c: p'_a = p_a for a = argmax p, the other n - 1 probabilities in a random order (DKPP).

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from instar.checks import Temperature, checked
 from instar.data import Batch
-from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.targets import Targets
 
 
+@checked
 @dataclass(frozen=True)
 class SoftTargets(Term):
     """l = -T^2 sum_c p_c^T log q_c^T with p^T the teacher's and q^T = softmax(z / T) the student's probabilities.
@@ -37,14 +38,10 @@ class SoftTargets(Term):
     (2.3288, 0.0)
     """
 
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
 
     needs = frozenset({Need.TEACHER})
     name = "soft_targets"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"SoftTargets(temperature) must be greater than 0, got {self.temperature}.")
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instar.checks import checked
 from instar.data import UNLABELLED, Batch
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.term import Value
 from instar.targets import Targets
 
 
+@checked
 @dataclass(frozen=True)
 class UnlabelledSoftTargets(SoftTargets):
     """l = -T^2 sum_c p_c^T log q_c^T for an example without a label, and 0 for one with a label.
