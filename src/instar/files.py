@@ -1,4 +1,4 @@
-"""Files that are whole or absent: JSON and safetensors, written under a temporary name and renamed."""
+"""Files that are whole or absent, and true: JSON and safetensors with checksums, renamed when they are written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from instar.checksums import BLANK, CHECKSUM, seal, seal_tensors, tensors_checksum, unseal
 from instar.errors import RunError
 from instar.locks import whole
+
+MAX_DOCUMENT_BYTES = 16 << 20
+"""The largest JSON file that is read: it may be of a stranger, and takes up to 25 times its size when it is parsed."""
 
 
 @contextmanager
@@ -65,26 +69,70 @@ def _finite(values: Any) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` as indented JSON, whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(to_json(values, indent=2) + "\n"))
+    """Write `values` as indented JSON, whole or not at all; keys and values get their checksum as one more key."""
+    plain = json.loads(to_json(values))  # as it will be read back: tuples are lists, and keys are text
+    content = to_json(seal(plain) if isinstance(plain, dict) else plain, indent=2)
+    write_whole(path, lambda temporary: temporary.write_text(content + "\n"))
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, sealed: bool = False) -> Any:
+    """Read a JSON file, and compare its checksum, which is left out.
+
+    Args:
+        path: of the file.
+        sealed: refuse a file without a checksum; otherwise it may be from before there were any.
 
     Raises:
-        RunError: when it is missing or is no JSON.
+        RunError: when it is missing, too large, no JSON, or not as it was written.
     """
+    return unsealed(path, parse_json(path), sealed=sealed)
+
+
+def parse_json(path: Path) -> Any:
+    """Read a JSON file as it is: the checksum is not compared.
+
+    Raises:
+        RunError: when it is missing, too large, or no JSON.
+    """
+    _refuse_irregular(path)
     try:
-        return json.loads(path.read_text())
+        with path.open("rb") as file:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) <= MAX_DOCUMENT_BYTES:
+            return json.loads(content.decode())
     except FileNotFoundError:
         raise RunError(f"'{path}' is missing.") from None
+    except OSError as error:
+        raise RunError(f"'{path}' cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise RunError(f"'{path}' is damaged: its values are nested too deeply.") from None
     except ValueError as error:  # no JSON, or no text
+        raise RunError(f"'{path}' is damaged: {error}.") from None
+    raise RunError(f"'{path}' is damaged: a JSON file has at most {MAX_DOCUMENT_BYTES >> 20} MiB.")
+
+
+def unsealed(path: Path, content: Any, *, sealed: bool) -> Any:
+    """Return what `parse_json` read without its checksum, which is compared.
+
+    Raises:
+        RunError: when the content is not as it was written, or a checksum is demanded and missing.
+    """
+    if not isinstance(content, dict):
+        return content
+    try:
+        return unseal(content, required=sealed)
+    except (ValueError, RecursionError) as error:
         raise RunError(f"'{path}' is damaged: {error}.") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> None:
-    """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> str:
+    """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all.
+
+    The hash of the whole file is the first value of the header.
+
+    Returns:
+        That hash.
+    """
     plain: dict[str, Tensor] = {}
     written: set[int] = set()
     for name, tensor in tensors.items():
@@ -94,30 +142,62 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
             plain[name] = plain[name].clone()
         written.add(storage.data_ptr())
-    metadata = {"instar": to_json(header or {})}
+    metadata = {"instar": to_json({CHECKSUM: BLANK} | dict(header or {}))}
+    found = ""
 
     def write(temporary: Path) -> None:
+        nonlocal found
         try:
             save_file(plain, temporary, metadata)
         except SafetensorError as error:  # it wraps the operating system's error as text
             if "No space left" in str(error):
                 raise OSError(errno.ENOSPC, str(error)) from None
             raise
+        found = seal_tensors(temporary)
 
     write_whole(path, write)
+    return found
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the tensors and the header.
+def read_tensors(
+    path: Path, *, sealed: bool | Callable[[Mapping[str, Any]], bool] = False, checksum: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote: the tensors and the header. The hash of the whole file is compared.
+
+    Args:
+        path: of the file.
+        sealed: refuse a file without a checksum, or whether to do so as the header says; otherwise it may be from
+            before there were any.
+        checksum: that the file must have, because a result names it.
 
     Raises:
-        RunError: when the file is missing, truncated or no safetensors file.
+        RunError: when the file is missing, truncated, no safetensors file, or not as it was written.
     """
+    _refuse_irregular(path)
     try:
         with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("instar", "{}"))
+            if not isinstance(header, dict):
+                raise ValueError("its header holds no keys and values")
+            required = checksum is not None or (sealed(header) if callable(sealed) else sealed)
+            found = tensors_checksum(path, required=required)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return tensors, json.loads((file.metadata() or {}).get("instar", "{}"))
     except FileNotFoundError:
         raise RunError(f"the weights file '{path}' is missing.") from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError, RecursionError) as error:
         raise RunError(f"the weights file '{path}' is unreadable or truncated: {error}.") from None
+    except ValueError as error:
+        raise RunError(f"the weights file '{path}' is damaged: {error}.") from None
+    if checksum is not None and found != checksum:
+        raise RunError(f"the weights file '{path}' is not of this run: result.json names another checksum.")
+    return tensors, {name: value for name, value in header.items() if name != CHECKSUM}
+
+
+def _refuse_irregular(path: Path) -> None:
+    """Refuse a folder, and a pipe or device, which would never end.
+
+    Raises:
+        RunError: names the path.
+    """
+    if path.exists() and not path.is_file():
+        raise RunError(f"'{path}' is not a regular file.")

@@ -12,7 +12,8 @@
     cost.json               latency, multiply-adds and peak memory
     result.json             the outcome; written last, so its presence means complete
 
-Every file but metrics.jsonl is written under a temporary name and renamed when whole.
+Every file but metrics.jsonl is written under a temporary name and renamed when whole. All hold checksums of their
+content, each line of metrics.jsonl its own, and result.json names those of all other files.
 """
 
 from __future__ import annotations
@@ -20,16 +21,36 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import xxhash
+from torch import Tensor
+
+from instar.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
+from instar.documents import D, Fields, MetricsLine, ModelFile, ResultFile, RunFile, as_document, read_document
 from instar.environment import environment
 from instar.errors import RunError
-from instar.files import explain_full_disk, read_json, to_json, write_json, write_whole
+from instar.files import explain_full_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.locks import hold_folder, remove_left_over
 from instar.places import other_run
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no checksums; since 2 they are compared whenever a file is read."""
+
+FINISHED = (
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "weights.safetensors",
+    "model.json",
+    "predictions.safetensors",
+    "examples.safetensors",
+    "cost.json",
+    "probe.safetensors",
+)
+"""Files of a complete run that result.json names with their checksums, where they are there."""
 
 
 class Run:
@@ -46,7 +67,11 @@ class Run:
         self.path = Path(path)
         if not (self.path / "config.json").is_file():
             raise RunError(f"'{self.path}' is not a run folder: it has no config.json.")
-        content = self._config_file()
+        self._file, self._settings = self._read_config()
+
+    def _read_config(self) -> tuple[RunFile, Fields]:
+        path = self.path / "config.json"
+        content = parse_json(path)
         if not isinstance(content, dict) or not isinstance(found := content.get("format"), int):
             raise RunError(f"'{self.path}' is not a run folder: its config.json is of another kind.")
         if found > FORMAT:
@@ -54,6 +79,8 @@ class Run:
                 f"'{self.path}' was written in run format {found}, and this version of Instar reads up to {FORMAT}; "
                 "upgrade Instar."
             )
+        described = as_document(content, RunFile, path)
+        return described, Fields(unsealed(path, content, sealed=found > 1), path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -134,27 +161,81 @@ class Run:
         return cls(path)
 
     def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        if found := other_run(self._config_file(), content, defaults):
+        mine = self._settings | {"format": FORMAT}  # a folder of an older format goes on in it
+        if found := other_run(mine, content, defaults):
             raise RunError(
                 f"'{self.path}' holds a run of another configuration ({found}); "
                 "choose another folder, or delete this one."
             )
 
-    def _config_file(self) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self.path / "config.json")
-        return content
-
     @property
     def config(self) -> dict[str, Any]:
         """What was asked for, as nested values."""
-        config: dict[str, Any] = self._config_file()["config"]
+        config: dict[str, Any] = self._settings["config"]
         return config
 
     @property
     def fingerprints(self) -> dict[str, Any]:
         """Fingerprints of the data and the teachers that the run was started with."""
-        found: dict[str, Any] = self._config_file()["fingerprints"]
+        found: dict[str, Any] = self._settings["fingerprints"]
         return found
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its files must have checksums; those of older versions have none."""
+        return self._file.format > 1
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of configuration and fingerprints: what belongs to this run and to no other."""
+        return digest([self.config, self.fingerprints])
+
+    def document(self, name: str, kind: type[D]) -> D:
+        """Read one of its JSON files; see `read_document`. A complete run knows its checksum.
+
+        Raises:
+            RunError: when it is missing, damaged, of another shape or of another run.
+        """
+        path = self.path / name
+        found = read_document(path, kind, sealed=self.sealed)
+        if self.finished.get(name, found.checksum) != found.checksum:
+            raise RunError(f"'{path}' is not of this run: result.json names another checksum.")
+        return found
+
+    def tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Read one of its files of tensors, and the header; see `read_tensors`. A complete run knows its checksum.
+
+        Raises:
+            RunError: when it is missing, damaged or of another run.
+        """
+        wanted = self.finished.get(name)
+        return read_tensors(self.path / name, sealed=self.sealed, checksum=wanted)
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksums of its files by name, for its result; files of older versions have none."""
+        found: dict[str, str | None] = {}
+        for path in (self.path / name for name in FINISHED if (self.path / name).is_file()):
+            if path.suffix == ".json":
+                found[path.name] = parse_json(path).get(CHECKSUM)
+            elif path.suffix == ".jsonl":
+                found[path.name] = xxhash.xxh3_128_hexdigest(path.read_bytes())
+            else:
+                found[path.name] = tensors_checksum(path, required=False)
+        return {name: checksum for name, checksum in found.items() if checksum is not None}
+
+    @property
+    def finished(self) -> Mapping[str, str]:
+        """Checksums of its files by name, once it is complete; nothing before, or in a folder of an older version."""
+        return self._result_file()[0].files if self.complete else {}
+
+    def _result_file(self) -> tuple[ResultFile, dict[str, Any]]:
+        path = self.path / "result.json"
+        content = parse_json(path)
+        found = as_document(content, ResultFile, path)
+        values = unsealed(path, content, sealed=self.sealed)
+        if found.files.get("config.json", self._file.checksum) != self._file.checksum:
+            raise RunError(f"'{path}' is not of this run: it names another checksum of config.json.")
+        return found, {name: value for name, value in values.items() if name != "files"}
 
     @property
     def complete(self) -> bool:
@@ -170,8 +251,7 @@ class Run:
         """
         if not self.complete:
             raise RunError(f"'{self.path}' is not complete; run its command again to finish it.")
-        result: dict[str, Any] = read_json(self.path / "result.json")
-        return result
+        return Fields(self._result_file()[1], self.path / "result.json")
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -196,7 +276,7 @@ class Run:
         """
         if not (self.path / "model.json").is_file():
             raise RunError(f"'{self.path}' has no model of its own, whose classes could be known.")
-        return tuple(read_json(self.path / "model.json")["classes"])
+        return tuple(self.document("model.json", ModelFile).classes)
 
     def members(self) -> list[Path]:
         """Return the folders of its teachers: as they were given, relative to a folder above, or beside this one.
@@ -238,21 +318,40 @@ class Run:
         Raises:
             RunError: when another line is damaged.
         """
+        return [values for _, values in self._lines()]
+
+    def _lines(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the whole lines of metrics.jsonl, each as it stands there and what it says."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_text().split("\n") if path.exists() else []
+        content = path.read_bytes() if path.exists() else b""
+        wanted = self.finished.get(path.name) if content else None
+        if wanted is not None and wanted != xxhash.xxh3_128_hexdigest(content):
+            raise RunError(f"'{path}' is damaged, or not of this run: result.json names another checksum.")
         try:
-            return [json.loads(line) for line in lines[:-1]]
-        except json.JSONDecodeError as error:
+            lines = content.decode().split("\n")[:-1]
+            parsed = [json.loads(line) for line in lines]
+            for number, values in enumerate(parsed, start=1):
+                as_document(values, MetricsLine, f"{path}, line {number}")
+            plain = [Fields(unseal(values, required=self.sealed, key=self.identity), path) for values in parsed]
+        except RunError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise RunError(f"'{path}' is damaged: {error}.") from None
+        return list(zip(lines, plain, strict=True))
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         path = self.path / "metrics.jsonl"
         with explain_full_disk(path), path.open("a") as file:
-            file.write(to_json(line) + "\n")
+            file.write(to_json(seal(json.loads(to_json(line)), self.identity)) + "\n")
+
+    def num_lines(self) -> int:
+        """Return the number of lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of metrics.jsonl written after `step`, so that resuming does not write them twice."""
-        kept = [line for line in self.history() if line["step"] <= step]
-        text = "".join(to_json(line) + "\n" for line in kept)
+        kept = [line for line, values in self._lines() if values["step"] <= step]
+        text = "".join(f"{line}\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.older import as_older
 
 import instar
 from instar.errors import ConfigError, MismatchError, NonFiniteError
@@ -68,6 +69,7 @@ def test_an_ensemble_is_distilled_back_into_one_model(lineage: Lineage) -> None:
 def test_an_ensemble_follows_its_members_to_another_place(lineage: Lineage, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(lineage.generations[0].path.parent, moved)
+    as_older(moved / "ensemble-1-2")  # which may name any path
     config = json.loads((moved / "ensemble-1-2" / "config.json").read_text())
     config["config"]["teachers"] = [f"/nowhere/{Path(member).name}" for member in config["config"]["teachers"]]
     (moved / "ensemble-1-2" / "config.json").write_text(json.dumps(config))

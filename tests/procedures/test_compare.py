@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tests.older import as_older
 
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError
@@ -206,6 +207,7 @@ def test_missing_predictions_and_fingerprints_are_told(write: Write) -> None:
     a, b, c = write("a"), write("b", predictions={}), write("c")
     with pytest.raises(RunError, match=r"b' cannot be compared: its predictions have no 'test\.nll_and_answer'"):
         compare(a, b)
+    as_older(c)
     content = json.loads((c / "config.json").read_text())
     (c / "config.json").write_text(json.dumps(content | {"fingerprints": {}}))
     with pytest.raises(RunError, match="c' is damaged: it has no fingerprint of its test data"):
@@ -215,6 +217,7 @@ def test_missing_predictions_and_fingerprints_are_told(write: Write) -> None:
 def test_a_folder_from_before_there_was_a_setting_is_the_same_method(write: Write, tmp_path: Path) -> None:
     old = write("m/0") / "config.json"
     write("m/1", 1)
+    as_older(old.parent)
     content = json.loads(old.read_text())
     del content["config"]["view_seed"], content["config"]["training"]["patience"]
     old.write_text(json.dumps(content))

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from tests.older import as_older
 
 import instar
 from instar.errors import ConfigError, InstarError, MismatchError, RunError
@@ -71,6 +72,7 @@ def test_the_predictions_are_those_of_the_teacher_that_it_makes(folder):
 
 def test_a_combination_that_was_moved_with_its_members_is_found(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "moved")
+    as_older(tmp_path / "moved" / "dustbin-combined")  # which may name any path
     config = json.loads((tmp_path / "moved" / "dustbin-combined" / "config.json").read_text())
     flat = tmp_path / "flat"
     flat.mkdir()

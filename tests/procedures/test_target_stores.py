@@ -15,6 +15,7 @@ from instar.errors import ConfigError, InstarError, StoreError
 from instar.models import MLP
 from instar.procedures import label, merge_targets, targets_info, verify_targets
 from instar.targets import TargetStore
+from instar.targets.manifest import FORMAT
 from instar.targets.shards import PAGE, read_records, write_shard
 from instar.teachers import as_teacher
 
@@ -100,7 +101,10 @@ def test_a_manifest_that_is_newer_or_damaged_or_missing_is_refused(copy, tmp_pat
     file = copy / "manifest.json"
     content = json.loads(file.read_text())
     for text, sentence in (
-        (json.dumps(content | {"format": 2}), "in store format 2, and this version of Instar reads up to 1; upgrade"),
+        (
+            json.dumps(content | {"format": FORMAT + 1}),
+            f"in store format {FORMAT + 1}, and this version of Instar reads up to {FORMAT}; upgrade",
+        ),
         (file.read_text()[:-30], "the manifest of '.*copy' is damaged: "),
         ("[]", "the manifest of '.*copy' is damaged: "),
         (json.dumps({"format": 1}), "the manifest of '.*copy' is damaged: 'version' is needed"),

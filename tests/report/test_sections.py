@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import save_file
 from scipy.special import softmax
 from scipy.stats import binomtest
+from tests.older import as_older
 
 from instar.analysis import expected_calibration_error
 from instar.files import read_tensors
@@ -49,6 +50,7 @@ def test_more_rivals_ask_for_more() -> None:
 def test_errors_on_other_test_sets_are_not_compared(tmp_path: Path, trained: Path) -> None:
     for name, test, error in (("a", "one", 0.5), ("b", "one", 0.25), ("easy", "other", 0.0)):
         shutil.copytree(trained / "teacher", tmp_path / name)
+        as_older(tmp_path / name)
         content = json.loads((tmp_path / name / "config.json").read_text())
         content["fingerprints"]["data"]["test"] = test
         (tmp_path / name / "config.json").write_text(json.dumps(content))
@@ -117,11 +119,11 @@ def test_the_graph_leads_from_teacher_to_student_to_generation(tmp_path: Path, t
         ("student-0", "g1", ["g0"]),
         ("student-1", "g2", ["g1", "/from/afar"]),
     ):
-        (tmp_path / name).mkdir()
-        content = json.loads((trained / source / "config.json").read_text())
+        shutil.copytree(trained / source, tmp_path / name)
+        as_older(tmp_path / name)
+        content = json.loads((tmp_path / name / "config.json").read_text())
         content["config"] |= {"teachers": [str(tmp_path / one) for one in teachers], "objective": name}
         (tmp_path / name / "config.json").write_text(json.dumps(content))
-        (tmp_path / name / "result.json").write_text((trained / source / "result.json").read_text())
     nodes = graph(Runs(collect(tmp_path)))
     assert {node.name: node.depth for node in nodes} == {"g0": 0, "g1": 1, "g2": 2, "/from/afar": 0}
     assert [nodes[parent].name for parent in nodes[2].parents] == ["g1", "/from/afar"]
@@ -146,6 +148,7 @@ def test_what_a_store_saved_is_told_beside_the_same_run_with_the_teacher_live(tm
         ("longer", "store", 8, 50),
     ):
         shutil.copytree(trained / "student-0", tmp_path / name)
+        as_older(tmp_path / name)
         content = json.loads((tmp_path / name / "config.json").read_text())
         content["config"]["targets"] = targets
         content["config"]["training"]["epochs"] = epochs

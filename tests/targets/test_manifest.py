@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from instar.errors import StoreError
+from instar.files import write_json
 from instar.targets import Answering, Manifest, Part, TargetStore
 from instar.targets.manifest import FORMAT, MANIFEST, Shard, read_manifest
 from instar.targets.store import checksum_of_ids, ids_file
@@ -31,7 +32,7 @@ def changed(folder, change):
     """Change the manifest in a folder."""
     content = json.loads((folder / MANIFEST).read_text())
     change(content)
-    (folder / MANIFEST).write_text(json.dumps(content))
+    write_json(folder / MANIFEST, content)
 
 
 def finished(folder):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from tests.older import as_older
 
 from instar.data import load_data
 from instar.errors import RunError
@@ -146,6 +147,7 @@ def test_a_killed_process_loses_nothing(tmp_path):
 
 def test_a_folder_made_before_there_was_a_setting_has_its_default(tmp_path):
     train(DIGITS, MLP([8]), out=tmp_path / "run", **SETTINGS)
+    as_older(tmp_path / "run")
     content = json.loads((tmp_path / "run" / "config.json").read_text())
     del content["config"]["training"]["gradients_every"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(content))

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.older import as_older
 from torch import nn
 
 from instar.config import RunConfig, TrainingConfig, validate
@@ -343,6 +344,7 @@ def test_patience_is_a_setting_of_the_run(tmp_path):
     run_to(tmp_path / "run", epochs=1)
     with pytest.raises(RunError, match=r"training\.patience was 0, now 2"):
         run_to(tmp_path / "run", epochs=1, patience=2)
+    as_older(tmp_path / "run")
     content = json.loads((tmp_path / "run" / "config.json").read_text())
     del content["config"]["training"]["patience"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(content))

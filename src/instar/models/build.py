@@ -13,8 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from instar.checks import example_of
 from instar.config import ModelConfig, validate
+from instar.documents import ModelFile
 from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, say, shortened
-from instar.files import read_json, read_tensors, write_json, write_tensors
+from instar.files import write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import PREFIX, CausalLM
@@ -190,20 +191,20 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
         RunError: when weights are missing, truncated, or of another network.
         MismatchError: when the network answers otherwise than the one that was trained.
     """
-    tensors, _ = read_tensors(run.weights)
-    description = read_json(run.path / "model.json")
+    tensors, _ = run.tensors(run.weights.name)
+    description = run.document("model.json", ModelFile)
     model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
     if not refuse_another_network(run, model) and network is None and "network" in run.fingerprints:
         say(
             f"instar: the network of '{run.path}' was given as a Python object, and the run keeps nothing to tell "
-            f"whether '{shortened(description['name'])}' makes it again; give network= where it does not."
+            f"whether '{shortened(description.name)}' makes it again; give network= where it does not."
         )
     return model
 
 
 def restore_model(
     tensors: Mapping[str, Tensor],
-    description: Mapping[str, Any],
+    description: ModelFile,
     where: str,
     *,
     trust: bool = False,
@@ -222,17 +223,17 @@ def restore_model(
         ConfigError: when the class is not trusted, or the network is needed and was not given.
         RunError: when the weights are of another network.
     """
-    config = ModelConfig(name=description["name"], arguments=description["arguments"])
+    config = ModelConfig(name=description.name, arguments=description.arguments)
     if config.name.startswith(PREFIX):  # its weights are the run's
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
-    if network is None and description.get("needs_network"):
+    if network is None and description.needs_network:
         raise ConfigError(
             f"the network of '{where}' was given as a Python object, and '{config.name}' does not make it again; give "
             "it as network= (--network), the module itself or the package.module:name of a function that returns it."
         )
     if network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)
-        shape, classes = tuple(description["input_shape"]), tuple(description["classes"])
+        shape, classes = tuple(description.input_shape), tuple(description.classes)
         made = build_network(named, shape, classes, trust=trust, declared=network is None)
     else:
         made = copy_network(network).cpu()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from instar.errors import MismatchError, shortened
-from instar.files import read_tensors, write_tensors
+from instar.errors import MismatchError, RunError, shortened
+from instar.files import write_tensors
 from instar.models.copying import copy_network
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised, dtype_of
@@ -46,7 +46,9 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
     """
     if not (run.path / PROBE).is_file():
         return False
-    tensors, _ = read_tensors(run.path / PROBE)
+    tensors, _ = run.tensors(PROBE)
+    if tensors.keys() != {"inputs", "logits"}:
+        raise RunError(f"'{run.path / PROBE}' is damaged: it must hold inputs and logits, and has {sorted(tensors)}.")
     try:
         found = answers(model, tensors["inputs"])
     except Exception as error:  # of a network of the user's

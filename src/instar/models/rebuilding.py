@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from instar.config import ModelConfig
+from instar.documents import ModelFile
 from instar.errors import RunError, shortened
 from instar.models.build import restore_model
 from instar.models.copying import copy_network
@@ -34,8 +35,10 @@ def why_not_rebuilt(
     """
     if config.name.startswith("__main__:"):
         return "no other process finds what is defined in __main__"
-    described = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
     try:
+        described = ModelFile(
+            name=config.name, arguments=config.arguments, input_shape=list(input_shape), classes=list(classes)
+        )
         again = restore_model(model.state_dict(), described, "the student", trust=True)
         copied = copy_network(model)
         is_same = _equal(copied, again, inputs)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from instar.data import Samples
 from instar.errors import MismatchError
-from instar.files import read_json
 from instar.models.build import last_layer, load_model
 from instar.run import Run
 
@@ -43,7 +42,7 @@ def start_from(
         MismatchError: when architectures differ, no class is common to both, or several classes are the model's alone.
     """
     theirs = load_model(run, trust=trust, network=network)
-    known: list[str] = read_json(run.path / "model.json")["classes"]
+    known = list(run.classes)
     weights = theirs.state_dict()
     if tuple(known) != classes:
         name, layer = last_layer(theirs, len(known), "be fitted to other classes")

@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
+from instar.documents import EnvironmentFile
 from instar.environment import environment
-from instar.files import read_json, write_json, write_whole
+from instar.files import write_json, write_whole
 from instar.jobs import parse_jobs, run_all
 from instar.precision import Precision
 from instar.procedures import Stage
@@ -175,7 +176,7 @@ class Table:
         write_json(folder / "table.json", self.as_list())
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
         runs = [Run(path.parent) for path in folder.rglob("result.json")]
-        commits = {str(read_json(run.path / "environment.json")["commit"]) for run in runs}
+        commits = {str(run.document("environment.json", EnvironmentFile).commit) for run in runs}
         trained = [run.config for run in runs if "steps" in run.result]  # ensembles are made of others
         precisions = {config["training"]["precision"] for config in trained}
         origin = {

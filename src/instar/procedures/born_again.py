@@ -14,10 +14,10 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import UNLABELLED, Data, as_view
 from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, NonFiniteError
-from instar.files import read_tensors
 from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
+from instar.predictions import read_predictions
 from instar.procedures.ensemble import ensemble
 from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
@@ -298,7 +298,7 @@ class Plan:
 
 def _wrong(run: Run) -> list[float]:
     """Return for each labelled test sample whether the run's answer was wrong."""
-    tensors, _ = read_tensors(run.path / "predictions.safetensors")
+    tensors = read_predictions(run)
     labels = tensors["test.labels"]
     wrong = tensors["test.logits"].argmax(1) != labels
     return wrong[labels != UNLABELLED].double().tolist()

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from instar.config import ModelConfig
 from instar.data import UNLABELLED, Data, Samples
+from instar.documents import ModelFile
 from instar.errors import ConfigError, DataError
-from instar.files import read_json, read_tensors
 from instar.models import load_model, save_model, write_probe
 from instar.models.probe import PROBE
 from instar.procedures.finish import finish_run
@@ -86,12 +86,12 @@ def correct_bias(
             model = load_model(run, trust=trust, network=network)
             shift = _find(model, loaded, named, rule, offset, prior)
             shift_logits(model, shift)
-            description = read_json(run.path / "model.json")
-            kept = ModelConfig(name=description["name"], arguments=description["arguments"])
-            shape, names = tuple(description["input_shape"]), tuple(description["classes"])
-            save_model(corrected, model, kept, shape, names, needs_network=bool(description.get("needs_network")))
+            described = run.document("model.json", ModelFile)
+            kept = ModelConfig(name=described.name, arguments=described.arguments)
+            shape, names = tuple(described.input_shape), tuple(described.classes)
+            save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
             if (run.path / PROBE).is_file():
-                write_probe(corrected, model, read_tensors(run.path / PROBE)[0]["inputs"])
+                write_probe(corrected, model, run.tensors(PROBE)[0]["inputs"])
             facts = {
                 "parameters": run.result["parameters"],
                 "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},

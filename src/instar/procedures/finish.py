@@ -12,6 +12,7 @@ from torch import Tensor
 from instar.data import UNLABELLED, Data, Samples
 from instar.errors import say
 from instar.files import write_json, write_tensors
+from instar.predictions import PREDICTIONS
 from instar.procedures.cost import write_cost
 from instar.procedures.examples import Overheard, keep_examples
 from instar.procedures.extras import extra
@@ -70,13 +71,14 @@ def finish_run(
                     keep_examples(run, *heard, data, judged, device, listened)
             with extra("The cost", notes):
                 write_cost(run.path, answering, samples, device)
-    write_tensors(run.path / "predictions.safetensors", predictions)
+    write_tensors(run.path / PREDICTIONS, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
     if (rate := rate_of(data)) is not None:
         result["rate"] = rate
     if notes:
         result["notes"] = notes
+    result["files"] = run.checksums()
     write_json(run.path / "result.json", result)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from instar.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
 from instar.errors import ConfigError, InstarError, RunError
-from instar.files import read_json, read_tensors
 from instar.objectives import parse_objective
 from instar.procedures.next_commands import next_commands
 from instar.procedures.scores import Score, scores_of
@@ -86,7 +86,10 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     if not any((folder / name).is_file() for name in _OF_A_RUN):
         raise RunError(f"'{folder}' is not a run folder: it has none of its files.")
     row = read_row(folder, folder.name)
-    files, notes = check_files(folder), [*row.notes, *map(str, _read(folder / "result.json").get("notes", []))]
+    files, notes = (
+        check_files(folder),
+        [*row.notes, *map(str, _read(folder, "result.json", ResultFile).get("notes", []))],
+    )
     if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
         opened = with_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
         problem, note = check_model(opened, trust=trust)
@@ -110,22 +113,21 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(folder: Path, name: str, kind: type[D]) -> dict[str, Any]:
     """Return what a JSON file holds; nothing where it cannot be read, which `check_files` tells."""
     try:
-        content = read_json(path)
-    except (RunError, OSError):
+        return read_document(folder / name, kind).model_dump()
+    except RunError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _model(row: Row, files: list[FileState]) -> dict[str, Any]:
-    described = _read(row.folder / "model.json")
+    described = _read(row.folder, "model.json", ModelFile)
     configured = row.config.get("model", {})
     return {
         "name": described.get("name", configured.get("name")),
         "arguments": described.get("arguments", configured.get("arguments")),
-        "parameters": _read(row.folder / "result.json").get("parameters"),
+        "parameters": _read(row.folder, "result.json", ResultFile).get("parameters"),
         "bytes": next((file.bytes for file in files if file.name == "weights.safetensors"), None),
         "input_shape": described.get("input_shape"),
         "classes": described.get("classes"),
@@ -152,6 +154,7 @@ def _temperatures(objective: object) -> list[float] | None:
 
 def _step(folder: Path) -> int | None:
     try:
-        return int(read_tensors(folder / "checkpoint.safetensors")[1]["step"])
-    except (RunError, LookupError, TypeError, ValueError):
+        run = Run(folder)
+        return as_document(run.tensors(run.checkpoint.name)[1], CheckpointHeader, run.checkpoint).step
+    except RunError:
         return None

@@ -14,7 +14,7 @@ from instar.analysis.resampling import Counts, Numbers
 from instar.config import default_settings, flatten
 from instar.data import UNLABELLED
 from instar.errors import ConfigError, MismatchError, RunError
-from instar.files import read_tensors
+from instar.predictions import read_predictions
 from instar.report import Row, collect
 from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
@@ -44,7 +44,7 @@ class Answers:
     @classmethod
     def of(cls, run: Run) -> Answers:
         """Read the predictions of a run, logits or, of many classes, a few numbers for each example."""
-        tensors, _ = read_tensors(run.path / "predictions.safetensors")
+        tensors = read_predictions(run)
         try:
             ids, labels = tensors["test.ids"], tensors["test.labels"]
             if "test.logits" in tensors:

@@ -10,8 +10,8 @@ from typing import Any
 
 from instar.config import default_settings, parse_assignment
 from instar.data.dataset import ARRAYS
+from instar.documents import ModelFile, read_document
 from instar.errors import RunError
-from instar.files import read_json
 from instar.models.causal_lm import PREFIX
 from instar.report.collect import Row, read_row
 
@@ -51,8 +51,8 @@ def next_commands(row: Row, state: str) -> list[str]:
 
 def _needs_network(folder: Path) -> bool:
     try:
-        return bool(read_json(folder / "model.json").get("needs_network"))
-    except (RunError, AttributeError):
+        return read_document(folder / "model.json", ModelFile).needs_network
+    except RunError:
         return False
 
 

@@ -11,8 +11,8 @@ from instar.data import Data, load_data
 from instar.data.dataset import ARRAYS
 from instar.data.opening import column_names, listed
 from instar.data.renamed import with_classes
+from instar.documents import ModelFile
 from instar.errors import MismatchError, say
-from instar.files import read_json
 from instar.run import Run
 
 READING = (
@@ -151,8 +151,7 @@ def classes_of(run: Run) -> tuple[str, ...]:
 def _described(run: Run) -> dict[str, Any]:
     """Return what is known about the model of a run, or of the first of those that it stands for."""
     for one in _with_models(run):
-        described: dict[str, Any] = read_json(one.path / "model.json")
-        return described
+        return one.document("model.json", ModelFile).model_dump()
     return {}
 
 

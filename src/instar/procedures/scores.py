@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from instar.analysis import wilson_interval
+from instar.documents import ResultFile, read_document
 from instar.errors import RunError
-from instar.files import read_json, read_tensors
+from instar.predictions import read_predictions
+from instar.run import Run
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,14 @@ def scores_of(folder: Path) -> Iterator[Score]:
     the predictions; positions of one sample are no independent draws, so theirs has none.
     """
     try:
-        result = read_json(folder / "result.json")
-        splits = {"test": result["metrics"], "validation": result["validation"]}
-    except (RunError, OSError, LookupError, TypeError):
+        result = read_document(folder / "result.json", ResultFile)
+    except RunError:
         return
+    splits = {
+        split: metrics.model_dump(exclude_unset=True)
+        for split, metrics in (("test", result.metrics), ("validation", result.validation))
+        if metrics is not None
+    }
     predictions = _predictions(folder)
     for split, metrics in splits.items():
         if isinstance(metrics, dict) and {"error", "errors", "samples", "nll", "ece"} <= metrics.keys():
@@ -92,7 +98,7 @@ def _of_split(split: str, metrics: Mapping[str, Any], predictions: Mapping[str, 
 
 def _predictions(folder: Path) -> dict[str, Tensor]:
     try:
-        return read_tensors(folder / "predictions.safetensors")[0]
+        return read_predictions(Run(folder))
     except RunError:
         return {}
 

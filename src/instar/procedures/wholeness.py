@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from instar.documents import DOCUMENTS, Document, read_document
 from instar.errors import ConfigError, InstarError, RunError
-from instar.files import read_json, read_tensors
+from instar.files import read_tensors
 from instar.models import load_model
 from instar.report.collect import read_row
 from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
+from instar.training.checkpoint import read_checkpoint
 
 ALWAYS = ("config.json", "environment.json")
 """Files that a run has from its start."""
@@ -40,12 +42,14 @@ def check_files(folder: Path) -> list[FileState]:
     No weight may be NaN; -inf may be a mask. What other formats hold, such as `error.txt`, is not looked at.
     """
     here = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found = [FileState(path.name, path.stat().st_size, _problem(path)) for path in here]
+    run = _opened(folder)
+    found = [FileState(path.name, path.stat().st_size, _problem(path, run)) for path in here]
     names = {state.name for state in found}
     wanted = list(ALWAYS)
     if "result.json" in names:
         wanted += AT_THE_END[-1:] if _stands_for_several(folder) else AT_THE_END
-    return found + [FileState(name, 0, "it is missing") for name in wanted if name not in names]
+        wanted += run.finished if run else ()
+    return found + [FileState(name, 0, "it is missing") for name in dict.fromkeys(wanted) if name not in names]
 
 
 def check_model(run: Run, *, trust: bool) -> tuple[str | None, str | None]:
@@ -66,22 +70,32 @@ def check_model(run: Run, *, trust: bool) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _problem(path: Path) -> str | None:
+def _opened(folder: Path) -> Run | None:
+    """Return the run, where its configuration and its result tell which files must have checksums, and which."""
+    try:
+        run = Run(folder)
+        _ = run.finished
+    except RunError:  # which is said of those files
+        return None
+    return run
+
+
+def _problem(path: Path, run: Run | None) -> str | None:
     try:
         if path.suffix == ".json":
-            content = read_json(path)
-            if not isinstance(content, dict):
-                return "it holds no keys and values"
+            kind = DOCUMENTS.get(path.name, Document)
+            run.document(path.name, kind) if run and path.name in DOCUMENTS else read_document(path, kind)
         elif path.suffix == ".safetensors":
-            tensors, _ = read_tensors(path)
+            tensors, _ = run.tensors(path.name) if run else read_tensors(path)
             if path.stem in ("weights", "checkpoint", "best"):
                 bad = [name for name, tensor in tensors.items() if tensor.isnan().any()]
                 return f"'{bad[0]}' is NaN" if bad else None
-        elif path.name == "metrics.jsonl":
-            Run(path.parent).history()
+        elif path.name == "metrics.jsonl" and run:
+            run.history()
+        if run and path == run.checkpoint:
+            read_checkpoint(run)
     except RunError as error:
-        # without a configuration there is no run that could read its history
-        return None if path.name == "metrics.jsonl" and "metrics" not in str(error) else _without_path(str(error), path)
+        return _without_path(str(error), path)
     except (OSError, ValueError) as error:
         return f"it cannot be read: {' '.join(str(error).split())}"
     return None

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from instar.documents import EnvironmentFile
 from instar.errors import RunError
-from instar.files import read_json
+from instar.files import parse_json
 from instar.run import Run
 
 State = Literal["complete", "incomplete", "damaged", "foreign"]
@@ -141,7 +142,7 @@ def _is_run(folder: Path, files: Iterable[str]) -> bool:
     if "config.json" not in files:
         return False
     try:
-        content = read_json(folder / "config.json")
+        content = parse_json(folder / "config.json")
     except (OSError, ValueError):
         return "metrics.jsonl" in files or "result.json" in files
     return isinstance(content, dict) and {"config", "fingerprints"} <= content.keys()
@@ -176,10 +177,7 @@ def _history(run: Run, notes: list[str]) -> tuple[Mapping[str, Any], ...]:
 
 def _environment(run: Run, notes: list[str]) -> Mapping[str, Any]:
     try:
-        found = read_json(run.path / "environment.json")
-        if isinstance(found, dict):
-            return found
-        notes.append("environment.json holds no keys and values.")
+        return run.document("environment.json", EnvironmentFile).model_dump(exclude={"checksum"})
     except RunError as error:
         notes.append(str(error).replace(f"{run.path}/", ""))
     except (OSError, ValueError) as error:

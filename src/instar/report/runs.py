@@ -9,15 +9,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from instar.documents import CostFile
 from instar.errors import RunError
-from instar.files import read_json, read_tensors
+from instar.predictions import PREDICTIONS, read_predictions
 from instar.report.collect import Row
 from instar.report.groups import Group, make_groups
 from instar.run import Run
 
 Array = NDArray[Any]
 T = TypeVar("T")
+
+COST, EXAMPLES = "cost.json", "examples.safetensors"
 
 
 @dataclass(frozen=True)
@@ -95,29 +99,29 @@ class Runs:
     def examples(self, row: Row) -> Mapping[str, Array]:
         """Return what a run kept of its teacher, by name; nothing where it had none or is of an older version."""
         if row.name not in self._examples:
-            path = row.folder / "examples.safetensors"
-            found: Mapping[str, Array] = self._try(row, lambda: _arrays(path), {}) if path.exists() else {}
+            found: Mapping[str, Array] = {}
+            if (row.folder / EXAMPLES).exists():
+                found = self._try(row, lambda: _arrays(Run(row.folder).tensors(EXAMPLES)[0]), {})
             self._examples[row.name] = found
         return self._examples[row.name]
 
     def cost(self, row: Row) -> Mapping[str, Any]:
         """Return what answering costs; nothing where it was not measured."""
-        path = row.folder / "cost.json"
-        found: Any = self._try(row, lambda: read_json(path), {}) if path.exists() else {}
-        return found if isinstance(found, dict) else {}
+        if not (row.folder / COST).exists():
+            return {}
+        return self._try(row, lambda: Run(row.folder).document(COST, CostFile).model_dump(exclude={"checksum"}), {})
 
     def classes(self, row: Row, number: int) -> list[str]:
         """Return the names of `number` classes; their numbers where the run has no names."""
         try:
-            metrics = read_json(row.folder / "result.json")["metrics"]
-            names = list(metrics.get("class_errors") or Run(row.folder).classes)
-        except (RunError, OSError, ValueError, LookupError, TypeError, AttributeError):
+            run = Run(row.folder)
+            names = list(run.metrics.get("class_errors") or run.classes)
+        except RunError:
             names = []
         return [str(name) for name in names] if len(names) == number else [str(place) for place in range(number)]
 
     def _predictions(self, row: Row) -> Mapping[str, Array]:
-        path = row.folder / "predictions.safetensors"
-        return _arrays(path) if path.exists() else {}
+        return _arrays(read_predictions(Run(row.folder))) if (row.folder / PREDICTIONS).exists() else {}
 
     def _try(self, row: Row, read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -140,8 +144,8 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
     return found
 
 
-def _arrays(path: Any) -> dict[str, Array]:
-    return {name: tensor.numpy() for name, tensor in read_tensors(path)[0].items()}
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _look(found: Mapping[str, Array]) -> Answers | None:

@@ -10,14 +10,17 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor
 
+from instar.checksums import CHECKSUM
 from instar.config import Config, differences, validate
 from instar.errors import ConfigError, RunError, StoreError
-from instar.files import read_json
+from instar.files import parse_json, unsealed
 from instar.precision import Precision
 from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no checksum of the manifest."""
+
 MANIFEST = "manifest.json"
 ALL_IDS = "all"
 
@@ -119,7 +122,7 @@ class Manifest(Config):
         found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names"}})
         for part in found["parts"].values():
             del part["shards"]
-        return found
+        return found | {"format": 1}  # how the manifest is written says nothing about what was asked for
 
     def other_plan(self, other: Manifest) -> str:
         """Return in words in what another plan differs; nothing where it does not, wherever the data lay."""
@@ -139,14 +142,16 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise StoreError(f"'{folder}' is not a target store: it has no {MANIFEST}.")
     try:
-        content = read_json(path)
+        content = parse_json(path)
         found = content.get("format") if isinstance(content, Mapping) else None
         if isinstance(found, int) and found > FORMAT:
             raise StoreError(
                 f"'{folder}' was written in store format {found}, and this version of Instar reads up to {FORMAT}; "
                 "upgrade Instar."
             )
-        manifest = validate(Manifest, content)
+        is_object = isinstance(content, dict)
+        manifest = validate(Manifest, {k: v for k, v in content.items() if k != CHECKSUM} if is_object else content)
+        unsealed(path, content, sealed=manifest.format > 1)
         for part in manifest.parts.values():
             part.record(len(manifest.classes))
         return manifest

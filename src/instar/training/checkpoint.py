@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instar.errors import NonFiniteError
-from instar.files import read_tensors, write_tensors
+from instar.documents import CheckpointHeader, as_document
+from instar.errors import NonFiniteError, RunError
+from instar.files import write_tensors
 from instar.models import Carried
 from instar.run import Run
 from instar.training.finite import Finiteness
@@ -48,7 +49,8 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     if accelerator.is_main_process:
-        write_tensors(run.checkpoint, tensors, {"step": step, "seconds": seconds})
+        header = {"step": step, "seconds": seconds, "run": run.identity, "lines": run.num_lines()}
+        write_tensors(run.checkpoint, tensors, header | {"names": list(tensors)})
 
 
 def load_checkpoint(
@@ -57,15 +59,22 @@ def load_checkpoint(
     optimiser: torch.optim.Optimizer,
     average: WeightAverage | None,
     carried: Sequence[Carried],
+    total_steps: int,
 ) -> tuple[int, float]:
-    """Restore what `save_checkpoint` wrote; return the number of steps done and the seconds they took."""
+    """Restore what `save_checkpoint` wrote; return the number of steps done and the seconds they took.
+
+    Raises:
+        RunError: when it is damaged, of another run, lacks anything, or is of no step of this run.
+    """
     if not run.checkpoint.exists():
         return 0, 0.0
-    tensors, header = read_tensors(run.checkpoint)
+    tensors, header = read_checkpoint(run)
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = tensor
+    if problem := _unfit(groups, header, model, optimiser, average, total_steps):
+        raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it, and the run begins anew.")
     model.load_state_dict(groups["model"])
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
@@ -81,7 +90,76 @@ def load_checkpoint(
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])
-    return int(header["step"]), float(header["seconds"])
+    return header.step, header.seconds
+
+
+def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
+    """Read the checkpoint of a run, and compare whose it is and whether it is whole.
+
+    Raises:
+        RunError: when it is damaged, of another run or of other lines of metrics.
+    """
+    tensors, values = run.tensors(run.checkpoint.name)
+    header = as_document(values, CheckpointHeader, run.checkpoint)
+    if run.sealed:
+        lines = sum(line["step"] <= header.step for line in run.history())
+        for is_so, problem in (
+            (header.run != run.identity, "is of another run"),
+            (header.names is None or set(header.names) != tensors.keys(), "is not whole: it lacks tensors"),
+            (header.lines != lines, f"does not fit metrics.jsonl, which has {lines} lines up to its step"),
+        ):
+            if is_so:
+                raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it, and the run begins anew.")
+    return tensors, header
+
+
+def _unfit(
+    groups: Mapping[str, Mapping[str, Tensor]],
+    header: CheckpointHeader,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    total_steps: int,
+) -> str | None:
+    """Return why a run cannot go on from what a checkpoint holds, as the end of a sentence; none: it can."""
+    if header.step > total_steps:
+        return f"is of step {header.step}, and the run has {total_steps}"
+    needed = {"model": _shapes(model.state_dict()), "random": {"cpu": torch.get_rng_state().shape}}
+    if average:
+        needed["average"] = _shapes(average.values)
+    for group, shapes in needed.items():
+        found = _shapes(groups.get(group, {}))
+        for name, shape in shapes.items():
+            if name not in found:
+                return f"lacks '{group}.{name}'"
+            if found[name] != shape:
+                return f"has '{group}.{name}' of shape {list(found[name])}, and {list(shape)} is needed"
+        if group != "random" and (more := found.keys() - shapes.keys()):
+            return f"is of another run: it has '{group}.{min(more)}'"
+    return _unfit_optimiser(groups.get("optimiser", {}), header.step, optimiser)
+
+
+def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.optim.Optimizer) -> str | None:
+    """Return the same of the optimiser: all or nothing of each parameter, for one that had no gradient has none."""
+    group = optimiser.param_groups[0]
+    kept = {"step", "exp_avg", "exp_avg_sq"} if "betas" in group else {"momentum_buffer"}
+    kept = kept if group.get("momentum", 1) else set()
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    states: dict[str, set[str]] = {}
+    for key, tensor in found.items():
+        index, _, name = key.partition(".")
+        is_known = index.isdecimal() and int(index) < len(parameters) and name in kept
+        if not is_known or tensor.shape not in ([parameters[int(index)].shape] if name != "step" else [()]):
+            return f"is of another run: it has 'optimiser.{key}' of shape {list(tensor.shape)}"
+        states.setdefault(index, set()).add(name)
+    lacking = [f"{index}.{min(kept - names)}" for index, names in states.items() if names != kept]
+    if lacking or (kept and parameters and step and not states):
+        return f"lacks 'optimiser.{lacking[0] if lacking else min(kept)}'"
+    return None
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
 
 
 def _of_all_processes(hidden: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
@@ -103,5 +181,4 @@ def last_good(run: Run) -> str:
     """Return the end of a sentence that names the last good checkpoint."""
     if not run.checkpoint.exists():
         return "there is no checkpoint before it."
-    _, header = read_tensors(run.checkpoint)
-    return f"the last good checkpoint is '{run.checkpoint}', after step {header['step']}."
+    return f"the last good checkpoint is '{run.checkpoint}', after step {read_checkpoint(run)[1].step}."

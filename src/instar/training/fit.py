@@ -75,7 +75,7 @@ def fit(
     optimiser = make_optimiser(model, config)
     average = WeightAverage(model, config.ema) if config.ema else None
     carried = [Carried(model), *(teacher.carried() if teacher else [])]
-    done, seconds_before = load_checkpoint(run, model, optimiser, average, carried)
+    done, seconds_before = load_checkpoint(run, model, optimiser, average, carried, total_steps)
     if accelerator.is_main_process:
         run.forget_after(done)
     else:  # every process drops units of its own

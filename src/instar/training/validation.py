@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from accelerate import Accelerator
+from torch import Tensor
 
 from instar.config import TrainingConfig
 from instar.data import Samples
-from instar.errors import NonFiniteError
+from instar.errors import NonFiniteError, RunError
 from instar.files import read_tensors, write_tensors
 from instar.models import Normalised
 from instar.run import Run
@@ -77,7 +79,7 @@ class Validation:
         is_best = found["nll"] < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
             if self._patience and is_best:  # before the score, which says to a run that was killed that they are there
-                write_tensors(self._run.best, scored.state_dict())
+                write_tensors(self._run.best, scored.state_dict(), {"run": self._run.identity})
             self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
         if self._patience and not math.isfinite(found["nll"]):
             raise NonFiniteError(f"the NLL on validation is {found['nll']} after step {step}.")
@@ -103,5 +105,14 @@ class Validation:
             model.load_state_dict(average.values)
         if self._patience:
             self._accelerator.wait_for_everyone()
-            tensors, _ = read_tensors(self._run.best)
-            model.load_state_dict(tensors)
+            model.load_state_dict(self._best_weights(model))
+
+    def _best_weights(self, model: Normalised) -> Mapping[str, Tensor]:
+        path = self._run.best
+        tensors, header = read_tensors(path, sealed=self._run.sealed)
+        shapes, wanted = ({name: tensor.shape for name, tensor in of.items()} for of in (tensors, model.state_dict()))
+        if shapes != wanted or (self._run.sealed and header.get("run") != self._run.identity):
+            raise RunError(
+                f"the best weights '{path}' are of another run; delete the checkpoint too, and the run begins anew."
+            )
+        return tensors

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from instar.documents import ExportHeader, HubFile, as_document, read_document
 from instar.errors import RunError
 from instar.files import read_json, read_tensors
 from instar.models import Normalised, load_model, restore_model
@@ -20,8 +21,6 @@ from instar.run import Run
 
 WEIGHTS = "model.safetensors"
 """The file of weights in a folder for the Hub; the header says all that loading needs."""
-
-_DESCRIBED = {"name", "arguments", "input_shape", "classes"}
 
 
 def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
@@ -50,7 +49,7 @@ def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     if path.is_dir():
         refuse_changed(path)
         path /= WEIGHTS
-    tensors, header = read_tensors(path)
+    tensors, header = read_tensors(path, sealed=lambda header: header.get("format") not in (None, 1))
     return _built(tensors, header, path, trust, network)
 
 
@@ -71,7 +70,7 @@ def refuse_changed(folder: Path) -> None:
     Raises:
         RunError: when the weights are not those that were written.
     """
-    wanted, found = read_json(folder / "config.json").get("sha256"), sha256(folder / WEIGHTS)
+    wanted, found = read_document(folder / "config.json", HubFile).sha256, sha256(folder / WEIGHTS)
     if wanted != found:
         raise RunError(
             f"'{folder / WEIGHTS}' is damaged: its SHA-256 is {found[:12]}..., and config.json has {wanted}."
@@ -88,13 +87,13 @@ def _built(
     tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | str | None
 ) -> Normalised:
     found = header.get("format")
-    described = header.get("model")
-    if not isinstance(found, int) or not isinstance(described, dict) or not described.keys() >= _DESCRIBED:
+    if not isinstance(found, int) or not isinstance(header.get("model"), dict):
         raise RunError(f"'{path}' was not written by instar export: its header does not say what its model is.")
     if found > FORMAT:
         raise RunError(f"'{path}' is of export format {found}, and this version of Instar reads up to {FORMAT}.")
-    if "transformers" not in described or network is not None:
+    described = as_document(header, ExportHeader, path).model
+    if described.transformers is None or network is not None:
         return restore_model(tensors, described, str(path), trust=trust, network=network)
     with tempfile.TemporaryDirectory() as folder:  # Transformers makes a model of a file alone
-        (Path(folder) / "config.json").write_text(json.dumps(described["transformers"]))
-        return restore_model(tensors, described | {"name": PREFIX + folder}, str(path), trust=trust)
+        (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
+        return restore_model(tensors, described.model_copy(update={"name": PREFIX + folder}), str(path), trust=trust)

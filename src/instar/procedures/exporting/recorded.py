@@ -12,8 +12,8 @@ from torch import Tensor
 from instar.analysis import Scores
 from instar.data import UNLABELLED, Batch, Data, Loader, Samples
 from instar.errors import MismatchError
-from instar.files import read_tensors
 from instar.models import Normalised
+from instar.predictions import read_predictions
 from instar.run import Run
 from instar.teachers import Module
 from instar.training import read_at_once
@@ -65,7 +65,7 @@ def compare_with_recorded(run: Run, model: Normalised, data: Data, tolerance: fl
         MismatchError: when the model is not the one that was trained.
         RunError: when the predictions are missing or damaged.
     """
-    kept, _ = read_tensors(run.path / "predictions.safetensors")
+    kept = read_predictions(run)
     for split, samples in (("test", data.test), ("validation", data.held_out)):
         if samples is not None and _are_the_same(run, split, samples, data, kept):
             return _compare(run, model, split, samples, kept, tolerance)

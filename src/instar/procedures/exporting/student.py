@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from instar.config import DataConfig
 from instar.data import Data
+from instar.documents import ModelFile
 from instar.environment import package_version
 from instar.errors import MismatchError
-from instar.files import read_json
 from instar.models import CausalLM, Normalised, load_model
 from instar.procedures.exporting.recorded import Recorded, compare_with_recorded, largest_difference
 from instar.procedures.run_data import data_of
 from instar.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
-FORMAT = 1
-"""Of the header that every export has."""
+FORMAT = 2
+"""Of the header that every export has; since 2 it holds a checksum, which is compared whenever an export is loaded."""
 
 BATCHES = (7, 1)
 """Sizes at which answers are compared: one that no graph was made for by chance, and the least."""
@@ -142,8 +142,8 @@ def student_of(
         )
     at_hand = getattr(run, "network", None) if network is None else network
     model = load_model(run, trust=trust, network=at_hand)
-    described = read_json(run.path / "model.json")
-    if network is None and described.get("needs_network"):  # otherwise it is tried whether a reader can do without
+    described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
+    if network is None and described["needs_network"]:  # otherwise it is tried whether a reader can do without
         network = at_hand
     data = data_of(run, data, splits=("test",))
     samples = data.test

@@ -45,18 +45,19 @@ class Clusters:
         return "\n".join([*lines, f"{covered} classes are in {len(self.sets)} clusters."])
 
     def write(self, path: str | Path) -> None:
-        """Write them as JSON, a list of lists of names."""
-        write_json(Path(path), [list(names) for names in self.sets])
+        """Write them as JSON: a list of lists of names under `clusters`, and its checksum."""
+        write_json(Path(path), {"clusters": [list(names) for names in self.sets]})
 
     @classmethod
     def read(cls, path: str | Path) -> Clusters:
-        """Read what `write` wrote, or a person.
+        """Read what `write` wrote, or a list of lists of names that a person wrote.
 
         Raises:
             RunError: when it is missing, or is no JSON.
             ConfigError: when it is no list of lists of names.
         """
         found = read_json(Path(path))
+        found = found.get("clusters") if isinstance(found, dict) else found
         if not isinstance(found, list) or not all(
             isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in found
         ):

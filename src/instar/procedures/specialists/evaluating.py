@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.analysis import paired_interval
 from instar.data import UNLABELLED
 from instar.errors import MismatchError
-from instar.files import read_tensors
+from instar.predictions import read_predictions
 from instar.run import Run
 from instar.teachers import SPECIALISTS
 
@@ -128,7 +128,7 @@ def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
 
 
 def _predictions(run: Run, split: str) -> tuple[Tensor, Tensor, Tensor]:
-    tensors, _ = read_tensors(run.path / "predictions.safetensors")
+    tensors = read_predictions(run)
     if f"{split}.logits" not in tensors:
         raise MismatchError(f"'{run.path}' holds no predictions of a split '{split}'.")
     return tensors[f"{split}.logits"], tensors[f"{split}.ids"], tensors[f"{split}.labels"]
