@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -248,9 +249,32 @@ def test_a_split_of_its_own_may_be_the_validation():
     assert [len(data.train), len(data.validation), len(data.test)] == [20, 10, 10]
 
 
+ROWS = datasets.Dataset.from_dict({"x": VECTORS.tolist(), "y": ["cat", "dog"] * 20})
+STREAM = datasets.IterableDataset.from_generator(lambda: iter([{"x": [0.0], "y": 1}]))
+
+
+def test_data_sets_of_the_library_are_read_as_from_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("INSTAR_CACHE", str(tmp_path))
+    columns = {"input_column": "x", "label_column": "y", "validation": 0}
+    data = load_data(ROWS, **columns)
+    assert (len(data.train), len(data.test), data.classes) == (32, 8, ("cat", "dog"))
+    assert "labels of column 'y'" in repr(data)
+    parts = {"train": ROWS.select(range(30)), "test": ROWS.select(range(30, 40))}
+    for given in (datasets.DatasetDict(parts), parts, tuple(parts.values())):
+        data = load_data(given, **columns)
+        assert torch.equal(data.train.inputs(), torch.tensor(VECTORS[:30]))
+        assert data.test.labels.tolist() == [0, 1] * 5
+    other = datasets.Dataset.from_dict({"x": (VECTORS + 1).tolist(), "y": ["cat", "dog"] * 20})
+    assert load_data(other, **columns).fingerprints() != load_data(ROWS, **columns).fingerprints()
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        (STREAM, "a streaming data set cannot be read by sample; load it with streaming=False"),
+        (datasets.IterableDatasetDict({"train": STREAM}), "a streaming data set"),
+        ({"train": STREAM, "test": STREAM}, "a streaming data set"),
+        (datasets.DatasetDict({"dev": ROWS}), "the data set needs the split train; found: dev"),
         (Endless(), "a data set without a length cannot be read by sample"),
         (Items([]), "holds no samples"),
         (Items([{"x": 1}]), r"item 0 of the data set for 'train' must be \(input, label\); got \{'x': 1\}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,21 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
         raise DataError(f"'{name}' is no folder, and a Hub id has the form 'owner/name'; {nearest(name, ['digits'])}")
-    found = open_data(name)
+    splits = read_rows(open_data(name), config)
+    return splits["train"], splits.get("validation"), splits["test"]
+
+
+def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict[str, Source]:
+    """Return the sources of rows by split: "train" and "test" and perhaps "validation"; or "train" alone.
+
+    Args:
+        found: rows by split; validation is the test split where there is no other.
+        config: names the data, and says how they are read.
+
+    Raises:
+        DataError: when a column cannot be found, or a value cannot be decoded.
+    """
+    name = config.source
     if config.test_where is not None:
         found = _held_out(found, config.test_where, name)
     reading = choose_reading(found, config)
@@ -56,9 +71,10 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
 
     folder = cache_folder() / _cache_key(name, found, *options)
     splits = decoded.read(folder, keep(folder, write, hashed_bytes=decoded.IN_MEMORY), config)
-    if "test" not in splits:
+    if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
-    return splits["train"], splits.get("validation"), splits["test"]
+    columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
+    return {split: replace(source, reading=columns) for split, source in splits.items()}
 
 
 def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:

@@ -14,12 +14,15 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import as_numpy
+from instar.data.hub import read_rows
 from instar.data.labels import map_labels
+from instar.data.opening import rows_by_split
 from instar.data.samples import UNLABELLED, Source
 from instar.errors import DataError
 
 FORMS = (
-    "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch data set of (input, label), a "
+    "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a data set of torch or of "
+    "Hugging Face, a "
     "pair (train, test) of such data sets, or one of these by split, as {'train': ..., 'test': ...}"
 )
 """What data may be given as; labels may be None."""
@@ -42,6 +45,8 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     Raises:
         DataError: when it has another form, or inputs or labels cannot be read in one way.
     """
+    if (rows := rows_by_split(given)) is not None:
+        return read_rows(rows, config)
     parts = {split: _inputs_and_labels(split, part) for split, part in _by_split(given).items()}
     names = {split: f"{split} arrays" if len(parts) > 1 else "arrays" for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,29 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
 def column_names(name: str) -> tuple[str, ...]:
     """Return the names of the columns of a Hub id or a local folder."""
     return tuple(open_data(name)["train"].features)
+
+
+def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
+    """Return the rows of data sets of the library that were given as objects, by split; none where these are none.
+
+    Raises:
+        DataError: when they stream, or have no train split.
+    """
+    library = sys.modules.get("datasets")  # an object of the library is there only where it was imported
+    if library is None:
+        return None
+    if isinstance(given, library.Dataset):
+        return {"train": given}
+    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(rows, library.Dataset) for rows in given):
+        return dict(zip(("train", "test"), given, strict=True))
+    parts = list(given.values()) if isinstance(given, Mapping) else [given]
+    if any(isinstance(rows, library.IterableDataset | library.IterableDatasetDict) for rows in parts):
+        raise DataError("a streaming data set cannot be read by sample; load it with streaming=False.")
+    if not isinstance(given, Mapping) or not parts or not all(isinstance(rows, library.Dataset) for rows in parts):
+        return None
+    if "train" not in given:
+        raise DataError(f"the data set needs the split train; found: {', '.join(map(str, given)):.200}.")
+    return {split: given[split] for split in ("train", "validation", "test") if split in given}
 
 
 def _recording() -> type[Any]:
