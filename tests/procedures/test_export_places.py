@@ -16,7 +16,7 @@ from instar.data import load_data
 from instar.errors import InstarError, MismatchError, RunError
 from instar.files import read_json
 from instar.models import MLP
-from instar.procedures import export, load, train
+from instar.procedures import export, inspect, load, train
 from instar.procedures.exporting.recorded import compare_with_recorded
 from instar.procedures.stage import Stage, TrainedRun
 
@@ -177,3 +177,58 @@ def test_a_trial_that_was_judged_on_validation_alone_is_compared_there(trained: 
     found = export(run, "safetensors", data=DATA)
     assert found.recorded is not None
     assert found.recorded.split == "validation"
+
+
+class Noisy(nn.Module):
+    """Draws random numbers in eval mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(64, 10)
+
+    def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        flat = inputs.flatten(1)
+        return {"loss": flat.mean(), "logits": self.last(flat + torch.randn_like(flat))}
+
+
+def test_a_model_that_draws_random_numbers_is_refused_as_such(tmp_path: Path) -> None:
+    run = train(DATA, Noisy(), out=tmp_path / "run", epochs=1)
+    with pytest.raises(MismatchError, match="answers the same inputs otherwise each time"):
+        export(run, "safetensors", data=DATA)
+
+
+def odd_network(kind: str) -> nn.Module:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.Linear(64, 10))
+    if kind == "tied":
+        network[3].weight = network[1].weight
+    elif kind == "parametrized":
+        nn.utils.parametrizations.weight_norm(network[1])
+    return network
+
+
+@pytest.mark.parametrize("kind", ["tied", "parametrized"])
+def test_a_network_given_as_an_object_is_given_again_to_load_its_export(kind: str, tmp_path: Path) -> None:
+    network = odd_network(kind)
+    run = train(DATA, network, out=tmp_path / "run", epochs=1)
+    raw = DATA.test.inputs()[:5]
+    with torch.no_grad():
+        expected = run.model(raw)
+    for to in ("torchscript", "safetensors", "hub"):
+        path = export(run, to, data=DATA).path
+        if to != "torchscript":
+            with pytest.raises(InstarError, match="give it as network="):
+                load(path)
+            with torch.no_grad():
+                torch.testing.assert_close(load(path, network=network)(raw), expected)
+    assert "network=network" in (run.path / "export" / "hub" / "README.md").read_text()
+    with pytest.raises(InstarError, match="network"):
+        export(run.path, "safetensors", data=DATA, out=tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+    assert export(run.path, "safetensors", data=DATA, out=tmp_path / "there", network=network).recorded is not None
+
+
+def test_what_is_no_run_folder_but_an_export_is_named(trained: TrainedRun, tmp_path: Path) -> None:
+    for to in ("safetensors", "hub"):
+        path = export(trained, to, out=tmp_path / to, data=DATA).path
+        with pytest.raises(InstarError, match=r"what instar export wrote is read by instar\.load"):
+            inspect(path)

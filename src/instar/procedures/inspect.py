@@ -84,7 +84,9 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     if (folder / MANIFEST).is_file():
         raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
     if not any((folder / name).is_file() for name in _OF_A_RUN):
-        raise RunError(f"'{folder}' is not a run folder: it has none of its files.")
+        is_export = folder.is_file() or (folder / "model.safetensors").is_file()
+        hint = "; what instar export wrote is read by instar.load" if is_export else ""
+        raise RunError(f"'{folder}' is not a run folder: it has none of its files{hint}.")
     row = read_row(folder, folder.name)
     files, notes = (
         check_files(folder),

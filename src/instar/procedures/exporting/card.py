@@ -81,10 +81,12 @@ def _program(student: Student) -> str:
     given = student.header["inputs"]
     shape = ", ".join(map(str, given["shape"]))
     # a class of the user's is named in config.json, and importing it is the reader's decision
-    trust = "" if _is_ours(student) else ", trust=True"
+    given_again = "" if _is_ours(student) else ", trust=True"
+    if student.header["model"].get("needs_network"):  # its class alone does not make it
+        given_again = ", network=network"
     return (
         "import instar\nimport torch\n\n"
-        f'model = instar.load("FOLDER"{trust})  # this folder\n'
+        f'model = instar.load("FOLDER"{given_again})  # this folder\n'
         f"inputs = torch.zeros(1, {shape}, dtype=torch.{given['dtype']})\n"
         "logits = model(inputs)\n"
     )

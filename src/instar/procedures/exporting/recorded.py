@@ -93,6 +93,11 @@ def _compare(
     finite = expected[expected.isfinite()]
     allowed = max(tolerance, TOLERANCE * (float(finite.abs().max()) if len(finite) else 1.0))
     if difference > allowed:
+        if not torch.equal(logits, Module(model).targets(batch).logits().float()):
+            raise MismatchError(
+                f"the model of '{run.path}' answers the same inputs otherwise each time, so that nothing can be "
+                "compared with it; let it draw no random numbers in eval mode."
+            )
         raise MismatchError(
             f"the model that '{run.path}' describes is not the one that was trained: it differs by {difference:.2g} in "
             f"a logit from the predictions that the run recorded for {len(batch)} {split} samples, and {allowed:.2g} "
