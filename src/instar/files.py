@@ -6,8 +6,9 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,48 @@ def explain_full_disk(path: Path) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def explain_disk(path: Path) -> Iterator[None]:
+    """Turn whatever the system refuses while `path` is written into a sentence, also where a library words it."""
+    try:
+        with explain_full_disk(path):
+            try:
+                yield
+            except SafetensorError as error:  # it has the system's error as text
+                if not (found := _NUMBER.search(str(error))):
+                    raise
+                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise RunError(
+            f"'{path}' cannot be written: {error.strerror}; choose another place, or change what forbids it, and run "
+            "the same command again."
+        ) from None
+
+
+REFUSALS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOENT,
+    errno.EEXIST,
+)
+"""Errors of the system that are about the user's disk, limits or paths."""
+
+_NUMBER = re.compile(r"\(os error (\d+)\)")
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then rename it to `path`: a reader sees all of it or nothing."""
-    with explain_full_disk(path), whole(path) as temporary:
+    with explain_disk(path), whole(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
         write(temporary)
@@ -69,10 +109,16 @@ def _finite(values: Any) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` as indented JSON, whole or not at all; keys and values get their checksum as one more key."""
+    """Write `values` as indented JSON, whole or not at all; keys and values get their checksum as one more key.
+
+    A file that holds them already is left alone, so it may be read-only.
+    """
     plain = json.loads(to_json(values))  # as it will be read back: tuples are lists, and keys are text
-    content = to_json(seal(plain) if isinstance(plain, dict) else plain, indent=2)
-    write_whole(path, lambda temporary: temporary.write_text(content + "\n"))
+    text = to_json(seal(plain) if isinstance(plain, dict) else plain, indent=2) + "\n"
+    with suppress(OSError, ValueError):
+        if path.read_text() == text:
+            return
+    write_whole(path, lambda temporary: temporary.write_text(text))
 
 
 def read_json(path: Path, *, sealed: bool = False) -> Any:
@@ -147,12 +193,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 
     def write(temporary: Path) -> None:
         nonlocal found
-        try:
-            save_file(plain, temporary, metadata)
-        except SafetensorError as error:  # it wraps the operating system's error as text
-            if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, str(error)) from None
-            raise
+        save_file(plain, temporary, metadata)
         found = seal_tensors(temporary)
 
     write_whole(path, write)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from instar.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
 from instar.documents import D, Fields, MetricsLine, ModelFile, ResultFile, RunFile, as_document, read_document
 from instar.environment import environment
 from instar.errors import RunError
-from instar.files import explain_full_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
+from instar.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.locks import hold_folder, remove_left_over
 from instar.places import other_run
 
@@ -137,9 +137,12 @@ class Run:
             remove_left_over(path)
             yield run
             return
-        with explain_full_disk(path), hold_folder(path, found):
-            remove_left_over(path)
-            yield found() or cls._make(path, asked)
+        with ExitStack() as held:
+            with explain_disk(path):  # and not what is done in it
+                held.enter_context(hold_folder(path, found))
+                remove_left_over(path)
+                run = found() or cls._make(path, asked)
+            yield run
 
     @classmethod
     def _in(cls, path: Path) -> Run | None:
@@ -342,7 +345,7 @@ class Run:
     def append(self, line: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         path = self.path / "metrics.jsonl"
-        with explain_full_disk(path), path.open("a") as file:
+        with explain_disk(path), path.open("a") as file:
             file.write(to_json(seal(json.loads(to_json(line)), self.identity)) + "\n")
 
     def num_lines(self) -> int:

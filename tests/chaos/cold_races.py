@@ -15,4 +15,4 @@ SEEDED = 0
 
 def trials(random: Random, count: int, folder: Path) -> Iterator[Outcome]:
     """Race commands that import everything first."""
-    yield from race(random, count, folder, "cold-races", cold, 0.2)
+    yield from race(random, count, folder, "cold-races", cold, 0.2, 600.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from tests.chaos.harness import Ended, Outcome, cli, made, problem_of, scratch, start
+from tests.chaos.harness import SECONDS, Ended, Outcome, cli, made, problem_of, scratch, start
 
 COUNT = 500
 SEEDED = 6
@@ -54,9 +54,15 @@ def told(folder: Path) -> dict[str, bytes]:
 
 
 def race(
-    random: Random, count: int, folder: Path, kind: str, begin: Callable[..., Callable[[], None]], latest: float
+    random: Random,
+    count: int,
+    folder: Path,
+    kind: str,
+    begin: Callable[..., Callable[[], None]],
+    latest: float,
+    seconds: float,
 ) -> Iterator[Outcome]:
-    """Start two commands with one folder, `latest` seconds apart at most, and look at what becomes of it."""
+    """Start two commands with one folder, `latest` seconds apart at most, and look at what has become of it."""
     prepared(folder)
     for _ in range(count):
         first, second = random.choices(COMMANDS, k=2)
@@ -67,7 +73,7 @@ def race(
             one = start(begin(*words(first, folder, here / "out")))
             time.sleep(pause)
             two = start(begin(*words(second, folder, here / "out")))
-            ends = {f"1: {first}": one.wait(), f"2: {second}": two.wait()}
+            ends = {f"1: {first}": one.wait(seconds), f"2: {second}": two.wait(seconds)}
             yield Outcome(kind, f"{first}, after {pause:.4f} s {second}", judge(ends, folder, here / "out"))
 
 
@@ -92,4 +98,4 @@ def judge(ends: dict[str, Ended], folder: Path, out: Path) -> str | None:
 
 def trials(random: Random, count: int, folder: Path) -> Iterator[Outcome]:
     """Race commands whose imports are done, so that they meet where they start."""
-    yield from race(random, count, folder, "races", cli, 0.05)
+    yield from race(random, count, folder, "races", cli, 0.05, SECONDS)

@@ -21,7 +21,7 @@ from instar.predictions import read_predictions
 from instar.procedures.ensemble import ensemble
 from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
-from instar.procedures.report import report
+from instar.procedures.report import report_where_possible
 from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
 
@@ -240,7 +240,7 @@ class Plan:
         if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
             others.append(self._ensemble(f"{labels[0]}-{len(labels)}", labels))
         runs = [TrainedRun(self.out / name, trust=self.trust) for name in names]
-        return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report(self.out))
+        return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(self.out))
 
     def grow(self) -> tuple[int, str]:
         """Train generation after generation; return the number of the last, and why it was not the one asked for.

@@ -15,7 +15,7 @@ from instar.data import load_data
 from instar.jobs import parse_jobs, run_all
 from instar.procedures.evaluate import evaluate
 from instar.procedures.kept import shared_targets
-from instar.procedures.report import report
+from instar.procedures.report import report_where_possible
 from instar.procedures.stage import Stage
 from instar.run import Run
 from instar.teachers import Ensemble
@@ -126,7 +126,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int | str = 2) 
         hard_errors=errors[1],
         distilled_errors=errors[2],
         gain=paired_interval(errors[2], errors[1]),
-        report=str(report(folder)),
+        report=str(report_where_possible(folder)),
         seconds=time.monotonic() - started,
     )
 

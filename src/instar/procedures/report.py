@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from instar.errors import RunError
+from instar.errors import RunError, say
 from instar.paths import local_path
 from instar.report import write_report
 
@@ -37,3 +37,12 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
         local_path(out, "out") if out is not None else together / "report.html",
         f"Instar report: {together.resolve().name}",
     )
+
+
+def report_where_possible(folder: Path) -> Path:
+    """Write the report of a folder of complete runs, which must not be lost for it: a folder may be read-only."""
+    try:
+        return report(folder)
+    except RunError as error:
+        say(f"instar: {error}")
+        return folder / "report.html"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
-from instar.files import write_whole
+from instar.files import explain_disk, write_whole
 from instar.report import costs, curves, explorer, lineage, noted, similarity, summary, trust
 from instar.report.collect import Row, collect, natural
 from instar.report.runs import Runs
@@ -45,12 +45,10 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
         raise RunError(f"no run folders are in {named}; runs appear there when they are started with out=...")
     _refuse_to_replace(out)
     page = render(rows, title)
-    try:
+    with explain_disk(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         # names of files need not be valid text
         write_whole(out, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise RunError(f"the report '{out}' cannot be written: {error.strerror}.") from None
     return out
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from instar.data.held import gathered
 from instar.errors import StoreError
-from instar.files import explain_full_disk, write_json
+from instar.files import explain_disk, write_json
 from instar.locks import LOCK, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
 from instar.targets.records import Record
@@ -139,7 +139,7 @@ class TargetStore:
 
         if store := found():  # which may be one that we cannot write to
             return store
-        with explain_full_disk(path), hold_folder(path, found):
+        with explain_disk(path), hold_folder(path, found):
             if not found():
                 for part, values in ids.items():
                     write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
@@ -341,7 +341,7 @@ def checksum_of_ids(ids: Tensor) -> str:
 
 def link(source: Path, target: Path) -> None:
     """Put a file of one store into another, without copying it where the file system can."""
-    with explain_full_disk(target), whole(target) as temporary:
+    with explain_disk(target), whole(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:

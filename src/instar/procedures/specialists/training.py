@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instar.config import RunConfig, merge, validate
-from instar.errors import ConfigError, MismatchError, nearest
+from instar.errors import ConfigError, MismatchError, RunError, nearest
+from instar.files import explain_disk
 from instar.jobs import parse_jobs, run_all
+from instar.locks import hold_folder
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
@@ -61,9 +63,18 @@ class Plan:
     def run(self, jobs: int | str = 1) -> list[TrainedRun]:
         """Train those that are not trained yet; one that fails does not stop the others."""
         stages = replace(self, show=self.show and parse_jobs(jobs).here).stages()
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.clusters.write(self.out / CLUSTERS)
+        self._keep_clusters()
         return run_all([stage.run for stage in stages], jobs)
+
+    def _keep_clusters(self) -> None:
+        """Write the clusters beside their runs, where others are refused: each run has those that it was begun with."""
+        kept = self.out / CLUSTERS
+        if not kept.exists():
+            with explain_disk(self.out), hold_folder(self.out):
+                if not kept.exists():
+                    self.clusters.write(kept)
+        if Clusters.read(kept) != self.clusters:
+            raise RunError(f"'{self.out}' holds specialists of other clusters ({CLUSTERS}); choose another folder.")
 
     def stages(self) -> list[Stage]:
         """Return one stage for each specialist.
