@@ -1,4 +1,4 @@
-"""Where a mask is false, nothing is learnt or judged: neither from labels nor from teachers."""
+"""Where a mask is false, nothing is learnt or judged; and a run reads arrays as it read its own."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from torch import nn
 
 from instar import distill, evaluate, models, train
 from instar.data import Loader, load_data
-from instar.errors import DataError
+from instar.errors import DataError, MismatchError
 from instar.files import read_tensors
 from instar.objectives import parse_objective
 from instar.objectives import tiles as tiling
@@ -144,3 +144,16 @@ def test_a_mask_is_part_of_the_content_where_there_is_one():
 def test_a_mask_that_does_not_fit_is_refused(mask, told):
     with pytest.raises(DataError, match=told):
         load_data(ROW_DATA, mask=mask, validation=0)
+
+
+def test_a_run_reads_arrays_as_it_read_its_own_and_by_the_values_of_their_labels(tmp_path):
+    images = RANDOM.standard_normal((SAMPLES, 4, 4, 4))
+    labels = LABELS[:, 0] % 3 * 2
+    data = load_data((images, labels, images, labels), layout="HWC", validation=0)
+    run = train(data, models.MLP([4]), out=tmp_path / "run", epochs=1)
+    fewer = labels != 0
+    found = evaluate(run, (images, labels, images[fewer], labels[fewer]))
+    assert found["class_errors"]["4"] == run.metrics["class_errors"]["4"]
+    others = load_data((images, labels + 2, images, labels + 2), layout="HWC", validation=0)
+    with pytest.raises(MismatchError, match=r"has other classes \(0, 2, 4\) than 'train arrays' \(2, 4, 6\)"):
+        distill(run, models.MLP([4]), others, out=tmp_path / "student", epochs=1)

@@ -42,7 +42,7 @@ def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number:
 def _renamed(source: Source, classes: tuple[str, ...], whose: str, by_number: bool) -> tuple[Source, Tensor]:
     """Return a source with other classes, and the new number of each old one; the last is of no label."""
     numbers = {name: number for number, name in enumerate(classes)}
-    is_text = source.states is None and source.positions is not None and not source.inputs.is_floating_point()
+    is_text = source.states is None and source.lengths is not None and not source.inputs.is_floating_point()
     unknown = numbers.get(UNKNOWN) if is_text else None
     found = list(range(len(source.classes))) if by_number else [numbers.get(name, unknown) for name in source.classes]
     missing = [at for at, number in enumerate(found) if number is None]

@@ -21,6 +21,9 @@ READING = (
 )
 """Settings that say how data are read, whichever they are; all others choose samples."""
 
+READING_OF_OBJECTS = ("labels", "unlabelled", "inputs", "layout")
+"""Those of them that say how Python objects are read."""
+
 
 def data_of(
     run: Run, given: Data | str | Path | Sequence[Any] | DataConfig | None, *, splits: Sequence[str] = ()
@@ -85,7 +88,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if isinstance(given, DataConfig):
         return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
     if not isinstance(given, str | Path):
-        return load_data(given, **{name: kept[name] for name in ("labels", "unlabelled") if name in kept})
+        return load_data(given, **{name: recorded[name] for name in READING_OF_OBJECTS if name in recorded})
     if Path(given).is_dir():  # where other data call their columns otherwise, these are found as usual
         known = column_names(str(given)) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
@@ -124,10 +127,11 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
     """
     refuse_other_inputs(teacher, data)
     theirs, ours = classes_of(teacher), data.classes
-    if theirs != ours and set(theirs) == set(ours):
+    if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
+        how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
         raise MismatchError(
-            f"'{teacher.path}' has its classes in another order ({listed(theirs)}) than '{data.train.source.name}' "
-            f"({listed(ours)}), so each of its answers would be about another class; data.classes says the order."
+            f"'{teacher.path}' has {how} ({listed(theirs)}) than '{data.train.source.name}' ({listed(ours)}), so its "
+            "answers would be about other classes; data.classes names all classes and their order."
         )
 
 
