@@ -48,6 +48,8 @@ def test_folders_of_wav_files_with_metadata_are_recordings(tmp_path: Path) -> No
         (tmp_path / split / "metadata.csv").write_text("file_name,word\n0.wav,no\n1.wav,yes\n2.wav,no\n")
     with pytest.raises(DataError, match=r"its columns are: audio, word; name one by label_column"):
         load_data(tmp_path)
+    data = load_data(tmp_path, label_column="word", states=1, validation=0)
+    assert (data.classes, data.train.source.labels[:, 0].tolist()) == (("no/1", "yes/1"), [0, 1, 0])
     gc.collect()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import xxhash
 
+from instar.checksums import CHECKSUM, seal, unseal
 from instar.errors import DataError, say
 from instar.files import explain_full_disk
 
@@ -21,7 +22,7 @@ COMPLETE = "complete.json"
 """The last file of a copy: what it holds, the checksums of its files, and one of all this."""
 
 _ATTEMPTS = 3
-_CHUNK_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 20
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -118,8 +119,7 @@ def _remove(path: Path) -> None:
 def _seal(folder: Path, holds: Mapping[str, Any]) -> None:
     """Write last what a copy holds, and what its files have to be."""
     files = {path.name: _described(path) for path in sorted(folder.iterdir())}
-    content = dict(holds) | {"files": files}
-    (folder / COMPLETE).write_text(json.dumps(content | {"checksum": _json_checksum(content)}))
+    (folder / COMPLETE).write_text(json.dumps(seal(dict(holds) | {"files": files})))
 
 
 def _described(path: Path) -> dict[str, Any]:
@@ -134,16 +134,14 @@ def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
         _DamagedError: when a file is missing, or not as it was written.
     """
     try:
-        content = json.loads((folder / COMPLETE).read_text())
-        known = content.pop("checksum", None)
-        if known is None:
+        written = json.loads((folder / COMPLETE).read_text())
+        if CHECKSUM not in written:
             raise _DamagedError("it is from before there were checksums")
-        if known != _json_checksum(content):
-            raise _DamagedError(f"{COMPLETE} has another checksum")
+        content = unseal(written, required=True)
     except FileNotFoundError:
         raise _DamagedError(f"{COMPLETE} is missing") from None
-    except (ValueError, AttributeError, TypeError):
-        raise _DamagedError(f"{COMPLETE} cannot be read") from None
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise _DamagedError(f"{COMPLETE} is not as it was written") from None
     files: dict[str, dict[str, Any]] = content.pop("files")
     for name, described in files.items():
         _verify(folder / name, described, hashed_bytes)
@@ -165,14 +163,11 @@ def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int) -> None
             os.utime(path, ns=(found.st_atime_ns, described["modified"]))
 
 
-def _json_checksum(content: Mapping[str, Any]) -> str:
-    return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
-
-
 def checksum(path: Path) -> str:
     """Return the xxh3 hash of a file's content, 128 bits in hexadecimal digits."""
     digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    chunk = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(chunk):
+            digest.update(chunk[:size])
     return digest.hexdigest()
