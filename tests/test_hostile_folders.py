@@ -2,7 +2,6 @@
 
 import builtins
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from instar.errors import ConfigError, InstarError
 from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.foreign import from_pretrained
 from instar.models import CausalLM
+from instar.run import Run
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 
@@ -63,7 +63,9 @@ class Hostile:
         """Return a complete run whose model.json says something else."""
         path = Path(shutil.copytree(self.honest, self.root / folder))
         description = path / "model.json"
-        description.write_text(json.dumps(read_json(description) | described))
+        write_json(description, read_json(description) | described)  # a stranger can make checksums too
+        result = path / "result.json"
+        write_json(result, read_json(result) | {"files": Run(path).checksums()})
         return path
 
 
@@ -131,6 +133,25 @@ def test_no_verb_runs_what_a_run_folder_names(hostile: Hostile, instar, tmp_path
             assert "Traceback" not in err
         with pytest.raises(ConfigError):
             package.load(run)
+
+
+def test_naming_a_class_of_ones_own_does_not_trust_that_of_a_teacher(hostile: Hostile, instar, tmp_path: Path) -> None:
+    hostile.code(tmp_path / "evil.py")
+    (tmp_path / "my_net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, num_classes: int):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(64, num_classes))\n"
+    )
+    run = hostile.run("run", name="evil:Net", arguments={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", [*sys.path])
+        flags = ["--model", "my_net:Net", "--epochs", "1", "--set", "data.subset=32"]
+        assert instar("train", "digits", *flags, "--out", "mine")[0] == 0
+        code, _, err = instar("distill", "digits", "--teacher", run, *flags, "--out", "student")
+    assert code == 2
+    assert "say so with --trust" in err
 
 
 def test_a_teacher_or_tokenizer_of_transformers_runs_nothing(hostile: Hostile, instar, tmp_path: Path) -> None:

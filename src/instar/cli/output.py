@@ -27,11 +27,11 @@ def print_result(values: Any, text: object, as_json: bool) -> None:
         print(text)
 
 
-def run_stage(config: RunConfig, out: str, *, trust: bool, as_json: bool) -> None:
+def run_stage(config: RunConfig, out: str, *, trust: bool, trust_model: bool, as_json: bool) -> None:
     """Run a stage, and print what came of it."""
     from instar.procedures import Stage
 
-    print_run(Stage(config, local_path(out, "out"), trust=trust).run(), as_json)
+    print_run(Stage(config, local_path(out, "out"), trust=trust, trust_model=trust_model).run(), as_json)
 
 
 def print_run(run: Run, as_json: bool) -> None:

@@ -49,7 +49,8 @@ def train(
     Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
     """
     flags = read_flags(data, model, arg, objective, views, epochs, seed)
-    run_stage(configure(config, flags, settings), out, trust=trust or names_a_class(model), as_json=as_json)
+    values = configure(config, flags, settings)
+    run_stage(values, out, trust=trust, trust_model=names_a_class(model), as_json=as_json)
 
 
 def distill(
@@ -89,7 +90,7 @@ def distill(
         raise ConfigError("distill needs a teacher; give --teacher with a run folder.")
     if "objective" not in values.model_fields_set:
         values = values.model_copy(update={"objective": distillation_objective(None, None)})
-    run_stage(values, out, trust=trust or names_a_class(model), as_json=as_json)
+    run_stage(values, out, trust=trust, trust_model=names_a_class(model), as_json=as_json)
 
 
 def born_again(

@@ -83,6 +83,7 @@ class Stage:
         objective: the objective, where it was given as a Python object; it may hold terms of the user's.
         views: the augmentation, where it was given as a Python object.
         trust: allow model classes outside `instar.models`, here and in the teachers' run folders.
+        trust_model: allow that of the student alone, which the user named; a teacher's folder may be a stranger's.
         show: show progress on stderr.
     """
 
@@ -94,6 +95,7 @@ class Stage:
     objective: Objective | None = None
     views: View | None = None
     trust: bool = False
+    trust_model: bool = False
     show: bool = True
 
     def run(self) -> TrainedRun:
@@ -128,7 +130,7 @@ class Stage:
         accelerator = make_accelerator()
         announce(data, show=self.show and accelerator.is_main_process)
         self._warn_of_emulation(accelerator.device)
-        initial = make_initial(self.config, self.network, data, teacher, trust=self.trust)
+        initial = make_initial(self.config, self.network, data, teacher, trust=self.trust or self.trust_model)
         model = initial.model
         if self.config.correct_prior:  # refused now, not after the training
             last_layer(model, data.train.num_classes, "have its prior corrected")
@@ -171,7 +173,7 @@ class Stage:
                 if accelerator.is_main_process:
                     asked = self.config.model_dump(mode="json")
                     held.enter_context(Run.held(self.out, asked, fingerprints, default_settings()))
-                run = TrainedRun(self.out, trust=self.trust, network=self.network)
+                run = TrainedRun(self.out, trust=self.trust or self.trust_model, network=self.network)
             try:
                 yield run
             except Exception:
