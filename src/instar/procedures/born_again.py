@@ -17,7 +17,9 @@ from instar.errors import ConfigError, NonFiniteError
 from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
+from instar.paths import local_path
 from instar.predictions import read_predictions
+from instar.procedures.arguments import refuse_swapped, run_settings
 from instar.procedures.ensemble import ensemble
 from instar.procedures.given import as_data, given_network
 from instar.procedures.kept import kept_where
@@ -153,6 +155,7 @@ def born_again(
     >>> [run.path.name for run in (*lineage.generations, *lineage.ensembles)]
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
+    refuse_swapped("born_again", model=model, data=data)
     for given in (model, student):
         if given is not None and given_network(given) is not None:
             raise ConfigError(
@@ -165,7 +168,7 @@ def born_again(
     config: dict[str, Any] = {
         "data": loaded.config.model_dump(),
         "model": describe(model).model_dump(),
-        "training": settings,
+        **run_settings("born_again", settings, decided=frozenset({"teachers"})),
         "seed": seed,
         **shared,
     }
@@ -173,7 +176,7 @@ def born_again(
         config["views"] = str(as_view(shared["views"]))
     plan = Plan(
         validate(RunConfig, config),
-        Path(out),
+        local_path(out, "out"),
         generations,
         student=describe(model if student is None else student),
         objective=as_objective(objective),

@@ -17,6 +17,7 @@ from instar.documents import ModelFile
 from instar.errors import ConfigError, DataError
 from instar.models import load_model, save_model, write_probe
 from instar.models.probe import PROBE
+from instar.paths import local_path
 from instar.procedures.finish import finish_run
 from instar.procedures.run_data import data_of
 from instar.procedures.stage import TrainedRun
@@ -62,6 +63,7 @@ def correct_bias(
         ConfigError: for an unknown rule, or priors that do not fit.
         DataError: for an unknown class, or without a validation split for rule "labelled".
     """
+    out = local_path(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     run.result  # noqa: B018 (refuses a run that is not complete)
     loaded = data_of(run, data, splits=("train", "test"))

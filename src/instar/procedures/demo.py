@@ -13,6 +13,7 @@ from instar.analysis import paired_interval
 from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.jobs import parse_jobs, run_all
+from instar.paths import local_path
 from instar.procedures.evaluate import evaluate
 from instar.procedures.kept import shared_targets
 from instar.procedures.report import report_where_possible
@@ -92,7 +93,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int | str = 2) 
     """
     started = time.monotonic()
     parse_jobs(jobs)  # refused before the first run
-    folder = Path(out)
+    folder = local_path(out, "out")
     teachers = [
         _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=40) for i in range(MEMBERS)
     ]

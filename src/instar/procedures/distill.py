@@ -12,6 +12,8 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
+from instar.paths import local_path
+from instar.procedures.arguments import refuse_swapped, run_settings
 from instar.procedures.given import as_data, distillation_objective, given_network
 from instar.procedures.kept import kept_where
 from instar.procedures.stage import Stage, TrainedRun, with_network
@@ -36,7 +38,7 @@ def distill(
     seed: int = 0,
     trust: bool = False,
     network: nn.Module | str | None = None,
-    **training: Any,
+    **settings: Any,
 ) -> TrainedRun:
     """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
 
@@ -59,7 +61,8 @@ def distill(
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
         network: the network of a teacher's run folder that needs it, a module or the `package.module:name` of what
             makes it.
-        training: fields of `TrainingConfig`: epochs, batch_size, learning_rate, ...
+        settings: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
+            `RunConfig`: start, view_seed, correct_prior, judge_test.
 
     Raises:
         InstarError: in one sentence, for everything that the caller can mend.
@@ -74,6 +77,7 @@ def distill(
     >>> run.metrics["agreement"] > 0.8
     True
     """
+    refuse_swapped("distill", teacher=teacher, model=model, data=data)
     data = as_data(data)
     chosen = distillation_objective(objective, temperature)
     teacher = with_network(teacher, network, trust=trust)
@@ -92,7 +96,7 @@ def distill(
             "teachers": names,
             "combine": combine,
             "objective": str(chosen),
-            "training": training,
+            **run_settings("distill", settings, decided=frozenset({"teachers"})),
             "seed": seed,
             **({} if views is None else {"views": str(views)}),
             **({} if num_views is None else {"num_views": num_views}),
@@ -101,7 +105,7 @@ def distill(
     )
     return Stage(
         config,
-        Path(out),
+        local_path(out, "out"),
         data,
         given_network(model),
         given,

@@ -10,6 +10,7 @@ from torch import nn
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
+from instar.procedures.arguments import refuse_swapped
 from instar.procedures.given import as_data
 from instar.procedures.run_data import changed_data, data_of, refuse_other_reading, run_of
 from instar.procedures.stage import with_network
@@ -52,6 +53,7 @@ def evaluate(
     597
     """
     subject = with_network(subject, network, trust=trust)
+    refuse_swapped("evaluate", teacher=subject, data=data)
     answering = as_teacher(subject, trust=trust)
     run = run_of(subject)
     if run is not None:

@@ -11,7 +11,9 @@ from torch import nn
 from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError, say
+from instar.paths import local_path
 from instar.precision import Precision
+from instar.procedures.arguments import refuse_swapped
 from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
 from instar.procedures.run_data import data_of, run_of
@@ -87,6 +89,7 @@ def label(
     True
     """
     run = run_of(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
+    refuse_swapped("label", data=data, teacher=teacher)
     loaded = as_data(data) if run is None else data_of(run, data)
     names, asked = named_teacher(with_network(teacher, network, trust=trust), combine, trust)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
@@ -109,7 +112,7 @@ def label(
             loaders[name] = Loader(samples, read_at_once(samples, batch_size), seed=seed, device=device)
             choices[name] = StoreConfig(dtype=dtype)
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
-    store = labelling.start(Path(out))
+    store = labelling.start(local_path(out, "out"))
     if show and store.missing():
         say(describe(store))
     labelling.complete(store, str(out), share=share, show=show)

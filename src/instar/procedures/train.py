@@ -12,6 +12,8 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
+from instar.paths import local_path
+from instar.procedures.arguments import refuse_swapped, run_settings
 from instar.procedures.given import as_data, given_network
 from instar.procedures.stage import Stage, TrainedRun
 
@@ -26,7 +28,7 @@ def train(
     num_views: int | None = None,
     seed: int = 0,
     trust: bool = False,
-    **training: Any,
+    **settings: Any,
 ) -> TrainedRun:
     """Train a model from labels, or take up a run that was killed, and return the complete run.
 
@@ -42,7 +44,8 @@ def train(
         num_views: views per sample, used in turn; None makes a new one each epoch.
         seed: of initial weights, order, dropout and views.
         trust: allow a model class outside `instar.models`.
-        training: fields of `TrainingConfig`: epochs, batch_size, learning_rate, ...
+        settings: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
+            `RunConfig`: start, view_seed, correct_prior, judge_test.
 
     Raises:
         InstarError: in one sentence, for everything that the caller can mend.
@@ -56,6 +59,7 @@ def train(
     >>> run.metrics["error"] < 0.2
     True
     """
+    refuse_swapped("train", data=data, model=model)
     data = as_data(data)
     config = validate(
         RunConfig,
@@ -65,13 +69,13 @@ def train(
             "objective": str(objective),
             "views": str(views),
             "num_views": num_views,
-            "training": training,
+            **run_settings("train", settings, decided=frozenset({"teachers"})),
             "seed": seed,
         },
     )
     return Stage(
         config,
-        Path(out),
+        local_path(out, "out"),
         data,
         given_network(model),
         objective=as_objective(objective),

@@ -12,6 +12,8 @@ from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.errors import ConfigError
 from instar.models import describe
+from instar.paths import local_path
+from instar.procedures.arguments import refuse_swapped, run_settings
 from instar.procedures.given import as_data, given_network
 from instar.procedures.tuning import TEMPERATURES, WEIGHTS, Criterion, Search, Tuned
 from instar.run import Run
@@ -35,7 +37,7 @@ def tune(
     seed: int = 0,
     trust: bool = False,
     show: bool = True,
-    **training: Any,
+    **settings: Any,
 ) -> Tuned:
     """Find T and w of SoftTargets(T) + w HardLabels() by successive halving, or take up a search that was killed.
 
@@ -62,7 +64,8 @@ def tune(
         seed: trials have the seeds 1000 seed + k.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        training: fields of `TrainingConfig`.
+        settings: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
+            `RunConfig`: start, view_seed, correct_prior, judge_test.
 
     Raises:
         NonFiniteError: when the baseline diverged, or every candidate; one alone is dropped.
@@ -78,6 +81,7 @@ def tune(
     >>> found.objective in ("SoftTargets(1)", "SoftTargets(4)"), found.baseline.seeds
     (True, (0, 1))
     """
+    refuse_swapped("tune", teacher=teacher, model=model, data=data)
     if given_network(model) is not None:
         raise ConfigError(
             "every trial starts from fresh weights, so tune needs a model by name, by package.module:Class or as a "
@@ -91,14 +95,14 @@ def tune(
         "model": describe(model).model_dump(),
         "teachers": [str(one.path if isinstance(one, Run | TargetStore) else one) for one in given] if named else [],
         "combine": combine,
-        "training": training,
+        **run_settings("tune", settings, decided=frozenset({"teachers"})),
         "seed": seed,
         **({} if views is None else {"views": str(as_view(views))}),
         **({} if num_views is None else {"num_views": num_views}),
     }
     return Search(
         validate(RunConfig, config),
-        Path(out),
+        local_path(out, "out"),
         temperatures=tuple(map(float, temperatures)),
         weights=tuple(map(float, weights)),
         seeds=seeds,

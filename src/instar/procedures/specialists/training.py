@@ -12,6 +12,7 @@ from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.files import explain_disk
 from instar.jobs import parse_jobs, run_all
 from instar.locks import hold_folder
+from instar.paths import local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
@@ -184,12 +185,12 @@ def plan(
     """
     path = generalist.path if isinstance(generalist, Run) else Path(generalist)
     if isinstance(clusters, int):
-        kept = Path(out) / CLUSTERS
+        kept = local_path(out, "out") / CLUSTERS
         clusters = (
             Clusters.read(kept)
             if kept.exists()
             else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust)
         )
-    found = Plan(path, clusters, Path(out), way, training, seed, trust, show)
+    found = Plan(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
     found.stages()  # refuses what cannot be trained
     return found
