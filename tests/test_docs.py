@@ -40,8 +40,8 @@ def settings() -> str:
         "# Settings",
         "",
         "Every setting of a run, as `--set name=value` on the command line, or nested in the file of `--config`.",
-        "In Python, those of `data` are arguments of `load_data`; those of a run and of `training` are arguments of `train`, "
-        "`distill`,\n`born_again` and `tune`; those of `store` are the dictionary `store`.",
+        "In Python, those of `data` are arguments of `load_data`; those of a run and of `training` are arguments of "
+        "`train`, `distill`,\n`born_again` and `tune`; those of `store` are the dictionary `store`.",
     ]
     for kind, prefix in (
         (RunConfig, ""),
