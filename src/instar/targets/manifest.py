@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from instar.checksums import CHECKSUM
@@ -23,6 +23,13 @@ FORMAT = 2
 
 MANIFEST = "manifest.json"
 ALL_IDS = "all"
+
+
+MAX_SHARDS, MAX_ROWS = 100_000, 1 << 40
+"""Of a part: what a manifest says decides how many files are looked for."""
+
+PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+"""Files are called after it, so it leads nowhere else."""
 
 
 class Shard(Config):
@@ -41,18 +48,26 @@ class Part(Config):
 
     source: str = Field(description="name, for people")
     fingerprint: str = Field(description="of the source")
-    samples: int = Field(ge=1)
+    samples: int = Field(ge=1, le=MAX_ROWS)
     ids: str = Field(ALL_IDS, description="checksum of the file of ids; 'all': every id of the source")
     views: str = "Identity()"
     view_seed: int = 0
-    num_views: int = Field(1, ge=1)
+    num_views: int = Field(1, ge=1, le=MAX_ROWS)
     keep: str = "all"
     dtype: Number = "float16"
     temperature: float | None = Field(None, gt=0, description="at which alone the answers hold; none: at any")
     draw_seed: int = Field(0, description="of the classes, where they are drawn")
-    positions: tuple[int, ...] = Field((), description="shape of the positions of a sample")
-    rows_per_shard: int = Field(ge=1)
+    positions: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...] = Field(
+        (), max_length=4, description="shape of the positions of a sample"
+    )
+    rows_per_shard: int = Field(ge=1, le=MAX_ROWS)
     shards: tuple[Shard, ...] | None = Field(None, description="none while they are being made")
+
+    @model_validator(mode="after")
+    def _shards_can_be_counted(self) -> Self:
+        if self.num_shards > MAX_SHARDS:
+            raise ValueError(f"a part must have at most {MAX_SHARDS:,} shards, got {self.num_shards:,}")
+        return self
 
     @property
     def rows(self) -> int:
@@ -85,6 +100,15 @@ class Part(Config):
         return describe_views(self.views, self.view_seed, self.num_views)
 
 
+def shard_name(part: str, index: int) -> str:
+    """Return the name of the file of a shard.
+
+    >>> shard_name("train", 3)
+    'train-00003.safetensors'
+    """
+    return f"{part}-{index:05d}.safetensors"
+
+
 def describe_views(views: str, seed: int, number: int | None) -> str:
     """Return in words what is seen of each sample."""
     if views == "Identity()":
@@ -110,7 +134,19 @@ class Manifest(Config):
     teacher: Answering
     data: dict[str, Any] = Field(description="how the samples were selected, as a run's configuration has it")
     classes: tuple[str, ...]
-    parts: dict[str, Part]
+    parts: dict[PartName, Part]
+
+    @model_validator(mode="after")
+    def _shards_are_those_of_the_plan(self) -> Self:
+        for name, part in self.parts.items():
+            found = None if part.shards is None else [(shard.name, shard.rows) for shard in part.shards]
+            wanted = ((shard_name(name, index), len(part.shard_rows(index))) for index in range(part.num_shards))
+            if found is not None and found != list(wanted):
+                raise ValueError(
+                    f"the shards of part '{name}' must be {shard_name(name, 0)} and so on, with the rows of the plan, "
+                    f"got {str(found)[:200]}"
+                )
+        return self
 
     @property
     def complete(self) -> bool:

@@ -30,7 +30,7 @@ from instar.data.held import gathered
 from instar.errors import StoreError
 from instar.files import explain_disk, write_json
 from instar.locks import LOCK, hold_folder, remove_left_over, whole
-from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest
+from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
@@ -50,7 +50,7 @@ class Piece:
     @property
     def name(self) -> str:
         """The file's name."""
-        return f"{self.part}-{self.index:05d}.safetensors"
+        return shard_name(self.part, self.index)
 
 
 class StoredPart:
