@@ -18,6 +18,7 @@ from instar.errors import ConfigError, InstarError, MismatchError, RunError, nea
 from instar.files import write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
+from instar.models.bounds import refuse_larger
 from instar.models.causal_lm import PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
@@ -142,7 +143,7 @@ def build_network(
     except Exception as error:
         if ":" not in config.name and not isinstance(error, TypeError):
             raise  # a fault of ours, which a sentence would hide
-        raise ConfigError(f"model '{config.name}' cannot be made: {shortened(error)}.") from None
+        raise ConfigError(f"model '{config.name}' cannot be made: {shortened(error).rstrip('.')}.") from None
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
     return made
@@ -223,7 +224,10 @@ def restore_model(
         ConfigError: when the class is not trusted, or the network is needed and was not given.
         RunError: when the weights are of another network.
     """
-    config = ModelConfig(name=description.name, arguments=description.arguments)
+    try:
+        config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
+    except ConfigError as error:
+        raise RunError(f"the model that '{where}' describes cannot be made: {error}") from None
     if config.name.startswith(PREFIX):  # its weights are the run's
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
     if network is None and description.needs_network:
@@ -234,7 +238,20 @@ def restore_model(
     if network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)
         shape, classes = tuple(description.input_shape), tuple(description.classes)
-        made = build_network(named, shape, classes, trust=trust, declared=network is None)
+
+        def make() -> nn.Module:
+            return build_network(named, shape, classes, trust=trust, declared=network is None)
+
+        if named.name in MODELS:  # what is not is code that its user trusts
+            refuse_larger(make, tensors, where, named.name)
+        try:
+            made = make()
+        except Exception as error:
+            if named.name not in MODELS or network is not None:
+                raise
+            raise RunError(
+                f"the model that '{where}' describes cannot be made: {shortened(error).rstrip('.')}."
+            ) from None
     else:
         made = copy_network(network).cpu()
     made = made.network if isinstance(made, Normalised) else made
