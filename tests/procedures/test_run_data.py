@@ -110,11 +110,12 @@ def test_a_teacher_with_its_classes_in_another_order_is_refused(run, images: Pat
 
 
 def test_files_that_changed_since_the_training_are_said(
-    tmp_path: Path, instar: Callable[..., tuple[int, str, str]]
+    tmp_path: Path, instar: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = write_images(tmp_path / "images")
     config = DataConfig(source=str(images), image_size=(4, 4), validation=0)
     run = train(config, MLP([8]), out=tmp_path / "run", **TINY)
+    capsys.readouterr()  # how the data were read
     code, out, err = instar("evaluate", run.path, "--json")
     assert (code, err) == (0, "")
     assert "changed_data" not in json.loads(out)
