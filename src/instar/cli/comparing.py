@@ -18,7 +18,7 @@ def compare(
         ),
     ],
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="of the bootstrap over test samples")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="of the bootstrap")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of the bootstrap")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether methods are better than the first of them, over test samples and over seeds, and how sure that is.
