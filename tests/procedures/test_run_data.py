@@ -117,17 +117,17 @@ def test_files_that_changed_since_the_training_are_said(
     run = train(config, MLP([8]), out=tmp_path / "run", **TINY)
     capsys.readouterr()  # how the data were read
     code, out, err = instar("evaluate", run.path, "--json")
-    assert (code, err) == (0, "")
+    assert (code, "not those" in err) == (0, False)
     assert "changed_data" not in json.loads(out)
     Pictures.new("RGB", (8, 8), (1, 2, 3)).save(images / "test" / "bright" / "0.png")
     code, out, err = instar("evaluate", run.path, "--json")
     assert code == 0
-    assert err.startswith(f"instar: the test data are not those that '{run.path}' was made with (fingerprint ")
+    assert f"instar: the test data are not those that '{run.path}' was made with (fingerprint " in err
     changed = json.loads(out)["changed_data"]
     assert changed["recorded"] == run.fingerprints["data"]["test"] != changed["found"]
     other = write_images(tmp_path / "other", seed=3)
     code, out, err = instar("evaluate", run.path, "--data", other, "--json")
-    assert (code, err, "changed_data" in json.loads(out)) == (0, "", True)
+    assert (code, "not those" in err, "changed_data" in json.loads(out)) == (0, False, True)
 
 
 def test_another_text_has_the_vocabulary_of_the_run(tmp_path: Path) -> None:
