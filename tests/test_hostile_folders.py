@@ -149,9 +149,10 @@ def test_naming_a_class_of_ones_own_does_not_trust_that_of_a_teacher(hostile: Ho
         patch.setattr(sys, "path", [*sys.path])
         flags = ["--model", "my_net:Net", "--epochs", "1", "--set", "data.subset=32"]
         assert instar("train", "digits", *flags, "--out", "mine")[0] == 0
-        code, _, err = instar("distill", "digits", "--teacher", run, *flags, "--out", "student")
-    assert code == 2
-    assert "say so with --trust" in err
+        for verb in ("distill", "tune"):
+            code, _, err = instar(verb, "digits", "--teacher", run, *flags, "--out", verb)
+            assert code == 2
+            assert "say so with --trust" in err
 
 
 def test_a_teacher_or_tokenizer_of_transformers_runs_nothing(hostile: Hostile, instar, tmp_path: Path) -> None:

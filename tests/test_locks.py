@@ -155,3 +155,12 @@ def test_a_file_system_without_locks_holds_no_runs_but_whole_files(tmp_path: Pat
         temporary.touch()
         remove_left_over(tmp_path)
         assert temporary.exists()
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(RunError, match="is neither a file nor a folder"), whole(pipe) as begun:
+        begun.write_text("new")
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -61,7 +61,12 @@ def whole(path: Path) -> Iterator[Path]:
 
     It lies in a hidden folder beside `path`, which this process holds, so that others know what to leave alone; what
     dead processes have begun of the same `path` is removed.
+
+    Raises:
+        RunError: when `path` is a device, a pipe or a socket, which a file would take the place of.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise RunError(f"'{path}' is neither a file nor a folder, and is not replaced; choose another path.")
     remove_left_over(path.parent, path.name)
     while True:
         folder = Path(tempfile.mkdtemp(".partial", f".{path.name}.", path.parent))

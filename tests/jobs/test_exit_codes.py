@@ -27,9 +27,11 @@ def test_an_error_of_the_program_in_a_worker_is_exit_code_1(tmp_path):
         "        super().__init__()\n"
         "        self.layer = nn.Linear(64, num_classes)\n"
         "    def forward(self, inputs):\n"
-        "        return {}['missing']\n"
+        "        return self.layer(inputs.flatten(1)) if len(inputs) < 50 else {}['missing']\n"
     )
-    command = [sys.executable, "-m", "instar.cli", *LINEAGE, "--model", "broken:Broken", "--out", "lineage"]
+    # the step that is rehearsed before training has fewer samples
+    words = [*LINEAGE, "--set", "training.batch_size=50", "--model", "broken:Broken", "--out", "lineage"]
+    command = [sys.executable, "-m", "instar.cli", *words]
     ended = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "3 of 3 tasks failed: 'lineage', 'lineage/labels-1', 'lineage/label-smoothing'" in ended.stderr

@@ -65,6 +65,7 @@ def tune(
         weights=read_numbers("--weights", weights),
         seeds=seeds,
         criterion=criterion,  # type: ignore[arg-type]  # checked inside
-        trust=trust or names_a_class(model),
+        trust=trust,
+        trust_model=names_a_class(model),
     ).run(jobs)
     print_result(found.as_dict(), found, as_json)

@@ -97,6 +97,7 @@ class Search:
         teacher: where it was given as a Python object.
         data: the data, where they are at hand.
         trust: allow model classes outside `instar.models`.
+        trust_model: allow that of the student alone, which the user named; a teacher's folder may be a stranger's.
         show: show progress on stderr.
 
     Raises:
@@ -112,6 +113,7 @@ class Search:
     teacher: Any = None
     data: Data | None = None
     trust: bool = False
+    trust_model: bool = False
     show: bool = True
 
     def __post_init__(self) -> None:
@@ -146,14 +148,17 @@ class Search:
         if data.held_out is None or not is_labelled(data.held_out):
             raise DataError("tune chooses on a validation split with labels, and there is none.")
         # what is wrong with the model or the store is said once, and not by every trial
-        build_network(self.config.model, data.train.input_shape, data.classes, trust=self.trust)
+        trust = self.trust or self.trust_model
+        build_network(self.config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._ask(data)
         config = with_settings_of(stored, self.config)
         stored.targets(next(_asked_about(data.train, config).in_order()).part(0, 2))
         config = config.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
         # other processes find the decoded data in the cache
         at_hand = data if here or data.config.source == ARRAYS else None
-        cells, baseline = self._halve(Stage(config, self.out, at_hand, trust=self.trust, show=self.show and here), jobs)
+        show = self.show and here
+        stage = Stage(config, self.out, at_hand, trust=self.trust, trust_model=self.trust_model, show=show)
+        cells, baseline = self._halve(stage, jobs)
         tuned = Tuned(self.criterion, len(data.held_out), cells, baseline)
         if data.config.source != ARRAYS:
             teachers = self.config.teachers or config.teachers
