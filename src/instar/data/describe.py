@@ -36,8 +36,9 @@ def describe_data(data: Data) -> str:
     for split, samples in splits.items():
         if samples is not None:
             parts += _peculiar(split, samples)
-    unseen = _classes_of(data.test.source.labels) - _classes_of(source.labels)
-    if unseen and bool((source.labels != UNLABELLED).any()):
+    seen, asked = (_classes_of(Samples.all_of(each).judged_labels()) for each in (source, data.test.source))
+    unseen = asked - seen
+    if unseen and seen:
         parts.append(f"no train sample has the class {_names([data.classes[number] for number in sorted(unseen)])}")
     return "; ".join(parts)
 

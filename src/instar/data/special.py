@@ -34,8 +34,10 @@ def of_special_classes(
     train = replace(train, special=special)
     if held_out is not None:
         held_out = _half(held_out, held_out.of_classes(names), config.split_seed)
-    absent = [name for name, index in zip(names, classes.tolist(), strict=True) if index not in train.labels]
-    if absent or special.all():
+    judged, has_loss = train.judged_labels(), train.source.valid(train.ids)
+    absent = [name for name, index in zip(names, classes.tolist(), strict=True) if index not in judged]
+    rest = ~special if has_loss is None else ~special & has_loss
+    if absent or not rest.any():
         missing = f"special class '{absent[0]}'" if absent else "the rest"
         raise DataError(f"'{train.source.name}' has no training samples of {missing}.")
     if config.rest == "dustbin":
@@ -51,8 +53,9 @@ def of_special_classes(
 
 
 def _half(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
-    """Return as many special samples as others with a label, drawn from the larger half; all where one is missing."""
-    halves = special.nonzero()[:, 0], (~special & (samples.labels != UNLABELLED)).nonzero()[:, 0]
+    """Return as many special samples as others, all judged, drawn from the larger half; all where one is missing."""
+    judged = samples.judged_labels() != UNLABELLED
+    halves = (special & judged).nonzero()[:, 0], (~special & judged).nonzero()[:, 0]
     count = min(map(len, halves))
     if count == 0:
         return samples

@@ -44,7 +44,7 @@ def correct_bias(
 
     Rule "prior" needs no labels: the mean predicted probability of each named class over the whole train split, seen
     as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named classes with the fewest errors
-    on the labelled validation split.
+    on the labelled validation split. Both look only at samples, or positions, that have a loss.
 
     Source: Hinton et al. 2015, section 3, where the offsets were found on the test set.
 
@@ -116,19 +116,27 @@ def _find(
         shift[named] = offset
         return shift
     if rule == "labelled":
-        if data.validation is None or (data.validation.labels == UNLABELLED).any():
+        if data.validation is None or (_with_loss(data.validation, data.validation.labels) == UNLABELLED).any():
             raise DataError("rule 'labelled' needs a labelled validation split; set validation above 0.")
-        return labelled_offset(predict(Module(model), data.validation), data.validation.labels, named)
+        logits = _with_loss(data.validation, predict(Module(model), data.validation))
+        return labelled_offset(logits, _with_loss(data.validation, data.validation.labels), named)
     probe = Samples.all_of(data.train.source)
     if prior is None:
-        if (probe.labels == UNLABELLED).any():
+        labels = _with_loss(probe, probe.labels)
+        if (labels == UNLABELLED).any():
             raise ConfigError("the train split has samples without labels, so give the prior of every class.")
-        shares = torch.bincount(probe.labels, minlength=probe.num_classes) / len(probe)
+        shares = torch.bincount(labels, minlength=probe.num_classes) / len(labels)
     else:
         shares = torch.tensor(list(prior), dtype=torch.float32)
         if len(shares) != probe.num_classes or abs(float(shares.sum()) - 1) > 1e-3:
             raise ConfigError(f"prior must have {probe.num_classes} shares that sum to 1, got {list(prior)}.")
-    return prior_offset(predict(Module(model), probe), named, shares)
+    return prior_offset(_with_loss(probe, predict(Module(model), probe)), named, shares)
+
+
+def _with_loss(samples: Samples, found: Tensor) -> Tensor:
+    """Return what was found of the samples, or of their positions, that have a loss, `[examples, ...]`."""
+    valid = samples.source.valid(samples.ids)
+    return found.flatten(0, samples.labels.dim() - 1) if valid is None else found[valid]
 
 
 def _weights_hash(run: Run) -> str:

@@ -16,6 +16,7 @@ from instar.procedures.given import as_data
 from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator
 from instar.targets import SparseTargets
+from instar.targets.targets import by_example
 from instar.teachers import as_teacher
 from instar.training.evaluate import BATCH_SIZE
 
@@ -118,11 +119,13 @@ def cluster(
     teacher.prepare(device, "float32", at_once=BATCH_SIZE)
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
     for batch in Loader(samples, BATCH_SIZE, seed=0, device=device).in_order():
-        targets = teacher.targets(batch)
+        targets, valid = teacher.targets(batch), batch.valid()
+        some = slice(None) if valid is None else valid  # not what lies beyond the end of a sample, or has no loss
         if isinstance(targets, SparseTargets):
-            found.add_sparse(targets.ids.flatten(0, -2).cpu(), targets.kept[..., : targets.ids.shape[-1]].cpu())
+            kept = targets.kept[..., : targets.ids.shape[-1]]
+            found.add_sparse(by_example(targets.ids)[some].cpu(), by_example(kept)[some].cpu())
         else:
-            found.add(targets.log_probs(1.0).exp().flatten(0, -2).cpu())
+            found.add(by_example(targets.log_probs(1.0).exp())[some].cpu())
     sets = cluster_columns(found.columns(), clusters, size, seed, by_angle=not raw)
     names = samples.source.classes
     return Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets if len(one)))
