@@ -44,10 +44,12 @@ def test_unknown_keys_get_the_nearest_known_of_their_level(values: dict, message
     refused(SMALL | values, message)
 
 
-def test_unknown_keys_below_an_optional_section_get_the_nearest_known() -> None:
+def test_unknown_keys_below_sections_of_any_kind_get_the_nearest_known() -> None:
     class Outer(Config):
         inner: TrainingConfig | None = None
+        listed: tuple[TrainingConfig, ...] = ()
 
+    refused({"listed": [{"momentum": 1}, {"momentun": 1}]}, r"'listed\.1\.momentun' is not .* 'momentum'\?", Outer)
     refused({"inner": {"momentun": 1}}, r"'inner\.momentun' is not a setting; did you mean 'momentum'\?", Outer)
 
 

@@ -6,10 +6,9 @@ same configuration and the same data are the same run.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -273,16 +272,18 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
 
 def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
     """Return the configuration class that lies at `path` inside `kind`."""
-    names = iter(path)
-    for name in names:
-        annotation: Any = kind.model_fields[str(name)].annotation
-        if get_origin(annotation) is types.UnionType:
-            annotation = next(a for a in get_args(annotation) if a is not type(None))
-        if get_origin(annotation) is dict:
-            next(names)  # a key; settings are its values
-            annotation = get_args(annotation)[1]
-        kind = annotation
+    for name in map(str, path):
+        if name in kind.model_fields:  # others are a number in a list, or a key of a dictionary
+            kind = next(_configs_in(kind.model_fields[name].annotation), kind)
     return kind
+
+
+def _configs_in(annotation: Any) -> Iterator[type[Config]]:
+    """Yield the configuration classes that an annotation names, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _configs_in(part)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -15,16 +15,14 @@ from types import ModuleType
 import torch
 from tests.chaos.harness import Outcome
 
-OTHERS = ("__main__", "harness", "runner")
+OTHERS = ("__main__", "harness", "mutations", "runner")
 """Modules of this folder that are no kind."""
 
 
 def kinds() -> dict[str, ModuleType]:
     """Return the modules of this folder that have trials, by name with hyphens."""
     names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    names = [
-        name for name in sorted(names) if name not in ("harness", "runner", "__main__") and not name.startswith("test_")
-    ]
+    names = [name for name in sorted(names) if name not in OTHERS and not name.startswith("test_")]
     return {name.replace("_", "-"): importlib.import_module(f"tests.chaos.{name}") for name in names}
 
 

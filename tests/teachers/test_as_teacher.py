@@ -9,8 +9,9 @@ from torch import nn
 
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, RunError
+from instar.files import read_json, write_json
 from instar.models import MLP
-from instar.procedures import distill, train
+from instar.procedures import distill, ensemble, evaluate, train
 from instar.run import Run
 from instar.teachers import Classifier, Ensemble, Module, as_teacher
 
@@ -105,3 +106,37 @@ def test_a_run_of_a_network_given_as_an_object_teaches_while_the_object_lives(tm
     assert student.config["teachers"] == [str(run.path)]
     with pytest.raises(ConfigError, match="give it as network="):
         as_teacher(run.path)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return train(DIGITS, MLP([4]), epochs=1, out=tmp_path_factory.mktemp("members") / "single")
+
+
+def with_members(run, *members):
+    """Let the folder of an ensemble name other members, as a stranger may."""
+    content = read_json(run.path / "config.json")
+    content["config"]["teachers"] = [str(member) for member in members]
+    write_json(run.path / "config.json", content)
+    result = read_json(run.path / "result.json")
+    result["files"].pop("config.json")
+    write_json(run.path / "result.json", result)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("use", [as_teacher, evaluate])
+def test_a_circle_of_ensembles_is_refused(tmp_path, single, length, use):
+    circle = [ensemble([single], DIGITS, out=tmp_path / str(number)) for number in range(length)]
+    for number, run in enumerate(circle):
+        with_members(run, single.path, circle[(number + 1) % length].path)
+    with pytest.raises(RunError, match=r"'.*/0' is a member of itself"):
+        use(circle[0].path)
+
+
+def test_ensembles_inside_each_other_are_counted_and_a_member_may_be_there_twice(tmp_path, single):
+    run = single
+    for level in range(10):
+        run = ensemble([run, run] if level == 0 else [run], DIGITS, out=tmp_path / str(level))
+    assert as_teacher(run).modules()
+    with pytest.raises(RunError, match="inside more than 10 other ensembles"):
+        ensemble([run], DIGITS, out=tmp_path / "last")

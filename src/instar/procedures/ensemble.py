@@ -12,7 +12,7 @@ from instar.procedures.arguments import refuse_swapped
 from instar.procedures.finish import finish_run
 from instar.procedures.run_data import data_of, refuse_other_reading
 from instar.run import Run
-from instar.teachers import ENSEMBLE, Ensemble, Teacher
+from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
 
 
 def ensemble(
@@ -49,7 +49,8 @@ def ensemble(
     """
     refuse_swapped("ensemble", teacher=members, data=data)
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
-    together = Ensemble(runs, combine, trust=trust)
+    with opening(Path(out)):
+        together = Ensemble(runs, combine, trust=trust)
     return stand_for(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
 
 

@@ -1,6 +1,8 @@
 """Who answers: networks, ensembles, a generalist with specialists, scikit-learn classifiers; alike for training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ __all__ = [
     "Stored",
     "Teacher",
     "as_teacher",
+    "opening",
     "specialists_of",
 ]
 
@@ -41,6 +44,13 @@ ENSEMBLE = "ensemble"
 
 SPECIALISTS = "specialists"
 """The same where the first of them is a generalist, and the others its specialists."""
+
+
+MAX_LEVELS = 10
+"""Of ensembles whose members are ensembles."""
+
+_OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
+"""Folders that are being opened, each for the one before it."""
 
 
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
@@ -80,12 +90,32 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
 def _of_run(run: Run, *, trust: bool) -> Teacher:
     run.result  # noqa: B018 (refuses a run that is not complete)
     model = run.config["model"]
-    if model["name"] == ENSEMBLE:
-        return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
-    if model["name"] == SPECIALISTS:
+    if model["name"] not in (ENSEMBLE, SPECIALISTS):
+        return Module(load_model(run, trust=trust, network=getattr(run, "network", None)))
+    with opening(run.path):
+        if model["name"] == ENSEMBLE:
+            return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
         generalist, *specialists = run.members()
         return _same_as_before(specialists_of(generalist, specialists, trust=trust, **model["arguments"]), run)
-    return Module(load_model(run, trust=trust, network=getattr(run, "network", None)))
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Hold that a folder which stands for several runs is being opened or made, until its members are open.
+
+    Raises:
+        RunError: when it is a member of itself, or there are too many such folders inside each other.
+    """
+    folder, outer = path.resolve(), _OUTER.get()
+    if folder in outer:
+        raise RunError(f"'{path}' is a member of itself, or of one of its members; make it anew in a new folder.")
+    if len(outer) == MAX_LEVELS:
+        raise RunError(f"'{path}' is inside more than {MAX_LEVELS} other ensembles; combine its members directly.")
+    token = _OUTER.set((*outer, folder))
+    try:
+        yield
+    finally:
+        _OUTER.reset(token)
 
 
 def _same_as_before(together: Teacher, run: Run) -> Teacher:

@@ -14,7 +14,7 @@ from instar.procedures.ensemble import stand_for
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
 from instar.run import Run
-from instar.teachers import SPECIALISTS, specialists_of
+from instar.teachers import SPECIALISTS, opening, specialists_of
 
 
 def folders_in(given: Sequence[str | Path]) -> list[Path]:
@@ -74,7 +74,8 @@ def combine(
         if len(weights) != len(folders):
             raise ConfigError(f"weights must be one per specialist ({len(folders)}), got {len(weights)}.")
         arguments["weights"] = [w for folder, w in zip(folders, weights, strict=True) if folder not in missing]
-    together = specialists_of(first, runs, trust=trust, **arguments)
+    with opening(Path(out)):
+        together = specialists_of(first, runs, trust=trust, **arguments)
     settings = {"model": {"name": SPECIALISTS, "arguments": arguments}}
     facts = {"missing": [str(folder) for folder in missing]} if missing else None
     return stand_for([first, *runs], together, data, out, settings, facts)
