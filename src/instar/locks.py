@@ -7,6 +7,7 @@ whether its process lives, wherever that is, as far as the file system passes lo
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -20,6 +21,9 @@ from instar.errors import RunError, say
 
 LOCK = ".lock"
 """The file of a folder that whoever works there holds."""
+
+LONG_NAME_BYTES = 200
+"""Longer names have no room for what is put around them while they are written: 255 bytes are allowed."""
 
 SECONDS_BETWEEN_TRIES = 0.05
 
@@ -69,7 +73,7 @@ def whole(path: Path) -> Iterator[Path]:
         raise RunError(f"'{path}' is neither a file nor a folder, and is not replaced; choose another path.")
     remove_left_over(path.parent, path.name)
     while True:
-        folder = Path(tempfile.mkdtemp(".partial", f".{path.name}.", path.parent))
+        folder = Path(tempfile.mkdtemp(".partial", f".{_shortened(path.name)}.", path.parent))
         with _opened(folder) as held:
             try:
                 is_mine = held is not None and _lock(held, folder)
@@ -91,10 +95,16 @@ def remove_left_over(folder: Path, name: str = "*") -> None:
         folder: in which.
         name: of the file that was to be written; "*": any.
     """
-    for begun in folder.glob(f".{name if name == '*' else escape(name)}.*.partial"):
+    for begun in folder.glob(f".{name if name == '*' else escape(_shortened(name))}.*.partial"):
         with suppress(OSError), _opened(begun) as held:  # another may be faster, or the folder read-only
             if held is not None and _lock(held, begun):
                 shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
+
+
+def _shortened(name: str) -> str:
+    """Return a name that has room for more: itself, or where it is long its hash."""
+    content = os.fsencode(name)
+    return name if len(content) <= LONG_NAME_BYTES else hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @contextmanager

@@ -30,19 +30,39 @@ def local_path(path: object, name: str = "path") -> Path:
     Traceback (most recent call last):
     instar.errors.ConfigError: out must be a local path, got the address 's3://bucket/run'; a folder is './s3://bucket/run'.
     """
+    text = str(given_path(path, name)) if isinstance(path, os.PathLike) else path
+    if isinstance(text, str) and _ADDRESS.match(text):
+        raise ConfigError(f"{name} must be a local path, got the address '{text}'; a folder is './{text}'.")
+    if isinstance(text, str) and text.strip() and not text.isprintable():  # control characters, and no UTF-8
+        raise ConfigError(f"{name} must be of visible characters in UTF-8, got '{text}'.")
+    return given_path(text, name)
+
+
+def given_path(path: object, name: str = "path") -> Path:
+    r"""Return the path of what is already there, which may be any that a file system takes.
+
+    Raises:
+        ConfigError: when it is no path, is empty, or has a name that no file system takes.
+
+    >>> given_path("runs/a\0b", "the run folder")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: the run folder must be a path, and 'runs/a\x00b' holds a null byte.
+    """
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise ConfigError(f"{name} must be a path, got {type(path).__name__} {path!r}.")
     if not text.strip():
         raise ConfigError(f"{name} must name a file or a folder, got '{text}'.")
-    if _ADDRESS.match(text):
-        raise ConfigError(f"{name} must be a local path, got the address '{text}'; a folder is './{text}'.")
-    if not text.isprintable():  # control characters, and bytes that are not UTF-8
-        raise ConfigError(f"{name} must be of visible characters in UTF-8, got '{text}'.")
-    longest = max(len(part.encode()) for part in text.split("/"))
-    if longest > MAX_NAME_BYTES or len(text.encode()) > MAX_PATH_BYTES:
+    if "\0" in text:
+        raise ConfigError(f"{name} must be a path, and {text!r} holds a null byte.")
+    longest = max(len(_bytes(part)) for part in text.split("/"))
+    if longest > MAX_NAME_BYTES or len(_bytes(text)) > MAX_PATH_BYTES:
         raise ConfigError(
             f"{name} must have names of at most {MAX_NAME_BYTES} bytes and {MAX_PATH_BYTES} in all, got {longest} in "
-            f"one name and {len(text.encode())} in all of '{text}'."
+            f"one name and {len(_bytes(text))} in all of '{text}'."
         )
     return Path(text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # what is there may have names that are not UTF-8

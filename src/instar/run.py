@@ -19,6 +19,7 @@ content, each line of metrics.jsonl its own, and result.json names those of all 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -34,10 +35,17 @@ from instar.environment import environment
 from instar.errors import RunError
 from instar.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.locks import hold_folder, remove_left_over
+from instar.paths import given_path, local_path
 from instar.places import other_run
 
 FORMAT = 2
 """1 had no checksums; since 2 they are compared whenever a file is read."""
+
+EXPORTED = (
+    "what instar export wrote to safetensors or for the Hub is a model for instar.load(...) in Python, which stands "
+    "wherever a module may; on the command line give the run folder that it was exported from."
+)
+"""For whoever gives an export where a run folder is needed."""
 
 FINISHED = (
     "config.json",
@@ -64,14 +72,17 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not (self.path / "config.json").is_file():
-            raise RunError(f"'{self.path}' is not a run folder: it has no config.json.")
+        self.path = given_path(path, "a run folder")
+        if not os.path.isfile(self.path / "config.json"):
+            hint = f", but a file; {EXPORTED}" if os.path.isfile(self.path) else ": it has no config.json."
+            raise RunError(f"'{self.path}' is not a run folder{hint}")
         self._file, self._settings = self._read_config()
 
     def _read_config(self) -> tuple[RunFile, Fields]:
         path = self.path / "config.json"
         content = parse_json(path)
+        if isinstance(content, dict) and content.get("library_name") == "instar":
+            raise RunError(f"'{self.path}' is not a run folder, but an exported model; {EXPORTED}")
         if not isinstance(content, dict) or not isinstance(found := content.get("format"), int):
             raise RunError(f"'{self.path}' is not a run folder: its config.json is of another kind.")
         if found > FORMAT:
@@ -122,7 +133,7 @@ class Run:
         process that asks for the same run waits, and finds it complete or takes it up; one that asks for another run
         is refused at once. Where the run is complete nobody need hold it, and nothing is written.
         """
-        path = Path(path)
+        path = local_path(path, "out")
         asked = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
         asked = json.loads(to_json(asked))  # as it will be read back: tuples are lists
 
@@ -291,7 +302,7 @@ class Run:
 
         def found(given: Path) -> Path:
             places = [given, *(folder / given for folder in above), above[0] / given.name]
-            return next((place for place in places if place.exists()), given)
+            return next((place for place in places if os.path.exists(place)), given)  # the name may be impossible
 
         return [found(Path(name)) for name in self.config["teachers"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
         DataError: when the data, a split or a column cannot be found, or a file cannot be decoded.
     """
     name = config.source
-    local = Path(name).is_dir()
+    local = os.path.isdir(name)
     if local and not any(path.is_file() for path in Path(name).rglob("*")):
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
@@ -104,4 +105,4 @@ def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: obj
     # the library fingerprints each split from its files' contents or modification times
     states = {split: rows._fingerprint for split, rows in dataset.items()}
     text = json.dumps([decoded.VERSION, states, *map(repr, options)], sort_keys=True)
-    return f"{Path(name).name}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+    return f"{Path(name).name[:40]}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

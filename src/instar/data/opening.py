@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(logging.CRITICAL)
     # by its whole path, since the library takes a folder called "text" or "csv" for one of its own readers
-    where = str(Path(name).absolute()) if Path(name).is_dir() else name
+    where = str(Path(name).absolute()) if os.path.isdir(name) else name
     try:
         builder = datasets.load_dataset_builder(where)
         files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,5 @@ def _kinds(value: Any) -> tuple[str, ...]:
 
 
 def _is_folder_of_teacher(value: Any) -> bool:
-    try:
-        return isinstance(value, str | Path) and any(
-            (Path(value) / name).is_file() for name in ("result.json", MANIFEST)
-        )
-    except (OSError, ValueError):  # no path
-        return False
+    names = ("result.json", MANIFEST)
+    return isinstance(value, str | Path) and any(os.path.isfile(os.path.join(value, name)) for name in names)

@@ -13,6 +13,7 @@ from torch import nn
 from instar.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
 from instar.errors import ConfigError, InstarError, RunError
 from instar.objectives import parse_objective
+from instar.paths import given_path
 from instar.procedures.next_commands import next_commands
 from instar.procedures.scores import Score, scores_of
 from instar.procedures.stage import with_network
@@ -80,7 +81,7 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     >>> found.state, found.model["parameters"], found.damaged
     ('complete', 610, ())
     """
-    folder = run.path if isinstance(run, Run) else Path(run)
+    folder = run.path if isinstance(run, Run) else given_path(run, "a run folder")
     if (folder / MANIFEST).is_file():
         raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
     if not any((folder / name).is_file() for name in _OF_A_RUN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from instar.config import RunConfig
 from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, nearest
 from instar.objectives import Objective
+from instar.paths import local_path
 from instar.procedures.labelling import Labelling, answering
 from instar.targets import Targets
 from instar.teachers import Remembered, Stored, Teacher
@@ -32,10 +34,11 @@ def kept_where(targets: str | Path, store: Mapping[str, Any] | None = None) -> d
     Traceback (most recent call last):
     instar.errors.ConfigError: targets 'memroy' is unknown; did you mean 'memory'? A folder is written './memroy'.
     """
+    local_path(targets, "targets")
     where, ways = str(targets), ("online", "memory", "store")
     if where in ways:
         return {"targets": where, "store": dict(store or {})}
-    if not Path(where).exists() and difflib.get_close_matches(where, ways):
+    if not os.path.exists(where) and difflib.get_close_matches(where, ways):
         raise ConfigError(f"targets '{where}' is unknown; {nearest(where, ways)} A folder is written './{where}'.")
     return {"targets": "store", "store": {**(store or {}), "folder": where}}
 

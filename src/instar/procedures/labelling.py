@@ -131,7 +131,7 @@ class Labelling:
                     return self.start(manifest.parent)
         plan = repr(self.manifest.plan()).encode()
         name = Path(self.answering.names[0]).name if len(self.answering.names) == 1 else self.answering.combine
-        return self.start(folder / f"{name}-{xxhash.xxh3_64_hexdigest(plan)}")
+        return self.start(folder / f"{name[:40]}-{xxhash.xxh3_64_hexdigest(plan)}")
 
     def complete(self, store: TargetStore, title: str, *, share: tuple[int, int] = (1, 1), show: bool = True) -> None:
         """Ask for what is missing in a store; shards that other processes are making are waited for.

@@ -14,6 +14,7 @@ from instar.analysis.resampling import Counts, Numbers
 from instar.config import default_settings, flatten
 from instar.data import UNLABELLED
 from instar.errors import ConfigError, MismatchError, RunError
+from instar.paths import given_path
 from instar.predictions import read_predictions
 from instar.report import Row, collect
 from instar.run import Run
@@ -92,7 +93,7 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
         ConfigError: when runs of a method differ in more than their seed, or share it; names the settings.
         MismatchError: when test data differ; names both fingerprints.
     """
-    folders = [each.path if isinstance(each, Run) else Path(each) for each in given]
+    folders = [each.path if isinstance(each, Run) else given_path(each, "a method") for each in given]
     found = [_Found(folder, _rows(folder)) for folder in folders]
     owners: dict[Path, Path] = {}
     for each in found:

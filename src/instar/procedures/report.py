@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instar.errors import RunError, say
-from instar.paths import local_path
+from instar.paths import given_path, local_path
 from instar.report import write_report
 
 
@@ -25,7 +25,7 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     Traceback (most recent call last):
     instar.errors.RunError: the folder 'nowhere' is missing, so there is nothing to report.
     """
-    roots = [Path(runs)] if isinstance(runs, str | Path) else [Path(folder) for folder in runs]
+    roots = [given_path(folder, "runs") for folder in ([runs] if isinstance(runs, str | Path) else runs)]
     if not roots:
         raise RunError("no folder was given, so there is nothing to report.")
     for root in roots:

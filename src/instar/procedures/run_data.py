@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def changed_data(run: Run, data: Data, split: str) -> dict[str, str] | None:
 
 def run_of(subject: Any) -> Run | None:
     """Return the run that a subject is, or that its folder holds; none of anything else."""
-    if isinstance(subject, str | Path) and (Path(subject) / "config.json").is_file():
+    if isinstance(subject, str | Path) and os.path.isfile(os.path.join(subject, "config.json")):
         return Run(subject)
     return subject if isinstance(subject, Run) else None
 
@@ -89,7 +90,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
         return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
     if not isinstance(given, str | Path):
         return load_data(given, **{name: recorded[name] for name in READING_OF_OBJECTS if name in recorded})
-    if Path(given).is_dir():  # where other data call their columns otherwise, these are found as usual
+    if os.path.isdir(given):  # where other data call their columns otherwise, these are found as usual
         known = column_names(str(given)) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
     return load_data(validate(DataConfig, kept | {"source": str(given)}))

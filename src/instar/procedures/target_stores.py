@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def verify_targets(
     size = found.check()
     manifest = found.manifest
     if teacher is None and rows:
-        missing = [name for name in manifest.teacher.names if not Path(name).exists()]
+        missing = [name for name in manifest.teacher.names if not os.path.exists(name)]
         if missing:
             return Verified(str(found.path), size, 0, None, "", f"'{missing[0]}' is not a folder here; give a teacher")
         teacher = list(manifest.teacher.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -173,7 +174,7 @@ def identities(rows: Sequence[Row]) -> dict[str, str]:
 def find_teacher(teacher: str, rows: Sequence[Row]) -> Row | None:
     """Return the run that a teacher's path means; runs that were moved since are known by the end of the path."""
     path = Path(teacher)
-    if path.exists():
+    if os.path.exists(path):
         return next((row for row in rows if row.folder == path.resolve()), None)
     return next((row for row in rows if f"/{path.as_posix()}".endswith(f"/{row.name}")), None)
 

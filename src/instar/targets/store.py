@@ -30,6 +30,7 @@ from instar.data.held import gathered
 from instar.errors import StoreError
 from instar.files import explain_disk, write_json
 from instar.locks import LOCK, hold_folder, remove_left_over, whole
+from instar.paths import given_path, local_path
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
@@ -103,7 +104,7 @@ class TargetStore:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = given_path(path, "a target store")
         self.manifest = read_manifest(self.path)
         self._opened: dict[str, StoredPart] = {}
 
@@ -125,7 +126,7 @@ class TargetStore:
         Raises:
             StoreError: when it holds something else; names what differs.
         """
-        path = Path(path)
+        path = local_path(path)
 
         def found() -> TargetStore | None:
             # a start that was killed may have left hidden files, and the ids

@@ -1,5 +1,6 @@
 """Who answers: networks, ensembles, a generalist with specialists, scikit-learn classifiers; alike for training."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -71,7 +72,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         return Module(thing)
     if isinstance(thing, str) and thing.startswith(PREFIX):
         return Module(CausalLM(thing.removeprefix(PREFIX)))
-    if isinstance(thing, str | Path) and (Path(thing) / MANIFEST).is_file():
+    if isinstance(thing, str | Path) and os.path.isfile(os.path.join(thing, MANIFEST)):
         thing = TargetStore(thing)
     if isinstance(thing, TargetStore):
         return Stored(thing)

@@ -16,6 +16,7 @@ from instar.errors import RunError
 from instar.files import read_json, read_tensors
 from instar.models import Normalised, load_model, restore_model
 from instar.models.causal_lm import PREFIX
+from instar.paths import given_path
 from instar.procedures.exporting.student import FORMAT
 from instar.run import Run
 
@@ -39,7 +40,7 @@ def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     Traceback (most recent call last):
     instar.errors.RunError: 'nowhere' is not a run folder: it has no config.json.
     """
-    path = source.path if isinstance(source, Run) else Path(source)
+    path = source.path if isinstance(source, Run) else given_path(source, "source")
     if not isinstance(source, Run) and not path.is_file() and not is_hub(path):
         source = Run(path)
     if isinstance(source, Run):

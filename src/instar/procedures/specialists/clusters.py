@@ -12,6 +12,7 @@ from instar.config import DataConfig
 from instar.data import Data, Loader
 from instar.errors import ConfigError
 from instar.files import read_json, write_json
+from instar.paths import given_path, local_path
 from instar.procedures.given import as_data
 from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator
@@ -47,7 +48,7 @@ class Clusters:
 
     def write(self, path: str | Path) -> None:
         """Write them as JSON: a list of lists of names under `clusters`, and its checksum."""
-        write_json(Path(path), {"clusters": [list(names) for names in self.sets]})
+        write_json(local_path(path), {"clusters": [list(names) for names in self.sets]})
 
     @classmethod
     def read(cls, path: str | Path) -> Clusters:
@@ -57,7 +58,7 @@ class Clusters:
             RunError: when it is missing, or is no JSON.
             ConfigError: when it is no list of lists of names.
         """
-        found = read_json(Path(path))
+        found = read_json(given_path(path))
         found = found.get("clusters") if isinstance(found, dict) else found
         if not isinstance(found, list) or not all(
             isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in found

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, RunError
-from instar.paths import local_path
+from instar.paths import given_path, local_path
 from instar.procedures.ensemble import stand_for
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
@@ -63,7 +63,7 @@ def combine(
         InstarError: in one sentence, for everything else that the caller can mend.
     """
     first = generalist if isinstance(generalist, Run) else Run(generalist)
-    folders = [given.path if isinstance(given, Run) else Path(given) for given in specialists]
+    folders = [given.path if isinstance(given, Run) else given_path(given, "a specialist") for given in specialists]
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
     if missing and not allow_missing:
         names = ", ".join(f"'{folder}'" for folder in missing)

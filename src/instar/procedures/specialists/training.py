@@ -12,7 +12,7 @@ from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.files import explain_disk
 from instar.jobs import parse_jobs, run_all
 from instar.locks import hold_folder
-from instar.paths import local_path
+from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.procedures.stage import Stage, TrainedRun
 from instar.run import Run
@@ -183,7 +183,7 @@ def plan(
 
     Args are those of `train`.
     """
-    path = generalist.path if isinstance(generalist, Run) else Path(generalist)
+    path = generalist.path if isinstance(generalist, Run) else given_path(generalist, "the generalist")
     if isinstance(clusters, int):
         kept = local_path(out, "out") / CLUSTERS
         clusters = (
