@@ -49,7 +49,7 @@ def test_unknown_keys_below_sections_of_any_kind_get_the_nearest_known() -> None
         inner: TrainingConfig | None = None
         listed: tuple[TrainingConfig, ...] = ()
 
-    refused({"listed": [{"momentum": 1}, {"momentun": 1}]}, r"'listed\.1\.momentun' is not .* 'momentum'\?", Outer)
+    refused({"listed": [{"momentum": 0.5}, {"momentun": 1}]}, r"'listed\.1\.momentun' is not .* 'momentum'\?", Outer)
     refused({"inner": {"momentun": 1}}, r"'inner\.momentun' is not a setting; did you mean 'momentum'\?", Outer)
 
 
