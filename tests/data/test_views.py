@@ -182,3 +182,9 @@ def test_impossible_views_are_refused(text: str, message: str) -> None:
 def test_padding_as_large_as_the_image_cannot_be_reflected() -> None:
     with pytest.raises(ConfigError, match=r"Crop\(padding\) must be below the image size 6 to reflect, got 6\."):
         Crop(6)(images(1), draws([0]))
+
+
+@pytest.mark.parametrize("view", [Shift(10**8), Crop(10**8), Crop(10**8, "zero"), Flip() + Shift(15), Shift(2**31 - 1)])
+def test_a_view_larger_than_the_image_is_refused_before_memory_is_taken(view: View) -> None:
+    with pytest.raises(ConfigError, match=r"of 6 x 7 pixels out of sight"):
+        view(images(2), draws(range(2)))

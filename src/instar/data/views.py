@@ -75,7 +75,7 @@ class Shift(View):
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return each image at a place of its own."""
-        _require_images(inputs, "Shift")
+        _require_images(inputs, "Shift", self.pixels)
         return _random_window(inputs, self.pixels, "zero", draws)
 
 
@@ -89,7 +89,7 @@ class Crop(View):
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return a window of each padded image."""
-        _require_images(inputs, "Crop")
+        _require_images(inputs, "Crop", self.padding)
         return _random_window(inputs, self.padding, self.mode, draws)
 
 
@@ -125,11 +125,14 @@ def parse_views(text: str) -> View:
     return view
 
 
-def _require_images(inputs: Tensor, name: str) -> None:
+def _require_images(inputs: Tensor, name: str, pixels: int = 0) -> None:
     if inputs.dim() != 4:
         raise MismatchError(
             f"view '{name}' needs images [batch, channels, height, width], got inputs of shape {list(inputs.shape)}."
         )
+    if pixels > 2 * max(inputs.shape[2:]):  # three images in four would be empty, and padding takes any memory
+        size = " x ".join(map(str, inputs.shape[2:]))
+        raise ConfigError(f"{name}({pixels}) moves most images of {size} pixels out of sight; give fewer pixels.")
 
 
 def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"], draws: Draws) -> Tensor:

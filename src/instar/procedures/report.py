@@ -29,13 +29,13 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     if not roots:
         raise RunError("no folder was given, so there is nothing to report.")
     for root in roots:
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
     together = roots[0] if len(roots) == 1 else Path(os.path.commonpath([root.resolve() for root in roots]))
     return write_report(
         roots,
         local_path(out, "out") if out is not None else together / "report.html",
-        f"Instar report: {together.resolve().name}",
+        f"Instar report: {together.resolve().name or together}",
     )
 
 

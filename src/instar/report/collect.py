@@ -17,6 +17,12 @@ from instar.run import Run
 
 State = Literal["complete", "incomplete", "damaged", "foreign"]
 
+MAX_FOLDERS = 50_000
+"""That are searched for runs."""
+
+MAX_DEPTH = 100
+"""Of folders in folders."""
+
 FOREIGN = "Its config.json is of another program."
 
 
@@ -81,14 +87,17 @@ def collect(root: Path, base: Path | None = None) -> list[Row]:
         base: names are relative to it; `root` unless given.
 
     Raises:
-        RunError: when `root` is no folder.
+        RunError: when `root` is no folder, or holds too many folders, or too deep ones, to be a folder of runs.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise RunError(f"'{root}' is not a folder, so it holds no runs.")
     base = (base or root).resolve()
+    found = list(_find(root.resolve()))  # before any file is read: there may be too many folders
     rows = [
-        read_row(folder, _name(folder, base)) if is_run else Row(_name(folder, base), folder, "foreign", (FOREIGN,))
-        for folder, is_run in _find(root.resolve())
+        read_row(folder, _name(folder, base))
+        if _is_run(folder, files)
+        else Row(_name(folder, base), folder, "foreign", (FOREIGN,))
+        for folder, files in found
     ]
     return sorted(rows, key=lambda row: natural(row.name))
 
@@ -127,12 +136,18 @@ def read_row(folder: Path, name: str) -> Row:
     return Row(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
 
 
-def _find(root: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield folders that hold a config.json or what else a run has, and whether it is one."""
-    for path, subfolders, files in os.walk(root):
+def _find(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield folders that hold a config.json or what else a run has, and their files."""
+    for number, (path, subfolders, files) in enumerate(os.walk(root)):  # which follows no links
+        depth = len(Path(path).parts) - len(root.parts)
+        if number >= MAX_FOLDERS or depth > MAX_DEPTH:
+            found = f"folders {depth} deep" if depth > MAX_DEPTH else f"more than {MAX_FOLDERS:,} folders"
+            raise RunError(
+                f"'{root}' holds {found}, and is not searched for runs; name the folders that hold the runs."
+            )
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         if "config.json" in files or "environment.json" in files:
-            yield Path(path), _is_run(Path(path), files)
+            yield Path(path), files
 
 
 def _is_run(folder: Path, files: Iterable[str]) -> bool:

@@ -1,0 +1,37 @@
+"""Folders that nobody would look for runs in end in a sentence: endless, deep and huge ones."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from instar.errors import RunError
+from instar.procedures import report
+from instar.report.collect import collect
+
+
+def test_a_tree_of_many_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["instar.report.collect"], "MAX_FOLDERS", 20)
+    for number in range(19):
+        (tmp_path / f"folder-{number}").mkdir()
+    assert collect(tmp_path) == []
+    (tmp_path / "one-more").mkdir()
+    with pytest.raises(RunError, match="holds more than 20 folders, and is not searched"):
+        report(tmp_path)
+
+
+def test_a_deep_tree_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "/".join("a" * 150)).mkdir(parents=True)
+    with pytest.raises(RunError, match="folders 101 deep"):
+        report(tmp_path)
+
+
+def test_links_in_a_circle_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    assert collect(tmp_path) == []
+    with pytest.raises(RunError):
+        report(tmp_path)
+    with pytest.raises(RunError, match="is missing"):
+        report(tmp_path / "self")
