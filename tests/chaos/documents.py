@@ -139,9 +139,29 @@ def _document(random: Random, here: Path) -> tuple[str, str | None]:
     how = random.choice(("as it is", "sealed", "older"))
     if how == "older" and (subject / "environment.json").is_file():
         as_older(subject)
-    what = _change(random, subject / file if file else subject, is_sealed=how == "sealed")
+    path = subject / file if file else subject
+    before = _meaning(path)
+    what = _change(random, path, is_sealed=how == "sealed")
     ended = _tried(verb, here)
-    return f"{name}/{file}, {how}, {what}: {' '.join(verb)}", problem_of(ended)
+    problem = problem_of(ended)
+    is_told = ended.code or "--json" not in verb or verb[0] != "inspect" or json.loads(ended.out)["state"] == "damaged"
+    if not problem and how == "as it is" and not is_told and _meaning(path) != before:
+        problem = "no damage is told"
+    return f"{name}/{file}, {how}, {what}: {' '.join(verb)}", problem
+
+
+def _meaning(path: Path) -> object:
+    """Return what JSON says, however it is written, or else its bytes."""
+    content = path.read_bytes()
+    try:
+        return json.dumps(
+            [json.loads(line) for line in content.split(b"\n")[:-1]]
+            if path.suffix == ".jsonl"
+            else json.loads(content),
+            sort_keys=True,
+        )
+    except (ValueError, RecursionError):
+        return content
 
 
 def _tried(verb: tuple[str, ...], here: Path) -> Ended:
