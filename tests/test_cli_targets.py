@@ -43,6 +43,7 @@ def test_label_distill_evaluate_and_verify_work_together(instar, trained: Path, 
     train = made["parts"]["train"]
     assert (train["samples"], train["num_views"], train["view_seed"], train["dtype"]) == (300, 3, 5, "float16")
     assert made["teacher"]["names"] == [str(teacher)]
+    assert made.pop("first_look")["examples"] == 120
     assert result(instar("targets", "info", store, "--json")) == made
 
     verified = result(instar("targets", "verify", store, "--json"))

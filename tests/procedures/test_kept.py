@@ -84,13 +84,13 @@ def test_a_run_from_a_store_that_is_stopped_ends_alike(tmp_path, stop_before, st
         assert TargetStore(tmp_path / "stopped" / "targets").complete
     before = teacher.asked
     assert_same(straight, student(asked, tmp_path / "stopped", **settings))
-    held_out = len(DIGITS.validation) + len(DIGITS.test)
+    held_out = 2 * len(DIGITS.validation) + len(DIGITS.test)  # validation at the first look too
     assert teacher.asked - before == (0 if given else held_out)  # the answers were there
 
 
 def test_one_labelling_serves_every_student_of_the_same_teacher_and_views(tmp_path) -> None:
     teacher, folder = Counted(network()), tmp_path / "kept"
-    held_out = len(DIGITS.validation) + len(DIGITS.test)
+    held_out = 2 * len(DIGITS.validation) + len(DIGITS.test)  # validation at the first look too
     student(teacher, tmp_path / "first", targets=str(folder), **VIEWS)
     assert teacher.asked == 2 * len(DIGITS.train) + held_out
     (store,) = folder.iterdir()
@@ -114,7 +114,7 @@ def test_a_folder_that_is_a_store_is_that_store_or_is_refused(tmp_path) -> None:
     student(teacher, tmp_path / "first", targets="store", **VIEWS)
     place, before = tmp_path / "first" / "targets", teacher.asked
     student(teacher, tmp_path / "second", targets=str(place), **VIEWS)
-    assert teacher.asked - before == len(DIGITS.validation) + len(DIGITS.test)
+    assert teacher.asked - before == 2 * len(DIGITS.validation) + len(DIGITS.test)  # at the first look too
     with pytest.raises(instar.errors.StoreError, match=r"is another target store than asked for \(parts\.train\.num"):
         student(teacher, tmp_path / "third", targets=str(place), **VIEWS | {"num_views": 3})
 

@@ -34,7 +34,9 @@ class Slow(Module):
 
     def targets(self, batch):
         time.sleep(PAUSE)
-        if self.asked and len(batch) != 2:  # every process tries two samples first, to plan the store
+        # every process tries two samples first, to plan the store, and looks at a selection of its own
+        is_kept = any(batch.origin.samples is part for part in (DATA.train, DATA.validation, DATA.test))
+        if self.asked and len(batch) != 2 and is_kept:
             source = batch.origin.samples.source.name
             for number in batch.ids.tolist():
                 self.asked.write(f"{source} {number} {batch.view}\\n")

@@ -10,6 +10,7 @@ from instar.paths import local_path
 if TYPE_CHECKING:
     from instar.config import RunConfig
     from instar.run import Run
+    from instar.targets import TargetStore
 
 
 def print_json(values: Any) -> None:
@@ -63,7 +64,7 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
         print(f"  agreement  {metrics['agreement']:.2%} with the teacher")
 
 
-def print_store(store: str | Path, as_json: bool) -> None:
+def print_store(store: str | Path | TargetStore, as_json: bool) -> None:
     """Print what a target store says about itself."""
     from instar.procedures import targets_info as info
     from instar.procedures.target_stores import describe_targets
@@ -71,4 +72,4 @@ def print_store(store: str | Path, as_json: bool) -> None:
     if as_json:
         print_json(info(store))
     else:
-        print(describe_targets(store))
+        print(describe_targets(store if isinstance(store, str | Path) else store.path))

@@ -80,7 +80,7 @@ def label(
         share=read_share(share),
         trust=trust,
     )
-    print_store(store.path, as_json)
+    print_store(store, as_json)
 
 
 def info(store: StoreArgument, as_json: JsonOption = False) -> None:

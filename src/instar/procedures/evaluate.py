@@ -14,7 +14,7 @@ from instar.procedures.arguments import refuse_swapped
 from instar.procedures.given import as_data
 from instar.procedures.run_data import changed_data, data_of, refuse_other_reading, run_of
 from instar.procedures.stage import with_network
-from instar.teachers import Stored, as_teacher
+from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
 
 
@@ -66,6 +66,8 @@ def evaluate(
         found = as_data(data)
     samples = found.split(split)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
+    answering = in_order_of(answering, samples.source.classes)
+    followed = followed and in_order_of(followed, samples.source.classes)
     if (other := run_of(teacher)) is not None:
         refuse_other_reading(other, found)
     changed = None if run is None else changed_data(run, found, split)

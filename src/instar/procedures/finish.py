@@ -18,7 +18,7 @@ from instar.procedures.examples import Overheard, keep_examples
 from instar.procedures.extras import extra
 from instar.procedures.run_data import rate_of
 from instar.run import Run
-from instar.teachers import Teacher
+from instar.teachers import Teacher, in_order_of
 from instar.training import judge
 from instar.training.evaluate import tells_logits
 
@@ -55,6 +55,7 @@ def finish_run(
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
+        answering = in_order_of(answering, samples.source.classes)
         followed = teacher if teacher and teacher.knows(samples) and tells_logits(teacher, samples, device) else None
         heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
         asked, told = heard or (answering, followed)

@@ -14,13 +14,14 @@ from instar.errors import ConfigError, say
 from instar.paths import local_path
 from instar.precision import Precision
 from instar.procedures.arguments import refuse_swapped
+from instar.procedures.first_look import look_at
 from instar.procedures.given import as_data
 from instar.procedures.labelling import Labelling, answering
 from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator, with_network
 from instar.run import Run
 from instar.targets import Number, TargetStore
-from instar.teachers import Ensemble, Teacher, as_teacher
+from instar.teachers import Ensemble, Teacher, as_teacher, in_order_of
 from instar.training import read_at_once
 
 
@@ -92,6 +93,7 @@ def label(
     refuse_swapped("label", data=data, teacher=teacher)
     loaded = as_data(data) if run is None else data_of(run, data)
     names, asked = named_teacher(with_network(teacher, network, trust=trust), combine, trust)
+    asked = in_order_of(asked, loaded.classes)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
     for name, number in (("num_views", num_views), ("batch_size", batch_size), ("shard_rows", shard_rows)):
@@ -113,8 +115,12 @@ def label(
             choices[name] = StoreConfig(dtype=dtype)
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))
-    if show and store.missing():
-        say(describe(store))
+    if store.missing():
+        look = look_at(asked, loaded, loaders["train"])
+        store.first_look = look.as_dict()
+        if show:
+            look.tell()
+            say(describe(store))
     labelling.complete(store, str(out), share=share, show=show)
     return store
 

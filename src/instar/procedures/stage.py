@@ -24,6 +24,7 @@ from instar.objectives import Objective, parse_objective
 from instar.precision import fastest
 from instar.procedures.extras import extra
 from instar.procedures.finish import finish_run, is_labelled
+from instar.procedures.first_look import FirstLook, look_at
 from instar.procedures.given import announce
 from instar.procedures.initial import InitialModel, make_initial, with_weights
 from instar.procedures.kept import kept, plan_labelling
@@ -32,7 +33,7 @@ from instar.procedures.run_data import refuse_other_reading, run_of
 from instar.procedures.teaching import combine_teachers, refuse_other_classes, with_settings_of
 from instar.run import Run
 from instar.seeds import seed_everything
-from instar.teachers import Module, Teacher
+from instar.teachers import Module, Teacher, in_order_of
 from instar.training import fit, part_sizes
 from instar.training.bias import shift_logits, to_prior
 
@@ -118,6 +119,7 @@ class Stage:
         if self.network is not None and self.network is not (made := with_weights(self.network, self.config, data)):
             return replace(self, network=made, data=data).run()
         views = self.views or parse_views(self.config.views)
+        teacher = teacher and in_order_of(teacher, data.classes)
         objective.check(
             has_teacher=teacher is not None,
             has_labels=is_labelled(data.train),
@@ -160,9 +162,10 @@ class Stage:
             for sentence in initial.notices(unused):
                 say(f"instar: {sentence}")
         labelling = plan_labelling(teacher, self.config, objective, loader, data) if teacher else None
+        look = self._look(teacher, data, loader, objective, accelerator)
         with self._held(fingerprints, accelerator) as run:
             if not run.complete:
-                self._finish(run, initial, objective, loader, data, teacher, labelling, accelerator)
+                self._finish(run, initial, objective, loader, data, teacher, labelling, accelerator, look)
         return run
 
     @contextmanager
@@ -180,6 +183,17 @@ class Stage:
                 with suppress(OSError):  # a full disk, say, must not hide the error that this one is about
                     (run.path / "error.txt").write_text(traceback.format_exc())
                 raise
+
+    def _look(
+        self, teacher: Teacher | None, data: Data, loader: Loader, objective: Objective, accelerator: Accelerator
+    ) -> FirstLook | None:
+        """Return the first look at the teacher, where the run is not complete; trials of a search are quiet."""
+        if teacher is None or not accelerator.is_main_process or (self.out / "result.json").is_file():
+            return None
+        look = look_at(teacher, data, loader, objective)
+        if self.show and self.config.judge_test:
+            look.tell()
+        return look
 
     def _fingerprints(self, data: Data, teacher: Teacher | None) -> dict[str, Any]:
         """Return what the run is made from, beside its configuration."""
@@ -209,6 +223,7 @@ class Stage:
         teacher: Teacher | None,
         labelling: Labelling | None,
         accelerator: Accelerator,
+        look: FirstLook | None,
     ) -> None:
         config, model = self.config, initial.model
         show = self.show and accelerator.is_main_process
@@ -237,7 +252,7 @@ class Stage:
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "steps": run.history()[-1]["step"],
                 "seconds": seconds,
-            }
+            } | ({"first_look": look.as_dict()} if look else {})
             finish_run(
                 run,
                 Module(model),

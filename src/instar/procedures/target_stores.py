@@ -21,7 +21,7 @@ from instar.seeds import generator
 from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link
-from instar.teachers import Teacher
+from instar.teachers import Teacher, in_order_of
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
 """The largest difference of a probability that rounding may make: of the type, and of the order of sums."""
@@ -67,6 +67,8 @@ def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
     for part in content["parts"].values():
         del part["shards"]
     size = sum(map(found.bytes_of, found.pieces()))
+    if found.first_look is not None:
+        content["first_look"] = found.first_look
     counts = {"bytes": size, "shards": len(found.pieces()), "missing": len(found.missing())}
     return {"store": str(found.path), "fingerprint": found.fingerprint, **counts, **content}
 
@@ -120,6 +122,7 @@ def verify_targets(
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "no rows were asked for")
     _, asked = named_teacher(teacher, manifest.teacher.combine, trust)
+    asked = in_order_of(asked, manifest.classes)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
             f"'{found.path}' holds the answers of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, and "

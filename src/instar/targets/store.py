@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 import xxhash
@@ -106,6 +106,8 @@ class TargetStore:
     def __init__(self, path: str | Path) -> None:
         self.path = given_path(path, "a target store")
         self.manifest = read_manifest(self.path)
+        self.first_look: dict[str, Any] | None = None
+        """What its teacher was worth on a few samples, for whoever has just labelled; no part of the store."""
         self._opened: dict[str, StoredPart] = {}
 
     def __repr__(self) -> str:

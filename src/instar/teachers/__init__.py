@@ -19,6 +19,7 @@ from instar.teachers.classifier import Classifier
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
+from instar.teachers.reordered import in_order_of
 from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
@@ -35,6 +36,7 @@ __all__ = [
     "Stored",
     "Teacher",
     "as_teacher",
+    "in_order_of",
     "opening",
     "specialists_of",
 ]
@@ -92,7 +94,7 @@ def _of_run(run: Run, *, trust: bool) -> Teacher:
     run.result  # noqa: B018 (refuses a run that is not complete)
     model = run.config["model"]
     if model["name"] not in (ENSEMBLE, SPECIALISTS):
-        return Module(load_model(run, trust=trust, network=getattr(run, "network", None)))
+        return Module(load_model(run, trust=trust, network=getattr(run, "network", None)), run.classes)
     with opening(run.path):
         if model["name"] == ENSEMBLE:
             return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
@@ -169,5 +171,7 @@ def specialists_of(
                 )
         classes = tuple(known[name] for name in names)
         weight = 1.0 if weights is None else weights[number]
-        experts.append(Specialist(as_teacher(run, trust=trust), classes, data["rest"] == "dustbin", weight))
+        expert, has_dustbin = as_teacher(run, trust=trust), data["rest"] == "dustbin"
+        expert = expert if has_dustbin else in_order_of(expert, first.classes)
+        experts.append(Specialist(expert, classes, has_dustbin, weight))
     return Specialists(first, experts, trust=trust, **arguments)

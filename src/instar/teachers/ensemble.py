@@ -13,6 +13,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.models.execution import MemoryFormat
 from instar.precision import Precision
 from instar.targets import DenseTargets, MixtureTargets, Targets
+from instar.teachers.reordered import in_order_of
 from instar.teachers.teacher import AT_ONCE, Teacher
 
 Combination = Literal["geometric", "arithmetic"]
@@ -34,6 +35,7 @@ class Ensemble(Teacher):
 
     Raises:
         ConfigError: when there are no members, or weights are negative, all 0, or not one per member.
+        MismatchError: when the classes of members have other names.
 
     >>> Ensemble([torch.nn.Linear(2, 2)], weights=[-1.0])
     Traceback (most recent call last):
@@ -59,7 +61,9 @@ class Ensemble(Teacher):
             raise ConfigError(f"Ensemble(weights) must be one per member ({len(members)}), got {len(weights)}.")
         if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
             raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
-        self.members = [as_teacher(member, trust=trust) for member in members]
+        made = [as_teacher(member, trust=trust) for member in members]
+        self.classes = next((member.classes for member in made if member.classes), None)
+        self.members = [in_order_of(member, self.classes) if self.classes else member for member in made]
         self.combine: Combination = combine
         self.weights = [weight / sum(weights) for weight in weights]
         self._queried = [(member, weight) for member, weight in zip(self.members, self.weights, strict=True) if weight]

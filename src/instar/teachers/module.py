@@ -26,6 +26,7 @@ class Module(Teacher):
     Args:
         network: takes `[batch, ...]` inputs, read as `reader_of` says, and returns logits `[batch, classes]`, or what
             `logits_of` finds them in.
+        classes: their names, where they are known.
 
     >>> from instar.data import Loader, load_data
     >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
@@ -34,8 +35,8 @@ class Module(Teacher):
     torch.Size([8, 10])
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, classes: tuple[str, ...] | None = None) -> None:
+        self.network, self.classes = network, classes
         self._read = reader_of(network)
         self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self._precision: Precision = "float32"

@@ -30,7 +30,7 @@ class Remembered(Teacher):
     def __init__(self, teacher: Teacher, loader: Loader, advance: Callable[[int], None] = lambda samples: None) -> None:
         if loader.num_views is None:
             raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
-        self.teacher = teacher
+        self.teacher, self.classes = teacher, teacher.classes
         self._origin = loader.origin
         position = torch.full((len(loader.samples.source),), -1, device=loader.device)
         self._answers = []

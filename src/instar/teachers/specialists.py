@@ -90,6 +90,7 @@ class Specialists(Teacher):
             if not 0 < given < float("inf"):
                 raise ConfigError(f"the weights of a generalist and its specialists must be above 0, got {given}.")
         self.generalist: Teacher = as_teacher(generalist, trust=trust)
+        self.classes = self.generalist.classes
         self.specialists = tuple(specialists)
         self.members = [self.generalist, *(specialist.teacher for specialist in self.specialists)]
         self.top, self.weight, self.divergence = top, weight, divergence

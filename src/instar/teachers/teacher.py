@@ -34,6 +34,8 @@ class Teacher(ABC):
     """
 
     members: Sequence[Teacher] = ()
+    classes: tuple[str, ...] | None = None
+    """The names of its classes, where it knows them; without names, only its error can tell another order."""
 
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:

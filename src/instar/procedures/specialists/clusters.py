@@ -13,12 +13,13 @@ from instar.data import Data, Loader
 from instar.errors import ConfigError
 from instar.files import read_json, write_json
 from instar.paths import given_path, local_path
+from instar.procedures.first_look import look_at
 from instar.procedures.given import as_data
 from instar.procedures.run_data import data_of, run_of
 from instar.procedures.stage import make_accelerator
 from instar.targets import SparseTargets
 from instar.targets.targets import by_example
-from instar.teachers import as_teacher
+from instar.teachers import as_teacher, in_order_of
 from instar.training.evaluate import BATCH_SIZE
 
 SIZES = 24
@@ -78,6 +79,7 @@ def cluster(
     streaming: bool = False,
     seed: int = 0,
     trust: bool = False,
+    show: bool = True,
 ) -> Clusters:
     """Group the classes that a generalist gives probability to together, by what it says of samples.
 
@@ -97,6 +99,7 @@ def cluster(
         streaming: hold a random sketch of the covariance in place of itself: for very many classes.
         seed: of the first centres and the order.
         trust: allow a model class outside `instar.models`.
+        show: say on stderr what the generalist's error is on a few samples.
 
     Raises:
         ConfigError: when there are no data, or `clusters` or `size` is out of range.
@@ -111,15 +114,20 @@ def cluster(
     teacher = as_teacher(generalist, trust=trust)
     run = run_of(generalist)
     if run is not None:
-        samples = data_of(run, data, splits=("train",)).split(split)
+        loaded = data_of(run, data, splits=("train",))
     elif data is not None:
-        samples = as_data(data).split(split)
+        loaded = as_data(data)
     else:
         raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
+    samples = loaded.split(split)
+    teacher = in_order_of(teacher, samples.source.classes)
     device = make_accelerator().device
     teacher.prepare(device, "float32", at_once=BATCH_SIZE)
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
-    for batch in Loader(samples, BATCH_SIZE, seed=0, device=device).in_order():
+    loader = Loader(samples, BATCH_SIZE, seed=0, device=device)
+    if show:
+        look_at(teacher, loaded, loader).tell()
+    for batch in loader.in_order():
         targets, valid = teacher.targets(batch), batch.valid()
         some = slice(None) if valid is None else valid  # not what lies beyond the end of a sample, or has no loss
         if isinstance(targets, SparseTargets):

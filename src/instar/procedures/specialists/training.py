@@ -189,7 +189,7 @@ def plan(
         clusters = (
             Clusters.read(kept)
             if kept.exists()
-            else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust)
+            else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust, show=False)
         )
     found = Plan(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
     found.stages()  # refuses what cannot be trained

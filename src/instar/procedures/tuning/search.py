@@ -19,6 +19,7 @@ from instar.jobs import parse_jobs, run_all
 from instar.models import build_network
 from instar.objectives import exact
 from instar.procedures.finish import is_labelled
+from instar.procedures.first_look import look_at
 from instar.procedures.label import named_teacher
 from instar.procedures.labelling import Labelling, answering
 from instar.procedures.run_data import refuse_other_reading, run_of
@@ -27,7 +28,7 @@ from instar.procedures.teaching import with_settings_of
 from instar.procedures.tuning.cells import LABELS, Cell, Criterion, Setting
 from instar.procedures.tuning.tuned import Tuned, as_command
 from instar.targets import Part
-from instar.teachers import Stored
+from instar.teachers import Stored, in_order_of
 from instar.training import read_at_once
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
@@ -152,14 +153,18 @@ class Search:
         build_network(self.config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._ask(data)
         config = with_settings_of(stored, self.config)
-        stored.targets(next(_asked_about(data.train, config).in_order()).part(0, 2))
+        loader = _asked_about(data.train, config)
+        stored.targets(next(loader.in_order()).part(0, 2))
+        look = look_at(stored, data, loader)
+        if self.show:
+            look.tell()
         config = config.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
         # other processes find the decoded data in the cache
         at_hand = data if here or data.config.source == ARRAYS else None
         show = self.show and here
         stage = Stage(config, self.out, at_hand, trust=self.trust, trust_model=self.trust_model, show=show)
         cells, baseline = self._halve(stage, jobs)
-        tuned = Tuned(self.criterion, len(data.held_out), cells, baseline)
+        tuned = Tuned(self.criterion, len(data.held_out), cells, baseline, first_look=look.as_dict())
         if data.config.source != ARRAYS:
             teachers = self.config.teachers or config.teachers
             command = as_command(self.config, tuned.objective, teachers, self.out / "student", trust=self.trust)
@@ -171,6 +176,7 @@ class Search:
         """Return the store that all trials learn from: the teacher's own, where it is one, or one that is made here."""
         teacher = list(self.config.teachers) if self.teacher is None else self.teacher
         names, asked = named_teacher(teacher, self.config.combine, self.trust)
+        asked = in_order_of(asked, data.classes)
         if isinstance(asked, Stored):
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
             return asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -47,6 +47,7 @@ class Tuned:
         cells: of the grid, temperature by temperature.
         baseline: the cell of labels alone.
         command: trains a student with the chosen setting; empty where the data have no name.
+        first_look: the teacher's error on a few samples beside that of chance.
     """
 
     criterion: Criterion
@@ -54,6 +55,7 @@ class Tuned:
     cells: tuple[Cell, ...]
     baseline: Cell
     command: str = ""
+    first_look: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def finalists(self) -> list[Cell]:
@@ -106,6 +108,7 @@ class Tuned:
                 for name, (cell, found) in against.items()
             },
             "command": self.command,
+            "first_look": self.first_look,
         }
 
     def __str__(self) -> str:

@@ -1,0 +1,78 @@
+"""A teacher whose classes are those of the data in another order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+import torch
+
+from instar.data import Batch
+from instar.errors import MismatchError
+from instar.models.execution import MemoryFormat
+from instar.precision import Precision
+from instar.targets import DenseTargets
+from instar.teachers.teacher import AT_ONCE, Teacher
+
+
+class Reordered(Teacher):
+    """The logits of a teacher, in the order of other names.
+
+    Args:
+        teacher: whose classes have names.
+        names: the same names, in another order.
+    """
+
+    def __init__(self, teacher: Teacher, names: tuple[str, ...]) -> None:
+        self.members, self.classes = (teacher,), names
+        place = {name: number for number, name in enumerate(teacher.classes or ())}
+        self._order = torch.tensor([place[name] for name in names])
+
+    def targets(self, batch: Batch) -> DenseTargets:
+        """Return what the teacher says, class by class where the data have it."""
+        logits = self.members[0].targets(batch).logits()
+        self._order = self._order.to(logits.device)
+        return DenseTargets(logits.index_select(-1, self._order))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the teacher and the order."""
+        text = repr([self.members[0].fingerprint(), self._order.tolist()])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def prepare(
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        memory_format: MemoryFormat = "auto",
+        compile_for: Collection[int] = (),
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """Prepare the teacher."""
+        self.members[0].prepare(
+            device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once
+        )
+
+
+def in_order_of(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
+    """Return a teacher that answers in the order of these classes; itself where it does, or has no names.
+
+    Names 0, 1, 2, ... that share none with the others are numbers and not names: such classes are taken as they come.
+
+    Raises:
+        MismatchError: when there are as many classes, and some have other names.
+    """
+    theirs = teacher.classes
+    if theirs is None or theirs == names or len(theirs) != len(names):  # numbers of classes are compared elsewhere
+        return teacher
+    if sorted(theirs) == sorted(names) and len(set(names)) == len(names):
+        return Reordered(teacher, names)
+    numbers = tuple(map(str, range(len(names))))
+    if numbers in (theirs, names) and not set(theirs) & set(names):
+        return teacher
+    own = next((name for name in theirs if name not in names), theirs[0])
+    other = next((name for name in names if name not in theirs), names[0])
+    raise MismatchError(
+        f"the teacher and the data have other classes: the teacher alone has '{own}', the data alone have '{other}'; "
+        "give data with the teacher's classes, or another teacher."
+    )
