@@ -59,7 +59,7 @@ def test_clusters_are_printed_written_and_taken(instar, generalist: Path, tmp_pa
     code, out, err = instar("specialists", "cluster", generalist, "--clusters", 2, "--out", file)
     assert code == 0, err
     assert "10 classes are in 2 clusters." in out
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text())["clusters"]
     code, out, err = instar("specialists", "cluster", generalist, "--clusters", 2, "--json")
     assert code == 0, err
     assert json.loads(out) == found

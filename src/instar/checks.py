@@ -25,7 +25,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1, description="at least 0 and below 1")]
 Temperature = Annotated[float, Field(gt=0, ge=1e-6, le=1e6, description="greater than 0")]
-Weight = Annotated[float, Field(ge=0, le=1e38, description="at least 0")]
+Weight = Annotated[float, Field(ge=0, le=3.4e38, description="at least 0")]
 Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
 """Beyond the bounds of temperature and weight float32 tells nothing apart or overflows; a lineage or a search counts on
 from 1000 times its seed."""
