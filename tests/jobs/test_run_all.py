@@ -93,7 +93,7 @@ def test_stages_print_into_their_folders(tmp_path, tasks, capfd):
     assert all(f"by {way}" in text for way in ("print", "the system", "a warning"))
     assert [path.parent.name for path in tmp_path.glob("*/*log.txt")] == ["noisy"]
     assert capfd.readouterr() == ("", "")
-    assert all(len(pickle.dumps(run)) < 1000 for run in runs), "models must not travel"
+    assert all(b"torch" not in pickle.dumps(run) for run in runs), "models must not travel"
 
 
 @PLACES

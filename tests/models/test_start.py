@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from tests.older import as_older
 from torch import nn
 
 from instar.config import RunConfig, validate
@@ -95,6 +96,7 @@ def test_units_of_inputs_that_are_never_active_are_left_to_the_mean(run):
         dead.network.layers[-3].bias[4] = -1e3
     folder = run.path.parent / "dead"
     shutil.copytree(run.path, folder)
+    as_older(folder)
     write_tensors(folder / "weights.safetensors", dead.state_dict())
     model = fresh(["7", DUSTBIN])
     start_from(Run(folder), model, ("7", DUSTBIN), DIGITS.train)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
+from instar.paths import local_path
 from instar.procedures.arguments import refuse_swapped
 from instar.procedures.finish import finish_run
 from instar.procedures.run_data import data_of, refuse_other_reading
@@ -49,7 +50,7 @@ def ensemble(
     """
     refuse_swapped("ensemble", teacher=members, data=data)
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
-    with opening(Path(out)):
+    with opening(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
     return stand_for(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
 

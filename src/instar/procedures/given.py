@@ -37,10 +37,9 @@ def distillation_objective(
     return distillation() if temperature is None else distillation(temperature)
 
 
-def announce(data: Data, *, show: bool) -> None:
+def announce(data: Data) -> None:
     """Say on stderr how the data of a run were read."""
-    if show:
-        say(f"instar: data {describe_data(data)}.")
+    say(f"instar: data {describe_data(data)}.")
 
 
 def given_network(model: object) -> nn.Module | None:

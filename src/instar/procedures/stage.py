@@ -130,7 +130,6 @@ class Stage:
         fingerprints = self._fingerprints(data, teacher)
         refuse_without_validation(self.config.training, data)
         accelerator = make_accelerator()
-        announce(data, show=self.show and accelerator.is_main_process)
         self._warn_of_emulation(accelerator.device)
         initial = make_initial(self.config, self.network, data, teacher, trust=self.trust or self.trust_model)
         model = initial.model
@@ -158,7 +157,8 @@ class Stage:
         refuse_other_classes(model.to(accelerator.device), objective, teacher, loader, data)
         unused = initial.rehearse(loader, training, accelerator)
         seed_everything(self.config.seed, "training")
-        if self.show and accelerator.is_main_process:
+        if self.show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
+            announce(data)
             for sentence in initial.notices(unused):
                 say(f"instar: {sentence}")
         labelling = plan_labelling(teacher, self.config, objective, loader, data) if teacher else None
