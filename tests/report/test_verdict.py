@@ -38,6 +38,7 @@ def answer(folder: Path, wrong: int) -> None:
     write_tensors(path, tensors | {"test.logits": 9 * torch.eye(10)[labels]})
     result = read_json(folder / "result.json")
     result["metrics"] |= {"errors": wrong, "error": wrong / len(labels)}
+    del result["files"][path.name]  # they are not those that the run ended with
     write_json(folder / "result.json", result)
 
 
