@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from instar.data.samples import UNLABELLED, Samples
+from instar.errors import one_line
 
 if TYPE_CHECKING:
     from instar.data.dataset import Data
@@ -63,4 +64,5 @@ def _classes_of(labels: Tensor) -> set[int]:
 
 def _names(names: Sequence[str]) -> str:
     some = names if len(names) <= _SHOWN_CLASSES else [*names[: _SHOWN_CLASSES - 1], "...", names[-1]]
-    return ", ".join(name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}..." for name in some)
+    cut = (name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}..." for name in some)
+    return one_line(", ".join(cut))

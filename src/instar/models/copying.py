@@ -23,9 +23,11 @@ def copy_network(network: N) -> N:
     Raises:
         ConfigError: when the network holds what cannot be copied.
 
-    >>> layer = nn.utils.weight_norm(nn.Linear(2, 2))  # holds a computed weight, which copy.deepcopy refuses
-    >>> bool((copy_network(layer)(torch.ones(2)) == layer(torch.ones(2))).all())
-    True
+    >>> layer = nn.Linear(2, 2)
+    >>> layer.computed = 2 * layer.weight  # which copy.deepcopy refuses
+    >>> copied = copy_network(layer)
+    >>> bool((copied.weight == layer.weight).all()), copied.weight is layer.weight
+    (True, False)
     """
     with torch.inference_mode(False), torch.no_grad():
         memo: dict[int, Any] = {id(tensor): _plain(tensor) for tensor in _tensors(network) if _is_special(tensor)}
