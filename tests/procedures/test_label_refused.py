@@ -34,7 +34,10 @@ REFUSED = {
     "no draws": ({"keep": "sample:"}, "keep must be .* got 'sample:'"),
     "too many": ({"keep": "top:11"}, "keep 'top:11' asks for more classes than the 10 that there are"),
     "dtype": ({"dtype": "float8"}, "'dtype': input should be 'float32', 'float16' or 'bfloat16', got 'float8'"),
-    "temperature": ({"keep": "top:1", "temperature": 0.0}, "'temperature': input should be greater than or"),
+    "temperature": (
+        {"keep": "top:1", "temperature": 0.0},
+        "'temperature': input should be greater than or equal to 0.000001, got 0",
+    ),
     "views without augmentation": ({"views": "Identity()"}, "5 views of samples as they are would all be alike"),
     "endless views": ({"num_views": None}, r"a number of views, and 'Shift\(pixels=1\)' are endless; say how many"),
     "no views": ({"num_views": 0}, "num_views"),
