@@ -17,8 +17,8 @@ from torch import nn
 import by_hand
 import ours
 from instar import load_data
+from instar.compute.precision import Precision
 from instar.models import CNN, Normalised, ResNet
-from instar.precision import Precision
 from measure import Topic, parser, seconds
 
 BATCH = 128

@@ -24,8 +24,8 @@ from scipy import stats
 import instar
 from instar.analysis.comparison import error_over_samples
 from instar.config import RunConfig, validate
-from instar.files import write_json, write_tensors
-from instar.run import Run
+from instar.runs.files import write_json, write_tensors
+from instar.runs.run import Run
 from instar.seeds import generator
 from measure import Measured, Topic, parser, seconds
 

@@ -23,9 +23,9 @@ from torch import nn
 import by_hand
 import turns
 from instar import load_data
+from instar.compute.precision import Precision, autocast, library
 from instar.config import ModelConfig
 from instar.models import build_network
-from instar.precision import Precision, autocast, library
 from measure import Measured, Topic, parser, seconds
 
 BATCH = 128

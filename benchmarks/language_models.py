@@ -22,7 +22,7 @@ from instar.config import DataConfig
 from instar.data import Data, Loader, Samples
 from instar.data.text import windows
 from instar.models import LSTM, CausalLM
-from instar.procedures import label
+from instar.procedures.label import label
 from instar.teachers import Stored
 from measure import Topic, seconds
 from memory import in_new_process

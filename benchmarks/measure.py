@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
-from instar.environment import environment
-from instar.files import write_json
+from instar.runs.environment import environment
+from instar.runs.files import write_json
 
 
 @dataclass(frozen=True)

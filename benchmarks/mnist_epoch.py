@@ -18,9 +18,9 @@ from torch import Tensor, nn
 import by_hand
 import ours
 from instar import load_data
+from instar.compute.precision import Precision, autocast, library
 from instar.data import Samples
 from instar.models import MLP, Normalised
-from instar.precision import Precision, autocast, library
 from measure import Measured, Topic, parser, seconds
 
 BATCH = 256

@@ -12,8 +12,8 @@ from instar.config import TrainingConfig
 from instar.data import Loader, Samples, parse_views
 from instar.models import Normalised, statistics
 from instar.objectives import parse_objective
-from instar.procedures.stage import make_accelerator
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.stage import make_accelerator
 from instar.teachers import Module, Remembered, Teacher
 from instar.training import fit
 from measure import seconds

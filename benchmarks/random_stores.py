@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from instar.environment import package_version
+from instar.runs.environment import package_version
 from instar.seeds import Draws, generator
 from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, SparseTargets, Targets, TargetStore
 from instar.targets.shards import rows_per_shard

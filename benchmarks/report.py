@@ -14,8 +14,8 @@ from statistics import median
 import torch
 
 from instar.analysis import Scores, all_metrics
-from instar.files import write_json, write_tensors
-from instar.report import write_report
+from instar.reporting import write_report
+from instar.runs.files import write_json, write_tensors
 from measure import Measured, Topic, parser, seconds
 
 RUNS, SAMPLES, CLASSES, KEPT, LINES = 20, 10_000, 10, 64, 500

@@ -13,8 +13,8 @@ from torch import nn
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples, parse_views
 from instar.objectives import parse_objective
-from instar.procedures.stage import make_accelerator
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.stage import make_accelerator
 from instar.teachers import Module
 from instar.training import fit, part_sizes
 from measure import seconds, synchronise

@@ -114,7 +114,7 @@ class StoppedError(Exception):
 @pytest.fixture
 def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[Exception]]:
     """Let the loop fail once, before it takes a step, counted from 0 over all runs since; return the error."""
-    module = importlib.import_module("instar.training.fit")
+    module = importlib.import_module("instar.training.loop")
     original = module.learning_rate
 
     def arrange(step: int) -> type[Exception]:

@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import ctypes, sys
 from contextlib import ExitStack
-from instar.allocator import freed_memory_kept
+from instar.compute.allocator import freed_memory_kept
 class Numbers(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd f1 f2 f3 f4 f5".split()]
 library = ctypes.CDLL(None)
@@ -44,7 +44,7 @@ def test_a_block_is_no_mapping_of_its_own_and_its_memory_is_kept(how, printed):
 
 JUDGED = """
 import torch
-from instar.allocator import freed_memory_kept
+from instar.compute.allocator import freed_memory_kept
 with freed_memory_kept():
     pass
 put_aside = []

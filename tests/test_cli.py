@@ -171,7 +171,7 @@ def test_the_flags_are_few_and_known() -> None:
 
 
 def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from instar.procedures import demo
+    from instar.procedures.demo import demo
 
     monkeypatch.setattr(sys.modules[demo.__module__], "MEMBERS", 2)
     monkeypatch.setitem(sys.modules[demo.__module__].TRAINING, "learning_rate", 1e-3)

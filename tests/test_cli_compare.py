@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from instar.models import MLP
-from instar.procedures import train
-from instar.run import Run
+from instar.procedures.train import train
+from instar.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from instar.models import MLP
-from instar.procedures import train
+from instar.procedures.train import train
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ VIEWS = ["--num-views", "3", "--views", "Shift(1)"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from instar.models import MLP
-    from instar.procedures import train
+    from instar.procedures.train import train
 
     out = tmp_path_factory.mktemp("trained")
     for seed in (0, 1):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from instar.models import MLP
-from instar.procedures import train
+from instar.procedures.train import train
 
 STUDENT = ["--model", "mlp", "--arg", "widths=[6]", "--epochs", "2", "--set", "data.subset=150"]
 GRID = ["--temperatures", "1,4", "--weights", "0,0.5", "--seeds", "2"]

@@ -10,12 +10,12 @@ import torch
 from tests.older import as_older
 
 from instar import evaluate, inspect, train
-from instar.checksums import digest
 from instar.errors import InstarError, RunError
-from instar.files import MAX_DOCUMENT_BYTES, read_json, read_tensors, write_json, write_tensors
 from instar.models import MLP
-from instar.procedures import report
-from instar.run import Run
+from instar.procedures.report import report
+from instar.runs.checksums import digest
+from instar.runs.files import MAX_DOCUMENT_BYTES, read_json, read_tensors, write_json, write_tensors
+from instar.runs.run import Run
 
 SETTINGS = {"epochs": 1, "batch_size": 256}
 

@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.harness import Ended, cli, problem_of, start
 from tests.chaos.kills import words
 
-from instar.procedures import train
+from instar.procedures.train import train
 
 VERBS = ["train", "distill", "label", "correct-bias", "export", "report"]
 
@@ -98,14 +98,14 @@ def test_a_full_disk_for_error_txt_does_not_hide_the_error(tmp_path: Path, monke
         (tmp_path / "run" / "error.txt").symlink_to("/dev/full")
         raise ZeroDivisionError
 
-    monkeypatch.setattr("instar.procedures.stage.fit", fail)
+    monkeypatch.setattr("instar.stages.stage.fit", fail)
     with pytest.raises(ZeroDivisionError):
         train("digits", {"name": "mlp", "arguments": {"widths": [4]}}, out=tmp_path / "run", epochs=1)
 
 
 def test_a_run_folder_that_is_deleted_meanwhile_is_a_sentence(base: Path, tmp_path: Path, monkeypatch) -> None:
     from instar.errors import RunError
-    from instar.procedures import stage
+    from instar.stages import stage
 
     fitted = stage.fit
 

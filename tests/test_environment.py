@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from instar import environment as module
+from instar.runs import environment as module
 
 
 def git(folder: Path, *words: str) -> str:

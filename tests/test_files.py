@@ -8,10 +8,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instar import files as module
 from instar.errors import RunError
-from instar.files import read_json, read_tensors, write_json, write_tensors, write_whole
-from instar.run import Run
+from instar.runs import files as module
+from instar.runs.files import read_json, read_tensors, write_json, write_tensors, write_whole
+from instar.runs.run import Run
 
 NO_SPACE = r"no space is left on the disk to write '.*'; free some and run the same command again\."
 

@@ -8,9 +8,9 @@ import pytest
 import instar
 from instar import models
 from instar.errors import InstarError
-from instar.locks import remove_left_over, whole
 from instar.procedures.inspect import inspect
 from instar.procedures.specialists import Clusters
+from instar.runs.locks import remove_left_over, whole
 
 IMPOSSIBLE = ("", " ", "runs/a\0b", "x" * 256, "a/" * 2048, "é" * 128)
 

@@ -14,10 +14,10 @@ import torch
 import instar as package
 from instar.data import load_data
 from instar.errors import ConfigError, InstarError
-from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.foreign import from_pretrained
 from instar.models import CausalLM
-from instar.run import Run
+from instar.runs.files import read_json, read_tensors, write_json, write_tensors
+from instar.runs.run import Run
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 

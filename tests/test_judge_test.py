@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from instar.files import read_tensors
-from instar.run import Run
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 
 TRAIN = ["train", "digits", "--model", "mlp", "--arg", "widths=[4]", "--epochs", 1, "--set", "data.subset=100"]
 

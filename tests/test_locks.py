@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.chaos.harness import Child, start
 
-from instar import locks
 from instar.errors import RunError
-from instar.locks import LOCK, hold_folder, remove_left_over, whole
-from instar.run import Run
+from instar.runs import locks
+from instar.runs.locks import LOCK, hold_folder, remove_left_over, whole
+from instar.runs.run import Run
 
 CONFIG = {"seed": 0}
 

@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from instar.errors import RunError
-from instar.places import other_run
-from instar.procedures import correct_bias, distill, ensemble, evaluate, label, train
-from instar.run import Run
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.distill import distill
+from instar.procedures.ensemble import ensemble
+from instar.procedures.evaluate import evaluate
+from instar.procedures.label import label
+from instar.procedures.train import train
+from instar.runs.places import other_run
+from instar.runs.run import Run
 
 TINY = {"model": {"name": "mlp", "arguments": {"widths": [4]}}, "epochs": 1}
 DATA = {"source": "digits"}

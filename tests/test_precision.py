@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from instar.precision import autocast, fastest, library
+from instar.compute.precision import autocast, fastest, library
 
 
 @pytest.mark.parametrize(

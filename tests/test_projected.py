@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from instar.compute.precision import autocast, in_force, library
 from instar.models import Projected
-from instar.precision import autocast, in_force, library
 
 CPU = torch.device("cpu")
 INPUTS, LAYER = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)), nn.Linear(5, 7)

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from instar import run as module
 from instar.errors import RunError
-from instar.files import write_json
-from instar.run import FORMAT, Run
+from instar.runs import run as module
+from instar.runs.files import write_json
+from instar.runs.run import FORMAT, Run
 
 CONFIG = {"seed": 0, "training": {"epochs": 3, "milestones": (1, 2)}, "teachers": ()}
 FINGERPRINTS = {"train": "abc", "test": "def"}

@@ -3,36 +3,30 @@
 The names below are imported when they are first used, so that `instar --help` does not wait for torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instar import models, objectives
     from instar.data import load_data
     from instar.errors import InstarError
-    from instar.procedures import (
-        born_again,
-        compare,
-        correct_bias,
-        demo,
-        distill,
-        ensemble,
-        evaluate,
-        export,
-        inspect,
-        label,
-        load,
-        merge_targets,
-        report,
-        specialists,
-        targets_info,
-        train,
-        tune,
-        verify_targets,
-    )
-    from instar.run import Run
+    from instar.procedures import specialists
+    from instar.procedures.born_again import born_again
+    from instar.procedures.compare import compare
+    from instar.procedures.correct_bias import correct_bias
+    from instar.procedures.demo import demo
+    from instar.procedures.distill import distill
+    from instar.procedures.ensemble import ensemble
+    from instar.procedures.evaluate import evaluate
+    from instar.procedures.export import export
+    from instar.procedures.inspect import inspect
+    from instar.procedures.label import label
+    from instar.procedures.load import load
+    from instar.procedures.report import report
+    from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
+    from instar.procedures.train import train
+    from instar.procedures.tune import tune
+    from instar.runs.run import Run
     from instar.targets import TargetStore
     from instar.teachers import Classifier, Ensemble, Module, Specialists, Teacher
 
@@ -75,50 +69,38 @@ _HOME = {
     "Ensemble": "instar.teachers",
     "InstarError": "instar.errors",
     "Module": "instar.teachers",
-    "Run": "instar.run",
+    "Run": "instar.runs.run",
     "Specialists": "instar.teachers",
     "TargetStore": "instar.targets",
     "Teacher": "instar.teachers",
-    "born_again": "instar.procedures",
-    "compare": "instar.procedures",
-    "correct_bias": "instar.procedures",
-    "demo": "instar.procedures",
-    "distill": "instar.procedures",
-    "ensemble": "instar.procedures",
-    "evaluate": "instar.procedures",
-    "export": "instar.procedures",
-    "inspect": "instar.procedures",
-    "label": "instar.procedures",
-    "load": "instar.procedures",
+    "born_again": "instar.procedures.born_again",
+    "compare": "instar.procedures.compare",
+    "correct_bias": "instar.procedures.correct_bias",
+    "demo": "instar.procedures.demo",
+    "distill": "instar.procedures.distill",
+    "ensemble": "instar.procedures.ensemble",
+    "evaluate": "instar.procedures.evaluate",
+    "export": "instar.procedures.export",
+    "inspect": "instar.procedures.inspect",
+    "label": "instar.procedures.label",
+    "load": "instar.procedures.load",
     "load_data": "instar.data",
-    "merge_targets": "instar.procedures",
-    "report": "instar.procedures",
-    "specialists": "instar.procedures",
-    "targets_info": "instar.procedures",
-    "train": "instar.procedures",
-    "tune": "instar.procedures",
-    "verify_targets": "instar.procedures",
+    "merge_targets": "instar.procedures.target_stores",
+    "report": "instar.procedures.report",
+    "targets_info": "instar.procedures.target_stores",
+    "train": "instar.procedures.train",
+    "tune": "instar.procedures.tune",
+    "verify_targets": "instar.procedures.target_stores",
+}
+
+_MODULES = {name: f"instar.{name}" for name in ("models", "objectives")} | {
+    "specialists": "instar.procedures.specialists"
 }
 
 
-class _Package(ModuleType):
-    """A package in which a public name means one thing, whatever is imported when.
-
-    `instar.report` is a function, and there is a package `instar.report` too. When that is imported, Python would lay
-    it over the function. `import instar.report` and `from instar.report import ...` work all the same.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
 def __getattr__(name: str) -> Any:
-    if name in ("models", "objectives"):
-        return import_module(f"instar.{name}")
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'instar' has no attribute '{name}'")

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from instar.checks import Count, NonNegative, Positive, Seed, Temperature
+from instar.compute.precision import Precision
 from instar.errors import ConfigError, nearest
 from instar.paths import local_path
-from instar.precision import Precision
 from instar.values import MAX_LEVELS, count_values, from_yaml
 
 MAX_FILE_BYTES = 1 << 20

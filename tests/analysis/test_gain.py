@@ -9,7 +9,8 @@ import torch
 from instar.analysis import Scores, gain
 from instar.data import load_data
 from instar.models import MLP
-from instar.procedures import distill, train
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 
 RANDOM = np.random.default_rng(0)
 

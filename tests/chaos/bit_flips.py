@@ -76,7 +76,7 @@ def pause(out: Path) -> None:
     """Train until the second checkpoint is written, and stop there as a killed process does."""
 
     def work() -> None:
-        fit: Any = importlib.import_module("instar.training.fit")
+        fit: Any = importlib.import_module("instar.training.loop")
         save, saved = fit.save_checkpoint, []
 
         def save_and_stop(*given: Any) -> None:

@@ -21,10 +21,10 @@ from tests.chaos.mutations import mutated, mutated_text
 from tests.older import as_older
 
 import instar
-from instar.checksums import digest, seal
 from instar.errors import InstarError, say
-from instar.files import read_tensors, write_tensors
 from instar.procedures.specialists.clusters import Clusters
+from instar.runs.checksums import digest, seal
+from instar.runs.files import read_tensors, write_tensors
 
 COUNT = 1000
 SEEDED = 6

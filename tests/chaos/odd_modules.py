@@ -20,8 +20,9 @@ from torch.nn.utils import prune
 
 from instar.data import load_data
 from instar.errors import InstarError, NonFiniteError
-from instar.files import read_json
-from instar.procedures import evaluate, train
+from instar.procedures.evaluate import evaluate
+from instar.procedures.train import train
+from instar.runs.files import read_json
 
 COUNT = 120
 SEEDED = 6

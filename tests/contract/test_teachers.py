@@ -10,7 +10,7 @@ from torch import nn
 import instar.teachers
 from instar.data import Loader, load_data
 from instar.models import CNN, MLP, Normalised, statistics
-from instar.procedures import label
+from instar.procedures.label import label
 from instar.teachers import (
     Classifier,
     Ensemble,

@@ -12,7 +12,9 @@ import pytest
 
 from instar.data import load_data
 from instar.models import CNN, MLP
-from instar.procedures import born_again, distill, train
+from instar.procedures.born_again import born_again
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 
 HERE = Path(__file__).parent
 SETTINGS = {"epochs": 2, "batch_size": 40, "learning_rate": 0.02, "log_every": 1}

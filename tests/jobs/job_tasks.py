@@ -13,9 +13,9 @@ import torch
 
 from instar.config import RunConfig, validate
 from instar.errors import DataError
-from instar.files import read_tensors
-from instar.procedures import Stage
-from instar.run import Run
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 MODEL = {"name": "mlp", "arguments": {"widths": [8]}}
 TRAINING = {"epochs": 3, "batch_size": 32, "log_every": 1, "checkpoint_seconds": 0}
@@ -138,7 +138,7 @@ def _fail() -> None:
 
 def _before_step(step: int, act) -> None:
     """Act before a step, counted in this process."""
-    module = importlib.import_module("instar.training.fit")
+    module = importlib.import_module("instar.training.loop")
     original, count = module.learning_rate, iter(range(1000))
 
     def rate(*arguments):

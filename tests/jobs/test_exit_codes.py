@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from instar.run import Run
+from instar.runs.run import Run
 
 LINEAGE = ["born-again", "digits", "--generations", "1", "--epochs", "1", "--set", "data.subset=120", "--jobs", "2"]
 

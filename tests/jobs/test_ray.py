@@ -16,7 +16,7 @@ import pytest
 from instar.errors import ConfigError, DataError
 from instar.jobs import JobsError, RayCluster, outcomes, run_all
 from instar.jobs.ray import _check, _OfThisThread
-from instar.run import Run
+from instar.runs.run import Run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 # Ray leaves the log files of the processes that it starts to the garbage collector

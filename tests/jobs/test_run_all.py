@@ -12,7 +12,7 @@ import pytest
 
 from instar.errors import DataError, RunError
 from instar.jobs import JobsError, outcomes, run_all
-from instar.run import Run
+from instar.runs.run import Run
 
 PLACES = pytest.mark.parametrize("jobs", [1, "2"])
 

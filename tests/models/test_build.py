@@ -10,10 +10,10 @@ from torch import nn
 from instar.config import ModelConfig
 from instar.data import load_data
 from instar.errors import ConfigError, RunError
-from instar.files import read_tensors, write_json, write_tensors
 from instar.models import MLP, build_network, describe, load_model
-from instar.procedures import train
-from instar.run import Run
+from instar.procedures.train import train
+from instar.runs.files import read_tensors, write_json, write_tensors
+from instar.runs.run import Run
 
 DIGITS = load_data("digits", subset=60)
 MODULE = """

@@ -8,8 +8,11 @@ from instar.config import ModelConfig
 from instar.data import load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import CausalLM, Projected, build_network
-from instar.procedures import distill, evaluate, label, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.label import label
+from instar.procedures.train import train
+from instar.runs.run import Run
 from instar.teachers import as_teacher
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")

@@ -6,7 +6,7 @@ import torch
 from instar.data import Samples, Source
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP, FrameNet, Normalised, build_network, describe, load_model, save_model, statistics
-from instar.run import Run
+from instar.runs.run import Run
 
 BANDS, CLASSES = 5, 6
 LENGTHS = torch.tensor([4, 9, 1])

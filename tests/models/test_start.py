@@ -13,11 +13,12 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.data.special import DUSTBIN
 from instar.errors import InstarError, MismatchError, RunError
-from instar.files import read_json, write_tensors
 from instar.models import CNN, MLP, Normalised, describe, load_model, start_from
-from instar.procedures import ensemble, train
-from instar.procedures.stage import Stage
-from instar.run import Run
+from instar.procedures.ensemble import ensemble
+from instar.procedures.train import train
+from instar.runs.files import read_json, write_tensors
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 DIGITS = load_data("digits", subset=100)
 CLASSES = DIGITS.classes
@@ -154,7 +155,7 @@ def initial(monkeypatch, tmp_path):
 
     def of(data, **settings):
         with monkeypatch.context() as patch:
-            patch.setattr("instar.procedures.stage.fit", lambda model, *a, **k: found.append(model) or 1 / 0)
+            patch.setattr("instar.stages.stage.fit", lambda model, *a, **k: found.append(model) or 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 stage(tmp_path / f"initial-{len(found)}", data, **settings).run()
         return found[-1]

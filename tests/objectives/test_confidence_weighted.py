@@ -7,7 +7,8 @@ import torch
 from instar.data import UNLABELLED, Batch, load_data
 from instar.models import MLP
 from instar.objectives import ConfidenceWeighted, HardLabels
-from instar.procedures import distill, train
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 from instar.targets import DenseTargets
 
 RANDOM = np.random.default_rng(0)

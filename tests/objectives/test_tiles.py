@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from instar.compute.precision import autocast
 from instar.data import UNLABELLED, Batch
 from instar.models import Projected
 from instar.objectives import (
@@ -20,7 +21,6 @@ from instar.objectives import (
     UnlabelledSoftTargets,
     tiles,
 )
-from instar.precision import autocast
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Keep, MixtureTargets, ProjectedTargets, Record, SparseTargets, many_classes
 

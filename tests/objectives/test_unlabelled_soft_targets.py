@@ -9,7 +9,8 @@ from instar.data import UNLABELLED, Batch, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP
 from instar.objectives import HardLabels, SoftTargets, UnlabelledSoftTargets, parse_objective
-from instar.procedures import distill, train
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Keep, Record
 

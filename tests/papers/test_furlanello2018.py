@@ -11,7 +11,7 @@ from instar.models import build_network
 from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, run_paper
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.table import Order
-from instar.run import Run
+from instar.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from instar.compute.precision import fastest
 from instar.config import ModelConfig, validate
 from instar.models import build_network
 from instar.papers import run_paper
 from instar.papers.furlanello2018_ptb import SCALES
-from instar.precision import fastest
-from instar.run import Run
+from instar.runs.run import Run
 
 NAME = "furlanello2018-ptb"
 

@@ -11,10 +11,10 @@ import soundfile
 import torch
 
 from instar.analysis import spoken_words, word_scores
-from instar.files import read_tensors
 from instar.papers import run_paper
 from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan, _findings, few
-from instar.run import Run
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 
 NAME = "hinton2014-speech"
 RANDOM = np.random.default_rng(0)

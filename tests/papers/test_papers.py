@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from instar.compute.precision import fastest
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError
 from instar.papers import PAPERS, Row, Table, run_paper
 from instar.papers import table as tables
 from instar.papers.table import Order
-from instar.precision import fastest
-from instar.procedures import Stage
+from instar.stages.stage import Stage
 
 
 @pytest.fixture(scope="module")

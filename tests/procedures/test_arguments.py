@@ -12,7 +12,7 @@ from instar import cli
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
 from instar.errors import ConfigError
 from instar.models import MLP
-from instar.procedures.arguments import run_settings
+from instar.stages.arguments import run_settings
 
 DATA, MODEL = "digits", MLP([4])
 

@@ -6,10 +6,11 @@ from sklearn.linear_model import LogisticRegression
 
 from instar.data import load_data
 from instar.errors import MismatchError
-from instar.files import read_tensors
 from instar.models import CNN, BANResNet, DenseNet, load_model
-from instar.procedures import distill, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 
 DIGITS = load_data("digits", subset=60)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}
@@ -30,7 +31,7 @@ def student(teacher):
 
 def test_copied_layers_stay_bitwise_equal_and_the_others_learn(teacher, student, monkeypatch):
     starts = []
-    monkeypatch.setattr("instar.procedures.stage.fit", lambda model, *a, **k: starts.append(model) or 1 / 0)
+    monkeypatch.setattr("instar.stages.stage.fit", lambda model, *a, **k: starts.append(model) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         distill(teacher, STUDENT, DIGITS, out=teacher.path.parent / "killed", epochs=1, ema=0.9)
     begun = starts[0].network

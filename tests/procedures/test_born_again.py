@@ -11,8 +11,8 @@ from tests.older import as_older
 import instar
 from instar.errors import ConfigError, MismatchError, NonFiniteError
 from instar.models import CNN, MLP
-from instar.procedures import Lineage, born_again
-from instar.run import Run
+from instar.procedures.born_again import Lineage, born_again
+from instar.runs.run import Run
 from instar.teachers import as_teacher
 from instar.training import predict
 

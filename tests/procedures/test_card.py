@@ -9,9 +9,11 @@ from scipy.stats import binomtest, sem, t
 
 from instar.config import DataConfig
 from instar.data import Data, Samples, Source, load_data
-from instar.files import read_tensors
 from instar.models import MLP
-from instar.procedures import distill, export, train
+from instar.procedures.distill import distill
+from instar.procedures.export import export
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
 
 NAMES = ("<script>alert(1)</script>", "[link](http://x.y)", "line\n# heading", "a|b", *"456789")
 

@@ -13,9 +13,9 @@ from tests.older import as_older
 
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError
-from instar.files import read_tensors, write_json, write_tensors
-from instar.procedures import compare
-from instar.run import Run
+from instar.procedures.compare import compare
+from instar.runs.files import read_tensors, write_json, write_tensors
+from instar.runs.run import Run
 from instar.teachers import ENSEMBLE
 
 Write = Callable[..., Path]

@@ -6,8 +6,11 @@ import torch
 from instar.data import Samples, load_data
 from instar.errors import ConfigError, DataError, RunError
 from instar.models import MLP
-from instar.procedures import correct_bias, distill, evaluate, train
-from instar.run import Run
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.train import train
+from instar.runs.run import Run
 from instar.teachers import Module
 from instar.training import predict
 

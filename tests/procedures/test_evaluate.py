@@ -7,10 +7,12 @@ from torch import nn
 from instar.analysis import Scores, all_metrics, divergence, fidelity
 from instar.data import load_data
 from instar.errors import ConfigError, DataError, MismatchError
-from instar.files import read_tensors
 from instar.models import MLP
-from instar.procedures import distill, evaluate, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 
 DIGITS = load_data("digits", subset=200)
 

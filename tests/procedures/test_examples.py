@@ -11,14 +11,14 @@ from scipy.special import log_softmax, softmax
 
 import instar
 from instar.data import Data
-from instar.files import read_json, read_tensors
-from instar.procedures import examples
-from instar.procedures.cost import measure_cost
-from instar.procedures.examples import small
-from instar.report import collect
-from instar.report.explorer import find
-from instar.report.runs import Runs
-from instar.run import Run
+from instar.reporting.explorer import find
+from instar.reporting.runs import Runs
+from instar.runs.files import read_json, read_tensors
+from instar.runs.rows import collect
+from instar.runs.run import Run
+from instar.stages import examples
+from instar.stages.cost import measure_cost
+from instar.stages.examples import small
 from instar.teachers import Module
 
 

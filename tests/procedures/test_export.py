@@ -16,7 +16,11 @@ from instar.data import Data, Samples, Source, load_data
 from instar.data.text import windows
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.models import LSTM, MLP, CharacterLSTM, DenseNet, FrameNet, WideResNet
-from instar.procedures import correct_bias, ensemble, export, load, train
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.ensemble import ensemble
+from instar.procedures.export import export
+from instar.procedures.load import load
+from instar.procedures.train import train
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
 

@@ -14,11 +14,14 @@ from torch import nn
 from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import InstarError, MismatchError, RunError
-from instar.files import read_json
+from instar.exporting.recorded import compare_with_recorded
 from instar.models import MLP
-from instar.procedures import export, inspect, load, train
-from instar.procedures.exporting.recorded import compare_with_recorded
-from instar.procedures.stage import Stage, TrainedRun
+from instar.procedures.export import export
+from instar.procedures.inspect import inspect
+from instar.procedures.load import load
+from instar.procedures.train import train
+from instar.runs.files import read_json
+from instar.stages.stage import Stage, TrainedRun
 
 DATA = load_data("digits", subset=64)
 FORMATS = [

@@ -11,8 +11,11 @@ from torch import nn
 from instar.data import Loader, Samples, Source, load_data
 from instar.errors import MismatchError, NonFiniteError
 from instar.models import LSTM, MLP
-from instar.procedures import distill, evaluate, label, train
-from instar.procedures.first_look import look_at
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.label import label
+from instar.procedures.train import train
+from instar.stages.first_look import look_at
 from instar.targets import DenseTargets
 from instar.teachers import Ensemble, Module, Teacher, in_order_of
 

@@ -9,12 +9,19 @@ from torch import nn
 from instar.config import RunConfig, TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, InstarError, MismatchError
-from instar.files import read_json
 from instar.models import MLP, Normalised, describe, load_model, statistics
-from instar.procedures import correct_bias, distill, evaluate, export, inspect, label, load, train
-from instar.procedures.initial import make_initial
-from instar.procedures.stage import Stage, make_accelerator
-from instar.run import Run
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.export import export
+from instar.procedures.inspect import inspect
+from instar.procedures.label import label
+from instar.procedures.load import load
+from instar.procedures.train import train
+from instar.runs.files import read_json
+from instar.runs.run import Run
+from instar.stages.initial import make_initial
+from instar.stages.stage import Stage, make_accelerator
 from instar.teachers import Module
 
 DIGITS = load_data("digits", subset=150)
@@ -358,8 +365,8 @@ def test_a_failed_measurement_is_a_note_and_never_costs_a_run(tmp_path, capsys, 
     def fails(*arguments):
         raise RuntimeError("there is no clock")
 
-    monkeypatch.setattr("instar.procedures.finish.write_cost", fails)
-    monkeypatch.setattr("instar.procedures.finish.keep_examples", fails)
+    monkeypatch.setattr("instar.stages.finish.write_cost", fails)
+    monkeypatch.setattr("instar.stages.finish.keep_examples", fails)
     run = distill(network(linear), MLP([8]), DIGITS, out=tmp_path / "run", epochs=1)
     assert [note.rpartition(" is missing: ")[2] for note in run.result["notes"]] == ["there is no clock."] * 2
     assert "instar: The cost is missing: there is no clock." in capsys.readouterr().err

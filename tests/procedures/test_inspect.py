@@ -7,7 +7,11 @@ import pytest
 
 from instar.errors import ConfigError, RunError
 from instar.models import MLP
-from instar.procedures import distill, ensemble, inspect, label, train
+from instar.procedures.distill import distill
+from instar.procedures.ensemble import ensemble
+from instar.procedures.inspect import inspect
+from instar.procedures.label import label
+from instar.procedures.train import train
 
 SETTINGS = {"epochs": 2, "learning_rate": 0.01}
 

@@ -10,8 +10,10 @@ from torch import nn
 import instar
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP
-from instar.procedures import TrainedRun, distill, label
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.label import label
+from instar.runs.run import Run
+from instar.stages.stage import TrainedRun
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module
 

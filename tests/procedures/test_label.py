@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from instar.data import load_data
 from instar.errors import InstarError, NonFiniteError, StoreError
-from instar.procedures import distill, label, verify_targets
+from instar.procedures.distill import distill
+from instar.procedures.label import label
+from instar.procedures.target_stores import verify_targets
 from instar.teachers import Ensemble, Module
 
 DIGITS = load_data("digits", subset=500)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from torch import nn
 
-from instar.procedures import label
+from instar.procedures.label import label
 
 COMMON = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import instar.files
+import instar.runs.files
 from instar.data import load_data
 from instar.procedures import label
 from instar.targets import TargetStore
@@ -70,8 +70,8 @@ def bytes_of(folder):
 KILLED = (
     COMMON
     + """
-fsync = instar.files.os.fsync
-instar.files.os.fsync = lambda file: (time.sleep(0.01), fsync(file))  # a slow disk: kills fall into writing too
+fsync = instar.runs.files.os.fsync
+instar.runs.files.os.fsync = lambda file: (time.sleep(0.01), fsync(file))  # a slow disk: kills fall into writing too
 write(OUT / "straight")
 straight = bytes_of(OUT / "straight")
 moments = random.Random(0)

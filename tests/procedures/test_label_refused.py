@@ -10,8 +10,9 @@ from torch import nn
 from instar.data import load_data
 from instar.errors import ConfigError, InstarError, MismatchError, RunError, StoreError
 from instar.models import MLP
-from instar.procedures import distill, label
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.label import label
+from instar.runs.run import Run
 from instar.targets import TargetStore
 
 DIGITS = load_data("digits", subset=500)

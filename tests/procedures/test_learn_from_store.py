@@ -12,8 +12,14 @@ from torch import nn
 import instar
 from instar.errors import MismatchError
 from instar.models import MLP
-from instar.procedures import Lineage, TrainedRun, born_again, distill, evaluate, label, report, verify_targets
-from instar.run import Run
+from instar.procedures.born_again import Lineage, born_again
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.label import label
+from instar.procedures.report import report
+from instar.procedures.target_stores import verify_targets
+from instar.runs.run import Run
+from instar.stages.stage import TrainedRun
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module
 
@@ -73,7 +79,7 @@ def test_fewer_views_are_taken_where_the_run_names_their_number_alone(tmp_path, 
 
 def test_students_of_different_seeds_see_the_same_views_in_other_orders(tmp_path, store, monkeypatch) -> None:
     seen: dict[int, list[Any]] = {}
-    stage = importlib.import_module("instar.procedures.stage")
+    stage = importlib.import_module("instar.stages.stage")
     fit = stage.fit
 
     def watched(model: Any, objective: Any, loader: Any, *rest: Any, **named: Any) -> float:

@@ -9,9 +9,9 @@ from torch import nn
 from instar import distill, evaluate, models, train
 from instar.data import Loader, load_data
 from instar.errors import DataError, MismatchError
-from instar.files import read_tensors
 from instar.objectives import parse_objective
 from instar.objectives import tiles as tiling
+from instar.runs.files import read_tensors
 from instar.targets import DenseTargets
 
 RANDOM = np.random.default_rng(0)

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from instar.data import Batch, load_data
 from instar.models import CNN, MLP
-from instar.procedures import distill, train
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 from instar.targets import DenseTargets, Targets
 from instar.teachers import Teacher
 

@@ -11,7 +11,9 @@ from instar.data import UNLABELLED, Data, Loader, Samples, Source
 from instar.data.text import windows
 from instar.errors import MismatchError
 from instar.models import LSTM, FrameNet
-from instar.procedures import distill, label, train
+from instar.procedures.distill import distill
+from instar.procedures.label import label
+from instar.procedures.train import train
 from instar.teachers import Module, Remembered, Stored
 
 RANDOM = np.random.default_rng(0)

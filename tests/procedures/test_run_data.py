@@ -12,10 +12,17 @@ from PIL import Image as Pictures
 from instar.config import DataConfig
 from instar.data import load_data
 from instar.errors import InstarError, MismatchError
-from instar.files import read_json, write_json
 from instar.models import LSTM, MLP, FrameNet
-from instar.procedures import correct_bias, distill, ensemble, evaluate, export, label, train, tune
+from instar.procedures.correct_bias import correct_bias
+from instar.procedures.distill import distill
+from instar.procedures.ensemble import ensemble
+from instar.procedures.evaluate import evaluate
+from instar.procedures.export import export
+from instar.procedures.label import label
 from instar.procedures.specialists import cluster
+from instar.procedures.train import train
+from instar.procedures.tune import tune
+from instar.runs.files import read_json, write_json
 
 TINY = {"epochs": 1, "batch_size": 8}
 NAMES = ("bright", "dark", "grey")

@@ -10,11 +10,11 @@ from tests.older import as_older
 
 import instar
 from instar.errors import ConfigError, InstarError, MismatchError, RunError
-from instar.files import read_json, read_tensors, write_json, write_tensors
 from instar.models import MLP
 from instar.procedures import specialists
 from instar.procedures.specialists import Clusters
-from instar.run import Run
+from instar.runs.files import read_json, read_tensors, write_json, write_tensors
+from instar.runs.run import Run
 from instar.teachers import Specialists, as_teacher
 from instar.training import predict
 

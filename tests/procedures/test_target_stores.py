@@ -13,7 +13,8 @@ import instar
 from instar.data import load_data
 from instar.errors import ConfigError, InstarError, StoreError
 from instar.models import MLP
-from instar.procedures import label, merge_targets, targets_info, verify_targets
+from instar.procedures.label import label
+from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.targets import TargetStore
 from instar.targets.manifest import FORMAT
 from instar.targets.shards import PAGE, read_records, write_shard

@@ -17,14 +17,15 @@ from scipy import stats
 import instar
 from instar.data import Batch, Samples, Source, load_data
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, RunError
-from instar.files import read_json, read_tensors
 from instar.jobs.task import folder_of
 from instar.models import MLP
-from instar.procedures import report
-from instar.procedures.tuning import Cell, Setting, Tuned
-from instar.run import Run
+from instar.procedures.report import report
+from instar.runs.files import read_json, read_tensors
+from instar.runs.run import Run
 from instar.targets import Targets, TargetStore
 from instar.teachers import Teacher, as_teacher
+from instar.tuning.cells import Cell, Setting
+from instar.tuning.tuned import Tuned
 
 DIGITS = load_data("digits", subset=150)
 GRID = [(temperature, weight) for temperature in (1.0, 4.0, 8.0) for weight in (0.0, 0.5)]
@@ -195,7 +196,7 @@ def test_trials_travel_to_other_processes(whole, teacher, tmp_path, monkeypatch)
         assert all(task.__self__.stage.data is None for task in tasks)  # each loads them
         return [pickle.loads(pickle.dumps(task))() for task in tasks]
 
-    monkeypatch.setattr(importlib.import_module("instar.procedures.tuning.search"), "run_all", elsewhere)
+    monkeypatch.setattr(importlib.import_module("instar.tuning.search"), "run_all", elsewhere)
     search = SEARCH | {"temperatures": [1, 4], "weights": [0], "seeds": 2, "jobs": 2}
     away = instar.tune(teacher, MLP([6]), DIGITS, out=tmp_path / "tune", **search)
     assert asked == [2, 2]

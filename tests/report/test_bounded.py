@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from instar.errors import RunError
-from instar.procedures import report
-from instar.report.collect import collect
+from instar.procedures.report import report
+from instar.runs.rows import collect
 
 
 def test_a_tree_of_many_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["instar.report.collect"], "MAX_FOLDERS", 20)
+    monkeypatch.setattr(sys.modules["instar.runs.rows"], "MAX_FOLDERS", 20)
     for number in range(19):
         (tmp_path / f"folder-{number}").mkdir()
     assert collect(tmp_path) == []

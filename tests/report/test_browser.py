@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from instar.files import read_json, read_tensors
 from instar.procedures.report import report
+from instar.runs.files import read_json, read_tensors
 
 WIDTHS = (1280, 390)
 SECTIONS = ["summary", "explorer", "lineage", "similarity", "trust", "curves", "costs", "noted"]

@@ -12,7 +12,8 @@ import pytest
 
 from instar.analysis import paired_interval, wilson_interval
 from instar.errors import RunError
-from instar.report import Group, collect, compare, make_groups
+from instar.reporting import Group, compare, make_groups
+from instar.runs.rows import collect
 
 Write = Callable[..., Path]
 
@@ -188,7 +189,7 @@ def test_no_shared_seed_is_not_compared(tmp_path: Path, write: Write) -> None:
 
 
 def test_the_report_imports_nothing_that_trains() -> None:
-    code = "import sys, instar.report.html; print(*[name for name in sys.modules if name.startswith('instar.')])"
+    code = "import sys, instar.reporting.html; print(*[name for name in sys.modules if name.startswith('instar.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     trains = {f"instar.{name}" for name in ("training", "teachers", "objectives", "procedures", "models", "jobs")}
     assert not trains & set(loaded)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from instar.report import collect, explorer
-from instar.report.runs import Runs
+from instar.reporting import explorer
+from instar.reporting.runs import Runs
+from instar.runs.rows import collect
 
 WAVES = {4: np.arange(-50, 50, dtype=np.int16), 7: np.array([32767, -32768, 0], np.int16)}
 Hear = Callable[..., None]

@@ -14,7 +14,7 @@ import pytest
 
 from instar.errors import InstarError, RunError
 from instar.procedures.report import report
-from instar.report import write_report
+from instar.reporting import write_report
 
 Write = Callable[..., Path]
 VOID = {"meta", "link", "br", "img", "hr", "input"}

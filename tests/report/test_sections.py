@@ -15,16 +15,16 @@ from scipy.stats import binomtest
 from tests.older import as_older
 
 from instar.analysis import expected_calibration_error
-from instar.files import read_tensors
-from instar.report import collect
-from instar.report.costs import saved_by_stores
-from instar.report.explorer import find as explore
-from instar.report.html import render
-from instar.report.lineage import graph
-from instar.report.runs import Answers, Runs
-from instar.report.similarity import TEMPERATURES, find, mean_soft_targets
-from instar.report.summary import best_of, sentences
-from instar.report.trust import _by_confidence, _changes, reliability
+from instar.reporting.costs import saved_by_stores
+from instar.reporting.explorer import find as explore
+from instar.reporting.html import render
+from instar.reporting.lineage import graph
+from instar.reporting.runs import Answers, Runs
+from instar.reporting.similarity import TEMPERATURES, find, mean_soft_targets
+from instar.reporting.summary import best_of, sentences
+from instar.reporting.trust import _by_confidence, _changes, reliability
+from instar.runs.files import read_tensors
+from instar.runs.rows import collect
 
 
 def answers(right: np.ndarray) -> Answers:

@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from instar.files import read_json, read_tensors, write_json, write_tensors
-from instar.report import collect, compare
-from instar.report.runs import Runs
-from instar.report.similarity import lost, mean_soft_targets
-from instar.report.verdict import Verdict, judged
+from instar.reporting import compare
+from instar.reporting.runs import Runs
+from instar.reporting.similarity import lost, mean_soft_targets
+from instar.reporting.verdict import Verdict, judged
+from instar.runs.files import read_json, read_tensors, write_json, write_tensors
+from instar.runs.rows import collect
 
 
 def verdict(root: Path) -> Verdict:

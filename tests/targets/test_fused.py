@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from instar.compiler import has_compiler, require_compiler
+from instar.compute.compiler import has_compiler, require_compiler
 from instar.errors import ConfigError
 from instar.targets import fused, many_classes
 

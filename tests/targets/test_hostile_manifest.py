@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from instar.errors import StoreError
-from instar.files import write_json
-from instar.procedures import merge_targets, targets_info, verify_targets
+from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
+from instar.runs.files import write_json
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST, Answering, Manifest, Part
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from instar.errors import StoreError
-from instar.files import write_json
+from instar.runs.files import write_json
 from instar.targets import Answering, Manifest, Part, TargetStore
 from instar.targets.manifest import FORMAT, MANIFEST, Shard, read_manifest
 from instar.targets.store import checksum_of_ids, ids_file

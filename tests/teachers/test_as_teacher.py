@@ -9,10 +9,13 @@ from torch import nn
 
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, RunError
-from instar.files import read_json, write_json
 from instar.models import MLP
-from instar.procedures import distill, ensemble, evaluate, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.ensemble import ensemble
+from instar.procedures.evaluate import evaluate
+from instar.procedures.train import train
+from instar.runs.files import read_json, write_json
+from instar.runs.run import Run
 from instar.teachers import Classifier, Ensemble, Module, as_teacher
 
 DIGITS = load_data("digits", subset=60)

@@ -27,7 +27,7 @@ from sklearn.tree import DecisionTreeClassifier
 from instar.data import Loader, Samples, Shift, Source, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP
-from instar.procedures import distill
+from instar.procedures.distill import distill
 from instar.teachers import Classifier, as_teacher
 
 INPUTS = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))

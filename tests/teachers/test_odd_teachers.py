@@ -10,7 +10,8 @@ from torch import nn
 
 from instar.data import Loader, Samples, Source, load_data
 from instar.models import MLP
-from instar.procedures import distill, evaluate
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
 from instar.targets import SparseTargets
 from instar.teachers import Module, Teacher, as_teacher
 

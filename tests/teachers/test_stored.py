@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from instar.data import Data, Loader, Samples, Source, as_view, load_data
 from instar.errors import MismatchError, StoreError
 from instar.models import CNN, MLP, Normalised, statistics
-from instar.procedures import label
+from instar.procedures.label import label
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module, Stored, as_teacher
 

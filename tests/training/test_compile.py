@@ -5,11 +5,13 @@ from functools import partial
 import pytest
 import torch
 
-from instar.compiler import require_compiler
+from instar.compute.compiler import require_compiler
+from instar.compute.execution import Compiled
 from instar.data import load_data
 from instar.errors import ConfigError
-from instar.models import CNN, MLP, Compiled, Normalised
-from instar.procedures import distill, train
+from instar.models import CNN, MLP, Normalised
+from instar.procedures.distill import distill
+from instar.procedures.train import train
 
 # torch's compiler imports what torch has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

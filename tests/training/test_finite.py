@@ -9,10 +9,11 @@ from torch import nn
 
 from instar.data import Loader, load_data
 from instar.errors import NonFiniteError
-from instar.files import read_json, to_json
 from instar.models import MLP
-from instar.procedures import distill, train
-from instar.procedures import inspect as look
+from instar.procedures.distill import distill
+from instar.procedures.inspect import inspect as look
+from instar.procedures.train import train
+from instar.runs.files import read_json, to_json
 from instar.teachers import Ensemble, Module
 from instar.training.finite import Finiteness
 from instar.training.optimise import WeightAverage

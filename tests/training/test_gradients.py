@@ -9,9 +9,11 @@ from torch import nn
 from instar.data import Loader, load_data
 from instar.errors import ConfigError
 from instar.models import CNN, MLP
-from instar.procedures import distill, report, train
-from instar.report import collect
-from instar.report.curves import series
+from instar.procedures.distill import distill
+from instar.procedures.report import report
+from instar.procedures.train import train
+from instar.reporting.curves import series
+from instar.runs.rows import collect
 
 DIGITS = load_data("digits", subset=110)
 SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.02, "log_every": 5}

@@ -13,8 +13,8 @@ from instar.config import TrainingConfig
 from instar.data import Loader, load_data
 from instar.models import CNN, MLP, Normalised, load_model, statistics
 from instar.objectives import parse_objective
-from instar.procedures import train
-from instar.run import Run
+from instar.procedures.train import train
+from instar.runs.run import Run
 from instar.training import fit
 from instar.training.optimise import WeightAverage, constrain_norms, learning_rate
 
@@ -115,7 +115,7 @@ def test_the_first_step_of_clipped_sgd_has_the_length_of_rate_times_limit(tmp_pa
 
 
 def test_the_average_is_what_a_run_ends_with(tmp_path, monkeypatch):
-    module, kept = importlib.import_module("instar.training.fit"), []
+    module, kept = importlib.import_module("instar.training.loop"), []
 
     class Kept(WeightAverage):
         def __init__(self, *arguments):

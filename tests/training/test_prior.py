@@ -13,7 +13,7 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP, describe
-from instar.procedures.stage import Stage
+from instar.stages.stage import Stage
 from instar.teachers import Module
 from instar.training import predict
 from instar.training.bias import to_prior

@@ -15,10 +15,11 @@ import torch
 from instar.config import DataConfig
 from instar.data import Data, Samples, load_data
 from instar.data.text import windows
-from instar.files import read_tensors
 from instar.models import LSTM, MLP
-from instar.procedures import distill, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 
 SCRIPT = """
 import sys
@@ -39,7 +40,7 @@ def learn_digits(teacher, out, settings):
 def learn_text(teacher, out, settings, stop):
     """Distil an LSTM, in one of two processes, which end before the step `stop`, counted from 1."""
     torch.set_num_threads(1)
-    fit = importlib.import_module("instar.training.fit")
+    fit = importlib.import_module("instar.training.loop")
     original, calls = fit.learning_rate, itertools.count(1)
 
     def rate(*given):

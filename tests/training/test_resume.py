@@ -15,8 +15,9 @@ from tests.older import as_older
 from instar.data import load_data
 from instar.errors import RunError
 from instar.models import CNN, MLP
-from instar.procedures import distill, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.train import train
+from instar.runs.run import Run
 
 DIGITS = load_data("digits", subset=120)
 SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.02, "log_every": 1, "checkpoint_seconds": 0}

@@ -8,14 +8,15 @@ from torch import nn
 from instar.config import TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError
-from instar.files import read_tensors
 from instar.models import MLP, Normalised, statistics
 from instar.objectives import parse_objective
-from instar.procedures import distill, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 from instar.teachers import Module
 from instar.training import fit
-from instar.training.fit import share_of
+from instar.training.loop import share_of
 
 DIGITS = load_data("digits", subset=100)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}

@@ -11,10 +11,12 @@ from instar.config import DataConfig
 from instar.data import Data, Loader, Samples
 from instar.data.text import windows
 from instar.errors import MismatchError
-from instar.files import read_tensors
 from instar.models import LSTM, Carried
-from instar.procedures import distill, evaluate, train
-from instar.run import Run
+from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
+from instar.procedures.train import train
+from instar.runs.files import read_tensors
+from instar.runs.run import Run
 from instar.teachers import Ensemble, Module
 from instar.training import predict
 

@@ -13,8 +13,10 @@ from instar.config import RunConfig, TrainingConfig, validate
 from instar.data import UNLABELLED, load_data
 from instar.errors import ConfigError, NonFiniteError, RunError
 from instar.models import MLP, Normalised
-from instar.procedures import Stage, report, train
-from instar.run import Run
+from instar.procedures.report import report
+from instar.procedures.train import train
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 from instar.training.validation import Validation
 
 MODULE = importlib.import_module("instar.training.validation")
@@ -257,10 +259,10 @@ def test_a_stopped_run_ends_alike(tmp_path, monkeypatch, straight, stop_before, 
     [
         ("instar.training.validation", "write_tensors", 0),  # the initial weights
         ("instar.training.validation", "write_tensors", 2),  # weights that are the best so far
-        ("instar.training.fit", "save_checkpoint", 4 * STEPS - 1),  # the best weights, and not their checkpoint
+        ("instar.training.loop", "save_checkpoint", 4 * STEPS - 1),  # the best weights, and not their checkpoint
         ("instar.training.validation", "read_tensors", 0),  # it is over
-        ("instar.procedures.stage", "save_model", 0),
-        ("instar.procedures.stage", "finish_run", 0),
+        ("instar.stages.stage", "save_model", 0),
+        ("instar.stages.stage", "finish_run", 0),
     ],
 )
 def test_a_run_that_is_killed_between_two_files_ends_alike(
@@ -280,10 +282,10 @@ def test_a_run_that_is_killed_between_two_files_ends_alike(
 
 def test_a_run_that_is_over_takes_no_step_more_when_it_is_taken_up(tmp_path, monkeypatch, straight, fail_once):
     tell(monkeypatch, SCORES)
-    fail_once("instar.procedures.stage", "save_model")
+    fail_once("instar.stages.stage", "save_model")
     with pytest.raises(StoppedError):
         run_to(tmp_path / "run", patience=2)
-    monkeypatch.setattr(importlib.import_module("instar.training.fit"), "find_gradients", lambda *_: 1 / 0)
+    monkeypatch.setattr(importlib.import_module("instar.training.loop"), "find_gradients", lambda *_: 1 / 0)
     assert_same(straight["plain"], run_to(tmp_path / "run", patience=2))
 
 

@@ -9,8 +9,8 @@ from instar.config import DataConfig, StoreConfig, TrainingConfig
 from instar.data import Data, Loader, Samples, Source, parse_views
 from instar.models import CNN, Normalised, statistics
 from instar.objectives import parse_objective
-from instar.procedures.labelling import Labelling, answering
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.labelling import Labelling, answering
 from instar.teachers import Ensemble, Module, Remembered, Stored
 from instar.training import fit
 

@@ -25,7 +25,7 @@ def compare(
 
     Example: instar compare runs/labels runs/distilled
     """
-    from instar.procedures import compare as judge
+    from instar.procedures.compare import compare as judge
 
     found = judge(*methods, resamples=resamples, seed=seed)
     print_result(found.as_dict(), found, as_json)

@@ -10,7 +10,7 @@ from instar.cli.options import JsonOption, NetworkOption, TrustOption
 from instar.cli.output import print_json, print_result
 
 if TYPE_CHECKING:
-    from instar.procedures.inspect import Inspection
+    from instar.inspection.description import Inspection
 
 RunArgument = Annotated[str, typer.Argument(help="a run folder")]
 MOST_CLASSES = 20
@@ -36,8 +36,8 @@ def export(
 
     Example: instar export runs/student --to onnx
     """
-    from instar.procedures import export as write
-    from instar.procedures.exporting import TOLERANCE
+    from instar.procedures.export import TOLERANCE
+    from instar.procedures.export import export as write
 
     allowed = TOLERANCE if tolerance is None else tolerance
     found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust, network=network)
@@ -54,7 +54,7 @@ def inspect(
 
     Example: instar inspect runs/student
     """
-    from instar.procedures import inspect as look
+    from instar.procedures.inspect import inspect as look
 
     found = look(run, trust=trust, network=network)
     if as_json:

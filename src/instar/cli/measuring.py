@@ -20,7 +20,7 @@ def evaluate(
     network: NetworkOption = None,
 ) -> None:
     """Measure a trained model: errors with a 95% interval, NLL, calibration, agreement with a teacher."""
-    from instar.procedures import evaluate as measure
+    from instar.procedures.evaluate import evaluate as measure
 
     found = measure(run, data, split=split, teacher=teacher, trust=trust, network=network)
     print_metrics(found, as_json, title=f"{run} on {split}")
@@ -38,7 +38,7 @@ def correct_bias(
     trust: TrustOption = False,
 ) -> None:
     """Shift the logits of classes that the student's transfer set lacked, or held too often."""
-    from instar.procedures import correct_bias as correct
+    from instar.procedures.correct_bias import correct_bias as correct
 
     print_run(correct(run, classes, out=out, rule=rule, offset=offset, trust=trust), as_json)  # type: ignore[arg-type]  # checked inside
 
@@ -51,7 +51,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML file about all runs in one or several folders."""
-    from instar.procedures import report as write
+    from instar.procedures.report import report as write
 
     path = write(runs, out)
     print_result({"report": str(path)}, path, as_json)

@@ -9,13 +9,13 @@ from instar.paths import local_path
 
 if TYPE_CHECKING:
     from instar.config import RunConfig
-    from instar.run import Run
+    from instar.runs.run import Run
     from instar.targets import TargetStore
 
 
 def print_json(values: Any) -> None:
     """Print values as JSON, with null for numbers that are not finite."""
-    from instar.files import to_json
+    from instar.runs.files import to_json
 
     print(to_json(values))
 
@@ -30,7 +30,7 @@ def print_result(values: Any, text: object, as_json: bool) -> None:
 
 def run_stage(config: RunConfig, out: str, *, trust: bool, trust_model: bool, as_json: bool) -> None:
     """Run a stage, and print what came of it."""
-    from instar.procedures import Stage
+    from instar.stages.stage import Stage
 
     print_run(Stage(config, local_path(out, "out"), trust=trust, trust_model=trust_model).run(), as_json)
 
@@ -66,8 +66,8 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
 
 def print_store(store: str | Path | TargetStore, as_json: bool) -> None:
     """Print what a target store says about itself."""
-    from instar.procedures import targets_info as info
     from instar.procedures.target_stores import describe_targets
+    from instar.procedures.target_stores import targets_info as info
 
     if as_json:
         print_json(info(store))

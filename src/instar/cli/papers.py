@@ -17,7 +17,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Distil an ensemble of five nets into one of a tenth of the size, on embedded data, and write a report."""
-    from instar.procedures import demo as show
+    from instar.procedures.demo import demo as show
 
     summary = show(out, seeds=seeds, jobs=jobs)
     print_result(summary.as_dict(), summary, as_json)

@@ -71,7 +71,7 @@ def read_targets(targets: str | None) -> dict[str, Any]:
     """Return the settings that --targets stands for."""
     if targets is None:
         return {}
-    from instar.procedures.kept import kept_where
+    from instar.stages.kept import kept_where
 
     return {name: value for name, value in kept_where(targets).items() if value}
 

@@ -56,7 +56,7 @@ def label(
     Example: instar label digits --teacher runs/teacher --keep top:5 --temperature 4 --out runs/targets
     """
     from instar.errors import ConfigError
-    from instar.procedures import label as ask
+    from instar.procedures.label import label as ask
 
     if not teacher:
         raise ConfigError("label needs a teacher; give --teacher with a run folder.")
@@ -97,7 +97,7 @@ def verify(
     trust: TrustOption = False,
 ) -> None:
     """Compare every checksum, and ask the teacher again about random rows."""
-    from instar.procedures import verify_targets
+    from instar.procedures.target_stores import verify_targets
 
     found = verify_targets(store, teacher=list(teacher) if teacher else None, data=data, rows=rows, trust=trust)
     print_result(found.as_dict(), found, as_json)
@@ -109,6 +109,6 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Put the shards of several stores of one plan into one."""
-    from instar.procedures import merge_targets
+    from instar.procedures.target_stores import merge_targets
 
     print_store(merge_targets(stores, out).path, as_json)

@@ -55,7 +55,7 @@ def tune(
 
     Example: instar tune digits --teacher runs/teacher --model mlp --arg widths=[16] --epochs 10 --out runs/tune
     """
-    from instar.procedures.tuning import Search
+    from instar.tuning.search import Search
 
     flags = read_flags(data, model, arg, None, views, epochs, seed) | read_teachers(teacher, combine)
     found = Search(

@@ -14,9 +14,9 @@ from typing import Any
 
 import xxhash
 
-from instar.checksums import CHECKSUM, seal, unseal
 from instar.errors import DataError, say
-from instar.files import explain_full_disk
+from instar.runs.checksums import CHECKSUM, seal, unseal
+from instar.runs.files import explain_full_disk
 
 COMPLETE = "complete.json"
 """The last file of a copy: what it holds, the checksums of its files, and one of all this."""

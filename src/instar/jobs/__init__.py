@@ -1,7 +1,7 @@
 """Where stages run: in this process, in several of this machine, or on Ray. One contract, which `outcomes` states."""
 
 from instar.jobs.place import Processes, RayCluster, parse_jobs
-from instar.jobs.run_all import outcomes, run_all
+from instar.jobs.running import outcomes, run_all
 from instar.jobs.task import JobsError, Outcome
 
 __all__ = ["JobsError", "Outcome", "Processes", "RayCluster", "outcomes", "parse_jobs", "run_all"]

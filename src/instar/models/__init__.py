@@ -1,5 +1,6 @@
 """Networks: our families, any class of yours by import path, and the statistics of their inputs."""
 
+from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.build import (
@@ -18,7 +19,6 @@ from instar.models.cnn import CNN
 from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
-from instar.models.execution import Compiled, place
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.lstm import LSTM
@@ -32,7 +32,6 @@ from instar.models.rebuilding import why_not_rebuilt
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
 from instar.models.wide_resnet import WideResNet
-from instar.projected import Projected
 
 __all__ = [
     "CNN",
@@ -45,7 +44,6 @@ __all__ = [
     "Carried",
     "CausalLM",
     "CharacterLSTM",
-    "Compiled",
     "DenseNet",
     "Dropout",
     "FrameNet",
@@ -63,7 +61,6 @@ __all__ = [
     "last_layer",
     "load_model",
     "logits_of",
-    "place",
     "reader_of",
     "refuse_another_network",
     "restore_model",

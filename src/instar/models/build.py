@@ -13,9 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from instar.checks import example_of
 from instar.config import ModelConfig, validate
-from instar.documents import ModelFile
 from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, say, shortened
-from instar.files import write_json, write_tensors
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.bounds import refuse_larger
@@ -34,7 +32,9 @@ from instar.models.probe import refuse_another_network
 from instar.models.resnet import ResNet
 from instar.models.sizes import refuse_too_large
 from instar.models.wide_resnet import WideResNet
-from instar.run import Run
+from instar.runs.documents import ModelFile
+from instar.runs.files import write_json, write_tensors
+from instar.runs.run import Run
 
 MODELS: dict[str, type[Architecture]] = {
     "mlp": MLP,

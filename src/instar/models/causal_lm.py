@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instar.compute.projected import Projected
 from instar.errors import MismatchError
 from instar.foreign import from_config, from_pretrained, read_config
 from instar.models.lstm import require_tokens
-from instar.projected import Projected
 
 PREFIX = "transformers:"
 """What the name of such a model begins with; a folder or Hub id follows."""

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from instar.checks import Count, Layers, Share, checked
+from instar.compute.projected import Projected
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, require_counts
 from instar.models.carried import State
 from instar.models.dropout import Dropout
-from instar.projected import Projected
 
 
 class LanguageModel(Architecture):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instar.compute.projected import Projected
 from instar.errors import MismatchError
-from instar.projected import Projected
 
 
 def logits_of(output: Any, samples: int) -> Any:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from instar.compute.projected import Projected
 from instar.errors import MismatchError, RunError, shortened
-from instar.files import write_tensors
 from instar.models.copying import copy_network
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised, dtype_of
-from instar.projected import Projected
-from instar.run import Run
+from instar.runs.files import write_tensors
+from instar.runs.run import Run
 
 PROBE = "probe.safetensors"
 """Raw inputs `[n, ...]` and the logits about them."""

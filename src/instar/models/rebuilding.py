@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from instar.config import ModelConfig
-from instar.documents import ModelFile
 from instar.errors import RunError, shortened
 from instar.models.build import restore_model
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised
 from instar.models.probe import answers
+from instar.runs.documents import ModelFile
 from instar.seeds import generator
 
 NOISE = 0.1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from instar.data import Samples
 from instar.errors import MismatchError
 from instar.models.build import last_layer, load_model
-from instar.run import Run
+from instar.runs.run import Run
 
 FITTED = 4096
 """Samples on which the unit of a class that stands for several is fitted."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from instar.checks import Weight, check_of, fitted
+from instar.compute.precision import for_loss
+from instar.compute.projected import Projected
 from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError, MismatchError
 from instar.objectives.term import Need, Term
 from instar.objectives.tiles import is_large, loss_in_tiles, tiles
-from instar.precision import for_loss
-from instar.projected import Projected
 from instar.targets import Targets
 
 

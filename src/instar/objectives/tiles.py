@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from instar.allocator import freed_memory_kept
+from instar.compute.allocator import freed_memory_kept
+from instar.compute.precision import for_loss
+from instar.compute.projected import Projected
 from instar.data import Batch
-from instar.precision import for_loss
-from instar.projected import Projected
 from instar.targets import Targets
 from instar.targets.targets import by_example
 

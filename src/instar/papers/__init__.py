@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from instar.compute.precision import Precision, fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
     furlanello2018_cifar10,
@@ -18,8 +19,7 @@ from instar.papers import (
     hinton2015_specialists,
 )
 from instar.papers.table import Order, Row, Table
-from instar.precision import Precision, fastest
-from instar.procedures.stage import make_accelerator
+from instar.stages.stage import make_accelerator
 
 __all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
 

@@ -21,8 +21,9 @@ from typing import Any
 from instar.analysis import paired_interval
 from instar.config import RunConfig, validate
 from instar.papers.table import Row
-from instar.procedures import Stage, ensemble
-from instar.run import Run
+from instar.procedures.ensemble import ensemble
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 BAN, BAN_L = "SoftTargets(1)", "SoftTargets(1) + HardLabels()"
 ARMS = {

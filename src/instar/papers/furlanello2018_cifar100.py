@@ -16,7 +16,7 @@ from typing import Any
 
 from instar.papers.furlanello2018 import Net, Pair, Plan, compared, verdict
 from instar.papers.table import Order, Row, Table
-from instar.procedures.kept import shared_targets
+from instar.stages.kept import shared_targets
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
 DATA = "uoft-cs/cifar100"

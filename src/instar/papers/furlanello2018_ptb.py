@@ -25,8 +25,9 @@ from typing import Any
 
 from instar.papers.furlanello2018 import BAN, BAN_L, Net, Plan, compared, verdict
 from instar.papers.table import Order, Row, Table
-from instar.procedures import Stage, ensemble
-from instar.run import Run
+from instar.procedures.ensemble import ensemble
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 TITLE = "Furlanello et al. 2018, table 6: Penn Treebank"
 DATA = "ptb-text-only/ptb_text_only"

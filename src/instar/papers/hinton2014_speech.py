@@ -32,8 +32,10 @@ from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.table import Order, Row, Table
-from instar.procedures import Stage, ensemble, evaluate
-from instar.run import Run
+from instar.procedures.ensemble import ensemble
+from instar.procedures.evaluate import evaluate
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 TITLE = "Hinton, Vinyals and Dean 2015, sections 4 and 6.1: speech"
 DATA = "spoken_digits"

@@ -23,9 +23,10 @@ from typing import Any
 
 from instar.config import RunConfig, validate
 from instar.papers.table import Order, Row, Table
-from instar.procedures import Stage, correct_bias
-from instar.procedures.kept import shared_targets
-from instar.run import Run
+from instar.procedures.correct_bias import correct_bias
+from instar.runs.run import Run
+from instar.stages.kept import shared_targets
+from instar.stages.stage import Stage
 
 TITLE = "Hinton, Vinyals and Dean 2015, section 3: MNIST"
 DATA = "ylecun/mnist"

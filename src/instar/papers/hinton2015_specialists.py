@@ -33,7 +33,7 @@ from instar.papers.table import Order, Row, Table
 from instar.procedures import specialists
 from instar.procedures.specialists import Coverage
 from instar.procedures.specialists.training import CLUSTERS
-from instar.run import Run
+from instar.runs.run import Run
 
 TITLE = "Hinton, Vinyals and Dean 2015, section 5: specialists"
 DATA = "uoft-cs/cifar100"

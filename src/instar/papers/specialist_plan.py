@@ -13,11 +13,13 @@ import torch
 
 from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
-from instar.procedures import Stage, ensemble, specialists
+from instar.procedures import specialists
+from instar.procedures.ensemble import ensemble
 from instar.procedures.specialists import Clusters
 from instar.procedures.specialists.training import CLUSTERS, Way
-from instar.run import Run
+from instar.runs.run import Run
 from instar.seeds import generator
+from instar.stages.stage import Stage
 
 ARMS: dict[str, tuple[str, Way]] = {
     "dustbin": ("confusable", "dustbin"),

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
-from instar.documents import EnvironmentFile
-from instar.environment import environment
-from instar.files import write_json, write_whole
+from instar.compute.precision import Precision
 from instar.jobs import parse_jobs, run_all
-from instar.precision import Precision
-from instar.procedures import Stage
-from instar.run import Run
+from instar.runs.documents import EnvironmentFile
+from instar.runs.environment import environment
+from instar.runs.files import write_json, write_whole
+from instar.runs.run import Run
+from instar.stages.stage import Stage
 
 DASH = "\u2013"
 """Stands for a number that is missing."""

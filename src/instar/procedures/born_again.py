@@ -18,14 +18,14 @@ from instar.jobs import parse_jobs, run_all
 from instar.models import describe
 from instar.objectives import Need, Objective, Term, as_objective
 from instar.paths import local_path
-from instar.predictions import read_predictions
-from instar.procedures.arguments import refuse_swapped, run_settings
 from instar.procedures.ensemble import ensemble
-from instar.procedures.given import as_data, given_network
-from instar.procedures.kept import kept_where
 from instar.procedures.report import report_where_possible
-from instar.procedures.stage import Stage, TrainedRun
-from instar.run import Run
+from instar.runs.predictions import read_predictions
+from instar.runs.run import Run
+from instar.stages.arguments import refuse_swapped, run_settings
+from instar.stages.given import as_data, given_network
+from instar.stages.kept import kept_where
+from instar.stages.stage import Stage, TrainedRun
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
 """Of the command line, where no model is named."""

@@ -21,8 +21,8 @@ from instar.analysis.comparison import (
 from instar.analysis.conclusions import HEADING, Comparison, Quantity, seeds_in_words
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.errors import ConfigError
-from instar.procedures.methods import Method, read_methods
-from instar.run import Run
+from instar.inspection.methods import Method, read_methods
+from instar.runs.run import Run
 
 WIDTH = 100
 """Columns of the text."""
@@ -109,7 +109,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar.procedures import train
+    >>> from instar.procedures.train import train
     >>> folder = tempfile.mkdtemp()
     >>> runs = [train("digits", MLP([width]), epochs=4, out=f"{folder}/{width}") for width in (2, 32)]
     >>> compare(*runs).comparisons[0].error.over_samples.high < 0

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from instar.config import ModelConfig
 from instar.data import UNLABELLED, Data, Samples
-from instar.documents import ModelFile
 from instar.errors import ConfigError, DataError
 from instar.models import load_model, save_model, write_probe
 from instar.models.probe import PROBE
 from instar.paths import local_path
-from instar.procedures.finish import finish_run
-from instar.procedures.run_data import data_of
-from instar.procedures.stage import TrainedRun
-from instar.run import Run
+from instar.runs.documents import ModelFile
+from instar.runs.run import Run
+from instar.stages.finish import finish_run
+from instar.stages.run_data import data_of
+from instar.stages.stage import TrainedRun
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits
 

@@ -15,10 +15,10 @@ from instar.data import load_data
 from instar.jobs import parse_jobs, run_all
 from instar.paths import local_path
 from instar.procedures.evaluate import evaluate
-from instar.procedures.kept import shared_targets
 from instar.procedures.report import report_where_possible
-from instar.procedures.stage import Stage
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.kept import shared_targets
+from instar.stages.stage import Stage
 from instar.teachers import Ensemble
 
 MEMBERS = 5

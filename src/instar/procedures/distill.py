@@ -13,11 +13,11 @@ from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
-from instar.procedures.arguments import refuse_swapped, run_settings
-from instar.procedures.given import as_data, distillation_objective, given_network
-from instar.procedures.kept import kept_where
-from instar.procedures.stage import Stage, TrainedRun, with_network
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.arguments import refuse_swapped, run_settings
+from instar.stages.given import as_data, distillation_objective, given_network
+from instar.stages.kept import kept_where
+from instar.stages.stage import Stage, TrainedRun, with_network
 from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher
 

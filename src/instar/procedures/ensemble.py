@@ -9,10 +9,10 @@ from typing import Any, Literal
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.paths import local_path
-from instar.procedures.arguments import refuse_swapped
-from instar.procedures.finish import finish_run
-from instar.procedures.run_data import data_of, refuse_other_reading
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.arguments import refuse_swapped
+from instar.stages.finish import finish_run
+from instar.stages.run_data import data_of, refuse_other_reading
 from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
 
 
@@ -41,7 +41,7 @@ def ensemble(
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar.procedures import train
+    >>> from instar.procedures.train import train
     >>> folder = tempfile.mkdtemp()
     >>> runs = [train("digits", MLP([16]), epochs=2, seed=seed, out=f"{folder}/{seed}") for seed in range(2)]
     >>> both = ensemble(runs, out=f"{folder}/both")

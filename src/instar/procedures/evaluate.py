@@ -10,10 +10,10 @@ from torch import nn
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
-from instar.procedures.arguments import refuse_swapped
-from instar.procedures.given import as_data
-from instar.procedures.run_data import changed_data, data_of, refuse_other_reading, run_of
-from instar.procedures.stage import with_network
+from instar.stages.arguments import refuse_swapped
+from instar.stages.given import as_data
+from instar.stages.run_data import changed_data, data_of, refuse_other_reading, run_of
+from instar.stages.stage import with_network
 from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
 

@@ -8,20 +8,20 @@ from typing import Any, Literal
 
 from torch import nn
 
+from instar.compute.precision import Precision
 from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError, say
 from instar.paths import local_path
-from instar.precision import Precision
-from instar.procedures.arguments import refuse_swapped
-from instar.procedures.first_look import look_at
-from instar.procedures.given import as_data
-from instar.procedures.labelling import Labelling, answering
-from instar.procedures.run_data import data_of, run_of
-from instar.procedures.stage import make_accelerator, with_network
-from instar.run import Run
+from instar.stages.arguments import refuse_swapped
+from instar.stages.first_look import look_at
+from instar.stages.given import as_data
+from instar.stages.labelling import Labelling, answering
+from instar.stages.run_data import data_of, run_of
+from instar.stages.stage import make_accelerator, with_network
+from instar.stages.teaching import named_teacher
 from instar.targets import Number, TargetStore
-from instar.teachers import Ensemble, Teacher, as_teacher, in_order_of
+from instar.teachers import in_order_of
 from instar.training import read_at_once
 
 
@@ -81,7 +81,8 @@ def label(
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar.procedures import distill, train
+    >>> from instar.procedures.distill import distill
+    >>> from instar.procedures.train import train
     >>> folder = tempfile.mkdtemp()
     >>> teacher = train("digits", MLP([32]), out=f"{folder}/teacher", epochs=5, learning_rate=0.01)
     >>> store = label("digits", teacher, out=f"{folder}/targets", keep="top:5", temperature=4, show=False)
@@ -136,16 +137,3 @@ def describe(store: TargetStore) -> str:
         )
     total = sum(map(store.bytes_of, store.pieces()))
     return "\n".join([*lines, f"{store.path}: {total / 1e6:,.1f} MB in {len(store.pieces())} shards"])
-
-
-def named_teacher(
-    teacher: Any, combine: Literal["geometric", "arithmetic"], trust: bool
-) -> tuple[tuple[str, ...], Teacher]:
-    """Return the names of what was given, and one teacher."""
-    several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-    if not several:
-        raise ConfigError("label needs at least one teacher, got none.")
-    folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
-    names = [str(folder) for folder in folders if isinstance(folder, str | Path)]
-    made = Ensemble(several, combine, trust=trust) if len(several) > 1 else as_teacher(several[0], trust=trust)
-    return tuple(names) if len(names) == len(several) else (type(made).__name__,), made

@@ -14,10 +14,11 @@ from torch import Tensor
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader, Samples, Source, as_view
 from instar.errors import ConfigError, StoreError
-from instar.procedures.given import as_data
-from instar.procedures.label import describe, named_teacher
-from instar.procedures.stage import make_accelerator
+from instar.procedures.label import describe
 from instar.seeds import generator
+from instar.stages.given import as_data
+from instar.stages.stage import make_accelerator
+from instar.stages.teaching import named_teacher
 from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link

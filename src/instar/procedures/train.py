@@ -13,9 +13,9 @@ from instar.data import Data, View, as_view
 from instar.models import describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
-from instar.procedures.arguments import refuse_swapped, run_settings
-from instar.procedures.given import as_data, given_network
-from instar.procedures.stage import Stage, TrainedRun
+from instar.stages.arguments import refuse_swapped, run_settings
+from instar.stages.given import as_data, given_network
+from instar.stages.stage import Stage, TrainedRun
 
 
 def train(

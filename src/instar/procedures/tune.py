@@ -13,11 +13,13 @@ from instar.data import Data, View, as_view
 from instar.errors import ConfigError
 from instar.models import describe
 from instar.paths import local_path
-from instar.procedures.arguments import refuse_swapped, run_settings
-from instar.procedures.given import as_data, given_network
-from instar.procedures.tuning import TEMPERATURES, WEIGHTS, Criterion, Search, Tuned
-from instar.run import Run
+from instar.runs.run import Run
+from instar.stages.arguments import refuse_swapped, run_settings
+from instar.stages.given import as_data, given_network
 from instar.targets import TargetStore
+from instar.tuning.cells import Criterion
+from instar.tuning.search import TEMPERATURES, WEIGHTS, Search
+from instar.tuning.tuned import Tuned
 
 
 def tune(
@@ -73,7 +75,7 @@ def tune(
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar.procedures import train
+    >>> from instar.procedures.train import train
     >>> folder = tempfile.mkdtemp()
     >>> teacher = train("digits", MLP([32]), out=f"{folder}/teacher", epochs=5, learning_rate=0.01)
     >>> grid = {"temperatures": [1, 4], "weights": [0], "seeds": 2}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.compiler import has_compiler
+from instar.compute.compiler import has_compiler
 
 
 def is_fused(logits: Tensor) -> bool:

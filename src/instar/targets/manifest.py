@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from instar.checksums import CHECKSUM
+from instar.compute.precision import Precision
 from instar.config import Config, differences, validate
 from instar.errors import ConfigError, RunError, StoreError
-from instar.files import parse_json, unsealed
-from instar.precision import Precision
+from instar.runs.checksums import CHECKSUM
+from instar.runs.files import parse_json, unsealed
 from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 

@@ -9,8 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from instar.precision import for_loss
-from instar.projected import Projected
+from instar.compute.precision import for_loss
+from instar.compute.projected import Projected
 from instar.targets.targets import DenseTargets, Index, Targets
 
 

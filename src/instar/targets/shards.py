@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from instar.errors import StoreError
-from instar.files import write_whole
+from instar.runs.files import write_whole
 
 PAGE = 65536
 """Records begin at this byte of a shard, and all shards but the last hold a multiple of it.

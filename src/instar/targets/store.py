@@ -28,9 +28,9 @@ from torch import Tensor
 
 from instar.data.held import gathered
 from instar.errors import StoreError
-from instar.files import explain_disk, write_json
-from instar.locks import LOCK, hold_folder, remove_left_over, whole
 from instar.paths import given_path, local_path
+from instar.runs.files import explain_disk, write_json
+from instar.runs.locks import LOCK, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard

@@ -12,7 +12,7 @@ from torch import nn
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models import Architecture, CausalLM, load_model
 from instar.models.causal_lm import PREFIX
-from instar.run import Run
+from instar.runs.run import Run
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
 from instar.teachers.classifier import Classifier

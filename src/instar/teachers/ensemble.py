@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import torch
 
+from instar.compute.execution import MemoryFormat
+from instar.compute.precision import Precision
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.models.execution import MemoryFormat
-from instar.precision import Precision
 from instar.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.reordered import in_order_of
 from instar.teachers.teacher import AT_ONCE, Teacher

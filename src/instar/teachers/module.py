@@ -8,13 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from instar.compute.execution import Compiled, MemoryFormat, place
+from instar.compute.precision import Precision, autocast, library
+from instar.compute.projected import Projected
 from instar.data import Batch
 from instar.models.carried import Carried
-from instar.models.execution import Compiled, MemoryFormat, place
 from instar.models.normalised import reader_of
 from instar.models.outputs import logits_of
-from instar.precision import Precision, autocast, library
-from instar.projected import Projected
 from instar.targets import DenseTargets, ProjectedTargets
 from instar.teachers.content import Content
 from instar.teachers.teacher import AT_ONCE, Teacher

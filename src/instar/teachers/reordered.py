@@ -7,10 +7,10 @@ from collections.abc import Collection
 
 import torch
 
+from instar.compute.execution import MemoryFormat
+from instar.compute.precision import Precision
 from instar.data import Batch
 from instar.errors import MismatchError
-from instar.models.execution import MemoryFormat
-from instar.precision import Precision
 from instar.targets import DenseTargets
 from instar.teachers.teacher import AT_ONCE, Teacher
 

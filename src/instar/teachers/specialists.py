@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instar.compute.execution import MemoryFormat
+from instar.compute.precision import Precision
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.models.execution import MemoryFormat
-from instar.precision import Precision
 from instar.targets import DenseTargets
 from instar.targets.targets import by_example
 from instar.teachers.combining import Divergence, Opinion, combine

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from instar.compute.execution import MemoryFormat
+from instar.compute.precision import Precision
 from instar.data import Batch, Samples
 from instar.models.carried import Carried
-from instar.models.execution import MemoryFormat
-from instar.precision import Precision
 from instar.targets import Targets
 
 AT_ONCE = 64

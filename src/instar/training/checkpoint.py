@@ -9,11 +9,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instar.documents import CheckpointHeader, as_document
 from instar.errors import NonFiniteError, RunError
-from instar.files import write_tensors
 from instar.models import Carried
-from instar.run import Run
+from instar.runs.documents import CheckpointHeader, as_document
+from instar.runs.files import write_tensors
+from instar.runs.run import Run
 from instar.training.finite import Finiteness
 from instar.training.optimise import WeightAverage
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from instar.errors import NonFiniteError
-from instar.run import Run
+from instar.runs.run import Run
 from instar.training.checkpoint import last_good
 
 LARGEST = 1e30

@@ -11,9 +11,9 @@ from torch import Tensor
 from instar.config import TrainingConfig
 from instar.data import Samples
 from instar.errors import NonFiniteError, RunError
-from instar.files import read_tensors, write_tensors
 from instar.models import Normalised
-from instar.run import Run
+from instar.runs.files import read_tensors, write_tensors
+from instar.runs.run import Run
 from instar.teachers import Module
 from instar.training.evaluate import LARGEST, validate
 from instar.training.optimise import WeightAverage

@@ -11,12 +11,12 @@ from instar.analysis import Covariance, SketchedCovariance, cluster_columns
 from instar.config import DataConfig
 from instar.data import Data, Loader
 from instar.errors import ConfigError
-from instar.files import read_json, write_json
 from instar.paths import given_path, local_path
-from instar.procedures.first_look import look_at
-from instar.procedures.given import as_data
-from instar.procedures.run_data import data_of, run_of
-from instar.procedures.stage import make_accelerator
+from instar.runs.files import read_json, write_json
+from instar.stages.first_look import look_at
+from instar.stages.given import as_data
+from instar.stages.run_data import data_of, run_of
+from instar.stages.stage import make_accelerator
 from instar.targets import SparseTargets
 from instar.targets.targets import by_example
 from instar.teachers import as_teacher, in_order_of
@@ -106,7 +106,7 @@ def cluster(
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar.procedures import train
+    >>> from instar.procedures.train import train
     >>> run = train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=tempfile.mkdtemp() + "/generalist")
     >>> len(cluster(run, clusters=3, size=4))
     3

@@ -13,7 +13,7 @@ from instar.paths import given_path, local_path
 from instar.procedures.ensemble import stand_for
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
-from instar.run import Run
+from instar.runs.run import Run
 from instar.teachers import SPECIALISTS, opening, specialists_of
 
 

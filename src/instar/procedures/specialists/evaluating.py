@@ -12,8 +12,8 @@ from torch import Tensor
 from instar.analysis import paired_interval
 from instar.data import UNLABELLED
 from instar.errors import MismatchError
-from instar.predictions import read_predictions
-from instar.run import Run
+from instar.runs.predictions import read_predictions
+from instar.runs.run import Run
 from instar.teachers import SPECIALISTS
 
 

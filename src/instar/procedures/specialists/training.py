@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from instar.config import RunConfig, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.files import explain_disk
 from instar.jobs import parse_jobs, run_all
-from instar.locks import hold_folder
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
-from instar.procedures.stage import Stage, TrainedRun
-from instar.run import Run
+from instar.runs.files import explain_disk
+from instar.runs.locks import hold_folder
+from instar.runs.run import Run
+from instar.stages.stage import Stage, TrainedRun
 
 Way = Literal["dustbin", "full"]
 

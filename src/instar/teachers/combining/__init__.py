@@ -1,6 +1,6 @@
 """One distribution over all classes from a generalist's and from those of specialists that know a few classes each."""
 
-from instar.teachers.combining.combine import Divergence, combine
+from instar.teachers.combining.combination import Divergence, combine
 from instar.teachers.combining.opinion import LEAST, Opinion
 
 __all__ = ["LEAST", "Divergence", "Opinion", "combine"]

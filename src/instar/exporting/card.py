@@ -1,0 +1,140 @@
+"""The model card: what was measured and how it was made, as Markdown under YAML front matter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from instar.errors import one_line
+from instar.exporting.student import Student
+from instar.exporting.words import markdown
+from instar.inspection.description import Inspection
+from instar.inspection.scores import Score
+from instar.models.causal_lm import PREFIX
+
+MOST_CLASSES = 100
+"""Up to so many classes are named in the card; `config.json` names them all."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def model_card(found: Inspection, student: Student) -> str:
+    """Return the text of `README.md`."""
+    name = Path(found.path).resolve().name
+    front = yaml.safe_dump(_front_matter(found, student, name), sort_keys=False, allow_unicode=True)
+    sections = [
+        f"---\n{front}---\n\n# {markdown(name)}",
+        _introduction(found, student),
+        f"## How to load it\n\n```python\n{_program(student)}```",
+        _table("Measured", ("split", "quantity", "value", "95% interval", "how"), map(_row, found.scores)),
+        _list("Made from", _origin(found)),
+        _list("Environment", _environment(found)),
+        _list("Classes", _classes(student)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(found: Inspection, student: Student, name: str) -> dict[str, Any]:
+    front: dict[str, Any] = {"library_name": "instar", "tags": ["instar"]}
+    if found.origin["teachers"]:
+        front["tags"].append("knowledge-distillation")
+    task = {}
+    if len(student.header["inputs"]["shape"]) == 3:
+        front["pipeline_tag"] = "image-classification"
+        task = {"type": "image-classification"}
+    source = str(found.origin["data"]["source"])
+    if _HUB_ID.fullmatch(source) and not Path(source).exists():
+        front["datasets"] = [source]
+    results = [
+        {
+            "task": task or {"type": "other"},
+            "dataset": {"name": one_line(source), "type": one_line(source), "split": score.split},
+            "metrics": [{"type": score.name, "value": score.value, **_bounds(score)}],
+        }
+        for score in found.scores
+    ]
+    return front | {"model-index": [{"name": one_line(name), "results": results}]}
+
+
+def _bounds(score: Score) -> dict[str, Any]:
+    return {} if score.low is None else {"args": {"interval_95": [score.low, score.high]}}
+
+
+def _introduction(found: Inspection, student: Student) -> str:
+    given = student.header["inputs"]
+    arguments = ", ".join(f"{key}={value}" for key, value in student.header["model"]["arguments"].items() if value)
+    made = "distilled with Instar" if found.origin["teachers"] else "trained with Instar"
+    meaning = ", pixels 0 to 255" if given["dtype"] == "uint8" else ""
+    return (
+        f"{markdown(student.name)} ({markdown(arguments)}), {found.model['parameters']:,} parameters, {made}. "
+        f"It takes raw inputs ({given['dtype']} {markdown(given['shape'])} each{meaning}), since the statistics of its "
+        f"inputs are inside, and returns logits of {len(student.classes)} classes."
+    )
+
+
+def _program(student: Student) -> str:
+    given = student.header["inputs"]
+    shape = ", ".join(map(str, given["shape"]))
+    # a class of the user's is named in config.json, and importing it is the reader's decision
+    given_again = "" if _is_ours(student) else ", trust=True"
+    if student.header["model"].get("needs_network"):  # its class alone does not make it
+        given_again = ", network=network"
+    return (
+        "import instar\nimport torch\n\n"
+        f'model = instar.load("FOLDER"{given_again})  # this folder\n'
+        f"inputs = torch.zeros(1, {shape}, dtype=torch.{given['dtype']})\n"
+        "logits = model(inputs)\n"
+    )
+
+
+def _is_ours(student: Student) -> bool:
+    return ":" not in student.name or student.name.startswith(PREFIX)
+
+
+def _row(score: Score) -> tuple[str, ...]:
+    value, interval = score.text()
+    return score.split, score.name, value, interval or "none", score.how
+
+
+def _origin(found: Inspection) -> dict[str, Any]:
+    origin = found.origin
+    data = {key: value for key, value in origin["data"].items() if value not in (None, False, (), [])}
+    return {
+        "data": ", ".join(f"{key}={value}" for key, value in data.items()),
+        "fingerprints": json.dumps(origin["fingerprints"]),
+        "teachers": ", ".join(origin["teachers"]) or "none",
+        "objective": origin["objective"],
+        "temperatures": ", ".join(f"{value:g}" for value in origin["temperatures"] or []) or None,
+        "views": origin["views"],
+        "targets": origin["targets"],
+        "seed": origin["seed"],
+        "bias corrected from": origin["corrected"],
+    }
+
+
+def _environment(found: Inspection) -> dict[str, Any]:
+    origin = found.origin
+    pairs = [(key, origin[key] or {}) for key in ("versions", "machine")]
+    described = {key: ", ".join(f"{name} {value}" for name, value in values.items()) for key, values in pairs}
+    return {"date": origin["date"], "commit": origin["commit"], "command": origin["command"]} | described
+
+
+def _classes(student: Student) -> dict[str, Any]:
+    names = dict(enumerate(student.classes[:MOST_CLASSES]))
+    left = len(student.classes) - len(names)
+    return {str(index): name for index, name in names.items()} | ({"more": f"{left} in config.json"} if left else {})
+
+
+def _list(title: str, values: Mapping[str, Any]) -> str:
+    lines = [f"- {key}: {markdown(value)}" for key, value in values.items() if value is not None]
+    return f"## {title}\n\n" + "\n".join(lines)
+
+
+def _table(title: str, heading: tuple[str, ...], rows: Any) -> str:
+    lines = [heading, ("---",) * len(heading), *(tuple(map(markdown, row)) for row in rows)]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,97 @@
+"""Where an export goes: made in a hidden folder beside its place, and renamed when it is whole and compared."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from instar.errors import RunError
+from instar.exporting.loading import is_hub
+from instar.runs.files import explain_full_disk
+from instar.runs.locks import whole
+from instar.targets.manifest import MANIFEST
+
+_OF_INSTAR = ("environment.json", MANIFEST)  # a run folder has the first, and a target store the second
+
+
+def refuse_in_use(path: Path, *, is_folder: bool) -> None:
+    """Refuse to replace what is not of the kind that is to be written; known before anything is made.
+
+    Raises:
+        RunError: names the path.
+    """
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise RunError(f"'{path}' cannot be written, because '{above}' is not a folder.")
+    if not os.path.lexists(path):
+        return
+    if is_folder:
+        if not path.is_dir() or (any(path.iterdir()) and not is_hub(path)):
+            raise RunError(f"'{path}' exists and is no empty folder; choose a new one.")
+    elif path.is_dir():
+        raise RunError(f"'{path}' is a folder; name the file to write.")
+    elif not path.is_file():
+        raise RunError(f"'{path}' is not a regular file; name another.")
+    elif any((path.absolute().parent / name).is_file() for name in _OF_INSTAR):
+        raise RunError(f"'{path}' belongs to a run folder or target store and is not replaced; name another file.")
+
+
+@contextmanager
+def new_export(path: Path) -> Iterator[Path]:
+    """Yield the path at which to make an export, which becomes `path` at the end, whole or not at all.
+
+    What killed exports left beside it is removed, and so are folders that were made on the way where nothing was put
+    into them. A folder that is there already must be the same, file by file.
+
+    Raises:
+        RunError: when it cannot be written there, or another folder is there.
+    """
+    path = path.resolve() if path.is_dir() else path  # a link to an empty folder stays a link
+    made: list[Path] = []
+    try:
+        with _explain(path):
+            for folder in reversed(path.absolute().parents):
+                if not folder.exists():
+                    folder.mkdir(exist_ok=True)
+                    made.append(folder)
+            with suppress(_AlreadyThereError), whole(path) as partial:
+                yield partial
+                if path.is_dir() and any(path.iterdir()):
+                    _refuse_another(partial, path)
+                    raise _AlreadyThereError
+    finally:
+        for parent in reversed(made):
+            with suppress(OSError):  # it is not empty
+                parent.rmdir()
+
+
+class _AlreadyThereError(Exception):
+    """The same export is at its place."""
+
+
+@contextmanager
+def _explain(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a sentence about `path`."""
+    try:
+        with explain_full_disk(path):
+            yield
+    except (OSError, SafetensorError) as error:  # the latter has the system's words in its own
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RunError(f"'{path}' cannot be written: {reason}; name another place with --out.") from None
+
+
+def _refuse_another(made: Path, path: Path) -> None:
+    """Refuse to replace a folder of other files, or of the same with another content.
+
+    Raises:
+        RunError: names the folder.
+    """
+    names = sorted(file.name for file in made.iterdir())
+    theirs = sorted(file.name for file in path.iterdir() if file.name[0] != ".")
+    if names != theirs or filecmp.cmpfiles(made, path, names, shallow=False)[0] != names:
+        raise RunError(f"'{path}' exists and holds another export, or was edited; choose a new folder.")

@@ -1,0 +1,1 @@
+"""What a folder is, whether it is whole, and what to do next."""

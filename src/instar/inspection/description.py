@@ -1,0 +1,137 @@
+"""What a run folder holds, where it came from, how good it is, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from instar.errors import InstarError, RunError
+from instar.inspection.next_commands import next_commands
+from instar.inspection.scores import Score, scores_of
+from instar.inspection.wholeness import FileState, check_files, check_model
+from instar.objectives import parse_objective
+from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
+from instar.runs.rows import Row, read_row
+from instar.runs.run import Run
+from instar.stages.stage import with_network
+
+_OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a run folder; what could not be read is empty.
+
+    Args:
+        path: the folder.
+        state: "complete", "incomplete" or "damaged".
+        model: its name and arguments, parameters, bytes of its weights, input shape, and names of its classes.
+        origin: data and their fingerprints, teachers, objective, temperatures, targets, views, seed, date, commit,
+            command, versions and machine.
+        scores: on each split, with 95% intervals where there are any.
+        files: every file, with what is wrong with it.
+        resumes_at: the step of the checkpoint; none where there is none.
+        notes: sentences about what is missing.
+        commands: what could be done next.
+    """
+
+    path: str
+    state: str
+    model: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    scores: tuple[Score, ...]
+    files: tuple[FileState, ...]
+    resumes_at: int | None
+    notes: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def damaged(self) -> tuple[FileState, ...]:
+        """The files that are missing or damaged."""
+        return tuple(file for file in self.files if file.problem)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Inspection:
+    """Read every file of a run folder; see `instar.inspect`."""
+    folder = run.path if isinstance(run, Run) else run
+    row = read_row(folder, folder.name)
+    files, notes = (
+        check_files(folder),
+        [*row.notes, *map(str, _read(folder, "result.json", ResultFile).get("notes", []))],
+    )
+    if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
+        opened = with_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
+        problem, note = check_model(opened, trust=trust)
+        notes += [note] if note else []
+        files = [
+            FileState(file.name, file.bytes, problem if file.name == "weights.safetensors" else file.problem)
+            for file in files
+        ]
+    state = "damaged" if row.state == "damaged" or any(file.problem for file in files) else row.state
+    resumes_at = _step(folder) if state != "complete" else None
+    return Inspection(
+        str(folder),
+        state,
+        _model(row, files),
+        _origin(row),
+        tuple(scores_of(folder)),
+        tuple(files),
+        resumes_at,
+        tuple(notes),
+        tuple(next_commands(row, state)),
+    )
+
+
+def _read(folder: Path, name: str, kind: type[D]) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing where it cannot be read, which `check_files` tells."""
+    try:
+        return read_document(folder / name, kind).model_dump()
+    except RunError:
+        return {}
+
+
+def _model(row: Row, files: list[FileState]) -> dict[str, Any]:
+    described = _read(row.folder, "model.json", ModelFile)
+    configured = row.config.get("model", {})
+    return {
+        "name": described.get("name", configured.get("name")),
+        "arguments": described.get("arguments", configured.get("arguments")),
+        "parameters": _read(row.folder, "result.json", ResultFile).get("parameters"),
+        "bytes": next((file.bytes for file in files if file.name == "weights.safetensors"), None),
+        "input_shape": described.get("input_shape"),
+        "classes": described.get("classes"),
+    }
+
+
+def _origin(row: Row) -> dict[str, Any]:
+    config, environment = row.config, row.environment
+    found = {
+        name: config.get(name) for name in ("data", "teachers", "combine", "objective", "views", "targets", "seed")
+    }
+    found["corrected"] = config.get("corrected")
+    found["temperatures"] = _temperatures(config.get("objective"))
+    found["fingerprints"] = dict(row.fingerprints)
+    return found | {name: environment.get(name) for name in ("date", "commit", "command", "versions", "machine")}
+
+
+def _temperatures(objective: object) -> list[float] | None:
+    try:
+        return sorted(parse_objective(str(objective)).temperatures) if objective else []
+    except InstarError:  # with terms of the user's, whose names alone are known
+        return None
+
+
+def _step(folder: Path) -> int | None:
+    try:
+        run = Run(folder)
+        return as_document(run.tensors(run.checkpoint.name)[1], CheckpointHeader, run.checkpoint).step
+    except RunError:
+        return None

@@ -1,0 +1,202 @@
+"""Methods that are compared: run folders that differ in their seed only, with what each did on every test sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from instar.analysis import Scores
+from instar.analysis.resampling import Counts, Numbers
+from instar.config import default_settings, flatten
+from instar.data import UNLABELLED
+from instar.errors import ConfigError, MismatchError, RunError
+from instar.paths import given_path
+from instar.runs.predictions import read_predictions
+from instar.runs.rows import Row, collect
+from instar.runs.run import Run
+from instar.teachers import ENSEMBLE, SPECIALISTS
+
+_FOLDERS = ("teachers", "start", "corrected")
+"""Settings that name run folders; what matters is what was done in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a run did on the test samples that have a label.
+
+    Args:
+        ids: of the samples, int64 `[samples]`.
+        labels: theirs, `[samples]` or `[samples, position]`.
+        examples: labelled examples of each, `[samples]`.
+        wrong: wrong answers of each, `[samples]`.
+        nll: the sum of its NLL over its examples, in nats, `[samples]`.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    examples: Counts
+    wrong: Counts
+    nll: Numbers
+
+    @classmethod
+    def of(cls, run: Run) -> Answers:
+        """Read the predictions of a run, logits or, of many classes, a few numbers for each example."""
+        tensors = read_predictions(run)
+        try:
+            ids, labels = tensors["test.ids"], tensors["test.labels"]
+            if "test.logits" in tensors:
+                scores = Scores.of(tensors["test.logits"].flatten(0, -2), labels.flatten())
+                wrong, nll = scores.wrong, scores.nll
+            else:
+                nll, answers = tensors["test.nll_and_answer"].flatten(0, -2).unbind(-1)
+                wrong = answers.long() != labels.flatten()
+        except KeyError as error:
+            raise RunError(f"'{run.path}' cannot be compared: its predictions have no {error}.") from None
+        known = labels.flatten(1) != UNLABELLED if labels.dim() > 1 else (labels != UNLABELLED)[:, None]
+        kept = known.any(1)
+        wrong = (wrong.view(known.shape) & known).sum(1)
+        nll = nll.view(known.shape).double().where(known, 0.0).sum(1)
+        return cls(ids[kept], labels[kept], *(part[kept].numpy() for part in (known.sum(1), wrong, nll)))
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """Complete runs that differ in their seed only.
+
+    Args:
+        name: as it was given.
+        runs: by seed, in order.
+        test: fingerprint of the test data.
+        answers: by seed.
+    """
+
+    name: str
+    runs: Mapping[int, Run]
+    test: str
+    answers: Mapping[int, Answers]
+
+    @property
+    def examples(self) -> Counts:
+        """Labelled examples of each sample, the same for all runs."""
+        return next(iter(self.answers.values())).examples
+
+
+def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
+    """Read methods, of which each is a run folder or a folder that has runs at any depth.
+
+    Raises:
+        RunError: when there are no runs, or some are incomplete or damaged; names them.
+        ConfigError: when runs of a method differ in more than their seed, or share it; names the settings.
+        MismatchError: when test data differ; names both fingerprints.
+    """
+    folders = [each.path if isinstance(each, Run) else given_path(each, "a method") for each in given]
+    found = [_Found(folder, _rows(folder)) for folder in folders]
+    owners: dict[Path, Path] = {}
+    for each in found:
+        for row in each.rows:
+            if row.folder in owners:
+                raise ConfigError(f"'{each.shown(row)}' is in both '{owners[row.folder]}' and '{each.folder}'.")
+            owners[row.folder] = each.folder
+    tests = [(each.shown(row), _test_fingerprint(each, row)) for each in found for row in each.rows]
+    for name, test in tests:
+        if test != tests[0][1]:
+            raise MismatchError(
+                f"'{name}' was judged on other test data than '{tests[0][0]}' (fingerprints {test} and {tests[0][1]}), "
+                "so they cannot be compared."
+            )
+    by_seed = [each.by_seed() for each in found]  # all are looked at before predictions are read, which takes longer
+    methods = [
+        Method(str(each.folder), runs, tests[0][1], {seed: Answers.of(run) for seed, run in runs.items()})
+        for each, runs in zip(found, by_seed, strict=True)
+    ]
+    read = [(method.runs[seed].path, answers) for method in methods for seed, answers in method.answers.items()]
+    first, theirs = read[0]
+    for path, answers in read:
+        if not (torch.equal(answers.ids, theirs.ids) and torch.equal(answers.labels, theirs.labels)):
+            raise MismatchError(
+                f"'{path}' was judged on other test samples than '{first}' (their ids or labels differ), so they "
+                "cannot be compared."
+            )
+    return methods
+
+
+@dataclass(frozen=True)
+class _Found:
+    folder: Path
+    rows: Sequence[Row]
+
+    def shown(self, row: Row) -> str:
+        """Return the path of a run as the user would write it."""
+        return str(self.folder if row.folder == self.folder.resolve() else self.folder / row.name)
+
+    def by_seed(self) -> dict[int, Run]:
+        """Return the runs by seed, and refuse those that differ in anything else."""
+        first, *others = self.rows
+        for row in others:
+            was, now = (_described(each) for each in (first, row))
+            differing = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+            if differing:
+                raise ConfigError(
+                    f"runs of one method may differ in their seed only; '{self.shown(first)}' and '{self.shown(row)}' "
+                    f"differ in {', '.join(differing)}."
+                )
+        runs: dict[int, Run] = {}
+        for row in self.rows:
+            run, seed = Run(self.shown(row)), _seed(Run(row.folder))
+            if seed in runs:
+                raise ConfigError(
+                    f"'{runs[seed].path}' and '{run.path}' have the same seed, {seed}; a method has one run of each."
+                )
+            runs[seed] = run
+        return dict(sorted(runs.items()))
+
+
+def _rows(folder: Path) -> list[Row]:
+    rows = collect(folder)
+    rows = [row for row in rows if row.folder == folder.resolve()] or rows
+    if not rows:
+        raise RunError(f"'{folder}' holds no run folders.")
+    found = _Found(folder, rows)
+    unfit = [f"'{found.shown(row)}' is {row.state}" for row in rows if row.state != "complete"]
+    if unfit:
+        raise RunError(f"only complete runs can be compared: {', '.join(unfit)}.")
+    return rows
+
+
+def _test_fingerprint(found: _Found, row: Row) -> str:
+    data = row.fingerprints.get("data")
+    if not isinstance(data, Mapping) or "test" not in data:
+        raise RunError(f"'{found.shown(row)}' is damaged: it has no fingerprint of its test data.")
+    return str(data["test"])
+
+
+def _described(row: Row) -> dict[str, Any]:
+    """Return the settings of a run beside its seed, with those of its teachers, flat; and what it was trained on."""
+    return _settings(Run(row.folder)) | {"the training data": (row.fingerprints.get("data") or {}).get("train")}
+
+
+def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    config = flatten(default_settings()) | flatten(run.config)  # a folder may be older than a setting
+    config.pop("seed")
+    above = (*above, run.path.resolve())
+    for name in _FOLDERS:
+        given = config.pop(name, None)
+        names = given if isinstance(given, list) else [given] if given else []
+        places = run.members() if name == "teachers" else map(Path, names)
+        for number, (text, place) in enumerate(zip(names, places, strict=True)):
+            if (place / "config.json").is_file() and place.resolve() not in above:
+                config |= {f"{name}.{number}.{key}": value for key, value in _settings(Run(place), above).items()}
+            else:  # a store, or a teacher given as a Python object
+                config[f"{name}.{number}"] = text
+    return config
+
+
+def _seed(run: Run) -> int:
+    """Return the seed of a run; what is made of several has that of the first."""
+    if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS) and (run.members()[0] / "config.json").is_file():
+        return _seed(Run(run.members()[0]))
+    return int(run.config["seed"])

@@ -1,0 +1,86 @@
+"""What could be done next with a run, as commands that can be given as they stand."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from instar.config import default_settings, parse_assignment
+from instar.data.dataset import ARRAYS
+from instar.errors import RunError
+from instar.models.causal_lm import PREFIX
+from instar.runs.documents import ModelFile, read_document
+from instar.runs.rows import Row, read_row
+
+
+def next_commands(row: Row, state: str) -> list[str]:
+    """Return commands: of a complete run, those that begin at it; of another, the one that goes on with it.
+
+    A student is suggested that is what its teacher is, on the same data, trained in the same way: a net born again,
+    to be made smaller by who knows how.
+
+    Args:
+        row: what is known of the run.
+        state: "complete", "incomplete" or "damaged".
+    """
+    run = shlex.quote(str(row.folder))
+    if state != "complete":
+        command = str(row.environment.get("command") or "")
+        return [command] if command.startswith("instar ") else []
+    report = f"instar report {shlex.quote(str(row.folder.parent))}"
+    data = row.config["data"]
+    if data["source"] == ARRAYS or _needs_network(row.folder):  # which no command can name
+        return [report]
+    network = _network(row)
+    name = str(network["model"]["name"]) if network else ""
+    trust = " --trust" if ":" in name and not name.startswith(PREFIX) else ""
+    taught = " ".join([shlex.quote(data["source"]), f"--teacher {run}", *_chosen("data", row.config)])
+    commands = [f"instar evaluate {run}{trust}"]
+    if (row.folder / "model.json").is_file():
+        commands.append(f"instar export {run} --to onnx{trust}")
+    if network:
+        arguments = _flags("--arg ", network["model"]["arguments"])
+        student = " ".join([f"--model {shlex.quote(name)}", *arguments, *_chosen("training", network)])
+        commands.append(f"instar distill {taught} {student} --out {run}-student{trust}")
+    commands.append(f"instar label {taught} --out targets/{shlex.quote(row.folder.name)}{trust}")
+    return [*commands, report]
+
+
+def _needs_network(folder: Path) -> bool:
+    try:
+        return read_document(folder / "model.json", ModelFile).needs_network
+    except RunError:
+        return False
+
+
+def _network(row: Row) -> Mapping[str, Any]:
+    """Return the settings of a run that is a network, or of the first such one that it combines; empty if unknown."""
+    while not (row.folder / "model.json").is_file():
+        members = row.config.get("teachers")
+        if not members:
+            return {}
+        row = read_row(Path(members[0]), members[0])
+    return row.config
+
+
+def _chosen(group: str, config: Mapping[str, Any]) -> list[str]:
+    """Return flags for those settings of a group that are not the default."""
+    usual = default_settings()[group]
+    found = {name: value for name, value in config[group].items() if name != "source" and value != usual.get(name)}
+    return _flags(f"--set {group}.", found)
+
+
+def _flags(flag: str, values: Mapping[str, Any]) -> list[str]:
+    """Return flags that say what values are, for a shell.
+
+    >>> print(*_flags("--arg ", {"units": 16, "widths": [8, 8], "name": "a b", "tied": "true"}))
+    --arg units=16 --arg 'widths=[8, 8]' --arg 'name=a b' --arg 'tied="true"'
+    """
+    found = []
+    for name, value in values.items():
+        is_plain = isinstance(value, str) and parse_assignment(f"{name}={value}")[1] == value
+        found.append(flag + shlex.quote(f"{name}={value if is_plain else json.dumps(value)}"))
+    return found

@@ -1,0 +1,151 @@
+"""`instar export`: the student alone, in a format that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from instar.config import DataConfig
+from instar.data import Data
+from instar.errors import ConfigError, MismatchError, nearest
+from instar.exporting.destination import new_export, refuse_in_use
+from instar.exporting.recorded import Recorded
+from instar.exporting.student import BATCHES, Answer, Student, student_of
+from instar.exporting.to_hub import write_hub
+from instar.exporting.to_onnx import write_onnx
+from instar.exporting.to_safetensors import write_safetensors
+from instar.exporting.to_torchscript import write_torchscript
+from instar.paths import local_path
+from instar.runs.run import Run
+
+TOLERANCE = 1e-4
+"""The largest difference of a logit, in nats.
+
+Where no logit moves by more than d, no probability changes by more than a factor of exp(2 d): 0.02% here. Sums of
+float32 numbers in another order differ by some 1e-6 of the largest logit; a statistic or a layer that was left out, by
+far more than 1e-2.
+"""
+
+
+class Format(NamedTuple):
+    """A format: the name of its file or folder, and what writes it and returns what answers from there."""
+
+    name: str
+    write: Callable[[Student, Path], Answer]
+    is_folder: bool = False
+
+
+FORMATS = {
+    "onnx": Format("model.onnx", write_onnx),
+    "safetensors": Format("model.safetensors", write_safetensors),
+    "torchscript": Format("model.pt", write_torchscript),
+    "hub": Format("hub", write_hub, is_folder=True),
+}
+"""By the word for `--to`; one line for each new one."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Args:
+        path: the file or folder.
+        to: its format.
+        bytes: of it.
+        inputs: dtype and shape of raw inputs; "batch" and "positions" may be any number.
+        outputs: shape of the logits.
+        difference: the largest of a logit on test samples, between what was written and the model, in nats.
+        tolerance: what was allowed.
+        recorded: the difference between the model and the predictions of the run; none where the data are others.
+    """
+
+    path: str
+    to: str
+    bytes: int
+    inputs: str
+    outputs: str
+    difference: float
+    tolerance: float
+    recorded: Recorded | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        sizes = " and ".join(map(str, BATCHES))
+        return "\n".join(
+            [
+                self.path,
+                f"  format     {self.to}, {self.bytes:,} bytes",
+                f"  inputs     {self.inputs}, as the data hold them",
+                f"  logits     {self.outputs}",
+                f"  compared   on {sizes} test samples: logits differ by at most {self.difference:.2g} "
+                f"(allowed: {self.tolerance:g})",
+                f"  recorded   {self.recorded or 'nothing was compared, because the data are not those of the run'}",
+            ]
+        )
+
+
+def export(
+    run: Run | str | Path,
+    to: str,
+    *,
+    out: str | Path | None = None,
+    data: Data | str | Sequence[Any] | DataConfig | None = None,
+    tolerance: float = TOLERANCE,
+    trust: bool = False,
+    network: nn.Module | str | None = None,
+) -> Exported:
+    """Write the model of a run for others, compare its answers there with the model's, and only then give it its name.
+
+    What is written takes raw inputs, such as uint8 pixels: the statistics of the inputs and any shift of logits are
+    inside. It returns logits, for any number of samples.
+
+    Args:
+        run: a complete run, or its folder.
+        to: "onnx", "safetensors" or "torchscript" for a file, "hub" for a folder in the layout of the Hugging Face Hub.
+        out: the file, which is replaced, or the folder, new or empty; none: in the folder `export` of the run.
+        data: whose test samples are compared; none: those that the run was made from.
+        tolerance: the largest difference of a logit, see `TOLERANCE`.
+        trust: allow a model class outside `instar.models`.
+        network: the network that was trained, where it was given as a Python object; it is copied.
+
+    Raises:
+        ConfigError: for an unknown format, or one whose packages are not there.
+        MismatchError: when the format cannot hold the model, or its answers differ by more than the tolerance,
+            or what the run describes is not the model that it trained.
+        RunError: when the run is not complete, or `out` is in use or cannot be written.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures.train import train
+    >>> trained = train("digits", MLP([8]), out=tempfile.mkdtemp() + "/run", epochs=1)
+    >>> written = export(trained, "safetensors")
+    >>> Path(written.path).name, written.inputs, written.difference
+    ('model.safetensors', 'float32 [batch, 1, 8, 8]', 0.0)
+    """
+    if to not in FORMATS:
+        raise ConfigError(f"format '{to}' is unknown; {nearest(to, FORMATS)}")
+    if not tolerance >= 0:
+        raise ConfigError(f"tolerance must be at least 0, got {tolerance}.")
+    run = run if isinstance(run, Run) else Run(run)
+    form = FORMATS[to]
+    path = local_path(out, "out") if out is not None else run.path / "export" / form.name
+    refuse_in_use(path, is_folder=form.is_folder)
+    student = student_of(run, data, tolerance=tolerance, trust=trust, network=network)
+    with new_export(path) as made:
+        difference = student.difference(form.write(student, made))
+        if difference > tolerance:
+            raise MismatchError(
+                f"the {to} export of '{run.path}' differs from its model by {difference:.2g} in a logit of a test "
+                f"sample, and the tolerance is {tolerance:g}; nothing was written."
+            )
+    files = [file for file in path.rglob("*") if file.is_file()] if form.is_folder else [path]
+    inputs, outputs = student.shapes()
+    size = sum(file.stat().st_size for file in files)
+    return Exported(str(path), to, size, inputs, outputs, difference, tolerance, student.recorded)

@@ -1,0 +1,173 @@
+"""The columns of the tables: what each shows of a run, of a group, and what it means."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from instar.reporting.groups import COMPARED, Group, find_teacher, settings, shared_name
+from instar.runs.rows import Row
+
+EN_DASH = MISSING = "\u2013"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        heading: its name, with the unit.
+        meaning: a sentence for the legend.
+        of_row: its cell for a run; None leaves the column out of the table of runs.
+        of_group: its cell for a group of runs; None leaves the column out of the table of groups.
+        figures: whether cells are figures, which are aligned to the right.
+    """
+
+    heading: str
+    meaning: str
+    of_row: Callable[[Row], str] | None
+    of_group: Callable[[Group], str] | None = None
+    figures: bool = True
+
+
+def columns(rows: Sequence[Row]) -> list[Column]:
+    """Return the columns for these runs; those that would be empty or the same everywhere are left out.
+
+    Args:
+        rows: the runs.
+    """
+    differing = _differing(rows)
+
+    def others(row: Row) -> str:
+        flat = settings(row)
+        return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or MISSING
+
+    def teachers(row: Row) -> str:
+        return describe_teachers(row, rows)
+
+    found = [
+        _words("Run", "Folder of the run, relative to the folder that this report is about.", lambda row: row.name),
+        Column("Seed", "Of initial weights, order, dropout and views.", lambda row: str(row.seed)),
+        Column("Seeds", "How many seeds the group has.", None, _seeds),
+        _words("Model", "Network and its arguments; those that are zero or none are left out.", lambda row: row.model),
+        Column("Parameters", "Trained weights of the model.", lambda row: figure(row.numbers.get("parameters"), 0)),
+        _words("Objective", "What training minimised: a weighted sum of terms.", lambda row: row.objective),
+        _words(
+            "Teacher",
+            "Run that the student learned from; of an ensemble, how many and how their answers are averaged.",
+            teachers,
+        ),
+        _number(
+            "Teacher error (%)", "Wrong answers of the teacher on the test set.", "teacher_error", 2, 100, spread=False
+        ),
+        _number("Test errors", "Wrong answers on the test set.", "errors", 0, places_of_mean=1),
+        _number("Test error (%)", "The same, as a share of the labelled test samples.", "error", 2, 100),
+        Column("95% interval (%)", "Wilson's interval of the test error, from the size of the test set.", _interval),
+        _number("NLL (nats)", "Mean negative log-likelihood of the right class; lower is better.", "nll", 3),
+        _number("Perplexity", "Of a text: e to the power of the NLL per token; lower is better.", "perplexity", 2),
+        _number("Word error (%)", "Recorded words that were taken for others.", "word_error", 2, 100),
+        _number(
+            "ECE (%)",
+            "Expected calibration error, in percentage points: how far confidence is from accuracy, "
+            "averaged over 15 bins of confidence; 0 is perfect.",
+            "ece",
+            2,
+            100,
+        ),
+        _number(
+            "Agreement (%)", "Test samples for which student and teacher give the same answer.", "agreement", 2, 100
+        ),
+        _number("Seconds", "Wall-clock time of training.", "seconds", 1),
+    ]
+    if differing:
+        meaning = "Those that are not the same in all runs; the full configuration is in each run's config.json."
+        found.insert(8, _words("Other settings", meaning, others))
+    complete = [row for row in rows if row.state == "complete"]
+    return [
+        column
+        for column in found
+        if column.of_row is None or not complete or any(column.of_row(row) != MISSING for row in complete)
+    ]
+
+
+def figure(value: float | None, places: int) -> str:
+    """Return a number with `places` decimals, or an en dash where there is none.
+
+    >>> figure(12345.678, 1), figure(None, 1) == MISSING
+    ('12,345.7', True)
+    """
+    return MISSING if value is None or not math.isfinite(value) else f"{value:,.{places}f}"
+
+
+def describe_teachers(row: Row, rows: Sequence[Row]) -> str:
+    """Return the teachers of a run in few words.
+
+    Args:
+        row: the run.
+        rows: all runs; teachers among them go by their names here.
+    """
+    found = [(find_teacher(teacher, rows), teacher) for teacher in row.teachers]
+    names = [teacher.name if teacher else given for teacher, given in found]
+    match names:
+        case []:
+            return MISSING
+        case [single]:
+            return single
+        case several:
+            return f"{shared_name(several)} ({len(several)}, {row.config['combine']})"
+
+
+def _words(heading: str, meaning: str, of_row: Callable[[Row], str]) -> Column:
+    def of_group(group: Group) -> str:
+        return group.name if heading == "Run" else shared_name([of_row(row) for row in group.rows])
+
+    return Column(heading, meaning, of_row, of_group, figures=False)
+
+
+def _number(
+    heading: str,
+    meaning: str,
+    quantity: str,
+    places: int,
+    scale: float = 1,
+    *,
+    spread: bool = True,
+    places_of_mean: int | None = None,
+) -> Column:
+    def of_row(row: Row) -> str:
+        value = row.numbers.get(quantity)
+        return figure(None if value is None else value * scale, places)
+
+    def of_group(group: Group) -> str:
+        values = [value * scale for value in group.by_seed(quantity).values()]
+        if not values:
+            return MISSING
+        decimals = places if places_of_mean is None else places_of_mean
+        mean = figure(statistics.fmean(values), decimals)
+        return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if spread and len(values) > 1 else mean
+
+    return Column(heading, meaning, of_row, of_group)
+
+
+def _seeds(group: Group) -> str:
+    return str(len({row.seed for row in group.rows}))
+
+
+def _interval(row: Row) -> str:
+    if not {"low", "high"} <= row.numbers.keys():
+        return MISSING
+    return f"{figure(100 * row.numbers['low'], 2)}{EN_DASH}{figure(100 * row.numbers['high'], 2)}"
+
+
+def _differing(rows: Sequence[Row]) -> list[str]:
+    """Return the settings without a column of their own that differ between complete runs."""
+    flat = [settings(row) for row in rows if row.state == "complete"]
+    keys = sorted({key for values in flat for key in values})
+    own = (*COMPARED, "model.", "correct")
+    return [
+        key
+        for key in keys
+        if not key.startswith(own) and len({repr(values[key]) for values in flat if key in values}) > 1
+    ]

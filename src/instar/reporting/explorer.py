@@ -1,0 +1,152 @@
+"""Dark knowledge: test samples with what teacher and student say about them, to be softened live."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from instar.reporting.runs import Array, Runs, log_softmax
+from instar.reporting.section import Section
+
+LOGITS, IMAGES, SOUNDS = 1_500_000, 2_000_000, 2_000_000
+"""Bytes that logits, images and sounds of all runs together may take in the file."""
+STEP = 0.001
+"""Nats: logits are written as whole numbers of steps below the largest of their sample."""
+MOST_FEATURES = 64
+EACH = 12
+
+
+def find(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the runs with a teacher that kept samples to look at, or none."""
+    taught = [row for row in runs.complete if "shown.inputs" in runs.examples(row)]
+    found = []
+    pictures, sounds = Pictures(), Sounds()
+    names: dict[tuple[str, ...], int] = {}
+    for row in taught:
+        kept = runs.examples(row)
+        classes = kept["shown.logits"].shape[1]
+        most = min(len(kept["shown.inputs"]), max(4, LOGITS // (len(taught) * classes * 4)))
+        first = {name.removeprefix("shown."): kept[name][:most] for name in kept if name.startswith("shown.")}
+        student = runs.logits(row, first["ids"], first.get("positions"))
+        if student is None:
+            continue
+        words = runs.classes(row, classes)
+        samples = _samples(first, student)
+        heard = _heard(kept)
+        for sample, inputs in zip(samples, first["inputs"], strict=True):
+            key = f"{(row.fingerprints.get('data') or {}).get('test')}/{sample['id']}"
+            if heard is not None:
+                sample["sound"] = sounds.add(key, heard.get(sample["id"]), int(kept["sounds.rate"][0]))
+            if inputs.ndim > 1:
+                sample["image"] = pictures.add(key, inputs)
+            elif np.issubdtype(inputs.dtype, np.integer) and "position" in sample:
+                tokens = inputs[: sample["position"] + 1].tolist()
+                sample["text"] = " ".join(words[token] if token < classes else "?" for token in tokens)
+            else:
+                sample["features"] = [float(f"{value:.4g}") for value in inputs[:MOST_FEATURES].tolist()]
+        found.append(
+            {
+                "name": row.name,
+                "classes": names.setdefault(tuple(words), len(names)),
+                "samples": samples,
+                "teacher": in_steps(first["logits"].astype(float)),
+                "student": in_steps(student),
+                "mixture": len(row.teachers) > 1 and row.config.get("combine") == "arithmetic",
+            }
+        )
+    if not found:
+        return None
+    shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": STEP}
+    return {"data": {"runs": found, **shared}}
+
+
+class Pictures:
+    """Images as PNG in data addresses, each once, and no more than there is room for."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}
+        self._room = IMAGES
+
+    def add(self, key: str, inputs: Array) -> str | None:
+        """Return the key of an image `[channels, height, width]` of uint8, or none where it has no room."""
+        if key not in self.images:
+            if self._room <= 0 or inputs.ndim != 3 or inputs.dtype != np.uint8:
+                return None
+            self.images[key] = _picture(inputs)
+            self._room -= len(self.images[key])
+        return key
+
+
+class Sounds:
+    """Recordings as WAV in data addresses, each once, and no more than there is room for."""
+
+    def __init__(self) -> None:
+        self.sounds: dict[str, dict[str, Any]] = {}
+        self._room = SOUNDS
+
+    def add(self, key: str, samples: Array | None, rate: int) -> str | None:
+        """Return the key of the sound of int16 `[samples]`, or none where it had no room, here or in the run folder."""
+        if key not in self.sounds:
+            if samples is None or len(sound := _wav(samples, rate)) > self._room:
+                return None
+            self.sounds[key] = {"address": sound, "seconds": f"{len(samples) / rate:.2f}"}
+            self._room -= len(sound)
+        return key
+
+
+def in_steps(logits: Array) -> str:
+    """Return logits below the largest of their row, in steps of 0.001 nats, as uint16 in base 64.
+
+    >>> base64.b64decode(in_steps(np.array([[2.0, 1.75]]))).hex()
+    '0000fa00'
+    """
+    below = (logits.max(-1, keepdims=True) - logits) / STEP
+    return base64.b64encode(np.minimum(np.rint(below), 65535).astype("<u2").tobytes()).decode()
+
+
+def _samples(kept: Mapping[str, Array], student: Array) -> list[dict[str, Any]]:
+    """Return each sample with its label and the kinds that it belongs to."""
+    labels, teacher = kept["labels"], kept["logits"]
+    loss = -log_softmax(student)[np.arange(len(labels)), labels]
+    hardest = set(np.argsort(-loss)[:EACH].tolist())
+    wrong, differs = teacher.argmax(1) != labels, teacher.argmax(1) != student.argmax(1)
+    found = []
+    for place, (number, label) in enumerate(zip(kept["ids"].tolist(), labels.tolist(), strict=True)):
+        kinds = [("hardest", place in hardest), ("wrong", bool(wrong[place])), ("differs", bool(differs[place]))]
+        sample = {"id": number, "label": label, "kinds": [kind for kind, holds in kinds if holds]}
+        found.append(sample | ({"position": int(kept["positions"][place])} if "positions" in kept else {}))
+    return found
+
+
+def _heard(kept: Mapping[str, Array]) -> dict[int, Array] | None:
+    """Return the sounds that a run had room for, by sample; none where it has no sounds or is of an older version."""
+    if "sounds.ids" not in kept:
+        return None
+    waves = np.split(kept["sounds.waves"], kept["sounds.starts"][1:-1])
+    return dict(zip(kept["sounds.ids"].tolist(), waves, strict=False))
+
+
+def _wav(samples: Array, rate: int) -> str:
+    """Return int16 samples of sound as a WAV in a data address."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setparams((1, 2, rate, len(samples), "NONE", ""))
+        written.writeframes(samples.astype("<i2").tobytes())
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _picture(inputs: Array) -> str:
+    """Return an image `[channels, height, width]` of uint8 as a PNG in a data address."""
+    pixels = inputs[0] if inputs.shape[0] == 1 else np.moveaxis(inputs, 0, -1)
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+SECTION = Section("explorer", "Dark knowledge", find, ("sort.js", "explorer.js"))

@@ -1,0 +1,224 @@
+"""Runs that differ only in their seed, and what a teacher brought to the same student."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instar.analysis import paired_interval
+from instar.config import flatten
+from instar.runs.rows import Row
+
+# they change what a run writes down or how fast it is, not what is learned
+BOOKKEEPING = {
+    "training.log_every",
+    "training.checkpoint_seconds",
+    "training.evaluate_every",
+    "targets",
+    "store.folder",
+}
+COMPARED = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING
+
+
+@dataclass(frozen=True)
+class Group:
+    """Complete runs that differ only in their seed.
+
+    Args:
+        name: what the names of the runs share, with * for the rest.
+        rows: the runs.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def by_seed(self, quantity: str) -> dict[int, float]:
+        """Return one number per seed where it was measured; runs that share a seed count once, by their mean."""
+        found: dict[int, list[float]] = defaultdict(list)
+        for row in self.rows:
+            if quantity in row.numbers:
+                found[row.seed].append(row.numbers[quantity])
+        return {seed: statistics.fmean(values) for seed, values in sorted(found.items())}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A distilled student beside the same student trained on labels, paired by seed.
+
+    Args:
+        distilled: the runs with a teacher.
+        labels: the runs without.
+        seeds: those that both have.
+        fewer: mean difference in test errors, above zero when the distilled student makes fewer.
+        low: lower end of its 95% interval; one seed has none, and leaves everything open.
+        high: upper end.
+        differing: other settings in which the two differ.
+    """
+
+    distilled: Group
+    labels: Group
+    seeds: tuple[int, ...]
+    fewer: float
+    low: float
+    high: float
+    differing: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The difference and how sure it is, in words."""
+        several = f"Over {len(self.seeds)} shared seeds"
+        start = f"{several if len(self.seeds) > 1 else f'With seed {self.seeds[0]}'}, {self.distilled.name} makes "
+        objective = self.labels.rows[0].objective
+        labels = "labels" if objective == "HardLabels()" else f"labels by {objective}"
+        other = f"test errors than {self.labels.name}, the same student trained on {labels}"
+        if len(self.seeds) == 1:
+            sure = "one seed, which cannot tell how another training would end"
+        elif self.low == self.high:
+            sure = "the same difference for every seed, which gives no interval"
+        elif self.low > 0 or self.high < 0:
+            ends = sorted((abs(self.low), abs(self.high)))
+            sure = f"95% interval {ends[0]:,.1f} to {ends[1]:,.1f} {_word(self.fewer)}, paired by seed"
+        else:
+            sure = f"95% interval from {_amount(self.low)} to {_amount(self.high)}, paired by seed; "
+            sure += "these seeds do not settle which is better"
+        also = f" The two also differ in {', '.join(self.differing)}." if self.differing else ""
+        return f"{start}{_amount(self.fewer)} {other} ({sure}).{also}"
+
+
+def make_groups(rows: Sequence[Row]) -> list[Group]:
+    """Return the complete runs in groups that differ only in their seed, in the order of their first runs.
+
+    Teachers that are themselves runs among `rows` may differ in their seed too.
+    """
+    found: dict[str, list[Row]] = defaultdict(list)
+    known = identities(rows)
+    for row in rows:
+        if row.state == "complete":
+            found[known[row.name]].append(row)
+    return [Group(shared_name([row.name for row in members]), tuple(members)) for members in found.values()]
+
+
+def compare(groups: Sequence[Group]) -> list[Comparison]:
+    """Pair each distilled student with the same student trained on labels, where they share a seed.
+
+    Those that differ in the fewest other settings come first.
+    """
+    comparisons = []
+    for distilled in (group for group in groups if group.rows[0].teachers):
+        first, ours = distilled.rows[0], distilled.by_seed("errors")
+        partners = [
+            (differences(first, group.rows[0]), group, group.by_seed("errors"))
+            for group in groups
+            if not group.rows[0].teachers and _same_student(first, group.rows[0])
+        ]
+        partners = [partner for partner in partners if ours.keys() & partner[2].keys()]
+        nearest = min((len(differing) for differing, _, _ in partners), default=0)
+        for differing, labels, theirs in partners:
+            if len(differing) == nearest:
+                shared = tuple(sorted(ours.keys() & theirs.keys()))
+                both = [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+                fewer, low, high = (
+                    paired_interval(*both) if len(shared) > 1 else (both[1][0] - both[0][0], -math.inf, math.inf)
+                )
+                comparisons.append(Comparison(distilled, labels, shared, fewer, low, high, differing))
+    return sorted(comparisons, key=lambda comparison: len(comparison.differing))
+
+
+def differences(first: Row, second: Row) -> tuple[str, ...]:
+    """Return the settings, beside teacher, objective and seed, in which two runs differ."""
+    mine, theirs = settings(first), settings(second)
+    keys = mine.keys() | theirs.keys() if bool(first.teachers) == bool(second.teachers) else mine.keys() & theirs.keys()
+    return tuple(key for key in sorted(keys) if key not in COMPARED and mine.get(key) != theirs.get(key))
+
+
+def settings(row: Row) -> dict[str, Any]:
+    """Return the settings of a run by dotted name, without those of a store where there is no teacher to keep."""
+    found = flatten(row.config)
+    return found if row.teachers else {key: value for key, value in found.items() if not key.startswith("store.")}
+
+
+def identities(rows: Sequence[Row]) -> dict[str, str]:
+    """Return for each readable run what makes it what it is beside its seed, by name."""
+    known: dict[str, str] = {}
+
+    def identify(row: Row, above: tuple[str, ...] = ()) -> str:
+        if row.name not in known:
+            parents = [find_teacher(teacher, rows) for teacher in _parents(row.config)]
+            found = [parent for parent in parents if parent and parent.name not in above and parent.config]
+            content: dict[str, Any] = {
+                "config": {
+                    key: value for key, value in row.config.items() if key not in ("seed", "teachers", "corrected")
+                },
+                "data": row.fingerprints.get("data"),
+                "parameters": row.numbers.get("parameters"),
+                "parents": sorted(identify(parent, (*above, row.name)) for parent in found),
+            }
+            if len(found) < len(parents):  # a teacher from elsewhere is known by its weights alone
+                content["given"] = [row.fingerprints.get("teacher"), row.fingerprints.get("run")]
+            known[row.name] = json.dumps(content, sort_keys=True)
+        return known[row.name]
+
+    for row in rows:
+        if row.config:
+            identify(row)
+    return known
+
+
+def find_teacher(teacher: str, rows: Sequence[Row]) -> Row | None:
+    """Return the run that a teacher's path means; runs that were moved since are known by the end of the path."""
+    path = Path(teacher)
+    if os.path.exists(path):
+        return next((row for row in rows if row.folder == path.resolve()), None)
+    return next((row for row in rows if f"/{path.as_posix()}".endswith(f"/{row.name}")), None)
+
+
+def shared_name(names: Sequence[str]) -> str:
+    """Return what names share at both ends, with * for the rest.
+
+    >>> shared_name(["small-10/student", "small-11/student"])
+    'small-*/student'
+    >>> shared_name(["alone"])
+    'alone'
+    >>> shared_name(["a", "b"])
+    'a and 1 more'
+    """
+    if len(set(names)) == 1:
+        return names[0]
+    start = _common_start(names).rstrip("0123456789")
+    rests = [name[len(start) :] for name in names]
+    end = _common_start([rest[::-1] for rest in rests])[::-1].lstrip("0123456789")
+    return f"{start}*{end}" if start or end else f"{names[0]} and {len(names) - 1} more"
+
+
+def _common_start(names: Sequence[str]) -> str:
+    first, last = min(names), max(names)
+    length = next((place for place, letter in enumerate(first) if letter != last[place]), len(first))
+    return first[:length]
+
+
+def _parents(config: Mapping[str, Any]) -> tuple[str, ...]:
+    corrected = (config["corrected"],) if "corrected" in config else ()
+    return (*config["teachers"], *corrected)
+
+
+def _same_student(first: Row, second: Row) -> bool:
+    if "corrected" in first.config or "corrected" in second.config:
+        return False
+    tests = [(row.fingerprints.get("data") or {}).get("test") for row in (first, second)]
+    sizes = [row.numbers.get("parameters") for row in (first, second)]
+    return first.config["model"] == second.config["model"] and tests[0] == tests[1] and sizes[0] == sizes[1]
+
+
+def _word(fewer: float) -> str:
+    return "fewer" if fewer >= 0 else "more"
+
+
+def _amount(fewer: float) -> str:
+    return f"{abs(fewer):,.1f} {_word(fewer)}"

@@ -1,0 +1,161 @@
+"""The report: one list of sections in one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from instar.errors import RunError
+from instar.reporting import costs, curves, explorer, lineage, noted, similarity, summary, trust
+from instar.reporting.runs import Runs
+from instar.runs.files import explain_disk, write_whole
+from instar.runs.rows import Row, collect, natural
+
+SECTIONS = (
+    summary.SECTION,
+    explorer.SECTION,
+    lineage.SECTION,
+    similarity.SECTION,
+    trust.SECTION,
+    curves.SECTION,
+    costs.SECTION,
+    noted.SECTION,  # last, because it names what the others could not read
+)
+STYLES = ("explorer.css", "lineage.css", "similarity.css", "trust.css", "curves.css")
+
+
+def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report") -> Path:
+    """Write one self-contained HTML file about every run folder at or under `folders`, and return its path.
+
+    Args:
+        folders: run folders, or folders that hold some at any depth.
+        out: the file; a report that is there is replaced.
+        title: the heading.
+
+    Raises:
+        RunError: when a folder is missing, none holds a run, or the file cannot be written.
+    """
+    rows = _rows(folders)
+    if all(row.state == "foreign" for row in rows):
+        named = ", ".join(f"'{folder}'" for folder in folders)
+        raise RunError(f"no run folders are in {named}; runs appear there when they are started with out=...")
+    _refuse_to_replace(out)
+    page = render(rows, title)
+    with explain_disk(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # names of files need not be valid text
+        write_whole(out, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="replace"))
+    return out
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Refuse to replace what is no report, such as a file of a run, a device or a pipe.
+
+    Raises:
+        RunError: names the path.
+    """
+    if not os.path.lexists(out) or out.is_dir():  # what a folder is, is said when it is written
+        return
+    if not out.is_file():
+        raise RunError(f"'{out}' is not a regular file; name another with --out.")
+    with out.open("rb") as file:
+        begin = file.read(64).lstrip().lower()
+    if begin and not begin.startswith((b"<!doctype html", b"<html")):
+        raise RunError(f"'{out}' exists and is no report, so it is not replaced; name another file with --out.")
+
+
+def render(rows: Sequence[Row], title: str) -> str:
+    """Return the page about these runs.
+
+    Args:
+        rows: the runs.
+        title: the heading.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("instar.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    runs = Runs(rows)
+    found = [(section, values) for section in SECTIONS if (values := section.find(runs)) is not None]
+    return environment.get_template("page.html.jinja").render(
+        title=title,
+        written=time.strftime("%Y-%m-%d %H:%M"),
+        facts=_facts(rows),
+        counts=_counts(rows),
+        sections=found,
+        scripts=list(dict.fromkeys(script for section, _ in found for script in section.scripts)),
+        styles=STYLES,
+    )
+
+
+def _rows(folders: Sequence[Path]) -> list[Row]:
+    """Return every run once, named relative to the folder that holds them all."""
+    missing = next((folder for folder in folders if not folder.is_dir()), None)
+    if missing is not None:
+        raise RunError(f"'{missing}' is not a folder, so it holds no runs.")
+    if not folders:
+        return []
+    base = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    found = {row.folder: row for folder in folders for row in collect(folder, base)}
+    return sorted(found.values(), key=lambda row: natural(row.name))
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    """Return how many runs there are of each state.
+
+    >>> _counts([Row("a", Path("a"), "complete"), Row("b", Path("b"), "damaged")])
+    '1 complete run, 1 damaged'
+    """
+    found = Counter(row.state for row in rows)
+    number = found["complete"]
+    others = "".join(f", {found[state]} {state}" for state in ("incomplete", "damaged", "foreign") if found[state])
+    return f"{number or 'no'} complete run{'' if number == 1 else 's'}{others}"
+
+
+def _facts(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Return what the runs were made with; more than one value where they differ."""
+    environments = [row.environment for row in rows if row.environment]
+    readers = {"Trained on": _date, "Versions": _versions, "Machine": _machine, "Commit": _commit}
+    facts = []
+    for name, reader in readers.items():
+        values = Counter(value for value in map(reader, environments) if value)
+        several = len(values) > 1
+        facts.append(
+            (
+                name,
+                [f"{value} ({count} run{'s' * (count > 1)})" if several else value for value, count in values.items()],
+            )
+        )
+    return facts
+
+
+def _date(environment: Mapping[str, Any]) -> str:
+    return str(environment.get("date") or "")
+
+
+def _versions(environment: Mapping[str, Any]) -> str:
+    versions = environment.get("versions")
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    machine = environment.get("machine")
+    if not isinstance(machine, dict):
+        return ""
+    threads = f"{machine.get('cores')} cores (threads: {machine.get('threads')})"
+    parts = [machine.get("accelerator"), machine.get("cpu"), threads, machine.get("system")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    head, _, changes = str(environment.get("commit") or "").partition("+")
+    return f"{head[:12]}{' with changes' if changes else ''}"

@@ -1,0 +1,159 @@
+"""What the sections of a report read: the runs, and of each, when asked for, what it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from instar.errors import RunError
+from instar.reporting.groups import Group, make_groups
+from instar.runs.documents import CostFile
+from instar.runs.predictions import PREDICTIONS, read_predictions
+from instar.runs.rows import Row
+from instar.runs.run import Run
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+COST, EXAMPLES = "cost.json", "examples.safetensors"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run answered about the labelled test samples, `[samples]` each.
+
+    Args:
+        ids: of the samples.
+        labels: class numbers.
+        answers: the likeliest class.
+        confidence: its probability.
+        nll: -log p_label in nats.
+    """
+
+    ids: Array
+    labels: Array
+    answers: Array
+    confidence: Array
+    nll: Array
+
+    @property
+    def right(self) -> Array:
+        """Whether the answer is the label, bool."""
+        found: Array = self.answers == self.labels
+        return found
+
+
+class Runs:
+    """All runs of a report. Files that cannot be read are named in `problems`, and do not stop it.
+
+    Args:
+        rows: the runs.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.complete = [row for row in rows if row.state == "complete"]
+        self.problems: dict[str, str] = {}
+        self._answers: dict[str, Answers | None] = {}
+        self._examples: dict[str, Mapping[str, Array]] = {}
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Complete runs that differ only in their seed."""
+        return make_groups(self.rows)
+
+    def answers(self, row: Row) -> Answers | None:
+        """Return what a run answered; none where it kept no logits of whole samples, or they cannot be read."""
+        if row.name not in self._answers:
+            self._answers[row.name] = self._try(row, lambda: _look(self._predictions(row)), None)
+        return self._answers[row.name]
+
+    def logits(self, row: Row, ids: Array, positions: Array | None = None) -> Array | None:
+        """Return a run's logits about test samples, or one position of each, float64 `[n, classes]`.
+
+        None where it does not have all of them. Of many classes there are those alone that were kept to be shown.
+        """
+        kept = self.examples(row)
+        if "shown.student" in kept:
+            asked = {"ids": ids} | ({} if positions is None else {"positions": positions})
+            same = all(np.array_equal(kept[f"shown.{name}"][: len(ids)], wanted) for name, wanted in asked.items())
+            return kept["shown.student"][: len(ids)].astype(float) if same else None
+        found: Mapping[str, Array] = self._try(row, lambda: self._predictions(row), {})
+        if "test.logits" not in found or found["test.logits"].ndim != (2 if positions is None else 3):
+            return None
+        order = np.argsort(found["test.ids"])
+        known = found["test.ids"][order]
+        places = np.searchsorted(known, ids).clip(max=len(known) - 1)
+        if not np.array_equal(known[places], ids):
+            return None
+        index = (order[places],) if positions is None else (order[places], positions)
+        logits: Array = found["test.logits"][index].astype(float)
+        return logits
+
+    def examples(self, row: Row) -> Mapping[str, Array]:
+        """Return what a run kept of its teacher, by name; nothing where it had none or is of an older version."""
+        if row.name not in self._examples:
+            found: Mapping[str, Array] = {}
+            if (row.folder / EXAMPLES).exists():
+                found = self._try(row, lambda: _arrays(Run(row.folder).tensors(EXAMPLES)[0]), {})
+            self._examples[row.name] = found
+        return self._examples[row.name]
+
+    def cost(self, row: Row) -> Mapping[str, Any]:
+        """Return what answering costs; nothing where it was not measured."""
+        if not (row.folder / COST).exists():
+            return {}
+        return self._try(row, lambda: Run(row.folder).document(COST, CostFile).model_dump(exclude={"checksum"}), {})
+
+    def classes(self, row: Row, number: int) -> list[str]:
+        """Return the names of `number` classes; their numbers where the run has no names."""
+        try:
+            run = Run(row.folder)
+            names = list(run.metrics.get("class_errors") or run.classes)
+        except RunError:
+            names = []
+        return [str(name) for name in names] if len(names) == number else [str(place) for place in range(number)]
+
+    def _predictions(self, row: Row) -> Mapping[str, Array]:
+        return _arrays(read_predictions(Run(row.folder))) if (row.folder / PREDICTIONS).exists() else {}
+
+    def _try(self, row: Row, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except (RunError, OSError, ValueError, LookupError, TypeError) as error:
+            reason = str(error).replace(f"{row.folder}/", "").rstrip(".")
+            self.problems[row.name] = f"Some figures are left out: {reason}."
+            return otherwise
+
+
+def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
+    """Return log softmax(v / T) along the last axis, float64.
+
+    >>> np.exp(log_softmax(np.array([0.0, 0.0]), 4)).tolist()
+    [0.5, 0.5]
+    """
+    scaled = logits.astype(float) / temperature
+    scaled -= scaled.max(-1, keepdims=True)
+    found: Array = scaled - np.log(np.exp(scaled).sum(-1, keepdims=True))
+    return found
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _look(found: Mapping[str, Array]) -> Answers | None:
+    if "test.logits" not in found or found["test.logits"].ndim != 2:
+        return None
+    labels, logits = found["test.labels"], found["test.logits"]
+    known = labels >= 0
+    ids, labels, log_p = found["test.ids"][known], labels[known], log_softmax(logits[known])
+    answers = log_p.argmax(1)
+    every = np.arange(len(labels))
+    return Answers(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])

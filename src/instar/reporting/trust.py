@@ -1,0 +1,136 @@
+"""Trust: calibration, how far the student follows its teacher on test and train, and where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from instar.reporting.columns import figure
+from instar.reporting.runs import Array, Runs
+from instar.reporting.section import Section
+from instar.runs.rows import Row
+
+BINS, CONFIDENCE_BINS = 15, 5
+MOST_RUNS, MOST_CHANGES = 12, 8
+SIDE = 240
+"""Pixels of a diagram."""
+
+
+def find(runs: Runs) -> Mapping[str, Any] | None:
+    """Return diagrams of one run of each group, and the table of fidelity, or none."""
+    diagrams: list[tuple[str, list[dict[str, Any]]]] = []
+    fidelity, by_confidence, changes = [], [], []
+    for row in (group.rows[0] for group in runs.groups):
+        answers, kept = runs.answers(row), runs.examples(row)
+        curves = [("student" if row.teachers else "model", answers.confidence, answers.right)] if answers else []
+        if "test.labels" in kept:
+            known = kept["test.labels"] >= 0
+            right = kept["test.teacher_answers"] == kept["test.labels"]
+            if not answers:  # of samples with positions no answers are kept but these
+                own = kept["test.student_answers"] == kept["test.labels"]
+                curves.append(("student", kept["test.student_confidence"][known], own[known]))
+            curves.append(("teacher", kept["test.teacher_confidence"][known], right[known]))
+            fidelity.append(_fidelity(row, kept))
+            by_confidence.append((row.name, _by_confidence(kept)))
+            names = runs.classes(row, _classes(row, kept))
+            changes.append((row.name, _changes(kept, names)))
+        if curves and len(diagrams) < MOST_RUNS:
+            diagrams.append((row.name, [_diagram(who, *values) for who, *values in curves]))
+    if not diagrams and not fidelity:
+        return None
+    more = len(runs.groups) - len(diagrams)
+    return {
+        "diagrams": diagrams,
+        "fidelity": fidelity,
+        "by_confidence": by_confidence,
+        "changes": changes,
+        "side": SIDE,
+        "left_out": max(0, more),
+    }
+
+
+def reliability(confidence: Array, right: Array, bins: int = BINS) -> list[tuple[float, float, int]]:
+    """Return (mean confidence, accuracy, samples) of the bins of equal width that hold samples.
+
+    >>> reliability(np.array([0.9, 0.92, 0.3]), np.array([True, False, True]), 5)
+    [(0.3, 1.0, 1), (0.91, 0.5, 2)]
+    """
+    place = (np.ceil(confidence * bins) - 1).clip(0, bins - 1).astype(int)
+    return [
+        (float(confidence[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
+        for b in np.unique(place)
+    ]
+
+
+def _diagram(who: str, confidence: Array, right: Array) -> dict[str, Any]:
+    bins = reliability(np.asarray(confidence, float), right)
+    ece = sum(count * abs(accuracy - mean) for mean, accuracy, count in bins) / len(right)
+    points = [
+        (mean * SIDE, (1 - accuracy) * SIDE, 1.5 + 6 * (count / len(right)) ** 0.5) for mean, accuracy, count in bins
+    ]
+    return {"who": who, "ece": figure(100 * ece, 2), "points": points}
+
+
+def _fidelity(row: Row, kept: Mapping[str, Array]) -> list[str]:
+    cells = [row.name]
+    for split in ("test", "train"):
+        if f"{split}.labels" not in kept:
+            cells += [figure(None, 0)] * 3
+            continue
+        same = kept[f"{split}.teacher_answers"] == kept[f"{split}.student_answers"]
+        divergence = kept[f"{split}.divergence"].astype(float)
+        cells += [figure(len(same), 0), figure(100 * float(same.mean()), 2), figure(float(divergence.mean()), 4)]
+    return cells
+
+
+def _by_confidence(kept: Mapping[str, Array]) -> list[list[str]]:
+    """Return fifths of the test samples, from where the teacher is least sure to where it is surest."""
+    known = kept["test.labels"] >= 0
+    labels, confidence = kept["test.labels"][known], kept["test.teacher_confidence"][known].astype(float)
+    wrong = [kept[f"test.{who}_answers"][known] != labels for who in ("teacher", "student")]
+    rows = []
+    for part in np.array_split(np.argsort(confidence, kind="stable"), CONFIDENCE_BINS):
+        if len(part):
+            span = f"{100 * confidence[part].min():.2f}\u2013{100 * confidence[part].max():.2f}"
+            shares = [figure(100 * float(one[part].mean()), 2) for one in wrong]
+            rows.append([span, figure(len(part), 0), *shares])
+    return rows
+
+
+def _classes(row: Row, kept: Mapping[str, Array]) -> int:
+    if "shown.logits" in kept:
+        return int(kept["shown.logits"].shape[1])
+    return 1 + max(int(kept[f"test.{name}"].max()) for name in ("labels", "teacher_answers", "student_answers"))
+
+
+def _changes(kept: Mapping[str, Array], names: list[str]) -> list[list[str]]:
+    """Return the confusions whose number differs most between teacher and student."""
+    known = kept["test.labels"] >= 0
+    labels = kept["test.labels"][known].astype(int)
+    counts = []
+    for who in ("teacher", "student"):
+        answers = kept[f"test.{who}_answers"][known].astype(int)
+        pairs, number = np.unique(
+            labels[answers != labels] * len(names) + answers[answers != labels], return_counts=True
+        )
+        counts.append(dict(zip(pairs.tolist(), number.tolist(), strict=True)))
+    teacher, student = counts
+    change = {pair: student.get(pair, 0) - teacher.get(pair, 0) for pair in teacher.keys() | student.keys()}
+    largest = sorted((pair for pair in change if change[pair]), key=lambda pair: (-abs(change[pair]), pair))[
+        :MOST_CHANGES
+    ]
+    return [
+        [
+            names[pair // len(names)],
+            names[pair % len(names)],
+            str(teacher.get(pair, 0)),
+            str(student.get(pair, 0)),
+            f"{change[pair]:+d}",
+        ]
+        for pair in largest
+    ]
+
+
+SECTION = Section("trust", "Trust", find, ("sort.js",))

@@ -1,0 +1,108 @@
+"""What answering costs: time at batches of 1 and 64, multiply-adds, and the memory that the process reached."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
+
+from instar.data import Batch, Loader, Samples
+from instar.runs.files import write_json
+from instar.teachers import Teacher
+
+COST = "cost.json"
+SIZES = (1, 64)
+MOST_SECONDS, FEWEST, MOST = 0.1, 3, 20
+MOST_BYTES = 64 << 20
+"""Of logits: a batch with more is not timed."""
+
+
+def write_cost(folder: Path, answering: Teacher, samples: Samples, device: torch.device | str) -> None:
+    """Write `cost.json`; see `measure_cost`."""
+    write_json(folder / COST, measure_cost(answering, samples, device))
+
+
+def measure_cost(answering: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return what answers cost, measured in at most about half a second.
+
+    Args:
+        answering: a model, or several as one.
+        samples: what it is asked about.
+        device: where it is.
+
+    Returns:
+        `latency`: by batch size the `median`, `low` and `high` quartile in milliseconds and how often it was measured;
+        `threads` and `device` that it was measured with; `multiply_adds` of matrix products and convolutions for one
+        sample, none where the network has recurrent layers, whose products PyTorch does not count; `peak_bytes`, the
+        most memory that the process, or its accelerator, has held so far.
+
+    >>> from instar.data import load_data
+    >>> from instar.teachers import Module
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> measure_cost(Module(network), load_data("digits").test)["multiply_adds"]
+    640
+    """
+    device = torch.device(device)
+    latency = {}
+    for size in SIZES:
+        if size > len(samples) or size * (samples.source.positions or 1) * samples.num_classes * 4 > MOST_BYTES:
+            continue
+        batch = next(Loader(samples, size, seed=0, device=device).in_order())
+        times = _times(answering, batch, device)
+        low, middle, high = np.percentile(times, [25, 50, 75]).tolist()
+        latency[str(size)] = {"median": middle, "low": low, "high": high, "times": len(times)}
+    return {
+        "latency": latency,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "multiply_adds": _multiply_adds(answering, samples, device),
+        "peak_bytes": _peak_bytes(device),
+    }
+
+
+def _times(answering: Teacher, batch: Batch, device: torch.device) -> list[float]:
+    """Return milliseconds of each answer after a first one."""
+    found: list[float] = []
+    started = time.perf_counter()
+    while len(found) <= FEWEST or (len(found) <= MOST and time.perf_counter() - started < MOST_SECONDS):
+        before = time.perf_counter()
+        answering.targets(batch).logits()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(1000 * (time.perf_counter() - before))
+    return found[1:]
+
+
+def _multiply_adds(answering: Teacher, samples: Samples, device: torch.device) -> int | None:
+    if any(isinstance(module, nn.RNNBase) for network in answering.modules() for module in network.modules()):
+        return None
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Untracked()  # only the total is read, and tracking modules breaks parametrised weights
+    with counter:
+        answering.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
+    return int(counter.get_total_flops()) // 2 or None
+
+
+class _Untracked(ModuleTracker):
+    """Knows no module but the whole, and hooks into none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        return None
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if platform.system() == "Darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

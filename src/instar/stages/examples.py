@@ -1,0 +1,235 @@
+"""What a run folder keeps for the report about its teacher: answers on test and train, and some samples to look at.
+
+    examples.safetensors
+      test.*, train.*    of at most 20,000 and 500 examples: label, answers, confidences and KL of teacher and student;
+                         train only where whom the student listened to knows it without any augmentation
+      shown.ids          labelled test samples whose logits are kept, int64 `[n]`; the first m are those to look at
+      shown.positions    of samples with positions, which one of each, int64 `[n]`
+      shown.labels       of them, int64 `[n]`
+      shown.logits       of the teacher, less the largest of each sample, float16 `[n, classes]`: at most 256 KiB
+      shown.student      the same of the student, where predictions.safetensors has too many classes to hold its logits
+      shown.inputs       `[m, ...]`, m at most 64, small images as uint8, rows of numbers or tokens: at most 256 KiB
+      sounds.ids         of recordings whose sound is kept, those of the first m that have room, int64 `[k]`
+      sounds.waves       of them, one behind the other, int16: at most 512 KiB
+      sounds.starts      where each begins, and last of all where the last one ends, int64 `[k + 1]`
+      sounds.rate        samples of sound in a second, int64 `[1]`
+
+Nobody is asked about a sample of the test split twice: what both say is overheard while the student is judged.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instar.analysis import Scores
+from instar.data import UNLABELLED, Batch, Data, Recordings, Samples
+from instar.errors import MismatchError
+from instar.runs.files import write_tensors
+from instar.runs.run import Run
+from instar.seeds import generator
+from instar.targets import DenseTargets
+from instar.teachers import Teacher
+from instar.training.evaluate import Judged, judge
+
+EXAMPLES = "examples.safetensors"
+HELD = 64 << 20
+"""Logits of up to so many bytes are held while the student is judged, of samples drawn at random."""
+KEPT = 256 << 10
+"""Bytes of logits in the file, and as many of inputs."""
+HEARD = 512 << 10
+"""Bytes of sound in the file: 16 seconds at 16,000 samples a second."""
+MOST_SHOWN, MOST_LOGITS, EACH = 64, 10_000, 12
+MOST_EXAMPLES, MOST_TRAIN = 20_000, 500
+SIDE = 48
+"""Pixels of the longer side of an image; larger ones are averaged down."""
+
+
+class Overheard(Teacher):
+    """A teacher, or the student, that answers as ever, and whose answers about some samples are kept.
+
+    Args:
+        teacher: who answers.
+        samples: of which it will be asked.
+    """
+
+    def __init__(self, teacher: Teacher, samples: Samples) -> None:
+        self.members = (teacher,)
+        positions = samples.source.positions
+        room = HELD // (2 * samples.num_classes * (positions or 1))
+        room = min(room, len(samples) if positions is None else MOST_SHOWN)
+        wanted = samples.subset(min(room, len(samples)), seed=0).ids if room else samples.ids[:0]
+        self._wanted = set(wanted.tolist())
+        self._ids: list[Tensor] = []
+        self._positions: list[Tensor] = []
+        self._logits: list[Tensor] = []
+
+    def targets(self, batch: Batch) -> DenseTargets:
+        """Return what it says."""
+        logits = self.members[0].targets(batch).logits()
+        numbers = batch.host_ids
+        places = [place for place, number in enumerate(numbers) if number in self._wanted]
+        if places:
+            found = logits[torch.tensor(places, device=logits.device)].float()
+            # float16 keeps what is near to the largest to three digits, and that is where the probability lies
+            found = (found - found.max(-1, keepdim=True).values).clamp(min=-6e4).half().cpu()
+            positions = 1 if found.dim() == 2 else found.shape[1]
+            ids = torch.tensor([numbers[place] for place in places])
+            self._ids.append(ids.repeat_interleave(positions))
+            self._positions.append(torch.arange(positions).repeat(len(places)))
+            self._logits.append(found.flatten(0, -2))
+        return DenseTargets(logits)
+
+    def fingerprint(self) -> str:
+        """Return its own."""
+        return self.members[0].fingerprint()
+
+    def heard(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ids and positions, int64 `[n]`, and logits less their largest, float16 `[n, classes]`, on the CPU."""
+        if not self._ids:
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 1)
+        return torch.cat(self._ids), torch.cat(self._positions), torch.cat(self._logits)
+
+
+def keep_examples(
+    run: Run,
+    student: Overheard,
+    teacher: Overheard,
+    data: Data,
+    judged: Judged,
+    device: torch.device | str,
+    listened: Teacher | None = None,
+) -> None:
+    """Write what the report shows of student and teacher.
+
+    Args:
+        run: the folder.
+        student: heard while `judged` came about.
+        teacher: heard beside it.
+        data: of the run.
+        judged: the student on the test split.
+        device: where both are.
+        listened: who answers about train: what was kept of the teacher; none: the teacher itself.
+    """
+    listened = listened or teacher.members[0]
+    tensors = {f"test.{name}": tensor for name, tensor in _few(judged, MOST_EXAMPLES).items()}
+    asked = data.train.subset(min(MOST_TRAIN, len(data.train), len(data.test)), seed=0)
+    if listened.knows(asked):
+        with suppress(MismatchError):  # a store of a few classes, or of one temperature, cannot tell all at T = 1
+            train = judge(student.members[0], asked, device, teacher=listened, keep=False)
+            tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MOST_EXAMPLES).items()}
+    shown = _shown(teacher, student, data.test, judged)
+    tensors |= {f"shown.{name}": tensor for name, tensor in shown.items()}
+    if shown and (sound := data.test.source.sound):
+        heard = _sounds(sound, shown["ids"][: len(shown["inputs"])])
+        tensors |= {f"sounds.{name}": tensor for name, tensor in heard.items()}
+    write_tensors(run.path / EXAMPLES, tensors)
+
+
+def choose(student: Scores, teacher: Scores, most: int) -> Tensor:
+    """Return places of up to `most` examples: first some of every kind to look at, then others at random.
+
+    The kinds, in turn, up to 12 of each: where the student is farthest from the label, where the teacher is wrong and
+    sure of it, where the two answer differently, and of each of the first 24 classes the first.
+    """
+    differs = student.answers != teacher.answers
+    firsts = {label: place for place, label in reversed(list(enumerate(teacher.labels.tolist())))}
+    kinds = [
+        student.nll.argsort(descending=True)[:EACH].tolist(),
+        _highest(teacher.confidence, teacher.wrong),
+        _highest(student.confidence + teacher.confidence, differs),
+        [firsts[label] for label in sorted(firsts)][: 2 * EACH],
+    ]
+    others = torch.randperm(len(teacher.labels), generator=generator(0, "shown")).tolist()
+    in_turn = [kind[place] for place in range(2 * EACH) for kind in kinds if place < len(kind)]
+    return torch.tensor(list(dict.fromkeys(in_turn + others))[:most])
+
+
+def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Return inputs for people to look at: images and frames `[m, channels, height, width]` as uint8; others as is.
+
+    Args:
+        inputs: `[m, ...]`.
+        lengths: how many positions of each are valid, int64 `[m]`; none: all are.
+
+    >>> small(torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])).tolist()
+    [[[[0, 127], [255, 63]]]]
+    """
+    if inputs.dim() == 3 and inputs.is_floating_point():  # frames of a recording: time to the right, high bands above
+        inputs = inputs.transpose(1, 2).flip(1)[:, None]
+        if lengths is not None:  # each from its beginning to its own end, which not all reach at the same frame
+            each = zip(inputs, lengths.tolist(), strict=True)
+            inputs = torch.stack([F.adaptive_avg_pool2d(one[..., :n], (one.shape[1], SIDE)) for one, n in each])
+    if inputs.dim() != 4 or inputs.shape[1] not in (1, 3):
+        return inputs
+    height, width = inputs.shape[2:]
+    longest, pixels = max(height, width), inputs.float()
+    if longest > SIDE:
+        pixels = F.adaptive_avg_pool2d(pixels, (max(1, height * SIDE // longest), max(1, width * SIDE // longest)))
+    if inputs.dtype != torch.uint8:
+        low, high = pixels.min(), pixels.max()
+        pixels = (pixels - low) / (high - low).clamp(min=1e-12) * 255
+    return pixels.to(torch.uint8)
+
+
+def _shown(teacher: Overheard, student: Overheard, samples: Samples, judged: Judged) -> dict[str, Tensor]:
+    """Return ids, labels, logits and inputs of the examples that are kept; nothing where none has room."""
+    ids, positions, logits = teacher.heard()
+    places = samples.places(ids)
+    per_sample = samples.source.positions
+    index = (places,) if per_sample is None else (places, positions)
+    labels, predicted = samples.judged_labels()[index], judged.predictions.get("logits")
+    own = student.heard()[2] if predicted is None else predicted[index]
+    known = labels != UNLABELLED
+    room = min(KEPT // (2 * logits.shape[1]), MOST_LOGITS)
+    if room < EACH or not known.any():
+        return {}
+    answers, follows = (Scores.of(one[known].float(), labels[known]) for one in (own, logits))
+    chosen = known.nonzero()[:, 0][choose(answers, follows, room)]
+    source, looked_at = samples.source, ids[chosen[:MOST_SHOWN]]
+    inputs = small(source.inputs[looked_at], None if source.lengths is None else source.lengths[looked_at])
+    kept = {"ids": ids[chosen], "labels": labels[chosen], "logits": logits[chosen]}
+    if predicted is None:
+        kept["student"] = own[chosen]
+    kept["inputs"] = inputs[: max(1, KEPT // max(1, inputs[:1].nbytes))]
+    return kept if per_sample is None else kept | {"positions": positions[chosen]}
+
+
+def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
+    chosen, some = sound.some(ids.tolist(), HEARD)
+    return {
+        "ids": torch.tensor(chosen, dtype=torch.int64),
+        "waves": torch.from_numpy(some.waves),
+        "starts": torch.from_numpy(some.starts),
+        "rate": torch.tensor([some.rate]),
+    }
+
+
+def _highest(values: Tensor, where: Tensor) -> list[int]:
+    places = where.nonzero()[:, 0]
+    found: list[int] = places[values[places].argsort(descending=True)[:EACH]].tolist()
+    return found
+
+
+def _teacher_of(judged: Judged) -> Scores:
+    assert judged.teacher is not None, "a teacher was asked"
+    return judged.teacher
+
+
+def _few(judged: Judged, most: int) -> dict[str, Tensor]:
+    """Return a few numbers of up to `most` examples at even distances."""
+    theirs, divergences = _teacher_of(judged), judged.divergences
+    assert divergences is not None, "a teacher was asked"
+    at = torch.linspace(0, len(divergences) - 1, min(most, len(divergences))).round().long()
+    mine, theirs = judged.scores.at(at), theirs.at(at)
+    return {
+        "labels": theirs.labels.int(),
+        "teacher_answers": theirs.answers.int(),
+        "student_answers": mine.answers.int(),
+        "teacher_confidence": theirs.confidence.float(),
+        "student_confidence": mine.confidence.float(),
+        "divergence": divergences[at].float(),
+    }

@@ -1,0 +1,88 @@
+"""The end of a run: predictions, what the report shows of its teacher, cost, and last of all the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.data import UNLABELLED, Data, Samples
+from instar.errors import say
+from instar.runs.files import write_json, write_tensors
+from instar.runs.predictions import PREDICTIONS
+from instar.runs.run import Run
+from instar.stages.cost import write_cost
+from instar.stages.examples import Overheard, keep_examples
+from instar.stages.extras import extra
+from instar.stages.run_data import rate_of
+from instar.teachers import Teacher, in_order_of
+from instar.training import judge
+from instar.training.evaluate import tells_logits
+
+
+def finish_run(
+    run: Run,
+    answering: Teacher,
+    data: Data,
+    facts: Mapping[str, Any],
+    teacher: Teacher | None = None,
+    device: torch.device | str = "cpu",
+    listened: Teacher | None = None,
+    *,
+    judge_test: bool = True,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
+
+    Args:
+        run: the folder.
+        answering: what was made in it: a model, or several as one.
+        data: whose test and validation samples are predicted.
+        facts: what else the result holds.
+        teacher: whom the model was to follow; one that knows nothing about a split, or cannot tell
+            the probabilities of all classes at temperature 1, is left out there.
+        device: where both are.
+        listened: what was kept of the teacher, where the training asked that; none: the teacher itself.
+        judge_test: whether the test samples are looked at; a trial leaves them unseen.
+        notes: sentences about what could not be measured before.
+    """
+    notes = list(notes)
+    predictions: dict[str, Tensor] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
+        if samples is None or not is_labelled(samples):
+            continue
+        answering = in_order_of(answering, samples.source.classes)
+        followed = teacher if teacher and teacher.knows(samples) and tells_logits(teacher, samples, device) else None
+        heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
+        asked, told = heard or (answering, followed)
+        judged = judge(asked, samples, device, teacher=told)
+        if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
+            say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
+            judged, heard = replace(judged, teacher=None, divergences=None), None
+        kept = judged.predictions | {"ids": samples.ids, "labels": samples.judged_labels()}
+        predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
+        metrics[split] = judged.metrics()
+        if split == "test":
+            if heard:
+                with extra("What the report shows of the teacher", notes):
+                    keep_examples(run, *heard, data, judged, device, listened)
+            with extra("The cost", notes):
+                write_cost(run.path, answering, samples, device)
+    write_tensors(run.path / PREDICTIONS, predictions)
+    (run.path / "error.txt").unlink(missing_ok=True)
+    result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
+    if (rate := rate_of(data)) is not None:
+        result["rate"] = rate
+    if notes:
+        result["notes"] = notes
+    result["files"] = run.checksums()
+    write_json(run.path / "result.json", result)
+
+
+def is_labelled(samples: Samples | None) -> bool:
+    """Return whether any label has a loss; a transfer set may have none, and what is set aside from it neither."""
+    return samples is not None and bool((samples.judged_labels() != UNLABELLED).any())

@@ -1,0 +1,198 @@
+"""The network that a run begins with: made, checked, rehearsed, and what there is to say about it on stderr."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from instar.config import RunConfig, TrainingConfig
+from instar.data import Data, Loader
+from instar.models import (
+    Adopting,
+    Normalised,
+    build_network,
+    copy_network,
+    import_model,
+    in_eval_mode,
+    kept_in_eval_mode,
+    start_from,
+    statistics,
+    why_not_rebuilt,
+)
+from instar.models.causal_lm import PREFIX
+from instar.models.normalised import is_tokens
+from instar.runs.run import Run
+from instar.seeds import seed_everything
+from instar.stages.rehearsal import (
+    has_batch_statistics,
+    least_part,
+    refuse_computed_weights,
+    refuse_odd_weights,
+    rehearse,
+)
+from instar.stages.teaching import asked, only_network
+from instar.teachers import Teacher
+from instar.training.bias import shift_logits, to_prior
+
+MOST_NAMES = 5
+"""Layers that a line on stderr names."""
+
+
+@dataclass(frozen=True, eq=False)
+class InitialModel:
+    """A model before its first step.
+
+    Args:
+        model: the model.
+        is_foreign: whether code of the user's makes its network.
+        reads_as_is: whether its inputs are not standardised, because its network came with weights.
+        unmakeable: why its description does not make it again, so that loading its run needs it; none where it does.
+        probe: a few raw training inputs, `[n, ...]`.
+    """
+
+    model: Normalised
+    is_foreign: bool
+    reads_as_is: bool
+    unmakeable: str | None
+    probe: Tensor
+
+    def rehearse(self, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
+        """Take a step on a copy, where code of the user's or a single sample in a batch may not allow one.
+
+        Returns:
+            The names of weights that the logits do not depend on.
+
+        Raises:
+            MismatchError: in a sentence, when it fails.
+        """
+        single = has_batch_statistics(self.model) and least_part(loader, config, accelerator) == 1
+        if not self.is_foreign and not single:
+            return []
+        unused = rehearse(self.model, loader, config, accelerator)
+        if unused:
+            # processes that wait for a gradient that never comes would fail at the second step
+            accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+        return unused
+
+    def notices(self, unused: Sequence[str]) -> Iterator[str]:
+        """Yield sentences about how the network is trained, where that may surprise.
+
+        Args:
+            unused: what `rehearse` returned.
+        """
+        network = self.model.network
+        if self.reads_as_is:
+            yield (
+                "the student comes with weights, so its inputs are not standardised (pixels are 0..1); wrap it in "
+                "instar.models.Normalised where they should be."
+            )
+        if not any(module.training for module in network.modules()):
+            yield "all layers of the student were given in eval mode; they are trained in train mode."
+        elif kept := kept_in_eval_mode(network):
+            yield f"layers that were given in eval mode stay in it: {some_of(kept)}."
+        if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
+            yield f"the weights of {some_of(moving)} are frozen; eval mode would freeze their running statistics too."
+        if unused:
+            yield f"the logits do not depend on {some_of(unused)}, so these are not trained."
+        if self.unmakeable:
+            yield (
+                f"the student's description does not make it again ({self.unmakeable}); whatever loads this run will "
+                "need it as network=, the module itself or the package.module:name of a function that returns it."
+            )
+
+
+def make_initial(
+    config: RunConfig, network: nn.Module | None, data: Data, teacher: Teacher | None, *, trust: bool
+) -> InitialModel:
+    """Make the model with initial weights that depend on the run's seed, and on the teacher where it adopts.
+
+    A network of the user's begins with its own weights, and reads its inputs as they are, as it does as a teacher; so
+    does one that a function of the user's returns. `Normalised` networks keep their own statistics, and a run that
+    starts from another keeps those of the other.
+
+    Raises:
+        InstarError: in a sentence, when it cannot be made or trained.
+    """
+    seed_everything(config.seed, "initial weights")
+    shape, classes = data.train.input_shape, data.classes
+    given = network is not None
+    own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network).cpu()
+    is_foreign = given or (":" in config.model.name and not config.model.name.startswith(PREFIX))
+    if isinstance(own, Adopting):
+        own.adopt(only_network(teacher, config.model.name))
+    has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
+    reads_as_is = has_weights and not isinstance(own, Normalised) and not is_tokens(data.train.source.inputs)
+    if isinstance(own, Normalised):
+        model = own
+    else:
+        model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
+    probe = few_inputs(data)
+    if is_lazy_network(model):
+        _size(model, probe)
+    refuse_odd_weights(model)
+    if config.training.max_norm:
+        refuse_computed_weights(model)
+    if config.start:
+        start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
+        if config.correct_prior:  # they know it, and training is to see it half and half
+            shift_logits(model, -to_prior(data.train))
+    unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
+    seed_everything(config.seed, "training")
+    return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)
+
+
+def with_weights(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
+    """Return a network whose lazy layers know their sizes; one without such layers as it is.
+
+    Sizes are those that a few training inputs give, and the new weights depend on the run's seed.
+
+    Raises:
+        ConfigError: when there is a weight that cannot be kept or trained.
+    """
+    refuse_odd_weights(network)
+    if not is_lazy_network(network):
+        return network
+    made = copy_network(network).cpu()
+    seed_everything(config.seed, "initial weights")
+    _size(made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)), few_inputs(data))
+    return made
+
+
+def is_lazy_network(network: nn.Module) -> bool:
+    """Whether any weight or buffer has no size yet, because its layer has seen no inputs."""
+    return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+
+
+def _size(model: Normalised, inputs: Tensor) -> None:
+    """Give lazy layers the sizes that raw inputs `[n, ...]` lead to."""
+    with asked("student", inputs), torch.no_grad(), in_eval_mode(model):
+        model(inputs)
+
+
+def few_inputs(data: Data) -> Tensor:
+    """Return up to four raw training inputs, `[n, ...]`."""
+    return data.train.source.inputs[data.train.ids[:4]]
+
+
+def some_of(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """Return a few names, and how many more there are.
+
+    >>> some_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _moves_though_frozen(layer: nn.Module) -> bool:
+    """Whether a normalisation in train mode goes on averaging statistics beside weights that are frozen."""
+    is_running = isinstance(layer, nn.modules.batchnorm._NormBase) and layer.training and layer.track_running_stats
+    weights = list(layer.parameters())
+    return is_running and bool(weights) and not any(weight.requires_grad for weight in weights)

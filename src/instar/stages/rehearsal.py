@@ -1,0 +1,117 @@
+"""A step on a copy of a student of the user's: what cannot be trained is refused before the run folder exists."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from instar.compute.precision import autocast, for_loss
+from instar.compute.projected import Projected
+from instar.config import TrainingConfig
+from instar.data import Batch, Loader
+from instar.errors import ConfigError, InstarError, MismatchError
+from instar.models import Normalised, copy_network, to_train_mode
+from instar.stages.teaching import reason_of
+from instar.training import make_optimiser, share_of
+from instar.training.optimise import BOUNDED
+
+
+def refuse_odd_weights(network: nn.Module) -> None:
+    """Refuse what the optimisers and the files of a run cannot hold, and a network of which nothing would be trained.
+
+    Raises:
+        ConfigError: names the weight or buffer.
+    """
+    state = network.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"'{name}' of the student is a {type(value).__name__}, and run folders hold tensors alone; return a "
+                "tensor from get_extra_state."
+            )
+        found = _oddity(value)
+        if found:
+            raise ConfigError(f"'{name}' of the student is {found}; weights and buffers must be dense real tensors.")
+    if left := [name for name, _ in network.named_parameters() if name not in state]:
+        raise ConfigError(f"'{left[0]}' of the student is not in its state_dict, so a run folder would lack it.")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ConfigError("no weight of the student is trained: all are frozen (requires_grad), or there are none.")
+
+
+def refuse_computed_weights(network: nn.Module) -> None:
+    """Refuse to bound the norms of weights that are computed from others, which would forget it at the next step.
+
+    Raises:
+        ConfigError: names the layer.
+    """
+    for name, layer in network.named_modules():
+        if isinstance(layer, BOUNDED) and layer._parameters.get("weight") is None:
+            raise ConfigError(
+                f"the weight of '{name}' is computed from others (weight_norm, parametrizations, pruning), so "
+                "training.max_norm cannot bound it; leave max_norm out."
+            )
+
+
+def _oddity(value: Tensor) -> str:
+    if value.is_meta:
+        return "on the device 'meta', without values"
+    if value.is_quantized:
+        return "quantised"
+    if value.layout != torch.strided:
+        return f"sparse ({str(value.layout).removeprefix('torch.')})"
+    return "complex" if value.is_complex() else ""
+
+
+def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
+    """Take one step with a copy of the model on the smallest part of a batch that the run will see.
+
+    Returns:
+        The names of the trained weights that the logits do not depend on.
+
+    Raises:
+        MismatchError: in a sentence, when the forward pass, the backward pass or the optimiser fails.
+    """
+    part = min(_parts(loader, config, accelerator), key=len)
+    copied = copy_network(model)
+    to_train_mode(copied)
+    try:
+        with autocast(config.precision, accelerator.device):
+            logits = copied(part.inputs)
+        logits = for_loss(logits.logits() if isinstance(logits, Projected) else logits)
+        logits.square().mean().backward()
+        trained = {name: p for name, p in copied.network.named_parameters() if p.requires_grad}
+        unused = [name for name, p in trained.items() if p.grad is None]
+        if len(unused) == len(trained):
+            raise MismatchError("the logits depend on no weight of the student; forward may call another module's.")
+        make_optimiser(copied, config).step()
+    except InstarError:
+        raise
+    except torch.OutOfMemoryError:  # no fault of the network: the copy was one too many
+        return []
+    except Exception as error:  # of code of the user's
+        sizes = f"batch_size {config.batch_size}, micro_batches {config.micro_batches}"
+        alone = f" on a single sample, all that some steps of this run see at once ({sizes})" if len(part) == 1 else ""
+        raise MismatchError(f"the student cannot be trained{alone}: {reason_of(error)}.") from None
+    return unused
+
+
+def has_batch_statistics(network: nn.Module) -> bool:
+    """Whether any layer in train mode takes its statistics from a batch, which a single sample may not have."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules())
+
+
+def least_part(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> int:
+    """Return the fewest samples that go through the network at once."""
+    return min(map(len, _parts(loader, config, accelerator)))
+
+
+def _parts(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[Batch]:
+    """Return the parts of the first batch of an epoch and, but for a stream, of the last two, which are smaller."""
+    steps = loader.steps_per_epoch
+    chosen = {0} if loader.samples.source.is_stream else {0, max(0, steps - 2), steps - 1}
+    return [
+        part
+        for step in sorted(chosen)
+        for part in share_of(loader.batch(step), accelerator).parts(config.micro_batches)
+    ]

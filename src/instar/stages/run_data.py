@@ -1,0 +1,184 @@
+"""The data of a run: every verb that takes a run reads data as the run did, and says where they have changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from instar.config import DataConfig, validate
+from instar.data import Data, load_data
+from instar.data.dataset import ARRAYS
+from instar.data.opening import column_names, listed
+from instar.data.renamed import with_classes
+from instar.errors import MismatchError, say
+from instar.runs.documents import ModelFile
+from instar.runs.run import Run
+
+READING = (
+    *("input_column", "label_column", "labels", "unlabelled"),
+    *("image_size", "length", "stream", "tokenizer", "states"),
+)
+"""Settings that say how data are read, whichever they are; all others choose samples."""
+
+READING_OF_OBJECTS = ("labels", "unlabelled", "inputs", "layout")
+"""Those of them that say how Python objects are read."""
+
+
+def data_of(
+    run: Run, given: Data | str | Path | Sequence[Any] | DataConfig | None, *, splits: Sequence[str] = ()
+) -> Data:
+    """Return the data of a run, or others read as the run read its own, with the classes in the order of the run.
+
+    Args:
+        run: the folder.
+        given: other data; none: those of the run. Settings of a `DataConfig` that were given stay.
+        splits: which of "train" and "test" are compared with those that the run was made with; stderr is told where
+            they differ.
+
+    Raises:
+        MismatchError: when inputs have another shape or another rate than those of the run, or samples have classes
+            that it does not know.
+    """
+    found = given if isinstance(given, Data) else _read(run, given)
+    refuse_other_inputs(run, found)
+    found = with_classes(found, classes_of(run), f"'{run.path}'", by_number=_are_numbered(run, found))
+    for split in splits:
+        changed_data(run, found, split)
+    return found
+
+
+def changed_data(run: Run, data: Data, split: str) -> dict[str, str] | None:
+    """Return the fingerprints of a split that a run recorded and that was found, where they differ.
+
+    Stderr is told where both are of one name, so that other data were not meant. What is split off train for validation
+    has the fingerprint of all it is split off; a validation set of its own is not recorded.
+    """
+    source = data.split(split).source
+    name = "train" if split == "validation" and source is data.train.source else split
+    recorded, found = (run.fingerprints.get("data") or {}).get(name), source.fingerprint()
+    if recorded in (None, found):
+        return None
+    if data.config.source == run.config["data"]["source"]:
+        say(
+            f"instar: the {name} data are not those that '{run.path}' was made with (fingerprint {recorded[:8]}, now "
+            f"{found[:8]}); the numbers are those of the data as they are now."
+        )
+    return {"recorded": recorded, "found": found}
+
+
+def run_of(subject: Any) -> Run | None:
+    """Return the run that a subject is, or that its folder holds; none of anything else."""
+    if isinstance(subject, str | Path) and os.path.isfile(os.path.join(subject, "config.json")):
+        return Run(subject)
+    return subject if isinstance(subject, Run) else None
+
+
+def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Data:
+    """Return data, read as a run read its own."""
+    recorded = run.config["data"]
+    if given is None:
+        return load_data(validate(DataConfig, recorded))
+    kept = {name: recorded[name] for name in READING if name in recorded}
+    if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
+        kept |= {name: recorded[name] for name in ("special_classes", "rest")}
+    shape = _described(run).get("input_shape") or []
+    if len(shape) == 3 and not kept.get("image_size"):
+        kept["image_size"] = shape[1:]
+    if isinstance(given, DataConfig):
+        return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
+    if not isinstance(given, str | Path):
+        return load_data(given, **{name: recorded[name] for name in READING_OF_OBJECTS if name in recorded})
+    if os.path.isdir(given):  # where other data call their columns otherwise, these are found as usual
+        known = column_names(str(given)) if kept.get("input_column") or kept.get("label_column") else ()
+        kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
+    return load_data(validate(DataConfig, kept | {"source": str(given)}))
+
+
+def refuse_other_inputs(run: Run, data: Data) -> None:
+    """Refuse data whose inputs have another shape, but for positions, or another rate than those of a run.
+
+    Raises:
+        MismatchError: names both.
+    """
+    samples = data.test
+    start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
+    wanted, found = _described(run).get("input_shape"), list(samples.input_shape)
+    if wanted is not None and (len(wanted) != len(found) or wanted[start:] != found[start:]):
+        raise MismatchError(
+            f"'{run.path}' takes inputs of shape {wanted}, and '{samples.source.name}' has {found}; data.image_size "
+            "resizes images."
+        )
+    rate, recorded = rate_of(data), recorded_rate(run)
+    if rate is not None and recorded not in (None, rate):
+        raise MismatchError(
+            f"'{run.path}' takes recordings of {recorded:,} samples a second, and '{samples.source.name}' has "
+            f"{rate:,}; convert them first."
+        )
+    if rate is not None and recorded is None:
+        say(f"instar: '{run.path}' does not know the rate of its recordings; these have {rate:,} samples a second.")
+
+
+def refuse_other_reading(teacher: Run, data: Data) -> None:
+    """Refuse data of which a teacher would be asked about other inputs, or whose classes it has in another order.
+
+    Raises:
+        MismatchError: names what differs.
+    """
+    refuse_other_inputs(teacher, data)
+    theirs, ours = classes_of(teacher), data.classes
+    if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
+        how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
+        raise MismatchError(
+            f"'{teacher.path}' has {how} ({listed(theirs)}) than '{data.train.source.name}' ({listed(ours)}), so its "
+            "answers would be about other classes; data.classes names all classes and their order."
+        )
+
+
+def rate_of(data: Data) -> int | None:
+    """Return the samples a second of recordings; none of other data."""
+    return None if data.test.source.sound is None else data.test.source.sound.rate
+
+
+def recorded_rate(run: Run) -> int | None:
+    """Return the samples a second of the recordings that a run was made with, where it knows them."""
+    rate: int | None = run.result.get("rate") if run.complete else None
+    return rate
+
+
+def classes_of(run: Run) -> tuple[str, ...]:
+    """Return the classes that a run answers for; those of its first member where it stands for several."""
+    described = _described(run)
+    return tuple(described.get("classes") or ())
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """Return what is known about the model of a run, or of the first of those that it stands for."""
+    for one in _with_models(run):
+        return one.document("model.json", ModelFile).model_dump()
+    return {}
+
+
+def _with_models(run: Run) -> list[Run]:
+    """Return a run, or those that it stands for."""
+    if (run.path / "model.json").is_file():
+        return [run]
+    return [one for path in run.members() if (path / "config.json").is_file() for one in _with_models(Run(path))]
+
+
+def _are_numbered(run: Run, data: Data) -> bool:
+    """Return whether classes of the run and of the data correspond by number, because one of both has no names."""
+    wanted, found = classes_of(run), data.classes
+    if set(wanted) & set(found):
+        return False
+    if data.config.source == ARRAYS and _are_numbers(found):
+        return len(found) <= len(wanted)
+    if run.config["data"]["source"] == ARRAYS and _are_numbers(wanted) and len(found) == len(wanted):
+        say(f"instar: '{run.path}' knows its classes by number alone, which are taken to be {listed(found)} in order.")
+        return True
+    return False
+
+
+def _are_numbers(classes: Sequence[str]) -> bool:
+    return tuple(classes) == tuple(map(str, range(len(classes))))

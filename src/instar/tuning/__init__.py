@@ -1,0 +1,1 @@
+"""The search over settings: its cells, its trials, and what was found."""
