@@ -61,7 +61,7 @@ LONGEST = 2000
 
 
 IMPORTED = (
-    "instar.procedures",
+    *(f"instar.procedures.{verb}" for verb in ("born_again", "correct_bias", "export", "inspect", "specialists", "tune")),
     "instar.cli.output",
     "sklearn.datasets",
     "torch._dynamo",

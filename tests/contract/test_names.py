@@ -1,6 +1,7 @@
 """What packages say they export is there, and what can be named in a configuration can be made from its name."""
 
 import importlib
+import pkgutil
 
 import pytest
 
@@ -14,8 +15,7 @@ PACKAGES = [
     "jobs",
     "models",
     "objectives",
-    "procedures",
-    "report",
+    "reporting",
     "targets",
     "teachers",
     "training",
@@ -29,6 +29,18 @@ def test_every_exported_name_exists(name):
         assert getattr(package, exported) is not None
     assert len(set(package.__all__)) == len(package.__all__)
     assert package.__doc__
+
+
+def test_no_module_is_shadowed_by_a_function_of_its_name():
+    importlib.import_module("instar.cli")
+    for found in pkgutil.walk_packages(importlib.import_module("instar").__path__, "instar."):
+        if found.name not in ("instar.cli.__main__", "instar.jobs.ray"):
+            package, _, name = found.name.rpartition(".")
+            module = importlib.import_module(found.name)
+            assert getattr(importlib.import_module(package), name) is module, found.name
+    instar = importlib.import_module("instar")
+    functions = set(instar.__all__) - {"models", "objectives", "specialists"}
+    assert all(callable(getattr(instar, name)) for name in functions)
 
 
 def test_an_unknown_name_is_an_attribute_error():

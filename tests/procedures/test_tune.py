@@ -301,7 +301,7 @@ instar distill ..."""
         (ConfigError, "weights must be different numbers of at least 0, got none", {"weights": ()}),
         (ConfigError, "leaves nothing to choose", {"temperatures": (4,)}),
         (ConfigError, "seeds must be at least 2", {"seeds": 1}),
-        (ConfigError, "criterion must be error or nll, got 'loss'", {"criterion": "loss"}),
+        (ConfigError, "criterion must be 'error' or 'nll', got 'loss'", {"criterion": "loss"}),
         (ConfigError, "every trial starts from fresh weights", {"model": torch.nn.Linear(64, 10)}),
         (ConfigError, "did you mean 'epochs'", {"epocs": 3}),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from instar.analysis import paired_interval
+from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import UNLABELLED, Data, as_view
 from instar.data.dataset import ARRAYS
@@ -101,6 +102,7 @@ class Lineage:
         return "\n".join(lines)
 
 
+@checked
 def born_again(
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,
     data: Data | str | Sequence[Any] | DataConfig,

@@ -20,6 +20,7 @@ from instar.analysis.comparison import (
 )
 from instar.analysis.conclusions import HEADING, Comparison, Quantity, seeds_in_words
 from instar.analysis.resampling import RESAMPLES, Counts
+from instar.checks import checked
 from instar.errors import ConfigError
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
@@ -92,6 +93,7 @@ class Compared:
         return " ".join([*sentences, "intervals are of each comparison by itself."])
 
 
+@checked
 def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 0) -> Compared:
     """Compare methods with the first of them, on the test samples that all were judged on.
 

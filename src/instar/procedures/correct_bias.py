@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from instar.checks import checked
 from instar.config import ModelConfig
 from instar.data import UNLABELLED, Data, Samples
 from instar.errors import ConfigError, DataError
@@ -28,6 +29,7 @@ from instar.training import labelled_offset, predict, prior_offset, shift_logits
 Rule = Literal["prior", "labelled"]
 
 
+@checked
 def correct_bias(
     run: Run | str | Path,
     classes: Sequence[str],

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from instar.analysis import paired_interval
+from instar.checks import Count, checked
 from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.jobs import parse_jobs, run_all
@@ -83,7 +84,8 @@ class DemoSummary:
         return "\n".join(lines)
 
 
-def demo(out: str | Path = "runs/demo", *, seeds: int = 5, jobs: int | str = 2) -> DemoSummary:
+@checked
+def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2) -> DemoSummary:
     """Train an ensemble on scikit-learn's digits, distil it, train the same student on labels, and compare.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
@@ -22,6 +23,7 @@ from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher
 
 
+@checked
 def distill(
     teacher: Any,
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from instar.checks import checked
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.paths import local_path
@@ -16,6 +17,7 @@ from instar.stages.run_data import data_of, refuse_other_reading
 from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
 
 
+@checked
 def ensemble(
     members: Sequence[str | Path | Run],
     data: Data | str | Sequence[Any] | DataConfig | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from instar.checks import checked
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
@@ -18,6 +19,7 @@ from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
 
 
+@checked
 def evaluate(
     subject: Any,
     data: Data | str | Sequence[Any] | DataConfig | None = None,

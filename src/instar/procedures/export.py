@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from instar.checks import NonNegative, checked
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, MismatchError, nearest
@@ -91,13 +92,14 @@ class Exported:
         )
 
 
+@checked
 def export(
     run: Run | str | Path,
     to: str,
     *,
     out: str | Path | None = None,
     data: Data | str | Sequence[Any] | DataConfig | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: NonNegative = TOLERANCE,
     trust: bool = False,
     network: nn.Module | str | None = None,
 ) -> Exported:
@@ -131,8 +133,6 @@ def export(
     """
     if to not in FORMATS:
         raise ConfigError(f"format '{to}' is unknown; {nearest(to, FORMATS)}")
-    if not tolerance >= 0:
-        raise ConfigError(f"tolerance must be at least 0, got {tolerance}.")
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
     path = local_path(out, "out") if out is not None else run.path / "export" / form.name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from instar.checks import checked
 from instar.errors import ConfigError, RunError
 from instar.inspection.description import Inspection, describe_run
 from instar.paths import given_path
@@ -16,6 +17,7 @@ from instar.targets.manifest import MANIFEST
 _OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
 
 
+@checked
 def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Inspection:
     """Say what a run folder is, complete, incomplete or damaged; every file in it is read.
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from torch import nn
 
+from instar.checks import checked
 from instar.exporting.loading import is_hub, load_export
 from instar.models import Normalised, load_model
 from instar.paths import given_path
 from instar.runs.run import Run
 
 
+@checked
 def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
     """Return a trained model in eval mode, which takes inputs as the data hold them and returns logits.
 

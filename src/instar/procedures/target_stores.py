@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instar.checks import Natural, checked
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader, Samples, Source, as_view
 from instar.errors import ConfigError, StoreError
@@ -89,12 +90,13 @@ def describe_targets(store: str | Path) -> str:
     )
 
 
+@checked
 def verify_targets(
     store: str | Path | TargetStore,
     *,
     teacher: Any = None,
     data: Data | str | Sequence[Any] | DataConfig | None = None,
-    rows: int = 256,
+    rows: Natural = 256,
     seed: int = 0,
     trust: bool = False,
 ) -> Verified:

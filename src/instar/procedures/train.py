@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.models import describe
@@ -18,6 +19,7 @@ from instar.stages.given import as_data, given_network
 from instar.stages.stage import Stage, TrainedRun
 
 
+@checked
 def train(
     data: Data | str | Sequence[Any] | DataConfig,
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,

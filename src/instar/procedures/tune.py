@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
 from instar.errors import ConfigError
@@ -22,6 +23,7 @@ from instar.tuning.search import TEMPERATURES, WEIGHTS, Search
 from instar.tuning.tuned import Tuned
 
 
+@checked
 def tune(
     teacher: Any,
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,

@@ -78,7 +78,7 @@ def render(rows: Sequence[Row], title: str) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("instar.report", "templates"),
+        loader=PackageLoader("instar.reporting", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

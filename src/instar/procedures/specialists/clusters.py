@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.analysis import Covariance, SketchedCovariance, cluster_columns
+from instar.checks import checked
 from instar.config import DataConfig
 from instar.data import Data, Loader
 from instar.errors import ConfigError
@@ -68,6 +69,7 @@ class Clusters:
         return cls(tuple(tuple(names) for names in found))
 
 
+@checked
 def cluster(
     generalist: Any,
     data: Data | str | Sequence[Any] | DataConfig | None = None,

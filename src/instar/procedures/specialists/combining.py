@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from instar.checks import checked
 from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, RunError
@@ -28,6 +29,7 @@ def folders_in(given: Sequence[str | Path]) -> list[Path]:
     return found
 
 
+@checked
 def combine(
     generalist: str | Path | Run,
     specialists: Sequence[str | Path | Run],

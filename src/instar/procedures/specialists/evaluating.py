@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis import paired_interval
+from instar.checks import checked
 from instar.data import UNLABELLED
 from instar.errors import MismatchError
 from instar.runs.predictions import read_predictions
@@ -82,6 +83,7 @@ class Coverage:
         return "\n".join(lines)
 
 
+@checked
 def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
     """Compare a combination with its generalist on the test samples.
 

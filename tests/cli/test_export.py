@@ -73,7 +73,7 @@ def test_what_inspect_suggests_can_be_given_as_it_stands(
     runs = [Path("some runs") / name for name in ("one", "two")]
     for run in runs:
         instar(*train, "--model", "lstm", "--arg", "units=8", "--seed", str(runs.index(run)), "--out", run)
-    package.procedures.ensemble(runs, out="some runs/both")
+    package.ensemble(runs, out="some runs/both")
     for run in (runs[0], Path("some runs/both")):
         commands = json.loads(instar("inspect", run, "--json")[1])["commands"]
         verbs = [command.split()[1] for command in commands]

