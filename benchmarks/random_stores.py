@@ -16,7 +16,17 @@ from torch import Tensor
 
 from instar.runs.environment import package_version
 from instar.seeds import Draws, generator
-from instar.targets import Answering, DenseTargets, Keep, Manifest, Part, Record, SparseTargets, Targets, TargetStore
+from instar.targets import (
+    Answering,
+    DenseTargets,
+    Keep,
+    Manifest,
+    PartDescription,
+    Record,
+    SparseTargets,
+    Targets,
+    TargetStore,
+)
 from instar.targets.shards import rows_per_shard
 from measure import seconds
 
@@ -48,7 +58,7 @@ class RandomStore:
 
     def manifest(self) -> Manifest:
         """Return the plan."""
-        part = Part(
+        part = PartDescription(
             source="random",
             fingerprint="random",
             samples=self.samples,

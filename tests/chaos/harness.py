@@ -61,7 +61,10 @@ LONGEST = 2000
 
 
 IMPORTED = (
-    *(f"instar.procedures.{verb}" for verb in ("born_again", "correct_bias", "export", "inspect", "specialists", "tune")),
+    *(
+        f"instar.procedures.{verb}"
+        for verb in ("born_again", "correct_bias", "export", "inspect", "specialists", "tune")
+    ),
     "instar.cli.output",
     "sklearn.datasets",
     "torch._dynamo",

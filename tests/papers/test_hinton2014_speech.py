@@ -12,7 +12,7 @@ import torch
 
 from instar.analysis import spoken_words, word_scores
 from instar.papers import run_paper
-from instar.papers.hinton2014_speech import SCALES, SPEAKERS, Plan, _findings, few
+from instar.papers.hinton2014_speech import SCALES, SPEAKERS, SpeechPlan, _findings, few
 from instar.runs.files import read_tensors
 from instar.runs.run import Run
 
@@ -85,8 +85,8 @@ def test_soft_targets_are_compared_with_both_ways_to_learn_from_labels(
     folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = {few(0.3, "soft"): 70.0, few(0.3, "hard"): 64.0, few(0.3, "stopped"): 71.5}
-    monkeypatch.setattr(Plan, "frames", lambda plan, name: frames.get(name, 50.0) + plan.seed)
-    plans = [Plan(SCALES["smoke"], str(data), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)]
+    monkeypatch.setattr(SpeechPlan, "frames", lambda plan, name: frames.get(name, 50.0) + plan.seed)
+    plans = [SpeechPlan(SCALES["smoke"], str(data), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)]
     said = _findings("own split", plans)
     claim = "With 30% of the data, soft targets better than labels"
     assert f"{claim} to the end: held (6.00 points" in said
@@ -103,13 +103,13 @@ def test_curves_are_those_of_the_runs(folder: Path, rows: dict) -> None:
 
 
 def test_a_held_out_speaker_is_in_the_test_set_alone_and_another_for_each_seed(folder: Path, data: Path) -> None:
-    plans = [Plan(SCALES["smoke"], str(data), folder, seed, SPEAKERS[seed]) for seed in range(2)]
+    plans = [SpeechPlan(SCALES["smoke"], str(data), folder, seed, SPEAKERS[seed]) for seed in range(2)]
     assert [len(plan.data.test) for plan in plans] == [33, 33]  # 27 of the train split, and 6 of the test split
     assert all(len(plan.data.train.source) == 123 for plan in plans)
 
 
 def test_words_are_those_of_the_predictions(folder: Path, data: Path) -> None:
-    plan = Plan(SCALES["smoke"], str(data), folder / "runs" / "own" / "0", 0, None)
+    plan = SpeechPlan(SCALES["smoke"], str(data), folder / "runs" / "own" / "0", 0, None)
     tensors, _ = read_tensors(folder / "runs" / "own" / "0" / "ensemble" / "predictions.safetensors")
     samples = plan.data.test
     assert torch.equal(tensors["test.ids"], samples.ids)
@@ -121,7 +121,7 @@ def test_words_are_those_of_the_predictions(folder: Path, data: Path) -> None:
 
 
 def test_students_of_few_data_have_a_teacher_of_all_and_stop_as_they_should() -> None:
-    plan = Plan(SCALES["small"], "source", Path("out"), 1, None)
+    plan = SpeechPlan(SCALES["small"], "source", Path("out"), 1, None)
     stages = {stage.out.name: stage.config for stage in plan.students()}
     soft, hard, stopped = (stages[f"few-3-{way}"] for way in ("soft", "hard", "stopped"))
     assert (soft.data.keep_fraction, soft.teachers) == (0.03, ("out/net-0",))

@@ -10,7 +10,7 @@ from instar.data import load_data
 from instar.errors import ConfigError
 from instar.papers import run_paper
 from instar.papers.hinton2015_specialists import SCALES, slope
-from instar.papers.specialist_plan import Plan
+from instar.papers.specialist_plan import SpecialistPlan
 from instar.procedures.specialists.evaluating import Coverage, Covered
 
 NAME = "hinton2015-specialists"
@@ -72,8 +72,8 @@ def test_other_data_than_the_tables_are_refused() -> None:
         run_paper(NAME, scale="smoke", data="nowhere")
 
 
-def _plan(problem, data) -> Plan:
-    return Plan(problem, "source", Path("out"), 0, data)
+def _plan(problem, data) -> SpecialistPlan:
+    return SpecialistPlan(problem, "source", Path("out"), 0, data)
 
 
 def test_the_control_sees_at_least_what_the_specialists_may_see() -> None:

@@ -9,7 +9,7 @@ import torch
 from instar.compute.precision import fastest
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError
-from instar.papers import PAPERS, Row, Table, run_paper
+from instar.papers import PAPERS, Table, TableRow, run_paper
 from instar.papers import table as tables
 from instar.papers.table import Order
 from instar.stages.stage import Stage
@@ -110,7 +110,7 @@ def test_an_order_decides_what_the_fast_arithmetic_of_a_recipe_is(tmp_path: Path
 
 
 def test_a_missing_number_is_a_dash_and_not_a_zero() -> None:
-    table = Table("T", (Row("net", "errors", "count", None, []),))
+    table = Table("T", (TableRow("net", "errors", "count", None, []),))
     assert table.as_list()[0]["mean"] is None
     assert "| net | errors (count) | \u2013 | \u2013 | 0 |" in table.as_markdown()
 

@@ -12,7 +12,7 @@ import pytest
 
 from instar.analysis import paired_interval, wilson_interval
 from instar.errors import RunError
-from instar.reporting import Group, compare, make_groups
+from instar.reporting import Group, compare_groups, make_groups
 from instar.runs.rows import collect
 
 Write = Callable[..., Path]
@@ -138,7 +138,7 @@ def test_distilled_and_labels_are_paired_by_seed(tmp_path: Path, write: Write) -
         write(f"wide-{seed}", 1, seed, model={"name": "mlp", "arguments": {"widths": [64]}})
     for seed, errors in distilled.items():
         write(f"distilled-{seed}", errors, seed, teachers=["Module"], objective="SoftTargets(4)")
-    (found,) = compare(make_groups(collect(tmp_path)))
+    (found,) = compare_groups(make_groups(collect(tmp_path)))
     assert (found.distilled.name, found.labels.name, found.seeds) == ("distilled-*", "labels-*", (1, 2, 3))
     fewer, low, high = paired_interval([60, 58, 57], [72, 65, 70])
     assert (found.fewer, found.low, found.high) == (fewer, low, high)
@@ -167,14 +167,14 @@ def test_the_sentence_says_which_way_and_how_sure(
     for seed, errors in enumerate([60, 72]):
         write(f"labels-{seed}", errors, seed, training={"epochs": 9})
         write(f"distilled-{seed}", distilled[seed], seed, teachers=["Module"])
-    (found,) = compare(make_groups(collect(tmp_path)))
+    (found,) = compare_groups(make_groups(collect(tmp_path)))
     assert words in found.sentence
 
 
 def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Write) -> None:
     write("labels-0", 60, 0)
     write("distilled-0", 50, 0, teachers=["Module"])
-    (found,) = compare(make_groups(collect(tmp_path)))
+    (found,) = compare_groups(make_groups(collect(tmp_path)))
     assert (found.fewer, found.low, found.high) == (10, -math.inf, math.inf)
     assert found.sentence == (
         "With seed 0, distilled-0 makes 10.0 fewer test errors than labels-0, the same student trained on labels (one "
@@ -185,7 +185,7 @@ def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Writ
 def test_no_shared_seed_is_not_compared(tmp_path: Path, write: Write) -> None:
     write("labels-0", 60, 0)
     write("distilled-1", 50, 1, teachers=["Module"])
-    assert compare(make_groups(collect(tmp_path))) == []
+    assert compare_groups(make_groups(collect(tmp_path))) == []
 
 
 def test_the_report_imports_nothing_that_trains() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from instar.reporting import compare
+from instar.reporting import compare_groups
 from instar.reporting.runs import Runs
 from instar.reporting.similarity import lost, mean_soft_targets
 from instar.reporting.verdict import Verdict, judged
@@ -18,7 +18,7 @@ from instar.runs.rows import collect
 def verdict(root: Path) -> Verdict:
     """Return the one verdict on the students of a folder."""
     runs = Runs(collect(root))
-    (comparison,) = compare(runs.groups)
+    (comparison,) = compare_groups(runs.groups)
     return judged(comparison, runs)
 
 

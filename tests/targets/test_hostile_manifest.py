@@ -11,13 +11,13 @@ from instar.errors import StoreError
 from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.runs.files import write_json
 from instar.targets import TargetStore
-from instar.targets.manifest import MANIFEST, Answering, Manifest, Part
+from instar.targets.manifest import MANIFEST, Answering, Manifest, PartDescription
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> TargetStore:
     teacher = Answering(names=("t",), fingerprint="t")
-    part = Part(source="s", fingerprint="s", samples=2, rows_per_shard=65536)
+    part = PartDescription(source="s", fingerprint="s", samples=2, rows_per_shard=65536)
     plan = Manifest(version="0", teacher=teacher, data={"source": "digits"}, classes=("a", "b"), parts={"train": part})
     found = TargetStore.start(tmp_path / "store", plan, {})
     found.write(found.pieces()[0], torch.zeros(2, 4, dtype=torch.uint8))

@@ -9,7 +9,7 @@ import torch
 
 from instar.errors import StoreError
 from instar.seeds import Draws
-from instar.targets import Answering, DenseTargets, Manifest, Part, TargetStore
+from instar.targets import Answering, DenseTargets, Manifest, PartDescription, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.shards import PAGE, rows_per_shard
 from instar.targets.store import checksum_of_ids, ids_file, link
@@ -21,7 +21,7 @@ IDS = torch.tensor([1, 4, 5, 30, 31, 77])
 def part(samples=20, ids=None, keep="all", temperature=None, positions=(), num_views=2, **changed):
     """Return a part with shards as small as they can be: 64 rows of all classes."""
     described = {"source": "numbers", "fingerprint": "f" * 32, "samples": samples, "num_views": num_views}
-    plain = Part(rows_per_shard=1, keep=keep, temperature=temperature, positions=positions, **described)
+    plain = PartDescription(rows_per_shard=1, keep=keep, temperature=temperature, positions=positions, **described)
     rows = rows_per_shard(plain.width(len(CLASSES)), 1)
     checked = ALL_IDS if ids is None else checksum_of_ids(ids)
     return plain.model_copy(update={"rows_per_shard": rows, "ids": checked, **changed})

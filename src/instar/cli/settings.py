@@ -82,10 +82,10 @@ def read_teachers(teacher: list[str] | None, combine: str | None) -> dict[str, A
     return flags if combine is None else flags | {"combine": combine}
 
 
-def read_numbers(flag: str, text: str) -> tuple[float, ...]:
+def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
     """Read numbers with commas between them.
 
-    >>> read_numbers("--weights", "0,0.5")
+    >>> parse_numbers("--weights", "0,0.5")
     (0.0, 0.5)
     """
     from instar.errors import ConfigError

@@ -136,7 +136,7 @@ def born_again(
     Example: instar born-again digits --generations 3
     """
     from instar.objectives import parse_objective
-    from instar.procedures.born_again import DEFAULT_MODEL, Plan
+    from instar.procedures.born_again import DEFAULT_MODEL, LineagePlan
 
     flags = read_flags(data, model, arg, None, views, epochs, seed) | read_targets(targets)
     first = configure(config, {"model": DEFAULT_MODEL} | flags, settings)
@@ -145,7 +145,7 @@ def born_again(
         later = configure(
             None, {"data": {"source": ""}} | read_flags(None, student, student_arg, *[None] * 4), None
         ).model
-    lineage = Plan(
+    lineage = LineagePlan(
         first,
         local_path(out, "out"),
         generations,

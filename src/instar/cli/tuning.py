@@ -22,7 +22,7 @@ from instar.cli.options import (
     ViewsOption,
 )
 from instar.cli.output import print_result
-from instar.cli.settings import configure, names_a_class, read_flags, read_numbers, read_teachers
+from instar.cli.settings import configure, names_a_class, parse_numbers, read_flags, read_teachers
 from instar.paths import local_path
 
 
@@ -61,8 +61,8 @@ def tune(
     found = Search(
         configure(config, flags, settings),
         local_path(out, "out"),
-        temperatures=read_numbers("--temperatures", temperatures),
-        weights=read_numbers("--weights", weights),
+        temperatures=parse_numbers("--temperatures", temperatures),
+        weights=parse_numbers("--weights", weights),
         seeds=seeds,
         criterion=criterion,  # type: ignore[arg-type]  # checked inside
         trust=trust,

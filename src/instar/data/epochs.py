@@ -73,7 +73,7 @@ class HalfSpecial(Epoch):
 
 
 @dataclass(frozen=True)
-class Columns(Epoch):
+class StreamColumns(Epoch):
     """A stream cut into columns that are read side by side: batch s holds sample s of each, and so they go on in s + 1.
 
     The same in every epoch. What is left where columns are equally long, fewer samples than there are columns, is not
@@ -83,7 +83,7 @@ class Columns(Epoch):
         count: samples.
         columns: samples in a batch.
 
-    >>> Columns(7, 2).order(torch.Generator())
+    >>> StreamColumns(7, 2).order(torch.Generator())
     tensor([0, 3, 1, 4, 2, 5])
     """
 

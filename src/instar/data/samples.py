@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from instar.data.epochs import Columns, Epoch, HalfSpecial, Shuffled
+from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.errors import DataError, nearest
 from instar.seeds import generator
@@ -188,7 +188,7 @@ class Samples:
             raise DataError(
                 f"'{self.source.name}' has {len(self)} windows, too few to read {batch_size} at once; lower batch_size."
             )
-        return Columns(len(self), batch_size)
+        return StreamColumns(len(self), batch_size)
 
     def places(self, ids: Tensor) -> Tensor:
         """Return where samples stand among these, by their ids, int64 like `ids`; all of them must be here."""

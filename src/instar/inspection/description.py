@@ -15,7 +15,7 @@ from instar.inspection.scores import Score, scores_of
 from instar.inspection.wholeness import FileState, check_files, check_model
 from instar.objectives import parse_objective
 from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
-from instar.runs.rows import Row, read_row
+from instar.runs.rows import RunRow, read_row
 from instar.runs.run import Run
 from instar.stages.stage import with_network
 
@@ -98,7 +98,7 @@ def _read(folder: Path, name: str, kind: type[D]) -> dict[str, Any]:
         return {}
 
 
-def _model(row: Row, files: list[FileState]) -> dict[str, Any]:
+def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
     described = _read(row.folder, "model.json", ModelFile)
     configured = row.config.get("model", {})
     return {
@@ -111,7 +111,7 @@ def _model(row: Row, files: list[FileState]) -> dict[str, Any]:
     }
 
 
-def _origin(row: Row) -> dict[str, Any]:
+def _origin(row: RunRow) -> dict[str, Any]:
     config, environment = row.config, row.environment
     found = {
         name: config.get(name) for name in ("data", "teachers", "combine", "objective", "views", "targets", "seed")

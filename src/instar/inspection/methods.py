@@ -16,7 +16,7 @@ from instar.data import UNLABELLED
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.paths import given_path
 from instar.runs.predictions import read_predictions
-from instar.runs.rows import Row, collect
+from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
@@ -25,7 +25,7 @@ _FOLDERS = ("teachers", "start", "corrected")
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class MethodPredictions:
     """What a run did on the test samples that have a label.
 
     Args:
@@ -43,7 +43,7 @@ class Answers:
     nll: Numbers
 
     @classmethod
-    def of(cls, run: Run) -> Answers:
+    def of(cls, run: Run) -> MethodPredictions:
         """Read the predictions of a run, logits or, of many classes, a few numbers for each example."""
         tensors = read_predictions(run)
         try:
@@ -77,7 +77,7 @@ class Method:
     name: str
     runs: Mapping[int, Run]
     test: str
-    answers: Mapping[int, Answers]
+    answers: Mapping[int, MethodPredictions]
 
     @property
     def examples(self) -> Counts:
@@ -110,7 +110,7 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
             )
     by_seed = [each.by_seed() for each in found]  # all are looked at before predictions are read, which takes longer
     methods = [
-        Method(str(each.folder), runs, tests[0][1], {seed: Answers.of(run) for seed, run in runs.items()})
+        Method(str(each.folder), runs, tests[0][1], {seed: MethodPredictions.of(run) for seed, run in runs.items()})
         for each, runs in zip(found, by_seed, strict=True)
     ]
     read = [(method.runs[seed].path, answers) for method in methods for seed, answers in method.answers.items()]
@@ -127,9 +127,9 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
 @dataclass(frozen=True)
 class _Found:
     folder: Path
-    rows: Sequence[Row]
+    rows: Sequence[RunRow]
 
-    def shown(self, row: Row) -> str:
+    def shown(self, row: RunRow) -> str:
         """Return the path of a run as the user would write it."""
         return str(self.folder if row.folder == self.folder.resolve() else self.folder / row.name)
 
@@ -155,7 +155,7 @@ class _Found:
         return dict(sorted(runs.items()))
 
 
-def _rows(folder: Path) -> list[Row]:
+def _rows(folder: Path) -> list[RunRow]:
     rows = collect(folder)
     rows = [row for row in rows if row.folder == folder.resolve()] or rows
     if not rows:
@@ -167,14 +167,14 @@ def _rows(folder: Path) -> list[Row]:
     return rows
 
 
-def _test_fingerprint(found: _Found, row: Row) -> str:
+def _test_fingerprint(found: _Found, row: RunRow) -> str:
     data = row.fingerprints.get("data")
     if not isinstance(data, Mapping) or "test" not in data:
         raise RunError(f"'{found.shown(row)}' is damaged: it has no fingerprint of its test data.")
     return str(data["test"])
 
 
-def _described(row: Row) -> dict[str, Any]:
+def _described(row: RunRow) -> dict[str, Any]:
     """Return the settings of a run beside its seed, with those of its teachers, flat; and what it was trained on."""
     return _settings(Run(row.folder)) | {"the training data": (row.fingerprints.get("data") or {}).get("train")}
 

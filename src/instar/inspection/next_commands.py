@@ -13,10 +13,10 @@ from instar.data.dataset import ARRAYS
 from instar.errors import RunError
 from instar.models.causal_lm import PREFIX
 from instar.runs.documents import ModelFile, read_document
-from instar.runs.rows import Row, read_row
+from instar.runs.rows import RunRow, read_row
 
 
-def next_commands(row: Row, state: str) -> list[str]:
+def next_commands(row: RunRow, state: str) -> list[str]:
     """Return commands: of a complete run, those that begin at it; of another, the one that goes on with it.
 
     A student is suggested that is what its teacher is, on the same data, trained in the same way: a net born again,
@@ -56,7 +56,7 @@ def _needs_network(folder: Path) -> bool:
         return False
 
 
-def _network(row: Row) -> Mapping[str, Any]:
+def _network(row: RunRow) -> Mapping[str, Any]:
     """Return the settings of a run that is a network, or of the first such one that it combines; empty if unknown."""
     while not (row.folder / "model.json").is_file():
         members = row.config.get("teachers")

@@ -18,10 +18,10 @@ from instar.papers import (
     hinton2015_mnist,
     hinton2015_specialists,
 )
-from instar.papers.table import Order, Row, Table
+from instar.papers.table import Order, Table, TableRow
 from instar.stages.stage import make_accelerator
 
-__all__ = ["PAPERS", "Paper", "Row", "Table", "run_paper"]
+__all__ = ["PAPERS", "Paper", "Table", "TableRow", "run_paper"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from instar.analysis import paired_interval
 from instar.config import RunConfig, validate
-from instar.papers.table import Row
+from instar.papers.table import TableRow
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run
 from instar.stages.stage import Stage
@@ -96,7 +96,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GenerationsPlan:
     """The stages of a table: which run folder each row needs.
 
     Args:
@@ -182,14 +182,14 @@ class Plan:
         return Stage(validate(RunConfig, values), self.folder(net, name, seed), show=False)
 
 
-def compared(name: str, ours: Sequence[float], reference: Sequence[float], published: float | None) -> Row:
+def compared(name: str, ours: Sequence[float], reference: Sequence[float], published: float | None) -> TableRow:
     """Return a row with what an arm gains on another, paired by seed, and its 95% interval."""
     gains = [theirs - mine for mine, theirs in zip(ours, reference, strict=True)]
     note, settings = "", {}
     if len(gains) > 1:
         _, low, high = paired_interval(ours, reference)
         note, settings = f"95%: {low:+.2f} to {high:+.2f}", {"interval": [low, high]}
-    return Row(name, "gain", "points", published, gains, settings, note)
+    return TableRow(name, "gain", "points", published, gains, settings, note)
 
 
 def verdict(claim: str, ours: Sequence[float], reference: Sequence[float], unit: str = "points") -> str:

@@ -7,7 +7,7 @@ equal; three of its eight nets are worse. What stands in `furlanello2018` holds 
 from __future__ import annotations
 
 from instar.papers.furlanello2018 import Net, verdict
-from instar.papers.furlanello2018_cifar100 import FAST, Scale, dense_arguments, make_plan, own_rows, wide_net
+from instar.papers.furlanello2018_cifar100 import FAST, CifarScale, dense_arguments, make_plan, own_rows, wide_net
 from instar.papers.table import Order, Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
@@ -32,8 +32,8 @@ NETS = (
 _TINY = Net("WRN-10-1", "wide-resnet", {"depth": 10, "width": 1})
 
 SCALES = {
-    "smoke": Scale(2, 1, (), (_TINY,), data={"subset": 200}, views="Crop(1) + Flip()"),
-    "small": Scale(
+    "smoke": CifarScale(2, 1, (), (_TINY,), data={"subset": 200}, views="Crop(1) + Flip()"),
+    "small": CifarScale(
         3,
         60,
         (),
@@ -42,8 +42,8 @@ SCALES = {
         views="Crop(2) + Flip()",
         training=FAST,
     ),
-    "gpu": Scale(3, 200, (), NETS[:1], training=FAST | {"compile": True}),
-    "paper": Scale(3, 200, (), NETS, training=FAST | {"compile": True}),
+    "gpu": CifarScale(3, 200, (), NETS[:1], training=FAST | {"compile": True}),
+    "paper": CifarScale(3, 200, (), NETS, training=FAST | {"compile": True}),
 }
 
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 from statistics import mean
 from typing import Any
 
-from instar.papers.furlanello2018 import Net, Pair, Plan, compared, verdict
-from instar.papers.table import Order, Row, Table
+from instar.papers.furlanello2018 import GenerationsPlan, Net, Pair, compared, verdict
+from instar.papers.table import Order, Table, TableRow
 from instar.stages.kept import shared_targets
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
@@ -131,7 +131,7 @@ def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
 
 
 @dataclass(frozen=True)
-class Scale:
+class CifarScale:
     """How much work a table is.
 
     Args:
@@ -160,7 +160,7 @@ class Scale:
         nets = [net.name for net in (*self.core, *self.own)]
         return tuple(dict.fromkeys([*nets, *(pair.name for pair in self.pairs)]))
 
-    def of(self, order: Order) -> Scale:
+    def of(self, order: Order) -> CifarScale:
         """Return the part of it that an order wants."""
         core, own, pairs = order.chosen(self.core), order.chosen(self.own), order.chosen(self.pairs)
         return replace(self, core=core, own=own, pairs=pairs)
@@ -171,7 +171,7 @@ _TINY = Net("DenseNet-tiny", "densenet", {"depth": 10, "growth": 4, "stem": 8, "
 _SMALL = Net("ResNet-8 of width 32", "resnet", {"depth": 8, "width": 32})
 
 SCALES = {
-    "smoke": Scale(
+    "smoke": CifarScale(
         2,
         1,
         (_TINY,),
@@ -183,11 +183,11 @@ SCALES = {
         {"subset": 200},
         "Crop(1) + Flip()",
     ),
-    "small": Scale(
+    "small": CifarScale(
         3, 60, (_SMALL,), data={"subset": 5000, "image_size": (16, 16)}, views="Crop(2) + Flip()", training=FAST
     ),
-    "gpu": Scale(1, 200, (_WIDES[0],), training=FAST | {"compile": True}),
-    "paper": Scale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST | {"compile": True}),
+    "gpu": CifarScale(1, 200, (_WIDES[0],), training=FAST | {"compile": True}),
+    "paper": CifarScale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST | {"compile": True}),
 }
 
 
@@ -205,7 +205,7 @@ def run(order: Order) -> Table:
     return Table(TITLE, tuple(rows), findings(plan, size.core))
 
 
-def make_plan(size: Scale, order: Order, label_column: str | None = None) -> Plan:
+def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -> GenerationsPlan:
     """Return the stages of a scale; the published schedule is stretched to its epochs.
 
     Teachers are asked at each step, where the order names nothing else. A store is asked for as many views as there are
@@ -216,14 +216,14 @@ def make_plan(size: Scale, order: Order, label_column: str | None = None) -> Pla
     training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
     targets = order.targets or "online"
     kept = {} if targets == "online" else {"num_views": size.epochs} | shared_targets(order.out, targets)
-    return Plan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
+    return GenerationsPlan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
 
 
-def core_rows(plan: Plan, net: Net) -> list[Row]:
+def core_rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
     """Return the errors of all arms of a net, and what each gains on the teacher."""
     errors = {arm: plan.errors(net, "ban-1" if arm == "ban" else arm) for arm in ROWS}
     rows = [
-        Row(f"{net.name}: {words}", "test error", "%", net.published.get(arm), errors[arm], note=net.note)
+        TableRow(f"{net.name}: {words}", "test error", "%", net.published.get(arm), errors[arm], note=net.note)
         for arm, words in ROWS.items()
     ]
     gains = _published_gains()
@@ -234,17 +234,17 @@ def core_rows(plan: Plan, net: Net) -> list[Row]:
     ]
 
 
-def own_rows(plan: Plan, net: Net, table: str) -> list[Row]:
+def own_rows(plan: GenerationsPlan, net: Net, table: str) -> list[TableRow]:
     """Return the errors of a net and of its BAN, and what the second gains."""
     teacher, ban = plan.errors(net, "teacher"), plan.errors(net, "ban-1")
     return [
-        Row(f"table {table}, {net.name}: teacher", "test error", "%", net.published.get("teacher"), teacher),
-        Row(f"table {table}, {net.name}: BAN", "test error", "%", net.published.get("ban"), ban),
+        TableRow(f"table {table}, {net.name}: teacher", "test error", "%", net.published.get("teacher"), teacher),
+        TableRow(f"table {table}, {net.name}: BAN", "test error", "%", net.published.get("ban"), ban),
         compared(f"table {table}, {net.name}: BAN over the teacher", ban, teacher, _difference(net.published)),
     ]
 
 
-def findings(plan: Plan, nets: Sequence[Net]) -> str:
+def findings(plan: GenerationsPlan, nets: Sequence[Net]) -> str:
     """Return a paragraph that says which of the paper's claims held; empty with a single seed."""
     if len(plan.seeds) < 2:
         return ""
@@ -265,11 +265,11 @@ def findings(plan: Plan, nets: Sequence[Net]) -> str:
     return "\n\n".join(sentences)
 
 
-def _pair_rows(plan: Plan, pair: Pair) -> list[Row]:
+def _pair_rows(plan: GenerationsPlan, pair: Pair) -> list[TableRow]:
     name, net = f"table {pair.table}, {pair.student.name}", pair.student
     words = {"ban": f"BAN of {pair.teacher.name}", "labels": "from labels"}
     return [
-        Row(
+        TableRow(
             f"{name}: {words[arm]}",
             "test error",
             "%",

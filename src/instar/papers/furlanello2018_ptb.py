@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
 
-from instar.papers.furlanello2018 import BAN, BAN_L, Net, Plan, compared, verdict
-from instar.papers.table import Order, Row, Table
+from instar.papers.furlanello2018 import BAN, BAN_L, GenerationsPlan, Net, compared, verdict
+from instar.papers.table import Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run
 from instar.stages.stage import Stage
@@ -38,7 +38,7 @@ TOGETHER = {"teacher-and-ban+l": ("teacher", "ban+l"), "two-from-labels": ("teac
 
 
 @dataclass(frozen=True)
-class Scale:
+class PennTreebankScale:
     """How much work a table is.
 
     Args:
@@ -82,10 +82,10 @@ _SHORT = _SMALL | {"schedule": "cosine", "batch_size": 20}
 """Of a few epochs, in which a rate that waits for a plateau would never fall."""
 
 SCALES = {
-    "smoke": Scale(2, _nets(8, 0.0, _TINY_LETTERS, False), 1, {"subset": 60, "length": 5}, _SMALL),
-    "small": Scale(3, _nets(200, 0.2, _FEW_LETTERS, True), 2, training=_SHORT),
-    "gpu": Scale(3, _nets(1500, 0.65, {}, True), 40),
-    "paper": Scale(1, _nets(1500, 0.65, {}, True), 40),
+    "smoke": PennTreebankScale(2, _nets(8, 0.0, _TINY_LETTERS, False), 1, {"subset": 60, "length": 5}, _SMALL),
+    "small": PennTreebankScale(3, _nets(200, 0.2, _FEW_LETTERS, True), 2, training=_SHORT),
+    "gpu": PennTreebankScale(3, _nets(1500, 0.65, {}, True), 40),
+    "paper": PennTreebankScale(1, _nets(1500, 0.65, {}, True), 40),
 }
 
 _SHARED = {"optimiser": "sgd", "momentum": 0.0, "schedule": "plateau", "log_every": 200, "checkpoint_seconds": 60.0} | {
@@ -126,19 +126,21 @@ def run(order: Order) -> Table:
     return Table(TITLE, tuple(rows), "\n\n".join(findings))
 
 
-def _plan(order: Order, net: Net, size: Scale, data: Mapping[str, Any], seeds: Sequence[int]) -> Plan:
+def _plan(
+    order: Order, net: Net, size: PennTreebankScale, data: Mapping[str, Any], seeds: Sequence[int]
+) -> GenerationsPlan:
     training = _SHARED | RECIPES[net.family] | {"epochs": size.epochs} | dict(size.training)
-    return Plan(order.out, data, training, "Identity()", seeds)
+    return GenerationsPlan(order.out, data, training, "Identity()", seeds)
 
 
-def _after(plan: Plan, net: Net, seed: int) -> list[Stage]:
+def _after(plan: GenerationsPlan, net: Net, seed: int) -> list[Stage]:
     """Return the students of a teacher, and the net that learns from labels with their seed."""
     teacher = plan.folder(net, "teacher", seed)
     students = [plan.student(net, seed, name, text, 1, teacher) for name, text in STUDENTS.items()]
     return [*students, plan.labels(net, seed, 1, "labels-2")]
 
 
-def _rows(plan: Plan, net: Net) -> list[Row]:
+def _rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
     words = {
         "teacher": "teacher",
         "ban+l": "BAN+L",
@@ -152,7 +154,9 @@ def _rows(plan: Plan, net: Net) -> list[Row]:
         for split in ("validation", "test"):
             theirs = net.published.get(name if split == "test" else f"{name} validation")
             rows.append(
-                Row(f"{net.name}: {text}", f"{split} perplexity", "per word", theirs, _found(plan, net, name, split))
+                TableRow(
+                    f"{net.name}: {text}", f"{split} perplexity", "per word", theirs, _found(plan, net, name, split)
+                )
             )
     reference = _found(plan, net, "teacher")
     gain = net.published.get("teacher", 0) - net.published.get("ban+l", 0)
@@ -163,7 +167,7 @@ def _rows(plan: Plan, net: Net) -> list[Row]:
     return rows
 
 
-def _findings(plan: Plan, net: Net) -> str:
+def _findings(plan: GenerationsPlan, net: Net) -> str:
     claims = [
         ("BAN+L better than its teacher", "ban+l", "teacher"),
         ("BAN+L better than a second net from labels", "ban+l", "labels-2"),
@@ -182,7 +186,7 @@ def _findings(plan: Plan, net: Net) -> str:
     return f"{net.name}, teacher at {teacher:.1f}, over {len(plan.seeds)} paired seeds: {' '.join(sentences)}"
 
 
-def _found(plan: Plan, net: Net, name: str, split: str = "test") -> Sequence[float]:
+def _found(plan: GenerationsPlan, net: Net, name: str, split: str = "test") -> Sequence[float]:
     """Return the perplexities of an arm, one per seed."""
     results = [Run(plan.folder(net, name, seed)).result for seed in plan.seeds]
     return [float(result["metrics" if split == "test" else split]["perplexity"]) for result in results]

@@ -31,7 +31,7 @@ from typing import Any
 from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
 from instar.papers.furlanello2018 import compared, verdict
-from instar.papers.table import Order, Row, Table
+from instar.papers.table import Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.runs.run import Run
@@ -57,7 +57,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class SpeechScale:
     """How much work a table is.
 
     Args:
@@ -84,10 +84,10 @@ class Scale:
 _SMALL_STUDENT = {"objective": "SoftTargets(1) + 0.5 * HardLabels()", "dropout": 0.1}
 
 SCALES = {
-    "smoke": Scale(2, 2, (16,), 1, {0.3: 2}, data={"subset": 100}),
-    "small": Scale(3, 10, (256, 256, 256), 20, {0.03: 120, 0.1: 60, 0.3: 30}, 0.2, distilled=_SMALL_STUDENT),
-    "gpu": Scale(10, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
-    "paper": Scale(3, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
+    "smoke": SpeechScale(2, 2, (16,), 1, {0.3: 2}, data={"subset": 100}),
+    "small": SpeechScale(3, 10, (256, 256, 256), 20, {0.03: 120, 0.1: 60, 0.3: 30}, 0.2, distilled=_SMALL_STUDENT),
+    "gpu": SpeechScale(10, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
+    "paper": SpeechScale(3, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
 }
 
 _TRAINING = {
@@ -105,7 +105,7 @@ _STUDENT = 500
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpeechPlan:
     """The runs of one split and one seed.
 
     Args:
@@ -116,7 +116,7 @@ class Plan:
         speaker: who is held out; none: the data set's own split.
     """
 
-    size: Scale
+    size: SpeechScale
     source: str
     out: Path
     seed: int
@@ -208,9 +208,9 @@ def run(order: Order) -> Table:
     size = SCALES[order.scale]
     seeds = range(order.seeds or size.seeds)
     splits = {
-        "own split": [Plan(size, order.data, order.out / "own" / str(seed), seed, None) for seed in seeds],
+        "own split": [SpeechPlan(size, order.data, order.out / "own" / str(seed), seed, None) for seed in seeds],
         "speaker held out": [
-            Plan(size, order.data, order.out / "held-out" / str(seed), seed, SPEAKERS[seed % len(SPEAKERS)])
+            SpeechPlan(size, order.data, order.out / "held-out" / str(seed), seed, SPEAKERS[seed % len(SPEAKERS)])
             for seed in seeds
         ],
     }
@@ -224,28 +224,28 @@ def run(order: Order) -> Table:
     return Table(TITLE, tuple(rows), "\n\n".join(text for text in findings if text))
 
 
-def _rows(name: str, plans: Sequence[Plan]) -> list[Row]:
+def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
     published = PUBLISHED if plans[0].speaker is None else {}
     rows = []
-    for words, method in (("frame accuracy", Plan.frames), ("word accuracy", Plan.words)):
+    for words, method in (("frame accuracy", SpeechPlan.frames), ("word accuracy", SpeechPlan.words)):
         net, together, student = _of_three(plans, method)
-        theirs = published if method is Plan.frames else {}
+        theirs = published if method is SpeechPlan.frames else {}
         rows += [
-            Row(f"{name}: one net, mean of {plans[0].size.nets}", words, "%", theirs.get("net"), net),
-            Row(f"{name}: their ensemble", words, "%", theirs.get("ensemble"), together),
-            Row(f"{name}: distilled into one", words, "%", theirs.get("distilled"), student),
+            TableRow(f"{name}: one net, mean of {plans[0].size.nets}", words, "%", theirs.get("net"), net),
+            TableRow(f"{name}: their ensemble", words, "%", theirs.get("ensemble"), together),
+            TableRow(f"{name}: distilled into one", words, "%", theirs.get("distilled"), student),
             compared(f"{name}: ensemble over one net, {words}", _errors(together), _errors(net), None),
             compared(f"{name}: distilled over one net, {words}", _errors(student), _errors(net), None),
         ]
-    net, together, student = _of_three(plans, Plan.frames)
-    rows.append(Row(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [_share(plans)]))
+    net, together, student = _of_three(plans, SpeechPlan.frames)
+    rows.append(TableRow(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [_share(plans)]))
     for share in plans[0].size.shares:
         for way in WAYS:
             rows += _of_few(name, plans, share, way)
     return rows
 
 
-def _of_few(name: str, plans: Sequence[Plan], share: float, way: str) -> list[Row]:
+def _of_few(name: str, plans: Sequence[SpeechPlan], share: float, way: str) -> list[TableRow]:
     """Return the accuracies of a way to learn from few data, on training and on test recordings."""
     words = {"hard": "labels", "stopped": "labels, early stopping", "soft": "soft targets"}[way]
     folder, title = few(share, way), f"{name}: {100 * share:g}% of the data, {words}"
@@ -254,16 +254,16 @@ def _of_few(name: str, plans: Sequence[Plan], share: float, way: str) -> list[Ro
     curves = {"curve": [plan.curve(folder) for plan in plans]}
     learnt = [100 * (1 - evaluate(plan.out / folder, split="train")["error"]) for plan in plans]
     return [
-        Row(title, "frame accuracy, training", "%", theirs.get("train"), learnt),
-        Row(title, "frame accuracy", "%", theirs.get("test"), [plan.frames(folder) for plan in plans], curves),
+        TableRow(title, "frame accuracy, training", "%", theirs.get("train"), learnt),
+        TableRow(title, "frame accuracy", "%", theirs.get("test"), [plan.frames(folder) for plan in plans], curves),
     ]
 
 
-def _findings(name: str, plans: Sequence[Plan]) -> str:
+def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
     """Return a paragraph that says what held; empty with a single seed."""
     if len(plans) < 2:
         return ""
-    net, together, student = map(_errors, _of_three(plans, Plan.frames))
+    net, together, student = map(_errors, _of_three(plans, SpeechPlan.frames))
     sentences = [
         verdict("ensemble better than one net", together, net),
         verdict("distilled net better than one net", student, net),
@@ -281,7 +281,7 @@ def _findings(name: str, plans: Sequence[Plan]) -> str:
 
 
 def _of_three(
-    plans: Sequence[Plan], method: Callable[[Plan, str], float]
+    plans: Sequence[SpeechPlan], method: Callable[[SpeechPlan, str], float]
 ) -> tuple[list[float], list[float], list[float]]:
     """Return a quantity of one net, of the ensemble and of its student, each by seed."""
     return (
@@ -291,9 +291,9 @@ def _of_three(
     )
 
 
-def _share(plans: Sequence[Plan]) -> float:
+def _share(plans: Sequence[SpeechPlan]) -> float:
     """Return the student's mean gain over one net by the ensemble's, in %; 0 where that has none."""
-    net, together, student = map(mean, _of_three(plans, Plan.frames))
+    net, together, student = map(mean, _of_three(plans, SpeechPlan.frames))
     return 100 * (student - net) / (together - net) if together != net else 0.0
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import RunConfig, validate
-from instar.papers.table import Order, Row, Table
+from instar.papers.table import Order, Table, TableRow
 from instar.procedures.correct_bias import correct_bias
 from instar.runs.run import Run
 from instar.stages.kept import shared_targets
@@ -39,7 +39,7 @@ HARD_WEIGHT = 40.0
 
 
 @dataclass(frozen=True)
-class Scale:
+class MnistScale:
     """How much work a table is.
 
     Args:
@@ -60,10 +60,10 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(2, 2, 2, 1, (2.0, 20.0), share=0.1),
-    "small": Scale(3, 20, 12, 8, (1.0, 2.0, 4.0, 8.0, 20.0)),
-    "paper": Scale(3, 400, 30, 20, (1.0, 2.0, 2.5, 3.0, 4.0, 8.0, 20.0)),
-    "gpu": Scale(10, 1500, 100, 60, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
+    "smoke": MnistScale(2, 2, 2, 1, (2.0, 20.0), share=0.1),
+    "small": MnistScale(3, 20, 12, 8, (1.0, 2.0, 4.0, 8.0, 20.0)),
+    "paper": MnistScale(3, 400, 30, 20, (1.0, 2.0, 2.5, 3.0, 4.0, 8.0, 20.0)),
+    "gpu": MnistScale(10, 1500, 100, 60, (1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)),
 }
 
 TEACHER = {"optimiser": "adamw", "learning_rate": 1e-3, "batch_size": 256, "max_norm": 2.0, "precision": "bfloat16"}
@@ -74,7 +74,7 @@ _QUIET = {"checkpoint_seconds": 60.0, "evaluate_every": 10, "log_every": 200}
 
 
 @dataclass(frozen=True)
-class Plan:
+class MnistPlan:
     """The stages of the table: which run folder each row needs.
 
     Args:
@@ -85,7 +85,7 @@ class Plan:
         kept: settings that say where the teacher's answers come from.
     """
 
-    scale: Scale
+    scale: MnistScale
     data: str
     out: Path
     seeds: Sequence[int]
@@ -177,7 +177,9 @@ def run(order: Order) -> Table:
     The teacher's answers are kept in stores that all students share, where the order names nothing else.
     """
     size, out, report = SCALES[order.scale], order.out, order.report
-    plan = Plan(size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store"))
+    plan = MnistPlan(
+        size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store")
+    )
     order.train([plan.teacher()])
     order.train(make(seed) for make in plan.students().values() for seed in plan.seeds)
     for name, (student, classes, rule) in plan.corrections().items():
@@ -187,7 +189,7 @@ def run(order: Order) -> Table:
     return table(plan)
 
 
-def table(plan: Plan) -> Table:
+def table(plan: MnistPlan) -> Table:
     """Read the run folders of a plan into the rows M1 to M8 and the control arms."""
     errors = partial(_per_seed, plan, lambda metrics: metrics["errors"])
     percent = partial(_per_seed, plan, lambda metrics: 100 * metrics["error"])
@@ -199,14 +201,16 @@ def table(plan: Plan) -> Table:
     count = "test errors", f"of {teacher['samples']:,}"
     of_threes = "errors on the 3s", f"of {teacher['class_errors']['3'][1]:,}"
     rows = [
-        Row("M1 teacher 1200-1200, dropout, max-norm, jitter", *count, 67, [teacher["errors"]]),
-        Row("M2 800-800, hard labels", *count, 146, errors("800-800-hard")),
-        Row("M3 800-800, distilled at T=20", *count, 74, errors("800-800-distilled"), {"hard_weight": HARD_WEIGHT}),
-        Row("M3 800-800, distilled at T=20, soft targets alone", *count, 74, errors("800-800-soft")),
-        Row(
+        TableRow("M1 teacher 1200-1200, dropout, max-norm, jitter", *count, 67, [teacher["errors"]]),
+        TableRow("M2 800-800, hard labels", *count, 146, errors("800-800-hard")),
+        TableRow(
+            "M3 800-800, distilled at T=20", *count, 74, errors("800-800-distilled"), {"hard_weight": HARD_WEIGHT}
+        ),
+        TableRow("M3 800-800, distilled at T=20, soft targets alone", *count, 74, errors("800-800-soft")),
+        TableRow(
             "M4 500-300, hard labels", *count, 160, errors("500-300-hard"), note="published in the slides, as about 160"
         ),
-        Row(
+        TableRow(
             "M4 500-300, distilled at T=20",
             *count,
             74,
@@ -214,17 +218,19 @@ def table(plan: Plan) -> Table:
             {"hard_weight": HARD_WEIGHT},
             "published in the slides",
         ),
-        Row("control 800-800, label smoothing 0.1", *count, None, errors("800-800-smoothing"), note="budget of M2"),
-        Row("control 800-800, hard labels, jitter", *count, None, errors("800-800-jitter"), note="budget of M2"),
+        TableRow(
+            "control 800-800, label smoothing 0.1", *count, None, errors("800-800-smoothing"), note="budget of M2"
+        ),
+        TableRow("control 800-800, hard labels, jitter", *count, None, errors("800-800-jitter"), note="budget of M2"),
     ]
     for units, claim in ((300, "paper: all T above 8 alike"), (30, "paper: T from 2.5 to 4 clearly best")):
         for temperature in plan.scale.temperatures:
             name = f"sweep-{units}/T{temperature:g}"
             settings = {"temperature": temperature, "widths": [units, units]}
-            rows.append(Row(f"M5 {units}-{units}, T={temperature:g}", *count, None, errors(name), settings, claim))
+            rows.append(TableRow(f"M5 {units}-{units}, T={temperature:g}", *count, None, errors(name), settings, claim))
     rows += [
-        Row("M6 no 3s in the transfer set", *count, 206, errors("no-3")),
-        Row("M6 no 3s in the transfer set", *of_threes, 133, threes("no-3")),
+        TableRow("M6 no 3s in the transfer set", *count, 206, errors("no-3")),
+        TableRow("M6 no 3s in the transfer set", *of_threes, 133, threes("no-3")),
     ]
     rules = {
         "prior": "offset by the label-free rule",
@@ -233,21 +239,23 @@ def table(plan: Plan) -> Table:
     }
     for rule, words in rules.items():
         rows += [
-            Row(f"M7 no 3s, {words}", *count, 109, errors(f"no-3-{rule}"), _offsets(plan, f"no-3-{rule}")),
-            Row(f"M7 no 3s, {words}", *of_threes, 14, threes(f"no-3-{rule}")),
-            Row(f"M7 no 3s, {words}", "3s right", "%", 98.6, threes_right(f"no-3-{rule}")),
+            TableRow(f"M7 no 3s, {words}", *count, 109, errors(f"no-3-{rule}"), _offsets(plan, f"no-3-{rule}")),
+            TableRow(f"M7 no 3s, {words}", *of_threes, 14, threes(f"no-3-{rule}")),
+            TableRow(f"M7 no 3s, {words}", "3s right", "%", 98.6, threes_right(f"no-3-{rule}")),
         ]
-    rows.append(Row("M8 only 7s and 8s", "test error", "%", 47.3, percent("only-7-8")))
+    rows.append(TableRow("M8 only 7s and 8s", "test error", "%", 47.3, percent("only-7-8")))
     for rule, words in rules.items():
         name = f"only-7-8-{rule}"
-        rows.append(Row(f"M8 only 7s and 8s, {words}", "test error", "%", 13.2, percent(name), _offsets(plan, name)))
+        rows.append(
+            TableRow(f"M8 only 7s and 8s, {words}", "test error", "%", 13.2, percent(name), _offsets(plan, name))
+        )
     return Table(TITLE, tuple(rows))
 
 
-def _per_seed(plan: Plan, quantity: Callable[[dict[str, Any]], float], name: str) -> list[float]:
+def _per_seed(plan: MnistPlan, quantity: Callable[[dict[str, Any]], float], name: str) -> list[float]:
     return [quantity(Run(plan.out / name / str(seed)).metrics) for seed in plan.seeds]
 
 
-def _offsets(plan: Plan, name: str) -> dict[str, Any]:
+def _offsets(plan: MnistPlan, name: str) -> dict[str, Any]:
     """Return the offsets that were found, one per seed and class."""
     return {"offsets": [Run(plan.out / name / str(seed)).result["offset"] for seed in plan.seeds]}

@@ -28,8 +28,8 @@ from instar.analysis import paired_interval
 from instar.data import load_data
 from instar.errors import ConfigError
 from instar.papers.furlanello2018 import compared, verdict
-from instar.papers.specialist_plan import Plan, Problem
-from instar.papers.table import Order, Row, Table
+from instar.papers.specialist_plan import Problem, SpecialistPlan
+from instar.papers.table import Order, Table, TableRow
 from instar.procedures import specialists
 from instar.procedures.specialists import Coverage
 from instar.procedures.specialists.training import CLUSTERS
@@ -52,7 +52,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class SpecialistsScale:
     """How much work a table is.
 
     Args:
@@ -107,21 +107,21 @@ _DIGITS = Problem(
 _WIDE = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
 
 SCALES = {
-    "smoke": Scale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), _DIGITS)),
-    "small": Scale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 15))),
-    "gpu": Scale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
-    "paper": Scale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
+    "smoke": SpecialistsScale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), _DIGITS)),
+    "small": SpecialistsScale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 15))),
+    "gpu": SpecialistsScale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
+    "paper": SpecialistsScale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
 }
 
 
 def run(order: Order) -> Table:
     """Train what is not trained yet, and return the tables."""
     size = SCALES[order.scale]
-    plans: list[Plan] = []
+    plans: list[SpecialistPlan] = []
     for problem, source in _problems(size, order.data):
         data = load_data(source, **problem.data)
         seeds = range(order.seeds or size.seeds)
-        plans += [Plan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
+        plans += [SpecialistPlan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
     order.train(stage for plan in plans for stage in plan.generalists())
     for plan in plans:
         for arm in plan.arms():
@@ -133,14 +133,14 @@ def run(order: Order) -> Table:
         for name in (*map(plan.together, plan.arms()), plan.control()):
             order.report(str(name.path.relative_to(order.out)))
     order.train(stage for plan in plans for stage in plan.students())
-    of_problem: dict[str, list[Plan]] = {}
+    of_problem: dict[str, list[SpecialistPlan]] = {}
     for plan in plans:
         of_problem.setdefault(plan.problem.name, []).append(plan)
     rows = [row for some in of_problem.values() for row in _rows(some)]
     return Table(TITLE, tuple(rows), "\n\n".join(_findings(some) for some in of_problem.values()))
 
 
-def _problems(size: Scale, data: str) -> list[tuple[Problem, str]]:
+def _problems(size: SpecialistsScale, data: str) -> list[tuple[Problem, str]]:
     """Return the data sets that `data` holds: one, or a folder of them."""
     inside = [(problem, f"{data}/{problem.folder}") for problem in size.problems]
     found = [(problem, folder) for problem, folder in inside if Path(folder).is_dir()]
@@ -151,11 +151,13 @@ def _problems(size: Scale, data: str) -> list[tuple[Problem, str]]:
     return found
 
 
-def _rows(plans: Sequence[Plan]) -> list[Row]:
+def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
     """Return both tables of a data set, over its seeds, with the controls and the students."""
     name = plans[0].problem.name
     accuracy = partial(_accuracies, plans)
-    rows = [Row(f"{name}: generalist", "accuracy", "%", PUBLISHED["overall"][0], accuracy("generalist-0"), {}, JFT)]
+    rows = [
+        TableRow(f"{name}: generalist", "accuracy", "%", PUBLISHED["overall"][0], accuracy("generalist-0"), {}, JFT)
+    ]
     for arm in plans[0].arms():
         found = [specialists.evaluate(plan.out / f"{arm}-combined") for plan in plans]
         published = PUBLISHED if arm == "dustbin" else {}
@@ -169,17 +171,19 @@ def _rows(plans: Sequence[Plan]) -> list[Row]:
     }
     for words, folder in controls.items():
         found_here = accuracy(folder)
-        rows.append(Row(f"{name}: {words}", "accuracy", "%", None, found_here))
+        rows.append(TableRow(f"{name}: {words}", "accuracy", "%", None, found_here))
         rows.append(compared(f"{name}: {words}, over the generalist", _errors(found_here), _errors(generalist), None))
     costs = [_cost(plan) for plan in plans]
-    rows.append(Row(f"{name}: all specialists (dustbin) over the generalist", "samples seen", "ratio", None, costs))
+    rows.append(
+        TableRow(f"{name}: all specialists (dustbin) over the generalist", "samples seen", "ratio", None, costs)
+    )
     return rows
 
 
 JFT = "published on JFT"
 
 
-def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[Row]:
+def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[TableRow]:
     rows = []
     for key, words in (("within", "accuracy within their classes"), ("overall", "accuracy")):
         pairs = [one.conditional if key == "within" else one.overall for one in found]
@@ -187,8 +191,8 @@ def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[
         theirs = published.get(key, (None, None))
         note = JFT if published else ""
         if key == "within":
-            rows.append(Row(f"{name}: generalist", words, "%", theirs[0], before, {}, note))
-        rows.append(Row(f"{name}: with specialists", words, "%", theirs[1], after, {}, note))
+            rows.append(TableRow(f"{name}: generalist", words, "%", theirs[0], before, {}, note))
+        rows.append(TableRow(f"{name}: with specialists", words, "%", theirs[1], after, {}, note))
         gain = None if theirs[0] is None or theirs[1] is None else round(theirs[1] - theirs[0], 1)
         rows.append(compared(f"{name}: gain in {words}", _errors(after), _errors(before), gain))
     most = max(row.specialists for one in found for row in one.covered)
@@ -199,12 +203,12 @@ def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[
         theirs_here = COVERED[min(number, 10)] if published else None
         right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} answers"
         rows.append(
-            Row(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
+            TableRow(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
         )
     return rows
 
 
-def _findings(plans: Sequence[Plan]) -> str:
+def _findings(plans: Sequence[SpecialistPlan]) -> str:
     """Return a paragraph that says what held; empty with a single seed."""
     if len(plans) < 2:
         return ""
@@ -245,7 +249,7 @@ def slope(found: Coverage) -> float:
     return float(rise / spread)
 
 
-def _accuracies(plans: Sequence[Plan], folder: str) -> list[float]:
+def _accuracies(plans: Sequence[SpecialistPlan], folder: str) -> list[float]:
     return [100 * (1 - float(Run(plan.out / folder).metrics["error"])) for plan in plans]
 
 
@@ -253,7 +257,7 @@ def _errors(accuracies: Sequence[float]) -> list[float]:
     return [100 - accuracy for accuracy in accuracies]
 
 
-def _cost(plan: Plan) -> float:
+def _cost(plan: SpecialistPlan) -> float:
     """Return the samples that all specialists have seen, over those that the generalist has."""
     steps = [Run(folder).result["steps"] for folder in plan.experts("dustbin").folders()]
     return float(sum(steps) / Run(plan.generalist).result["steps"])

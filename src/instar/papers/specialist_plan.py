@@ -69,7 +69,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpecialistPlan:
     """The runs of one data set and one seed.
 
     Args:
@@ -150,13 +150,13 @@ class Plan:
             self.generalist, self.data, split="validation", clusters=count, size=size, seed=self.seed
         )
 
-    def experts(self, arm: str) -> specialists.Plan:
+    def experts(self, arm: str) -> specialists.SpecialistRuns:
         """Return the specialists of an arm, with the clusters of its folder where they are found already."""
         kind, way = ARMS[arm]
         folder, expert = self.out / arm, dict(self.problem.expert)
         kept = folder / CLUSTERS
         found = Clusters.read(kept) if kept.exists() else self.clusters(kind)
-        return specialists.Plan(self.generalist, found, folder, way, expert, self.seed, show=False)
+        return specialists.SpecialistRuns(self.generalist, found, folder, way, expert, self.seed, show=False)
 
     def together(self, arm: str) -> Run:
         """Return the combination of an arm."""

@@ -82,7 +82,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One quantity.
 
     Args:
@@ -106,7 +106,7 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """Return the row with mean and standard deviation over the seeds.
 
-        >>> Row("a", "errors", "count", 74, [70, 72]).as_dict()["mean"]
+        >>> TableRow("a", "errors", "count", 74, [70, 72]).as_dict()["mean"]
         71
         """
         seeds = list(self.seeds)
@@ -125,7 +125,7 @@ class Table:
     """
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     findings: str = ""
 
     def as_list(self) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ class Table:
     def as_markdown(self) -> str:
         """Return the table for people.
 
-        >>> print(Table("T", (Row("net", "errors", "count", 74, [70, 72]),)).as_markdown())
+        >>> print(Table("T", (TableRow("net", "errors", "count", 74, [70, 72]),)).as_markdown())
         ## T
         <BLANKLINE>
         | row | quantity | published | ours | seeds | note |

@@ -176,7 +176,7 @@ def born_again(
     }
     if "views" in shared:
         config["views"] = str(as_view(shared["views"]))
-    plan = Plan(
+    plan = LineagePlan(
         validate(RunConfig, config),
         local_path(out, "out"),
         generations,
@@ -191,7 +191,7 @@ def born_again(
 
 
 @dataclass(frozen=True)
-class Plan:
+class LineagePlan:
     """The stages of a lineage.
 
     Args:

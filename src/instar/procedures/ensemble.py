@@ -54,10 +54,10 @@ def ensemble(
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
     with opening(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
-    return stand_for(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
+    return make_teacher_run(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
 
 
-def stand_for(
+def make_teacher_run(
     members: Sequence[Run],
     together: Teacher,
     data: Data | str | Sequence[Any] | DataConfig | None,

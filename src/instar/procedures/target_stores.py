@@ -20,7 +20,7 @@ from instar.seeds import generator
 from instar.stages.given import as_data
 from instar.stages.stage import make_accelerator
 from instar.stages.teaching import named_teacher
-from instar.targets import Part, SparseTargets, StoredPart, Targets, TargetStore
+from instar.targets import PartDescription, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link
 from instar.teachers import Teacher, in_order_of
@@ -152,7 +152,7 @@ def verify_targets(
     return Verified(str(found.path), size, count, worst, where, "")
 
 
-def _source(data: Data, part: Part, store: TargetStore) -> Source:
+def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
     splits = [samples for samples in (data.train, data.validation, data.test) if samples is not None]
     for samples in splits:
         if samples.source.fingerprint() == part.fingerprint:

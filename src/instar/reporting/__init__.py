@@ -1,7 +1,7 @@
 """Run folders in, one HTML file out. Imports nothing that trains."""
 
-from instar.reporting.groups import Comparison, Group, compare, make_groups
+from instar.reporting.groups import Group, GroupComparison, compare_groups, make_groups
 from instar.reporting.html import write_report
-from instar.runs.rows import Row, collect
+from instar.runs.rows import RunRow, collect
 
-__all__ = ["Comparison", "Group", "Row", "collect", "compare", "make_groups", "write_report"]
+__all__ = ["Group", "GroupComparison", "RunRow", "collect", "compare_groups", "make_groups", "write_report"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from instar.reporting.groups import COMPARED, Group, find_teacher, settings, shared_name
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 EN_DASH = MISSING = "\u2013"
 
@@ -27,12 +27,12 @@ class Column:
 
     heading: str
     meaning: str
-    of_row: Callable[[Row], str] | None
+    of_row: Callable[[RunRow], str] | None
     of_group: Callable[[Group], str] | None = None
     figures: bool = True
 
 
-def columns(rows: Sequence[Row]) -> list[Column]:
+def columns(rows: Sequence[RunRow]) -> list[Column]:
     """Return the columns for these runs; those that would be empty or the same everywhere are left out.
 
     Args:
@@ -40,11 +40,11 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     """
     differing = _differing(rows)
 
-    def others(row: Row) -> str:
+    def others(row: RunRow) -> str:
         flat = settings(row)
         return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or MISSING
 
-    def teachers(row: Row) -> str:
+    def teachers(row: RunRow) -> str:
         return describe_teachers(row, rows)
 
     found = [
@@ -101,7 +101,7 @@ def figure(value: float | None, places: int) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.{places}f}"
 
 
-def describe_teachers(row: Row, rows: Sequence[Row]) -> str:
+def describe_teachers(row: RunRow, rows: Sequence[RunRow]) -> str:
     """Return the teachers of a run in few words.
 
     Args:
@@ -119,7 +119,7 @@ def describe_teachers(row: Row, rows: Sequence[Row]) -> str:
             return f"{shared_name(several)} ({len(several)}, {row.config['combine']})"
 
 
-def _words(heading: str, meaning: str, of_row: Callable[[Row], str]) -> Column:
+def _words(heading: str, meaning: str, of_row: Callable[[RunRow], str]) -> Column:
     def of_group(group: Group) -> str:
         return group.name if heading == "Run" else shared_name([of_row(row) for row in group.rows])
 
@@ -136,7 +136,7 @@ def _number(
     spread: bool = True,
     places_of_mean: int | None = None,
 ) -> Column:
-    def of_row(row: Row) -> str:
+    def of_row(row: RunRow) -> str:
         value = row.numbers.get(quantity)
         return figure(None if value is None else value * scale, places)
 
@@ -155,13 +155,13 @@ def _seeds(group: Group) -> str:
     return str(len({row.seed for row in group.rows}))
 
 
-def _interval(row: Row) -> str:
+def _interval(row: RunRow) -> str:
     if not {"low", "high"} <= row.numbers.keys():
         return MISSING
     return f"{figure(100 * row.numbers['low'], 2)}{EN_DASH}{figure(100 * row.numbers['high'], 2)}"
 
 
-def _differing(rows: Sequence[Row]) -> list[str]:
+def _differing(rows: Sequence[RunRow]) -> list[str]:
     """Return the settings without a column of their own that differ between complete runs."""
     flat = [settings(row) for row in rows if row.state == "complete"]
     keys = sorted({key for values in flat for key in values})

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from instar.reporting.columns import MISSING, figure
-from instar.reporting.groups import differences
+from instar.reporting.groups import setting_differences
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 HEADS = (
     "Run",
@@ -49,17 +49,17 @@ def saved_by_stores(runs: Runs) -> list[list[str]]:
     return rows
 
 
-def _is_live_twin(row: Row, other: Row) -> bool:
+def _is_live_twin(row: RunRow, other: RunRow) -> bool:
     alike = [
         (one.objective, one.config.get("combine"), one.fingerprints.get("teacher"), one.environment.get("machine"))
         for one in (row, other)
     ]
-    own = [name for name in differences(row, other) if not name.startswith("store.")]
+    own = [name for name in setting_differences(row, other) if not name.startswith("store.")]
     is_live = bool(other.teachers) and other.config.get("targets", "online") == "online"
     return is_live and alike[0] == alike[1] and not own and "seconds" in other.numbers
 
 
-def _row(row: Row, runs: Runs) -> list[str]:
+def _row(row: RunRow, runs: Runs) -> list[str]:
     cost = runs.cost(row)
     weights = row.folder / "weights.safetensors"
     size = weights.stat().st_size / 1e6 if weights.is_file() else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from instar.analysis import paired_interval
 from instar.config import flatten
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 # they change what a run writes down or how fast it is, not what is learned
 BOOKKEEPING = {
@@ -37,7 +37,7 @@ class Group:
     """
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[RunRow, ...]
 
     def by_seed(self, quantity: str) -> dict[int, float]:
         """Return one number per seed where it was measured; runs that share a seed count once, by their mean."""
@@ -49,7 +49,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GroupComparison:
     """A distilled student beside the same student trained on labels, paired by seed.
 
     Args:
@@ -92,12 +92,12 @@ class Comparison:
         return f"{start}{_amount(self.fewer)} {other} ({sure}).{also}"
 
 
-def make_groups(rows: Sequence[Row]) -> list[Group]:
+def make_groups(rows: Sequence[RunRow]) -> list[Group]:
     """Return the complete runs in groups that differ only in their seed, in the order of their first runs.
 
     Teachers that are themselves runs among `rows` may differ in their seed too.
     """
-    found: dict[str, list[Row]] = defaultdict(list)
+    found: dict[str, list[RunRow]] = defaultdict(list)
     known = identities(rows)
     for row in rows:
         if row.state == "complete":
@@ -105,7 +105,7 @@ def make_groups(rows: Sequence[Row]) -> list[Group]:
     return [Group(shared_name([row.name for row in members]), tuple(members)) for members in found.values()]
 
 
-def compare(groups: Sequence[Group]) -> list[Comparison]:
+def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
     """Pair each distilled student with the same student trained on labels, where they share a seed.
 
     Those that differ in the fewest other settings come first.
@@ -114,7 +114,7 @@ def compare(groups: Sequence[Group]) -> list[Comparison]:
     for distilled in (group for group in groups if group.rows[0].teachers):
         first, ours = distilled.rows[0], distilled.by_seed("errors")
         partners = [
-            (differences(first, group.rows[0]), group, group.by_seed("errors"))
+            (setting_differences(first, group.rows[0]), group, group.by_seed("errors"))
             for group in groups
             if not group.rows[0].teachers and _same_student(first, group.rows[0])
         ]
@@ -127,28 +127,28 @@ def compare(groups: Sequence[Group]) -> list[Comparison]:
                 fewer, low, high = (
                     paired_interval(*both) if len(shared) > 1 else (both[1][0] - both[0][0], -math.inf, math.inf)
                 )
-                comparisons.append(Comparison(distilled, labels, shared, fewer, low, high, differing))
+                comparisons.append(GroupComparison(distilled, labels, shared, fewer, low, high, differing))
     return sorted(comparisons, key=lambda comparison: len(comparison.differing))
 
 
-def differences(first: Row, second: Row) -> tuple[str, ...]:
+def setting_differences(first: RunRow, second: RunRow) -> tuple[str, ...]:
     """Return the settings, beside teacher, objective and seed, in which two runs differ."""
     mine, theirs = settings(first), settings(second)
     keys = mine.keys() | theirs.keys() if bool(first.teachers) == bool(second.teachers) else mine.keys() & theirs.keys()
     return tuple(key for key in sorted(keys) if key not in COMPARED and mine.get(key) != theirs.get(key))
 
 
-def settings(row: Row) -> dict[str, Any]:
+def settings(row: RunRow) -> dict[str, Any]:
     """Return the settings of a run by dotted name, without those of a store where there is no teacher to keep."""
     found = flatten(row.config)
     return found if row.teachers else {key: value for key, value in found.items() if not key.startswith("store.")}
 
 
-def identities(rows: Sequence[Row]) -> dict[str, str]:
+def identities(rows: Sequence[RunRow]) -> dict[str, str]:
     """Return for each readable run what makes it what it is beside its seed, by name."""
     known: dict[str, str] = {}
 
-    def identify(row: Row, above: tuple[str, ...] = ()) -> str:
+    def identify(row: RunRow, above: tuple[str, ...] = ()) -> str:
         if row.name not in known:
             parents = [find_teacher(teacher, rows) for teacher in _parents(row.config)]
             found = [parent for parent in parents if parent and parent.name not in above and parent.config]
@@ -171,7 +171,7 @@ def identities(rows: Sequence[Row]) -> dict[str, str]:
     return known
 
 
-def find_teacher(teacher: str, rows: Sequence[Row]) -> Row | None:
+def find_teacher(teacher: str, rows: Sequence[RunRow]) -> RunRow | None:
     """Return the run that a teacher's path means; runs that were moved since are known by the end of the path."""
     path = Path(teacher)
     if os.path.exists(path):
@@ -208,7 +208,7 @@ def _parents(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (*config["teachers"], *corrected)
 
 
-def _same_student(first: Row, second: Row) -> bool:
+def _same_student(first: RunRow, second: RunRow) -> bool:
     if "corrected" in first.config or "corrected" in second.config:
         return False
     tests = [(row.fingerprints.get("data") or {}).get("test") for row in (first, second)]

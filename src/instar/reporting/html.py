@@ -13,7 +13,7 @@ from instar.errors import RunError
 from instar.reporting import costs, curves, explorer, lineage, noted, similarity, summary, trust
 from instar.reporting.runs import Runs
 from instar.runs.files import explain_disk, write_whole
-from instar.runs.rows import Row, collect, natural
+from instar.runs.rows import RunRow, collect, natural
 
 SECTIONS = (
     summary.SECTION,
@@ -68,7 +68,7 @@ def _refuse_to_replace(out: Path) -> None:
         raise RunError(f"'{out}' exists and is no report, so it is not replaced; name another file with --out.")
 
 
-def render(rows: Sequence[Row], title: str) -> str:
+def render(rows: Sequence[RunRow], title: str) -> str:
     """Return the page about these runs.
 
     Args:
@@ -97,7 +97,7 @@ def render(rows: Sequence[Row], title: str) -> str:
     )
 
 
-def _rows(folders: Sequence[Path]) -> list[Row]:
+def _rows(folders: Sequence[Path]) -> list[RunRow]:
     """Return every run once, named relative to the folder that holds them all."""
     missing = next((folder for folder in folders if not folder.is_dir()), None)
     if missing is not None:
@@ -109,10 +109,10 @@ def _rows(folders: Sequence[Path]) -> list[Row]:
     return sorted(found.values(), key=lambda row: natural(row.name))
 
 
-def _counts(rows: Sequence[Row]) -> str:
+def _counts(rows: Sequence[RunRow]) -> str:
     """Return how many runs there are of each state.
 
-    >>> _counts([Row("a", Path("a"), "complete"), Row("b", Path("b"), "damaged")])
+    >>> _counts([RunRow("a", Path("a"), "complete"), RunRow("b", Path("b"), "damaged")])
     '1 complete run, 1 damaged'
     """
     found = Counter(row.state for row in rows)
@@ -121,7 +121,7 @@ def _counts(rows: Sequence[Row]) -> str:
     return f"{number or 'no'} complete run{'' if number == 1 else 's'}{others}"
 
 
-def _facts(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+def _facts(rows: Sequence[RunRow]) -> list[tuple[str, list[str]]]:
     """Return what the runs were made with; more than one value where they differ."""
     environments = [row.environment for row in rows if row.environment]
     readers = {"Trained on": _date, "Versions": _versions, "Machine": _machine, "Commit": _commit}

@@ -10,7 +10,7 @@ from instar.reporting.columns import MISSING, Column, columns, figure
 from instar.reporting.groups import Group, find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 WIDTH, HEIGHT, ACROSS, DOWN = 210, 58, 280, 76
 LONGEST_NAME = 27
@@ -31,7 +31,7 @@ class Node:
     """
 
     name: str
-    rows: Sequence[Row]
+    rows: Sequence[RunRow]
     parents: dict[int, str] = field(default_factory=dict)
     children: dict[int, str] = field(default_factory=dict)
     depth: int = 0
@@ -91,7 +91,7 @@ def shorten(name: str, longest: int) -> str:
     return name if len(name) <= longest else "…" + name[-longest + 1 :]
 
 
-def _made_from(row: Row) -> list[tuple[str, str]]:
+def _made_from(row: RunRow) -> list[tuple[str, str]]:
     found = [(str(given), RELATIONS["teachers"]) for given in row.teachers]
     return found + [
         (str(row.config[key]), how) for key, how in RELATIONS.items() if key != "teachers" and row.config.get(key)

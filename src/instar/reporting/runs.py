@@ -15,7 +15,7 @@ from instar.errors import RunError
 from instar.reporting.groups import Group, make_groups
 from instar.runs.documents import CostFile
 from instar.runs.predictions import PREDICTIONS, read_predictions
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 from instar.runs.run import Run
 
 Array = NDArray[Any]
@@ -25,7 +25,7 @@ COST, EXAMPLES = "cost.json", "examples.safetensors"
 
 
 @dataclass(frozen=True)
-class Answers:
+class TestPredictions:
     """What a run answered about the labelled test samples, `[samples]` each.
 
     Args:
@@ -56,11 +56,11 @@ class Runs:
         rows: the runs.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[RunRow]) -> None:
         self.rows = rows
         self.complete = [row for row in rows if row.state == "complete"]
         self.problems: dict[str, str] = {}
-        self._answers: dict[str, Answers | None] = {}
+        self._answers: dict[str, TestPredictions | None] = {}
         self._examples: dict[str, Mapping[str, Array]] = {}
 
     @cached_property
@@ -68,13 +68,13 @@ class Runs:
         """Complete runs that differ only in their seed."""
         return make_groups(self.rows)
 
-    def answers(self, row: Row) -> Answers | None:
+    def answers(self, row: RunRow) -> TestPredictions | None:
         """Return what a run answered; none where it kept no logits of whole samples, or they cannot be read."""
         if row.name not in self._answers:
             self._answers[row.name] = self._try(row, lambda: _look(self._predictions(row)), None)
         return self._answers[row.name]
 
-    def logits(self, row: Row, ids: Array, positions: Array | None = None) -> Array | None:
+    def logits(self, row: RunRow, ids: Array, positions: Array | None = None) -> Array | None:
         """Return a run's logits about test samples, or one position of each, float64 `[n, classes]`.
 
         None where it does not have all of them. Of many classes there are those alone that were kept to be shown.
@@ -96,7 +96,7 @@ class Runs:
         logits: Array = found["test.logits"][index].astype(float)
         return logits
 
-    def examples(self, row: Row) -> Mapping[str, Array]:
+    def examples(self, row: RunRow) -> Mapping[str, Array]:
         """Return what a run kept of its teacher, by name; nothing where it had none or is of an older version."""
         if row.name not in self._examples:
             found: Mapping[str, Array] = {}
@@ -105,13 +105,13 @@ class Runs:
             self._examples[row.name] = found
         return self._examples[row.name]
 
-    def cost(self, row: Row) -> Mapping[str, Any]:
+    def cost(self, row: RunRow) -> Mapping[str, Any]:
         """Return what answering costs; nothing where it was not measured."""
         if not (row.folder / COST).exists():
             return {}
         return self._try(row, lambda: Run(row.folder).document(COST, CostFile).model_dump(exclude={"checksum"}), {})
 
-    def classes(self, row: Row, number: int) -> list[str]:
+    def classes(self, row: RunRow, number: int) -> list[str]:
         """Return the names of `number` classes; their numbers where the run has no names."""
         try:
             run = Run(row.folder)
@@ -120,10 +120,10 @@ class Runs:
             names = []
         return [str(name) for name in names] if len(names) == number else [str(place) for place in range(number)]
 
-    def _predictions(self, row: Row) -> Mapping[str, Array]:
+    def _predictions(self, row: RunRow) -> Mapping[str, Array]:
         return _arrays(read_predictions(Run(row.folder))) if (row.folder / PREDICTIONS).exists() else {}
 
-    def _try(self, row: Row, read: Callable[[], T], otherwise: T) -> T:
+    def _try(self, row: RunRow, read: Callable[[], T], otherwise: T) -> T:
         try:
             return read()
         except (RunError, OSError, ValueError, LookupError, TypeError) as error:
@@ -148,7 +148,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _look(found: Mapping[str, Array]) -> Answers | None:
+def _look(found: Mapping[str, Array]) -> TestPredictions | None:
     if "test.logits" not in found or found["test.logits"].ndim != 2:
         return None
     labels, logits = found["test.labels"], found["test.logits"]
@@ -156,4 +156,4 @@ def _look(found: Mapping[str, Array]) -> Answers | None:
     ids, labels, log_p = found["test.ids"][known], labels[known], log_softmax(logits[known])
     answers = log_p.argmax(1)
     every = np.arange(len(labels))
-    return Answers(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])
+    return TestPredictions(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])

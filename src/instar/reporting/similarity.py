@@ -11,7 +11,7 @@ import numpy as np
 from instar.reporting.columns import figure
 from instar.reporting.runs import Array, Runs, log_softmax
 from instar.reporting.section import Section
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 TEMPERATURES = (1, 2, 4, 8, 20)
 MOST_CLASSES, MOST_RUNS = 60, 8
@@ -99,7 +99,7 @@ def in_bytes(matrix: Array) -> str:
     return base64.b64encode(np.rint(scaled).clip(0, 255).astype(np.uint8).tobytes()).decode()
 
 
-def _look(row: Row, runs: Runs) -> dict[str, Any] | None:
+def _look(row: RunRow, runs: Runs) -> dict[str, Any] | None:
     kept = runs.examples(row)
     if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MOST_KNOWN:
         return None

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from instar.reporting.columns import Column, columns, figure
-from instar.reporting.groups import Group, compare, find_teacher
-from instar.reporting.runs import Answers, Runs
+from instar.reporting.groups import Group, compare_groups, find_teacher
+from instar.reporting.runs import Runs, TestPredictions
 from instar.reporting.section import Section
 from instar.reporting.verdict import judged
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 SIGNIFICANT = 0.05
 MOST_SENTENCES = 8
@@ -34,7 +34,7 @@ def find(runs: Runs) -> Mapping[str, Any]:
         "group_columns": of_groups,
         "groups": [[column.of_group(group) for column in of_groups if column.of_group] for group in repeated],
         "most": MOST_VERDICTS,
-        "verdicts": [judged(comparison, runs) for comparison in compare(runs.groups)],
+        "verdicts": [judged(comparison, runs) for comparison in compare_groups(runs.groups)],
     }
 
 
@@ -67,7 +67,7 @@ def sentences(runs: Runs) -> list[str]:
     return found + students
 
 
-def best_of(answers: Sequence[Answers], quantity: str) -> int | None:
+def best_of(answers: Sequence[TestPredictions], quantity: str) -> int | None:
     """Return which set of answers about the same samples is significantly the best; none where that is open.
 
     It must beat each of the others at a level of 0.05 divided by their number (Bonferroni), paired by sample: errors by
@@ -78,7 +78,7 @@ def best_of(answers: Sequence[Answers], quantity: str) -> int | None:
         quantity: "error" or "nll".
 
     >>> labels, wrong = np.zeros(40, int), np.ones(40, int)
-    >>> good, bad = (Answers(labels, labels, said, labels, said) for said in (labels, wrong))
+    >>> good, bad = (TestPredictions(labels, labels, said, labels, said) for said in (labels, wrong))
     >>> best_of([bad, good], "error"), best_of([good, good], "error")
     (1, None)
     """
@@ -104,7 +104,7 @@ def best_of(answers: Sequence[Answers], quantity: str) -> int | None:
 
 def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
     """Return (row, column) of the cells that are marked; runs are compared that were tested on the same samples."""
-    known: dict[bytes, list[tuple[int, Answers]]] = {}
+    known: dict[bytes, list[tuple[int, TestPredictions]]] = {}
     for place, row in enumerate(runs.complete):
         if answers := runs.answers(row):
             key = answers.ids.tobytes() + answers.labels.tobytes()
@@ -141,7 +141,7 @@ def _beside_teacher(group: Group, runs: Runs) -> str | None:
     return sentence + "."
 
 
-def _share_of_teacher(row: Row, rows: Sequence[Row]) -> float | None:
+def _share_of_teacher(row: RunRow, rows: Sequence[RunRow]) -> float | None:
     """Return parameters of a student by those of its teachers together; none where one is not known."""
     teachers = [find_teacher(teacher, rows) for teacher in row.teachers]
     sizes = [teacher.numbers.get("parameters") if teacher else None for teacher in teachers]

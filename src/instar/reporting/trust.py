@@ -10,7 +10,7 @@ import numpy as np
 from instar.reporting.columns import figure
 from instar.reporting.runs import Array, Runs
 from instar.reporting.section import Section
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 BINS, CONFIDENCE_BINS = 15, 5
 MOST_RUNS, MOST_CHANGES = 12, 8
@@ -73,7 +73,7 @@ def _diagram(who: str, confidence: Array, right: Array) -> dict[str, Any]:
     return {"who": who, "ece": figure(100 * ece, 2), "points": points}
 
 
-def _fidelity(row: Row, kept: Mapping[str, Array]) -> list[str]:
+def _fidelity(row: RunRow, kept: Mapping[str, Array]) -> list[str]:
     cells = [row.name]
     for split in ("test", "train"):
         if f"{split}.labels" not in kept:
@@ -99,7 +99,7 @@ def _by_confidence(kept: Mapping[str, Array]) -> list[list[str]]:
     return rows
 
 
-def _classes(row: Row, kept: Mapping[str, Array]) -> int:
+def _classes(row: RunRow, kept: Mapping[str, Array]) -> int:
     if "shown.logits" in kept:
         return int(kept["shown.logits"].shape[1])
     return 1 + max(int(kept[f"test.{name}"].max()) for name in ("labels", "teacher_answers", "student_answers"))

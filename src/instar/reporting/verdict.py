@@ -10,10 +10,10 @@ import numpy as np
 
 from instar.analysis.comparison import Difference, error_over_samples
 from instar.reporting.columns import figure
-from instar.reporting.groups import Comparison, Group
-from instar.reporting.runs import Answers, Array, Runs
+from instar.reporting.groups import Group, GroupComparison
+from instar.reporting.runs import Array, Runs, TestPredictions
 from instar.reporting.similarity import AT, MOST_KNOWN, lost, mean_soft_targets
-from instar.runs.rows import Row
+from instar.runs.rows import RunRow
 
 LEVEL = 0.05
 """A p-value below it settles a question about the samples."""
@@ -32,7 +32,7 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
-def judged(comparison: Comparison, runs: Runs) -> Verdict:
+def judged(comparison: GroupComparison, runs: Runs) -> Verdict:
     """Return what a comparison shows: over seeds where there are several, else over the test samples."""
     sentences = [comparison.sentence]
     is_better, is_worse = comparison.low > 0, comparison.high < 0
@@ -49,17 +49,17 @@ def judged(comparison: Comparison, runs: Runs) -> Verdict:
     return Verdict(f"Whether distillation helped{of_one} is not settled.", tuple(sentences))
 
 
-def _pairs(comparison: Comparison) -> Iterator[tuple[Row, Row]]:
+def _pairs(comparison: GroupComparison) -> Iterator[tuple[RunRow, RunRow]]:
     """Yield the first distilled run and the first from labels of each seed."""
 
-    def first(group: Group, seed: int) -> Row:
+    def first(group: Group, seed: int) -> RunRow:
         return next(row for row in group.rows if row.seed == seed and "errors" in row.numbers)
 
     for seed in comparison.seeds:
         yield first(comparison.distilled, seed), first(comparison.labels, seed)
 
 
-def _over_samples(comparison: Comparison, runs: Runs) -> Difference | None:
+def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
     """Return the difference of the errors of the one pair on the same samples; none where answers were not kept."""
     both = [runs.answers(row) for row in next(_pairs(comparison))]
     if not all(both):
@@ -71,7 +71,7 @@ def _over_samples(comparison: Comparison, runs: Runs) -> Difference | None:
     return error_over_samples(with_labels, with_teacher, np.ones(len(distilled[0]), dtype=int))
 
 
-def _in_order(answers: Answers) -> tuple[Array, Array, Array]:
+def _in_order(answers: TestPredictions) -> tuple[Array, Array, Array]:
     """Return ids, labels and whether each answer is right, by id."""
     order = np.argsort(answers.ids)
     return answers.ids[order], answers.labels[order], answers.right[order]
@@ -86,7 +86,7 @@ def _about_samples(found: Difference) -> str:
     )
 
 
-def _taken_over(comparison: Comparison, runs: Runs) -> str | None:
+def _taken_over(comparison: GroupComparison, runs: Runs) -> str | None:
     """Return how far both students answer as the teacher does; none where no run kept what the teacher said."""
     measured = [found for pair in _pairs(comparison) if (found := _beside_the_teacher(*pair, runs))]
     if not measured:
@@ -100,7 +100,7 @@ def _taken_over(comparison: Comparison, runs: Runs) -> str | None:
     )
 
 
-def _beside_the_teacher(distilled: Row, labels: Row, runs: Runs) -> tuple[float, float, float, float] | None:
+def _beside_the_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[float, float, float, float] | None:
     """Return the share of the same answers, and of the similarities that were lost, of both students."""
     kept = runs.examples(distilled)
     if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MOST_KNOWN:

@@ -27,7 +27,7 @@ FOREIGN = "Its config.json is of another program."
 
 
 @dataclass(frozen=True)
-class Row:
+class RunRow:
     """What a report knows of one run folder; what could not be read is empty.
 
     Args:
@@ -77,7 +77,7 @@ class Row:
         return f"{self.config['objective']}{corrected}"
 
 
-def collect(root: Path, base: Path | None = None) -> list[Row]:
+def collect(root: Path, base: Path | None = None) -> list[RunRow]:
     """Return a row for each run folder at or under `root`, in the natural order of their names, and for foreign ones.
 
     Folders whose names begin with a dot are not searched.
@@ -96,7 +96,7 @@ def collect(root: Path, base: Path | None = None) -> list[Row]:
     rows = [
         read_row(folder, _name(folder, base))
         if _is_run(folder, files)
-        else Row(_name(folder, base), folder, "foreign", (FOREIGN,))
+        else RunRow(_name(folder, base), folder, "foreign", (FOREIGN,))
         for folder, files in found
     ]
     return sorted(rows, key=lambda row: natural(row.name))
@@ -112,19 +112,19 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
 
 
-def read_row(folder: Path, name: str) -> Row:
+def read_row(folder: Path, name: str) -> RunRow:
     """Read one run folder; whatever is wrong with it becomes a note."""
     try:
         run = Run(folder)
         config, fingerprints = run.config, run.fingerprints
-        row = Row(name, folder, "complete", config=config, fingerprints=fingerprints)
+        row = RunRow(name, folder, "complete", config=config, fingerprints=fingerprints)
         _ = row.seed, row.teachers, row.model, row.objective, fingerprints.get("data"), config["training"]["epochs"]
         result = run.result if run.complete else None
         numbers = {} if result is None else _numbers(result)
     except RunError as error:
-        return Row(name, folder, "damaged", (str(error).replace(f"{folder}/", ""),))
+        return RunRow(name, folder, "damaged", (str(error).replace(f"{folder}/", ""),))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return Row(name, folder, "damaged", (f"The files cannot be read: {_reason(error)}.",))
+        return RunRow(name, folder, "damaged", (f"The files cannot be read: {_reason(error)}.",))
     notes: list[str] = []
     history = _history(run, notes)
     environment = _environment(run, notes)
@@ -133,7 +133,7 @@ def read_row(folder: Path, name: str) -> Row:
     elif result is not None and result["metrics"] is None:
         notes.append("It was judged on validation alone, and has no test errors.")
     state: State = "complete" if run.complete else "incomplete"
-    return Row(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
+    return RunRow(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
 
 
 def _find(root: Path) -> Iterator[tuple[Path, list[str]]]:

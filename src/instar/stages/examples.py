@@ -48,7 +48,7 @@ SIDE = 48
 """Pixels of the longer side of an image; larger ones are averaged down."""
 
 
-class Overheard(Teacher):
+class RecordingTeacher(Teacher):
     """A teacher, or the student, that answers as ever, and whose answers about some samples are kept.
 
     Args:
@@ -96,8 +96,8 @@ class Overheard(Teacher):
 
 def keep_examples(
     run: Run,
-    student: Overheard,
-    teacher: Overheard,
+    student: RecordingTeacher,
+    teacher: RecordingTeacher,
     data: Data,
     judged: Judged,
     device: torch.device | str,
@@ -175,7 +175,7 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
     return pixels.to(torch.uint8)
 
 
-def _shown(teacher: Overheard, student: Overheard, samples: Samples, judged: Judged) -> dict[str, Tensor]:
+def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Samples, judged: Judged) -> dict[str, Tensor]:
     """Return ids, labels, logits and inputs of the examples that are kept; nothing where none has room."""
     ids, positions, logits = teacher.heard()
     places = samples.places(ids)

@@ -15,7 +15,7 @@ from instar.runs.files import write_json, write_tensors
 from instar.runs.predictions import PREDICTIONS
 from instar.runs.run import Run
 from instar.stages.cost import write_cost
-from instar.stages.examples import Overheard, keep_examples
+from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.extras import extra
 from instar.stages.run_data import rate_of
 from instar.teachers import Teacher, in_order_of
@@ -57,7 +57,11 @@ def finish_run(
             continue
         answering = in_order_of(answering, samples.source.classes)
         followed = teacher if teacher and teacher.knows(samples) and tells_logits(teacher, samples, device) else None
-        heard = (Overheard(answering, samples), Overheard(followed, samples)) if followed and split == "test" else None
+        heard = (
+            (RecordingTeacher(answering, samples), RecordingTeacher(followed, samples))
+            if followed and split == "test"
+            else None
+        )
         asked, told = heard or (answering, followed)
         judged = judge(asked, samples, device, teacher=told)
         if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):

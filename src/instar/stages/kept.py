@@ -52,10 +52,10 @@ def shared_targets(folder: Path, targets: str) -> dict[str, Any]:
 def plan_labelling(
     teacher: Teacher, config: RunConfig, objective: Objective, loader: Loader, data: Data
 ) -> Labelling | None:
-    """Return what is to be labelled before the first step; none where nothing is kept on disk.
+    """Return what is to be labelled before the first step; none where nothing is keep_targets on disk.
 
     Raises:
-        InstarError: when the objective needs what will not be kept.
+        InstarError: when the objective needs what will not be keep_targets.
     """
     if config.targets != "store":
         return None
@@ -76,7 +76,7 @@ def plan_labelling(
     return labelling
 
 
-def kept(
+def keep_targets(
     teacher: Teacher,
     config: RunConfig,
     loader: Loader,
@@ -89,8 +89,8 @@ def kept(
 
     Args:
         teacher: on the device of the loader.
-        config: says where answers are kept.
-        loader: its samples and views are what is kept.
+        config: says where answers are keep_targets.
+        loader: its samples and views are what is keep_targets.
         labelling: from `plan_labelling`.
         folder: of the run; holds the store where the configuration names no other place.
         show: show progress on stderr.

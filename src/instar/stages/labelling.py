@@ -20,7 +20,7 @@ from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models import Normalised
 from instar.runs.environment import package_version
-from instar.targets import Answering, Keep, Manifest, Part, Record, Targets, TargetStore
+from instar.targets import Answering, Keep, Manifest, PartDescription, Record, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS, MANIFEST, read_manifest
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, checksum_of_ids
@@ -68,7 +68,7 @@ class Labelling:
             parts=parts,
         )
 
-    def _part(self, loader: Loader, choice: StoreConfig) -> Part:
+    def _part(self, loader: Loader, choice: StoreConfig) -> PartDescription:
         origin, samples = loader.origin, loader.samples
         if origin.num_views is None:
             raise ConfigError(
@@ -90,7 +90,7 @@ class Labelling:
         # a batch may leave positions out
         positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
-        return Part(
+        return PartDescription(
             source=samples.source.name,
             fingerprint=samples.source.fingerprint(),
             samples=len(samples),

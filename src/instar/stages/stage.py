@@ -29,7 +29,7 @@ from instar.stages.finish import finish_run, is_labelled
 from instar.stages.first_look import FirstLook, look_at
 from instar.stages.given import announce
 from instar.stages.initial import InitialModel, make_initial, with_weights
-from instar.stages.kept import kept, plan_labelling
+from instar.stages.kept import keep_targets, plan_labelling
 from instar.stages.labelling import Labelling
 from instar.stages.run_data import refuse_other_reading, run_of
 from instar.stages.teaching import combine_teachers, refuse_other_classes, with_settings_of
@@ -227,7 +227,7 @@ class Stage:
     ) -> None:
         config, model = self.config, initial.model
         show = self.show and accelerator.is_main_process
-        listened = kept(teacher, config, loader, labelling, run.path, show=show) if teacher else None
+        listened = keep_targets(teacher, config, loader, labelling, run.path, show=show) if teacher else None
         seconds = fit(
             model,
             objective,

@@ -1,6 +1,6 @@
 """Soft targets: what teachers answer with and terms learn from, in memory and on disk."""
 
-from instar.targets.manifest import Answering, Manifest, Part
+from instar.targets.manifest import Answering, Manifest, PartDescription
 from instar.targets.projected import ProjectedTargets
 from instar.targets.records import Keep, Number, Record
 from instar.targets.sparse import SparseTargets
@@ -14,7 +14,7 @@ __all__ = [
     "Manifest",
     "MixtureTargets",
     "Number",
-    "Part",
+    "PartDescription",
     "ProjectedTargets",
     "Record",
     "SparseTargets",

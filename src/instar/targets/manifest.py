@@ -40,7 +40,7 @@ class Shard(Config):
     checksum: str
 
 
-class Part(Config):
+class PartDescription(Config):
     """Answers about some samples of one source, each in the same views.
 
     Row `view * samples + i` is about the sample with the i-th smallest id.
@@ -134,7 +134,7 @@ class Manifest(Config):
     teacher: Answering
     data: dict[str, Any] = Field(description="how the samples were selected, as a run's configuration has it")
     classes: tuple[str, ...]
-    parts: dict[PartName, Part]
+    parts: dict[PartName, PartDescription]
 
     @model_validator(mode="after")
     def _shards_are_those_of_the_plan(self) -> Self:

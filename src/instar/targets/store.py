@@ -31,7 +31,7 @@ from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
 from instar.runs.locks import LOCK, hold_folder, remove_left_over, whole
-from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, Part, Shard, read_manifest, shard_name
+from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, PartDescription, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
@@ -64,7 +64,7 @@ class StoredPart:
         ids: of the samples, int64, sorted; none: all of the source.
     """
 
-    def __init__(self, records: Tensor, part: Part, record: Record, ids: Tensor | None) -> None:
+    def __init__(self, records: Tensor, part: PartDescription, record: Record, ids: Tensor | None) -> None:
         self.records, self.part, self.record, self.ids = records, part, record, ids
 
     @property

@@ -41,7 +41,7 @@ def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cp
     return _by_sample(samples, asked)
 
 
-def validate(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
+def measure_validation(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
     """Return error and NLL on labelled samples."""
     return quick_metrics(judge(teacher, samples, device, keep=False).scores)
 

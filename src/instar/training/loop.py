@@ -81,7 +81,7 @@ def fit(
         run.forget_after(done)
     else:  # every process drops units of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
-    network = called_as(config, accelerator.prepare_model(model), loader, accelerator)
+    network = wrap_for_call(config, accelerator.prepare_model(model), loader, accelerator)
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
@@ -192,7 +192,7 @@ def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
     return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
 
 
-def called_as(
+def wrap_for_call(
     config: TrainingConfig, network: nn.Module, loader: Loader, accelerator: Accelerator
 ) -> nn.Module | Compiled:
     """Return the network as training calls it: compiled, if the configuration says so."""

@@ -15,7 +15,7 @@ from instar.models import Normalised
 from instar.runs.files import read_tensors, write_tensors
 from instar.runs.run import Run
 from instar.teachers import Module
-from instar.training.evaluate import LARGEST, validate
+from instar.training.evaluate import LARGEST, measure_validation
 from instar.training.optimise import WeightAverage
 
 
@@ -75,7 +75,7 @@ class Validation:
         """
         assert self._samples is not None, "a score is due only where there are samples"
         scored = average.averaged() if average else model
-        found = validate(Module(scored), self._samples, self._accelerator.device)
+        found = measure_validation(Module(scored), self._samples, self._accelerator.device)
         is_best = found["nll"] < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
             if self._patience and is_best:  # before the score, which says to a run that was killed that they are there

@@ -24,7 +24,7 @@ from instar.stages.labelling import Labelling, answering
 from instar.stages.run_data import refuse_other_reading, run_of
 from instar.stages.stage import Stage, make_accelerator
 from instar.stages.teaching import named_teacher, with_settings_of
-from instar.targets import Part
+from instar.targets import PartDescription
 from instar.teachers import Stored, in_order_of
 from instar.training import read_at_once
 from instar.tuning.cells import LABELS, Cell, Criterion, Setting
@@ -199,7 +199,7 @@ class Search:
         labelling.complete(store, str(store.path), show=self.show)
         return Stored(store)
 
-    def _refuse_other_temperatures(self, who: str, part: Part) -> None:
+    def _refuse_other_temperatures(self, who: str, part: PartDescription) -> None:
         if part.temperature is not None and set(self.temperatures) != {part.temperature}:
             others = ", ".join(exact(one) for one in self.temperatures if one != part.temperature)
             raise MismatchError(

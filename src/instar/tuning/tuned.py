@@ -18,7 +18,7 @@ from instar.tuning.cells import Cell, Criterion
 
 
 @dataclass(frozen=True)
-class Difference:
+class SettingDifference:
     """How much less the chosen setting scores than another one.
 
     Args:
@@ -85,9 +85,9 @@ class Tuned:
         second = {"the second best": self.finalists[1]} if len(self.finalists) > 1 else {}
         return second | {"labels alone": self.baseline}
 
-    def against(self, other: Cell) -> Difference:
+    def against(self, other: Cell) -> SettingDifference:
         """Compare the best cell with another that has all seeds."""
-        return Difference(*paired_interval(self.chosen.scores(self.criterion), other.scores(self.criterion)))
+        return SettingDifference(*paired_interval(self.chosen.scores(self.criterion), other.scores(self.criterion)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""

@@ -7,6 +7,6 @@ says where it gained. What `combine` returns is a teacher like any other: distil
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.procedures.specialists.combining import combine, folders_in
 from instar.procedures.specialists.evaluating import Coverage, evaluate
-from instar.procedures.specialists.training import Plan, plan, train
+from instar.procedures.specialists.training import SpecialistRuns, plan, train
 
-__all__ = ["Clusters", "Coverage", "Plan", "cluster", "combine", "evaluate", "folders_in", "plan", "train"]
+__all__ = ["Clusters", "Coverage", "SpecialistRuns", "cluster", "combine", "evaluate", "folders_in", "plan", "train"]

@@ -11,7 +11,7 @@ from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import ConfigError, RunError
 from instar.paths import given_path, local_path
-from instar.procedures.ensemble import stand_for
+from instar.procedures.ensemble import make_teacher_run
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
 from instar.runs.run import Run
@@ -80,4 +80,4 @@ def combine(
         together = specialists_of(first, runs, trust=trust, **arguments)
     settings = {"model": {"name": SPECIALISTS, "arguments": arguments}}
     facts = {"missing": [str(folder) for folder in missing]} if missing else None
-    return stand_for([first, *runs], together, data, out, settings, facts)
+    return make_teacher_run([first, *runs], together, data, out, settings, facts)

@@ -34,7 +34,7 @@ PATIENCE = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpecialistRuns:
     """The specialists of a generalist.
 
     Args:
@@ -178,7 +178,7 @@ def plan(
     trust: bool = False,
     show: bool = True,
     **training: Any,
-) -> Plan:
+) -> SpecialistRuns:
     """Return what `train` will do; clusters that are only numbered are found, or those that the folder has are taken.
 
     Args are those of `train`.
@@ -191,6 +191,6 @@ def plan(
             if kept.exists()
             else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust, show=False)
         )
-    found = Plan(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
+    found = SpecialistRuns(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
     found.stages()  # refuses what cannot be trained
     return found

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Columns:
+class PatternMatrix:
     """Products with a matrix T that all samples share, `[patterns, k]`, or have each, `[samples, patterns, k]`."""
 
     def __init__(self, matrix: Tensor) -> None:
@@ -28,9 +28,9 @@ class Columns:
             return (x @ self._pairs).view(-1, k, k)
         return (self.matrix.mT * x[:, None]) @ self.matrix
 
-    def of(self, index: Tensor) -> Columns:
+    def of(self, index: Tensor) -> PatternMatrix:
         """Return those of some of the samples."""
-        return self if self.matrix.ndim == 2 else Columns(self.matrix[index])
+        return self if self.matrix.ndim == 2 else PatternMatrix(self.matrix[index])
 
 
 def solution(matrix: Tensor, right: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.teachers.combining.columns import Columns, solution
+from instar.teachers.combining.columns import PatternMatrix, solution
 
 STEP = 1e-6
 """The relative step after which Newton's method ends, because the error behind it is its square."""
@@ -38,14 +38,14 @@ def forward(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor) -> 
         return total.log_()
     if c.shape[1] == 1:
         return torch.cat([total * (rest / (rest + c)), total], 1).log_()
-    outside, has_rest = Columns(1 - inside), rest > 0
+    outside, has_rest = PatternMatrix(1 - inside), rest > 0
     lambdas = c / outside.collect(mass)
     q = mass * (1 + outside.spread(lambdas))  # a step of expectation maximisation from the mean
     lambdas, rest = c / outside.collect(q), torch.where(has_rest, rest / q[:, :1], 0.0)
     scale = total / (rest + lambdas.sum(1, keepdim=True))
     lambdas = torch.where(has_rest, lambdas * scale, c)
     rest = torch.where(has_rest, rest * scale, total - c.sum(1, keepdim=True))
-    d = torch.where(mass > 0, rest + Columns(inside).spread(lambdas), 1.0)
+    d = torch.where(mass > 0, rest + PatternMatrix(inside).spread(lambdas), 1.0)
     easy, others = has_rest[:, 0].nonzero()[:, 0], (~has_rest[:, 0]).nonzero()[:, 0]
     left = _ascend(mass, inside, c, d, lambdas, easy, FEW, pivoted=False)
     _ascend(mass, inside, c, d, lambdas, torch.cat([left, others]), MANY, pivoted=True)
@@ -60,9 +60,9 @@ def _ascend(
     Not pivoted, the unknowns are lambda and d of the classes that no specialist knows, who must be there: each d is a
     sum of some of them, and so keeps its digits however small it is.
     """
-    outside, columns = Columns(1 - inside).of(rows), Columns(inside).of(rows)
+    outside, columns = PatternMatrix(1 - inside).of(rows), PatternMatrix(inside).of(rows)
     if not pivoted:
-        columns = Columns(torch.cat([torch.ones_like(columns.matrix[..., :1]), columns.matrix], -1))
+        columns = PatternMatrix(torch.cat([torch.ones_like(columns.matrix[..., :1]), columns.matrix], -1))
     mass, c, own, known = mass[rows], c[rows], d[rows], lambdas[rows]
     for _ in range(rounds if len(rows) else 0):
         q = mass / own
@@ -149,7 +149,7 @@ def reverse(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor, hea
     """
     if weights.shape[1] == 0:
         return mass.log()
-    columns = Columns(torch.cat([torch.ones_like(inside[..., :1]), 1 - inside], -1))
+    columns = PatternMatrix(torch.cat([torch.ones_like(inside[..., :1]), 1 - inside], -1))
     log_mass = mass.log()
     found, left = torch.zeros_like(mass), torch.arange(len(mass), device=mass.device)
     x = torch.zeros(len(mass), weights.shape[1] + 1, dtype=mass.dtype, device=mass.device)

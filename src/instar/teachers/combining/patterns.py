@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from instar.errors import ConfigError
-from instar.teachers.combining.columns import Columns
+from instar.teachers.combining.columns import PatternMatrix
 from instar.teachers.combining.opinion import LEAST, Opinion, entries, put, take, tiles
 
 DENSE = 6
@@ -23,7 +23,7 @@ SOLVED = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class DustbinGroup:
     """Samples with equally many dustbins k, and so with patterns in equal places.
 
     Args:
@@ -67,7 +67,7 @@ class Patterns:
         if self._most > MOST:
             raise ConfigError(f"combine(opinions) must hold at most {MOST} dustbins for a sample, got {self._most}.")
         self.size, self._first = 0, torch.empty_like(self._sets)
-        self._blocks: list[tuple[Part, Tensor | None]] = []
+        self._blocks: list[tuple[DustbinGroup, Tensor | None]] = []
         within = torch.empty_like(number)  # the place of a set among those with as many specialists
         large: list[tuple[int, Tensor]] = []
         signatures = _distinct(knows)[1].T.double() if self._most > DENSE else None
@@ -81,7 +81,7 @@ class Patterns:
                 within[own] = torch.arange(len(own), device=device)
                 large.append((k, _numbers(bits[own] @ signatures)))
                 inside, of_sets = _bits(large[-1][1], k), within[self._sets[rows]]
-            self._blocks.append((Part(rows, self.size, inside), of_sets))
+            self._blocks.append((DustbinGroup(rows, self.size, inside), of_sets))
             patterns = inside.shape[-2]
             self._first[rows] = self.size + patterns * torch.arange(len(rows), device=device)
             self.size += patterns * len(rows)
@@ -96,7 +96,7 @@ class Patterns:
             among[own] = torch.arange(len(own), device=device)
             self._places.append((among[self._sets[one.rows]], place.long()))
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[DustbinGroup]:
         """Yield the samples, as many as are solved for at once, with their patterns."""
         for block, of_sets in self._blocks:
             patterns = block.inside.shape[-2]
@@ -104,7 +104,7 @@ class Patterns:
             for start in range(0, len(block.rows), step):
                 some = slice(start, start + step)
                 inside = block.inside if of_sets is None else block.inside[of_sets[some]]
-                yield Part(block.rows[some], block.first + start * patterns, inside)
+                yield DustbinGroup(block.rows[some], block.first + start * patterns, inside)
 
     def places(self, i: int, opinion: Opinion) -> Tensor:
         """Return where the patterns of the classes of specialist i are, `[n, |S|]`."""
@@ -125,7 +125,7 @@ class Patterns:
         """Return the weights of all that know a pattern."""
         heard = torch.empty(self.size, dtype=torch.float64, device=total.device)
         for part in self.parts():
-            known = Columns(part.inside).spread(weights[part.rows, : part.dustbins])
+            known = PatternMatrix(part.inside).spread(weights[part.rows, : part.dustbins])
             part.of(heard).copy_(known.add_(total[part.rows, None]))
         return heard
 
