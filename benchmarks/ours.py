@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.config import TrainingConfig
 from instar.data import Loader, Samples, parse_views
 from instar.models import Normalised, statistics
 from instar.objectives import parse_objective
 from instar.runs.run import Run
-from instar.stages.stage import make_accelerator
 from instar.teachers import Module, Remembered, Teacher
 from instar.training import fit
 from measure import seconds
@@ -59,7 +60,7 @@ def epoch(
     model = normalised(network, samples)
     listened = Module(teacher) if isinstance(teacher, Normalised) else teacher
     if listened is not None:
-        listened.prepare(accelerator.device, config.teacher_precision)
+        listened.prepare(Execution(accelerator.device, config.teacher_precision))
         listened = Remembered(listened, loader) if in_memory else listened
     minimised = parse_objective(objective or ("HardLabels()" if teacher is None else DISTILLATION))
     with tempfile.TemporaryDirectory() as folder:

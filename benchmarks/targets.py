@@ -39,13 +39,13 @@ from torch import Tensor
 import by_hand
 import ours
 from instar import distill, label, load_data
+from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import place
 from instar.compute.precision import Precision, autocast, library
 from instar.data import Batch, Data, Samples
 from instar.models import MLP, Normalised, ResNet
 from instar.objectives import parse_objective
 from instar.seeds import Draws
-from instar.stages.stage import make_accelerator
 from instar.targets import Keep, Record, SparseTargets
 from instar.teachers import Stored
 from measure import Measured, Topic, in_megabytes, parser, seconds

@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader, Samples, parse_views
 from instar.objectives import parse_objective
 from instar.runs.run import Run
-from instar.stages.stage import make_accelerator
 from instar.teachers import Module
 from instar.training import fit, part_sizes
 from measure import seconds, synchronise
@@ -80,7 +81,7 @@ def epochs(
     if teacher is not None:
         listened = Module(normalised(teacher, samples))
         sizes = part_sizes(plain, config, accelerator) if config.compile else ()
-        listened.prepare(accelerator.device, config.teacher_precision, compile_for=sizes)
+        listened.prepare(Execution(accelerator.device, config.teacher_precision, compile_for=sizes))
     objective = parse_objective("HardLabels()" if teacher is None else "SoftTargets(1)")
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(Path(folder) / "run", config.model_dump(mode="json"), {})

@@ -158,7 +158,7 @@ def test_stdout_takes_names_that_are_no_text(tmp_path: Path) -> None:
 
 def test_the_default_objective_is_the_same_in_both_surfaces_and_at_its_temperature() -> None:
     from instar.objectives import distillation
-    from instar.stages.given import distillation_objective
+    from instar.stages.arguments import distillation_objective
 
     assert distillation_objective(None, None) == distillation_objective(None, 4.0) == distillation()
     assert distillation_objective(None, 1.23456789) == "SoftTargets(1.23456789) + 0.1 * HardLabels()"

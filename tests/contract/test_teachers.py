@@ -8,6 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
 import instar.teachers
+from instar.compute.execution import Execution
 from instar.data import Loader, load_data
 from instar.models import CNN, MLP, Normalised, statistics
 from instar.procedures.label import label
@@ -117,7 +118,7 @@ def test_answers_join_in_order(teacher):
 
 def test_fingerprint_is_kept_by_asking(teacher):
     before = teacher.fingerprint()
-    teacher.prepare(torch.device("cpu"), "float32")
+    teacher.prepare(Execution(torch.device("cpu")))
     teacher.targets(LOADER.batch(0))
     assert teacher.fingerprint() == before
 

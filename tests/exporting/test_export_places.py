@@ -15,13 +15,14 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import InstarError, MismatchError, RunError
 from instar.exporting.recorded import compare_with_recorded
-from instar.models import MLP
+from instar.models import MLP, TrainedRun
 from instar.procedures.export import export
 from instar.procedures.inspect import inspect
 from instar.procedures.load import load
 from instar.procedures.train import train
 from instar.runs.files import read_json
-from instar.stages.stage import Stage, TrainedRun
+from instar.stages.components import GivenObjects
+from instar.stages.stage import Stage
 
 DATA = load_data("digits", subset=64)
 FORMATS = [
@@ -176,7 +177,7 @@ def test_other_data_are_not_compared_with_the_predictions_and_that_is_said(train
 
 def test_a_trial_that_was_judged_on_validation_alone_is_compared_there(trained: TrainedRun, tmp_path: Path) -> None:
     values = read_json(trained.path / "config.json")["config"] | {"judge_test": False}
-    run = Stage(validate(RunConfig, values), tmp_path / "run", DATA).run()
+    run = Stage(validate(RunConfig, values), tmp_path / "run", GivenObjects(DATA)).run()
     found = export(run, "safetensors", data=DATA)
     assert found.recorded is not None
     assert found.recorded.split == "validation"

@@ -18,6 +18,7 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.train import train
 from instar.runs.files import read_json, write_tensors
 from instar.runs.run import Run
+from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 
 DIGITS = load_data("digits", subset=100)
@@ -145,7 +146,7 @@ def stage(out, data, **settings):
         "model": describe(MLP([16])).model_dump(),
         "training": {"epochs": 1, "learning_rate": 0.02},
     }
-    return Stage(validate(RunConfig, values | settings), out, data, show=False)
+    return Stage(validate(RunConfig, values | settings), out, GivenObjects(data), show=False)
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_no_trial_reads_the_test_split(whole, teacher, tmp_path):
 
 def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_path, monkeypatch):
     found, _, _ = whole
-    stage, loop = (importlib.import_module(f"instar.{name}") for name in ("procedures.stage", "training.fit"))
+    stage, loop = (importlib.import_module(f"instar.{name}") for name in ("stages.stage", "training.loop"))
     fit, rate = stage.fit, loop.learning_rate
     steps: list[tuple[str, int]] = []
     kills = [9, 27]  # inside the second trial of the first rung, and in the second rung
@@ -193,7 +193,7 @@ def test_trials_travel_to_other_processes(whole, teacher, tmp_path, monkeypatch)
     def elsewhere(tasks, jobs):
         asked.append(jobs)
         assert all(folder_of(task).parent == tmp_path / "tune" for task in tasks)
-        assert all(task.__self__.stage.data is None for task in tasks)  # each loads them
+        assert all(task.__self__.stage.given.data is None for task in tasks)  # each loads them
         return [pickle.loads(pickle.dumps(task))() for task in tasks]
 
     monkeypatch.setattr(importlib.import_module("instar.tuning.search"), "run_all", elsewhere)

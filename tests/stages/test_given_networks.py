@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from instar.compute.accelerator import make_accelerator
 from instar.config import RunConfig, TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, InstarError, MismatchError
@@ -20,8 +21,9 @@ from instar.procedures.load import load
 from instar.procedures.train import train
 from instar.runs.files import read_json
 from instar.runs.run import Run
+from instar.stages.components import GivenObjects
 from instar.stages.initial import make_initial
-from instar.stages.stage import Stage, make_accelerator
+from instar.stages.stage import Stage
 from instar.teachers import Module
 
 DIGITS = load_data("digits", subset=150)
@@ -101,7 +103,7 @@ def test_a_warm_start_keeps_the_statistics_of_the_run_that_it_starts_from(tmp_pa
     others = load_data("digits", subset=20)
     values = {"data": others.config, "model": describe(MLP([8])), "start": str(first.path)}
     config = RunConfig(**values, training=TrainingConfig(epochs=1, learning_rate=1e-12))
-    again = Stage(config, tmp_path / "again", others, show=False).run()
+    again = Stage(config, tmp_path / "again", GivenObjects(others), show=False).run()
     assert not torch.equal(statistics(others.train)[0], first.model.mean)
     assert torch.equal(again.model.mean, first.model.mean)
     assert again.metrics["errors"] == first.metrics["errors"]

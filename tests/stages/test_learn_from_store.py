@@ -11,7 +11,7 @@ from torch import nn
 
 import instar
 from instar.errors import MismatchError
-from instar.models import MLP
+from instar.models import MLP, TrainedRun
 from instar.procedures.born_again import Lineage, born_again
 from instar.procedures.distill import distill
 from instar.procedures.evaluate import evaluate
@@ -19,7 +19,6 @@ from instar.procedures.label import label
 from instar.procedures.report import report
 from instar.procedures.target_stores import verify_targets
 from instar.runs.run import Run
-from instar.stages.stage import TrainedRun
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module
 

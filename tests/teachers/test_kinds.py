@@ -9,6 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 from torch import nn
 
+from instar.compute.execution import Execution
 from instar.data import Batch, Flip, Loader, Shift, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import CNN, Normalised, statistics
@@ -56,7 +57,7 @@ def test_pixels_are_scaled_for_a_plain_network_only():
 def test_a_teacher_in_bfloat16_is_close_and_leaves_torch_as_it_was():
     network, batch = nn.Linear(64, 10), batch_of(torch.randn(8, 64))
     exact, teacher = Module(network).targets(batch).logits(), Module(network)
-    teacher.prepare(torch.device("cpu"), "bfloat16")
+    teacher.prepare(Execution(torch.device("cpu"), "bfloat16"))
     found = teacher.targets(batch).logits()
     assert found.dtype == torch.float32
     assert 0 < (found - exact).abs().max() < 0.05
@@ -130,7 +131,7 @@ def test_a_network_with_convolutions_is_laid_out_as_wanted_and_says_the_same(mem
     images = torch.rand(3, 1, 8, 8)
     expected, before = Module(network).targets(batch_of(images)).logits(), Module(network).fingerprint()
     teacher = Module(network)
-    teacher.prepare(torch.device("cpu"), "float32", memory_format=memory_format)
+    teacher.prepare(Execution(torch.device("cpu"), memory_format=memory_format))
     *_, inner = (module.weight for module in network.modules() if isinstance(module, nn.Conv2d))
     assert inner.is_contiguous(memory_format=torch.channels_last) == (memory_format == "auto")
     torch.testing.assert_close(teacher.targets(batch_of(images)).logits(), expected)

@@ -13,6 +13,7 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP, describe
+from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 from instar.teachers import Module
 from instar.training import predict
@@ -86,7 +87,7 @@ def train_on(data, out, **changes):
         "model": describe(MLP([])).model_dump(),
         "training": training | {"checkpoint_seconds": 1e6},
     }
-    return Stage(validate(RunConfig, values | changes), out, data, show=False).run()
+    return Stage(validate(RunConfig, values | changes), out, GivenObjects(data), show=False).run()
 
 
 def probabilities(run, data):
@@ -143,5 +144,5 @@ def test_a_model_without_a_last_bias_is_refused_before_it_is_trained(tmp_path):
         "training": {"epochs": 2},
     }
     with pytest.raises(MismatchError, match="must end in a linear layer with a bias and 10 units to have its prior"):
-        Stage(validate(RunConfig, values), tmp_path / "run", None, network).run()
+        Stage(validate(RunConfig, values), tmp_path / "run", GivenObjects(network=network)).run()
     assert not (tmp_path / "run").exists()

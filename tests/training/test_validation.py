@@ -16,6 +16,7 @@ from instar.models import MLP, Normalised
 from instar.procedures.report import report
 from instar.procedures.train import train
 from instar.runs.run import Run
+from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 from instar.training.validation import Validation
 
@@ -176,7 +177,7 @@ def test_a_run_that_nothing_makes_better_ends_with_the_weights_it_starts_with(tm
     training = before.config["training"] | {"epochs": 12, "patience": 2}
     config = validate(RunConfig, before.config | {"training": training, "start": str(before.path)})
     tell(monkeypatch, SCORES, first=0.1)
-    stage, stopped = Stage(config, tmp_path / "run", DIGITS), stop_before(2)
+    stage, stopped = Stage(config, tmp_path / "run", GivenObjects(DIGITS)), stop_before(2)
     with pytest.raises(stopped):
         stage.run()
     run = stage.run()

@@ -5,6 +5,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from instar.compute.execution import Execution
 from instar.config import DataConfig, StoreConfig, TrainingConfig
 from instar.data import Data, Loader, Samples, Source, parse_views
 from instar.models import CNN, Normalised, statistics
@@ -71,7 +72,7 @@ def make_teacher(kind, loader, device, folder):
     if kind in ("all", "top:2", "sample:3"):
         return stored(kind, loader, folder / "store")
     teacher = Ensemble([network(), network()], kind) if kind in ("geometric", "arithmetic") else Module(network())
-    teacher.prepare(device, "float32")
+    teacher.prepare(Execution(device))
     return Remembered(teacher, loader) if kind == "remembered" else teacher
 
 

@@ -71,9 +71,9 @@ def read_targets(targets: str | None) -> dict[str, Any]:
     """Return the settings that --targets stands for."""
     if targets is None:
         return {}
-    from instar.stages.kept import kept_where
+    from instar.stages.arguments import target_settings
 
-    return {name: value for name, value in kept_where(targets).items() if value}
+    return {name: value for name, value in target_settings(targets).items() if value}
 
 
 def read_teachers(teacher: list[str] | None, combine: str | None) -> dict[str, Any]:

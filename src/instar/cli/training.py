@@ -79,7 +79,7 @@ def distill(
     Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/small
     """
     from instar.errors import ConfigError
-    from instar.stages.given import distillation_objective
+    from instar.stages.arguments import distillation_objective
 
     if objective is not None or temperature is not None:
         objective = str(distillation_objective(objective, temperature))

@@ -13,7 +13,7 @@ from instar.config import DataConfig
 from instar.data import Data
 from instar.errors import MismatchError
 from instar.exporting.recorded import Recorded, compare_with_recorded, largest_difference
-from instar.models import CausalLM, Normalised, load_model
+from instar.models import CausalLM, Normalised, load_model, network_of
 from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run
@@ -134,13 +134,13 @@ def student_of(
         MismatchError: when it stands for several models, the data have other inputs or classes than it takes, or it is
             not the model that was trained.
     """
-    run.result  # noqa: B018 (refuses a run that is not complete)
+    run.require_complete()
     if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS):
         raise MismatchError(
             f"'{run.path}' stands for several models and has no weights of its own; distil it into one, or export one "
             "of its members."
         )
-    at_hand = getattr(run, "network", None) if network is None else network
+    at_hand = network_of(run) if network is None else network
     model = load_model(run, trust=trust, network=at_hand)
     described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
     if network is None and described["needs_network"]:  # otherwise it is tried whether a reader can do without

@@ -13,11 +13,11 @@ from instar.errors import InstarError, RunError
 from instar.inspection.next_commands import next_commands
 from instar.inspection.scores import Score, scores_of
 from instar.inspection.wholeness import FileState, check_files, check_model
+from instar.models import attach_network
 from instar.objectives import parse_objective
 from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
 from instar.runs.rows import RunRow, read_row
 from instar.runs.run import Run
-from instar.stages.stage import with_network
 
 _OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
 
@@ -68,7 +68,7 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
         [*row.notes, *map(str, _read(folder, "result.json", ResultFile).get("notes", []))],
     )
     if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
-        opened = with_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
+        opened = attach_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
         problem, note = check_model(opened, trust=trust)
         notes += [note] if note else []
         files = [

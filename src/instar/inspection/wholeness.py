@@ -59,7 +59,7 @@ def check_model(run: Run, *, trust: bool) -> tuple[str | None, str | None]:
         What is wrong with the weights, and why they could not be tried; none where nothing is.
     """
     try:
-        load_model(run, trust=trust, network=getattr(run, "network", None))
+        load_model(run, trust=trust)
     except RunError as error:
         return _without_path(str(error), run.path), None
     except InstarError as error:  # its class is not trusted, or not there: nothing that the folder can help

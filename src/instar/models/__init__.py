@@ -3,15 +3,7 @@
 from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.build import (
-    MODELS,
-    build_network,
-    describe,
-    last_layer,
-    load_model,
-    restore_model,
-    save_model,
-)
+from instar.models.build import MODELS, build_network, describe, last_layer
 from instar.models.carried import Carried
 from instar.models.causal_lm import CausalLM
 from instar.models.character_lstm import CharacterLSTM
@@ -31,6 +23,7 @@ from instar.models.probe import refuse_another_network, write_probe
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
+from instar.models.trained import TrainedRun, attach_network, load_model, network_of, restore_model, save_model
 from instar.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -51,7 +44,9 @@ __all__ = [
     "PreActivationResNet",
     "Projected",
     "ResNet",
+    "TrainedRun",
     "WideResNet",
+    "attach_network",
     "build_network",
     "copy_network",
     "describe",
@@ -61,6 +56,7 @@ __all__ = [
     "last_layer",
     "load_model",
     "logits_of",
+    "network_of",
     "reader_of",
     "refuse_another_network",
     "restore_model",

@@ -1,4 +1,4 @@
-"""From a name and arguments to a network, and from a run folder to the network that it trained."""
+"""From a name and arguments to a network."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch import nn
 
 from instar.checks import example_of
 from instar.config import ModelConfig, validate
-from instar.errors import ConfigError, InstarError, MismatchError, RunError, nearest, say, shortened
+from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.bounds import refuse_larger
 from instar.models.causal_lm import PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
-from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
@@ -28,13 +24,9 @@ from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
-from instar.models.probe import refuse_another_network
 from instar.models.resnet import ResNet
 from instar.models.sizes import refuse_too_large
 from instar.models.wide_resnet import WideResNet
-from instar.runs.documents import ModelFile
-from instar.runs.files import write_json, write_tensors
-from instar.runs.run import Run
 
 MODELS: dict[str, type[Architecture]] = {
     "mlp": MLP,
@@ -152,125 +144,6 @@ def build_network(
 def _is_needed(parameter: inspect.Parameter, given: Mapping[str, Any]) -> bool:
     several = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     return parameter.name not in given and parameter.kind not in several
-
-
-def save_model(
-    run: Run,
-    model: Normalised,
-    config: ModelConfig,
-    input_shape: tuple[int, ...],
-    classes: tuple[str, ...],
-    *,
-    needs_network: bool = False,
-) -> None:
-    """Write the weights and how to build the network that they belong to.
-
-    Args:
-        run: the folder.
-        model: with its weights.
-        config: how it is built.
-        input_shape: of one input.
-        classes: their names.
-        needs_network: whether what is built so is another network, so that loading needs the network itself.
-    """
-    write_tensors(run.weights, model.state_dict())
-    description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
-    write_json(run.path / "model.json", description | ({"needs_network": True} if needs_network else {}))
-
-
-def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
-    """Return the trained model of a run folder, in eval mode.
-
-    Args:
-        run: a run with weights.
-        trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, for runs whose model was given as a Python object, which is copied; or
-            the `package.module:name` of a class or function that makes one.
-
-    Raises:
-        ConfigError: when the class is not trusted, or the run needs its network and none was given.
-        RunError: when weights are missing, truncated, or of another network.
-        MismatchError: when the network answers otherwise than the one that was trained.
-    """
-    tensors, _ = run.tensors(run.weights.name)
-    description = run.document("model.json", ModelFile)
-    model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
-    if not refuse_another_network(run, model) and network is None and "network" in run.fingerprints:
-        say(
-            f"instar: the network of '{run.path}' was given as a Python object, and the run keeps nothing to tell "
-            f"whether '{shortened(description.name)}' makes it again; give network= where it does not."
-        )
-    return model
-
-
-def restore_model(
-    tensors: Mapping[str, Tensor],
-    description: ModelFile,
-    where: str,
-    *,
-    trust: bool = False,
-    network: nn.Module | str | None = None,
-) -> Normalised:
-    """Return the model of some weights, in eval mode.
-
-    Args:
-        tensors: by name, with the statistics of the inputs.
-        description: what `model.json` holds: how to build the network.
-        where: they come from, for people.
-        trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, which is copied, or its import path; none: build it.
-
-    Raises:
-        ConfigError: when the class is not trusted, or the network is needed and was not given.
-        RunError: when the weights are of another network.
-    """
-    try:
-        config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
-    except ConfigError as error:
-        raise RunError(f"the model that '{where}' describes cannot be made: {error}") from None
-    if config.name.startswith(PREFIX):  # its weights are the run's
-        config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
-    if network is None and description.needs_network:
-        raise ConfigError(
-            f"the network of '{where}' was given as a Python object, and '{config.name}' does not make it again; give "
-            "it as network= (--network), the module itself or the package.module:name of a function that returns it."
-        )
-    if network is None or isinstance(network, str):
-        named = config if network is None else ModelConfig(name=network)
-        shape, classes = tuple(description.input_shape), tuple(description.classes)
-
-        def make() -> nn.Module:
-            return build_network(named, shape, classes, trust=trust, declared=network is None)
-
-        if named.name in MODELS:  # what is not is code that its user trusts
-            refuse_larger(make, tensors, where, named.name)
-        try:
-            made = make()
-        except Exception as error:
-            if named.name not in MODELS or network is not None:
-                raise
-            raise RunError(
-                f"the model that '{where}' describes cannot be made: {shortened(error).rstrip('.')}."
-            ) from None
-    else:
-        made = copy_network(network).cpu()
-    made = made.network if isinstance(made, Normalised) else made
-    _take_dtypes(made, tensors)
-    model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
-    try:
-        model.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        reason = shortened(" ".join(str(error).split()), 400)
-        raise RunError(f"the weights of '{where}' do not fit its model '{config.name}': {reason}.") from None
-    return model.eval()
-
-
-def _take_dtypes(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give weights and buffers the dtypes of those that will be laid into them, which would be rounded otherwise."""
-    for name, mine in network.state_dict(keep_vars=True).items():
-        theirs = tensors.get(f"network.{name}")
-        if isinstance(mine, Tensor) and not is_lazy(mine) and theirs is not None and mine.dtype != theirs.dtype:
-            mine.data = mine.data.to(theirs.dtype)
 
 
 def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, nn.Linear]:

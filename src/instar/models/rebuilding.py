@@ -7,10 +7,10 @@ from torch import Tensor
 
 from instar.config import ModelConfig
 from instar.errors import RunError, shortened
-from instar.models.build import restore_model
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised
 from instar.models.probe import answers
+from instar.models.trained import restore_model
 from instar.runs.documents import ModelFile
 from instar.seeds import generator
 

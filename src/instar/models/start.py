@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from instar.data import Samples
 from instar.errors import MismatchError
-from instar.models.build import last_layer, load_model
+from instar.models.build import last_layer
+from instar.models.trained import load_model
 from instar.runs.run import Run
 
 FITTED = 4096

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
@@ -19,7 +20,6 @@ from instar.papers import (
     hinton2015_specialists,
 )
 from instar.papers.table import Order, Table, TableRow
-from instar.stages.stage import make_accelerator
 
 __all__ = ["PAPERS", "Paper", "Table", "TableRow", "run_paper"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from instar.papers.furlanello2018 import GenerationsPlan, Net, Pair, compared, verdict
 from instar.papers.table import Order, Table, TableRow
-from instar.stages.kept import shared_targets
+from instar.stages.arguments import shared_target_settings
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
 DATA = "uoft-cs/cifar100"
@@ -215,7 +215,7 @@ def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -
     milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
     training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
     targets = order.targets or "online"
-    kept = {} if targets == "online" else {"num_views": size.epochs} | shared_targets(order.out, targets)
+    kept = {} if targets == "online" else {"num_views": size.epochs} | shared_target_settings(order.out, targets)
     return GenerationsPlan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
 
 

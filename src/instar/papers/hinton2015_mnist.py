@@ -25,7 +25,7 @@ from instar.config import RunConfig, validate
 from instar.papers.table import Order, Table, TableRow
 from instar.procedures.correct_bias import correct_bias
 from instar.runs.run import Run
-from instar.stages.kept import shared_targets
+from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
 
 TITLE = "Hinton, Vinyals and Dean 2015, section 3: MNIST"
@@ -178,7 +178,7 @@ def run(order: Order) -> Table:
     """
     size, out, report = SCALES[order.scale], order.out, order.report
     plan = MnistPlan(
-        size, order.data, out, range(order.seeds or size.seeds), shared_targets(out, order.targets or "store")
+        size, order.data, out, range(order.seeds or size.seeds), shared_target_settings(out, order.targets or "store")
     )
     order.train([plan.teacher()])
     order.train(make(seed) for make in plan.students().values() for seed in plan.seeds)

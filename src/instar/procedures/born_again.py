@@ -16,17 +16,16 @@ from instar.data import UNLABELLED, Data, as_view
 from instar.data.dataset import ARRAYS
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs import parse_jobs, run_all
-from instar.models import describe
+from instar.models import TrainedRun, describe
 from instar.objectives import Need, Objective, Term, as_objective
 from instar.paths import local_path
 from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.stages.arguments import refuse_swapped, run_settings
-from instar.stages.given import as_data, given_network
-from instar.stages.kept import kept_where
-from instar.stages.stage import Stage, TrainedRun
+from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings, target_settings
+from instar.stages.components import GivenObjects
+from instar.stages.stage import Stage
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
 """Of the command line, where no model is named."""
@@ -165,7 +164,7 @@ def born_again(
                 f"package.module:Class or as a description; got a {type(given).__name__} with weights."
             )
     shared: dict[str, Any] = {name: settings.pop(name) for name in ("views", "num_views") if name in settings}
-    shared |= kept_where(settings.pop("targets", "online"), settings.pop("store", None))
+    shared |= target_settings(settings.pop("targets", "online"), settings.pop("store", None))
     loaded = as_data(data)
     config: dict[str, Any] = {
         "data": loaded.config.model_dump(),
@@ -288,14 +287,15 @@ class LineagePlan:
 
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
-        return replace(self._stage(name, number, changes), objective=self.objective)
+        stage = self._stage(name, number, changes)
+        return replace(stage, given=replace(stage.given, objective=self.objective))
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
         if not values["teachers"]:
             values |= {"targets": "online", "store": {}}
         config = validate(RunConfig, values)
-        return Stage(config, self.out / name, self.data, trust=self.trust, show=self.show)
+        return Stage(config, self.out / name, GivenObjects(self.data), trust=self.trust, show=self.show)
 
     def _ensemble(self, name: str, members: Sequence[str]) -> Run:
         return ensemble([self.out / member for member in members], self.data, out=self.out / name, trust=self.trust)

@@ -15,14 +15,13 @@ from instar.checks import checked
 from instar.config import ModelConfig
 from instar.data import UNLABELLED, Data, Samples
 from instar.errors import ConfigError, DataError
-from instar.models import load_model, save_model, write_probe
+from instar.models import TrainedRun, load_model, network_of, save_model, write_probe
 from instar.models.probe import PROBE
 from instar.paths import local_path
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 from instar.stages.finish import finish_run
 from instar.stages.run_data import data_of
-from instar.stages.stage import TrainedRun
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits
 
@@ -67,7 +66,7 @@ def correct_bias(
     """
     out = local_path(out, "out")
     run = run if isinstance(run, Run) else Run(run)
-    run.result  # noqa: B018 (refuses a run that is not complete)
+    run.require_complete()
     loaded = data_of(run, data, splits=("train", "test"))
     named = loaded.train.class_indices(list(classes)).tolist()
     if rule not in ("prior", "labelled"):
@@ -79,7 +78,7 @@ def correct_bias(
         "prior": list(prior) if prior is not None else None,
     }
     config = run.config | {"correction": correction, "corrected": str(run.path)}
-    network = run.network if network is None and isinstance(run, TrainedRun) else network
+    network = network_of(run) if network is None else network
     if data is not None:
         config["data"] = loaded.config.model_dump(mode="json")
     fingerprints = run.fingerprints | {"data": loaded.fingerprints(), "run": _weights_hash(run)}

@@ -18,7 +18,7 @@ from instar.paths import local_path
 from instar.procedures.evaluate import evaluate
 from instar.procedures.report import report_where_possible
 from instar.runs.run import Run
-from instar.stages.kept import shared_targets
+from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
 from instar.teachers import Ensemble
 
@@ -108,7 +108,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
             epochs=60,
             teachers=[str(teacher.out) for teacher in teachers],
             objective=OBJECTIVE,
-            **shared_targets(folder, "store"),
+            **shared_target_settings(folder, "store"),
         )
         for seed in range(seeds)
     ]

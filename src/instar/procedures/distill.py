@@ -11,14 +11,20 @@ from torch import nn
 from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
-from instar.models import describe
+from instar.models import TrainedRun, attach_network, describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.arguments import refuse_swapped, run_settings
-from instar.stages.given import as_data, distillation_objective, given_network
-from instar.stages.kept import kept_where
-from instar.stages.stage import Stage, TrainedRun, with_network
+from instar.stages.arguments import (
+    as_data,
+    distillation_objective,
+    given_network,
+    refuse_swapped,
+    run_settings,
+    target_settings,
+)
+from instar.stages.components import GivenObjects
+from instar.stages.stage import Stage
 from instar.targets import TargetStore
 from instar.teachers import Teacher, as_teacher
 
@@ -82,7 +88,7 @@ def distill(
     refuse_swapped("distill", teacher=teacher, model=model, data=data)
     data = as_data(data)
     chosen = distillation_objective(objective, temperature)
-    teacher = with_network(teacher, network, trust=trust)
+    teacher = attach_network(teacher, network, trust=trust)
     folders = [teacher] if isinstance(teacher, str | Path) else teacher
     given: Teacher | None = None
     if isinstance(folders, list | tuple) and all(isinstance(folder, str | Path) for folder in folders):
@@ -102,16 +108,18 @@ def distill(
             "seed": seed,
             **({} if views is None else {"views": str(views)}),
             **({} if num_views is None else {"num_views": num_views}),
-            **kept_where(targets, store),
+            **target_settings(targets, store),
         },
     )
     return Stage(
         config,
         local_path(out, "out"),
-        data,
-        given_network(model),
-        given,
-        objective=as_objective(chosen),
-        views=None if views is None else as_view(views),
+        GivenObjects(
+            data,
+            given_network(model),
+            given,
+            objective=as_objective(chosen),
+            views=None if views is None else as_view(views),
+        ),
         trust=trust,
     ).run()

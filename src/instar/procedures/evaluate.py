@@ -11,10 +11,9 @@ from instar.checks import checked
 from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
-from instar.stages.arguments import refuse_swapped
-from instar.stages.given import as_data
+from instar.models import attach_network
+from instar.stages.arguments import as_data, refuse_swapped
 from instar.stages.run_data import changed_data, data_of, refuse_other_reading, run_of
-from instar.stages.stage import with_network
 from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
 
@@ -54,7 +53,7 @@ def evaluate(
     >>> metrics["samples"]
     597
     """
-    subject = with_network(subject, network, trust=trust)
+    subject = attach_network(subject, network, trust=trust)
     refuse_swapped("evaluate", teacher=subject, data=data)
     answering = as_teacher(subject, trust=trust)
     run = run_of(subject)

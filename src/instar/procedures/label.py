@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 from torch import nn
 
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.compute.precision import Precision
 from instar.config import DataConfig, StoreConfig, validate
 from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError, say
+from instar.models import attach_network
 from instar.paths import local_path
-from instar.stages.arguments import refuse_swapped
+from instar.stages.arguments import as_data, refuse_swapped
 from instar.stages.first_look import look_at
-from instar.stages.given import as_data
 from instar.stages.labelling import Labelling, answering
 from instar.stages.run_data import data_of, run_of
-from instar.stages.stage import make_accelerator, with_network
 from instar.stages.teaching import named_teacher
 from instar.targets import Number, TargetStore
 from instar.teachers import in_order_of
@@ -93,7 +94,7 @@ def label(
     run = run_of(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
     refuse_swapped("label", data=data, teacher=teacher)
     loaded = as_data(data) if run is None else data_of(run, data)
-    names, asked = named_teacher(with_network(teacher, network, trust=trust), combine, trust)
+    names, asked = named_teacher(attach_network(teacher, network, trust=trust), combine, trust)
     asked = in_order_of(asked, loaded.classes)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
@@ -106,7 +107,7 @@ def label(
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
     named = answering(asked, names, combine, precision)
     device = make_accelerator().device
-    asked.prepare(device, precision, at_once=batch_size)
+    asked.prepare(Execution(device, precision, samples_at_once=batch_size))
     size = read_at_once(loaded.train, batch_size)
     loaders = {"train": Loader(loaded.train, size, seed=seed, views=view, num_views=num_views, device=device)}
     choices = {"train": choice}

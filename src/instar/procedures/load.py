@@ -34,6 +34,5 @@ def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     if not isinstance(source, Run) and (path.is_file() or is_hub(path)):
         return load_export(path, trust=trust, network=network)
     run = source if isinstance(source, Run) else Run(path)
-    run.result  # noqa: B018 (refuses a run that is not complete)
-    network = getattr(source, "network", None) if network is None else network
+    run.require_complete()
     return load_model(run, trust=trust, network=network)

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from instar.checks import Natural, checked
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.config import DataConfig, validate
 from instar.data import Data, Loader, Samples, Source, as_view
 from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
-from instar.stages.given import as_data
-from instar.stages.stage import make_accelerator
+from instar.stages.arguments import as_data
 from instar.stages.teaching import named_teacher
 from instar.targets import PartDescription, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
@@ -132,7 +133,7 @@ def verify_targets(
             f"the one that is asked again has {asked.fingerprint()[:8]}."
         )
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
-    asked.prepare(make_accelerator().device, manifest.teacher.precision)
+    asked.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
     worst, where = 0.0, "everywhere"
     count = 0
     for name, part in manifest.parts.items():

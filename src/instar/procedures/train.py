@@ -11,12 +11,12 @@ from torch import nn
 from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
 from instar.data import Data, View, as_view
-from instar.models import describe
+from instar.models import TrainedRun, describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
-from instar.stages.arguments import refuse_swapped, run_settings
-from instar.stages.given import as_data, given_network
-from instar.stages.stage import Stage, TrainedRun
+from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings
+from instar.stages.components import GivenObjects
+from instar.stages.stage import Stage
 
 
 @checked
@@ -78,9 +78,6 @@ def train(
     return Stage(
         config,
         local_path(out, "out"),
-        data,
-        given_network(model),
-        objective=as_objective(objective),
-        views=as_view(views),
+        GivenObjects(data, given_network(model), objective=as_objective(objective), views=as_view(views)),
         trust=trust,
     ).run()

@@ -15,8 +15,7 @@ from instar.errors import ConfigError
 from instar.models import describe
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.arguments import refuse_swapped, run_settings
-from instar.stages.given import as_data, given_network
+from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings
 from instar.targets import TargetStore
 from instar.tuning.cells import Criterion
 from instar.tuning.search import TEMPERATURES, WEIGHTS, Search

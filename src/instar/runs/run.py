@@ -267,6 +267,14 @@ class Run:
             raise RunError(f"'{self.path}' is not complete; run its command again to finish it.")
         return Fields(self._result_file()[1], self.path / "result.json")
 
+    def require_complete(self) -> None:
+        """Refuse a run that has not reached its end, or whose result is damaged.
+
+        Raises:
+            RunError: says which.
+        """
+        _ = self.result
+
     @property
     def metrics(self) -> dict[str, Any]:
         """Test metrics of a complete run: errors, error, nll, ece, and agreement where there was a teacher.

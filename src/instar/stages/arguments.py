@@ -1,18 +1,21 @@
-"""Arguments of the verbs in Python: which kind stands where, and where a named setting belongs."""
+"""Arguments of the verbs in Python: what each may be, and the settings of a configuration that it stands for."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
-from instar.data import Data
-from instar.errors import ConfigError
+from instar.data import Data, load_data
+from instar.errors import ConfigError, nearest
 from instar.models import MODELS, Architecture
+from instar.objectives import Objective, Term, distillation
+from instar.paths import local_path
 from instar.runs.run import Run
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
@@ -59,6 +62,69 @@ def run_settings(verb: str, given: Mapping[str, Any], *, decided: frozenset[str]
                     raise ConfigError(f"'{name}' is a setting of {place.format(name=name)}.")
             nested["training"][name] = value  # unknown: it is refused with the nearest known name
     return nested
+
+
+def target_settings(targets: str | Path, store: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the settings of a run for what a user says about targets: a way to have them, or a folder of stores.
+
+    Raises:
+        ConfigError: for what looks like a way, and is none.
+
+    >>> target_settings("runs/targets")
+    {'targets': 'store', 'store': {'folder': 'runs/targets'}}
+    >>> target_settings("memroy")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: targets 'memroy' is unknown; did you mean 'memory'? A folder is written './memroy'.
+    """
+    local_path(targets, "targets")
+    where, ways = str(targets), ("online", "memory", "store")
+    if where in ways:
+        return {"targets": where, "store": dict(store or {})}
+    if not os.path.exists(where) and difflib.get_close_matches(where, ways):
+        raise ConfigError(f"targets '{where}' is unknown; {nearest(where, ways)} A folder is written './{where}'.")
+    return {"targets": "store", "store": {**(store or {}), "folder": where}}
+
+
+def shared_target_settings(folder: Path, targets: str) -> dict[str, Any]:
+    """Return the same for several runs in a folder; in float32, so that nothing depends on where targets come from."""
+    where = str(folder / "targets") if targets == "store" else targets
+    return target_settings(where, {"dtype": "float32"})
+
+
+def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:
+    """Return data that a user gave in any form."""
+    return data if isinstance(data, Data) else load_data(data)
+
+
+def distillation_objective(
+    objective: str | Objective | Term | None, temperature: float | None
+) -> str | Objective | Term:
+    """Return the objective of a distillation: the one that was given, or the usual one at a temperature.
+
+    Raises:
+        ConfigError: when both are given.
+
+    >>> distillation_objective(None, 20)
+    'SoftTargets(20) + 0.1 * HardLabels()'
+    """
+    if objective is not None and temperature is not None:
+        raise ConfigError("give temperature or objective, not both: the objective holds its temperature.")
+    if objective is not None:
+        return objective
+    return distillation() if temperature is None else distillation(temperature)
+
+
+def given_network(model: object) -> nn.Module | None:
+    """Return the user's own network, which is trained from where it is; a description is made under the run's seed.
+
+    Raises:
+        ConfigError: when `model` is of no kind that can be trained.
+    """
+    if isinstance(model, Architecture) and not model.is_built:
+        return None
+    if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
+        raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
+    return model if isinstance(model, nn.Module) else None
 
 
 def refuse_swapped(verb: str, **given: Any) -> None:

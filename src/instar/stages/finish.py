@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,12 @@ import torch
 from torch import Tensor
 
 from instar.data import UNLABELLED, Data, Samples
-from instar.errors import say
+from instar.errors import RunError, say, shortened
 from instar.runs.files import write_json, write_tensors
 from instar.runs.predictions import PREDICTIONS
 from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
-from instar.stages.extras import extra
 from instar.stages.run_data import rate_of
 from instar.teachers import Teacher, in_order_of
 from instar.training import judge
@@ -72,9 +72,9 @@ def finish_run(
         metrics[split] = judged.metrics()
         if split == "test":
             if heard:
-                with extra("What the report shows of the teacher", notes):
+                with note_failure("What the report shows of the teacher", notes):
                     keep_examples(run, *heard, data, judged, device, listened)
-            with extra("The cost", notes):
+            with note_failure("The cost", notes):
                 write_cost(run.path, answering, samples, device)
     write_tensors(run.path / PREDICTIONS, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
@@ -85,6 +85,31 @@ def finish_run(
         result["notes"] = notes
     result["files"] = run.checksums()
     write_json(run.path / "result.json", result)
+
+
+@contextmanager
+def note_failure(what: str, notes: list[str]) -> Iterator[None]:
+    """Turn a failure into a note and a line on stderr, because a measurement must not cost the run.
+
+    A full disk is an error all the same: the result would fail too.
+
+    Args:
+        what: is measured or kept, as it begins a sentence.
+        notes: takes the sentence.
+
+    >>> notes = []
+    >>> with note_failure("The cost", notes):
+    ...     raise ValueError("there is no clock.")
+    >>> notes
+    ['The cost is missing: there is no clock.']
+    """
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:  # of code of the user's, or of a measurement that does not fit it
+        notes.append(f"{what} is missing: {shortened(error)}.")
+        say(f"instar: {notes[-1]}")
 
 
 def is_labelled(samples: Samples | None) -> bool:

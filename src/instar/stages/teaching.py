@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from instar.config import RunConfig
-from instar.data import Data, Loader
+from instar.data import Batch, Data, Loader
 from instar.errors import ConfigError, InstarError, MismatchError, shortened
 from instar.models import CausalLM, Normalised, in_eval_mode
 from instar.models.causal_lm import refuse_other_tokens
 from instar.objectives import Objective
 from instar.runs.run import Run
-from instar.stages.kept import refuse_unfit
-from instar.targets import TargetStore
+from instar.targets import Targets, TargetStore
 from instar.teachers import Ensemble, Teacher, as_teacher
 
 
@@ -132,3 +131,15 @@ def refuse_other_classes(
     if targets.num_classes != width:
         raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
     refuse_unfit(objective, batch, targets)
+
+
+@torch.no_grad()
+def refuse_unfit(objective: Objective, batch: Batch, targets: Targets | None) -> None:
+    """Try an objective on a few targets, before the first step.
+
+    Raises:
+        MismatchError: when a term asks them for classes or a temperature that they do not hold.
+    """
+    if targets is not None:
+        shape = (*batch.labels.shape, targets.num_classes)
+        objective(torch.zeros(shape, device=batch.labels.device), batch, targets)

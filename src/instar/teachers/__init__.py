@@ -91,10 +91,10 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
 
 
 def _of_run(run: Run, *, trust: bool) -> Teacher:
-    run.result  # noqa: B018 (refuses a run that is not complete)
+    run.require_complete()
     model = run.config["model"]
     if model["name"] not in (ENSEMBLE, SPECIALISTS):
-        return Module(load_model(run, trust=trust, network=getattr(run, "network", None)), run.classes)
+        return Module(load_model(run, trust=trust), run.classes)
     with opening(run.path):
         if model["name"] == ENSEMBLE:
             return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 
-from instar.compute.execution import MemoryFormat
-from instar.compute.precision import Precision
+from instar.compute.execution import Execution
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.reordered import in_order_of
-from instar.teachers.teacher import AT_ONCE, Teacher
+from instar.teachers.teacher import Teacher
 
 Combination = Literal["geometric", "arithmetic"]
 
@@ -90,19 +89,10 @@ class Ensemble(Teacher):
         text = repr([self.combine, self.weights, [member.fingerprint() for member in self.members]])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def prepare(
-        self,
-        device: torch.device,
-        precision: Precision,
-        *,
-        memory_format: MemoryFormat = "auto",
-        compile_for: Collection[int] = (),
-        at_once: int = AT_ONCE,
-    ) -> None:
+    def prepare(self, execution: Execution) -> None:
         """Prepare every member."""
-        self._log_weights = self._log_weights.to(device)
-        for member in self.members:
-            member.prepare(device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once)
+        self._log_weights = self._log_weights.to(execution.device)
+        super().prepare(execution)
 
     def settings(self) -> dict[str, Any]:
         """Return what the members can teach alone.

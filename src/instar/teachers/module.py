@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from instar.compute.execution import Compiled, MemoryFormat, place
-from instar.compute.precision import Precision, autocast, library
+from instar.compute.execution import Compiled, Execution, place
+from instar.compute.precision import autocast, library
 from instar.compute.projected import Projected
 from instar.data import Batch
 from instar.models.carried import Carried
@@ -17,7 +16,7 @@ from instar.models.normalised import reader_of
 from instar.models.outputs import logits_of
 from instar.targets import DenseTargets, ProjectedTargets
 from instar.teachers.content import Content
-from instar.teachers.teacher import AT_ONCE, Teacher
+from instar.teachers.teacher import Teacher
 
 
 class Module(Teacher):
@@ -38,22 +37,25 @@ class Module(Teacher):
     def __init__(self, network: nn.Module, classes: tuple[str, ...] | None = None) -> None:
         self.network, self.classes = network, classes
         self._read = reader_of(network)
-        self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
-        self._precision: Precision = "float32"
+        self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")))
         self._called: nn.Module | Compiled = network
-        self._at_once = AT_ONCE
         self._carried = Carried(network)
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
-        inputs = self._read(batch.inputs.to(self._device))
+        execution = self._execution
+        inputs = self._read(batch.inputs.to(execution.device))
         # module by module: a network may hold layers that are frozen in another mode than its own
         training = [module for module in self.network.modules() if module.training]
         if training:
             self.network.eval()
         try:
-            with torch.inference_mode(), library(self._precision), autocast(self._precision, self._device):
+            with (
+                torch.inference_mode(),
+                library(execution.precision),
+                autocast(execution.precision, execution.device),
+            ):
                 logits = self._ask(inputs, batch)
         finally:
             for module in training:
@@ -65,9 +67,10 @@ class Module(Teacher):
 
     def _ask(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the whole batch
-        if inputs.device.type != "cpu" or len(inputs) <= self._at_once or not self._is_convolutional or is_compiled:
+        most = self._execution.samples_at_once
+        if inputs.device.type != "cpu" or len(inputs) <= most or not self._is_convolutional or is_compiled:
             return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(inputs)))
-        return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(self._at_once)])
+        return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(most)])
 
     def fingerprint(self) -> str:
         """Return a hash of names, shapes and values of all weights and buffers."""
@@ -76,19 +79,11 @@ class Module(Teacher):
             content.add_named(name, value)
         return content.hexdigest()
 
-    def prepare(
-        self,
-        device: torch.device,
-        precision: Precision,
-        *,
-        memory_format: MemoryFormat = "auto",
-        compile_for: Collection[int] = (),
-        at_once: int = AT_ONCE,
-    ) -> None:
-        """Move the network to `device`, lay its weights out, and compute in `precision` from now on."""
-        place(self.network, device, memory_format)
-        self._device, self._precision, self._at_once = device, precision, at_once
-        self._called = Compiled(self.network, compile_for) if compile_for else self.network
+    def prepare(self, execution: Execution) -> None:
+        """Move the network to the device, lay its weights out, and compute in the precision from now on."""
+        place(self.network, execution.device, execution.memory_format)
+        self._execution = execution
+        self._called = Compiled(self.network, execution.compile_for) if execution.compile_for else self.network
 
     def modules(self) -> list[nn.Module]:
         """Return the network."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 
 import torch
 
-from instar.compute.execution import MemoryFormat
-from instar.compute.precision import Precision
 from instar.data import Batch
 from instar.errors import MismatchError
 from instar.targets import DenseTargets
-from instar.teachers.teacher import AT_ONCE, Teacher
+from instar.teachers.teacher import Teacher
 
 
 class Reordered(Teacher):
@@ -38,20 +35,6 @@ class Reordered(Teacher):
         """Return a hash of the teacher and the order."""
         text = repr([self.members[0].fingerprint(), self._order.tolist()])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-    def prepare(
-        self,
-        device: torch.device,
-        precision: Precision,
-        *,
-        memory_format: MemoryFormat = "auto",
-        compile_for: Collection[int] = (),
-        at_once: int = AT_ONCE,
-    ) -> None:
-        """Prepare the teacher."""
-        self.members[0].prepare(
-            device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once
-        )
 
 
 def in_order_of(teacher: Teacher, names: tuple[str, ...]) -> Teacher:

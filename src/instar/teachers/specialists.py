@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from instar.compute.execution import MemoryFormat
-from instar.compute.precision import Precision
+from instar.compute.execution import Execution
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets import DenseTargets
 from instar.targets.targets import by_example
 from instar.teachers.combining import Divergence, Opinion, combine
-from instar.teachers.teacher import AT_ONCE, Teacher
+from instar.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,21 +141,11 @@ class Specialists(Teacher):
         text = repr([self.generalist.fingerprint(), self.top, self.weight, self.divergence, parts])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def prepare(
-        self,
-        device: torch.device,
-        precision: Precision,
-        *,
-        memory_format: MemoryFormat = "auto",
-        compile_for: Collection[int] = (),
-        at_once: int = AT_ONCE,
-    ) -> None:
+    def prepare(self, execution: Execution) -> None:
         """Prepare all; only the generalist is compiled, because specialists are asked about any number of samples."""
-        self.generalist.prepare(
-            device, precision, memory_format=memory_format, compile_for=compile_for, at_once=at_once
-        )
+        self.generalist.prepare(execution)
         for specialist in self.specialists:
-            specialist.teacher.prepare(device, precision, memory_format=memory_format, at_once=at_once)
+            specialist.teacher.prepare(replace(execution, compile_for=()))
 
     def settings(self) -> dict[str, Any]:
         """Return what the generalist can teach alone."""

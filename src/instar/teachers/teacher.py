@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from instar.compute.execution import MemoryFormat
-from instar.compute.precision import Precision
+from instar.compute.execution import Execution
 from instar.data import Batch, Samples
 from instar.models.carried import Carried
 from instar.targets import Targets
-
-AT_ONCE = 64
-"""Samples that a network with 2-d convolutions is asked about at once on a CPU, beside a student that trains.
-
-The images between the layers then stay nearer to its caches, which takes up to a fifth off a ResNet-20 or WRN-16-2.
-"""
 
 
 def as_long(answers: Targets, batch: Batch) -> Targets:
@@ -45,24 +37,10 @@ class Teacher(ABC):
     def fingerprint(self) -> str:
         """Return a hash of everything that its answers depend on, beside the batch."""
 
-    def prepare(  # noqa: B027 (doing nothing is a fair default)
-        self,
-        device: torch.device,
-        precision: Precision,
-        *,
-        memory_format: MemoryFormat = "auto",
-        compile_for: Collection[int] = (),
-        at_once: int = AT_ONCE,
-    ) -> None:
-        """Move to `device` and compute so from now on; nothing to do for a teacher without matrices.
-
-        Args:
-            device: where the batches will be.
-            precision: arithmetic of the products.
-            memory_format: layout of images.
-            compile_for: sizes of batches that will come so often that compiling for them pays.
-            at_once: samples that a network with 2-d convolutions is asked about at once on a CPU.
-        """
+    def prepare(self, execution: Execution) -> None:
+        """Move to the device of `execution`, and compute as it says from now on."""
+        for member in self.members:
+            member.prepare(execution)
 
     def modules(self) -> list[nn.Module]:
         """Return the networks inside, so that training can prove that it shares nothing with them."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.config import RunConfig, StoreConfig, validate
 from instar.data import Data, Loader, Samples, load_data, parse_views
 from instar.data.dataset import ARRAYS
@@ -18,11 +20,12 @@ from instar.jobs import parse_jobs, run_all
 from instar.models import build_network
 from instar.objectives import exact
 from instar.runs.files import write_json
+from instar.stages.components import GivenObjects
 from instar.stages.finish import is_labelled
 from instar.stages.first_look import look_at
 from instar.stages.labelling import Labelling, answering
 from instar.stages.run_data import refuse_other_reading, run_of
-from instar.stages.stage import Stage, make_accelerator
+from instar.stages.stage import Stage
 from instar.stages.teaching import named_teacher, with_settings_of
 from instar.targets import PartDescription
 from instar.teachers import Stored, in_order_of
@@ -159,9 +162,9 @@ class Search:
             look.tell()
         config = config.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
         # other processes find the decoded data in the cache
-        at_hand = data if here or data.config.source == ARRAYS else None
+        given = GivenObjects(data if here or data.config.source == ARRAYS else None)
         show = self.show and here
-        stage = Stage(config, self.out, at_hand, trust=self.trust, trust_model=self.trust_model, show=show)
+        stage = Stage(config, self.out, given, trust=self.trust, trust_model=self.trust_model, show=show)
         cells, baseline = self._halve(stage, jobs)
         tuned = Tuned(self.criterion, len(data.held_out), cells, baseline, first_look=look.as_dict())
         if data.config.source != ARRAYS:
@@ -180,7 +183,7 @@ class Search:
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
             return asked
         device, precision = make_accelerator().device, self.config.training.teacher_precision
-        asked.prepare(device, precision, at_once=BATCH_SIZE)
+        asked.prepare(Execution(device, precision, samples_at_once=BATCH_SIZE))
         loaders = {"train": _asked_about(data.train, self.config, device)}
         if data.held_out is not None and asked.knows(data.held_out):  # so that trials are compared with the teacher too
             size = read_at_once(data.held_out, BATCH_SIZE)

@@ -9,15 +9,16 @@ from typing import Any
 
 from instar.analysis import Covariance, SketchedCovariance, cluster_columns
 from instar.checks import checked
+from instar.compute.accelerator import make_accelerator
+from instar.compute.execution import Execution
 from instar.config import DataConfig
 from instar.data import Data, Loader
 from instar.errors import ConfigError
 from instar.paths import given_path, local_path
 from instar.runs.files import read_json, write_json
+from instar.stages.arguments import as_data
 from instar.stages.first_look import look_at
-from instar.stages.given import as_data
 from instar.stages.run_data import data_of, run_of
-from instar.stages.stage import make_accelerator
 from instar.targets import SparseTargets
 from instar.targets.targets import by_example
 from instar.teachers import as_teacher, in_order_of
@@ -124,7 +125,7 @@ def cluster(
     samples = loaded.split(split)
     teacher = in_order_of(teacher, samples.source.classes)
     device = make_accelerator().device
-    teacher.prepare(device, "float32", at_once=BATCH_SIZE)
+    teacher.prepare(Execution(device, samples_at_once=BATCH_SIZE))
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
     loader = Loader(samples, BATCH_SIZE, seed=0, device=device)
     if show:

@@ -95,7 +95,7 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
         MismatchError: when it is of no generalist with specialists, or the two were measured on different samples.
     """
     run = combined if isinstance(combined, Run) else Run(combined)
-    run.result  # noqa: B018 (refuses a run that is not complete)
+    run.require_complete()
     if run.config["model"]["name"] != SPECIALISTS:
         raise MismatchError(f"'{run.path}' is not what a generalist and its specialists are together.")
     generalist, *specialists = map(Run, run.members())

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from instar.config import RunConfig, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs import parse_jobs, run_all
+from instar.models import TrainedRun
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.runs.files import explain_disk
 from instar.runs.locks import hold_folder
 from instar.runs.run import Run
-from instar.stages.stage import Stage, TrainedRun
+from instar.stages.stage import Stage
 
 Way = Literal["dustbin", "full"]
 

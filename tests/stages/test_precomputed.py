@@ -9,11 +9,10 @@ from torch import nn
 
 import instar
 from instar.errors import ConfigError, MismatchError
-from instar.models import MLP
+from instar.models import MLP, TrainedRun
 from instar.procedures.distill import distill
 from instar.procedures.label import label
 from instar.runs.run import Run
-from instar.stages.stage import TrainedRun
 from instar.targets import TargetStore
 from instar.teachers import Ensemble, Module
 

@@ -1,0 +1,118 @@
+"""The components of a run: every object that its configuration names, made once and checked against the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from instar.config import RunConfig
+from instar.data import Data, View, load_data, parse_views
+from instar.errors import ConfigError, DataError
+from instar.models import load_model
+from instar.objectives import Objective, parse_objective
+from instar.runs.run import Run
+from instar.stages.finish import is_labelled
+from instar.stages.initial import with_weights
+from instar.stages.run_data import refuse_other_reading, run_of
+from instar.stages.teaching import combine_teachers, with_settings_of
+from instar.teachers import Module, Teacher, in_order_of
+
+
+@dataclass(frozen=True)
+class GivenObjects:
+    """Python objects that a user gave; each is used in place of the one that a configuration names.
+
+    Args:
+        data: the data; None: they are loaded as the configuration says.
+        network: the network that training starts from; it is copied, not changed.
+        teacher: the teacher.
+        objective: the objective, which may hold terms of the user's.
+        views: the augmentation.
+    """
+
+    data: Data | None = None
+    network: nn.Module | None = None
+    teacher: Teacher | None = None
+    objective: Objective | None = None
+    views: View | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Everything that a run is made from.
+
+    Args:
+        config: the configuration, with the views of a target store where it names none of its own.
+        data: the data.
+        network: the user's network, all of its weights with their sizes; None: the configuration describes one.
+        teacher: the teacher, its classes in the order of the data; None: the run learns from labels alone.
+        objective: what is minimised.
+        views: the augmentation of the training samples.
+    """
+
+    config: RunConfig
+    data: Data
+    network: nn.Module | None
+    teacher: Teacher | None
+    objective: Objective
+    views: View
+
+    def check(self) -> None:
+        """Refuse components that do not fit each other.
+
+        Raises:
+            MismatchError: when the objective needs a teacher or labels that are missing.
+            DataError: when the split that judges the result has no labels.
+            ConfigError: when a setting of the training needs labels for validation that are missing.
+        """
+        config, data = self.config, self.data
+        self.objective.check(has_teacher=self.teacher is not None, has_labels=is_labelled(data.train))
+        name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
+        if not is_labelled(judged):
+            raise DataError(f"the {name} split has no labels, so the result could not be judged.")
+        training = config.training
+        for name, is_set in (("patience", training.patience > 0), ("schedule", training.schedule == "plateau")):
+            if is_set and not is_labelled(data.held_out):
+                raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")
+
+    def fingerprints(self, *, trust: bool) -> dict[str, Any]:
+        """Return hashes of all that the run depends on, beside its configuration.
+
+        Args:
+            trust: allow a model class outside `instar.models` in the run that training starts from.
+        """
+        found: dict[str, Any] = {"data": self.data.fingerprints()}
+        if self.teacher is not None:
+            found["teacher"] = self.teacher.fingerprint()
+        if self.network is not None:
+            found["network"] = Module(self.network).fingerprint()
+        if self.config.start:
+            start = load_model(Run(self.config.start), trust=trust, network=self.network)
+            found["start"] = Module(start).fingerprint()
+        return found
+
+
+def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -> Components:
+    """Return the components of a run: those that were given, and the others as the configuration names them.
+
+    Args:
+        config: what to do.
+        given: Python objects.
+        trust: allow model classes outside `instar.models` in the teachers' run folders.
+
+    Raises:
+        InstarError: in one sentence, when one cannot be made or reads other data than the teachers did.
+    """
+    objective = given.objective or parse_objective(config.objective)
+    teacher = given.teacher or combine_teachers(config, trust)
+    if teacher is not None:
+        config = with_settings_of(teacher, config)
+    data = given.data or load_data(config.data)
+    for run in filter(None, map(run_of, config.teachers)):
+        refuse_other_reading(run, data)
+    network = None if given.network is None else with_weights(given.network, config, data)
+    views = given.views or parse_views(config.views)
+    teacher = None if teacher is None else in_order_of(teacher, data.classes)
+    return Components(config, data, network, teacher, objective, views)

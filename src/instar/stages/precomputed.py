@@ -1,0 +1,72 @@
+"""Targets that are computed before the first step: in memory, or on disk in a target store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from instar.config import RunConfig
+from instar.data import Loader
+from instar.errors import ConfigError
+from instar.stages.components import Components
+from instar.stages.labelling import Labelling, answering
+from instar.stages.teaching import refuse_unfit
+from instar.teachers import Remembered, Stored, Teacher
+from instar.training import ProgressBar
+
+
+def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
+    """Return what is to be labelled before the first step; None where no target is stored on disk.
+
+    Raises:
+        InstarError: when the objective needs what will not be stored.
+    """
+    teacher, config, objective = components.teacher, components.config, components.objective
+    if teacher is None or config.targets != "store":
+        return None
+    named = answering(teacher, config.teachers, config.combine, config.training.teacher_precision)
+    labelling = Labelling(teacher, named, components.data, {"train": loader}, {"train": config.store})
+    part = labelling.manifest.parts["train"]
+    if part.temperature is not None and config.store.temperature is None:
+        if len(objective.temperatures) > 1:
+            asked = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
+            raise ConfigError(f"the objective asks at temperatures {asked}; name the one to keep (store.temperature).")
+        choice = config.store.model_copy(update={"temperature": min(objective.temperatures)})
+        labelling = replace(labelling, choices={"train": choice})
+        part = labelling.manifest.parts["train"]
+    batch = loader.batch(0).part(0, 2)
+    record = part.record(loader.samples.num_classes)
+    records = record.encode(teacher.targets(batch), part.draws(batch.ids, batch.view))
+    refuse_unfit(objective, batch, record.decode(records))
+    return labelling
+
+
+def precompute_targets(
+    teacher: Teacher,
+    config: RunConfig,
+    loader: Loader,
+    labelling: Labelling | None,
+    folder: Path,
+    *,
+    show: bool = True,
+) -> Teacher:
+    """Query the teacher now about all samples and views, and return the teacher that the loop queries.
+
+    Args:
+        teacher: on the device of the loader.
+        config: says where targets are stored; "online": nowhere, and the teacher itself is returned.
+        loader: its samples and views.
+        labelling: from `plan_labelling`.
+        folder: of the run; holds the store where the configuration names no other place.
+        show: show progress on stderr.
+    """
+    title = f"{folder.name}: teacher"
+    if config.targets == "memory":
+        with ProgressBar(title, len(loader.samples) * (loader.num_views or 1), show=show) as bar:
+            return Remembered(teacher, loader, bar.advance)
+    if labelling is None:
+        return teacher
+    where = config.store.folder
+    store = labelling.start(folder / "targets") if where is None else labelling.start_among(Path(where))
+    labelling.complete(store, title, show=show)
+    return Stored(store)

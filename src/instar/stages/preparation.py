@@ -1,0 +1,92 @@
+"""What a run needs for its first step, made and tried before there is a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from instar.compute.accelerator import make_accelerator
+from instar.compute.compiler import require_compiler
+from instar.compute.execution import Execution
+from instar.compute.precision import fastest
+from instar.config import TrainingConfig
+from instar.data import Loader, describe_data
+from instar.errors import say
+from instar.models import last_layer
+from instar.seeds import seed_everything
+from instar.stages.components import Components
+from instar.stages.initial import InitialModel, make_initial
+from instar.stages.labelling import Labelling
+from instar.stages.precomputed import plan_labelling
+from instar.stages.teaching import refuse_other_classes
+from instar.training import part_sizes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is ready for the first step.
+
+    Args:
+        accelerator: device and processes.
+        loader: the batches.
+        initial: the model before its first step, on the device.
+        labelling: what the teacher labels before the first step; None: nothing is kept on disk.
+    """
+
+    accelerator: Accelerator
+    loader: Loader
+    initial: InitialModel
+    labelling: Labelling | None
+
+
+def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
+    """Make the model, the batches and the teacher ready, and try each of them on a few samples.
+
+    Args:
+        components: of the run.
+        trust: allow model classes outside `instar.models`.
+        show: say on stderr how the data are read, and what may surprise about the model.
+
+    Raises:
+        InstarError: in one sentence, for all that would fail later.
+    """
+    config, training, teacher = components.config, components.config.training, components.teacher
+    accelerator = make_accelerator()
+    if show:
+        _warn_of_emulation(training, accelerator.device)
+    initial = make_initial(config, components.network, components.data, teacher, trust=trust)
+    model = initial.model
+    if config.correct_prior:
+        last_layer(model, components.data.train.num_classes, "have its prior corrected")
+    loader = Loader(
+        components.data.train,
+        training.batch_size,
+        seed=config.seed,
+        views=components.views,
+        num_views=config.num_views,
+        view_seed=config.view_seed,
+        device=accelerator.device,
+    )
+    if training.compile:
+        require_compiler(accelerator.device)
+    if teacher is not None:
+        sizes = part_sizes(loader, training, accelerator) if training.compile else ()
+        teacher.prepare(
+            Execution(accelerator.device, training.teacher_precision, training.memory_format, compile_for=sizes)
+        )
+    refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
+    unused = initial.rehearse(loader, training, accelerator)
+    seed_everything(config.seed, "training")
+    if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
+        say(f"instar: data {describe_data(components.data)}.")
+        for sentence in initial.notices(unused):
+            say(f"instar: {sentence}")
+    return Prepared(accelerator, loader, initial, plan_labelling(components, loader))
+
+
+def _warn_of_emulation(training: TrainingConfig, device: torch.device) -> None:
+    used = {training.precision, training.teacher_precision}
+    if "bfloat16" in used and (faster := fastest(device)) != "bfloat16":
+        say(f"instar: this {device.type} has no units for bfloat16 and emulates it; {faster} is several times as fast.")
