@@ -16,7 +16,7 @@ from instar.runs.files import read_tensors
 from instar.runs.run import Run
 from instar.teachers import Module
 from instar.training import fit
-from instar.training.loop import share_of
+from instar.training.step import share_of
 
 DIGITS = load_data("digits", subset=100)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}

@@ -2,9 +2,10 @@
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
 from instar.training.evaluate import judge, predict, read_at_once
-from instar.training.loop import fit, part_sizes, share_of
+from instar.training.loop import fit
 from instar.training.optimise import make_optimiser
 from instar.training.progress import ProgressBar
+from instar.training.step import part_sizes, share_of
 
 __all__ = [
     "ProgressBar",

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from instar.errors import NonFiniteError, RunError
-from instar.models import Carried
 from instar.runs.documents import CheckpointHeader, as_document
 from instar.runs.files import write_tensors
 from instar.runs.run import Run
 from instar.training.finite import Finiteness
-from instar.training.optimise import WeightAverage
+from instar.training.state import TrainState
 
 
 def save_checkpoint(
-    run: Run,
-    step: int,
-    seconds: float,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: WeightAverage | None,
-    carried: Sequence[Carried],
-    accelerator: Accelerator,
-    start: Finiteness,
+    run: Run, state: TrainState, step: int, seconds: float, accelerator: Accelerator, start: Finiteness
 ) -> None:
     """Write the state after `step` steps, whole or not at all. All processes call it, and the first one writes.
 
     Raises:
         NonFiniteError: when a weight has become NaN or infinite; the last checkpoint stays as it is.
     """
-    weights = model.state_dict()
+    weights = state.model.state_dict()
     if name := start.first_bad(weights):
         raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
     tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}
-    if average:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.values.items()}
-    for number, hidden in enumerate(carried):
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if isinstance(value, Tensor)}
+    if state.average:
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.values.items()}
+    for number, hidden in enumerate(state.carried):
         rows = _of_all_processes(hidden.tensors(), accelerator)
         tensors |= {f"carried{number}.{name}": tensor for name, tensor in rows.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -53,14 +44,7 @@ def save_checkpoint(
         write_tensors(run.checkpoint, tensors, header | {"names": list(tensors)})
 
 
-def load_checkpoint(
-    run: Run,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: WeightAverage | None,
-    carried: Sequence[Carried],
-    total_steps: int,
-) -> tuple[int, float]:
+def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int, float]:
     """Restore what `save_checkpoint` wrote; return the number of steps done and the seconds they took.
 
     Raises:
@@ -73,19 +57,20 @@ def load_checkpoint(
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = tensor
-    if problem := _unfit(groups, header, model, optimiser, average, total_steps):
+    if problem := _unfit(groups, header, state, total_steps):
         raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it, and the run begins anew.")
-    model.load_state_dict(groups["model"])
+    optimiser = state.optimiser
+    state.model.load_state_dict(groups["model"])
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Any]] = {}
+    moments: dict[int, dict[str, Any]] = {}
     for key, tensor in groups.get("optimiser", {}).items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-    if average:
-        average.load(groups["average"])
+        moments.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
+    if state.average:
+        state.average.load(groups["average"])
     device = next((parameter.device for parameter in parameters), torch.device("cpu"))
-    for number, hidden in enumerate(carried):
+    for number, hidden in enumerate(state.carried):
         hidden.load(groups.get(f"carried{number}", {}), device)
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
@@ -114,19 +99,14 @@ def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
 
 
 def _unfit(
-    groups: Mapping[str, Mapping[str, Tensor]],
-    header: CheckpointHeader,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: WeightAverage | None,
-    total_steps: int,
+    groups: Mapping[str, Mapping[str, Tensor]], header: CheckpointHeader, state: TrainState, total_steps: int
 ) -> str | None:
     """Return why a run cannot go on from what a checkpoint holds, as the end of a sentence; none: it can."""
     if header.step > total_steps:
         return f"is of step {header.step}, and the run has {total_steps}"
-    needed = {"model": _shapes(model.state_dict()), "random": {"cpu": torch.get_rng_state().shape}}
-    if average:
-        needed["average"] = _shapes(average.values)
+    needed = {"model": _shapes(state.model.state_dict()), "random": {"cpu": torch.get_rng_state().shape}}
+    if state.average:
+        needed["average"] = _shapes(state.average.values)
     for group, shapes in needed.items():
         found = _shapes(groups.get(group, {}))
         for name, shape in shapes.items():
@@ -136,7 +116,7 @@ def _unfit(
                 return f"has '{group}.{name}' of shape {list(found[name])}, and {list(shape)} is needed"
         if group != "random" and (more := found.keys() - shapes.keys()):
             return f"is of another run: it has '{group}.{min(more)}'"
-    return _unfit_optimiser(groups.get("optimiser", {}), header.step, optimiser)
+    return _unfit_optimiser(groups.get("optimiser", {}), header.step, state.optimiser)
 
 
 def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.optim.Optimizer) -> str | None:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import nullcontext
 from itertools import takewhile
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from torch import Tensor, nn
+from torch import nn
 
-from instar.analysis import GradientTerms
 from instar.compute.allocator import freed_memory_kept
-from instar.compute.execution import Compiled, place
-from instar.compute.precision import autocast, library
-from instar.compute.projected import Projected
+from instar.compute.execution import place
+from instar.compute.precision import library
 from instar.config import TrainingConfig
-from instar.data import Batch, Loader, Samples
+from instar.data import Loader, Samples
 from instar.errors import MismatchError
-from instar.models import Carried, Normalised, to_train_mode
+from instar.models import Normalised, to_train_mode
 from instar.objectives import Objective
 from instar.runs.run import Run
 from instar.seeds import seed_everything
-from instar.targets import Targets
 from instar.teachers import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
 from instar.training.finite import Finiteness, blame
-from instar.training.optimise import WeightAverage, constrain_norms, learning_rate, make_optimiser
+from instar.training.optimise import constrain_norms, learning_rate
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
+from instar.training.state import initial_state
+from instar.training.step import find_gradients, wrap_model
 from instar.training.validation import Validation
 
 
@@ -73,15 +70,14 @@ def fit(
     total_steps = config.epochs * steps_per_epoch
     place(model, device, config.memory_format)
     start = Finiteness(model)
-    optimiser = make_optimiser(model, config)
-    average = WeightAverage(model, config.ema) if config.ema else None
-    carried = [Carried(model), *(teacher.carried() if teacher else [])]
-    done, seconds_before = load_checkpoint(run, model, optimiser, average, carried, total_steps)
+    state = initial_state(model, config, teacher)
+    optimiser, average = state.optimiser, state.average
+    done, seconds_before = load_checkpoint(run, state, total_steps)
     if accelerator.is_main_process:
         run.forget_after(done)
     else:  # every process drops units of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
-    network = wrap_for_call(config, accelerator.prepare_model(model), loader, accelerator)
+    student = wrap_model(state, loader, config, accelerator)
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
@@ -96,7 +92,7 @@ def fit(
             optimiser.param_groups[0]["lr"] = rate = learning_rate(config, step, steps_per_epoch, watch.plateaus)
             with freed_memory_kept():
                 optimiser.zero_grad(set_to_none=True)
-                find_gradients(model, network, carried[0], objective, batch, teacher, config, accelerator, recorder)
+                find_gradients(student, objective, teacher, batch, recorder)
                 optimiser.step()
             if config.max_norm:
                 constrain_norms(model, config.max_norm)
@@ -115,7 +111,7 @@ def fit(
             if watch.is_due(step + 1):
                 watch.score(step + 1, model, average)
             if line and agreed(last or due, accelerator):
-                save_checkpoint(run, step + 1, seconds, model, optimiser, average, carried, accelerator, start)
+                save_checkpoint(run, state, step + 1, seconds, accelerator, start)
                 last_saved = time.monotonic()
             bar.advance()
     watch.finish(model, average)
@@ -125,83 +121,11 @@ def fit(
     return seconds_before + time.monotonic() - started
 
 
-def find_gradients(
-    model: nn.Module,
-    network: nn.Module | Compiled,
-    carried: Carried,
-    objective: Objective,
-    batch: Batch,
-    teacher: Teacher | None,
-    config: TrainingConfig,
-    accelerator: Accelerator,
-    recorder: Recorder,
-) -> None:
-    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share, and clip them.
-
-    `network` is the model as training calls it, and `carried` its hidden state, where it has one. Where a measurement
-    is due, it is shown every part before its backward pass, and leaves the graph as it was.
-    """
-    parts = list(share_of(batch, accelerator).parts(config.micro_batches))
-    count = batch.count()
-    answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
-    totals: Tensor | None = None
-    if objective.weighs_examples:  # how examples share the loss depends on what the teacher says about all of them
-        answers = list(answers)
-        found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
-        totals = accelerator.reduce(torch.stack(found).sum(0))
-    every = config.gradients_every
-    terms = GradientTerms(model) if every and (batch.step + 1) % every == 0 else None
-    for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
-        # processes exchange their gradients once, with the last part
-        with nullcontext() if number == len(parts) else accelerator.no_sync(network):
-            with autocast(config.precision, accelerator.device):
-                logits = carried(network, part.inputs, part)
-            if terms and isinstance(logits, Projected):  # they are looked at class by class
-                logits = logits.logits()
-            loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
-            if terms:
-                terms.add(loss / max(1, count), logits, part, targets)
-            # gradients are averaged over processes, and the mean is over the whole batch
-            accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
-        recorder.add(sums)
-    if terms:
-        recorder.measure(batch.step + 1, terms.numbers(accelerator))
-    recorder.end_step(count)
-    if config.gradient_clip:
-        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-
-
 def agreed(choice: bool, accelerator: Accelerator) -> bool:
     """Return what the first process has chosen."""
     if accelerator.num_processes == 1:
         return choice
     return bool(broadcast(torch.tensor(int(choice), device=accelerator.device)))
-
-
-def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
-    """Return this process's part of a batch.
-
-    Raises:
-        MismatchError: when a process would have no sample.
-    """
-    number, index = accelerator.num_processes, accelerator.process_index
-    if number == 1:
-        return batch
-    if len(batch) < number:
-        raise MismatchError(f"{number} processes cannot share a batch of {len(batch)} samples; raise batch_size.")
-    return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
-
-
-def wrap_for_call(
-    config: TrainingConfig, network: nn.Module, loader: Loader, accelerator: Accelerator
-) -> nn.Module | Compiled:
-    """Return the network as training calls it: compiled, if the configuration says so."""
-    return Compiled(network, part_sizes(loader, config, accelerator)) if config.compile else network
-
-
-def part_sizes(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> set[int]:
-    """Return the sizes in which a full batch goes through the network: one, or two that differ by a sample."""
-    return {len(part) for part in share_of(loader.batch(0), accelerator).parts(config.micro_batches)}
 
 
 def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:

@@ -1,0 +1,37 @@
+"""Everything that a step changes, beside the random state: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from instar.config import TrainingConfig
+from instar.models import Carried, Normalised
+from instar.teachers import Teacher
+from instar.training.optimise import WeightAverage, make_optimiser
+
+
+@dataclass(frozen=True, eq=False)
+class TrainState:
+    """A model in training.
+
+    Args:
+        model: with its weights.
+        optimiser: of the weights.
+        average: of the weights, where one is kept.
+        carried: hidden states: the model's, and those of the networks that teach it.
+    """
+
+    model: Normalised
+    optimiser: torch.optim.Optimizer
+    average: WeightAverage | None
+    carried: Sequence[Carried]
+
+
+def initial_state(model: Normalised, config: TrainingConfig, teacher: Teacher | None) -> TrainState:
+    """Return the state before the first step."""
+    average = WeightAverage(model, config.ema) if config.ema else None
+    carried = [Carried(model), *(teacher.carried() if teacher else [])]
+    return TrainState(model, make_optimiser(model, config), average, carried)

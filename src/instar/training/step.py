@@ -1,0 +1,118 @@
+"""One step: the gradients of the mean loss over a batch, part by part and process by process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from instar.analysis import GradientTerms
+from instar.compute.execution import Compiled
+from instar.compute.precision import autocast
+from instar.compute.projected import Projected
+from instar.config import TrainingConfig
+from instar.data import Batch, Loader
+from instar.errors import MismatchError
+from instar.models import Carried
+from instar.objectives import Objective
+from instar.targets import Targets
+from instar.teachers import Teacher
+from instar.training.recorder import Recorder
+from instar.training.state import TrainState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingModel:
+    """A model as training calls it.
+
+    Args:
+        model: the model itself.
+        network: the model, shared by processes and compiled for full batches.
+        carried: its hidden state, where it has one.
+        config: precision, micro-batches, and how often gradients are measured.
+        accelerator: device and processes.
+    """
+
+    model: nn.Module
+    network: nn.Module | Compiled
+    carried: Carried
+    config: TrainingConfig
+    accelerator: Accelerator
+
+    def __call__(self, part: Batch) -> Tensor | Projected:
+        """Return the logits of a part of a batch."""
+        with autocast(self.config.precision, self.accelerator.device):
+            logits: Tensor | Projected = self.carried(self.network, part.inputs, part)
+        return logits
+
+    def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
+        """Return the context of a forward and a backward pass; processes exchange their gradients in it if that is due."""
+        context: AbstractContextManager[None] = nullcontext() if is_due else self.accelerator.no_sync(self.network)
+        return context
+
+
+def wrap_model(state: TrainState, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> TrainingModel:
+    """Return a model as training calls it: shared by processes, and compiled if the configuration says so."""
+    network = accelerator.prepare_model(state.model)
+    if config.compile:
+        network = Compiled(network, part_sizes(loader, config, accelerator))
+    return TrainingModel(state.model, network, state.carried[0], config, accelerator)
+
+
+def find_gradients(
+    student: TrainingModel, objective: Objective, teacher: Teacher | None, batch: Batch, recorder: Recorder
+) -> None:
+    """Add up the gradients of the mean loss over a batch, part by part, each process taking its share, and clip them.
+
+    Where a measurement is due, it is shown every part before its backward pass, and leaves the graph as it was.
+    """
+    config, accelerator = student.config, student.accelerator
+    parts = list(share_of(batch, accelerator).parts(config.micro_batches))
+    count = batch.count()
+    answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
+    totals: Tensor | None = None
+    if objective.weighs_examples:  # how examples share the loss depends on what the teacher says about all of them
+        answers = list(answers)
+        found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
+        totals = accelerator.reduce(torch.stack(found).sum(0))
+    every = config.gradients_every
+    terms = GradientTerms(student.model) if every and (batch.step + 1) % every == 0 else None
+    for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
+        with student.synchronise(number == len(parts)):
+            logits = student(part)
+            if terms and isinstance(logits, Projected):  # they are looked at class by class
+                logits = logits.logits()
+            loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
+            if terms:
+                terms.add(loss / max(1, count), logits, part, targets)
+            # gradients are averaged over processes, and the mean is over the whole batch
+            accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
+        recorder.add(sums)
+    if terms:
+        recorder.measure(batch.step + 1, terms.numbers(accelerator))
+    recorder.end_step(count)
+    if config.gradient_clip:
+        nn.utils.clip_grad_norm_(student.model.parameters(), config.gradient_clip)
+
+
+def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
+    """Return this process's part of a batch.
+
+    Raises:
+        MismatchError: when a process would have no sample.
+    """
+    number, index = accelerator.num_processes, accelerator.process_index
+    if number == 1:
+        return batch
+    if len(batch) < number:
+        raise MismatchError(f"{number} processes cannot share a batch of {len(batch)} samples; raise batch_size.")
+    return batch.part(len(batch) * index // number, len(batch) * (index + 1) // number)
+
+
+def part_sizes(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> set[int]:
+    """Return the sizes in which a full batch goes through the network: one, or two that differ by a sample."""
+    return {len(part) for part in share_of(loader.batch(0), accelerator).parts(config.micro_batches)}
