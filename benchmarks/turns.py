@@ -81,7 +81,7 @@ def epochs(
     if teacher is not None:
         listened = Module(normalised(teacher, samples))
         sizes = part_sizes(plain, config, accelerator) if config.compile else ()
-        listened.prepare(Execution(accelerator.device, config.teacher_precision, compile_for=sizes))
+        listened.prepare(Execution(accelerator.device, config.teacher_precision, compiled_sizes=sizes))
     objective = parse_objective("HardLabels()" if teacher is None else "SoftTargets(1)")
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(Path(folder) / "run", config.model_dump(mode="json"), {})

@@ -118,7 +118,7 @@ def test_answers_join_in_order(teacher):
 
 def test_fingerprint_is_kept_by_asking(teacher):
     before = teacher.fingerprint()
-    teacher.prepare(Execution(torch.device("cpu")))
+    teacher.prepare(Execution(torch.device("cpu"), "float32"))
     teacher.targets(LOADER.batch(0))
     assert teacher.fingerprint() == before
 

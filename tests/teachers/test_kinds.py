@@ -131,7 +131,7 @@ def test_a_network_with_convolutions_is_laid_out_as_wanted_and_says_the_same(mem
     images = torch.rand(3, 1, 8, 8)
     expected, before = Module(network).targets(batch_of(images)).logits(), Module(network).fingerprint()
     teacher = Module(network)
-    teacher.prepare(Execution(torch.device("cpu"), memory_format=memory_format))
+    teacher.prepare(Execution(torch.device("cpu"), "float32", memory_format=memory_format))
     *_, inner = (module.weight for module in network.modules() if isinstance(module, nn.Conv2d))
     assert inner.is_contiguous(memory_format=torch.channels_last) == (memory_format == "auto")
     torch.testing.assert_close(teacher.targets(batch_of(images)).logits(), expected)

@@ -72,7 +72,7 @@ def make_teacher(kind, loader, device, folder):
     if kind in ("all", "top:2", "sample:3"):
         return stored(kind, loader, folder / "store")
     teacher = Ensemble([network(), network()], kind) if kind in ("geometric", "arithmetic") else Module(network())
-    teacher.prepare(Execution(device))
+    teacher.prepare(Execution(device, "float32"))
     return Remembered(teacher, loader) if kind == "remembered" else teacher
 
 

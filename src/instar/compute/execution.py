@@ -15,7 +15,7 @@ from instar.compute.precision import Precision
 
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
-SAMPLES_AT_ONCE = 64
+MAX_CONVOLVED_SAMPLES = 64
 """Samples that a teacher with 2-d convolutions computes at once on a CPU, beside a student that trains.
 
 The images between the layers then stay nearer to its caches, which takes up to a fifth off a ResNet-20 or WRN-16-2.
@@ -30,15 +30,15 @@ class Execution:
         device: where the batches are.
         precision: arithmetic of the products.
         memory_format: layout of images.
-        compile_for: sizes of batches that come so often that compiling for them pays.
-        samples_at_once: samples that a network with 2-d convolutions computes at once on a CPU.
+        compiled_sizes: sizes of batches that come so often that compiling for them pays.
+        max_convolved_samples: samples that a network with 2-d convolutions computes at once on a CPU.
     """
 
     device: torch.device
-    precision: Precision = "float32"
+    precision: Precision
     memory_format: MemoryFormat = "auto"
-    compile_for: Collection[int] = ()
-    samples_at_once: int = SAMPLES_AT_ONCE
+    compiled_sizes: Collection[int] = ()
+    max_convolved_samples: int = MAX_CONVOLVED_SAMPLES
 
 
 def choose_memory_format(network: nn.Module, wanted: MemoryFormat) -> torch.memory_format:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import xxhash
 from instar.errors import DataError, say
 from instar.runs.checksums import CHECKSUM, seal, unseal
 from instar.runs.files import explain_full_disk
+from instar.runs.locks import remove_left_over, remove_whole, whole
 
 COMPLETE = "complete.json"
 """The last file of a copy: what it holds, the checksums of its files, and one of all this."""
@@ -58,8 +57,12 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
                 except (_DamagedError, OSError) as error:
                     told = f"the decoded copy '{folder}' is damaged ({error})"
                     say(f"instar: {told}; it is thrown away, and the data are decoded anew.")
-                    _remove(folder)
-            with explain_full_disk(folder), _whole(folder) as partial:
+                    remove_whole(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            remove_left_over(folder.parent)
+            # where another process was faster, its copy is as good
+            with explain_full_disk(folder), whole(folder, when_taken=lambda made: None) as partial:
+                partial.mkdir()
                 _seal(partial, write(partial))
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
@@ -69,51 +72,6 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
                 "that can be written."
             ) from None
     raise DataError(f"the decoded copy '{folder}' is damaged again whenever it is written; check the disk.")
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write in, which becomes `folder` at the end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder.parent)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    _remove(partial)
-    partial.mkdir()
-    # held while this process lives, so that others know whether anybody still writes
-    lock = os.open(partial, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield partial
-        with suppress(OSError):  # another process was faster: its copy is as good
-            partial.replace(folder)
-    finally:
-        _remove(partial)
-        os.close(lock)
-
-
-def _remove_leftovers(cache: Path) -> None:
-    """Remove what processes have left that were killed while they wrote."""
-    for partial in cache.glob(".*.partial"):
-        with suppress(OSError):
-            lock = os.open(partial, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(partial)
-            finally:
-                os.close(lock)
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder or a file; a folder under another name first, so that nobody reads half of it."""
-    if path.is_dir() and not path.is_symlink():
-        gone = path if path.suffix == ".partial" else path.with_name(f".{path.name}.{os.getpid()}.gone.partial")
-        if gone != path:
-            with suppress(FileNotFoundError):
-                path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _seal(folder: Path, holds: Mapping[str, Any]) -> None:

@@ -59,19 +59,12 @@ def new_export(path: Path) -> Iterator[Path]:
                 if not folder.exists():
                     folder.mkdir(exist_ok=True)
                     made.append(folder)
-            with suppress(_AlreadyThereError), whole(path) as partial:
+            with whole(path, when_taken=lambda made: _refuse_another(made, path)) as partial:
                 yield partial
-                if path.is_dir() and any(path.iterdir()):
-                    _refuse_another(partial, path)
-                    raise _AlreadyThereError
     finally:
         for parent in reversed(made):
             with suppress(OSError):  # it is not empty
                 parent.rmdir()
-
-
-class _AlreadyThereError(Exception):
-    """The same export is at its place."""
 
 
 @contextmanager

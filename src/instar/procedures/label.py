@@ -107,7 +107,7 @@ def label(
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
     named = answering(asked, names, combine, precision)
     device = make_accelerator().device
-    asked.prepare(Execution(device, precision, samples_at_once=batch_size))
+    asked.prepare(Execution(device, precision, max_convolved_samples=batch_size))
     size = read_at_once(loaded.train, batch_size)
     loaders = {"train": Loader(loaded.train, size, seed=seed, views=view, num_views=num_views, device=device)}
     choices = {"train": choice}

@@ -6,6 +6,7 @@ whether its process lives, wherever that is, as far as the file system passes lo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -60,11 +61,16 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, when_taken: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """Give a path for a file or a folder that becomes `path` when the context ends without an error, and never else.
 
     It lies in a hidden folder beside `path`, which this process holds, so that others know what to leave alone; what
     dead processes have begun of the same `path` is removed.
+
+    Args:
+        path: a file is replaced, and so is an empty folder.
+        when_taken: is called with what was made where `path` is a folder with files, which stays; None: that is an
+            error of the system.
 
     Raises:
         RunError: when `path` is a device, a pipe or a socket, which a file would take the place of.
@@ -82,7 +88,7 @@ def whole(path: Path) -> Iterator[Path]:
             if is_mine:
                 try:
                     yield folder / path.name
-                    (folder / path.name).replace(path)
+                    _put(folder / path.name, path, when_taken)
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
                 return
@@ -99,6 +105,23 @@ def remove_left_over(folder: Path, name: str = "*") -> None:
         with suppress(OSError), _opened(begun) as held:  # another may be faster, or the folder read-only
             if held is not None and _lock(held, begun):
                 shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file or a folder under another name, so that no process sees half of it."""
+    gone = Path(tempfile.mkdtemp(".partial", f".{_shortened(path.name)}.", path.parent))
+    with suppress(FileNotFoundError):  # another process was faster
+        path.replace(gone / path.name)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _put(made: Path, path: Path, when_taken: Callable[[Path], object] | None) -> None:
+    try:
+        made.replace(path)
+    except OSError as error:
+        if when_taken is None or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        when_taken(made)
 
 
 def _shortened(name: str) -> str:

@@ -74,7 +74,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     if teacher is not None:
         sizes = part_sizes(loader, training, accelerator) if training.compile else ()
         teacher.prepare(
-            Execution(accelerator.device, training.teacher_precision, training.memory_format, compile_for=sizes)
+            Execution(accelerator.device, training.teacher_precision, training.memory_format, compiled_sizes=sizes)
         )
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
     unused = initial.rehearse(loader, training, accelerator)

@@ -37,7 +37,7 @@ class Module(Teacher):
     def __init__(self, network: nn.Module, classes: tuple[str, ...] | None = None) -> None:
         self.network, self.classes = network, classes
         self._read = reader_of(network)
-        self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")))
+        self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")
         self._called: nn.Module | Compiled = network
         self._carried = Carried(network)
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
@@ -67,7 +67,7 @@ class Module(Teacher):
 
     def _ask(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the whole batch
-        most = self._execution.samples_at_once
+        most = self._execution.max_convolved_samples
         if inputs.device.type != "cpu" or len(inputs) <= most or not self._is_convolutional or is_compiled:
             return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(inputs)))
         return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(most)])
@@ -83,7 +83,7 @@ class Module(Teacher):
         """Move the network to the device, lay its weights out, and compute in the precision from now on."""
         place(self.network, execution.device, execution.memory_format)
         self._execution = execution
-        self._called = Compiled(self.network, execution.compile_for) if execution.compile_for else self.network
+        self._called = Compiled(self.network, execution.compiled_sizes) if execution.compiled_sizes else self.network
 
     def modules(self) -> list[nn.Module]:
         """Return the network."""

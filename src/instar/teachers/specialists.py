@@ -145,7 +145,7 @@ class Specialists(Teacher):
         """Prepare all; only the generalist is compiled, because specialists are asked about any number of samples."""
         self.generalist.prepare(execution)
         for specialist in self.specialists:
-            specialist.teacher.prepare(replace(execution, compile_for=()))
+            specialist.teacher.prepare(replace(execution, compiled_sizes=()))
 
     def settings(self) -> dict[str, Any]:
         """Return what the generalist can teach alone."""

@@ -50,7 +50,7 @@ class TrainingModel:
         return logits
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
-        """Return the context of a forward and a backward pass; processes exchange their gradients in it if that is due."""
+        """Return the context of a forward and backward pass, in which processes exchange gradients if `is_due`."""
         context: AbstractContextManager[None] = nullcontext() if is_due else self.accelerator.no_sync(self.network)
         return context
 

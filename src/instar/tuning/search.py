@@ -183,7 +183,7 @@ class Search:
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
             return asked
         device, precision = make_accelerator().device, self.config.training.teacher_precision
-        asked.prepare(Execution(device, precision, samples_at_once=BATCH_SIZE))
+        asked.prepare(Execution(device, precision, max_convolved_samples=BATCH_SIZE))
         loaders = {"train": _asked_about(data.train, self.config, device)}
         if data.held_out is not None and asked.knows(data.held_out):  # so that trials are compared with the teacher too
             size = read_at_once(data.held_out, BATCH_SIZE)

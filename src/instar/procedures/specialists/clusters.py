@@ -125,7 +125,7 @@ def cluster(
     samples = loaded.split(split)
     teacher = in_order_of(teacher, samples.source.classes)
     device = make_accelerator().device
-    teacher.prepare(Execution(device, samples_at_once=BATCH_SIZE))
+    teacher.prepare(Execution(device, "float32", max_convolved_samples=BATCH_SIZE))
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
     loader = Loader(samples, BATCH_SIZE, seed=0, device=device)
     if show:
