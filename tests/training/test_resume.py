@@ -113,7 +113,7 @@ import torch
 torch.set_num_threads(1)
 from instar.data import load_data
 from instar.models import CNN
-from instar.procedures import train
+from instar.procedures.train import train
 train(load_data("digits", subset=120), CNN([4, 6], 8, 0.5), out=sys.argv[1], **json.loads(sys.argv[2]))
 """
 

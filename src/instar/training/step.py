@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -43,11 +44,10 @@ class TrainingModel:
     config: TrainingConfig
     accelerator: Accelerator
 
-    def __call__(self, part: Batch) -> Tensor | Projected:
-        """Return the logits of a part of a batch."""
+    def __call__(self, part: Batch) -> Any:
+        """Return the logits of a part of a batch, a tensor or `Projected`."""
         with autocast(self.config.precision, self.accelerator.device):
-            logits: Tensor | Projected = self.carried(self.network, part.inputs, part)
-        return logits
+            return self.carried(self.network, part.inputs, part)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
         """Return the context of a forward and backward pass, in which processes exchange gradients if `is_due`."""
