@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instar.runs.checksums import BLANK, CHECKSUM, seal, seal_tensors, tensors_checksum, unseal
 from instar.errors import RunError
+from instar.runs.checksums import BLANK, CHECKSUM, seal, seal_tensors, tensors_checksum, unseal
 from instar.runs.locks import whole
 
 MAX_DOCUMENT_BYTES = 16 << 20

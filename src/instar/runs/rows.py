@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from instar.runs.documents import EnvironmentFile
 from instar.errors import RunError
+from instar.runs.documents import EnvironmentFile
 from instar.runs.files import parse_json
 from instar.runs.run import Run
 

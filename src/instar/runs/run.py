@@ -29,13 +29,13 @@ from typing import Any
 import xxhash
 from torch import Tensor
 
+from instar.errors import RunError
+from instar.paths import given_path, local_path
 from instar.runs.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
 from instar.runs.documents import D, Fields, MetricsLine, ModelFile, ResultFile, RunFile, as_document, read_document
 from instar.runs.environment import environment
-from instar.errors import RunError
 from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.runs.locks import hold_folder, remove_left_over
-from instar.paths import given_path, local_path
 from instar.runs.places import other_run
 
 FORMAT = 2
