@@ -283,7 +283,7 @@ def students(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
     def student(listened: Any, name: str, epochs: int = EPOCHS) -> float:
         choices = {"epochs": epochs, "batch_size": BATCH, "precision": "float32", "teacher_precision": "float32"}
         return seconds(
-            lambda: distill(listened, MLP([500, 300]), data, out=folder / name, objective="SoftTargets(4)", **choices)
+            lambda: distill(data, listened, MLP([500, 300]), out=folder / name, objective="SoftTargets(4)", **choices)
         )
 
     student(teacher, "uncounted", epochs=1)

@@ -31,10 +31,10 @@ VERBS = {
     "ensemble": lambda path, run: instar.ensemble([run, path], out=run.path.parent / "no"),
     "ensemble out": lambda path, run: instar.ensemble([run, run], out=path),
     "correct_bias": lambda path, run: instar.correct_bias(path, ["3"], out=run.path.parent / "no"),
-    "distill": lambda path, run: instar.distill(path, "mlp", "digits", out=run.path.parent / "no"),
-    "distill several": lambda path, run: instar.distill([run.path, path], "mlp", "digits", out=run.path.parent / "no"),
+    "distill": lambda path, run: instar.distill("digits", path, "mlp", out=run.path.parent / "no"),
+    "distill several": lambda path, run: instar.distill("digits", [run.path, path], "mlp", out=run.path.parent / "no"),
     "distill targets": lambda path, run: instar.distill(
-        run, models.MLP([2]), "digits", out=run.path.parent / "no", targets=path, num_views=1
+        "digits", run, models.MLP([2]), out=run.path.parent / "no", targets=path, num_views=1
     ),
     "label": lambda path, run: instar.label("digits", path, out=run.path.parent / "no"),
     "label out": lambda path, run: instar.label("digits", run, out=path, show=False),
@@ -42,7 +42,7 @@ VERBS = {
     "train start": lambda path, run: instar.train(
         "digits", models.MLP([2]), out=run.path.parent / "no", start=path or " ", epochs=1
     ),
-    "tune": lambda path, run: instar.tune(path, models.MLP([2]), "digits", out=run.path.parent / "no"),
+    "tune": lambda path, run: instar.tune("digits", path, models.MLP([2]), out=run.path.parent / "no"),
     "targets_info": lambda path, _: instar.targets_info(path),
     "verify_targets": lambda path, _: instar.verify_targets(path),
     "merge_targets": lambda path, run: instar.merge_targets([path], out=run.path.parent / "no"),

@@ -73,7 +73,7 @@ def test_equally_unsure_samples_are_all_unsure():
 def test_a_distilled_run_says_where_it_gained(tmp_path):
     data = load_data("digits", subset=150)
     teacher = train(data, MLP([4]), out=tmp_path / "teacher", epochs=2)
-    run = distill(teacher, MLP([16]), data, out=tmp_path / "run", epochs=3)
+    run = distill(data, teacher, MLP([16]), out=tmp_path / "run", epochs=3)
     assert "gain" not in teacher.metrics
     found = run.metrics["gain"]["all"]
     assert found["student_errors"] == run.metrics["errors"]

@@ -29,9 +29,9 @@ def card(tmp_path_factory):
     data = Data(DataConfig(source="arrays"), named(digits.train), None, named(digits.test))
     teacher = train(data, MLP([24]), out=folder / "a*teacher*", epochs=2, learning_rate=0.01)
     run = distill(
+        data,
         teacher,
         MLP([8]),
-        data,
         out=folder / "run",
         objective="SoftTargets(4)",
         epochs=2,

@@ -30,21 +30,21 @@ def distill_run(folder):
     teacher = train(data, MLP([16]), out=folder / "teacher", optimiser="sgd", **SETTINGS)
     objective = "SoftTargets(4) + 0.1 * HardLabels(0.1)"
     return distill(
-        teacher, MLP([8], 0.2), data, out=folder / "run", objective=objective, max_norm=2.0, micro_batches=2, **SETTINGS
+        data, teacher, MLP([8], 0.2), out=folder / "run", objective=objective, max_norm=2.0, micro_batches=2, **SETTINGS
     )
 
 
 def born_again_run(folder):
     data = load_data("digits", subset=200)
     settings = SETTINGS | {"generations": 2, "controls": False, "show": False, "views": "Shift(1)"}
-    return born_again(MLP([16], 0.2), data, out=folder / "lineage", **settings).generations[2]
+    return born_again(data, MLP([16], 0.2), out=folder / "lineage", **settings).generations[2]
 
 
 def born_again_with_labels_run(folder):
     data = load_data("digits", subset=200)
     settings = SETTINGS | {"generations": 1, "controls": False, "show": False}
     objective = "SoftTargets(1) + HardLabels()"
-    return born_again(CNN([4], 8), data, out=folder / "lineage", objective=objective, **settings).generations[1]
+    return born_again(data, CNN([4], 8), out=folder / "lineage", objective=objective, **settings).generations[1]
 
 
 def ablations_run(folder):
@@ -53,7 +53,7 @@ def ablations_run(folder):
     objective = (
         "ConfidenceWeighted() + PermutedDarkKnowledge() + DecoupledKD(1, 2, 4) + 9 * Standardised(SoftTargets(2))"
     )
-    return distill(teacher, MLP([8]), data, out=folder / "run", objective=objective, micro_batches=2, **SETTINGS)
+    return distill(data, teacher, MLP([8]), out=folder / "run", objective=objective, micro_batches=2, **SETTINGS)
 
 
 @pytest.mark.parametrize("make", [train_run, distill_run, born_again_run, born_again_with_labels_run, ablations_run])

@@ -103,9 +103,9 @@ def test_a_model_is_taught_by_another_live_and_from_a_store(tmp_path, model_fold
     assert teacher.metrics["perplexity"] < 4
     student = {"name": f"transformers:{model_folder}", "arguments": {"pretrained": False}}
     shared = {"objective": "SoftTargets(2) + HardLabels()", "model": student, **SETTINGS}
-    live = distill(teacher, data=data, out=tmp_path / "live", **shared)
+    live = distill(teacher=teacher, data=data, out=tmp_path / "live", **shared)
     store = label(data, teacher, out=tmp_path / "store", dtype="float32")
-    stored = distill(store.path, data=data, out=tmp_path / "stored", **shared)
+    stored = distill(teacher=store.path, data=data, out=tmp_path / "stored", **shared)
     torch.testing.assert_close(live.metrics["nll"], stored.metrics["nll"])
     assert evaluate(live, data)["nll"] == pytest.approx(live.metrics["nll"])
     again = Run(live.path)
@@ -116,7 +116,7 @@ def test_a_folder_of_transformers_is_a_teacher(tmp_path, model_folder):
     data = text(tmp_path, tokenizer=model_folder)
     student = {"name": f"transformers:{model_folder}", "arguments": {"pretrained": False}}
     run = distill(
-        f"transformers:{model_folder}", student, data, objective="SoftTargets(1)", out=tmp_path / "run", **SETTINGS
+        data, f"transformers:{model_folder}", student, objective="SoftTargets(1)", out=tmp_path / "run", **SETTINGS
     )
     assert run.metrics["kl_to_teacher"] < 1
 
@@ -153,5 +153,5 @@ def test_another_tokenizer_is_refused_by_the_names_of_both(tmp_path, model_folde
     data = text(tmp_path, tokenizer=save_tokenizer(tmp_path / "cow", other))
     plain = {"name": f"transformers:{save_model(tmp_path / 'plain')}", "arguments": {"pretrained": False}}
     with pytest.raises(MismatchError, match=r"the tokenizer of the teacher \(7 tokens\) is not that of '.*cow'"):
-        distill(f"transformers:{model_folder}", plain, data, out=tmp_path / "run", **SETTINGS)
+        distill(data, f"transformers:{model_folder}", plain, out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run").exists()

@@ -69,7 +69,7 @@ def test_a_batch_in_parts_trains_like_a_whole_one(tmp_path, hidden, objective):
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=3, learning_rate=0.02)
     settings = {"objective": objective, "epochs": 2, "batch_size": 30, "optimiser": "sgd", "learning_rate": 0.1}
     whole, parts = (
-        distill(teacher, MLP([8]), data, out=tmp_path / str(n), micro_batches=n, log_every=1, **settings)
+        distill(data, teacher, MLP([8]), out=tmp_path / str(n), micro_batches=n, log_every=1, **settings)
         for n in (1, 7)
     )
     for name, value in whole.model.state_dict().items():

@@ -93,7 +93,7 @@ def test_a_specialist_is_trained_by_it(tmp_path):
     objective = "HardLabels() + UnlabelledSoftTargets(1)"
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "log_every": 1}
     runs = [
-        distill(teacher, MLP([16]), special, objective=objective, targets=kept, out=tmp_path / kept, **settings)
+        distill(special, teacher, MLP([16]), objective=objective, targets=kept, out=tmp_path / kept, **settings)
         for kept in ("online", "memory")
     ]
     for line in (line for line in runs[0].history() if line["kind"] == "train"):

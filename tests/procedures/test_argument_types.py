@@ -50,10 +50,10 @@ def _rest(needed: dict[str, str], given: dict[str, str], name: str) -> dict[str,
     ("call", "said"),
     [
         (
-            lambda out: instar.born_again("mlp", "digits", out=out, generations="x"),
+            lambda out: instar.born_again("digits", "mlp", out=out, generations="x"),
             "generations must be a number",
         ),
-        (lambda out: instar.tune("t", "mlp", "digits", out=out, seeds=2.5), "seeds must be a whole number"),
+        (lambda out: instar.tune("digits", "t", "mlp", out=out, seeds=2.5), "seeds must be a whole number"),
         (lambda _: instar.compare("a", "b", resamples="many"), "resamples must be a number"),
         (lambda _: instar.compare("a", "b", resamples=-1), "resamples must be at least 1"),
         (lambda out: instar.correct_bias("run", "38", out=out), "classes must be a sequence"),

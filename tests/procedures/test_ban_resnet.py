@@ -26,14 +26,14 @@ def teacher(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def student(teacher):
-    return distill(teacher, STUDENT, DIGITS, out=teacher.path.parent / "student", epochs=1, ema=0.9)
+    return distill(DIGITS, teacher, STUDENT, out=teacher.path.parent / "student", epochs=1, ema=0.9)
 
 
 def test_copied_layers_stay_bitwise_equal_and_the_others_learn(teacher, student, monkeypatch):
     starts = []
     monkeypatch.setattr("instar.stages.stage.fit", lambda model, *a, **k: starts.append(model) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        distill(teacher, STUDENT, DIGITS, out=teacher.path.parent / "killed", epochs=1, ema=0.9)
+        distill(DIGITS, teacher, STUDENT, out=teacher.path.parent / "killed", epochs=1, ema=0.9)
     begun = starts[0].network
     given, start, found = (net.state_dict() for net in (teacher.model.network, begun, student.model.network))
     frozen = {name for name, p in begun.named_parameters() if not p.requires_grad}
@@ -72,7 +72,7 @@ def densenet(growth=2, input_shape=(1, 8, 8), num_classes=10):
 
 def test_teachers_that_have_no_such_layers_are_refused(teacher, tmp_path):
     def attempt(teacher):
-        return distill(teacher, STUDENT, DIGITS, out=tmp_path / "run", epochs=1)
+        return distill(DIGITS, teacher, STUDENT, out=tmp_path / "run", epochs=1)
 
     forest = LogisticRegression().fit(DIGITS.train.inputs().flatten(1), DIGITS.train.labels)
     for other, message in [

@@ -23,7 +23,7 @@ STEPS = 8  # of a generation
 
 def grow(out: Path, **changes: object) -> Lineage:
     settings = {"generations": 2, "controls": False, "show": False} | SETTINGS | changes
-    return born_again(MLP([8], dropout=0.1), DIGITS, out=out, **settings)
+    return born_again(DIGITS, MLP([8], dropout=0.1), out=out, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,8 @@ def test_the_student_may_be_of_another_family(tmp_path: Path) -> None:
 def test_generations_beside_controls_in_two_processes_are_the_same(tmp_path: Path) -> None:
     settings = {"generations": 1, "show": False} | SETTINGS
     data = instar.load_data("digits", subset=120)
-    alone = born_again(MLP([8]), data, out=tmp_path / "alone", **settings)
-    together = born_again(MLP([8]), data, out=tmp_path / "together", jobs=2, **settings)
+    alone = born_again(data, MLP([8]), out=tmp_path / "alone", **settings)
+    together = born_again(data, MLP([8]), out=tmp_path / "together", jobs=2, **settings)
     assert [run.metrics["nll"] for run in alone.generations] == [run.metrics["nll"] for run in together.generations]
 
 
@@ -157,14 +157,14 @@ def test_bad_input_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'HardLabels\(label_smoothing=0.0\)' listens to no teacher"):
         grow(tmp_path / "labels", objective="HardLabels()")
     with pytest.raises(ConfigError, match=r"every generation starts from fresh weights.*got a Linear with weights"):
-        born_again(torch.nn.Linear(64, 10), DIGITS, out=tmp_path / "weights", **SETTINGS)
+        born_again(DIGITS, torch.nn.Linear(64, 10), out=tmp_path / "weights", **SETTINGS)
     unsplit = instar.load_data("digits", subset=120, validation=0.0)
     with pytest.raises(ConfigError, match="stop_early needs a validation split with labels, and there is none"):
-        born_again(MLP([8]), unsplit, out=tmp_path / "early", stop_early=True, show=False, **SETTINGS)
+        born_again(unsplit, MLP([8]), out=tmp_path / "early", stop_early=True, show=False, **SETTINGS)
 
 
 def test_a_teacher_of_another_input_shape_is_refused(tmp_path: Path) -> None:
     inputs, labels = torch.rand(60, 1, 6, 6), torch.arange(60) % 10
     other = instar.train((inputs, labels), MLP([8]), out=tmp_path / "other", epochs=1)
     with pytest.raises(MismatchError, match=r"takes inputs of shape \[1, 6, 6\], and .* has \[1, 8, 8\]"):
-        instar.distill(other, MLP([8]), DIGITS, out=tmp_path / "student", epochs=1)
+        instar.distill(DIGITS, other, MLP([8]), out=tmp_path / "student", epochs=1)

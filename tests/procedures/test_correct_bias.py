@@ -23,7 +23,7 @@ def student(tmp_path_factory):
     teacher = train(DIGITS, MLP([32]), out=folder / "teacher", epochs=10, learning_rate=0.01)
     data = DIGITS.select(omit_classes=["3"])
     return distill(
-        teacher, MLP([32]), data, objective="SoftTargets(4)", out=folder / "student", epochs=8, learning_rate=0.01
+        data, teacher, MLP([32]), objective="SoftTargets(4)", out=folder / "student", epochs=8, learning_rate=0.01
     )
 
 

@@ -21,7 +21,7 @@ DIGITS = load_data("digits", subset=200)
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     teacher = train(DIGITS, MLP([16]), out=folder / "teacher", epochs=3, learning_rate=0.01)
-    return teacher, distill(teacher.path, MLP([8]), DIGITS, out=folder / "student", epochs=3, learning_rate=0.01)
+    return teacher, distill(DIGITS, teacher.path, MLP([8]), out=folder / "student", epochs=3, learning_rate=0.01)
 
 
 def test_a_run_knows_its_data_and_agrees_with_its_own_result(runs):

@@ -20,7 +20,7 @@ SETTINGS = {"epochs": 2, "learning_rate": 0.01}
 def student(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inspect")
     teacher = train("digits", MLP([24]), out=folder / "teacher", **SETTINGS)
-    return distill(teacher, MLP([8]), "digits", out=folder / "student", objective="SoftTargets(4)", seed=3, **SETTINGS)
+    return distill("digits", teacher, MLP([8]), out=folder / "student", objective="SoftTargets(4)", seed=3, **SETTINGS)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_samples_without_an_answer_are_listed_and_only_their_shards_are_made_aga
     kept = stamps(tmp_path / "store")
     assert sorted(kept) == ["test-00000.safetensors", "train-00001.safetensors", "validation-00000.safetensors"]
     with pytest.raises(StoreError, match="is not complete: 1 of 4 shards are missing"):
-        distill(tmp_path / "store", "mlp", DIGITS, out=tmp_path / "run")
+        distill(DIGITS, tmp_path / "store", "mlp", out=tmp_path / "run")
     teacher.ids, teacher.asked = (), 0
     store = label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
     assert teacher.asked == 2048 + 120, "the missing shard, and the validation samples at the first look"

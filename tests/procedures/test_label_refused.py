@@ -112,7 +112,7 @@ def test_a_shard_whose_header_is_damaged_is_refused_with_the_way_out(tmp_path: P
 
 
 def student(out: Path, **changes: Any) -> Run:
-    return distill(network(), MLP([4]), DIGITS, out=out, **{"epochs": 1, "targets": "store"} | changes)
+    return distill(DIGITS, network(), MLP([4]), out=out, **{"epochs": 1, "targets": "store"} | changes)
 
 
 def test_a_folder_for_stores_that_is_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:

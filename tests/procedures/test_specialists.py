@@ -58,7 +58,7 @@ def test_a_combination_is_a_teacher_wherever_one_can_stand(folder, tmp_path):
     assert instar.evaluate(combined)["errors"] == Run(combined).metrics["errors"]
     store = instar.label("digits", combined, out=tmp_path / "targets")
     for teacher in (combined, store):
-        student = instar.distill(teacher, MLP([16]), "digits", out=tmp_path / f"of-{type(teacher).__name__}", epochs=2)
+        student = instar.distill("digits", teacher, MLP([16]), out=tmp_path / f"of-{type(teacher).__name__}", epochs=2)
         assert 0 < student.metrics["agreement"] <= 1
     both = instar.Ensemble([combined, folder / "generalist"])
     assert torch.isfinite(predict(both, instar.load_data("digits").test)).all()

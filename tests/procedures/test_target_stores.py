@@ -75,7 +75,7 @@ def test_a_damaged_shard_is_named_by_everyone_who_opens_the_store_and_made_anew_
         with pytest.raises(StoreError, match=sentence):
             use(copy)
     with pytest.raises(StoreError, match=sentence):
-        instar.distill(copy, MLP([4]), DIGITS, out=copy.parent / "run", objective="SoftTargets(1)", epochs=1)
+        instar.distill(DIGITS, copy, MLP([4]), out=copy.parent / "run", objective="SoftTargets(1)", epochs=1)
     assert not (copy.parent / "run").exists()
     (copy / SHARD).unlink(missing_ok=True)  # as the sentence says
     before = {path.name: path.stat().st_mtime_ns for path in copy.glob("*-*.safetensors")}

@@ -73,7 +73,7 @@ def whole(teacher, tmp_path_factory):
     """A search that was never killed, its folder, and who was asked."""
     out = tmp_path_factory.mktemp("whole") / "tune"
     counting = Counting(as_teacher(teacher))
-    return instar.tune(counting, MLP([6]), DIGITS, out=out, **SEARCH), out, counting
+    return instar.tune(DIGITS, counting, MLP([6]), out=out, **SEARCH), out, counting
 
 
 def scored(out: Path, name: str) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_the_teacher_is_asked_once_and_every_trial_learns_from_its_store(whole, 
     for cell in found.cells:
         assert {tuple(Run(path).config["teachers"]) for path in cell.runs} == {(str(out / "targets"),)}
     before = counting.counts.total()
-    again = instar.tune(counting, MLP([6]), DIGITS, out=out, **SEARCH)
+    again = instar.tune(DIGITS, counting, MLP([6]), out=out, **SEARCH)
     assert (again, counting.counts.total()) == (found, before)
 
 
@@ -142,7 +142,7 @@ def test_no_trial_reads_the_test_split(whole, teacher, tmp_path):
     test = DIGITS.test.source
     noise = Source("noise", torch.full_like(test.inputs.float(), torch.nan), test.labels.flip(0), test.classes)
     poisoned = replace(DIGITS, test=Samples.all_of(noise))
-    same = instar.tune(teacher, MLP([6]), poisoned, out=tmp_path / "tune", **SEARCH | {"weights": [0]})
+    same = instar.tune(poisoned, teacher, MLP([6]), out=tmp_path / "tune", **SEARCH | {"weights": [0]})
     assert shared_scores(same, found) >= 3 + 2  # one of each candidate, and more
     for path in [*found.baseline.runs, *(run for cell in found.cells for run in cell.runs)]:
         tensors, _ = read_tensors(Path(path) / "predictions.safetensors")
@@ -176,10 +176,10 @@ def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_pat
     search = SEARCH | {"weights": [0], "seeds": 2, "out": tmp_path / "tune", "checkpoint_seconds": 0}
     while kills:
         with pytest.raises(KeyboardInterrupt):
-            instar.tune(teacher, MLP([6]), DIGITS, **search)
+            instar.tune(DIGITS, teacher, MLP([6]), **search)
         assert len(steps) == kills.pop(0)
         assert not (tmp_path / "tune" / "tune.json").exists()
-    resumed = instar.tune(teacher, MLP([6]), DIGITS, **search)
+    resumed = instar.tune(DIGITS, teacher, MLP([6]), **search)
     trials = sum(len(cell.seeds) for cell in (resumed.baseline, *resumed.cells))
     assert trials == 4 + 3
     assert (len(steps), len(set(steps))) == (6 * trials, 6 * trials)
@@ -198,17 +198,17 @@ def test_trials_travel_to_other_processes(whole, teacher, tmp_path, monkeypatch)
 
     monkeypatch.setattr(importlib.import_module("instar.tuning.search"), "run_all", elsewhere)
     search = SEARCH | {"temperatures": [1, 4], "weights": [0], "seeds": 2, "jobs": 2}
-    away = instar.tune(teacher, MLP([6]), DIGITS, out=tmp_path / "tune", **search)
+    away = instar.tune(DIGITS, teacher, MLP([6]), out=tmp_path / "tune", **search)
     assert asked == [2, 2]
     assert shared_scores(away, found) >= 2 + 2
 
 
 def test_a_candidate_that_diverges_is_dropped_and_a_baseline_that_does_is_told(teacher, tmp_path):
-    found = instar.tune(teacher, MLP([6]), DIGITS, out=tmp_path / "one", **QUICK | {"weights": (0, 3e38)})
+    found = instar.tune(DIGITS, teacher, MLP([6]), out=tmp_path / "one", **QUICK | {"weights": (0, 3e38)})
     assert [(cell.diverged, cell.dropped) for cell in found.cells] == [(False, None), (True, 1)] * 2
     assert str(found).count("diverged (1)*") == 2
     with pytest.raises(NonFiniteError, match=r"diverged in '.*all'; lower training\.learning_rate"):
-        instar.tune(teacher, MLP([6]), DIGITS, out=tmp_path / "all", **QUICK | {"learning_rate": 1e38})
+        instar.tune(DIGITS, teacher, MLP([6]), out=tmp_path / "all", **QUICK | {"learning_rate": 1e38})
 
 
 def test_a_store_is_a_teacher_at_the_temperatures_that_it_holds(teacher, tmp_path):
@@ -216,7 +216,7 @@ def test_a_store_is_a_teacher_at_the_temperatures_that_it_holds(teacher, tmp_pat
         DIGITS, teacher, out=tmp_path / "store", keep="top:3", temperature=4, views="Shift(1)", num_views=2, show=False
     )
     found = instar.tune(
-        store, MLP([6]), DIGITS, out=tmp_path / "tune", **QUICK | {"temperatures": [4], "weights": [0, 1]}
+        DIGITS, store, MLP([6]), out=tmp_path / "tune", **QUICK | {"temperatures": [4], "weights": [0, 1]}
     )
     assert not (tmp_path / "tune" / "targets").exists()
     for cell in (found.baseline, *found.cells):
@@ -224,9 +224,9 @@ def test_a_store_is_a_teacher_at_the_temperatures_that_it_holds(teacher, tmp_pat
         assert (config["views"], config["num_views"], config["view_seed"]) == ("Shift(pixels=1)", 2, 0)
     others = QUICK | ONE | {"out": tmp_path / "other"}
     with pytest.raises(MismatchError, match=r"^the target store '.*' holds 2 views 'Shift\(pixels=1\)' of seed 0"):
-        instar.tune(store, MLP([6]), DIGITS, **others, views="Shift(2)", num_views=2)
+        instar.tune(DIGITS, store, MLP([6]), **others, views="Shift(2)", num_views=2)
     with pytest.raises(MismatchError, match=r"store' answers at temperature 4 alone, and is to be asked at 1; all"):
-        instar.tune(store, MLP([6]), DIGITS, out=tmp_path / "other", **QUICK)
+        instar.tune(DIGITS, store, MLP([6]), out=tmp_path / "other", **QUICK)
 
 
 def tuned(scores: list[list[float]], labels: list[float], criterion: str = "error") -> Tuned:
@@ -316,9 +316,9 @@ def test_what_cannot_be_tuned_is_refused_before_the_first_trial(teacher, tmp_pat
 def test_arithmetic_means_are_tuned_at_one_temperature(teacher, tmp_path):
     both = {"combine": "arithmetic", "out": tmp_path / "tune"}
     with pytest.raises(MismatchError, match="the teacher answers at temperature 1 alone, and is to be asked at 4"):
-        instar.tune([teacher, teacher], MLP([6]), DIGITS, **QUICK | both)
+        instar.tune(DIGITS, [teacher, teacher], MLP([6]), **QUICK | both)
     arrays = load_data((DIGITS.train.inputs(), DIGITS.train.labels))
-    found = instar.tune([teacher, teacher], MLP([6]), arrays, **QUICK | both | ONE)
+    found = instar.tune(arrays, [teacher, teacher], MLP([6]), **QUICK | both | ONE)
     assert TargetStore(tmp_path / "tune" / "targets").manifest.parts["train"].temperature == 4
     assert len(found.finalists) == 2
     assert str(found).endswith(f'\ninstar.distill(..., objective="{found.objective}")')  # such data have no name

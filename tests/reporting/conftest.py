@@ -67,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(2):
         settings: dict[str, Any] = {"seed": seed, "epochs": 5, "learning_rate": 0.01}
         instar.distill(
-            teacher, network([8]), data, objective="SoftTargets(4)", out=root / f"student-{seed}", **settings
+            data, teacher, network([8]), objective="SoftTargets(4)", out=root / f"student-{seed}", **settings
         )
         instar.train(data, network([8]), out=root / f"labels-{seed}", **settings)
     shutil.copytree(root / "labels-0", root / MARKUP.replace("/", ""))
@@ -97,7 +97,7 @@ def kinds(
     }
     for name, (model, data) in settings.items():
         teacher = instar.train(data, model, epochs=1, batch_size=2, out=root / "runs" / f"teacher-{name}")
-        instar.distill(teacher, model, data, epochs=1, batch_size=2, out=root / "runs" / name)
+        instar.distill(data, teacher, model, epochs=1, batch_size=2, out=root / "runs" / name)
     return root / "runs", {name: data for name, (_, data) in settings.items()}
 
 

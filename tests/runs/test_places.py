@@ -39,24 +39,24 @@ def linked(home: Path) -> str:
 
 @pytest.mark.parametrize("spell", [lambda _: "runs/t/", lambda home: home / "runs/t", moved, linked])
 def test_a_teacher_may_be_found_anywhere(home: Path, spell: Callable[[Path], str]) -> None:
-    first = distill("runs/t", data="digits", out="s", targets="kept/answers", **TINY)
+    first = distill(teacher="runs/t", data="digits", out="s", targets="kept/answers", **TINY)
     weights, written = first.weights.read_bytes(), first.weights.stat().st_mtime_ns
     teacher = spell(home)
-    again = distill(teacher, data="digits", out=home / "s", targets=home / "kept/answers", **TINY)
+    again = distill(teacher=teacher, data="digits", out=home / "s", targets=home / "kept/answers", **TINY)
     assert (again.weights.read_bytes(), again.weights.stat().st_mtime_ns) == (weights, written)
-    distill(teacher, data="digits", out="other", targets="kept/answers", seed=0, **TINY)
+    distill(teacher=teacher, data="digits", out="other", targets="kept/answers", seed=0, **TINY)
     assert len(list(Path("kept/answers").iterdir())) == 1
     assert Path("other/weights.safetensors").read_bytes() == weights
 
 
 def test_another_working_directory_is_no_other_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distill("runs/t", data="digits", out="s", **TINY)
+    distill(teacher="runs/t", data="digits", out="s", **TINY)
     both = ensemble(["runs/t", "s"], out="both")
     corrected = correct_bias("runs/t", ["3"], out="corrected")
     started = train("digits", out="started", **TINY)
     (home / "below").mkdir()
     monkeypatch.chdir(home / "below")
-    distill("../runs/t", data="digits", out="../s", **TINY)
+    distill(teacher="../runs/t", data="digits", out="../s", **TINY)
     assert ensemble(["../runs/t", home / "s"], out="../both").result == Run(home / both.path).result
     assert correct_bias("../runs/t/", ["3"], out="../corrected").result == Run(home / corrected.path).result
     assert evaluate("../both", "digits")["errors"] == Run(home / "both").metrics["errors"]
@@ -73,11 +73,11 @@ def test_members_that_are_others_now_are_refused(home: Path) -> None:
 
 
 def test_another_teacher_in_the_same_place_is_another_run(home: Path) -> None:
-    distill("runs/t", data="digits", out="s", **TINY)
+    distill(teacher="runs/t", data="digits", out="s", **TINY)
     shutil.rmtree("runs/t")
     train("digits", out="runs/t", seed=1, **TINY)
     with pytest.raises(RunError, match=r"another configuration \(fingerprints\.teacher was '.*', now '.*'\)"):
-        distill("runs/t", data="digits", out="s", **TINY)
+        distill(teacher="runs/t", data="digits", out="s", **TINY)
 
 
 def test_a_store_is_the_same_wherever_teacher_and_data_lie(home: Path) -> None:

@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """Return a teacher and its student."""
     root = tmp_path_factory.mktemp("examples")
     teacher = instar.train("digits", instar.models.MLP([32]), epochs=4, out=root / "teacher")
-    return teacher, instar.distill(teacher, instar.models.MLP([8]), "digits", epochs=2, out=root / "student")
+    return teacher, instar.distill("digits", teacher, instar.models.MLP([8]), epochs=2, out=root / "student")
 
 
 def read(run: Run, name: str) -> dict[str, np.ndarray]:
@@ -49,7 +49,7 @@ def test_the_answers_are_those_of_teacher_and_student(runs: tuple[Run, Run]) -> 
 @pytest.mark.parametrize("targets", ["memory", "store"])
 def test_kept_answers_tell_of_train_what_the_teacher_says(runs: tuple[Run, Run], tmp_path: Path, targets: str) -> None:
     asked = {"targets": targets} | ({"store": {"dtype": "float32"}} if targets == "store" else {})
-    taught = instar.distill(runs[0], instar.models.MLP([8]), "digits", epochs=2, out=tmp_path / "run", **asked)
+    taught = instar.distill("digits", runs[0], instar.models.MLP([8]), epochs=2, out=tmp_path / "run", **asked)
     kept, live = read(taught, "examples.safetensors"), read(runs[1], "examples.safetensors")
     np.testing.assert_array_equal(kept["train.teacher_answers"], live["train.teacher_answers"])
     np.testing.assert_allclose(kept["train.divergence"], live["train.divergence"], rtol=1e-3, atol=1e-4)
@@ -57,7 +57,7 @@ def test_kept_answers_tell_of_train_what_the_teacher_says(runs: tuple[Run, Run],
 
 def test_kept_answers_about_shifted_samples_tell_nothing_of_train(runs: tuple[Run, Run], tmp_path: Path) -> None:
     asked = {"targets": "memory", "views": "Shift(1)", "num_views": 2}
-    taught = instar.distill(runs[0], instar.models.MLP([8]), "digits", epochs=1, out=tmp_path / "run", **asked)
+    taught = instar.distill("digits", runs[0], instar.models.MLP([8]), epochs=1, out=tmp_path / "run", **asked)
     assert not [name for name in read(taught, "examples.safetensors") if name.startswith("train")]
 
 
@@ -65,7 +65,7 @@ def test_of_too_many_classes_the_student_is_kept_beside_the_teacher(
     runs: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("instar.training.evaluate.KEPT", 0)  # bytes of logits in predictions.safetensors
-    again = instar.distill(runs[0], instar.models.MLP([8]), "digits", epochs=2, out=tmp_path / "run")
+    again = instar.distill("digits", runs[0], instar.models.MLP([8]), epochs=2, out=tmp_path / "run")
     assert "test.logits" not in read(again, "predictions.safetensors")
     kept, whole = read(again, "examples.safetensors"), read(runs[1], "predictions.safetensors")
     places = [whole["test.ids"].tolist().index(number) for number in kept["shown.ids"].tolist()]
@@ -137,7 +137,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory, write_recordings: Callable[
 
 def kept_by_student(spoken: tuple[Run, Data], out: Path) -> dict[str, np.ndarray]:
     teacher, data = spoken
-    return read(instar.distill(teacher, instar.models.FrameNet([8]), data, epochs=1, out=out), "examples.safetensors")
+    return read(instar.distill(data, teacher, instar.models.FrameNet([8]), epochs=1, out=out), "examples.safetensors")
 
 
 def assert_heard(kept: dict[str, np.ndarray], numbers: list[int]) -> None:

@@ -53,7 +53,7 @@ class Rolled(nn.Module):
 
 
 def test_a_good_teacher_is_told_beside_chance_without_a_warning(good, tmp_path, capsys):
-    run = distill(good, MLP([4]), DIGITS, out=tmp_path / "run", **SMALL)
+    run = distill(DIGITS, good, MLP([4]), out=tmp_path / "run", **SMALL)
     look = run.result["first_look"]
     metrics = evaluate(good, DIGITS, split="validation")
     assert (look["split"], look["examples"]) == ("validation", min(256, len(DIGITS.validation)))
@@ -64,7 +64,7 @@ def test_a_good_teacher_is_told_beside_chance_without_a_warning(good, tmp_path, 
     told = capsys.readouterr().err
     assert told.count(f"the teacher's error is {look['error']:.1%}") == 1
     assert "chance: " in told
-    distill(good, MLP([4]), DIGITS, out=tmp_path / "run", **SMALL)
+    distill(DIGITS, good, MLP([4]), out=tmp_path / "run", **SMALL)
     assert "the teacher's error" not in capsys.readouterr().err, "the run is complete"
 
 
@@ -123,11 +123,11 @@ def test_looking_changes_no_random_and_no_hidden_state():
 
 
 def test_the_numbers_of_a_run_do_not_depend_on_who_is_looked_at(good, tmp_path, stop_before):
-    whole = distill(good, MLP([4], 0.5), DIGITS, out=tmp_path / "whole", **SMALL)
+    whole = distill(DIGITS, good, MLP([4], 0.5), out=tmp_path / "whole", **SMALL)
     stopped = stop_before(3)
     with pytest.raises(stopped):
-        distill(good, MLP([4], 0.5), DIGITS, out=tmp_path / "run", checkpoint_seconds=0, **SMALL)
-    resumed = distill(good, MLP([4], 0.5), DIGITS, out=tmp_path / "run", checkpoint_seconds=0, **SMALL)
+        distill(DIGITS, good, MLP([4], 0.5), out=tmp_path / "run", checkpoint_seconds=0, **SMALL)
+    resumed = distill(DIGITS, good, MLP([4], 0.5), out=tmp_path / "run", checkpoint_seconds=0, **SMALL)
     assert resumed.result["first_look"] == whole.result["first_look"]
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name])
@@ -140,7 +140,7 @@ def test_stores_are_looked_at_as_they_are_and_labelling_looks_at_the_teacher(goo
     assert "the teacher's error is" in capsys.readouterr().err
     assert store.first_look["split"] == "validation"
     objective = "SoftTargets(2)"
-    run = distill(store, MLP([4]), DIGITS, objective=objective, out=tmp_path / "run", **SMALL)
+    run = distill(DIGITS, store, MLP([4]), objective=objective, out=tmp_path / "run", **SMALL)
     look = run.result["first_look"]
     assert (look["split"], look["error"] is None) == ((None, True) if keep == "sample:3" else ("train", False))
 
@@ -169,9 +169,9 @@ def test_terms_that_compare_logits_are_refused_before_the_first_step_where_they_
 
     for objective in ("LogitMatching()", "Standardised(SoftTargets(2))"):
         with pytest.raises(NonFiniteError, match=r"term '.*' is not finite, because the teacher's logits are -inf"):
-            distill(Strict(), MLP([4]), DIGITS, objective=objective, out=tmp_path / "run", **SMALL)
+            distill(DIGITS, Strict(), MLP([4]), objective=objective, out=tmp_path / "run", **SMALL)
         assert not (tmp_path / "run").exists()
-    distill(Strict(), MLP([4]), DIGITS, objective="SoftTargets(2)", out=tmp_path / "run", **SMALL)
+    distill(DIGITS, Strict(), MLP([4]), objective="SoftTargets(2)", out=tmp_path / "run", **SMALL)
 
 
 def renamed(run, names):
@@ -189,7 +189,7 @@ def test_classes_in_another_order_are_put_in_that_of_the_data(good, tmp_path):
     assert found.fingerprint() != other.fingerprint()
     wrong, right = evaluate(other, DIGITS), evaluate(good, DIGITS)
     assert wrong["errors"] > right["errors"], "the names were changed, and not the network"
-    run = distill(other, MLP([4]), DIGITS, out=tmp_path / "run", **SMALL)
+    run = distill(DIGITS, other, MLP([4]), out=tmp_path / "run", **SMALL)
     assert run.result["first_look"]["warnings"], "only its error can tell that the names are wrong"
     both = Ensemble([good.path, other])
     assert torch.allclose(both.targets(batch).logits(), (expected + expected.flip(1)) / 2)
@@ -198,7 +198,7 @@ def test_classes_in_another_order_are_put_in_that_of_the_data(good, tmp_path):
 def test_classes_of_other_names_are_refused(good, tmp_path):
     other = renamed(good, [*DIGITS.classes[:9], "ten"])
     with pytest.raises(MismatchError, match="the teacher alone has 'ten', the data alone have '9'"):
-        distill(other, MLP([4]), DIGITS, out=tmp_path / "run", **SMALL)
+        distill(DIGITS, other, MLP([4]), out=tmp_path / "run", **SMALL)
     with pytest.raises(MismatchError, match="other classes"):
         Ensemble([good.path, other])
     words = renamed(good, [f"digit {name}" for name in DIGITS.classes])

@@ -78,7 +78,7 @@ def test_frozen_weights_stay_and_statistics_that_move_beside_them_are_named(tmp_
 def test_a_network_that_comes_with_weights_begins_as_the_function_that_it_is(tmp_path):
     given = network(linear)
     told = evaluate(given, DIGITS)
-    run = distill(given, given, DIGITS, out=tmp_path / "run", epochs=1, learning_rate=1e-12, objective="SoftTargets(1)")
+    run = distill(DIGITS, given, given, out=tmp_path / "run", epochs=1, learning_rate=1e-12, objective="SoftTargets(1)")
     assert run.metrics["agreement"] == 1
     assert run.metrics["nll"] == pytest.approx(told["nll"], abs=1e-6)
 
@@ -360,7 +360,7 @@ def test_a_teacher_that_changes_its_inputs_is_refused(tmp_path):
             return inputs.mul_(0.5).flatten(1)[:, :10]
 
     with pytest.raises(MismatchError, match="the teacher changes its inputs in place"):
-        distill(InPlace(), MLP([8]), DIGITS, out=tmp_path / "run", epochs=1)
+        distill(DIGITS, InPlace(), MLP([8]), out=tmp_path / "run", epochs=1)
 
 
 def test_a_failed_measurement_is_a_note_and_never_costs_a_run(tmp_path, capsys, monkeypatch):
@@ -369,7 +369,7 @@ def test_a_failed_measurement_is_a_note_and_never_costs_a_run(tmp_path, capsys, 
 
     monkeypatch.setattr("instar.stages.finish.write_cost", fails)
     monkeypatch.setattr("instar.stages.finish.keep_examples", fails)
-    run = distill(network(linear), MLP([8]), DIGITS, out=tmp_path / "run", epochs=1)
+    run = distill(DIGITS, network(linear), MLP([8]), out=tmp_path / "run", epochs=1)
     assert [note.rpartition(" is missing: ")[2] for note in run.result["notes"]] == ["there is no clock."] * 2
     assert "instar: The cost is missing: there is no clock." in capsys.readouterr().err
 
@@ -383,7 +383,7 @@ def test_every_verb_that_loads_a_run_takes_its_network_and_asks_for_it(tmp_path)
         "export": lambda **given: export(folder, "safetensors", data=DIGITS, **given),
         "correct_bias": lambda **given: correct_bias(folder, ["0"], out=tmp_path / "b", offset=1, data=DIGITS, **given),
         "label": lambda **given: label(DIGITS, folder, out=tmp_path / "store", show=False, **given),
-        "distill": lambda **given: distill(folder, MLP([4]), DIGITS, out=tmp_path / "s", epochs=1, **given),
+        "distill": lambda **given: distill(DIGITS, folder, MLP([4]), out=tmp_path / "s", epochs=1, **given),
     }
     for verb in verbs.values():
         with pytest.raises(ConfigError, match="give it as network="):

@@ -33,7 +33,7 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def student(teacher: Any, out: Path, **changes: Any) -> TrainedRun:
-    return distill(teacher, MLP([8]), DIGITS, out=out, **SETTINGS | {"objective": "SoftTargets(2)"} | changes)
+    return distill(DIGITS, teacher, MLP([8]), out=out, **SETTINGS | {"objective": "SoftTargets(2)"} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ LINEAGE = {"generations": 2, "controls": False, "show": False} | SETTINGS | {"ep
 
 
 def grow(out: Path, **changes: Any) -> Lineage:
-    return born_again(MLP([8]), DIGITS, out=out, **LINEAGE | {"num_views": 2} | changes)
+    return born_again(DIGITS, MLP([8]), out=out, **LINEAGE | {"num_views": 2} | changes)
 
 
 def assert_same(first: Lineage, second: Lineage) -> None:

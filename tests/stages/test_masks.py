@@ -74,7 +74,7 @@ def test_soft_targets_are_not_learnt_where_there_is_no_loss_and_are_where_there_
         data = load_data((TOKENS, labels, TOKENS, LABELS), mask=mask, validation=0, unlabelled=-100, classes=NAMES)
         student = token_teacher(seed=1)
         return distill(
-            token_teacher(), student, data, objective="SoftTargets(2)", out=tmp_path / name, epochs=2, batch_size=8
+            data, token_teacher(), student, objective="SoftTargets(2)", out=tmp_path / name, epochs=2, batch_size=8
         )
 
     whole, hidden = distilled("whole", LABELS, None), distilled("hidden", unlabelled, None)
@@ -156,4 +156,4 @@ def test_a_run_reads_arrays_as_it_read_its_own_and_by_the_values_of_their_labels
     assert found["class_errors"]["4"] == run.metrics["class_errors"]["4"]
     others = load_data((images, labels + 2, images, labels + 2), layout="HWC", validation=0)
     with pytest.raises(MismatchError, match=r"has other classes \(0, 2, 4\) than 'train arrays' \(2, 4, 6\)"):
-        distill(run, models.MLP([4]), others, out=tmp_path / "student", epochs=1)
+        distill(others, run, models.MLP([4]), out=tmp_path / "student", epochs=1)

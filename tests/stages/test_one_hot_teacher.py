@@ -43,7 +43,7 @@ def test_the_oracle_is_exactly_one_hot():
 )
 def test_one_hot_targets_at_temperature_1_are_labels_to_the_last_bit(tmp_path, model, settings):
     settings = {"epochs": 4, "batch_size": 32, "log_every": 1, "learning_rate": 0.02} | settings
-    born_again = distill(Oracle(), model, DIGITS, objective="SoftTargets(1)", out=tmp_path / "again", **settings)
+    born_again = distill(DIGITS, Oracle(), model, objective="SoftTargets(1)", out=tmp_path / "again", **settings)
     labelled = train(DIGITS, model, objective="HardLabels()", out=tmp_path / "labels", **settings)
     found, wanted = born_again.model.state_dict(), labelled.model.state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)

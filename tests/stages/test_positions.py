@@ -88,10 +88,10 @@ def test_a_store_of_positions_teaches(case, tmp_path, keep):
             for index, answers in zip(batch.ids.tolist(), stored.targets(batch).logits(), strict=True):
                 expected, mask = live[index]
                 torch.testing.assert_close(answers[mask], expected[mask])
-    student = distill(store.path, model, data, out=tmp_path / "student", objective="SoftTargets(1)", **SETTINGS)
+    student = distill(data, store.path, model, out=tmp_path / "student", objective="SoftTargets(1)", **SETTINGS)
     assert student.complete
     if keep == "all":
-        live = distill(teacher, model, data, out=tmp_path / "live", objective="SoftTargets(1)", **SETTINGS)
+        live = distill(data, teacher, model, out=tmp_path / "live", objective="SoftTargets(1)", **SETTINGS)
         assert student.metrics["nll"] == pytest.approx(live.metrics["nll"], abs=0.02)
 
 
@@ -119,7 +119,7 @@ def test_a_store_whose_positions_do_not_line_up_with_the_data_is_refused(case, t
     other = Data(data.config, change(data.train), data.validation, data.test)
     fingerprints = [samples.source.fingerprint()[:8] for samples in (data.train, other.train)]
     with pytest.raises(MismatchError) as refused:
-        distill(store.path, model, other, out=tmp_path / "student", objective="SoftTargets(1)", **SETTINGS)
+        distill(other, store.path, model, out=tmp_path / "student", objective="SoftTargets(1)", **SETTINGS)
     assert all(fingerprint in str(refused.value) for fingerprint in fingerprints)
 
 

@@ -38,7 +38,7 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def student(teacher: Any, out: Path, **changes: Any) -> TrainedRun:
-    return distill(teacher, MLP([8], 0.5), DIGITS, out=out, **SETTINGS | {"objective": "SoftTargets(2)"} | changes)
+    return distill(DIGITS, teacher, MLP([8], 0.5), out=out, **SETTINGS | {"objective": "SoftTargets(2)"} | changes)
 
 
 def assert_same(first: Run, second: Run) -> None:

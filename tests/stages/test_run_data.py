@@ -89,8 +89,8 @@ def test_every_verb_reads_other_data_as_the_run_did(run, tmp_path: Path, verb: s
 def test_a_teacher_is_not_asked_about_images_of_another_size(run, images: Path, tmp_path: Path, verb: str) -> None:
     data = load_data(images, image_size=(5, 5), validation=0.3)
     do = {
-        "distill": lambda: distill(run, MLP([4]), data, out=tmp_path / "out", **TINY),
-        "tune": lambda: tune(run, MLP([4]), data, out=tmp_path / "out", show=False, **TINY),
+        "distill": lambda: distill(data, run, MLP([4]), out=tmp_path / "out", **TINY),
+        "tune": lambda: tune(data, run, MLP([4]), out=tmp_path / "out", show=False, **TINY),
         "label": lambda: label(data, run, out=tmp_path / "out", show=False),
     }[verb]
     with pytest.raises(MismatchError, match=r"'.*run' takes inputs of shape \[3, 4, 4\], and '.*' has \[3, 5, 5\]"):
@@ -113,7 +113,7 @@ def test_classes_of_other_data_are_those_of_the_run_by_name(run, tmp_path: Path)
 def test_a_teacher_with_its_classes_in_another_order_is_refused(run, images: Path, tmp_path: Path) -> None:
     data = load_data(images, image_size=(4, 4), validation=0, classes=("grey", "dark", "bright"))
     with pytest.raises(MismatchError, match=r"has its classes in another order \(bright, dark, grey\) than '"):
-        distill(run, MLP([4]), data, out=tmp_path / "out", **TINY)
+        distill(data, run, MLP([4]), out=tmp_path / "out", **TINY)
 
 
 def test_files_that_changed_since_the_training_are_said(
@@ -170,7 +170,7 @@ def test_recordings_of_another_rate_are_neither_judged_nor_learnt_from(
             evaluate(subject, fast)
     data = load_data(fast, label_column="word", validation=0)
     with pytest.raises(MismatchError, match=message):
-        distill(run, FrameNet([4], [1, 1]), data, out=tmp_path / "student", **TINY)
+        distill(data, run, FrameNet([4], [1, 1]), out=tmp_path / "student", **TINY)
     with pytest.raises(MismatchError, match=message):
         label(data, run, out=tmp_path / "store", show=False)
     result = read_json(run.path / "result.json")

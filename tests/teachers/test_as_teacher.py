@@ -85,7 +85,7 @@ def test_a_class_of_the_users_is_not_even_imported_without_trust(own_module, tmp
     attempts = [
         lambda: as_teacher(path),
         lambda: Ensemble([path]),
-        lambda: distill(path, MLP([4]), DIGITS, out=tmp_path / "student", epochs=1),
+        lambda: distill(DIGITS, path, MLP([4]), out=tmp_path / "student", epochs=1),
         lambda: train(DIGITS, f"{own_module}:Flat", out=tmp_path / "again", epochs=1),
     ]
     for attempt in attempts:
@@ -98,14 +98,14 @@ def test_a_class_of_the_users_is_not_even_imported_without_trust(own_module, tmp
 def test_a_trusted_class_teaches(own_module, tmp_path):
     path = untrusted_run(own_module, tmp_path / "run")
     assert isinstance(as_teacher(path, trust=True), Module)
-    student = distill([path, path], MLP([4]), DIGITS, out=tmp_path / "student", epochs=1, trust=True)
+    student = distill(DIGITS, [path, path], MLP([4]), out=tmp_path / "student", epochs=1, trust=True)
     assert student.config["teachers"] == [str(path), str(path)]
 
 
 def test_a_run_of_a_network_given_as_an_object_teaches_while_the_object_lives(tmp_path):
     run = train(DIGITS, nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), out=tmp_path / "run", epochs=1)
     torch.testing.assert_close(as_teacher(run).targets(BATCH).logits(), run.model(BATCH.inputs).detach())
-    student = distill(run, MLP([4]), DIGITS, out=tmp_path / "student", epochs=1)
+    student = distill(DIGITS, run, MLP([4]), out=tmp_path / "student", epochs=1)
     assert student.config["teachers"] == [str(run.path)]
     with pytest.raises(ConfigError, match="give it as network="):
         as_teacher(run.path)

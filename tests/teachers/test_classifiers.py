@@ -151,7 +151,7 @@ def test_what_does_not_fit_the_data_is_refused_before_the_first_step(make, names
         Classifier(make()).targets(batch_of(names))
     if names is NAMES and "features" in message:
         with pytest.raises(MismatchError, match=message):
-            distill(make(), MLP([4]), load_data((X, Y)), out=tmp_path / "run", epochs=1)
+            distill(load_data((X, Y)), make(), MLP([4]), out=tmp_path / "run", epochs=1)
         assert not (tmp_path / "run").exists()
 
 

@@ -62,7 +62,7 @@ def test_a_quantised_module_teaches_and_has_a_fingerprint_of_its_values(tmp_path
     other = network()
     nn.init.zeros_(other[1].weight)
     assert Module(teacher).fingerprint() != Module(quantised(other)).fingerprint()
-    run = distill(teacher, MLP([4]), DIGITS, out=tmp_path / "run", **SMALL)
+    run = distill(DIGITS, teacher, MLP([4]), out=tmp_path / "run", **SMALL)
     assert "kl_to_teacher" in run.metrics
 
 
@@ -99,7 +99,7 @@ def test_attributes_called_mean_std_and_network_change_nothing():
 
 def test_a_teacher_that_tells_a_few_classes_trains_to_the_end_and_is_left_out_of_what_it_cannot_say(tmp_path):
     settings = {"objective": "SoftTargets(2) + HardLabels()", "gradients_every": 1, **SMALL}
-    run = distill(Few(), MLP([4]), DIGITS, out=tmp_path / "run", **settings)
+    run = distill(DIGITS, Few(), MLP([4]), out=tmp_path / "run", **settings)
     assert run.complete
     assert "kl_to_teacher" not in run.metrics
     assert evaluate(run, DIGITS)["errors"] == run.metrics["errors"]

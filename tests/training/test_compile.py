@@ -54,7 +54,7 @@ class Counting:
 def test_only_full_batches_of_student_and_teacher_are_compiled(tmp_path, monkeypatch):
     teacher, counting = train(DIGITS, MLP([4]), out=tmp_path / "teacher", epochs=1), Counting()
     monkeypatch.setattr(torch, "compile", counting)
-    distill(teacher, MLP([4]), DIGITS, out=tmp_path / "run", compile=True, **SETTINGS)
+    distill(DIGITS, teacher, MLP([4]), out=tmp_path / "run", compile=True, **SETTINGS)
     assert counting.sizes[0] == 2, "the attempt before the first step"
     assert counting.sizes[1:] == [30] * 2 * 2 * 2  # of 30, 30, 20 and 20; teacher and student; epochs
     assert all(kwargs == {"dynamic": False} for kwargs in counting.kwargs)
@@ -66,7 +66,7 @@ def test_a_compiled_run_is_the_plain_one_and_resumes_bit_for_bit(tmp_path, stop_
     settings = SETTINGS | {"views": "Shift(1)"}
 
     def run(folder, **more):
-        return distill(teacher, CNN([4], 8), DIGITS, out=tmp_path / folder, **settings | more)
+        return distill(DIGITS, teacher, CNN([4], 8), out=tmp_path / folder, **settings | more)
 
     plain, straight = run("plain"), run("straight", compile=True)
     expected, found = plain.model.state_dict(), straight.model.state_dict()

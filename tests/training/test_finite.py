@@ -94,7 +94,7 @@ def test_an_average_of_masks_is_the_mask():
 
 
 def test_a_teacher_without_some_classes_gives_valid_json_and_a_finite_divergence(tmp_path):
-    run = distill(Strict(), MLP([4]), DIGITS, out=tmp_path / "run", gradients_every=2, **SMALL)
+    run = distill(DIGITS, Strict(), MLP([4]), out=tmp_path / "run", gradients_every=2, **SMALL)
     for path in sorted(run.path.glob("*.json")):
         json.loads(path.read_text(), parse_constant=pytest.fail)
     for line in (run.path / "metrics.jsonl").read_text().splitlines():
@@ -135,7 +135,7 @@ def test_a_teacher_that_answers_nan_is_named_with_the_sample(tmp_path, value):
     with pytest.raises(
         NonFiniteError, match=rf"soft_targets.*The teacher predicts NaN.* for sample {number} of"
     ) as caught:
-        distill(teacher, MLP([4]), DIGITS, objective="SoftTargets(2)", out=tmp_path / "run", **SMALL)
+        distill(DIGITS, teacher, MLP([4]), objective="SoftTargets(2)", out=tmp_path / "run", **SMALL)
     assert "learning rate" not in str(caught.value)
 
 

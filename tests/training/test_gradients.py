@@ -44,7 +44,7 @@ def test_measuring_leaves_every_bit_as_it_was(tmp_path, name):
     data = load_data("digits", subset=110, drop_labels=0.5) if name == "labels dropped" else DIGITS
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=1)
     plain, measured = (
-        distill(teacher, model, data, out=tmp_path / str(every), gradients_every=every, **SETTINGS | settings)
+        distill(data, teacher, model, out=tmp_path / str(every), gradients_every=every, **SETTINGS | settings)
         for every in (0, 2)
     )
     left, right = plain.model.state_dict(), measured.model.state_dict()
@@ -68,7 +68,7 @@ def test_parts_are_measured_as_one_batch(tmp_path):
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=1)
     settings = SETTINGS | {"optimiser": "sgd", "gradients_every": 1}
     whole, parts = (
-        distill(teacher, MLP([8]), DIGITS, out=tmp_path / str(n), micro_batches=n, **settings) for n in (1, 5)
+        distill(DIGITS, teacher, MLP([8]), out=tmp_path / str(n), micro_batches=n, **settings) for n in (1, 5)
     )
     assert len(lines(whole)) == len(lines(parts)) == 12
     for one, other in zip(lines(whole), lines(parts), strict=True):
@@ -84,7 +84,7 @@ def test_without_a_teacher_there_are_no_importance_weights(tmp_path):
 def test_what_cannot_be_told_is_none_in_json(tmp_path):
     data = load_data("digits", subset=110, drop_labels=1.0)
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=1)
-    run = distill(teacher, MLP([8]), data, objective="SoftTargets", out=tmp_path / "run", gradients_every=5, **SETTINGS)
+    run = distill(data, teacher, MLP([8]), objective="SoftTargets", out=tmp_path / "run", gradients_every=5, **SETTINGS)
     refused = (tmp_path / "run" / "metrics.jsonl").read_text()
     found = [json.loads(line, parse_constant=pytest.fail) for line in refused.splitlines()]
     assert [line["angle"] for line in found if line["kind"] == "gradients"] == [None, None]

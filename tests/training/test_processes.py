@@ -32,7 +32,7 @@ getattr(test_processes, sys.argv[2])(*sys.argv[3:])
 def learn_digits(teacher, out, settings):
     """Distil, in one of two processes."""
     torch.set_num_threads(1)
-    run = distill(teacher, MLP([8]), load_data("digits", subset=31), out=out, **json.loads(settings))
+    run = distill(load_data("digits", subset=31), teacher, MLP([8]), out=out, **json.loads(settings))
     assert run.complete
     print(run.metrics["errors"])
 
@@ -50,7 +50,7 @@ def learn_text(teacher, out, settings, stop):
         return original(*given)
 
     fit.learning_rate = rate
-    print(distill(teacher, LSTM(6, 2), text(), out=out, **json.loads(settings)).metrics["perplexity"])
+    print(distill(text(), teacher, LSTM(6, 2), out=out, **json.loads(settings)).metrics["perplexity"])
 
 
 def text():
@@ -103,10 +103,10 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     settings |= {"gradients_every": 7} | extra
     (first, second) = two_processes("learn_digits", str(teacher.path), str(tmp_path / "two"), json.dumps(settings))
     assert [code for _, code in (first, second)] == [0, 0], first[0][1] + second[0][1]
-    one = distill(str(teacher.path), MLP([8]), data, out=tmp_path / "one", **settings)
+    one = distill(data, str(teacher.path), MLP([8]), out=tmp_path / "one", **settings)
     two = Run(tmp_path / "two")
     assert {first[0][0], second[0][0]} == {f"{two.metrics['errors']}\n"}
-    found = distill(str(teacher.path), MLP([8]), data, out=tmp_path / "two", **settings).model
+    found = distill(data, str(teacher.path), MLP([8]), out=tmp_path / "two", **settings).model
     for name, value in one.model.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-5, atol=1e-5)
     for line, wanted in zip(
@@ -138,7 +138,7 @@ def test_two_processes_that_are_stopped_go_on_with_all_hidden_states(tmp_path, s
         assert {4, 11, 18} <= set(tensors[hidden].tolist())
     ended = two_processes(*arguments, "0")
     assert [code for _, code in ended] == [0, 0], ended[0][0][1] + ended[1][0][1]
-    one = distill(str(teacher.path), LSTM(6, 2), text(), out=tmp_path / "one", **settings)
-    two = distill(str(teacher.path), LSTM(6, 2), text(), out=tmp_path / "two", **settings)
+    one = distill(text(), str(teacher.path), LSTM(6, 2), out=tmp_path / "one", **settings)
+    two = distill(text(), str(teacher.path), LSTM(6, 2), out=tmp_path / "two", **settings)
     for name, value in one.model.state_dict().items():
         torch.testing.assert_close(two.model.state_dict()[name], value, rtol=1e-5, atol=1e-5)

@@ -66,11 +66,11 @@ def test_a_stopped_run_ends_alike(tmp_path, stop_before, name):
 def test_a_stopped_distillation_ends_alike_wherever_it_was(tmp_path, stop_before, step, targets):
     teacher = train(DIGITS, MLP([8]), out=tmp_path / "teacher", epochs=1)
     settings = SETTINGS | {"views": "Shift(1)", "num_views": 2, "targets": targets}
-    straight = distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "straight", **settings)
+    straight = distill(DIGITS, teacher, MLP([8], 0.5), out=tmp_path / "straight", **settings)
     stopped = stop_before(step)
     with pytest.raises(stopped):
-        distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "stopped", **settings)
-    assert_same(straight, distill(teacher, MLP([8], 0.5), DIGITS, out=tmp_path / "stopped", **settings))
+        distill(DIGITS, teacher, MLP([8], 0.5), out=tmp_path / "stopped", **settings)
+    assert_same(straight, distill(DIGITS, teacher, MLP([8], 0.5), out=tmp_path / "stopped", **settings))
 
 
 def test_every_step_is_written_once_even_when_checkpoints_are_rare(tmp_path, stop_before):

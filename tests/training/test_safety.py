@@ -47,7 +47,7 @@ class Breaking(nn.Module):
 def test_nan_stops_with_the_step_the_term_and_the_last_good_checkpoint(tmp_path, step, log_every):
     settings = {"epochs": 2, "batch_size": 25, "log_every": log_every, "checkpoint_seconds": 0}
     with pytest.raises(NonFiniteError) as caught:
-        distill(MLP([4], **SHAPE), Breaking(step), DIGITS, out=tmp_path / "run", **settings)
+        distill(DIGITS, MLP([4], **SHAPE), Breaking(step), out=tmp_path / "run", **settings)
     assert f"term 'soft_targets' is NaN at step {step}; " in str(caught.value)
     run = Run(tmp_path / "run")
     if step == 1:
@@ -77,7 +77,7 @@ def test_a_learning_rate_that_explodes_is_named(tmp_path):
 def test_a_teacher_is_the_same_after_training(tmp_path, mode):
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10)).train(mode)
     before = Module(teacher).fingerprint()
-    distill(teacher, MLP([8]), DIGITS, out=tmp_path / "run", epochs=2, views="Shift(1)")
+    distill(DIGITS, teacher, MLP([8]), out=tmp_path / "run", epochs=2, views="Shift(1)")
     assert Module(teacher).fingerprint() == before
     assert all(module.training == mode for module in teacher.modules())
     assert all(parameter.grad is None for parameter in teacher.parameters())
@@ -113,9 +113,9 @@ def test_a_teacher_that_changes_is_found_out(tmp_path):
 def test_lower_precision_is_close_and_restored(tmp_path, precision):
     teacher = train(DIGITS, MLP([16]), out=tmp_path / "teacher", epochs=5, learning_rate=0.02)
     settings = {"epochs": 5, "learning_rate": 0.02, "objective": "SoftTargets(2)"}
-    exact = distill(teacher, MLP([16]), DIGITS, out=tmp_path / "float32", **settings)
+    exact = distill(DIGITS, teacher, MLP([16]), out=tmp_path / "float32", **settings)
     close = distill(
-        teacher, MLP([16]), DIGITS, out=tmp_path / "run", precision=precision, teacher_precision=precision, **settings
+        DIGITS, teacher, MLP([16]), out=tmp_path / "run", precision=precision, teacher_precision=precision, **settings
     )
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.is_autocast_enabled("cpu")
@@ -168,7 +168,7 @@ def test_what_cannot_fit_is_refused_before_the_folder_is_made(tmp_path, argument
 def test_a_transfer_set_without_labels_is_enough_for_soft_targets(tmp_path):
     data = load_data((DIGITS.train.inputs(), None, DIGITS.test.inputs(), DIGITS.test.labels))
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    run = distill(teacher, MLP([4]), data, objective="SoftTargets(2)", out=tmp_path / "run", epochs=2)
+    run = distill(data, teacher, MLP([4]), objective="SoftTargets(2)", out=tmp_path / "run", epochs=2)
     assert run.result["validation"] is None
     assert run.metrics["samples"] == len(DIGITS.test)
 

@@ -122,13 +122,13 @@ def test_a_stopped_run_goes_on_with_its_hidden_state(tmp_path, stop_before, step
 def test_a_stopped_student_goes_on_with_the_hidden_states_of_its_teachers(tmp_path, stop_before, step):
     teachers = [train(DATA, LSTM(4, 1), out=tmp_path / name, **SETTINGS, seed=int(name)) for name in "12"]
     settings = SETTINGS | {"objective": "SoftTargets(2) + HardLabels()"}
-    straight = distill(Ensemble(teachers), MODEL, DATA, out=tmp_path / "straight", **settings)
+    straight = distill(DATA, Ensemble(teachers), MODEL, out=tmp_path / "straight", **settings)
     stopped = stop_before(step)
     with pytest.raises(stopped):
-        distill(Ensemble(teachers), MODEL, DATA, out=tmp_path / "run", **settings)
+        distill(DATA, Ensemble(teachers), MODEL, out=tmp_path / "run", **settings)
     tensors, _ = read_tensors(Run(tmp_path / "run").checkpoint)
     assert sum(name.endswith(".ids") for name in tensors) == 3  # of the student and both teachers
-    assert_same(straight, distill(Ensemble(teachers), MODEL, DATA, out=tmp_path / "run", **settings))
+    assert_same(straight, distill(DATA, Ensemble(teachers), MODEL, out=tmp_path / "run", **settings))
 
 
 def test_perplexity_is_that_of_every_word_given_all_before_it(tmp_path):

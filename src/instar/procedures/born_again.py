@@ -23,7 +23,8 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings, target_settings
+from instar.stages.argument_order import refuse_swapped
+from instar.stages.arguments import as_data, given_network, run_settings, target_settings
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 
@@ -103,8 +104,8 @@ class Lineage:
 
 @checked
 def born_again(
-    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
     data: Data | str | Sequence[Any] | DataConfig,
+    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
     *,
     out: str | Path,
     generations: int = 3,
@@ -130,8 +131,8 @@ def born_again(
     Source: Furlanello et al. 2018, "Born-again neural networks".
 
     Args:
-        model: generation 0, as in `train`, but for a module with weights of its own.
         data: from `load_data` or what it takes.
+        model: generation 0, as in `train`, but for a module with weights of its own.
         out: folder of the lineage; each generation is a run folder in it.
         generations: how many are born after generation 0, at least 1.
         student: the later generations, where they differ from generation 0.
@@ -152,11 +153,11 @@ def born_again(
     >>> import tempfile
     >>> from instar.models import MLP
     >>> folder = tempfile.mkdtemp() + "/lineage"
-    >>> lineage = born_again(MLP([16]), "digits", out=folder, generations=2, epochs=2, show=False)
+    >>> lineage = born_again("digits", MLP([16]), out=folder, generations=2, epochs=2, show=False)
     >>> [run.path.name for run in (*lineage.generations, *lineage.ensembles)]
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
-    refuse_swapped("born_again", model=model, data=data)
+    refuse_swapped("born_again", data=data, model=model)
     for given in (model, student):
         if given is not None and given_network(given) is not None:
             raise ConfigError(

@@ -15,11 +15,11 @@ from instar.models import TrainedRun, attach_network, describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
 from instar.runs.run import Run
+from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import (
     as_data,
     distillation_objective,
     given_network,
-    refuse_swapped,
     run_settings,
     target_settings,
 )
@@ -31,9 +31,9 @@ from instar.teachers import Teacher, as_teacher
 
 @checked
 def distill(
+    data: Data | str | Sequence[Any] | DataConfig,
     teacher: Any,
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,
-    data: Data | str | Sequence[Any] | DataConfig,
     *,
     out: str | Path,
     objective: str | Objective | Term | None = None,
@@ -51,10 +51,10 @@ def distill(
     """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
 
     Args:
+        data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
         teacher: a run or its folder, several folders, a target store, a torch module, a fitted scikit-learn classifier,
             or any `instar.Teacher`, such as `instar.Ensemble([...])`.
         model: the student, as in `train`.
-        data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
         out: the run folder; new, or of the same run.
         objective: a weighted sum of terms; None: `SoftTargets(T) + 0.1 * HardLabels()`.
         temperature: T of that one; None: 4.
@@ -81,11 +81,11 @@ def distill(
     >>> from instar.models import MLP
     >>> data = load_data("digits")
     >>> forest = RandomForestClassifier(random_state=0).fit(data.train.inputs().flatten(1), data.train.labels)
-    >>> run = distill(forest, MLP([32]), data, out=tempfile.mkdtemp() + "/run", epochs=5, learning_rate=0.01)
+    >>> run = distill(data, forest, MLP([32]), out=tempfile.mkdtemp() + "/run", epochs=5, learning_rate=0.01)
     >>> run.metrics["agreement"] > 0.8
     True
     """
-    refuse_swapped("distill", teacher=teacher, model=model, data=data)
+    refuse_swapped("distill", data=data, teacher=teacher, model=model)
     data = as_data(data)
     chosen = distillation_objective(objective, temperature)
     teacher = attach_network(teacher, network, trust=trust)

@@ -11,7 +11,7 @@ from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data import Data
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.arguments import refuse_swapped
+from instar.stages.argument_order import refuse_swapped
 from instar.stages.finish import finish_run
 from instar.stages.run_data import data_of, refuse_other_reading
 from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
@@ -50,7 +50,7 @@ def ensemble(
     >>> both.result["parameters"] == 2 * runs[0].result["parameters"]
     True
     """
-    refuse_swapped("ensemble", teacher=members, data=data)
+    refuse_swapped("ensemble", members=members, data=data)
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
     with opening(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)

@@ -12,7 +12,8 @@ from instar.config import DataConfig, validate
 from instar.data import Data, load_data
 from instar.errors import ConfigError
 from instar.models import attach_network
-from instar.stages.arguments import as_data, refuse_swapped
+from instar.stages.argument_order import refuse_swapped
+from instar.stages.arguments import as_data
 from instar.stages.run_data import changed_data, data_of, refuse_other_reading, run_of
 from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
@@ -54,7 +55,7 @@ def evaluate(
     597
     """
     subject = attach_network(subject, network, trust=trust)
-    refuse_swapped("evaluate", teacher=subject, data=data)
+    refuse_swapped("evaluate", subject=subject, data=data)
     answering = as_teacher(subject, trust=trust)
     run = run_of(subject)
     if run is not None:

@@ -16,7 +16,8 @@ from instar.data import Data, Identity, Loader, View, as_view
 from instar.errors import ConfigError, say
 from instar.models import attach_network
 from instar.paths import local_path
-from instar.stages.arguments import as_data, refuse_swapped
+from instar.stages.argument_order import refuse_swapped
+from instar.stages.arguments import as_data
 from instar.stages.first_look import look_at
 from instar.stages.labelling import Labelling, answering
 from instar.stages.run_data import data_of, run_of
@@ -87,7 +88,7 @@ def label(
     >>> folder = tempfile.mkdtemp()
     >>> teacher = train("digits", MLP([32]), out=f"{folder}/teacher", epochs=5, learning_rate=0.01)
     >>> store = label("digits", teacher, out=f"{folder}/targets", keep="top:5", temperature=4, show=False)
-    >>> student = distill(store, MLP([16]), "digits", objective="SoftTargets(4)", out=f"{folder}/student", epochs=20)
+    >>> student = distill("digits", store, MLP([16]), objective="SoftTargets(4)", out=f"{folder}/student", epochs=20)
     >>> student.metrics["agreement"] > 0.5
     True
     """

@@ -14,7 +14,8 @@ from instar.data import Data, View, as_view
 from instar.models import TrainedRun, describe
 from instar.objectives import Objective, Term, as_objective
 from instar.paths import local_path
-from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings
+from instar.stages.argument_order import refuse_swapped
+from instar.stages.arguments import as_data, given_network, run_settings
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 

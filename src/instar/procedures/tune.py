@@ -15,7 +15,8 @@ from instar.errors import ConfigError
 from instar.models import describe
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.arguments import as_data, given_network, refuse_swapped, run_settings
+from instar.stages.argument_order import refuse_swapped
+from instar.stages.arguments import as_data, given_network, run_settings
 from instar.targets import TargetStore
 from instar.tuning.cells import Criterion
 from instar.tuning.search import TEMPERATURES, WEIGHTS, Search
@@ -24,9 +25,9 @@ from instar.tuning.tuned import Tuned
 
 @checked
 def tune(
+    data: Data | str | Sequence[Any] | DataConfig,
     teacher: Any,
     model: str | ModelConfig | Mapping[str, Any] | nn.Module,
-    data: Data | str | Sequence[Any] | DataConfig,
     *,
     out: str | Path,
     temperatures: Sequence[float] = TEMPERATURES,
@@ -52,9 +53,9 @@ def tune(
     algorithm 1, with a seed for the pull of an arm.
 
     Args:
+        data: from `load_data` or what it takes, with labels and a validation split.
         teacher: what `distill` takes; it is asked once.
         model: the student, as in `train`, but for a module with weights of its own.
-        data: from `load_data` or what it takes, with labels and a validation split.
         out: folder of the search; each trial is a run folder in it.
         temperatures: T of the grid.
         weights: w of the grid.
@@ -80,11 +81,11 @@ def tune(
     >>> folder = tempfile.mkdtemp()
     >>> teacher = train("digits", MLP([32]), out=f"{folder}/teacher", epochs=5, learning_rate=0.01)
     >>> grid = {"temperatures": [1, 4], "weights": [0], "seeds": 2}
-    >>> found = tune(teacher, MLP([8]), "digits", out=f"{folder}/tune", **grid, epochs=2, show=False)
+    >>> found = tune("digits", teacher, MLP([8]), out=f"{folder}/tune", **grid, epochs=2, show=False)
     >>> found.objective in ("SoftTargets(1)", "SoftTargets(4)"), found.baseline.seeds
     (True, (0, 1))
     """
-    refuse_swapped("tune", teacher=teacher, model=model, data=data)
+    refuse_swapped("tune", data=data, teacher=teacher, model=model)
     if given_network(model) is not None:
         raise ConfigError(
             "every trial starts from fresh weights, so tune needs a model by name, by package.module:Class or as a "

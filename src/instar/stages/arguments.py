@@ -13,13 +13,10 @@ from torch import nn
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
 from instar.data import Data, load_data
 from instar.errors import ConfigError, nearest
-from instar.models import MODELS, Architecture
+from instar.models import Architecture
 from instar.objectives import Objective, Term, distillation
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.targets import TargetStore
-from instar.targets.manifest import MANIFEST
-from instar.teachers import Teacher
 
 _ELSEWHERE = (
     (DataConfig, "the data; give data=instar.load_data(..., {name}=...)"),
@@ -125,44 +122,3 @@ def given_network(model: object) -> nn.Module | None:
     if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
         raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
     return model if isinstance(model, nn.Module) else None
-
-
-def refuse_swapped(verb: str, **given: Any) -> None:
-    """Refuse a model where the data stand, and the like; what may be several things is left alone.
-
-    Args:
-        verb: that was called.
-        given: its arguments in order, by what they are: "data", "model" or "teacher".
-
-    Raises:
-        ConfigError: names the argument, and the order.
-
-    >>> refuse_swapped("train", data="mlp", model="digits")
-    Traceback (most recent call last):
-    instar.errors.ConfigError: train takes (data, model) in this order, and got a model for 'data': 'mlp'.
-    """
-    for role, value in given.items():
-        kinds = _kinds(value)
-        if kinds and role not in kinds:
-            shown = repr(value) if isinstance(value, str | Path) else type(value).__name__
-            order = ", ".join(given)
-            raise ConfigError(f"{verb} takes ({order}) in this order, and got a {kinds[0]} for '{role}': {shown}.")
-
-
-def _kinds(value: Any) -> tuple[str, ...]:
-    """Return what something can be; nothing where that cannot be told."""
-    if isinstance(value, list | tuple) and value:
-        value = value[0] if isinstance(value[0], Run | TargetStore | Teacher | nn.Module) else None
-    known = (
-        (isinstance(value, Data | DataConfig) or (isinstance(value, str) and value == "digits"), ("data",)),
-        (isinstance(value, Run | TargetStore | Teacher) or _is_folder_of_teacher(value), ("teacher",)),
-        (isinstance(value, ModelConfig) or (isinstance(value, str) and value in MODELS), ("model",)),
-        (isinstance(value, Architecture) and not value.is_built, ("model",)),
-        (isinstance(value, nn.Module), ("model", "teacher")),
-    )
-    return next((kinds for is_so, kinds in known if is_so), ())
-
-
-def _is_folder_of_teacher(value: Any) -> bool:
-    names = ("result.json", MANIFEST)
-    return isinstance(value, str | Path) and any(os.path.isfile(os.path.join(value, name)) for name in names)

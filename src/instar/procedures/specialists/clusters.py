@@ -16,6 +16,7 @@ from instar.data import Data, Loader
 from instar.errors import ConfigError
 from instar.paths import given_path, local_path
 from instar.runs.files import read_json, write_json
+from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.first_look import look_at
 from instar.stages.run_data import data_of, run_of
@@ -114,6 +115,7 @@ def cluster(
     >>> len(cluster(run, clusters=3, size=4))
     3
     """
+    refuse_swapped("cluster", generalist=generalist, data=data)
     teacher = as_teacher(generalist, trust=trust)
     run = run_of(generalist)
     if run is not None:
