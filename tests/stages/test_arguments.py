@@ -48,7 +48,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("verb", "given", "found"),
     [
         ("train", (MODEL, DATA), "a model for 'data': MLP"),
-        ("train", ("mlp", DATA), "a model or a teacher for 'data': 'mlp'"),  # the folder is one, too
+        ("train", ("mlp", DATA), "a teacher or a model for 'data': 'mlp'"),  # the folder is one, too
         ("train", ("resnet", DATA), "a model for 'data': 'resnet'"),
         ("train", ("my.networks:Small", "photos"), "a model for 'data': 'my.networks:Small'"),
         ("train", (DATA, "photos"), "data or a teacher for 'model': 'photos'"),
@@ -59,13 +59,13 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("distill", (Path("run"), "mlp", "photos"), "a teacher for 'data': 'run'"),
         ("distill", (["run", "run"], MODEL, ARRAYS), "a teacher for 'data': list"),
         ("distill", (FOREST, MODEL, ARRAYS), "a teacher for 'data': RandomForestClassifier"),
-        ("distill", (NETWORK, MODEL, DATA), "a model or a teacher for 'data': MLP"),
+        ("distill", (NETWORK, MODEL, DATA), "a teacher or a model for 'data': MLP"),
         ("distill", (DATA, MODEL, MODEL), "a model for 'teacher': MLP"),
         ("distill", (DATA, MODEL, "run"), "a model for 'teacher': MLP"),
         ("distill", (DATA, "run", ARRAYS), "data for 'model': tuple"),
         ("tune", ("run", "resnet", DATA), "a teacher for 'data': 'run'"),
         ("tune", (DATA, ARRAYS, MODEL), "data for 'teacher': tuple"),
-        ("label", (NETWORK, DATA), "a model or a teacher for 'data': MLP"),
+        ("label", (NETWORK, DATA), "a teacher or a model for 'data': MLP"),
         ("label", ("run", DATA), "a teacher for 'data': 'run'"),
         ("evaluate", (DATA, NETWORK), "data for 'subject': 'digits'"),
         ("evaluate", (ARRAYS, "run"), "data for 'subject': tuple"),
