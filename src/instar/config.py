@@ -239,7 +239,7 @@ def default_settings() -> dict[str, Any]:
     return unnamed.model_dump(mode="json")
 
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=BaseModel)
 
 
 def validate(kind: type[C], values: Mapping[str, Any]) -> C:
@@ -270,7 +270,7 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
     raise ConfigError(f"'{where}': {message[0].lower()}{message[1:]}, got {first['input']!r}.")
 
 
-def _owner(kind: type[Config], path: tuple[int | str, ...]) -> type[Config]:
+def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
     """Return the configuration class that lies at `path` inside `kind`."""
     for name in map(str, path):
         if name in kind.model_fields:  # others are a number in a list, or a key of a dictionary

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from instar.config import Config, validate
+from instar.config import validate
 from instar.errors import ConfigError, RunError
 from instar.runs.files import parse_json, unsealed
 
@@ -23,10 +23,10 @@ Count = Annotated[int, Field(ge=0, lt=1 << 62)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
-class Document(Config):
+class Document(BaseModel):
     """A JSON object with named keys of named types; others may be there."""
 
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, validate_default=True)
 
     checksum: str | None = Field(None, description="of all other keys; none where a version wrote none")
 
