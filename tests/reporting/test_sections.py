@@ -19,7 +19,7 @@ from instar.reporting.costs import saved_by_stores
 from instar.reporting.explorer import find as explore
 from instar.reporting.html import render
 from instar.reporting.lineage import graph
-from instar.reporting.runs import Runs, TestPredictions
+from instar.reporting.runs import JudgedPredictions, Runs
 from instar.reporting.similarity import TEMPERATURES, find, mean_soft_targets
 from instar.reporting.summary import best_of, sentences
 from instar.reporting.trust import _by_confidence, _changes, reliability
@@ -27,9 +27,9 @@ from instar.runs.files import read_tensors
 from instar.runs.rows import collect
 
 
-def answers(right: np.ndarray) -> TestPredictions:
+def answers(right: np.ndarray) -> JudgedPredictions:
     labels = np.zeros(len(right), int)
-    return TestPredictions(labels, labels, (~right).astype(int), np.ones(len(right)), np.where(right, 0.1, 3.0))
+    return JudgedPredictions(labels, labels, (~right).astype(int), np.ones(len(right)), np.where(right, 0.1, 3.0))
 
 
 @pytest.mark.parametrize("fixed", [3, 5, 6, 9])

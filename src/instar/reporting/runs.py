@@ -25,7 +25,7 @@ COST, EXAMPLES = "cost.json", "examples.safetensors"
 
 
 @dataclass(frozen=True)
-class TestPredictions:
+class JudgedPredictions:
     """What a run answered about the labelled test samples, `[samples]` each.
 
     Args:
@@ -60,7 +60,7 @@ class Runs:
         self.rows = rows
         self.complete = [row for row in rows if row.state == "complete"]
         self.problems: dict[str, str] = {}
-        self._answers: dict[str, TestPredictions | None] = {}
+        self._answers: dict[str, JudgedPredictions | None] = {}
         self._examples: dict[str, Mapping[str, Array]] = {}
 
     @cached_property
@@ -68,7 +68,7 @@ class Runs:
         """Complete runs that differ only in their seed."""
         return make_groups(self.rows)
 
-    def answers(self, row: RunRow) -> TestPredictions | None:
+    def answers(self, row: RunRow) -> JudgedPredictions | None:
         """Return what a run answered; none where it kept no logits of whole samples, or they cannot be read."""
         if row.name not in self._answers:
             self._answers[row.name] = self._try(row, lambda: _look(self._predictions(row)), None)
@@ -148,7 +148,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _look(found: Mapping[str, Array]) -> TestPredictions | None:
+def _look(found: Mapping[str, Array]) -> JudgedPredictions | None:
     if "test.logits" not in found or found["test.logits"].ndim != 2:
         return None
     labels, logits = found["test.labels"], found["test.logits"]
@@ -156,4 +156,4 @@ def _look(found: Mapping[str, Array]) -> TestPredictions | None:
     ids, labels, log_p = found["test.ids"][known], labels[known], log_softmax(logits[known])
     answers = log_p.argmax(1)
     every = np.arange(len(labels))
-    return TestPredictions(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])
+    return JudgedPredictions(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])

@@ -9,7 +9,7 @@ import numpy as np
 
 from instar.reporting.columns import Column, columns, figure
 from instar.reporting.groups import Group, compare_groups, find_teacher
-from instar.reporting.runs import Runs, TestPredictions
+from instar.reporting.runs import JudgedPredictions, Runs
 from instar.reporting.section import Section
 from instar.reporting.verdict import judged
 from instar.runs.rows import RunRow
@@ -67,7 +67,7 @@ def sentences(runs: Runs) -> list[str]:
     return found + students
 
 
-def best_of(answers: Sequence[TestPredictions], quantity: str) -> int | None:
+def best_of(answers: Sequence[JudgedPredictions], quantity: str) -> int | None:
     """Return which set of answers about the same samples is significantly the best; none where that is open.
 
     It must beat each of the others at a level of 0.05 divided by their number (Bonferroni), paired by sample: errors by
@@ -78,7 +78,7 @@ def best_of(answers: Sequence[TestPredictions], quantity: str) -> int | None:
         quantity: "error" or "nll".
 
     >>> labels, wrong = np.zeros(40, int), np.ones(40, int)
-    >>> good, bad = (TestPredictions(labels, labels, said, labels, said) for said in (labels, wrong))
+    >>> good, bad = (JudgedPredictions(labels, labels, said, labels, said) for said in (labels, wrong))
     >>> best_of([bad, good], "error"), best_of([good, good], "error")
     (1, None)
     """
@@ -104,7 +104,7 @@ def best_of(answers: Sequence[TestPredictions], quantity: str) -> int | None:
 
 def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
     """Return (row, column) of the cells that are marked; runs are compared that were tested on the same samples."""
-    known: dict[bytes, list[tuple[int, TestPredictions]]] = {}
+    known: dict[bytes, list[tuple[int, JudgedPredictions]]] = {}
     for place, row in enumerate(runs.complete):
         if answers := runs.answers(row):
             key = answers.ids.tobytes() + answers.labels.tobytes()

@@ -11,7 +11,7 @@ import numpy as np
 from instar.analysis.comparison import Difference, error_over_samples
 from instar.reporting.columns import figure
 from instar.reporting.groups import Group, GroupComparison
-from instar.reporting.runs import Array, Runs, TestPredictions
+from instar.reporting.runs import Array, JudgedPredictions, Runs
 from instar.reporting.similarity import AT, MOST_KNOWN, lost, mean_soft_targets
 from instar.runs.rows import RunRow
 
@@ -71,7 +71,7 @@ def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
     return error_over_samples(with_labels, with_teacher, np.ones(len(distilled[0]), dtype=int))
 
 
-def _in_order(answers: TestPredictions) -> tuple[Array, Array, Array]:
+def _in_order(answers: JudgedPredictions) -> tuple[Array, Array, Array]:
     """Return ids, labels and whether each answer is right, by id."""
     order = np.argsort(answers.ids)
     return answers.ids[order], answers.labels[order], answers.right[order]
