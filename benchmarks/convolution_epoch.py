@@ -23,7 +23,7 @@ from torch import nn
 import by_hand
 import turns
 from instar import load_data
-from instar.compute.precision import Precision, autocast, library
+from instar.compute.precision import Precision, autocast, use_matmul_library
 from instar.config import ModelConfig
 from instar.models import build_network
 from measure import Measured, Topic, parser, seconds
@@ -69,7 +69,7 @@ def main() -> None:
         def hand(called: nn.Module = called) -> float:
             forward = partial(autocast, PRECISION, device)
             augment = by_hand.crop_and_flip
-            with library(PRECISION):
+            with use_matmul_library(PRECISION):
                 return seconds(
                     lambda: by_hand.epoch(called, inputs, labels, BATCH, augment=augment, arithmetic=forward)
                 )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import by_hand
 import ours
 from instar import load_data
-from instar.compute.precision import Precision, autocast, library
+from instar.compute.precision import Precision, autocast, use_matmul_library
 from instar.data import Samples
 from instar.models import MLP, Normalised
 from measure import Measured, Topic, parser, seconds
@@ -79,7 +79,7 @@ def logit_difference(
     exact = exact.double().eval()
     normal: Tensor = (inputs.double() / 255 - exact.mean) / exact.std
     truth = exact.network(normal)
-    with library(precision), autocast(precision, device):
+    with use_matmul_library(precision), autocast(precision, device):
         found = teacher(inputs).double()
     difference, largest = (found - truth).abs().max().item(), truth.abs().max().item()
     ratio = difference / largest

@@ -41,7 +41,7 @@ import ours
 from instar import distill, label, load_data
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import place
-from instar.compute.precision import Precision, autocast, library
+from instar.compute.precision import Precision, autocast, use_matmul_library
 from instar.data import Batch, Data, Samples
 from instar.models import MLP, Normalised, ResNet
 from instar.objectives import parse_objective
@@ -188,7 +188,7 @@ def fastest(teacher: Normalised, inputs: Tensor) -> tuple[int, Precision]:
 @torch.inference_mode()
 def passes(teacher: Normalised, inputs: Tensor, batch_size: int, precision: Precision) -> None:
     """Ask about all inputs."""
-    with library(precision), autocast(precision, inputs.device):
+    with use_matmul_library(precision), autocast(precision, inputs.device):
         for part in inputs.split(batch_size):
             teacher(part)
 

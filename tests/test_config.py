@@ -54,8 +54,8 @@ def test_unknown_keys_below_sections_of_any_kind_get_the_nearest_known() -> None
 
 
 def test_missing_fields_are_named() -> None:
-    refused({"data": {"source": "digits"}}, r"'model' is needed, and was not given\.")
-    refused({"data": {}, "model": {"name": "mlp"}}, r"'data\.source' is needed, and was not given\.")
+    refused({"data": {"source": "digits"}}, r"'model' is required but missing\.")
+    refused({"data": {}, "model": {"name": "mlp"}}, r"'data\.source' is required but missing\.")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_values_out_of_range_or_type_are_refused(name: str, value: object, messa
         ("keep_fraction", 0, r"'keep_fraction': input should be greater than 0, got 0\."),
         ("drop_labels", 1.1, r"'drop_labels': input should be less than or equal to 1, got 1\.1\."),
         ("subset", 0, r"'subset': input should be greater than or equal to 1, got 0\."),
-        ("image_size", [32], r"'image_size\.1' is needed, and was not given\."),
+        ("image_size", [32], r"'image_size\.1' is required but missing\."),
         ("image_size", [32, 0], r"'image_size\.1': input should be greater than or equal to 1, got 0\."),
         ("omit_classes", "cat", r"'omit_classes': input should be a valid tuple, got 'cat'\."),
     ],
@@ -105,7 +105,7 @@ def test_a_rule_of_a_section_names_the_section() -> None:
 
 def test_endless_views_cannot_be_remembered() -> None:
     endless = SMALL | {"views": "Flip()", "targets": "memory"}
-    refused(endless, r"^targets 'memory' needs num_views when views augment; .*, got num_views none\.$")
+    refused(endless, r"^targets 'memory' needs num_views when views augment, .*; got num_views none\.$")
     assert validate(RunConfig, endless | {"num_views": 3}).num_views == 3
     assert validate(RunConfig, SMALL | {"targets": "memory"}).targets == "memory"
 
@@ -137,8 +137,8 @@ def test_a_configuration_survives_json_and_yaml() -> None:
         (b"a: [1", r"the configuration file '.*c\.yaml' is not YAML: "),
         (b"a: 2024-99-99", r"the configuration file '.*c\.yaml' is not YAML: "),
         (b"\x89PNG\xff\xfe", r"the configuration file '.*c\.yaml' is not YAML: "),
-        (b"", r"the configuration file '.*c\.yaml' must hold keys and values, got NoneType\."),
-        (b"- 1\n- 2", r"the configuration file '.*c\.yaml' must hold keys and values, got list\."),
+        (b"", r"the configuration file '.*c\.yaml' must contain a mapping, got NoneType\."),
+        (b"- 1\n- 2", r"the configuration file '.*c\.yaml' must contain a mapping, got list\."),
     ],
 )
 def test_files_that_hold_no_configuration_are_refused(tmp_path: Path, content: bytes, message: str) -> None:

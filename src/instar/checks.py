@@ -1,4 +1,4 @@
-"""Arguments of a wrong type, range or size, refused in one sentence by what their annotations say."""
+"""Checks of argument types and ranges from annotations, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pydantic.fields import FieldInfo
 from instar.errors import ConfigError
 
 MAX_COUNT = 2**31 - 1
-"""Of things: more fits into no memory."""
+"""Largest count of samples, classes or units; no memory holds more."""
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT, description="a whole number of at least 1")]
 Natural = Annotated[int, Field(ge=0, le=MAX_COUNT, description="a whole number of at least 0")]
 Layers = Annotated[int, Field(ge=1, le=10_000, description="a whole number of at least 1")]
-Depth = Annotated[int, Field(le=10_000)]  # of which depths there are, a family says itself
+Depth = Annotated[int, Field(le=10_000)]  # each family checks which depths it has
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1, description="at least 0 and below 1")]
+DropProbability = Annotated[float, Field(ge=0, lt=1, description="at least 0 and below 1")]
 Temperature = Annotated[float, Field(gt=0, ge=1e-6, le=1e6, description="greater than 0")]
 Weight = Annotated[float, Field(ge=0, le=3.4e38, description="at least 0")]
 Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""Beyond the bounds of temperature and weight float32 tells nothing apart or overflows; a lineage or a search counts on
-from 1000 times its seed."""
+# float32 loses all differences, or overflows, beyond the bounds of temperature and weight; seeds leave room because
+# born-again and tune add to 1000 times the seed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FINITE = ConfigDict(allow_inf_nan=False)
 
-_WORDS = {
+_EXPECTATIONS = {
     "greater_than": "greater than {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "below {lt}",
@@ -48,17 +48,17 @@ _WORDS = {
     "list_type": "a sequence",
     "tuple_type": "a sequence",
 } | dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number")
-_WORDS |= dict.fromkeys(("float_type", "float_parsing"), "a number")
+_EXPECTATIONS |= dict.fromkeys(("float_type", "float_parsing"), "a number")
 
 
 def checked(thing: F) -> F:
-    """Check the arguments of a function, or of the constructor of a class, whenever it is called.
+    """Make a function, or the constructor of a class, check its arguments on every call.
 
-    Numbers, truth values, texts and sequences of them are checked, and converted only where their kind is another one:
-    3.0 becomes 3 for a whole number, a number of NumPy one of Python. Everything else is left to the function.
+    Numbers, booleans, texts and sequences of them are checked. A value is converted only when its type differs from
+    the annotation: 3.0 becomes 3, and a NumPy number becomes a Python number. Other arguments are not checked.
 
     Raises:
-        ConfigError: with the name of the argument, what was expected and what was found.
+        ConfigError: when an argument does not fit; names the argument, what was expected and what was found.
 
     >>> @checked
     ... def train(*, epochs: Count) -> int:
@@ -70,7 +70,7 @@ def checked(thing: F) -> F:
     instar.errors.ConfigError: epochs must be a whole number of at least 1, got True.
     """
     if isinstance(thing, type):
-        hinted = thing if is_dataclass(thing) else vars(thing)["__init__"]  # fields may be annotated elsewhere
+        hinted = thing if is_dataclass(thing) else vars(thing)["__init__"]  # a base class may annotate some fields
         thing.__init__ = _checking(thing.__init__, hinted, thing.__name__)  # type: ignore[misc]
         return thing
     return _checking(thing, thing, "")
@@ -78,42 +78,43 @@ def checked(thing: F) -> F:
 
 def _checking(function: F, hinted: Any, owner: str) -> F:
     signature = inspect.signature(function)
-    checks = functools.cache(functools.partial(_checks, function, hinted))  # late: annotations may name what follows
+    # made at the first call, because annotations may name classes that are defined further down
+    checks = functools.cache(functools.partial(_find_checks, function, hinted))
 
     @functools.wraps(function)
     def call(*positional: Any, **named: Any) -> Any:
         try:
             bound = signature.bind(*positional, **named)
-        except TypeError:  # Python's own words for it are better
+        except TypeError:  # Python's own message names the missing or unknown argument
             return function(*positional, **named)
         for name, check in checks().items():
             if name in bound.arguments:
                 where = f"{owner}({name})" if owner else name
-                bound.arguments[name] = fitted(check, bound.arguments[name], where)
+                bound.arguments[name] = validate_value(check, bound.arguments[name], where)
         return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]
 
 
 class Check(NamedTuple):
-    """What a value is checked by, and what is expected in words where the type says it."""
+    """A pydantic adapter, and a description of the expected value where the type has one."""
 
     adapter: TypeAdapter[Any]
     expected: str | None
 
 
 @functools.cache
-def check_of(kind: Any) -> Check | None:
-    """Return what `fitted` checks a value of a type by; none for types that may be objects."""
-    plain = _plain(kind)
-    return None if plain is None else Check(TypeAdapter(plain, config=_FINITE), _described(kind))
+def find_check(kind: Any) -> Check | None:
+    """Return the check of a type for `validate_value`; None for types that are not checked."""
+    checked_type = _find_checked_type(kind)
+    return None if checked_type is None else Check(TypeAdapter(checked_type, config=_FINITE), _find_description(kind))
 
 
-def fitted(check: Check | None, value: Any, name: str) -> Any:
-    """Return a value as a type wants it.
+def validate_value(check: Check | None, value: Any, name: str) -> Any:
+    """Return a value converted to the type of a check.
 
     Raises:
-        ConfigError: when it does not fit.
+        ConfigError: when the value does not fit the type.
     """
     if check is None:
         return value
@@ -121,11 +122,11 @@ def fitted(check: Check | None, value: Any, name: str) -> Any:
         return check.adapter.validate_python(value)
     except ValidationError as error:
         found = error.errors(include_url=False)[0]["input"]
-        raise ConfigError(f"{name} must be {_in_words(error, check.expected)}, got {found!r}.") from None
+        raise ConfigError(f"{name} must be {_describe_expectation(error, check.expected)}, got {found!r}.") from None
 
 
 def example_of(annotation: Any) -> str:
-    """Return a value that an argument may have, for an error message.
+    """Return an example value for an annotation, for an error message.
 
     >>> example_of(Sequence[int]), example_of(float), example_of(None)
     ('[64,64]', '0.5', 'VALUE')
@@ -137,17 +138,17 @@ def example_of(annotation: Any) -> str:
     return examples.get(kind, "VALUE")
 
 
-def _in_words(error: ValidationError, expected: str | None) -> str:
-    """Return what was expected, of the first item that does not fit; a type with alternatives has several."""
+def _describe_expectation(error: ValidationError, expected: str | None) -> str:
     problems = error.errors(include_url=False)
     if expected and problems[0]["type"] != "less_than_equal":
         return expected
+    # only the first item that does not fit; a union of types reports one problem per alternative
     place = [part for part in problems[0]["loc"] if isinstance(part, int)]
     words: dict[str, None] = {}
     for problem in problems:
         if [part for part in problem["loc"] if isinstance(part, int)] == place:
             said = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            known = _WORDS.get(problem["type"], said)
+            known = _EXPECTATIONS.get(problem["type"], said)
             words[known.format(**problem.get("ctx", {}))] = None
     if "a number" in words:
         words.pop("a whole number", None)
@@ -156,48 +157,47 @@ def _in_words(error: ValidationError, expected: str | None) -> str:
     return " or ".join(words)
 
 
-def _checks(function: Callable[..., Any], hinted: Any) -> dict[str, Check]:
-    """Return by argument what checks it; none for those that may be objects."""
+def _find_checks(function: Callable[..., Any], hinted: Any) -> dict[str, Check]:
     try:
         hints = get_type_hints(hinted, include_extras=True)
-    except NameError:  # a type that is only imported for type checkers
+    except NameError:  # an annotation that is imported only under TYPE_CHECKING
         return {}
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     single = [name for name, given in inspect.signature(function).parameters.items() if given.kind not in several]
-    found = {name: check_of(hints[name]) for name in single if name in hints}
+    found = {name: find_check(hints[name]) for name in single if name in hints}
     return {name: check for name, check in found.items() if check is not None}
 
 
-def _described(kind: Any) -> str | None:
+def _find_description(kind: Any) -> str | None:
     """Return the description of a type, or of the first type inside it that has one."""
     inner = get_args(kind)
     own = next((part.description for part in inner if isinstance(part, FieldInfo) and part.description), None)
-    return own or next((found for part in inner if (found := _described(part))), None)
+    return own or next((found for part in inner if (found := _find_description(part))), None)
 
 
-def _plain(kind: Any) -> Any:
-    """Return a type of numbers, texts and sequences of them as it is checked; none for any other."""
-    if kind in _PLAIN or get_origin(kind) is Literal:
-        return _PLAIN.get(kind, kind)
+def _find_checked_type(kind: Any) -> Any:
+    """Return the pydantic type that checks numbers, texts and sequences of them; None for any other type."""
+    if kind in _CHECKED_TYPES or get_origin(kind) is Literal:
+        return _CHECKED_TYPES.get(kind, kind)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        below = _plain(inner[0])
+        below = _find_checked_type(inner[0])
         return below and Annotated[(below, *inner[1:])]
-    parts = [part if part is Ellipsis else _plain(part) for part in inner]
+    parts = [part if part is Ellipsis else _find_checked_type(part) for part in inner]
     if origin not in (Union, types.UnionType, Sequence, list, tuple) or None in parts:
         return None
     if origin in (Union, types.UnionType):
-        return Union[tuple(parts)]  # noqa: UP007 (made of a list)
-    return Annotated[origin[tuple(parts)], BeforeValidator(_of_python)]
+        return Union[tuple(parts)]  # noqa: UP007 (the parts are in a list)
+    return Annotated[origin[tuple(parts)], BeforeValidator(_to_python)]
 
 
-def _of_python(value: Any) -> Any:
-    """Return arrays and numbers of NumPy and torch as Python's."""
+def _to_python(value: Any) -> Any:
+    """Convert arrays and numbers of NumPy and torch to lists and numbers of Python."""
     return value.tolist() if callable(getattr(value, "tolist", None)) else value
 
 
-def _number(value: Any) -> Any:
-    value = _of_python(value)
+def _to_number(value: Any) -> Any:
+    value = _to_python(value)
     if isinstance(value, bool | str | bytes):
         raise ValueError("a number")
     if isinstance(value, int) and abs(value) >= 2**63:
@@ -205,10 +205,10 @@ def _number(value: Any) -> Any:
     return value
 
 
-_PLAIN: dict[Any, Any] = {
-    int: Annotated[int, BeforeValidator(_number)],
-    float: Annotated[int | float, BeforeValidator(_number)],  # 4 stays 4
-    bool: Annotated[bool, BeforeValidator(_of_python)],
+_CHECKED_TYPES: dict[Any, Any] = {
+    int: Annotated[int, BeforeValidator(_to_number)],
+    float: Annotated[int | float, BeforeValidator(_to_number)],  # 4 stays 4
+    bool: Annotated[bool, BeforeValidator(_to_python)],
     str: str,
     types.NoneType: types.NoneType,
 }

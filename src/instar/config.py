@@ -1,7 +1,7 @@
-"""Everything that decides what a run does, as frozen values that round-trip through a run folder.
+"""The settings of a run: frozen values that are written to the run folder and read back unchanged.
 
-Unknown keys are errors that name the nearest known one. Nothing here holds paths of outputs, devices or tensors: the
-same configuration and the same data are the same run.
+An unknown key is an error that suggests the nearest known key. Settings hold no output paths, devices or tensors, so
+the same configuration with the same data is the same run.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from instar.errors import ConfigError, nearest
 from instar.paths import local_path
 from instar.values import MAX_LEVELS, count_values, from_yaml
 
-MAX_FILE_BYTES = 1 << 20
-"""Of a configuration file; more is none."""
+MAX_CONFIG_BYTES = 1 << 20
+"""Largest configuration file that is read."""
 
 
 class Config(BaseModel):
-    """A frozen set of settings; unknown keys are refused."""
+    """A frozen group of settings that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _a_number_is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
-        # YAML reads `yes` and `on` as true, and true would be 1
+    def _refuse_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        # YAML reads `yes` and `on` as true, and pydantic would turn true into 1
         kind = str(cls.model_fields[str(info.field_name)].annotation)
         if (
             isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value))
@@ -40,197 +40,203 @@ class Config(BaseModel):
 
 
 class DataConfig(Config):
-    """Which samples a run learns from."""
+    """The data set of a run, and which of its samples the student learns from."""
 
     source: str = Field(description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, or "arrays"')
-    input_column: str | None = Field(None, description="column of the inputs, where it is ambiguous")
-    label_column: str | None = Field(None, description="column of the labels, where it is ambiguous")
+    input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
+    label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
     image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
     inputs: Literal["pixels", "numbers", "tokens"] | None = Field(
-        None, description="what arrays of inputs hold, where several readings are possible: pixels, numbers or tokens"
+        None, description="meaning of input arrays: pixels, numbers or tokens; needed only if it is ambiguous"
     )
     layout: Literal["CHW", "HWC", "HW"] | None = Field(
-        None, description="axes of images in arrays: CHW (channels, height, width), HWC, or HW without channels"
+        None, description="axes of image arrays: CHW (channels, height, width), HWC, or HW (no channels)"
     )
     labels: Literal["classes"] | None = Field(
-        None, description="classes: each distinct label is a class, where another reading is possible"
+        None, description="classes: treat each distinct label as a class; needed only if the labels are ambiguous"
     )
-    unlabelled: int | str | None = Field(None, description="the label that stands for no label, such as -1 or -100")
+    unlabelled: int | str | None = Field(None, description="the label that marks an unlabelled sample, such as -1")
     classes: tuple[str, ...] = Field(
-        (), description="names of all classes in order, for labels that do not show all of them"
+        (), description="names of all classes, in order; needed only if the labels do not contain every class"
     )
-    length: Count = Field(35, description="positions of a window of text")
+    length: Count = Field(35, description="tokens per window of text")
     stream: bool = Field(
-        True, description="read text in order, so that a recurrent network goes on from window to window; else shuffled"
+        True, description="read text in order and carry a recurrent network's state between windows; false: shuffle"
     )
     tokenizer: str | None = Field(
-        None, description="folder or Hub id of a Transformers tokenizer; none: the words of the train split"
+        None, description="folder or Hub id of a Transformers tokenizer; none: the words of the training split"
     )
-    states: Count = Field(3, le=1000, description="classes of a recorded word: its equal parts, one after the other")
+    states: Count = Field(3, le=1000, description="classes per recorded word: the word is cut into equal parts")
     test_where: str | None = Field(
-        None, description="column=value: the rows that have it, of all splits, are the test set, and in no other"
+        None, description="column=value: use the rows with this value, from all splits, only as the test set"
     )
-    validation: float = Field(0.1, ge=0, lt=1, description="share of train that is set aside for choices")
-    split_seed: Seed = Field(0, description="seed of the validation split and of every random selection of samples")
-    train_on_all: bool = Field(False, description="train on train and validation together, for a final number")
-    subset: Count | None = Field(None, description="keep this many random training samples")
-    keep_fraction: float = Field(1.0, gt=0, le=1, description="keep this share of the training samples")
-    omit_classes: tuple[str, ...] = Field((), description="leave these classes out of the training samples")
-    keep_classes: tuple[str, ...] = Field((), description="leave all other classes out of the training samples")
-    drop_labels: float = Field(0.0, ge=0, le=1, description="share of training samples whose label is hidden")
+    validation: float = Field(0.1, ge=0, lt=1, description="share of the training split held out for validation")
+    split_seed: Seed = Field(0, description="seed of the validation split and of random selections of samples")
+    train_on_all: bool = Field(False, description="train on the validation samples too, for a final result")
+    subset: Count | None = Field(None, description="number of training samples to keep, chosen at random")
+    keep_fraction: float = Field(1.0, gt=0, le=1, description="share of the training samples to keep")
+    omit_classes: tuple[str, ...] = Field((), description="classes to remove from the training samples")
+    keep_classes: tuple[str, ...] = Field((), description="classes to keep in the training samples; remove all others")
+    drop_labels: float = Field(0.0, ge=0, le=1, description="share of the training samples to train without labels")
     special_classes: tuple[str, ...] = Field(
-        (), description="half of every epoch is of these classes, and half is drawn from all others, the rest"
+        (), description="draw half of each epoch from these classes, and half from all others (the rest)"
     )
     rest: Literal["labelled", "dustbin", "unlabelled"] = Field(
-        "labelled", description="beside special classes, the rest keeps its labels, is one class more, or has no labels"
+        "labelled", description="labels of the rest: their own, one common dustbin class, or none"
     )
 
     @model_validator(mode="after")
-    def _test_where_names_a_column_and_a_value(self) -> Self:
+    def _require_column_and_value(self) -> Self:
         if self.test_where is not None and not all(self.test_where.partition("=")):
             raise ValueError(f"test_where must have the form column=value, got '{self.test_where}'")
         return self
 
     @model_validator(mode="after")
-    def _a_rest_is_beside_something(self) -> Self:
+    def _require_special_classes_for_the_rest(self) -> Self:
         if self.rest != "labelled" and not self.special_classes:
             raise ValueError(f"rest '{self.rest}' needs special_classes, got none")
         return self
 
 
 class ModelConfig(Config):
-    """Which network, with which arguments."""
+    """The network and its arguments."""
 
     name: str = Field(
-        description="a family of instar.models (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, "
-        "lstm, character-lstm, frame-net), transformers:FOLDER or a Hub id, or package.module:Class"
+        description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, lstm, "
+        "character-lstm, frame-net), transformers:FOLDER_OR_HUB_ID, or package.module:Class"
     )
-    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of its constructor")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the model")
 
     @field_validator("arguments", mode="before")
     @classmethod
-    def _arguments_can_be_kept(cls, arguments: Any) -> Any:
-        count_values(arguments)  # they are written as JSON, and read again
+    def _refuse_arguments_that_json_cannot_hold(cls, arguments: Any) -> Any:
+        count_values(arguments)
         return arguments
 
 
 class TrainingConfig(Config):
-    """How a model is fitted. Defaults suit small images; change them by `--set training.name=value`."""
+    """How a network is trained. The defaults suit small images; change them with `--set training.NAME=VALUE`."""
 
     epochs: Count = Field(30, le=1_000_000, description="passes over the training samples")
-    batch_size: Count = Field(128, description="the most samples in a batch")
-    micro_batches: Count = Field(1, description="split each batch in this many parts (gradient accumulation)")
+    batch_size: Count = Field(128, description="samples per batch")
+    micro_batches: Count = Field(1, description="number of parts that each batch is split into (gradient accumulation)")
     optimiser: Literal["sgd", "adamw"] = Field("adamw", description="sgd or adamw")
-    learning_rate: Positive = Field(1e-3, description="the peak rate")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's correction when above 0")
-    weight_decay: NonNegative = Field(0.0, description="of all weights; decoupled for adamw")
+    learning_rate: Positive = Field(1e-3, description="peak learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd; Nesterov momentum when above 0")
+    weight_decay: NonNegative = Field(0.0, description="weight decay of all weights; decoupled for adamw")
     schedule: Literal["constant", "step", "cosine", "linear", "plateau"] = Field(
-        "cosine", description="of the learning rate: constant, step, cosine, linear or plateau"
+        "cosine", description="learning rate schedule: constant, step, cosine, linear or plateau"
     )
-    warmup_epochs: NonNegative = Field(0.0, description="rise linearly to the peak rate over this many epochs")
-    milestones: tuple[NonNegative, ...] = Field((), description="epochs at which `step` multiplies the rate by factor")
-    factor: Positive = Field(0.1, description="of the `step` and `plateau` schedules")
+    warmup_epochs: NonNegative = Field(0.0, description="epochs of linear warm-up to the peak learning rate")
+    milestones: tuple[NonNegative, ...] = Field(
+        (), description="epochs at which `step` multiplies the learning rate by factor"
+    )
+    factor: Positive = Field(0.1, description="factor by which `step` and `plateau` multiply the learning rate")
     least_fall: NonNegative = Field(
         0.0,
-        description="`plateau` lowers the rate after a validation whose perplexity is not this far below the best",
+        description="`plateau` lowers the learning rate unless validation perplexity falls this far below the best",
     )
-    gradient_clip: Positive | None = Field(None, description="largest norm of the whole gradient")
-    max_norm: Positive | None = Field(None, description="largest norm of the incoming weights of a unit")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is kept; 0 keeps none")
+    gradient_clip: Positive | None = Field(None, description="largest norm of the gradient of all weights")
+    max_norm: Positive | None = Field(None, description="largest norm of a unit's incoming weights")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the moving average of the weights; 0: no average")
     precision: Precision = Field("float32", description="arithmetic of the student: float32, float32-fast, bfloat16")
-    teacher_precision: Precision = Field("float32", description="arithmetic of the teacher")
-    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
-        "auto", description="auto: channels_last for networks with convolutions"
+    teacher_precision: Precision = Field(
+        "float32", description="arithmetic of the teacher: float32, float32-fast, bfloat16"
     )
-    compile: bool = Field(False, description="compile the network (torch.compile): pays after some ten epochs on a GPU")
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="memory layout of images; auto: channels_last for networks with convolutions"
+    )
+    compile: bool = Field(
+        False, description="compile the network (torch.compile); pays off after about ten epochs on a GPU"
+    )
     patience: int = Field(
         0,
         ge=0,
-        description="end after this many validations without a lower NLL, with the weights of the lowest, of which the "
-        "initial ones may be; 0 never does",
+        description="stop after this many validations without a lower NLL, and restore the best weights (possibly the "
+        "initial ones); 0 turns this off",
     )
     evaluate_every: Count = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegative = Field(20.0, description="seconds between checkpoints")
     log_every: Count = Field(50, description="steps between lines of metrics.jsonl")
     gradients_every: int = Field(
-        0, ge=0, description="steps between measurements of the two terms of the gradient; 0 measures none"
+        0, ge=0, description="steps between measurements of the gradient of each loss term; 0 turns this off"
     )
 
     @model_validator(mode="after")
-    def _micro_batches_fit(self) -> Self:
+    def _refuse_empty_micro_batches(self) -> Self:
         if self.micro_batches > self.batch_size:
             raise ValueError(f"micro_batches must be at most batch_size ({self.batch_size}), got {self.micro_batches}")
         return self
 
     @model_validator(mode="after")
-    def _gradients_are_measured_uncompiled(self) -> Self:
-        # compiled code writes over what it kept for its backward pass, and measuring takes two more
+    def _refuse_compiled_gradients(self) -> Self:
+        # a measurement runs the backward pass twice more, and compiled code overwrites what the pass needs
         if self.gradients_every and self.compile:
-            raise ValueError("gradients_every needs compile to be false, got compile true")
+            raise ValueError(f"gradients_every must be 0 when compile is true, got {self.gradients_every}")
         return self
 
 
 class StoreConfig(Config):
-    """What is kept of a teacher's answers, and where."""
+    """The target store of a run: where it is, and what it keeps of the teacher's targets."""
 
-    folder: str | None = Field(None, description="folder of target stores, or one itself; none: in the run folder")
-    keep: str = Field("all", description="classes that are kept: all, top:K or sample:N")
-    dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="of what is kept")
+    folder: str | None = Field(None, description="a target store, or a folder of several; none: in the run folder")
+    keep: str = Field("all", description="classes to store per sample: all, top:K or sample:N")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="number type of stored values")
     temperature: Temperature | None = Field(
-        None, description="at which the answers are kept, where they cannot hold at any; none: that of the objective"
+        None, description="temperature of stored probabilities (top:K and sample:N); none: that of the objective"
     )
-    seed: Seed = Field(0, description="of the classes that are drawn")
+    seed: Seed = Field(0, description="seed of the classes that sample:N draws")
 
 
 class RunConfig(Config):
-    """One run: data, model, teacher, objective, views and training."""
+    """All settings of one run: data, model, teacher, objective, views and training."""
 
     data: DataConfig
     model: ModelConfig
     start: str | None = Field(
-        None, description="run folder whose weights are the initial ones; its last layer is fitted to the classes"
+        None, description="run folder to take initial weights from; the last layer is fitted to the classes of this run"
     )
     teachers: tuple[str, ...] = Field((), description="run folders, or names of teachers given as Python objects")
-    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several teachers are averaged")
-    objective: str = Field("HardLabels()", description="weighted sum of terms")
+    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how to average several teachers")
+    objective: str = Field("HardLabels()", description="loss: a weighted sum of terms")
     views: str = Field("Identity()", description="augmentation of the training samples")
-    num_views: Count | None = Field(None, description="views per sample, used in turn; none: a new one each epoch")
-    view_seed: Seed | None = Field(None, description="seed of the views; none: that of the run")
+    num_views: Count | None = Field(None, description="views per sample, used in turn; none: a new view each epoch")
+    view_seed: Seed | None = Field(None, description="seed of the views; none: the seed of the run")
     targets: Literal["online", "memory", "store"] = Field(
         "online",
-        description="ask the teacher at each step; or once per (sample, view) before the first, and keep its answers "
-        "in memory, or on disk in a target store",
+        description="when to query the teacher: at each step (online), or once per view before training, with its "
+        "targets kept in memory (memory) or on disk (store)",
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     correct_prior: bool = Field(
-        False, description="give special classes their share of the training samples back, once the model is trained"
+        False, description="after training, shift the logits to the share that special classes have in the data"
     )
     judge_test: bool = Field(
-        True, description="judge the model on the test split at its end; false: on validation alone, as a trial is"
+        True, description="evaluate on the test split after training; false: only on validation, as in a tuning trial"
     )
-    seed: Seed = Field(0, description="of initial weights, order, dropout and views")
+    seed: Seed = Field(0, description="seed of initial weights, sample order, dropout and views")
 
     @model_validator(mode="after")
-    def _kept_views_are_finite(self) -> Self:
+    def _refuse_to_keep_endless_views(self) -> Self:
         if self.targets != "online" and self.views != "Identity()" and self.num_views is None:
             raise ValueError(
-                f"targets '{self.targets}' needs num_views when views augment; endless views cannot be kept, "
+                f"targets '{self.targets}' needs num_views when views augment, because endless views cannot be stored; "
                 "got num_views none"
             )
         return self
 
     @model_validator(mode="after")
-    def _a_store_is_asked_for(self) -> Self:
+    def _refuse_settings_without_effect(self) -> Self:
         if self.correct_prior and not self.data.special_classes:
             raise ValueError("correct_prior needs data.special_classes, got none")
         if self.targets != "store" and self.store != StoreConfig():
-            raise ValueError(f"settings of a store need targets 'store', got '{self.targets}'")
+            raise ValueError(f"the settings of store need targets 'store', got '{self.targets}'")
         return self
 
 
 def default_settings() -> dict[str, Any]:
-    """Return the value of every setting that nobody has named, as JSON values.
+    """Return the default of every setting, as JSON values.
 
     >>> default_settings()["training"]["epochs"]
     30
@@ -243,10 +249,10 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def validate(kind: type[C], values: Mapping[str, Any]) -> C:
-    """Make a `kind` from nested `values`.
+    """Return a `kind` with nested `values`.
 
     Raises:
-        ConfigError: one sentence with the field, what was expected and what was found.
+        ConfigError: when a value does not fit; one sentence with the setting, what was expected and what was found.
 
     >>> validate(TrainingConfig, {"epocs": 3})
     Traceback (most recent call last):
@@ -261,9 +267,9 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
         owner = _owner(kind, first["loc"][:-1])
         raise ConfigError(f"'{where}' is not a setting; {nearest(str(first['loc'][-1]), owner.model_fields)}")
     if first["type"] == "missing":
-        raise ConfigError(f"'{where}' is needed, and was not given.")
+        raise ConfigError(f"'{where}' is required but missing.")
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":  # a sentence of our own, which names the fields and values it is about
+    if first["type"] == "value_error":  # from our own validators, whose sentences name settings and values
         raise ConfigError(f"'{where}': {message}." if where else f"{message}.")
     if not where:
         raise ConfigError(f"{message}.")
@@ -271,15 +277,15 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
 
 
 def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the configuration class that lies at `path` inside `kind`."""
+    """Return the configuration class at `path` inside `kind`."""
     for name in map(str, path):
-        if name in kind.model_fields:  # others are a number in a list, or a key of a dictionary
+        if name in kind.model_fields:  # otherwise `name` is an index of a list or a key of a dictionary
             kind = next(_configs_in(kind.model_fields[name].annotation), kind)
     return kind
 
 
 def _configs_in(annotation: Any) -> Iterator[type[Config]]:
-    """Yield the configuration classes that an annotation names, however deep."""
+    """Yield the configuration classes in an annotation, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, Config):
         yield annotation
     for part in get_args(annotation):
@@ -290,26 +296,26 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file.
 
     Raises:
-        ConfigError: when the file is missing, too large, no YAML, or not a mapping.
+        ConfigError: when the file is missing, too large, not YAML, or not a mapping.
     """
     path = local_path(path, "config")
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ValueError(f"it has more than {MAX_FILE_BYTES >> 20} MiB")
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise ValueError(f"it has more than {MAX_CONFIG_BYTES >> 20} MiB")
         values = from_yaml(content.decode())
     except OSError as error:
         raise ConfigError(f"the configuration file '{path}' cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise ConfigError(f"the configuration file '{path}' is not YAML: {error}.") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"the configuration file '{path}' must hold keys and values, got {type(values).__name__}.")
+        raise ConfigError(f"the configuration file '{path}' must contain a mapping, got {type(values).__name__}.")
     return values
 
 
 def parse_assignment(text: str) -> tuple[list[str], Any]:
-    """Split `a.b=value` into its path and its value, read as YAML.
+    """Split `a.b=value` into a path and a value that is parsed as YAML.
 
     >>> parse_assignment("training.epochs=3")
     (['training', 'epochs'], 3)
@@ -324,7 +330,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` laid on it, level by level.
+    """Return `base` with the values of `over` in their place, level by level.
 
     >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
@@ -352,7 +358,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in words where two nested settings differ; nothing where they do not.
+    """Describe the differences of two nested settings; an empty text where there are none.
 
     >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
     'a.c was 2, now 3'

@@ -1,4 +1,4 @@
-"""What can go wrong, as types that a caller can catch; the messages are sentences for people."""
+"""Exception classes that callers can catch, and helpers that word their messages."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 MAX_VALUE_CHARACTERS = 300
-"""Of a quoted value in a sentence. The longest path of a usual file system's name fits."""
+"""Longest quoted value in an error message; the longest file name of common file systems fits."""
 
 MAX_SENTENCE_CHARACTERS = 900
-"""Of a whole sentence, which a terminal shows on one screen."""
+"""Longest error message; a terminal shows it on one screen."""
 
 _QUOTED = re.compile(rf"'[^']{{{MAX_VALUE_CHARACTERS},}}'|\"[^\"]{{{MAX_VALUE_CHARACTERS},}}\"")
 
 
 class InstarError(ValueError):
-    """Something the user can mend. The command line prints the sentence and exits with code 2.
+    """An error that the user can fix. The command line prints its message and exits with code 2.
 
-    A sentence quotes what the user gave, which may be anything. So it is kept to one line, and long values lose their
-    middle, here and nowhere else.
+    A message may quote any value that the user gave, so this class keeps it to one line and cuts the middle out of long
+    values. No other code needs to.
 
     >>> str(InstarError(f"the folder '{'x' * 5000}' is missing."))[:40]
     "the folder 'xxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -34,39 +34,39 @@ class InstarError(ValueError):
 
 
 class ConfigError(InstarError):
-    """A setting that is unknown, of the wrong type, or outside its range."""
+    """An unknown setting, or one of the wrong type or outside its range."""
 
 
 class DataError(InstarError):
-    """Data that cannot be found, read, or understood."""
+    """Data that cannot be found, read or interpreted."""
 
 
 class RunError(InstarError):
-    """A run folder that is damaged, from a newer version, in use, or of another configuration."""
+    """A run folder that is damaged, in use, from a newer version, or holds a run of another configuration."""
 
 
 class StoreError(InstarError):
-    """A target store that is damaged, unfinished, from a newer version, in use, or made from something else."""
+    """A target store that is damaged, unfinished, in use, from a newer version, or made from other data or teachers."""
 
 
 class MismatchError(InstarError):
-    """Two parts that do not fit: classes of teacher and student, needs of a term, shapes."""
+    """Two parts that do not fit together: teacher and student classes, a term and its targets, shapes."""
 
 
 class NonFiniteError(InstarError):
-    """A loss or a weight became NaN or infinite; names the step, the term and the last good checkpoint."""
+    """A NaN or infinite loss or weight; the message names the step, the term and the last good checkpoint."""
 
 
 def say(text: str) -> None:
-    """Print a text on stderr, where there is one that takes it: some servers have none, and a terminal may be gone."""
-    stream = sys.stderr  # noqa: TID251 (the one place)
-    if stream is not None:
-        with suppress(OSError, ValueError):  # closed, or its reader is gone
+    """Print a text on stderr."""
+    stream = sys.stderr  # noqa: TID251 (all of Instar prints here)
+    if stream is not None:  # some servers run without stderr
+        with suppress(OSError, ValueError):  # stderr is closed, or its terminal is gone
             print(text, file=stream, flush=True)
 
 
 def one_line(text: object) -> str:
-    r"""Return a text with its line ends, escape sequences and other invisible characters written out.
+    r"""Return a text with line ends, escape sequences and other invisible characters escaped.
 
     >>> one_line("a\nb\x1b[31m")
     'a\\nb\\x1b[31m'
@@ -77,7 +77,7 @@ def one_line(text: object) -> str:
 
 
 def as_sentence(text: object) -> str:
-    """Return a text in one line, in which neither a quoted value nor the whole is too long to read.
+    """Return a text on one line, with long quoted values and long texts cut in the middle.
 
     >>> len(as_sentence(f"expected a name, found '{'x' * 5000}'."))
     324
@@ -87,7 +87,7 @@ def as_sentence(text: object) -> str:
 
 
 def without_middle(text: str, characters: int) -> str:
-    """Return a text of at most so many characters: its beginning, its end, and dots for what is left out.
+    """Shorten a text to at most `characters`: its beginning, three dots, and its end.
 
     >>> without_middle("abcdefghijklmnopqrst", 11)
     'abcdef...st'
@@ -99,7 +99,7 @@ def without_middle(text: str, characters: int) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the known word closest to `word`, or all of them.
+    """Return the end of an error message: the known word closest to `word`, or all known words.
 
     >>> nearest("temprature", ["temperature", "epochs"])
     "did you mean 'temperature'?"
@@ -112,7 +112,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def shortened(reason: object, most: int = 200) -> str:
-    r"""Return the first line of a reason without its full stop, cut where it is long: what others raise may hold bytes.
+    r"""Return the first line of an error's message, without its full stop and cut to `most` characters.
 
     >>> shortened(ValueError("it is broken.\nbecause"))
     'it is broken'

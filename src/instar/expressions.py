@@ -1,7 +1,7 @@
-"""Weighted sums written as text, `SoftTargets(4) + 0.1 * HardLabels()`, read without executing anything.
+"""A parser for weighted sums such as `SoftTargets(4) + 0.1 * HardLabels()` that executes no code of the text.
 
-The same few lines read objectives and views from the command line and from run folders. Only calls of the names that
-are given, with literals and such calls as arguments, sums, and products with a number are understood.
+It reads objectives and views from the command line and from run folders. It allows calls of given names with literals
+or such calls as arguments, sums, and products with a number.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 from instar.errors import ConfigError, InstarError, nearest
 
-MAX_CHARACTERS = 2000
-"""Of an expression."""
+MAX_EXPRESSION_CHARACTERS = 2000
+"""Longest expression that is parsed."""
 
 
 def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
-    """Build the object that `text` describes from the constructors in `names`.
+    """Build the object that `text` describes, with the constructors in `names`.
 
     Args:
-        text: for example `"2 * A(3) + B"`; a bare name is called without arguments.
-        names: the constructors that may be called, by name.
-        what: the noun for error messages, for example "objective".
+        text: an expression such as `"2 * A(3) + B"`; a name without parentheses is called without arguments.
+        names: constructors that the text may call, by name.
+        what: noun for error messages, such as "objective".
 
     Raises:
-        ConfigError: for anything else, naming the word and the nearest known one.
+        ConfigError: when the text has another form or an unknown name; suggests the nearest known name.
 
     >>> parse("2 * int(3) + float(int(4))", {"int": int, "float": float}, "number")
     10.0
@@ -34,15 +34,15 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
     if not isinstance(text, str):
         raise ConfigError(f"{what} must be a text such as '{example(names)}', got {text!r}.")
     try:
-        if len(text) > MAX_CHARACTERS:
+        if len(text) > MAX_EXPRESSION_CHARACTERS:
             raise ValueError
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python, about what is no Python
+            warnings.simplefilter("ignore")  # Python warns about some texts that it then refuses
             tree = ast.parse(text.strip(), mode="eval")
         return _build(tree.body, names, what, text)
     except InstarError:
         raise
-    # no Python, a null byte or half a letter, nested too deep, or too long
+    # not Python, a null byte, a lone surrogate, nested too deeply, or too long
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ConfigError(f"{what} '{text}' cannot be read; an example is {example(names)}.") from None
 
@@ -99,5 +99,5 @@ def _call(
         return names[name](*values, **named)
     except InstarError:
         raise
-    except (TypeError, AttributeError, ValueError, OverflowError) as error:  # of another thing than it wants
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:  # arguments of the wrong type or value
         raise ConfigError(f"{what} '{name}' cannot be made: {error}.") from None

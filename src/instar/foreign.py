@@ -1,4 +1,4 @@
-"""What Transformers reads from a folder or the Hub: models, tokenizers, processors. Code that lies there is not run."""
+"""Loading of Transformers models, tokenizers and processors from a folder or the Hub, without running their code."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from instar.errors import ConfigError, InstarError
 def from_pretrained(
     kind: str, source: str, what: str, *, raises: type[InstarError] = ConfigError, **options: Any
 ) -> Any:
-    """Return `transformers.<kind>.from_pretrained(source)`; a folder that wants code of its own to be run is refused.
+    """Return `transformers.<kind>.from_pretrained(source)`; refuse a folder whose own code would have to run.
 
     Args:
-        kind: a class of Transformers, such as "AutoConfig", "AutoTokenizer" or "AutoProcessor".
+        kind: class name in Transformers, such as "AutoConfig", "AutoTokenizer" or "AutoProcessor".
         source: folder or Hub id.
-        what: the words for it in errors, such as "model".
-        raises: the kind of error.
-        options: further arguments.
+        what: noun for error messages, such as "model".
+        raises: class of the error.
+        options: further arguments of `from_pretrained`.
 
     Raises:
-        InstarError: when transformers is missing, or cannot read what is there without running code.
+        InstarError: when transformers is not installed, or cannot load the source without running its code.
     """
     load = getattr(_transformers(what, source, raises), kind).from_pretrained
-    # without this argument Transformers asks on stdin whether the code is to be run
+    # without trust_remote_code=False, Transformers asks on stdin whether to run the code
     return _read(lambda: load(source, trust_remote_code=False, **options), what, source, raises)
 
 
 def from_config(kind: str, config: Any, source: str, what: str, **options: Any) -> Any:
-    """Return `transformers.<kind>.from_config(config)`, with new weights.
+    """Return `transformers.<kind>.from_config(config)`, a model with new weights.
 
     Raises:
-        ConfigError: when transformers cannot make it without running code.
+        ConfigError: when transformers cannot build the model without running its code.
     """
     make = getattr(_transformers(what, source, ConfigError), kind).from_config
     return _read(lambda: make(config, trust_remote_code=False, **options), what, source, ConfigError)
 
 
 def read_config(source: str, what: str) -> Any:
-    """Return the configuration of a model.
+    """Return the configuration of a Transformers model.
 
     Raises:
-        ConfigError: when it cannot be read, or names a kernel of the Hub, which is code.
+        ConfigError: when it cannot be read, or names a kernel on the Hub, which is code.
     """
     config = from_pretrained("AutoConfig", source, what)
     named = [getattr(config, name, None) for name in config.sub_configs]
@@ -50,9 +50,9 @@ def read_config(source: str, what: str) -> Any:
         for setting in ("_attn_implementation", "_experts_implementation"):
             if "/" in str(getattr(part, setting, None)):
                 raise ConfigError(
-                    f"{what} '{source}' names a kernel of the Hub ({setting.lstrip('_')} '{getattr(part, setting)}'), "
-                    "which is code, and Instar runs none of a model's folder; load the model yourself, and give it as "
-                    "a Python object."
+                    f"{what} '{source}' needs a kernel from the Hub ({setting.lstrip('_')} "
+                    f"'{getattr(part, setting)}'), which is code, and Instar does not run code from a model's folder; "
+                    "load the model yourself and pass it as a Python object."
                 )
     return config
 
@@ -68,12 +68,9 @@ def _transformers(what: str, source: str, raises: type[InstarError]) -> Any:
 def _read(load: Callable[[], Any], what: str, source: str, raises: type[InstarError]) -> Any:
     try:
         return load()
-    except Exception as error:  # a dozen kinds, of Transformers, of its tokenizers and of what they import
+    except Exception as error:  # Transformers, its tokenizers and their imports raise a dozen classes
         if "trust_remote_code" in str(error):
-            reason = (
-                "it wants code of its own to be run, which Instar does not do; load it yourself, and give it as a "
-                "Python object"
-            )
+            reason = "Instar does not run its code; load it yourself and pass it as a Python object"
         else:
             reason = " ".join(str(error).strip().partition("\n")[0].split())[:300].rstrip(". ") or type(error).__name__
-        raise raises(f"{what} '{source}' cannot be loaded by transformers: {reason}.") from None
+        raise raises(f"transformers cannot load {what} '{source}': {reason}.") from None

@@ -1,8 +1,8 @@
-"""Random numbers that are functions of names, never of when they are asked for.
+"""Random numbers that depend on a seed and on names, and never on the order in which they are drawn.
 
-Two needs, two tools. `derive` turns (seed, names...) into a new seed, for generators that live for a while (initial
-weights, the order of an epoch). `Draws` is a counter-based generator: number `stream` of view `view` of sample `id`
-is a pure function of those, so any worker on any machine, in any order, draws the same.
+`derive` turns (seed, names...) into a new seed, for generators that draw many numbers (initial weights, the order of an
+epoch). `Draws` is a counter-based generator: each number is a pure function of (seed, sample id, view, stream), so
+every worker on every machine draws the same numbers in any order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """Return a seed in [0, 2^63) that depends on `seed` and on every name.
+    """Return a seed in [0, 2^63) that depends on `seed` and all names.
 
     >>> derive(0, "order", 3) == derive(0, "order", 3) != derive(0, "order", 4)
     True
@@ -43,8 +43,7 @@ def seed_everything(seed: int, *names: str | int) -> None:
 
 
 def _shift_right(bits: Tensor, places: int) -> Tensor:
-    """Shift without the sign: `>>` on int64 is arithmetic."""
-    return (bits >> places) & ((1 << (64 - places)) - 1)
+    return (bits >> places) & ((1 << (64 - places)) - 1)  # `>>` on int64 copies the sign bit, and the mask removes it
 
 
 def mix(bits: Tensor) -> Tensor:
@@ -59,9 +58,9 @@ class Draws:
     """Random numbers for a batch of samples, a pure function of (seed, id, view, stream).
 
     Args:
-        seed: the seed of the augmentation.
+        seed: seed of the augmentation.
         ids: sample ids, int64 `[batch]`.
-        view: which view of the samples.
+        view: number of the view.
 
     >>> draws = Draws(seed=0, ids=torch.tensor([5, 9]), view=1)
     >>> draws.below(5, "row").tolist() == Draws(0, torch.tensor([9, 5]), 1).below(5, "row").flip(0).tolist()
@@ -78,7 +77,7 @@ class Draws:
         return mix(mix(self.ids * _GOLDEN + key) + key)
 
     def table(self, shape: Sequence[int], stream: str) -> Tensor:
-        """Return a table of 63 random bits for every sample, int64 `[batch, *shape]`, at least 0."""
+        """Return a table of 63 random bits per sample, int64 `[batch, *shape]`, at least 0."""
         cells = torch.arange(math.prod(shape), device=self.ids.device) * _GOLDEN
         bits = mix(self.bits(stream)[:, None] + cells)
         return _shift_right(bits, 1).view(len(self.ids), *shape)

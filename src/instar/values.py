@@ -1,4 +1,4 @@
-"""Values that users write as YAML: numbers, texts, lists and sections, of a size that a configuration can have."""
+"""YAML values of configurations: numbers, texts, lists and mappings of bounded size and depth."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import yaml
 
 MAX_VALUES = 10_000
-"""Values of a configuration, with those of its aliases written out: a few lines of YAML can stand for any number."""
+"""Most values in a configuration. Values behind YAML aliases count each time: a few lines can expand to billions."""
 
 MAX_LEVELS = 30
-"""Of sections and lists inside each other."""
+"""Deepest nesting of mappings and lists in a configuration."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the numbers of YAML 1.2: 1e-3 is no word. A key that stands twice is refused."""
+    """A YAML 1.1 loader that reads 1e-3 as a number, as YAML 1.2 does, and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if twice := next((key for key, times in Counter(keys).items() if times > 1 and key != "<<"), None):
-            raise ValueError(f"'{twice}' stands there twice")
+            raise ValueError(f"the key '{twice}' appears twice")
         return super().construct_mapping(node, deep)
 
 
@@ -33,10 +33,10 @@ _Loader.add_implicit_resolver(
 
 
 def from_yaml(text: str) -> Any:
-    """Read YAML.
+    """Parse YAML.
 
     Raises:
-        ValueError: says why it is none, or is none that a configuration can hold.
+        ValueError: when the text is not YAML, or holds values that a configuration cannot have; gives the reason.
     """
     try:
         found = yaml.load(text, _Loader)
@@ -52,10 +52,10 @@ def from_yaml(text: str) -> Any:
 
 
 def count_values(found: Any) -> int:
-    """Return how many values there are in nested ones, each as often as it stands there.
+    """Count nested values, with repeated ones counted each time.
 
     Raises:
-        ValueError: when they are too many, too deep, or of a kind that JSON does not have.
+        ValueError: when there are too many, they are nested too deeply, or JSON has no such type.
 
     >>> count_values({"a": [1, 2]})
     4
@@ -70,7 +70,7 @@ def count_values(found: Any) -> int:
         if value is None or isinstance(value, str | int | float):
             return 1
         if not isinstance(value, Mapping | list | tuple):
-            raise ValueError(f"there is a {type(value).__name__}; a text is written in quotes")
+            raise ValueError(f"values of type {type(value).__name__} are not allowed; put texts in quotes")
         if id(value) not in counts:
             inner = value.values() if isinstance(value, Mapping) else value
             counts[id(value)] = 1 + sum(count(item, level + 1) for item in inner)

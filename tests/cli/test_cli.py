@@ -91,7 +91,7 @@ def test_flags_lie_over_the_file_and_assignments_over_flags(instar, tmp_path: Pa
         ([*TRAIN, "--objective", "-1 * HardLabels()"], "weight of HardLabels must be at least 0, got -1"),
         ([*TRAIN, "--objective", "SoftTargets(4)"], "SoftTargets needs a teacher, and the run has none"),
         ([*TRAIN, "--views", "Flipp()"], "view 'Flipp' is unknown; did you mean 'Flip'?"),
-        (["train", "--model", "mlp"], "'data' is needed, and was not given"),
+        (["train", "--model", "mlp"], "'data' is required but missing"),
         ([*TRAIN, "--config", "missing.yaml"], "'missing.yaml' cannot be read"),
         (["distill", *TRAIN[1:]], "distill needs a teacher; give --teacher"),
         (["distill", *TRAIN[1:], "--teacher", "nowhere"], "'nowhere' is not a run folder"),
@@ -133,7 +133,7 @@ def test_a_class_on_the_command_line_is_trusted_and_one_in_a_folder_is_not(
     assert code == 0
     code, _, stderr = instar("evaluate", "run")
     assert code == 2
-    assert "say so with --trust" in stderr
+    assert "allow this with --trust" in stderr
     code, _, _ = instar("evaluate", "run", "--trust")
     assert code == 0
 

@@ -67,7 +67,7 @@ def test_folders_of_seeds_are_paired(instar) -> None:
     ("arguments", "sentence"),
     [
         (["w2/0"], "compare needs two methods or more, got 1."),
-        (["w2", "nowhere"], "'nowhere' is not a folder, so it holds no runs."),
+        (["w2", "nowhere"], "'nowhere' is not a folder; give a folder that contains runs."),
         (["w2/0", "mixed"], "'mixed/2' and 'mixed/32' differ in model.arguments.widths."),
     ],
 )

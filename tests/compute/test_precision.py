@@ -1,27 +1,27 @@
 import pytest
 import torch
 
-from instar.compute.precision import autocast, fastest, library
+from instar.compute.precision import autocast, choose_fastest, use_matmul_library
 
 
 @pytest.mark.parametrize(
     ("name", "inside"), [("float32", "highest"), ("float32-fast", "medium"), ("bfloat16", "medium")]
 )
 def test_the_library_is_used_inside_and_restored(name, inside: str) -> None:
-    with library(name):
+    with use_matmul_library(name):
         assert torch.get_float32_matmul_precision() == inside
     assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_the_inner_choice_wins_and_the_outer_comes_back() -> None:
-    with library("float32-fast"):
-        with library("float32"):
+    with use_matmul_library("float32-fast"):
+        with use_matmul_library("float32"):
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
 
 
 def test_the_library_is_restored_after_an_error() -> None:
-    with pytest.raises(KeyError), library("float32-fast"):
+    with pytest.raises(KeyError), use_matmul_library("float32-fast"):
         raise KeyError
     assert torch.get_float32_matmul_precision() == "highest"
 
@@ -39,14 +39,14 @@ def test_autocast_decides_the_type_of_products(name, dtype: torch.dtype) -> None
 )
 def test_the_fastest_of_a_processor_is_that_of_its_units(monkeypatch, unit: str, name) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, unit: True}, raising=False)
-    assert fastest(torch.device("cpu")) == name
+    assert choose_fastest(torch.device("cpu")) == name
 
 
 @pytest.mark.parametrize(("native", "name"), [(True, "bfloat16"), (False, "float32-fast")])
 def test_the_fastest_of_a_gpu_is_not_what_it_emulates(monkeypatch, native: bool, name) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)
-    assert fastest(torch.device("cuda")) == name
+    assert choose_fastest(torch.device("cuda")) == name
 
 
 def test_of_other_devices_nothing_is_known() -> None:
-    assert fastest(torch.device("mps")) == "float32-fast"
+    assert choose_fastest(torch.device("mps")) == "float32-fast"

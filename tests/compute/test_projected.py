@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from instar.compute.precision import autocast, in_force, library
+from instar.compute.precision import autocast, current_precision, use_matmul_library
 from instar.models import Projected
 
 CPU = torch.device("cpu")
@@ -48,10 +48,10 @@ def test_logits_of_any_layout_are_one_product(shape):
 @pytest.mark.parametrize("precision", ["float32", "float32-fast", "bfloat16"])
 @pytest.mark.parametrize("later", ["float32", "bfloat16"])
 def test_the_arithmetic_is_that_in_which_the_network_returned(precision, later):
-    with library(precision), autocast(precision, CPU):
+    with use_matmul_library(precision), autocast(precision, CPU):
         projected, expected = Projected(INPUTS, LAYER.weight, LAYER.bias), LAYER(INPUTS)
-        assert projected.precision == in_force(CPU) == precision
-    with library(later), autocast(later, CPU), Libraries() as libraries:
+        assert projected.precision == current_precision(CPU) == precision
+    with use_matmul_library(later), autocast(later, CPU), Libraries() as libraries:
         for form in (projected, projected.cast(), projected.flat().cast().detach()):
             found = form.logits()
             assert found.dtype == expected.dtype == (torch.bfloat16 if precision == "bfloat16" else torch.float32)

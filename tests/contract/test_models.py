@@ -161,7 +161,7 @@ def test_features_lead_to_the_logits_of_forward(description, shape, size):
     assert "logits" not in features
     assert all(len(feature) == 3 for feature in features.values())
     # what came before the last linear layer, put through it
-    *_, (_, last) = model.stages()
+    *_, (_, last) = model.groups()
     if features:
         torch.testing.assert_close(last(list(features.values())[-1]), logits)
 

@@ -126,7 +126,7 @@ def test_a_full_disk_is_a_sentence(folder: Path, empty_cache: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(RunError, match=r"no space is left on the disk to write '.*'; free some"):
+    with pytest.raises(RunError, match=r"the disk has no space left to write '.*'; free some space"):
         load(folder)
     assert entries(empty_cache) == []
 

@@ -55,7 +55,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_disk_that_takes_no_more_is_blamed_and_nothing_else(to: str, trained: TrainedRun, tmp_path: Path) -> None:
     place = tmp_path / "new" / "there"
-    with files_of_at_most(4096), pytest.raises(RunError, match=r"there.* cannot be written|no space is left"):
+    with files_of_at_most(4096), pytest.raises(RunError, match=r"there.* cannot be written|the disk has no space left"):
         export(trained, to, out=place, data=DATA)
     assert everything(tmp_path) == {}
     assert export(trained, to, out=place, data=DATA).recorded is not None
@@ -70,7 +70,7 @@ def test_an_error_of_the_disk_is_a_sentence(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(RunError, match=r"no space is left|cannot be written"):
+    with pytest.raises(RunError, match=r"the disk has no space left|cannot be written"):
         export(trained, to, out=tmp_path / "there", data=DATA)
     assert everything(tmp_path) == {}
 

@@ -135,7 +135,7 @@ def test_a_folder_of_another_configuration_is_left_alone(tmp_path, tasks):
     with pytest.raises(DataError):
         tasks.stage(tmp_path / "run", kind=tasks.Failing).run()
     (tmp_path / "run" / "error.txt").write_text("its own\n")
-    with pytest.raises(RunError, match="holds a run of another configuration"):
+    with pytest.raises(RunError, match="contains a run of another configuration"):
         run_all([tasks.stage(tmp_path / "run", seed=1).run])
     assert (tmp_path / "run" / "error.txt").read_text() == "its own\n"
 

@@ -97,7 +97,7 @@ def test_normalised_passes_features_of_normalised_inputs_through():
     logits, features = model.features(pixels)
     assert torch.equal(logits, model(pixels))
     torch.testing.assert_close(features["block1"], inside.features((pixels / 255 - 0.3) / 0.5)[1]["block1"])
-    with pytest.raises(MismatchError, match="'Flatten' has no named features; make it an instar"):
+    with pytest.raises(MismatchError, match="'Flatten' has no named features; derive it from instar"):
         Normalised(nn.Flatten(), torch.tensor(0.3), torch.tensor(0.5)).features(pixels)
 
 

@@ -119,10 +119,13 @@ def test_the_run_is_not_changed(run):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (["a", "b"], r"one with 10 classes \(0, 1, 2, 3, 4, \.\.\.\); of its 2, 2 are not among them\."),
-        (["a"], "of its 1, 1 are not among them"),
-        (["3", "a", "b"], "of its 3, 2 are not among them"),
-        ([*CLASSES, DUSTBIN], "of its 11, 1 are not among them"),  # nothing is left for its unit
+        (
+            ["a", "b"],
+            r"run with 10 classes \(0, 1, 2, 3, 4, \.\.\.\): 2 of its 2 classes are not among them\. Keep one at least",
+        ),
+        (["a"], ": 1 of its 1 classes are not among them"),
+        (["3", "a", "b"], ": 2 of its 3 classes are not among them"),
+        ([*CLASSES, DUSTBIN], ": 1 of its 11 classes are not among them"),  # nothing is left for its unit
     ],
 )
 def test_classes_that_cannot_be_fitted_are_refused(run, classes, words):
@@ -136,7 +139,7 @@ def test_another_architecture_is_refused(run, classes):
         MLP([17], input_shape=SHAPE, num_classes=len(classes)), torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
     )
     for model, words in ((wider, "size mismatch"), (fresh(classes, CNN), "Missing key")):
-        with pytest.raises(MismatchError, match=rf"cannot start from '{run.path}', which holds another: .*{words}"):
+        with pytest.raises(MismatchError, match=rf"cannot start from '{run.path}', whose model differs: .*{words}"):
             start_from(run, model, classes, DIGITS.train)
 
 
@@ -220,7 +223,7 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence_before_there_is_a_
     for path, words in cases:
         with pytest.raises(InstarError, match=words):
             stage(tmp_path / "run", DIGITS, start=str(path)).run()
-    with pytest.raises(MismatchError, match=r"cannot start from .* which holds another: .*size mismatch"):
+    with pytest.raises(MismatchError, match=r"cannot start from .* whose model differs: .*size mismatch"):
         stage(tmp_path / "run", DIGITS, start=str(run.path), model=describe(MLP([9])).model_dump()).run()
     assert not (tmp_path / "run").exists()
 
@@ -228,5 +231,5 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence_before_there_is_a_
 def test_the_classes_of_a_run_can_be_asked_for(run, tmp_path):
     assert run.classes == Run(run.path).classes == CLASSES
     assert list(run.classes) == read_json(run.path / "model.json")["classes"]
-    with pytest.raises(RunError, match="has no model of its own, whose classes could be known"):
+    with pytest.raises(RunError, match=r"has no model\.json, so its classes are unknown"):
         _ = Run.start(tmp_path / "run", {}, {}).classes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from instar.compute.precision import fastest
+from instar.compute.precision import choose_fastest
 from instar.config import ModelConfig, validate
 from instar.models import build_network
 from instar.papers import run_paper
@@ -85,4 +85,6 @@ def test_a_net_can_be_trained_and_shown_alone(folder: Path, data: Path, tmp_path
     shown = run_paper(NAME, scale="smoke", data=str(data), out=folder, nets=["LSTM"])
     assert {row.row.split(":")[0] for row in shown.rows} == {"LSTM"}
     assert shown.findings.startswith("LSTM, teacher at")
-    assert json.loads((folder / "origin.json").read_text())["training_precisions"] == [fastest(torch.device("cpu"))]
+    assert json.loads((folder / "origin.json").read_text())["training_precisions"] == [
+        choose_fastest(torch.device("cpu"))
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from instar.compute.precision import fastest
+from instar.compute.precision import choose_fastest
 from instar.config import RunConfig, validate
 from instar.errors import ConfigError
 from instar.papers import PAPERS, Table, TableRow, run_paper
@@ -52,7 +52,7 @@ def test_the_origin_names_command_versions_machine_and_seconds(table_folder: Pat
     origin = json.loads((table_folder / "origin.json").read_text())
     assert {"command", "commit", "versions", "machine", "seconds", "date"} <= origin.keys()
     assert "torch" in origin["versions"]
-    assert origin["training_precisions"] == [fastest(torch.device("cpu"))]
+    assert origin["training_precisions"] == [choose_fastest(torch.device("cpu"))]
 
 
 def test_a_finished_table_is_made_again_without_training(table_folder: Path) -> None:

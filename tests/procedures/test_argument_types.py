@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import instar
-from instar.checks import check_of
+from instar.checks import find_check
 from instar.errors import ConfigError, InstarError
 
 VERBS = {
@@ -27,11 +27,11 @@ def test_a_value_of_a_wrong_kind_is_refused_by_name(verb: str, tmp_path: Any) ->
     parameters = inspect.signature(function).parameters
     needed = {name: str(tmp_path / "no") for name, each in parameters.items() if each.default is each.empty}
     needed = {name: value for name, value in needed.items() if parameters[name].kind.name in _NAMED}
-    simple = [name for name in parameters if parameters[name].kind.name in _NAMED and check_of(hints[name])]
+    simple = [name for name in parameters if parameters[name].kind.name in _NAMED and find_check(hints[name])]
     assert simple
     for name in simple:
         for value in random.sample(WRONG, 3):
-            given = {other: wanted for other, wanted in needed.items() if check_of(hints[other]) is None}
+            given = {other: wanted for other, wanted in needed.items() if find_check(hints[other]) is None}
             with pytest.raises(ConfigError, match=f"^{name} must be"):
                 function(**given | {name: value}, **_rest(needed, given, name))
     assert not list(tmp_path.iterdir())

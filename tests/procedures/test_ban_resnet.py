@@ -76,7 +76,7 @@ def test_teachers_that_have_no_such_layers_are_refused(teacher, tmp_path):
 
     forest = LogisticRegression().fit(DIGITS.train.inputs().flatten(1), DIGITS.train.labels)
     for other, message in [
-        (CNN([4], 8, **SHAPE), "takes layers of a DenseNet teacher, and the teacher is a CNN"),
+        (CNN([4], 8, **SHAPE), "copies layers of a DenseNet teacher, but the teacher is a CNN"),
         (densenet(growth=4), r"widths of its teacher, stem=8 and widths=\[6, 5\]; got 4 and \[3, 2\]"),
         (densenet(num_classes=7), r"inputs and classes of its teacher; a copied layer .* \[10, 2\], .* \[7, 2\]"),
         (densenet(input_shape=(3, 8, 8)), r"a copied layer .* \[4, 1, 3, 3\], .* \[4, 3, 3, 3\]"),

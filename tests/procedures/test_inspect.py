@@ -75,7 +75,7 @@ def test_weights_of_another_model_are_damage(student, copied):
     shutil.copy(student.path.parent / "teacher" / "weights.safetensors", copied)
     state, found = problems(copied)
     assert state == "damaged"
-    assert found["weights.safetensors"] == "it is not of this run: result.json names another checksum"
+    assert found["weights.safetensors"] == "it does not belong to this run: result.json names another checksum"
 
 
 def test_an_incomplete_run_says_from_which_step_it_resumes(tmp_path, stop_before):

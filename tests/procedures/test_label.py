@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_loses_no_shard_that_is_whole(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        InstarError, match=r"no space is left on the disk to write '.*'; free some and run the same com"
+        InstarError, match=r"the disk has no space left to write '.*'; free some space and run the same com"
     ):
         label(DIGITS, teacher, out=tmp_path / "store", **VIEWS, **SHARDS)
     monkeypatch.setattr(os, "fsync", fsync)

@@ -95,7 +95,7 @@ def test_a_folder_that_holds_something_else_is_refused_by_what_differs(tmp_path:
     assert bytes_of(tmp_path / "store") == before
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").touch()
-    with pytest.raises(StoreError, match=r"letters' exists and is not a target store; choose an empty or new folder"):
+    with pytest.raises(StoreError, match=r"letters' exists and is not a target store; choose a new or an empty folder"):
         label(DIGITS, network(), out=tmp_path / "letters", **VIEWS)
 
 

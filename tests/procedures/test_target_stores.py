@@ -108,8 +108,8 @@ def test_a_manifest_that_is_newer_or_damaged_or_missing_is_refused(copy, tmp_pat
         ),
         (file.read_text()[:-30], "the manifest of '.*copy' is damaged: "),
         ("[]", "the manifest of '.*copy' is damaged: "),
-        (json.dumps({"format": 1}), "the manifest of '.*copy' is damaged: 'version' is needed"),
-        (json.dumps(content | {"parts": {"train": {}}}), r"is damaged: 'parts\.train\.\w+' is needed"),
+        (json.dumps({"format": 1}), "the manifest of '.*copy' is damaged: 'version' is required but missing"),
+        (json.dumps(content | {"parts": {"train": {}}}), r"is damaged: 'parts\.train\.\w+' is required but missing"),
         (json.dumps(content | {"colour": 1}), "is damaged: 'colour' is not a setting"),
     ):
         file.write_text(text)

@@ -147,9 +147,9 @@ def test_no_trial_reads_the_test_split(whole, teacher, tmp_path):
     for path in [*found.baseline.runs, *(run for cell in found.cells for run in cell.runs)]:
         tensors, _ = read_tensors(Path(path) / "predictions.safetensors")
         assert {name.partition(".")[0] for name in tensors} == {"validation"}
-        with pytest.raises(RunError, match="judged on the validation split alone"):
+        with pytest.raises(RunError, match="was evaluated only on the validation split"):
             _ = Run(path).metrics
-    assert "It was judged on validation alone" in report(out).read_text()
+    assert "It was evaluated only on validation" in report(out).read_text()
 
 
 def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_path, monkeypatch):

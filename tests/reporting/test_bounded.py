@@ -16,7 +16,7 @@ def test_a_tree_of_many_folders_is_refused(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / f"folder-{number}").mkdir()
     assert collect(tmp_path) == []
     (tmp_path / "one-more").mkdir()
-    with pytest.raises(RunError, match="holds more than 20 folders, and is not searched"):
+    with pytest.raises(RunError, match="contains more than 20 folders, which is too many to search"):
         report(tmp_path)
 
 

@@ -68,7 +68,7 @@ def test_a_file_of_another_run_is_noticed(copied: Path, tmp_path: Path, name: st
     shutil.copy(other.path / name, copied / name)
     (damaged,) = inspect(copied).damaged
     assert damaged.name == name
-    assert "is not of this run: result.json names another checksum" in (damaged.problem or "")
+    assert "does not belong to this run: result.json names another checksum" in (damaged.problem or "")
 
 
 def test_a_checksum_cannot_be_left_out_and_older_folders_have_none(copied: Path, trained: Path) -> None:
@@ -84,13 +84,13 @@ def test_a_checksum_cannot_be_left_out_and_older_folders_have_none(copied: Path,
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("model.json", "[]", r"model\.json' is damaged: it holds no keys and values"),
-        ("model.json", '{"name": "mlp"}', r"model\.json' is damaged: 'arguments' is needed"),
+        ("model.json", "[]", r"model\.json' is damaged: it must contain a JSON object"),
+        ("model.json", '{"name": "mlp"}', r"model\.json' is damaged: 'arguments' is required but missing"),
         ("model.json", "[" * 20_000, r"model\.json' is damaged: its values are nested too deeply"),
         ("config.json", '{"format": 1, "config": {}, "fingerprints": {}}', r"config\.json' is damaged: 'config\.\w+'"),
-        ("result.json", "null", r"result\.json' is damaged: it holds no keys and values"),
+        ("result.json", "null", r"result\.json' is damaged: it must contain a JSON object"),
         ("result.json", '{"metrics": {"errors": "many"}}', r"'metrics\.errors': "),
-        ("result.json", " " * (MAX_DOCUMENT_BYTES + 1), "a JSON file has at most 16 MiB"),
+        ("result.json", " " * (MAX_DOCUMENT_BYTES + 1), "it is larger than 16 MiB"),
     ],
 )
 def test_a_document_of_another_shape_is_one_sentence(copied: Path, name: str, content: str, words: str) -> None:
@@ -124,7 +124,7 @@ def test_a_line_of_metrics_without_a_step_is_one_sentence(copied: Path, line: st
 def test_a_model_that_its_weights_cannot_be_of_is_refused_before_it_is_made(copied: Path, changes: dict) -> None:
     as_older(copied)
     write_json(copied / "model.json", json.loads((copied / "model.json").read_text()) | changes)
-    with pytest.raises(RunError, match=r"do not fit its model|cannot be made"):
+    with pytest.raises(RunError, match=r"do not fit its model|cannot be built"):
         evaluate(copied)
     assert inspect(copied).state == "damaged"
 
@@ -143,7 +143,7 @@ def begun(tmp_path: Path, stop_before) -> Path:
         (lambda t, h: {k: v for k, v in t.items() if not k.startswith("optimiser")}, "lacks"),
         (lambda t, h: h.update(step=10**9) or t, "has 5|does not fit|is of step"),
         (lambda t, h: h.update(run=digest("other")) or t, "is of another run"),
-        (lambda t, h: h.pop("step") and t, "'step' is needed"),
+        (lambda t, h: h.pop("step") and t, "'step' is required but missing"),
         (lambda t, h: t | {"model.more": torch.zeros(1)}, "lacks tensors|is of another run"),
     ],
 )

@@ -13,7 +13,7 @@ from instar.runs import files as module
 from instar.runs.files import read_json, read_tensors, write_json, write_tensors, write_whole
 from instar.runs.run import Run
 
-NO_SPACE = r"no space is left on the disk to write '.*'; free some and run the same command again\."
+NO_SPACE = r"the disk has no space left to write '.*'; free some space and run the same command again\."
 
 has_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
 

@@ -12,7 +12,7 @@ from tests.chaos.harness import Child, start
 
 from instar.errors import RunError
 from instar.runs import locks
-from instar.runs.locks import LOCK, hold_folder, remove_left_over, whole
+from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
 from instar.runs.run import Run
 
 CONFIG = {"seed": 0}
@@ -43,7 +43,7 @@ def test_the_same_run_waits_until_the_other_process_is_gone(tmp_path: Path, caps
         threading.Timer(0.2, other.kill).start()
         with Run.held(run.path, CONFIG, {}) as mine:
             assert mine.path == run.path
-    assert capsys.readouterr().err == f"instar: another process is working in '{run.path}'; waiting for it.\n"
+    assert capsys.readouterr().err == f"instar: another process is using '{run.path}'; waiting until it ends.\n"
 
 
 def test_another_run_is_refused_though_the_folder_is_held(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_two_threads_hold_a_folder_one_after_the_other(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (tmp_path / LOCK).exists()
+    assert (tmp_path / LOCK_FILE).exists()
 
 
 def test_a_folder_that_was_deleted_and_made_again_is_another(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_file_system_without_locks_holds_no_runs_but_whole_files(tmp_path: Pat
 def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(RunError, match="is neither a file nor a folder"), whole(pipe) as begun:
+    with pytest.raises(RunError, match="is not a regular file or folder, so it is not replaced"), whole(pipe) as begun:
         begun.write_text("new")
     assert pipe.is_fifo()
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

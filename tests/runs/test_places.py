@@ -13,7 +13,7 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.procedures.label import label
 from instar.procedures.train import train
-from instar.runs.places import other_run
+from instar.runs.places import describe_difference
 from instar.runs.run import Run
 
 TINY = {"model": {"name": "mlp", "arguments": {"widths": [4]}}, "epochs": 1}
@@ -102,4 +102,4 @@ def test_a_store_is_the_same_wherever_teacher_and_data_lie(home: Path) -> None:
 def test_paths_are_only_where_things_were_found(before: dict, now: dict, found: str) -> None:
     fingerprints = {"data": {"train": "abc", "test": "def"}}
     one, two = ({"config": config, "fingerprints": fingerprints} for config in (before, now))
-    assert other_run(one, two, {"config": {"start": None}}) == found
+    assert describe_difference(one, two, {"config": {"start": None}}) == found

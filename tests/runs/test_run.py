@@ -6,7 +6,7 @@ import pytest
 from instar.errors import RunError
 from instar.runs import run as module
 from instar.runs.files import write_json
-from instar.runs.run import FORMAT, Run
+from instar.runs.run import RUN_FORMAT, Run
 
 CONFIG = {"seed": 0, "training": {"epochs": 3, "milestones": (1, 2)}, "teachers": ()}
 FINGERPRINTS = {"train": "abc", "test": "def"}
@@ -55,9 +55,11 @@ def test_another_configuration_is_refused_by_its_fields(run: Run, config, finger
 
 
 def test_a_newer_format_is_refused(run: Run) -> None:
-    content = json.loads((run.path / "config.json").read_text()) | {"format": FORMAT + 1}
+    content = json.loads((run.path / "config.json").read_text()) | {"format": RUN_FORMAT + 1}
     (run.path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=rf"was written in run format {FORMAT + 1}, .* reads up to {FORMAT}; upgrade"):
+    with pytest.raises(
+        RunError, match=rf"was written in run format {RUN_FORMAT + 1}, .* reads up to {RUN_FORMAT}; upgrade"
+    ):
         Run(run.path)
 
 
@@ -70,9 +72,9 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{}", "[]", '"x"', '{"model_type": "vit"}', '{"format": "1"}'])
 def test_a_config_of_another_kind_is_no_run(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RunError, match=r"is not a run folder: its config\.json is of another kind\."):
+    with pytest.raises(RunError, match=r"is not a run folder: another program wrote its config\.json\."):
         Run(tmp_path)
-    with pytest.raises(RunError, match=r"is not a run folder: its config\.json is of another kind\."):
+    with pytest.raises(RunError, match=r"is not a run folder: another program wrote its config\.json\."):
         Run.start(tmp_path, CONFIG, FINGERPRINTS)
     assert (tmp_path / "config.json").read_text() == content
 
@@ -80,7 +82,7 @@ def test_a_config_of_another_kind_is_no_run(tmp_path: Path, content: str) -> Non
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for path in (tmp_path, tmp_path / "thesis.tex"):
-        with pytest.raises(RunError, match="exists and is not a run folder; choose an empty or new folder"):
+        with pytest.raises(RunError, match="exists and is not a run folder; choose a new or an empty folder"):
             Run.start(path, CONFIG, FINGERPRINTS)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

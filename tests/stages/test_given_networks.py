@@ -195,7 +195,7 @@ def test_an_older_folder_without_a_probe_still_opens_and_stderr_says_what_is_not
     run = fitted(Heads(), tmp_path / "run")
     (run.path / "probe.safetensors").unlink()
     assert load_model(Run(run.path), trust=True)(DIGITS.test.inputs()).shape == (len(DIGITS.test), 10)
-    assert "keeps nothing to tell whether" in capsys.readouterr().err
+    assert "has no probe to verify that" in capsys.readouterr().err
 
 
 class Lazy(nn.Sequential):

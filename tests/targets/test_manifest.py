@@ -111,14 +111,16 @@ def test_another_part_is_refused(folder):
 @pytest.mark.parametrize("name", ["results.csv", "config.json", "train-00000.safetensors"])
 def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(StoreError, match=f"'{tmp_path}' exists and is not a target store; choose an empty or new fold"):
+    with pytest.raises(
+        StoreError, match=f"'{tmp_path}' exists and is not a target store; choose a new or an empty folder"
+    ):
         TargetStore.start(tmp_path, plan(), {})
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "store").write_text("mine")
-    with pytest.raises(StoreError, match="exists and is not a target store; choose an empty or new folder"):
+    with pytest.raises(StoreError, match="exists and is not a target store; choose a new or an empty folder"):
         TargetStore.start(tmp_path / "store", plan(), {})
     with pytest.raises(StoreError, match=r"is not a target store: it has no manifest\.json"):
         TargetStore(tmp_path / "store")
@@ -158,8 +160,8 @@ def test_bytes_that_are_no_text_are_refused(folder):
         (lambda c: c["parts"]["train"].update(samples=0), r"'parts\.train\.samples': .*, got 0"),
         (lambda c: c["parts"]["train"].update(dtype="int8"), r"'parts\.train\.dtype': .*, got 'int8'"),
         (lambda c: c["parts"]["train"].update(temperature=-1), r"'parts\.train\.temperature': .*, got -1"),
-        (lambda c: c.pop("classes"), "'classes' is needed, and was not given"),
-        (lambda c: c["teacher"].pop("fingerprint"), r"'teacher\.fingerprint' is needed"),
+        (lambda c: c.pop("classes"), "'classes' is required but missing"),
+        (lambda c: c["teacher"].pop("fingerprint"), r"'teacher\.fingerprint' is required but missing"),
     ],
 )
 def test_fields_that_mean_nothing_are_refused(folder, change, sentence):

@@ -89,7 +89,7 @@ def test_a_class_of_the_users_is_not_even_imported_without_trust(own_module, tmp
         lambda: train(DIGITS, f"{own_module}:Flat", out=tmp_path / "again", epochs=1),
     ]
     for attempt in attempts:
-        with pytest.raises(ConfigError, match=r"say so with --trust \(trust=True\)"):
+        with pytest.raises(ConfigError, match=r"allow this with --trust \(trust=True\)"):
             attempt()
         assert own_module not in sys.modules
     assert not (tmp_path / "student").exists()

@@ -117,7 +117,7 @@ def test_the_report_draws_them_beside_the_curves_that_it_drew_before(tmp_path):
     ("settings", "message"),
     [
         ({"gradients_every": -1}, r"'training\.gradients_every': .* greater than or equal to 0, got -1"),
-        ({"gradients_every": 1, "compile": True}, "gradients_every needs compile to be false, got compile true"),
+        ({"gradients_every": 1, "compile": True}, "gradients_every must be 0 when compile is true, got 1"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(tmp_path, settings, message):

@@ -153,7 +153,11 @@ def test_more_processes_than_samples_in_a_batch_are_refused():
         ({"objective": "HardLabels()"}, MismatchError, "listens to it"),
         ({"epocs": 3}, ConfigError, "'training.epocs' is not a setting; did you mean 'epochs'"),
         ({"model": 3}, ConfigError, "model must be a name, a configuration or a torch module, got int"),
-        ({"targets": "memory", "views": "Flip()"}, ConfigError, "endless views cannot be kept"),
+        (
+            {"targets": "memory", "views": "Flip()"},
+            ConfigError,
+            "because endless views cannot be stored; got num_views none",
+        ),
         ({"data": DIGITS.select(drop_labels=1.0)}, MismatchError, "HardLabels needs labels"),
     ],
 )

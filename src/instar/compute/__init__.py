@@ -1,1 +1,1 @@
-"""How numbers are computed: precision, compiler, allocator, memory layout, and logits that are kept as a product."""
+"""Numerical execution: precision, compiler, memory allocator, memory layout, and logits that are not computed yet."""

@@ -1,4 +1,4 @@
-"""Memory that is freed and soon wanted again."""
+"""Settings of the C library's memory allocator during a training step."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ from functools import cache
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Parameters of mallopt (glibc, malloc.h)."""
 
-_THRESHOLD = 32 << 20
-"""Bytes above which glibc maps a block by itself and unmaps it when it is freed; it allows no more than this."""
+_STEP_MMAP_THRESHOLD_BYTES = 32 << 20
+"""Size above which glibc gives a block its own mapping, and unmaps it when it is freed; the largest that it allows."""
 
-GIVEN_BACK = 2 << 20
-"""The same where freed memory is not kept."""
+MMAP_THRESHOLD_BYTES = 2 << 20
+"""The same size outside a training step."""
 
-KEPT = 256 << 20
-"""Bytes of freed memory that the process keeps, at most."""
+MAX_FREE_BYTES = 256 << 20
+"""Largest amount of freed memory that the process keeps."""
 
-_inside: list[None] = []  # one for each that is entered
+_inside: list[None] = []  # one entry per open context
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Make the C library keep freed blocks of up to 32 MiB for the next ones, in this process and for as long as this.
+    """Reuse freed memory blocks of up to 32 MiB inside the context, instead of returning them to the system.
 
-    Left to itself it gives large blocks back to the system at once, and every tensor of a step then costs a page fault
-    per 4 KiB: of a small language model on a CPU a third of the time. Only for a step, though: where results are put
-    aside between large tensors, as when a model is judged, each of them is cut out of a large free block, which then
-    is too small for the next tensor; judging a language model took 10 GB so instead of 1. Afterwards blocks above
-    `GIVEN_BACK` are given back for good: glibc no longer fits that size to what is freed, as it does until it is told
-    one. Does nothing where the C library is not glibc.
+    By default glibc returns large blocks at once, so every tensor of a step costs one page fault per 4 KiB: a third of
+    the time of a small language model on a CPU. Does nothing where the C library is not glibc.
     """
+    # Only for a step: evaluation keeps small results between large tensors. They would be cut out of large free blocks,
+    # which are then too small for the next tensor; evaluating a language model took 10 GB instead of 1 GB.
     mallopt = _mallopt()
     if mallopt is None:
         yield
         return
     if not _inside:
-        mallopt(_MMAP_THRESHOLD, _THRESHOLD)
-        mallopt(_TRIM_THRESHOLD, KEPT)
+        mallopt(_MMAP_THRESHOLD, _STEP_MMAP_THRESHOLD_BYTES)
+        mallopt(_TRIM_THRESHOLD, MAX_FREE_BYTES)
     _inside.append(None)
     try:
         yield
     finally:
         _inside.pop()
         if not _inside:
-            mallopt(_MMAP_THRESHOLD, GIVEN_BACK)
+            mallopt(_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)  # for good: glibc stops adapting it once it is set
 
 
 @cache

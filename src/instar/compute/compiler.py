@@ -1,4 +1,4 @@
-"""Whether torch can compile here."""
+"""Tests whether torch.compile works on this machine."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from instar.errors import ConfigError
 
 
 def require_compiler(device: torch.device) -> None:
-    """Compile one addition.
+    """Refuse `torch.compile` on a machine where it cannot compile one addition.
 
     Raises:
-        ConfigError: when that fails, most often because there is no compiler.
+        ConfigError: when compiling fails, usually because there is no C++ compiler.
     """
     try:
         torch.compile(lambda inputs: inputs + 1, dynamic=False)(torch.zeros(2, device=device))
-    except Exception as error:  # which one depends on what is missing: a compiler, headers, Triton
+    except Exception as error:  # its class depends on what is missing: a compiler, headers or Triton
         reason = str(error).strip().split("\n")[0]
         raise ConfigError(
-            f"compile needs a C++ compiler (g++, or the one that CXX names) and, on a GPU, Triton: {reason}; "
+            f"compile needs a C++ compiler (g++, or the one in CXX) and, on a GPU, Triton: {reason}; "
             "install what is missing, or set compile to false."
         ) from None
 
 
 @cache
 def has_compiler(device: str) -> bool:
-    """Whether code can be compiled for a kind of device; found out once, because it takes seconds."""
+    """Return whether torch.compile works for a device type; cached, because the test takes seconds."""
     try:
         require_compiler(torch.device(device))
     except ConfigError:

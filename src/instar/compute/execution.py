@@ -1,4 +1,4 @@
-"""How a network is executed: device, arithmetic, the layout of its images in memory, and whether it is compiled."""
+"""Execution of a network: device, arithmetic, memory layout of images, and compilation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from instar.compute.precision import Precision
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
 MAX_CONVOLVED_SAMPLES = 64
-"""Samples that a teacher with 2-d convolutions computes at once on a CPU, beside a student that trains.
+"""Samples per forward pass of a convolutional teacher on a CPU, during training of a student.
 
-The images between the layers then stay nearer to its caches, which takes up to a fifth off a ResNet-20 or WRN-16-2.
+Images between the layers then fit into the caches, which makes a ResNet-20 or WRN-16-2 up to 20% faster.
 """
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how a teacher computes.
+    """Device and execution settings of a teacher.
 
     Args:
-        device: where the batches are.
-        precision: arithmetic of the products.
-        memory_format: layout of images.
-        compiled_sizes: sizes of batches that come so often that compiling for them pays.
-        max_convolved_samples: samples that a network with 2-d convolutions computes at once on a CPU.
+        device: device of the batches.
+        precision: arithmetic of matrix products.
+        memory_format: memory layout of images.
+        compiled_sizes: batch sizes that recur often enough to compile for.
+        max_convolved_samples: samples per forward pass of a network with 2-d convolutions on a CPU.
     """
 
     device: torch.device
@@ -42,7 +42,7 @@ class Execution:
 
 
 def choose_memory_format(network: nn.Module, wanted: MemoryFormat) -> torch.memory_format:
-    """Return the layout of images; "auto" is channels last for networks with 2-d convolutions.
+    """Return the memory layout of images; "auto" means channels last for networks with 2-d convolutions.
 
     >>> choose_memory_format(nn.Sequential(nn.Conv2d(3, 4, 3)), "auto")
     torch.channels_last
@@ -55,21 +55,21 @@ def choose_memory_format(network: nn.Module, wanted: MemoryFormat) -> torch.memo
 
 
 def place(network: nn.Module, device: torch.device, wanted: MemoryFormat) -> None:
-    """Move a network to a device, with its weights in the layout of its images."""
+    """Move a network to a device, with its weights in the memory layout of its images."""
     layout = choose_memory_format(network, wanted)
     network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch documents it
 
 
 class Compiled:
-    """A network that is compiled for batches of some sizes, and called as it is for all others.
+    """A network that runs compiled code for some batch sizes, and plain code for all others.
 
-    Every size is compiled by itself, because code for any size is slower. So only sizes that come again and again are
-    worth it: full batches, and not the last two of an epoch. Which way a batch goes depends on its size alone, so a run
-    that resumes computes the same. Weights and buffers stay those of the network, under their own names.
+    Each size is compiled separately, because code for dynamic sizes is slower. Only sizes that recur are worth
+    compiling: full batches, and not the last two of an epoch. The batch size alone decides which code runs, so a
+    resumed run computes the same numbers. Weights and buffers remain those of the network, under their own names.
 
     Args:
-        network: whose weights are used; its mode (train or eval) counts at every call.
-        sizes: of batches, or of parts of them.
+        network: network to compile; its mode (train or eval) is read at every call.
+        sizes: sizes of batches, or of micro-batches, to compile for.
     """
 
     def __init__(self, network: nn.Module, sizes: Collection[int]) -> None:
@@ -78,16 +78,16 @@ class Compiled:
         def call(inputs: Tensor, *state: Any, **options: Any) -> Any:
             return network(inputs, *state, **options)
 
-        # torch keeps what it compiles by code object, up to eight variants, and `Normalised.forward` is one for all
-        # networks of a process; so each network is called from a code object of its own
+        # torch caches up to eight compiled variants per code object, and all networks of a process share
+        # `Normalised.forward`; so each network is called from its own code object
         own = FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
         self._compiled = torch.compile(own, dynamic=False)
 
     def __call__(self, inputs: Tensor, *state: Any, **options: Any) -> Any:
-        """Return what the network makes of `inputs` `[batch, ...]`, and of a hidden state where it has one."""
+        """Return the network's output for `inputs` `[batch, ...]`, and for a hidden state if it has one."""
         return (self._compiled if len(inputs) in self._sizes else self.network)(inputs, *state, **options)
 
     def no_sync(self) -> AbstractContextManager[None]:
-        """Return the context in which processes do not exchange gradients; only a network that is shared has one."""
+        """Return the context in which processes do not exchange gradients; only for a distributed network."""
         context: AbstractContextManager[None] = self.network.no_sync()  # type: ignore[operator]  # of DistributedDataParallel
         return context

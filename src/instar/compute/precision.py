@@ -1,13 +1,13 @@
-"""The arithmetic of matrix products: a recorded choice, made apart for student and teacher.
+"""The arithmetic of matrix products, a recorded setting of the student and of the teacher.
 
-| name | products of float32 matrices are computed in | used for |
+| name | products of float32 matrices are computed in | use |
 |---|---|---|
-| `float32` | float32, torch's default library | the reference |
-| `float32-fast` | float32 by the faster library (oneDNN), or in bfloat16 or TF32 where units exist | CPUs without AMX |
-| `bfloat16` | bfloat16 inputs, float32 accumulation and float32 master weights (autocast) | the fastest, with units |
+| `float32` | float32 with torch's default library | reference |
+| `float32-fast` | float32 with the faster library (oneDNN), or bfloat16 or TF32 on hardware units | CPUs without AMX |
+| `bfloat16` | bfloat16 inputs, float32 accumulation and master weights (autocast) | fastest with hardware units |
 
-Losses are always computed in float32. A device without units for bfloat16 emulates it, and takes several times as
-long as for float32.
+Losses are always computed in float32. A device without bfloat16 units emulates them, several times slower than
+float32.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Precision = Literal["float32", "float32-fast", "bfloat16"]
 
 
 @contextmanager
-def library(precision: Precision) -> Iterator[None]:
-    """Use the matrix library of `precision` inside the context, in forward and backward, and restore it after.
+def use_matmul_library(precision: Precision) -> Iterator[None]:
+    """Use the matrix library of `precision` inside the context, in forward and backward passes; restore it afterwards.
 
-    >>> with library("float32-fast"):
+    >>> with use_matmul_library("float32-fast"):
     ...     torch.get_float32_matmul_precision()
     'medium'
     >>> torch.get_float32_matmul_precision()
@@ -45,14 +45,14 @@ def library(precision: Precision) -> Iterator[None]:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which a forward pass casts the inputs of its matrix products."""
+    """Return the context in which a forward pass casts the inputs of matrix products."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
-def fastest(device: torch.device) -> Precision:
-    """Return the fastest arithmetic of a device: `bfloat16` where it has units for it, otherwise `float32-fast`.
+def choose_fastest(device: torch.device) -> Precision:
+    """Return the fastest precision of a device: `bfloat16` if it has hardware units, otherwise `float32-fast`.
 
-    >>> fastest(torch.device("cpu")) in ("bfloat16", "float32-fast")
+    >>> choose_fastest(torch.device("cpu")) in ("bfloat16", "float32-fast")
     True
     """
     if device.type == "cuda":
@@ -64,11 +64,11 @@ def fastest(device: torch.device) -> Precision:
     return "bfloat16" if native else "float32-fast"
 
 
-def in_force(device: torch.device) -> Precision:
-    """Return the arithmetic that products are made in now; any autocast is taken for that of `bfloat16`.
+def current_precision(device: torch.device) -> Precision:
+    """Return the precision of the current context; any autocast counts as `bfloat16`.
 
     >>> with autocast("bfloat16", torch.device("cpu")):
-    ...     in_force(torch.device("cpu"))
+    ...     current_precision(torch.device("cpu"))
     'bfloat16'
     """
     if torch.is_autocast_enabled(device.type):
@@ -76,6 +76,6 @@ def in_force(device: torch.device) -> Precision:
     return "float32" if torch.get_float32_matmul_precision() == "highest" else "float32-fast"
 
 
-def for_loss(values: Tensor) -> Tensor:
-    """Return values in the type that losses are computed in; those in float64 stay as they are."""
+def to_loss_dtype(values: Tensor) -> Tensor:
+    """Return values as float32, in which losses are computed; float64 stays float64."""
     return values if values.dtype == torch.float64 else values.float()

@@ -1,4 +1,4 @@
-"""Logits that are not made yet: hidden states, and the layer that would make logits of them."""
+"""Logits that are not computed yet: hidden states and the output layer."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.compute.precision import Precision, in_force, library
+from instar.compute.precision import Precision, current_precision, use_matmul_library
 
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """z = W h + b, to be made of as many examples at once as there is room for.
+    """Logits z = W h + b that are computed later, for a tile of examples at a time.
 
-    A network of many classes returns it in place of logits, and their loss is found in tiles. Whenever logits are made,
-    it is in the arithmetic that was in force when the network returned.
+    A network with many classes returns hidden states in place of logits, so that the loss never holds all logits at
+    once. The product uses the precision that was in force when the network returned.
 
     Args:
-        hidden: h, `[..., units]`.
-        weight: W, `[classes, units]`.
-        bias: b, `[classes]`; none: 0.
-        precision: of the product; when left out, the one that is in force.
+        hidden: hidden states h, `[..., units]`.
+        weight: output weights W, `[classes, units]`.
+        bias: output bias b, `[classes]`; None means 0.
+        precision: precision of the product; the precision of the current context when left out.
 
     >>> projected = Projected(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
     >>> projected.logits(), projected.precision
@@ -33,39 +33,39 @@ class Projected:
     hidden: Tensor
     weight: Tensor
     bias: Tensor | None = None
-    precision: Precision = None  # type: ignore[assignment]  # set below, where the device is known
+    precision: Precision = None  # type: ignore[assignment]  # set in __post_init__, where the device is known
 
     def __post_init__(self) -> None:
         if self.precision is None:
-            object.__setattr__(self, "precision", in_force(self.hidden.device))
+            object.__setattr__(self, "precision", current_precision(self.hidden.device))
 
     @property
     def num_classes(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
         return len(self.weight)
 
     def logits(self) -> Tensor:
-        """Return z, `[..., classes]`, all at once and in the type of the product."""
+        """Compute all logits z, `[..., classes]`, in the dtype of the product."""
         cast, shape = self.cast(), self.hidden.shape
-        with library(self.precision), torch.autocast(self.hidden.device.type, enabled=False):
-            # as one product of two matrices: what a recurrent layer returns lies by position, and takes twice as long
+        with use_matmul_library(self.precision), torch.autocast(self.hidden.device.type, enabled=False):
+            # one product of two matrices: recurrent layers return position-major memory, which takes twice as long
             flat = F.linear(cast.hidden.reshape(-1, shape[-1]), cast.weight, cast.bias)
         return flat.view(*shape[:-1], self.num_classes)
 
     def rows(self, index: Tensor | slice | tuple[slice, ...]) -> Projected:
-        """Return the logits of the examples at `index`."""
+        """Select the examples at `index`."""
         return replace(self, hidden=self.hidden[index])
 
     def flat(self) -> Projected:
-        """Return those of every position as an example of its own, `[examples, classes]`."""
+        """Flatten samples and positions to examples, `[examples, classes]`."""
         return replace(self, hidden=self.hidden.flatten(0, -2))
 
     def cast(self) -> Projected:
-        """Return the same in the type of the product, so that who makes logits more than once casts weights once."""
+        """Cast to the dtype of the product; a caller that computes logits several times then casts the weights once."""
         return self._each(Tensor.bfloat16) if self.precision == "bfloat16" else self
 
     def detach(self) -> Projected:
-        """Return the same without gradients."""
+        """Detach from the graph of gradients."""
         return self._each(Tensor.detach)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Projected:

@@ -15,7 +15,7 @@ from instar.exporting.student import Student
 from instar.exporting.words import markdown
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 
 MOST_CLASSES = 100
 """Up to so many classes are named in the card; `config.json` names them all."""
@@ -93,7 +93,7 @@ def _program(student: Student) -> str:
 
 
 def _is_ours(student: Student) -> bool:
-    return ":" not in student.name or student.name.startswith(PREFIX)
+    return ":" not in student.name or student.name.startswith(TRANSFORMERS_PREFIX)
 
 
 def _row(score: Score) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from instar.errors import RunError
 from instar.exporting.student import FORMAT
 from instar.models import Normalised, restore_model
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.documents import ExportHeader, HubFile, as_document, read_document
 from instar.runs.files import read_json, read_tensors
 
@@ -74,4 +74,6 @@ def _built(
         return restore_model(tensors, described, str(path), trust=trust, network=network)
     with tempfile.TemporaryDirectory() as folder:  # Transformers makes a model of a file alone
         (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
-        return restore_model(tensors, described.model_copy(update={"name": PREFIX + folder}), str(path), trust=trust)
+        return restore_model(
+            tensors, described.model_copy(update={"name": TRANSFORMERS_PREFIX + folder}), str(path), trust=trust
+        )

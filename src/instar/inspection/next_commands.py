@@ -11,7 +11,7 @@ from typing import Any
 from instar.config import default_settings, parse_assignment
 from instar.data.dataset import ARRAYS
 from instar.errors import RunError
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.documents import ModelFile, read_document
 from instar.runs.rows import RunRow, read_row
 
@@ -36,7 +36,7 @@ def next_commands(row: RunRow, state: str) -> list[str]:
         return [report]
     network = _network(row)
     name = str(network["model"]["name"]) if network else ""
-    trust = " --trust" if ":" in name and not name.startswith(PREFIX) else ""
+    trust = " --trust" if ":" in name and not name.startswith(TRANSFORMERS_PREFIX) else ""
     taught = " ".join([shlex.quote(data["source"]), f"--teacher {run}", *_chosen("data", row.config)])
     commands = [f"instar evaluate {run}{trust}"]
     if (row.folder / "model.json").is_file():

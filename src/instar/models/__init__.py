@@ -1,4 +1,4 @@
-"""Networks: our families, any class of yours by import path, and the statistics of their inputs."""
+"""Networks: the built-in families, your own classes by import path, and the normalisation of their inputs."""
 
 from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
@@ -15,7 +15,7 @@ from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
-from instar.models.modes import in_eval_mode, kept_in_eval_mode, to_train_mode
+from instar.models.modes import find_frozen_layers, in_eval_mode, set_train_mode
 from instar.models.normalised import Normalised, reader_of, statistics
 from instar.models.outputs import logits_of
 from instar.models.preact_resnet import PreActivationResNet
@@ -50,9 +50,9 @@ __all__ = [
     "build_network",
     "copy_network",
     "describe",
+    "find_frozen_layers",
     "import_model",
     "in_eval_mode",
-    "kept_in_eval_mode",
     "last_layer",
     "load_model",
     "logits_of",
@@ -61,9 +61,9 @@ __all__ = [
     "refuse_another_network",
     "restore_model",
     "save_model",
+    "set_train_mode",
     "start_from",
     "statistics",
-    "to_train_mode",
     "why_not_rebuilt",
     "write_probe",
 ]

@@ -1,4 +1,4 @@
-"""The base of our networks: it keeps its arguments, and makes its layers when the data are known, and runs them."""
+"""Base class of the built-in networks: keeps its arguments, and builds its layers once the data are known."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from instar.errors import ConfigError, MismatchError
 
 
 class Architecture(nn.Module):
-    """A network that can be made twice: as a description, and with layers.
+    """A network that is either a description without weights, or built with layers.
 
-    `MLP([500, 300])` is a description: it holds arguments and no weights. Training makes the network from it with the
-    shapes of the data, under the run's own seed. With `input_shape` and `num_classes` given, it is a network at once.
+    `MLP([500, 300])` is a description: it stores arguments and has no weights. Training builds the network from it with
+    the shapes of the data and the seed of the run. With `input_shape` and `num_classes`, the constructor builds the
+    layers at once.
 
-    A network is a row of named stages. What a stage leaves is a feature; the last one leaves the logits.
+    A network is a sequence of named groups of layers. The output of a group is a feature, and the last group returns
+    the logits.
 
     Args:
-        arguments: the constructor's keyword arguments, as JSON values.
+        arguments: keyword arguments of the constructor, as JSON values.
         input_shape: shape of one input, without the batch.
-        num_classes: width of the output.
+        num_classes: number of logits.
     """
 
     arguments: dict[str, Any]
@@ -33,30 +35,30 @@ class Architecture(nn.Module):
             self.build(tuple(input_shape), num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
-        """Make the layers. Every architecture implements this one."""
+        """Make the layers. Each architecture implements this method."""
         raise NotImplementedError
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return name and module of every stage in the order in which they run: the children as `build` made them.
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return name and module of each group of layers, in order of execution: the children that `build` made.
 
-        An architecture whose children are not its stages has a list of its own. Neighbours may share a name: the
-        feature is then what the last of them leaves.
+        An architecture overrides this if its children are not its groups. Consecutive modules may share a name; the
+        feature is then the output of the last of them.
         """
         return list(self.named_children())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits `[batch, classes]` of inputs `[batch, ...]`."""
         self._require_layers()
-        for _, module in self.stages():
+        for _, module in self.groups():
             inputs = module(inputs)
         return inputs
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits `[batch, classes]`, and by name what every stage before the last leaves, `[batch, ...]`."""
+        """Return the logits `[batch, classes]`, and the output `[batch, ...]` of each earlier group by name."""
         self._require_layers()
         found: dict[str, Tensor] = {}
         name = ""
-        for name, module in self.stages():
+        for name, module in self.groups():
             found[name] = inputs = module(inputs)
         return found.pop(name), found
 
@@ -68,13 +70,13 @@ class Architecture(nn.Module):
 
 @runtime_checkable
 class Adopting(Protocol):
-    """A network that takes layers of its teacher before it is trained."""
+    """A network that copies layers of its teacher before training."""
 
     def adopt(self, teacher: nn.Module) -> None:
-        """Copy layers of `teacher`, the network itself without the statistics of its inputs.
+        """Copy layers of `teacher`, which is the network without its `Normalised` wrapper.
 
         Raises:
-            MismatchError: when the teacher has no such layers, or they are of another width.
+            MismatchError: when the teacher has no such layers, or they have another width.
         """
 
 
@@ -91,10 +93,10 @@ def require_image(input_shape: tuple[int, ...], name: str) -> None:
 
 
 def require_counts(name: str, **counts: int) -> None:
-    """Refuse what is no number of things.
+    """Refuse counts below 1.
 
     Raises:
-        ConfigError: when one is not a whole number of at least 1.
+        ConfigError: when a count is not a whole number of at least 1.
     """
     for argument, count in counts.items():
         if not isinstance(count, int) or count < 1:
@@ -102,10 +104,10 @@ def require_counts(name: str, **counts: int) -> None:
 
 
 def units_of_depth(name: str, depth: int, step: int, rest: int) -> int:
-    """Return n of depth = step n + rest.
+    """Return n in depth = step n + rest.
 
     Raises:
-        ConfigError: when n would not be a whole number of at least 1; names the nearest depths that are allowed.
+        ConfigError: when n is not a whole number of at least 1; names the nearest allowed depths.
 
     >>> units_of_depth("ResNet", 20, 6, 2)
     3

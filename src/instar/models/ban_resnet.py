@@ -1,4 +1,4 @@
-"""Residual networks that continue a DenseNet: its first and last layers, and stages between them of its widths."""
+"""Residual networks between the first and last layers of a DenseNet teacher, with its widths."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from instar.models.layers import basic_unit, bottleneck_unit, convolution, initi
 
 @checked
 class BANResNet(Architecture):
-    """conv3* - stage - transition - stage - transition - stage - transition - BN - ReLU - mean - logits*.
+    """conv3* - group - transition - group - transition - group - transition - BN - ReLU - mean - logits*.
 
-    The layers with a star are copied from a DenseNet teacher and frozen. Each stage stands for a dense block that hands
-    on W channels: u units of pre-activation with r W channels (BN - ReLU - conv3 - BN - ReLU - conv3), then the
-    transition BN - ReLU - conv1 to W, and a mean of 2 x 2 pixels but for the last one. Features are `stem`, `stage1`,
-    `transition1`, ..., `pooled`; transitions and `pooled` have the shapes of the teacher's. The other convolutions
-    start as in `initialise_like_he`.
+    Layers with a star are copied from a DenseNet teacher and frozen. Each group replaces a dense block with W output
+    channels: u pre-activation units with r W channels (BN - ReLU - conv3 - BN - ReLU - conv3), then the transition
+    BN - ReLU - conv1 to W channels, then 2 x 2 average pooling (except after the last group). Features are `stem`,
+    `stage1`, `transition1`, ..., `pooled`; transitions and `pooled` have the shapes of the teacher's features. The
+    other convolutions start as in `initialise_like_he`.
 
     Source: Furlanello, Lipton, Tschannen, Itti and Anandkumar 2018, "Born-again neural networks", table 5. Without
     the frozen layers there are 20.99M, 43.11M, 24.33M and 87.35M parameters for (u, r) = (1, 1), (2, 1), (4, 1/2) and
-    (4, 1), where 20.9M, 43.1M, 24.3M and 87.3M are published; BN and ReLU before the mean are our reading, so
-    that the copied layer finds what it is used to. `bottleneck=True` with u = 14 is "Pre-ResNet-14-r", read as units
-    with a quarter of their channels inside: 20.33M and 5.65M for r = 1, 1/2, where 17.7M and 7.3M are published. That
-    width rule could not be recovered.
+    (4, 1); the paper gives 20.9M, 43.1M, 24.3M and 87.3M. BN and ReLU before the mean are our reading, because the
+    copied last layer expects their output. `bottleneck=True` with u = 14 is "Pre-ResNet-14-r", read as units with a
+    quarter of their channels inside: 20.33M and 5.65M for r = 1, 1/2, where the paper gives 17.7M and 7.3M. We could
+    not recover its width rule.
 
     Args:
-        units: u, residual units of each stage.
-        ratio: r, width of the units over the teacher's; r W is rounded.
+        units: u, residual units of each group.
+        ratio: r, width of the units relative to the teacher's blocks; r W is rounded.
         stem: channels of the teacher's first convolution.
-        widths: W, what the teacher's blocks hand on: `DenseNet.widths`. As given here, those of DenseNet-90-60.
+        widths: W, output channels of the teacher's blocks (`DenseNet.widths`); the default is for DenseNet-90-60.
         bottleneck: whether units are bottlenecks.
         input_shape: (channels, height, width).
-        num_classes: width of the output.
+        num_classes: number of logits.
 
     Raises:
-        ConfigError: when units or a width are not at least 1, or ratio is not above 0.
+        ConfigError: when units or a width is below 1, or ratio is not above 0.
         MismatchError: when the inputs are not images.
 
     >>> model = BANResNet(1, 0.5, stem=4, widths=[4, 6, 8], input_shape=(3, 32, 32), num_classes=10)
@@ -65,7 +65,7 @@ class BANResNet(Architecture):
         for width in self.widths:
             require_counts("BANResNet", widths=width)
         if not self.widths or not ratio > 0:
-            raise ConfigError(f"BANResNet needs widths, and a ratio above 0; got {self.widths} and {ratio}.")
+            raise ConfigError(f"BANResNet needs widths and a ratio above 0, got {self.widths} and {ratio}.")
         self.bottleneck = bottleneck
         arguments = {
             "units": units,
@@ -77,7 +77,7 @@ class BANResNet(Architecture):
         super().__init__(arguments, input_shape, num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
-        """Make the layers, those of the teacher with weights of their own until `adopt`."""
+        """Make the layers; those of the teacher have new weights until `adopt` copies them."""
         require_image(input_shape, "BANResNet")
         make_unit = bottleneck_unit if self.bottleneck else basic_unit
         channels = self.stem_channels
@@ -97,14 +97,15 @@ class BANResNet(Architecture):
         """Copy the first convolution and the last layer of `teacher`, and freeze them.
 
         Args:
-            teacher: a DenseNet, or a BANResNet that has the layers of one.
+            teacher: a DenseNet, or a BANResNet with the layers of one.
 
         Raises:
-            MismatchError: when it is of another family, other widths, other classes or other inputs.
+            MismatchError: when the teacher has another family, other widths, classes or inputs.
         """
         if not isinstance(teacher, DenseNet | BANResNet):
             raise MismatchError(
-                f"model 'ban-resnet' takes layers of a DenseNet teacher, and the teacher is a {type(teacher).__name__}."
+                f"model 'ban-resnet' copies layers of a DenseNet teacher, but the teacher is a "
+                f"{type(teacher).__name__}."
             )
         own, other = ([net.stem_channels, *net.widths] for net in (self, teacher))
         if own != other:
@@ -116,7 +117,7 @@ class BANResNet(Architecture):
             if mine.weight.shape != theirs.weight.shape:
                 raise MismatchError(
                     f"model 'ban-resnet' must have the inputs and classes of its teacher; a copied layer has shape "
-                    f"{list(mine.weight.shape)}, and the teacher's {list(theirs.weight.shape)}."
+                    f"{list(mine.weight.shape)} in the student and {list(theirs.weight.shape)} in the teacher."
                 )
             mine.load_state_dict(theirs.state_dict())
             mine.requires_grad_(False)

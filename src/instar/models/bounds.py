@@ -1,4 +1,4 @@
-"""A bound on the network that a folder describes: its weights are there, so it cannot have many more."""
+"""Refusal of a described network that is far larger than the weights in its folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from instar.errors import RunError
 
 TIMES, SPARE_NUMBERS, SPARE_TENSORS = 4, 1 << 20, 100
-"""Layers may be replaced, and share weights, while a network is made; what is far above is another network."""
+"""A constructor may replace layers and share weights, so a network may briefly have more parameters than it saves."""
 
 
 class _TooLargeError(Exception):
@@ -20,16 +20,16 @@ class _TooLargeError(Exception):
 
 
 def refuse_larger(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str, name: str) -> None:
-    """Make a network without memory for its weights, and stop as soon as it has far more than a folder holds.
+    """Build a network without allocating weights, and stop once it has far more parameters than the folder.
 
     Args:
-        make: makes it.
-        tensors: its weights.
-        where: they come from, for people.
-        name: of the network.
+        make: function that builds the network.
+        tensors: weights in the folder.
+        where: origin of the weights, for error messages.
+        name: name of the network.
 
     Raises:
-        RunError: when it has many more.
+        RunError: when the network has far more parameters.
     """
     most_numbers = TIMES * sum(tensor.numel() for tensor in tensors.values()) + SPARE_NUMBERS
     most_tensors = TIMES * len(tensors) + SPARE_TENSORS
@@ -50,8 +50,8 @@ def refuse_larger(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], 
             make()
         except _TooLargeError:
             raise RunError(
-                f"the weights of '{where}' do not fit its model '{name}', which has far more than the "
-                f"{len(tensors)} tensors that are there."
+                f"the weights of '{where}' do not fit its model '{name}', which has far more tensors than the "
+                f"{len(tensors)} in the file."
             ) from None
-        except Exception:  # it is made in earnest now, which says what is wrong
+        except Exception:  # the caller builds it again with weights, and reports what is wrong
             return

@@ -1,4 +1,4 @@
-"""From a name and arguments to a network."""
+"""Building a network from a name and arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.causal_lm import PREFIX, CausalLM
+from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
@@ -40,11 +40,11 @@ MODELS: dict[str, type[Architecture]] = {
     "character-lstm": CharacterLSTM,
     "frame-net": FrameNet,
 }
-"""The families that can be named in a configuration; one line for each new one."""
+"""Model families by the name in a configuration; add one line for a new family."""
 
 
 def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelConfig:
-    """Return the configuration of a model that a user gave in any form.
+    """Return the configuration of a model given as a name, a mapping, a configuration or a module.
 
     >>> describe(MLP([500, 300])).name
     'mlp'
@@ -60,7 +60,9 @@ def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelC
 
 def _of_network(model: object) -> ModelConfig:
     if isinstance(model, CausalLM):
-        return ModelConfig(name=PREFIX + model.path, arguments={} if model.pretrained else {"pretrained": False})
+        return ModelConfig(
+            name=TRANSFORMERS_PREFIX + model.path, arguments={} if model.pretrained else {"pretrained": False}
+        )
     kind = type(model)
     names = [name for name, family in MODELS.items() if family is kind]
     if names and isinstance(model, Architecture):
@@ -69,10 +71,7 @@ def _of_network(model: object) -> ModelConfig:
 
 
 def _arguments(model: object) -> dict[str, Any]:
-    """Return what a class of the user's says about its arguments, where that can be written down.
-
-    Whether they make the same network again is found out before the first step, see `why_not_rebuilt`.
-    """
+    # a class of the user's may list its arguments; `why_not_rebuilt` tests whether they build the same network again
     found = getattr(model, "arguments", None)
     try:
         return found if isinstance(found, dict) and json.loads(json.dumps(found)) == found else {}
@@ -88,32 +87,32 @@ def build_network(
     trust: bool,
     declared: bool = True,
 ) -> nn.Module:
-    """Make a network with fresh weights from torch's global generator.
+    """Build a network with new weights from torch's global generator.
 
-    A class or function gets `input_shape`, `num_classes` and `classes` (their names) too, where it takes them.
+    `input_shape`, `num_classes` and `classes` (class names) are passed to constructors that have these parameters.
 
     Args:
-        config: a family of `instar.models`, `transformers:` and a folder or Hub id, or `package.module:Class`, which
-            may be a function that returns a module, with arguments.
+        config: arguments, and the name of a family of `instar.models`, `transformers:` with a folder or Hub id, or the
+            `package.module:Name` of a class or of a function that returns a module.
         input_shape: shape of one input.
-        classes: their names, or where these are not known their number.
-        trust: whether a class outside `instar.models` may be imported.
-        declared: whether a function must be annotated to return a module, as where a run folder names it.
+        classes: class names, or their number if the names are unknown.
+        trust: allow a class outside `instar.models` to be imported.
+        declared: require that a function is annotated to return a module, because a run folder may name any function.
 
     Raises:
-        ConfigError: when the name is unknown, not trusted or no module, or the arguments do not fit.
+        ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
     """
     own: dict[str, Any] = {}
     if config.name in MODELS:
         kind: Callable[..., Any] = MODELS[config.name]
-    elif config.name.startswith(PREFIX):
-        kind, own = CausalLM, {"path": config.name.removeprefix(PREFIX)}
+    elif config.name.startswith(TRANSFORMERS_PREFIX):
+        kind, own = CausalLM, {"path": config.name.removeprefix(TRANSFORMERS_PREFIX)}
     elif ":" not in config.name:
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:
         raise ConfigError(
-            f"model '{config.name}' is not of instar.models, so loading it runs code of yours; "
-            "say so with --trust (trust=True)."
+            f"model '{config.name}' is not part of instar.models, so loading it runs code from outside Instar; "
+            "allow this with --trust (trust=True)."
         )
     else:
         kind = import_model(config.name, declared=declared)
@@ -134,7 +133,7 @@ def build_network(
         raise
     except Exception as error:
         if ":" not in config.name and not isinstance(error, TypeError):
-            raise  # a fault of ours, which a sentence would hide
+            raise  # a bug of Instar, whose traceback is needed
         raise ConfigError(f"model '{config.name}' cannot be made: {shortened(error).rstrip('.')}.") from None
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
@@ -147,13 +146,13 @@ def _is_needed(parameter: inspect.Parameter, given: Mapping[str, Any]) -> bool:
 
 
 def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, nn.Linear]:
-    """Return name and module of the linear layer that gives the logits.
+    """Return name and module of the linear layer that returns the logits.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
     """
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    # a bias that is computed from others would be made anew
+    # a bias that is computed from other weights would be overwritten at the next call
     if not layers or layers[-1][1].out_features != num_classes or layers[-1][1]._parameters.get("bias") is None:
         raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
     return layers[-1]
@@ -162,12 +161,12 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, n
 def _example(kind: Callable[..., Any], argument: str) -> str:
     try:
         return example_of(inspect.signature(kind, eval_str=True).parameters[argument].annotation)
-    except Exception:  # annotations are code, which may name what is not there
+    except Exception:  # annotations are code, which may name unknown things
         return example_of(None)
 
 
 def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(kind).parameters
-    except (TypeError, ValueError):  # compiled code tells nothing of its arguments
+    except (TypeError, ValueError):  # compiled code has no signature
         return {}

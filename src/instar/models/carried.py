@@ -1,4 +1,4 @@
-"""How training and teachers call a network: with its hidden state, and without logits where it can leave them out."""
+"""Calls of a network by training and teachers: carries its hidden state, and requests `Projected` logits."""
 
 from __future__ import annotations
 
@@ -12,45 +12,44 @@ from torch import Tensor, nn
 from instar.data import Batch
 from instar.errors import MismatchError
 
-State = tuple[Tensor, ...]
-"""Tensors `[batch, ...]`; none at all where nothing was read before."""
+HiddenState = tuple[Tensor, ...]
+"""Tensors `[batch, ...]`; empty at the start of a text."""
 
 
 def carries_state(network: nn.Module) -> bool:
-    """Whether a network has a hidden state: called with one, it returns its logits and the state after them."""
+    """Return whether a network has a hidden state: called with one, it returns its logits and the next state."""
     return bool(getattr(network, "carries_state", False))
 
 
 class Carried:
-    """Calls a network, and where it is recurrent, goes on from the state in which the window before left it.
+    """A caller of a network that carries its hidden state from one window of a text to the next.
 
-    A network of many classes may have `projects`: called with `project=True`, it returns hidden states and its last
-    layer, `Projected`, in place of logits.
+    A network with many classes may have `projects`; it is then called with `project=True` and returns `Projected`
+    (hidden states and its output layer) in place of logits.
 
-    A state belongs to the id of the last window that was read, so it cannot be used for another. At the beginning of
-    every pass there is none. Gradients end where a state is carried over: truncated back-propagation (Williams and
-    Peng 1990).
+    States are keyed by the id of the window that was read last, so that no other window can use them. Each pass starts
+    without a state. Gradients stop at the border of two windows: truncated back-propagation (Williams and Peng 1990).
 
     Args:
-        network: whose state this is.
+        network: network whose state is carried.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._carries = carries_state(network)
         self._options = {"project": True} if getattr(network, "projects", False) else {}
-        self._states: dict[tuple[int, ...], State] = {}
-        self._place = math.inf  # where the last part began that began a pass
+        self._states: dict[tuple[int, ...], HiddenState] = {}
+        self._place = math.inf  # place of the last batch at the start of a pass
 
     def __call__(self, network: Callable[..., Any], inputs: Tensor, batch: Batch) -> Any:
-        """Return what the network makes of the inputs of a batch.
+        """Return the network's output for the inputs of a batch.
 
         Args:
-            network: as it is to be called: itself, compiled, or shared by processes.
-            inputs: of the batch, `[batch, ...]`.
-            batch: says which samples they are.
+            network: the network, or its compiled or distributed form.
+            inputs: inputs of the batch, `[batch, ...]`.
+            batch: batch with the ids of the samples.
 
         Raises:
-            MismatchError: when the samples do not go on where the last ones that were seen ended.
+            MismatchError: when the windows do not follow those of the previous batch.
         """
         if not self._carries or batch.origin is None or not batch.origin.samples.source.is_stream:
             return network(inputs, **self._options)
@@ -59,27 +58,27 @@ class Carried:
         self._states[ids] = tuple(tensor.detach() for tensor in state)
         return output
 
-    def _before(self, batch: Batch, ids: tuple[int, ...]) -> State:
+    def _before(self, batch: Batch, ids: tuple[int, ...]) -> HiddenState:
         if batch.begins:
-            if batch.place <= self._place:  # the first part of a pass, in this process
+            if batch.place <= self._place:  # first micro-batch of a pass in this process
                 self._states.clear()
             self._place = batch.place
             return ()
         wanted = tuple(index - 1 for index in ids)
         if wanted in self._states:
             return self._states.pop(wanted)
-        for known, state in self._states.items():  # batches at the end of a pass have fewer rows
+        for known, state in self._states.items():  # the last batches of a pass have fewer rows
             if set(wanted) <= set(known):
                 rows = torch.tensor([known.index(index) for index in wanted], device=state[0].device)
                 return tuple(tensor[rows] for tensor in state)
         last = [index for known in self._states for index in known]
         raise MismatchError(
-            f"the hidden state is that after windows {last[:8]} of a stream, and the batch begins with windows "
-            f"{list(ids[:8])}, which do not follow them."
+            f"the batch starts with windows {list(ids[:8])} of a text, but the hidden state belongs to windows "
+            f"{last[:8]}, which do not come before them."
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the states for a checkpoint, `[rows, ...]`, and whose they are; nothing where there is none."""
+        """Return the states for a checkpoint, `[rows, ...]`, with the ids of their windows; empty without a state."""
         if not self._states:
             return {}
         rows = [(torch.tensor(ids, device=state[0].device), *state) for ids, state in self._states.items()]
@@ -87,9 +86,9 @@ class Carried:
         return {"ids": ids} | {str(number): tensor for number, tensor in enumerate(state)}
 
     def load(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Take up the states of a checkpoint, of which a process may need some rows only."""
+        """Restore the states of a checkpoint; each process uses the rows that it needs."""
         self._states.clear()
-        self._place = math.inf  # the next pass begins with nothing of these
+        self._place = math.inf  # so that the next pass clears these states
         if tensors:
             state = tuple(tensors[str(number)].to(device) for number in range(len(tensors) - 1))
             self._states[tuple(tensors["ids"].tolist())] = state

@@ -1,4 +1,4 @@
-"""Any causal language model of Transformers, from a local folder or the Hub."""
+"""Causal language models of Transformers, from a local folder or the Hub."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from instar.errors import MismatchError
 from instar.foreign import from_config, from_pretrained, read_config
 from instar.models.lstm import require_tokens
 
-PREFIX = "transformers:"
-"""What the name of such a model begins with; a folder or Hub id follows."""
+TRANSFORMERS_PREFIX = "transformers:"
+"""Prefix of the names of Transformers models, before a folder or Hub id."""
 
 
 class CausalLM(nn.Module):
-    """z_t = W h_t with h_t the last hidden states of a Transformers model, over the tokens x_1 ... x_t.
+    """z_t = W h_t with the last hidden states h_t of a Transformers model for the tokens x_1 ... x_t.
 
-    Where a model has more rows in W than there are tokens, padding to a round number, the rows beyond get no logits: it
-    is as if they were minus infinity, so they have no mass, and W learns nothing there.
+    A model may have more rows in W than tokens, as padding to a round number. Padding rows get no logits, so they have
+    no probability and are not trained.
 
     Args:
-        path: folder or Hub id, with a configuration, and weights where they are wanted.
-        pretrained: begin with its weights; else with new ones of the same architecture.
-        input_shape: (positions,); none: as many as the model allows.
-        num_classes: tokens of the data's vocabulary; none: those of the model's tokenizer, or all that it has rows for.
-        classes: the tokens, which the model's own tokenizer must have too, where it brings one.
+        path: folder or Hub id of a configuration, and of weights if `pretrained`.
+        pretrained: start with the weights of the model; otherwise with new weights of the same architecture.
+        input_shape: (positions,); None: as many as the model allows.
+        num_classes: number of tokens in the vocabulary; None: those of the model's tokenizer, or all rows of W.
+        classes: tokens of the data, which must equal those of the model's tokenizer if it has one.
 
     Raises:
-        ConfigError: when transformers is missing, or cannot load the model.
-        MismatchError: when the model allows fewer positions, has fewer tokens, or another tokenizer than the data.
+        ConfigError: when transformers is not installed, or cannot load the model.
+        MismatchError: when the model allows fewer positions, or has fewer tokens or another tokenizer than the data.
     """
 
     def __init__(
@@ -47,24 +47,24 @@ class CausalLM(nn.Module):
     ) -> None:
         super().__init__()
         self.path, self.pretrained = path, pretrained
-        self.model = _load(path, pretrained).train()  # Transformers hands pretrained models over in eval mode
-        self.tokens = tokens_of(path)
+        self.model = _load(path, pretrained).train()  # Transformers returns pretrained models in eval mode
+        self.tokens = read_tokens(path)
         if classes and self.tokens:
             refuse_other_tokens(self.tokens, f"model '{path}'", tuple(classes), "the data")
         allowed = getattr(self.model.config, "max_position_embeddings", None)
         if input_shape is not None:
-            require_tokens(input_shape, PREFIX + path)
+            require_tokens(input_shape, TRANSFORMERS_PREFIX + path)
             if allowed is not None and input_shape[0] > allowed:
-                raise MismatchError(f"model '{path}' allows {allowed} positions, and the data have {input_shape[0]}.")
+                raise MismatchError(f"model '{path}' allows {allowed} positions, but the data have {input_shape[0]}.")
         rows = len(self.head.weight)
         self.num_classes = num_classes or len(self.tokens) or rows
         if rows < self.num_classes:
-            raise MismatchError(f"model '{path}' has {rows} tokens, and the data have {self.num_classes}.")
+            raise MismatchError(f"model '{path}' has {rows} tokens, but the data have {self.num_classes}.")
         self.projects = _ends_with(self.model, self.head)
 
     @property
     def head(self) -> nn.Linear:
-        """The layer that makes logits of the last hidden states."""
+        """Output layer, from the last hidden states to logits."""
         layer: nn.Linear = self.model.get_output_embeddings()
         return layer
 
@@ -87,12 +87,12 @@ class CausalLM(nn.Module):
         return projected if project else projected.logits()
 
 
-_OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def _load(path: str, pretrained: bool) -> Any:
     config = read_config(path, "model")
-    if pretrained:  # safetensors alone, because nothing is unpickled
+    if pretrained:  # only safetensors, because loading other formats unpickles them
         return from_pretrained(
             "AutoModelForCausalLM", path, "model", config=config, use_safetensors=True, dtype=torch.float32
         )
@@ -101,13 +101,13 @@ def _load(path: str, pretrained: bool) -> Any:
 
 @torch.no_grad()
 def _ends_with(model: Any, head: nn.Module) -> bool:
-    """Return whether logits are what `head` makes of the last hidden states, and not scaled or capped after it."""
+    """Return whether the logits are the output of `head`, without scaling or capping after it."""
     if not isinstance(head, nn.Linear):
         return False
     was_training = model.training
     model.eval()
     tokens = torch.arange(len(head.weight))[None, :2]
-    # logits of new weights are so small that a cap would not be seen
+    # new weights give logits so small that a cap would not show
     hook = head.register_forward_hook(lambda *arguments: 1e4 * arguments[-1])
     expected = model(input_ids=tokens, use_cache=False).logits
     found = head(model.base_model(input_ids=tokens, use_cache=False).last_hidden_state)
@@ -116,19 +116,19 @@ def _ends_with(model: Any, head: nn.Module) -> bool:
     return expected.shape == found.shape and torch.allclose(expected, found, rtol=1e-3)
 
 
-def tokens_of(path: str) -> tuple[str, ...]:
-    """Return the tokens of the tokenizer that a model brings along; none where it brings none."""
-    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _OF_TOKENIZER):
+def read_tokens(path: str) -> tuple[str, ...]:
+    """Return the tokens of the tokenizer in a model's folder; empty if there is no tokenizer."""
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
         return ()
     tokenizer = from_pretrained("AutoTokenizer", path, "the tokenizer of model")
     return tuple(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
 
 
 def refuse_other_tokens(ours: tuple[str, ...], mine: str, theirs: tuple[str, ...], other: str) -> None:
-    """Refuse two models, or a model and data, that do not have the same tokens.
+    """Refuse two models, or a model and data, with different tokens.
 
     Raises:
-        MismatchError: names both, and the first token in which they differ.
+        MismatchError: when the tokens differ; names both sides and the first difference.
     """
     if ours == theirs:
         return
@@ -136,6 +136,6 @@ def refuse_other_tokens(ours: tuple[str, ...], mine: str, theirs: tuple[str, ...
     at = next((index for index, (one, another) in pairs if one != another), min(len(ours), len(theirs)))
     first, second = (repr(some[at]) if at < len(some) else "missing" for some in (ours, theirs))
     raise MismatchError(
-        f"the tokenizer of {mine} ({len(ours)} tokens) is not that of {other} ({len(theirs)} tokens): token {at} is "
-        f"{first} there and {second} here."
+        f"the tokenizer of {mine} ({len(ours)} tokens) differs from that of {other} ({len(theirs)} tokens): token {at} "
+        f"is {first} in the former and {second} in the latter."
     )

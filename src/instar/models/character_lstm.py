@@ -1,4 +1,4 @@
-"""Language models that read words letter by letter: convolutions, highway layers, LSTM (Kim et al. 2016)."""
+"""Character-aware language models: convolutions over letters, highway layers, LSTM (Kim et al. 2016)."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from instar.checks import Count, Layers, Share, checked
+from instar.checks import Count, DropProbability, Layers, checked
 from instar.errors import ConfigError
 from instar.models.architecture import require_counts
 from instar.models.lstm import LanguageModel, require_tokens
 
-LARGE = ((1, 50), (2, 100), (3, 150), (4, 200), (5, 200), (6, 200), (7, 200))
+LARGE_FILTERS = ((1, 50), (2, 100), (3, 150), (4, 200), (5, 200), (6, 200), (7, 200))
 """Width and number of the filters of LSTM-Char-Large."""
 
 BEGIN, END = 1, 2
-"""Letters that stand before and after every word; 0 is behind it."""
+"""Numbers of the letters before and after each word; 0 is padding."""
 
 
 @checked
 class CharacterLSTM(LanguageModel):
-    """A language model whose embedding of a word is made of its letters, see `Letters`.
+    """A language model that embeds each word by its letters, see `Letters`.
 
-    All weights begin uniform in [-0.05, 0.05], but the output, and the gates of the highway layers at -2.
+    All weights start uniform in [-0.05, 0.05], except for the output layer and the gate biases, which start at -2.
 
     Source: Kim, Jernite, Sontag and Rush 2016, "Character-aware neural language models", table 2; the defaults are
     LSTM-Char-Large.
 
     Args:
-        units: width of every layer of the LSTM.
-        layers: of the LSTM.
+        units: width of each LSTM layer.
+        layers: number of LSTM layers.
         dropout: probability that a value is dropped.
         letters: width of the embedding of a letter.
-        filters: pairs of a width in letters and a number of filters.
-        highways: highway layers.
-        input_shape: (positions,); any number of them is taken.
-        num_classes: words of the vocabulary.
-        classes: the words.
+        filters: pairs of a filter width in letters and a number of filters.
+        highways: number of highway layers.
+        input_shape: (positions,); calls accept any number of positions.
+        num_classes: number of words in the vocabulary.
+        classes: words of the vocabulary.
 
     >>> words = [f"word{number}" for number in range(10_000)]
     >>> model = CharacterLSTM(input_shape=(35,), num_classes=10_000, classes=words)
@@ -49,9 +49,9 @@ class CharacterLSTM(LanguageModel):
         self,
         units: Count = 650,
         layers: Layers = 2,
-        dropout: Share = 0.5,
+        dropout: DropProbability = 0.5,
         letters: Count = 15,
-        filters: Sequence[Sequence[Count]] = LARGE,
+        filters: Sequence[Sequence[Count]] = LARGE_FILTERS,
         highways: Layers = 2,
         *,
         input_shape: tuple[int, ...] | None = None,
@@ -60,7 +60,9 @@ class CharacterLSTM(LanguageModel):
     ) -> None:
         require_counts("CharacterLSTM", units=units, layers=layers, letters=letters, highways=highways)
         if not filters or not all(len(pair) == 2 and min(pair) >= 1 for pair in filters):
-            raise ConfigError(f"CharacterLSTM(filters) must be pairs of a width and a number, got {filters!r}.")
+            raise ConfigError(
+                f"CharacterLSTM(filters) must be pairs of a width and a number of filters, got {filters!r}."
+            )
         self.units, self.layers, self.dropout = units, layers, dropout
         self.letters, self.filters, self.highways = letters, [list(pair) for pair in filters], highways
         self.words = None if classes is None else tuple(classes)
@@ -78,12 +80,12 @@ class CharacterLSTM(LanguageModel):
         """Make the layers.
 
         Raises:
-            MismatchError: when an input is no sequence of tokens.
-            ConfigError: when the words are not known.
+            MismatchError: when an input is not a sequence of tokens.
+            ConfigError: when the words of the vocabulary are unknown.
         """
         require_tokens(input_shape, "character-lstm")
         if self.words is None or len(self.words) != num_classes:
-            raise ConfigError("CharacterLSTM reads the letters of its words; give classes.")
+            raise ConfigError("CharacterLSTM needs the words of the vocabulary to read their letters; give classes.")
         self.embedding = Letters(self.words, self.letters, self.filters, self.highways)
         self.build_recurrent(self.embedding.width, self.units, self.layers, self.dropout, num_classes)
         for parameter in self.recurrent.parameters():
@@ -91,15 +93,13 @@ class CharacterLSTM(LanguageModel):
 
 
 class Letters(nn.Module):
-    """x = [max over i of tanh(F_k c)_i for all filters k] of the letters c of a word, put through highway layers.
-
-    On a CPU each word of a batch is looked at once; an accelerator would have to wait for how many there are.
+    """Word embedding x = highway([max over i of tanh(F_k c)_i for all filters k]) of the letters c of a word.
 
     Args:
-        words: by number.
+        words: words by number.
         letters: width of the embedding of a letter.
-        filters: pairs of a width in letters and a number of filters.
-        highways: highway layers.
+        filters: pairs of a filter width in letters and a number of filters.
+        highways: number of highway layers.
     """
 
     spelling: Tensor
@@ -112,7 +112,7 @@ class Letters(nn.Module):
         for number, word in enumerate(words):
             spelt = [BEGIN, *(alphabet[letter] for letter in word), END]
             spelling[number, : len(spelt)] = torch.tensor(spelt)
-        self.register_buffer("spelling", spelling, persistent=False)  # the names of the classes say it
+        self.register_buffer("spelling", spelling, persistent=False)  # follows from the classes
         self.letters = nn.Embedding(len(alphabet) + END + 1, letters, padding_idx=0)
         self.filters = nn.ModuleList(nn.Conv1d(letters, count, width) for width, count in filters)
         self.width = sum(count for _, count in filters)
@@ -124,21 +124,25 @@ class Letters(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return `[batch, position, width]` of words `[batch, position]`."""
-        if inputs.device.type != "cpu" or torch.compiler.is_exporting():  # graphs know sizes, not how many words differ
+        # a CPU embeds each distinct word of a batch once; an accelerator would wait for their number, and an exported
+        # graph has fixed sizes
+        if inputs.device.type != "cpu" or torch.compiler.is_exporting():
             return self._words(inputs.flatten()).view(*inputs.shape, self.width)
         different, place = inputs.unique(return_inverse=True)
         return self._words(different)[place]
 
     def _words(self, words: Tensor) -> Tensor:
         spelt = self.letters(self.spelling[words.long()]).transpose(1, 2)
-        found = torch.cat([layer(spelt).amax(2) for layer in self.filters], 1).tanh()  # tanh rises, so it may come last
+        found = torch.cat(
+            [layer(spelt).amax(2) for layer in self.filters], 1
+        ).tanh()  # tanh is monotone, so it may come last
         for highway in self.highways:
             found = highway(found)
         return found
 
 
 class Highway(nn.Module):
-    """y = t ReLU(W x + b) + (1 - t) x with t = sigmoid(V x + c); c begins with -2, so that x is carried at first.
+    """y = t ReLU(W x + b) + (1 - t) x with t = sigmoid(V x + c); c starts at -2, so that the layer first passes x on.
 
     Source: Srivastava, Greff and Schmidhuber 2015, "Highway networks", equation 3.
     """
@@ -151,5 +155,5 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -2.0)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return y of x, `[..., width]` both."""
+        """Return y of x, both `[..., width]`."""
         return torch.lerp(inputs, self.change(inputs).relu(), self.gate(inputs).sigmoid())

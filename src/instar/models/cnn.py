@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from instar.checks import Count, Share, checked
+from instar.checks import Count, DropProbability, checked
 from instar.models.architecture import Architecture, require_image
 from instar.models.dropout import Dropout
 
@@ -20,7 +20,7 @@ class CNN(Architecture):
         hidden: units of the hidden layer.
         dropout: probability that a unit of the hidden layer is dropped.
         input_shape: (channels, height, width).
-        num_classes: width of the output.
+        num_classes: number of logits.
 
     Raises:
         MismatchError: when the inputs are not images.
@@ -34,7 +34,7 @@ class CNN(Architecture):
         self,
         channels: Sequence[Count] = (32, 64),
         hidden: Count = 128,
-        dropout: Share = 0.0,
+        dropout: DropProbability = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
@@ -49,7 +49,7 @@ class CNN(Architecture):
         channels, height, width = input_shape
         layers: list[nn.Module] = []
         for wider in self.channels:
-            # no bias: batch normalisation removes it
+            # no bias, because batch normalisation subtracts it
             layers += [
                 nn.Conv2d(channels, wider, 3, padding=1, bias=False),
                 nn.BatchNorm2d(wider),
@@ -60,7 +60,7 @@ class CNN(Architecture):
         layers += [nn.Flatten(), nn.Linear(channels * height * width, self.hidden), nn.ReLU(), Dropout(self.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(self.hidden, num_classes))
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return the layers as block1, block2, ..., hidden (after its ReLU, before dropout), logits."""
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers as block1, block2, ..., hidden (up to its ReLU), logits."""
         blocks = [f"block{number}" for number in range(1, len(self.channels) + 1) for _ in range(4)]
         return list(zip([*blocks, *["hidden"] * 3, *["logits"] * 2], self.layers, strict=True))

@@ -1,4 +1,4 @@
-"""Copies of networks that share nothing with what they were copied from."""
+"""Deep copies of networks, including networks that `copy.deepcopy` refuses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def copy_network(network: N) -> N:
-    """Return a copy that can be trained: of weights, buffers, modes, hooks, and of tensors that layers have computed.
+    """Return a trainable copy of weights, buffers, modes, hooks and tensors that layers have computed.
 
-    Weights that were made under `torch.inference_mode` are ordinary ones in the copy.
+    Weights that were created under `torch.inference_mode` become ordinary weights in the copy.
 
     Raises:
-        ConfigError: when the network holds what cannot be copied.
+        ConfigError: when the network contains an object that cannot be copied.
 
     >>> layer = nn.Linear(2, 2)
     >>> layer.computed = 2 * layer.weight  # which copy.deepcopy refuses
@@ -34,18 +34,18 @@ def copy_network(network: N) -> N:
         try:
             copied = copy.deepcopy(network, memo)
             for mine, theirs in zip(copied.parameters(), network.parameters(), strict=True):
-                if mine.requires_grad != theirs.requires_grad:  # a script forgets it
+                if mine.requires_grad != theirs.requires_grad:  # a copied ScriptModule loses requires_grad
                     mine.requires_grad_(theirs.requires_grad)
             return copied
         except Exception as error:
             raise ConfigError(
-                f"the module {type(network).__name__} cannot be copied, and a run trains a copy of it "
-                f"({shortened(error)}); leave locks, files, generators and the like out of it."
+                f"cannot copy the module {type(network).__name__}, and a run trains a copy of it ({shortened(error)}); "
+                "remove locks, open files and generators from its attributes."
             ) from None
 
 
 def _is_special(tensor: Tensor) -> bool:
-    """Whether deepcopy refuses a tensor, or would make a copy that no gradient can reach."""
+    """Return whether deepcopy refuses a tensor, or copies it so that no gradient reaches the copy."""
     if is_lazy(tensor):
         return isinstance(tensor, UninitializedBuffer)
     return tensor.grad_fn is not None or tensor.is_inference()
@@ -53,13 +53,13 @@ def _is_special(tensor: Tensor) -> bool:
 
 def _plain(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
-        return UninitializedBuffer(device=tensor.device, dtype=tensor.dtype)  # type: ignore[call-arg]  # torch takes them
+        return UninitializedBuffer(device=tensor.device, dtype=tensor.dtype)  # type: ignore[call-arg]  # torch accepts them
     copied = tensor.detach().clone()
     return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
 
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors that modules hold as weights, buffers or plain attributes, also in lists and dictionaries."""
+    """Yield all tensors of the modules: weights, buffers and attributes, also those in lists and dictionaries."""
     for module in network.modules():
         yield from _inside(vars(module).values())
 

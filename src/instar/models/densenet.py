@@ -14,7 +14,7 @@ from instar.models.layers import activation, convolution, initialise_like_he, po
 
 
 class DenseUnit(nn.Module):
-    """y = [x, conv3(ReLU(BN(conv1(ReLU(BN(x))))))], with 4k channels inside and k new ones."""
+    """y = [x, conv3(ReLU(BN(conv1(ReLU(BN(x))))))] with 4k inner channels and k new channels."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
@@ -34,34 +34,36 @@ class DenseUnit(nn.Module):
 class DenseNet(Architecture):
     """conv3 - block - transition - block - transition - block - (transition) - BN - ReLU - mean over pixels - logits.
 
-    A block is a row of units that each append k channels; a transition is BN - ReLU - conv1 to `compression` times the
-    channels, and a mean of 2 x 2 pixels but for the third one. Features are `stem`, `block1`, `transition1`, `block2`,
-    ..., `pooled`. Convolutions start as in `initialise_like_he`, which is the published recipe.
+    A block is a sequence of units that each append k channels. A transition is BN - ReLU - conv1 to `compression` times
+    the channels, followed by 2 x 2 average pooling (except in the third). Features are `stem`, `block1`, `transition1`,
+    `block2`, ..., `pooled`. Convolutions start as in `initialise_like_he`, which is the published recipe.
 
     Source: Huang, Liu, van der Maaten and Weinberger 2017, "Densely connected convolutional networks", section 3;
     Furlanello, Lipton, Tschannen, Itti and Anandkumar 2018, "Born-again neural networks", tables 1 and 4.
 
-    DenseNet-L-k of the latter is `DenseNet(L, k, third_transition=True)`: the third transition stands in no text, but
-    the published sizes need it. With it and 10 classes they are 16.17M, 22.42M and 50.36M for 90-60, 80-80 and 80-120
-    (published 16.1, 22.4, 50.4); the BN and ReLU after it are our reading, which at 0.003M the sizes cannot settle.
-    Variants of table 4 keep the hidden sizes of 90-60 with m times the units:
+    DenseNet-L-k of Furlanello et al. is `DenseNet(L, k, third_transition=True)`. Their text does not mention the third
+    transition, but the published sizes need it. With it and 10 classes, 90-60, 80-80 and 80-120 have 16.17M, 22.42M and
+    50.36M parameters (published: 16.1, 22.4, 50.4). The BN and ReLU after it are our reading; at 0.003M parameters, the
+    published sizes cannot confirm it. Variants of table 4 keep the hidden sizes of 90-60 with m times the units:
     `DenseNet(units=[14 * m] * 3, growth=60 / m, stem=120, third_transition=True)`. "DenseNet-7-1-2" is m = 1/2.
-    Two things stay open. DenseNet-112-33 (published 6.3M) is 7.45M by its depth; 106-33 without the third transition is
-    6.27M, and the text writes 106-33 too. "Compression times c" is read as `compression=c / 2`: 12.4M, 14.1M and 21.9M
-    for c = 0.5, 0.75, 1.5, where 5.1M, 10.1M and 80.5M are published, which no reading that we tried gives.
+
+    Two sizes remain unexplained. DenseNet-112-33 (published: 6.3M) has 7.45M parameters; 106-33 without the third
+    transition has 6.27M, and the text also writes 106-33. We read "compression times c" as `compression=c / 2`, which
+    gives 12.4M, 14.1M and 21.9M for c = 0.5, 0.75, 1.5. The paper has 5.1M, 10.1M and 80.5M, which no reading that we
+    tried gives.
 
     Args:
-        depth: L, even and at least 10; each of the three blocks has floor((L - 4) / 6) units. None: 40, or by `units`.
+        depth: L, even and at least 10; each of the three blocks has floor((L - 4) / 6) units. None: 40, or see `units`.
         growth: k, channels that a unit appends.
-        units: units of each block, in place of the depth; also for another number of blocks.
-        compression: share of its channels that a transition keeps, above 0 and at most 1; rounded down.
-        stem: channels of the first convolution. None: 2k.
-        third_transition: whether there is a transition after the last block as well.
+        units: units of each block, in place of `depth`; allows another number of blocks.
+        compression: share of the channels that a transition keeps, above 0 and at most 1; rounded down.
+        stem: channels of the first convolution; None means 2k.
+        third_transition: whether a transition follows the last block.
         input_shape: (channels, height, width).
-        num_classes: width of the output.
+        num_classes: number of logits.
 
     Raises:
-        ConfigError: when depth is odd or below 10, or given beside `units`; or another argument is outside its range.
+        ConfigError: when depth is odd or below 10, or given with `units`; or another argument is outside its range.
         MismatchError: when the inputs are not images.
 
     >>> model = DenseNet(40, 12, input_shape=(3, 32, 32), num_classes=10)
@@ -87,7 +89,7 @@ class DenseNet(Architecture):
             raise ConfigError(f"DenseNet(compression) must be above 0 and at most 1, got {compression}.")
         self.units = list(units) if units is not None else [_units_of_depth(40 if depth is None else depth)] * 3
         if not self.units:
-            raise ConfigError("DenseNet(units) must hold the units of at least one block, got none.")
+            raise ConfigError("DenseNet(units) must contain the units of at least one block, got none.")
         self.stem_channels = 2 * growth if stem is None else stem
         require_counts("DenseNet", growth=growth, stem=self.stem_channels)
         for count in self.units:
@@ -105,7 +107,7 @@ class DenseNet(Architecture):
 
     @property
     def widths(self) -> list[int]:
-        """Channels that each block hands on: after its transition, where it has one."""
+        """Output channels of each block, after its transition if it has one."""
         found, channels = [], self.stem_channels
         for number, units in enumerate(self.units, start=1):
             channels += units * self.growth
@@ -132,7 +134,7 @@ class DenseNet(Architecture):
 
 
 def _units_of_depth(depth: int) -> int:
-    # an odd depth is nobody's: each unit has two layers, and beside them there are four
+    # a unit has two layers, and four layers are outside the units, so the depth is even
     if depth < 10 or depth % 2:
         near = "10" if depth < 10 else f"{depth - 1} and {depth + 1}"
         raise ConfigError(f"DenseNet(depth) must be even and at least 10, got {depth}; nearest: {near}.")

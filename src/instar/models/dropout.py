@@ -1,4 +1,4 @@
-"""Dropout that does not wait for random numbers."""
+"""Dropout with fast random numbers on a CPU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from instar.errors import ConfigError
 
 
 class Dropout(nn.Module):
-    """Set each value to 0 with probability p and scale the rest by 1 / (1 - p), in training.
+    """In training, set each value to 0 with probability p, and scale the others by 1 / (1 - p).
 
-    On a CPU, torch draws one Bernoulli number per value, which took 43% of the time of a step of the 784-1200-1200-10
-    teacher (docs/log.md, 2026-11-21). Here one draw of 64 bits decides four values, so p is rounded to a multiple
-    of 2^-16. Draws come from torch's global generator, which checkpoints keep. Elsewhere this is
-    `torch.nn.functional.dropout`.
+    On a CPU, one draw of 64 bits decides four values, so p is rounded to a multiple of 2^-16. (torch draws one number
+    per value, which took 43% of a step of the 784-1200-1200-10 teacher, see docs/log.md, 2026-11-21.) Draws come from
+    torch's global generator, whose state is in the checkpoint. On other devices this is `torch.nn.functional.dropout`.
 
     Source: Hinton et al. 2012, "Improving neural networks by preventing co-adaptation of feature detectors".
 

@@ -1,4 +1,4 @@
-"""Deep networks over frames, as in the speech section of Hinton, Vinyals and Dean (2015)."""
+"""Frame classifiers, as in the speech section of Hinton, Vinyals and Dean (2015)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.checks import Count, Share, checked
+from instar.checks import Count, DropProbability, checked
 from instar.errors import ConfigError, MismatchError
 from instar.models.architecture import Architecture
 from instar.models.mlp import dense_layers, named_by_hidden_layer
@@ -16,19 +16,19 @@ from instar.models.mlp import dense_layers, named_by_hidden_layer
 
 @checked
 class FrameNet(Architecture):
-    """logits_t = MLP(x_(t - left), ..., x_t, ..., x_(t + right)) for each frame t of a recording, by the same MLP.
+    """logits_t = MLP(x_(t - left), ..., x_t, ..., x_(t + right)) for each frame t of a recording.
 
-    Frames before the first are the first again, and those after the last are the last again. A recording that is padded
-    with its last frame, as `instar.data` does, has so the same logits however far its batch reaches.
+    The first frame is repeated before the start, and the last frame after the end. `instar.data` pads recordings with
+    their last frame, so the logits do not depend on the length of the batch.
 
     Args:
-        widths: units of the hidden layers.
-        context: frames that are seen before and after the one that is asked about; the paper has 26 frames, of which
-            that is the 21st.
+        widths: units of each hidden layer.
+        context: number of frames before and after the classified one; the paper uses 26 frames, and classifies the
+            21st.
         dropout: probability that a hidden unit is dropped.
-        input_dropout: probability that a number of a window is dropped.
-        input_shape: (frames, bands); there may be more or fewer frames at any call.
-        num_classes: width of the output.
+        input_dropout: probability that an input value is dropped.
+        input_shape: (frames, bands); calls accept any number of frames.
+        num_classes: number of logits.
 
     >>> model = FrameNet([64, 64], context=(2, 1), input_shape=(100, 40), num_classes=30)
     >>> sum(p.numel() for p in model.parameters()), model(torch.rand(8, 73, 40)).shape
@@ -38,9 +38,9 @@ class FrameNet(Architecture):
     def __init__(
         self,
         widths: Sequence[Count],
-        context: Sequence[Any] = (20, 5),  # checked below: there are two
-        dropout: Share = 0.0,
-        input_dropout: Share = 0.0,
+        context: Sequence[Any] = (20, 5),  # checked below: two numbers
+        dropout: DropProbability = 0.0,
+        input_dropout: DropProbability = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
@@ -69,17 +69,17 @@ class FrameNet(Architecture):
         dense = dense_layers(units, self.widths, num_classes, self.dropout, self.input_dropout)
         self.layers = nn.Sequential(Window(*self.context), *dense)
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return the layers up to each ReLU as hidden1, hidden2, ...; each leaves `[batch, frames, units]`."""
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers up to each ReLU as hidden1, hidden2, ...; each returns `[batch, frames, units]`."""
         return named_by_hidden_layer(self.layers)
 
 
 class Window(nn.Module):
-    """Each frame with those around it, the earliest first.
+    """Concatenation of each frame with the frames around it, in order of time.
 
     Args:
-        left: frames before it.
-        right: frames after it.
+        left: number of frames before.
+        right: number of frames after.
 
     >>> Window(1, 2)(torch.arange(3.0).view(1, 3, 1)).tolist()
     [[[0.0, 0.0, 1.0, 2.0], [0.0, 1.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]]]

@@ -1,4 +1,4 @@
-"""Classes and functions of the user's that make networks, by import path."""
+"""Import of a user's class or function that builds networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from instar.errors import ConfigError, shortened
 
 
 def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
-    """Return the class or the function at `package.module:name`; its module's code is run.
+    """Import the class or function at `package.module:name`, which runs the code of its module.
 
     Args:
-        path: where it is.
-        declared: whether a function must be annotated to return a module. A run folder may name any function there is,
-            so one that a folder names is called only where its own code says that it makes networks.
+        path: import path.
+        declared: require that a function is annotated to return a module. A run folder could name any function, so one
+            named in a folder is called only if its code declares that it builds networks.
 
     Raises:
-        ConfigError: when it cannot be imported, or makes no modules.
+        ConfigError: when it cannot be imported, or does not build modules.
 
     >>> import_model("torch.nn:Flatten")
     <class 'torch.nn.modules.flatten.Flatten'>
@@ -42,14 +42,14 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
         )
     if declared and not returns_a_module(found):
         raise ConfigError(
-            f"the function '{path}' does not say that it returns a torch.nn.Module, and a run folder names only those "
-            "that do; annotate it: -> torch.nn.Module."
+            f"the function '{path}' is not annotated to return a torch.nn.Module, and Instar calls no other function "
+            "that a run folder names; annotate it: -> torch.nn.Module."
         )
     return found
 
 
 def returns_a_module(function: Callable[..., Any]) -> bool:
-    """Whether a function is annotated to return a module.
+    """Return whether a function is annotated to return a module.
 
     >>> def make() -> nn.Linear: ...
     >>> returns_a_module(make), returns_a_module(len)
@@ -57,6 +57,6 @@ def returns_a_module(function: Callable[..., Any]) -> bool:
     """
     try:
         kind = get_type_hints(function).get("return")
-    except Exception:  # annotations are code, which may name what is not there
+    except Exception:  # annotations are code, which may name unknown things
         return False
     return isinstance(kind, type) and issubclass(kind, nn.Module)

@@ -1,4 +1,4 @@
-"""What several families of convolutional networks are made of."""
+"""Layers that several families of convolutional networks share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from instar.models.dropout import Dropout
 
 
 class GlobalMean(nn.Module):
-    """The mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`."""
+    """Global average pooling: `[batch, channels, height, width]` to `[batch, channels]`."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return `[batch, channels]`."""
@@ -16,35 +16,37 @@ class GlobalMean(nn.Module):
 
 
 def activation(channels: int) -> list[nn.Module]:
-    """Return ReLU(BN(x)); in place, because batch normalisation looks back at its input, not at its output."""
+    """Return the layers of ReLU(BN(x))."""
+    # in place, because the backward pass of batch normalisation needs its input, not its output
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
 def convolution(channels: int, wider: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution that keeps height and width but for its stride; no bias: normalisation follows, or pools."""
+    """Return a convolution without bias that keeps height and width, apart from its stride."""
+    # batch normalisation or pooling with normalisation follows, which makes a bias useless
     return nn.Conv2d(channels, wider, size, stride, padding=size // 2, bias=False)
 
 
 def transition(channels: int, wider: int, *, halve: bool) -> nn.Sequential:
-    """Return conv1(ReLU(BN(x))), and where `halve` is true the mean of every 2 x 2 pixels of it."""
+    """Return the layers of conv1(ReLU(BN(x))), followed by 2 x 2 average pooling if `halve` is true."""
     return nn.Sequential(*activation(channels), convolution(channels, wider, 1), *([nn.AvgPool2d(2)] if halve else []))
 
 
 def pooled(channels: int) -> nn.Sequential:
-    """Return the mean over height and width of ReLU(BN(x)): how networks of pre-activation end."""
+    """Return the global average pooling of ReLU(BN(x)) at the end of a pre-activation network."""
     return nn.Sequential(*activation(channels), GlobalMean())
 
 
 class PreActivationUnit(nn.Module):
-    """y = s(x) + f(a), a = ReLU(BN(x)); s(x) = x, or a 1x1 convolution of a where width or size change.
+    """y = s(x) + f(a) with a = ReLU(BN(x)); s(x) is x, or a 1x1 convolution of a if the width or size changes.
 
     Source: He, Zhang, Ren and Sun 2016, "Identity mappings in deep residual networks", figure 4e and the appendix.
 
     Args:
-        channels: of the input.
-        wider: channels of the output.
-        stride: of the shortcut; `residual` must have the same.
-        residual: f.
+        channels: input channels.
+        wider: output channels.
+        stride: stride of the shortcut; `residual` must have the same stride.
+        residual: residual function f.
     """
 
     def __init__(self, channels: int, wider: int, stride: int, residual: nn.Sequential) -> None:
@@ -58,12 +60,12 @@ class PreActivationUnit(nn.Module):
         active = self.activation(inputs)
         shortcut = inputs if self.shortcut is None else self.shortcut(active)
         outputs: Tensor = self.residual(active)
-        return outputs.add_(shortcut)  # in place, because a convolution looks back at its input, not at its output
+        return outputs.add_(shortcut)  # in place: the backward pass of a convolution needs its input, not its output
 
 
 def basic_unit(channels: int, wider: int, stride: int = 1, dropout: float = 0.0) -> PreActivationUnit:
     """Return a unit with f = conv3(dropout(ReLU(BN(conv3(a)))))."""
-    # dropout is there even where it drops nothing, so that the names of the weights do not depend on it
+    # dropout stays even with probability 0, so that the names of the weights do not depend on it
     layers = [
         convolution(channels, wider, 3, stride),
         *activation(wider),
@@ -74,7 +76,7 @@ def basic_unit(channels: int, wider: int, stride: int = 1, dropout: float = 0.0)
 
 
 def bottleneck_unit(channels: int, wider: int, stride: int = 1) -> PreActivationUnit:
-    """Return a unit with f = conv1(ReLU(BN(conv3(ReLU(BN(conv1(a))))))), and wider / 4 channels inside."""
+    """Return a unit with f = conv1(ReLU(BN(conv3(ReLU(BN(conv1(a))))))) and wider / 4 inner channels."""
     inner = max(1, wider // 4)
     layers = [
         convolution(channels, inner, 1, stride),
@@ -87,12 +89,12 @@ def bottleneck_unit(channels: int, wider: int, stride: int = 1) -> PreActivation
 
 
 def initialise_like_he(network: nn.Module) -> None:
-    """Draw weights of convolutions from N(0, 2 / (size^2 channels_out)), and set biases of linear layers to 0.
+    """Draw convolution weights from N(0, 2 / (size^2 channels_out)), and set the biases of linear layers to 0.
 
-    Linear weights and normalisation stay as torch makes them: uniform within 1 / sqrt(inputs), and scale 1, shift 0.
+    Linear weights and normalisation keep the defaults of torch: uniform within 1 / sqrt(inputs), and scale 1, shift 0.
 
-    Source: He, Zhang, Ren and Sun 2015, "Delving deep into rectifiers", section 2.2, the backward case (fan-out), which
-    the published code of ResNet, Wide-ResNet and DenseNet has in common.
+    Source: He, Zhang, Ren and Sun 2015, "Delving deep into rectifiers", section 2.2, the backward case (fan-out), as in
+    the published code of ResNet, Wide-ResNet and DenseNet.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

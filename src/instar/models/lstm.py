@@ -1,4 +1,4 @@
-"""LSTM language models, as Zaremba et al. (2014) and Press and Wolf (2017) have them."""
+"""LSTM language models of Zaremba et al. (2014) and Press and Wolf (2017)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from instar.checks import Count, Layers, Share, checked
+from instar.checks import Count, DropProbability, Layers, checked
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, require_counts
-from instar.models.carried import State
+from instar.models.carried import HiddenState
 from instar.models.dropout import Dropout
 
 
 class LanguageModel(Architecture):
     """e_t = embedding of x_t, h_t = LSTM(e_t, h_(t-1)), z_t = W h_t + b, with dropout on e_t and on each layer.
 
-    An architecture of this kind says in `build` what the embedding is, and calls `build_recurrent`.
+    In `build`, a subclass sets the embedding and calls `build_recurrent`.
     """
 
     carries_state = True
@@ -26,24 +26,24 @@ class LanguageModel(Architecture):
     embedding: nn.Module
 
     def build_recurrent(self, inputs: int, units: int, layers: int, dropout: float, num_classes: int) -> None:
-        """Make everything behind an embedding of width `inputs`; W begins uniform in [-0.1, 0.1], b with 0."""
+        """Make all layers after an embedding of width `inputs`; W starts uniform in [-0.1, 0.1], and b at 0."""
         self.drop = Dropout(dropout)
         self.recurrent = LSTMLayers(inputs, [units] * layers, dropout)
         self.output = nn.Linear(units, num_classes)
         nn.init.uniform_(self.output.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return the embedding, every layer as layer1, layer2, ..., and the output."""
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return the embedding, each layer as layer1, layer2, ..., and the output."""
         layers = [(f"layer{number}", layer) for number, layer in enumerate(self.recurrent.layers, start=1)]
         return [("embedding", self.embedding), *layers, ("output", self.output)]
 
-    def forward(self, inputs: Tensor, state: State | None = None, *, project: bool = False) -> Any:
-        """Return logits `[batch, position, classes]` of tokens `[batch, position]`; with a state, the next one too.
+    def forward(self, inputs: Tensor, state: HiddenState | None = None, *, project: bool = False) -> Any:
+        """Return logits `[batch, position, classes]` of tokens `[batch, position]`; with `state`, also the next state.
 
         Args:
             inputs: tokens.
-            state: () to begin, or what was returned; none: begin, and return the logits alone.
+            state: the hidden state of the previous call, or () at the start; None: start, and return only the logits.
             project: return `Projected` in place of logits.
         """
         self._require_layers()
@@ -53,7 +53,7 @@ class LanguageModel(Architecture):
         return logits if state is None else (logits, after)
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits, and by name the embedding and what every layer leaves, `[batch, position, units]`."""
+        """Return the logits, and by name the embedding and the output of each layer, `[batch, position, units]`."""
         self._require_layers()
         embedded = self.embedding(inputs)
         hidden, _ = self.recurrent(self.drop(embedded), ())
@@ -63,18 +63,18 @@ class LanguageModel(Architecture):
 
 @checked
 class LSTM(LanguageModel):
-    """A language model whose embedding is a matrix E, e_t = E x_t; with `tied`, W is E (Press and Wolf 2017).
+    """A language model with an embedding matrix E, e_t = E x_t; with `tied`, W is E (Press and Wolf 2017).
 
-    Dropout is between layers and never between steps (Zaremba et al. 2014, section 3.1). E begins uniform in [-0.1,
-    0.1].
+    Dropout acts between layers and never between time steps (Zaremba et al. 2014, section 3.1). E starts uniform in
+    [-0.1, 0.1].
 
     Args:
-        units: width of every layer, and of the embedding.
-        layers: of the LSTM.
+        units: width of the embedding and of each layer.
+        layers: number of LSTM layers.
         dropout: probability that a value is dropped.
-        tied: whether input and output share their matrix.
-        input_shape: (positions,); any number of them is taken.
-        num_classes: words of the vocabulary.
+        tied: whether embedding and output share one matrix.
+        input_shape: (positions,); calls accept any number of positions.
+        num_classes: number of words in the vocabulary.
 
     >>> model = LSTM(1500, 2, input_shape=(35,), num_classes=10_000)
     >>> sum(p.numel() for p in model.parameters())
@@ -85,7 +85,7 @@ class LSTM(LanguageModel):
         self,
         units: Count = 200,
         layers: Layers = 2,
-        dropout: Share = 0.0,
+        dropout: DropProbability = 0.0,
         tied: bool = True,
         *,
         input_shape: tuple[int, ...] | None = None,
@@ -100,7 +100,7 @@ class LSTM(LanguageModel):
         """Make the layers.
 
         Raises:
-            MismatchError: when an input is no sequence of tokens.
+            MismatchError: when an input is not a sequence of tokens.
         """
         require_tokens(input_shape, "lstm")
         self.embedding = nn.Embedding(num_classes, self.units)
@@ -111,11 +111,11 @@ class LSTM(LanguageModel):
 
 
 class LSTMLayers(nn.Module):
-    """Layers of an LSTM, each with dropout on what it leaves.
+    """LSTM layers with dropout on the output of each.
 
     Args:
-        inputs: width of what is read.
-        widths: of the layers.
+        inputs: width of the input.
+        widths: widths of the layers.
         dropout: probability that a value is dropped.
     """
 
@@ -127,12 +127,12 @@ class LSTMLayers(nn.Module):
         self.layers = nn.ModuleList(nn.LSTM(before, width, batch_first=True) for before, width in pairs)
         self.drop = Dropout(dropout)
 
-    def forward(self, inputs: Tensor, state: State) -> tuple[list[Tensor], State]:
-        """Return what every layer leaves, `[batch, position, units]`, and h and c of every layer, `[batch, units]`.
+    def forward(self, inputs: Tensor, state: HiddenState) -> tuple[list[Tensor], HiddenState]:
+        """Return the output of each layer, `[batch, position, units]`, and h and c of each layer, `[batch, units]`.
 
         Args:
-            inputs: `[batch, position, values]`.
-            state: () to begin, or h and c of every layer.
+            inputs: inputs of the first layer, `[batch, position, values]`.
+            state: h and c of each layer, or () at the start.
         """
         found: list[Tensor] = []
         after: list[Tensor] = []
@@ -146,7 +146,7 @@ class LSTMLayers(nn.Module):
 
 
 def require_tokens(input_shape: tuple[int, ...], name: str) -> None:
-    """Refuse inputs that are no sequences.
+    """Refuse inputs that are not sequences of tokens.
 
     Raises:
         MismatchError: when `input_shape` is not (positions,).

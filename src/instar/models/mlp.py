@@ -7,7 +7,7 @@ from math import prod
 
 from torch import nn
 
-from instar.checks import Count, Share, checked
+from instar.checks import Count, DropProbability, checked
 from instar.models.architecture import Architecture
 from instar.models.dropout import Dropout
 
@@ -17,11 +17,11 @@ class MLP(Architecture):
     """h_0 = x, h_i = ReLU(W_i h_{i-1} + b_i), logits = W h_n + b, with dropout on x and on every h_i.
 
     Args:
-        widths: units of the hidden layers.
+        widths: units of each hidden layer.
         dropout: probability that a hidden unit is dropped.
         input_dropout: probability that an input is dropped.
-        input_shape: shape of one input, flattened here.
-        num_classes: width of the output.
+        input_shape: shape of one input, which is flattened.
+        num_classes: number of logits.
 
     >>> model = MLP([1200, 1200], input_shape=(1, 28, 28), num_classes=10)
     >>> sum(p.numel() for p in model.parameters())
@@ -31,8 +31,8 @@ class MLP(Architecture):
     def __init__(
         self,
         widths: Sequence[Count],
-        dropout: Share = 0.0,
-        input_dropout: Share = 0.0,
+        dropout: DropProbability = 0.0,
+        input_dropout: DropProbability = 0.0,
         *,
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
@@ -46,15 +46,15 @@ class MLP(Architecture):
         dense = dense_layers(prod(input_shape), self.widths, num_classes, self.dropout, self.input_dropout)
         self.layers = nn.Sequential(nn.Flatten(), *dense)
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return the layers up to each ReLU as hidden1, hidden2, ...; dropout belongs to the layer that it feeds."""
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return the layers up to each ReLU as hidden1, hidden2, ...; dropout belongs to the layer after it."""
         return named_by_hidden_layer(self.layers)
 
 
 def dense_layers(
     units: int, widths: Sequence[int], num_classes: int, dropout: float, input_dropout: float
 ) -> list[nn.Module]:
-    """Return linear layers with a ReLU after each but the last, which gives the logits, and dropout before each."""
+    """Return linear layers with dropout before each, and a ReLU after each except the last, which returns logits."""
     layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
     for width in widths:
         layers += [nn.Linear(units, width), nn.ReLU()]
@@ -65,7 +65,7 @@ def dense_layers(
 
 
 def named_by_hidden_layer(layers: nn.Sequential) -> list[tuple[str, nn.Module]]:
-    """Return modules with the name of the hidden layer that they lead to, hidden1, hidden2, ..., and then logits."""
+    """Return each module with the name of the hidden layer that it belongs to: hidden1, hidden2, ..., then logits."""
     found: list[tuple[str, nn.Module]] = []
     number, last = 1, sum(isinstance(module, nn.ReLU) for module in layers)
     for module in layers:

@@ -1,4 +1,4 @@
-"""Train and eval mode, layer by layer: a layer that was given in eval mode stays in it."""
+"""Train and eval mode per layer, so that frozen layers stay in eval mode."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import nn
 from instar.models.normalised import Normalised
 
 
-def to_train_mode(model: nn.Module) -> None:
-    """Set a model to train mode, but for layers in eval mode beside others in train mode, which are frozen that way.
+def set_train_mode(model: nn.Module) -> None:
+    """Set a model to train mode; layers in eval mode stay in it if other layers are in train mode.
 
-    A network whose layers all are in eval mode, as one that was loaded is, is set to train mode as a whole.
+    A network with all layers in eval mode, such as a loaded one, is set to train mode completely.
 
     >>> network = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2).eval())
-    >>> to_train_mode(network); [layer.training for layer in network]
+    >>> set_train_mode(network); [layer.training for layer in network]
     [True, False]
-    >>> to_train_mode(network.eval()); [layer.training for layer in network]
+    >>> set_train_mode(network.eval()); [layer.training for layer in network]
     [True, True]
     """
     network = model.network if isinstance(model, Normalised) else model
@@ -29,7 +29,7 @@ def to_train_mode(model: nn.Module) -> None:
 
 @contextmanager
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """Set a network to eval mode, and every layer back to the mode that it was in."""
+    """Set a network to eval mode inside the context, and restore the mode of each layer afterwards."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
@@ -39,10 +39,10 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def kept_in_eval_mode(network: nn.Module) -> list[str]:
+def find_frozen_layers(network: nn.Module) -> list[str]:
     """Return the names of the outermost layers that training leaves in eval mode.
 
-    >>> kept_in_eval_mode(nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(2, 2)).eval()))
+    >>> find_frozen_layers(nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(2, 2)).eval()))
     ['1']
     """
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""How a model reads its inputs: the statistics belong to it, so that teacher and student may have different ones."""
+"""Input normalisation as a part of the model, so that teacher and student may use different statistics."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from torch import Tensor, nn
 from instar.data import Samples, Source
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture
-from instar.models.carried import State, carries_state
+from instar.models.carried import HiddenState, carries_state
 from instar.models.outputs import logits_of
 
-_MOST = 100_000  # samples that the statistics are taken from
+MAX_STATISTICS_SAMPLES = 100_000
+"""Most samples to compute mean and standard deviation from."""
 
 
 class Normalised(nn.Module):
-    """logits = network((x - mean) / std), with x in 0..1 where the source holds pixels 0..255; tokens stay as they are.
+    """logits = network((x - mean) / std); pixels 0..255 are first scaled to 0..1, and tokens stay unchanged.
 
-    With mean 0 and std 1 the network reads its inputs as they are, see `reader_of`.
+    With mean 0 and std 1 the inputs are not standardised, see `reader_of`.
 
     Args:
-        network: the network inside; it is given inputs in the dtype of its weights.
-        mean: of the inputs, broadcast against one input.
-        std: of the inputs, broadcast against one input.
+        network: inner network; its inputs are converted to the dtype of its weights.
+        mean: mean of the inputs, broadcast against one input.
+        std: standard deviation of the inputs, broadcast against one input.
     """
 
     mean: Tensor
@@ -41,11 +42,10 @@ class Normalised(nn.Module):
         self._reads_as_is = self._changes_nothing()
 
     def _changes_nothing(self) -> bool:
-        """Whether these statistics leave inputs as they are; looked up once, because an accelerator would wait."""
-        return not self.mean.any() and bool((self.std == 1).all())
+        return not self.mean.any() and bool((self.std == 1).all())  # cached, because reading it from a GPU waits for it
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # statistics of another shape are those of a run that read its inputs otherwise
+        # a run whose inputs had other axes has statistics of another shape
         for name in ("mean", "std"):
             value, mine = state_dict.get(prefix + name), getattr(self, name)
             if isinstance(value, Tensor) and value.shape != mine.shape:
@@ -55,30 +55,31 @@ class Normalised(nn.Module):
 
     @property
     def carries_state(self) -> bool:
-        """Whether the network inside has a hidden state, see `Carried`."""
+        """Whether the inner network has a hidden state, see `Carried`."""
         return carries_state(self.network)
 
     @property
     def projects(self) -> bool:
-        """Whether the network inside can leave its logits to be made, see `Carried`."""
+        """Whether the inner network can return `Projected` in place of logits, see `Carried`."""
         return bool(getattr(self.network, "projects", False))
 
-    def forward(self, inputs: Tensor, *state: State, **options: bool) -> Any:
-        """Return logits `[batch, classes]` of inputs as a source holds them; with a state, the one after them too."""
+    def forward(self, inputs: Tensor, *state: HiddenState, **options: bool) -> Any:
+        """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
         output = self.network(self._normal(inputs), *state, **options)
-        return (
-            output if state else logits_of(output, inputs.shape[0])
-        )  # len() would fix the size of a batch in an export
+        # shape[0], because len() would fix the batch size of an exported graph
+        return output if state else logits_of(output, inputs.shape[0])
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return logits and named features of the network inside, of inputs as a source holds them.
+        """Return logits and named features of the inner network for raw inputs of a source.
 
         Raises:
-            MismatchError: when the network is no architecture of ours, and so has no names for its features.
+            MismatchError: when the network is not an `Architecture`, which names its features.
         """
         if not isinstance(self.network, Architecture):
             name = type(self.network).__name__
-            raise MismatchError(f"the network '{name}' has no named features; make it an instar.models.Architecture.")
+            raise MismatchError(
+                f"the network '{name}' has no named features; derive it from instar.models.Architecture."
+            )
         return self.network.features(self._normal(inputs))
 
     def _normal(self, inputs: Tensor) -> Tensor:
@@ -89,17 +90,17 @@ class Normalised(nn.Module):
         scale = 1 / self.std
         if inputs.dtype == torch.uint8:
             scale = scale / 255
-        # plain passes over one new tensor: on a CPU, addcmul is slower for statistics that are broadcast, and the pages
-        # of a second tensor cost more than the arithmetic
+        # in place on one new tensor: on a CPU, addcmul is slower with broadcast statistics, and allocating a second
+        # tensor costs more than the arithmetic
         normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
         return normal.to(self._dtype)
 
 
 def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return how a network that has weights reads inputs: what turns those of a source into what it is given.
+    """Return the function that turns raw inputs of a source into inputs of a network with weights.
 
-    A `Normalised` takes them as the source holds them, and does the rest itself. Any other module is given pixels
-    x / 255 and other floats as they are, both in the dtype of its weights; and tokens as they are.
+    A `Normalised` gets raw inputs and normalises them itself. Any other module gets pixels as x / 255 and other floats
+    unchanged, both in the dtype of its weights, and tokens unchanged.
 
     >>> reader_of(nn.Linear(2, 2).double())(torch.tensor([[0, 255]], dtype=torch.uint8))
     tensor([[0., 1.]], dtype=torch.float64)
@@ -112,14 +113,14 @@ def _as_is(inputs: Tensor) -> Tensor:
 
 
 def as_floats(inputs: Tensor, dtype: torch.dtype = torch.float32, *, copy: bool = False) -> Tensor:
-    """Return pixels 0..255 as 0..1, other floats as they are, both in `dtype`; tokens as they are, and never copied."""
+    """Return pixels 0..255 as 0..1 and other floats unchanged, both in `dtype`; tokens unchanged and never copied."""
     if is_tokens(inputs):
         return inputs
     return inputs.to(dtype) / 255 if inputs.dtype == torch.uint8 else inputs.to(dtype, copy=copy)
 
 
 def dtype_of(network: nn.Module) -> torch.dtype:
-    """Return the dtype of a network's weights; float32 where it has none, or several.
+    """Return the dtype of a network's weights; float32 if it has no weights or several dtypes.
 
     >>> dtype_of(nn.Linear(2, 2).bfloat16())
     torch.bfloat16
@@ -129,15 +130,15 @@ def dtype_of(network: nn.Module) -> torch.dtype:
 
 
 def is_tokens(inputs: Tensor) -> bool:
-    """Whether inputs are the numbers of tokens, of which there is no mean."""
+    """Return whether inputs are token numbers, which have no mean."""
     return not inputs.is_floating_point() and inputs.dtype != torch.uint8
 
 
 def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the inputs: per channel of images, per feature of vectors and of frames.
+    """Return mean and standard deviation of the inputs, per channel of images and per feature of vectors and frames.
 
-    Shapes `[channels, 1, 1]` or `[features]`; features that never change get std 1. Frames that only pad a recording do
-    not count. Of large sets, 100,000 samples at even distances are taken.
+    Shapes are `[channels, 1, 1]` or `[features]`. Constant features get std 1, and padding frames of recordings are
+    left out. From a large data set, 100,000 evenly spaced samples are used.
 
     >>> from instar.data import load_data
     >>> mean, std = statistics(load_data("digits").train)
@@ -146,7 +147,7 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     """
     if is_tokens(samples.source.inputs):
         return torch.zeros(1), torch.ones(1)
-    ids = samples.ids[:: -(-len(samples) // _MOST)]
+    ids = samples.ids[:: -(-len(samples) // MAX_STATISTICS_SAMPLES)]
     axes = (0, 2, 3) if len(samples.input_shape) == 3 else (0,)
     has_frames = samples.source.positions is not None and len(samples.input_shape) == 2
     total = square = torch.zeros(1, dtype=torch.float64)
@@ -163,7 +164,7 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
 
 
 def _valid_frames(source: Source, ids: Tensor) -> Tensor:
-    """Return the frames of some samples one after another, `[frames, features]`, without those that pad them."""
+    """Return the frames of some samples without padding, concatenated to `[frames, features]`."""
     inputs = source.inputs[ids]
     if source.lengths is None:
         return inputs.flatten(0, 1)

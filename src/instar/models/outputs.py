@@ -1,4 +1,4 @@
-"""Where the logits are in what a network returns: a student's and a teacher's alike."""
+"""Extraction of the logits from the output of a network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from instar.errors import MismatchError
 
 
 def logits_of(output: Any, samples: int) -> Any:
-    """Return the logits in what a network returned about `samples` inputs.
+    """Return the logits in the output of a network for `samples` inputs.
 
-    A tensor is the logits. A mapping, a dataclass, a tuple or an output of Transformers is searched: for its `logits`,
-    and where it has none, for the only tensor `[batch, ..., classes]`.
+    A tensor is the logits. In a mapping, a dataclass, a tuple or an output of Transformers, the logits are the entry
+    `logits` or else the only tensor `[batch, ..., classes]`.
 
     Raises:
         MismatchError: when there is no such tensor, or more than one; names them.
@@ -27,7 +27,7 @@ def logits_of(output: Any, samples: int) -> Any:
     >>> logits_of((torch.zeros(2, 10), torch.zeros(2, 8)), 2)
     Traceback (most recent call last):
     instar.errors.MismatchError: the network must return logits, a tensor [batch, classes], or name them 'logits'; \
-it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns the logits alone.
+it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns only the logits.
     """
     if isinstance(output, Tensor | Projected):
         return output
@@ -35,7 +35,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns th
     if isinstance(parts.get("logits"), Tensor | Projected):
         return parts["logits"]
     tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
-    # a trace cannot compare sizes; it is of a network that has answered before
+    # a trace cannot compare sizes; the network was called before, so its output is already checked
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     likely = [part for part in tensors.values() if part.dim() >= 2 and (is_traced or part.shape[0] == samples)]
     if len(likely) == 1:
@@ -43,12 +43,12 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns th
     held = ", ".join(f"{name} {list(part.shape)}" for name, part in list(tensors.items())[:8]) or "no tensor"
     raise MismatchError(
         f"the network must return logits, a tensor [batch, classes], or name them 'logits'; it returns a "
-        f"{type(output).__name__} with {held}. Wrap it in a module that returns the logits alone."
+        f"{type(output).__name__} with {held}. Wrap it in a module that returns only the logits."
     )
 
 
 def _parts(output: Any) -> dict[str, Any]:
-    """Return what an output holds, by name or number."""
+    """Return the entries of an output by name or number."""
     if isinstance(output, Mapping):
         return {str(name): part for name, part in output.items()}
     if is_dataclass(output):

@@ -1,4 +1,4 @@
-"""Residual networks of pre-activation for small images: depths 110, 164 and 1001."""
+"""Pre-activation residual networks for small images: depths 110, 164 and 1001."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from instar.models.layers import basic_unit, bottleneck_unit, convolution, initi
 
 @checked
 class PreActivationResNet(Architecture):
-    """conv3 to w channels, three stages of n units, BN - ReLU - mean over pixels - logits.
+    """conv3 to w channels, three groups of n units, BN - ReLU - mean over pixels - logits.
 
-    Basic, depth 6n + 2: units of BN - ReLU - conv3 - BN - ReLU - conv3 with w, 2w, 4w channels. Bottleneck, depth
-    9n + 2: units of BN - ReLU - conv1 - BN - ReLU - conv3 - BN - ReLU - conv1 with 4w, 8w, 16w channels and a quarter
-    of them inside. The shortcut is the identity or, where the width changes, a 1x1 convolution of the first
-    activation; the second and third stage halve height and width, in their first convolution. Features are `stem`,
-    `stage1`, `stage2`, `stage3` (before the last BN) and `pooled`. Convolutions start as in `initialise_like_he`.
+    Basic units (depth 6n + 2) are BN - ReLU - conv3 - BN - ReLU - conv3 with w, 2w, 4w channels. Bottleneck units
+    (depth 9n + 2) are BN - ReLU - conv1 - BN - ReLU - conv3 - BN - ReLU - conv1 with 4w, 8w, 16w channels and a quarter
+    of them inside. The shortcut is the identity or, if the width changes, a 1x1 convolution of the first activation.
+    The first convolution of the second and third group halves height and width. Features are `stem`, `stage1`,
+    `stage2`, `stage3` (before the last BN) and `pooled`. Convolutions start as in `initialise_like_he`.
 
-    Source: He, Zhang, Ren and Sun 2016, "Identity mappings in deep residual networks", section 5 and the appendix. Its
-    10.2M for 1001 layers counts no normalisation: 10.33M parameters for 10 classes are 10.18M without. Stride and
-    initialisation are those of the published code, which has bottlenecks alone; that basic units have projections,
-    too, where the width changes is our reading.
+    Source: He, Zhang, Ren and Sun 2016, "Identity mappings in deep residual networks", section 5 and the appendix. The
+    paper gives 10.2M parameters for 1001 layers, without normalisation: our 10.33M for 10 classes are 10.18M without
+    it. Stride and initialisation are those of the published code, which has only bottlenecks. Projections in basic
+    units whose width changes are our reading.
 
     Args:
         depth: 8, 14, 20, ..., 110; with bottlenecks 11, 20, 29, ..., 164, ..., 1001.
         width: w, channels of the first convolution.
         bottleneck: whether units are bottlenecks.
         input_shape: (channels, height, width).
-        num_classes: width of the output.
+        num_classes: number of logits.
 
     Raises:
-        ConfigError: when depth is not 6n + 2, or 9n + 2 with bottlenecks, or width not at least 1.
+        ConfigError: when depth is not 6n + 2, or 9n + 2 with bottlenecks, or width is below 1.
         MismatchError: when the inputs are not images.
 
     >>> model = PreActivationResNet(164, bottleneck=True, input_shape=(3, 32, 32), num_classes=10)
@@ -60,11 +60,11 @@ class PreActivationResNet(Architecture):
         make_unit = bottleneck_unit if self.bottleneck else basic_unit
         channels = self.width
         self.stem = convolution(input_shape[0], channels, 3)
-        for stage in range(3):
-            wider = self.width * 2**stage * (4 if self.bottleneck else 1)
-            units = [make_unit(channels, wider, 2 if stage else 1)]
+        for group in range(3):
+            wider = self.width * 2**group * (4 if self.bottleneck else 1)
+            units = [make_unit(channels, wider, 2 if group else 1)]
             units += [make_unit(wider, wider) for _ in range(self.units - 1)]
-            self.add_module(f"stage{stage + 1}", nn.Sequential(*units))
+            self.add_module(f"stage{group + 1}", nn.Sequential(*units))  # part of the names of the weights
             channels = wider
         self.pooled = pooled(channels)
         self.classifier = nn.Linear(channels, num_classes)

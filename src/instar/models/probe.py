@@ -1,7 +1,7 @@
-"""Logits about a few inputs that a run folder keeps, so that no other network is ever taken for its own.
+"""Logits of a few inputs in the run folder, to detect another network with weights of the same shapes.
 
-A class of the user's may have changed since, or a module of equal shapes may be given in its place: the weights fit,
-and it is another function. The families of `instar.models` need no such check.
+A user's class may have changed since the run, or the user may give another module of the same shapes: the weights load,
+but the function differs. The families of `instar.models` need no such check.
 """
 
 from __future__ import annotations
@@ -18,62 +18,62 @@ from instar.runs.files import write_tensors
 from instar.runs.run import Run
 
 PROBE = "probe.safetensors"
-"""Raw inputs `[n, ...]` and the logits about them."""
+"""File of raw inputs `[n, ...]` and their logits."""
 
-PROBED = 4
-"""Inputs that are kept."""
+NUM_PROBE_INPUTS = 4
+"""Number of inputs in the probe."""
 
 
 def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
-    """Keep the logits of a trained model about raw inputs `[n, ...]`, found on the CPU as a later check will.
+    """Write raw inputs `[n, ...]` and the logits of a trained model, computed on the CPU like those of a later check.
 
-    Nothing is kept of a model that answers otherwise when it is asked again.
+    Nothing is written for a model whose logits change from call to call.
     """
     copied = copy_network(model).cpu()
-    logits = answers(copied, inputs)
-    if torch.allclose(logits, answers(copied, inputs), equal_nan=True):
+    logits = compute_logits(copied, inputs)
+    if torch.allclose(logits, compute_logits(copied, inputs), equal_nan=True):
         write_tensors(run.path / PROBE, {"inputs": inputs, "logits": logits})
 
 
 def refuse_another_network(run: Run, model: Normalised) -> bool:
-    """Compare a model that was loaded, on the CPU, with what its run folder keeps of it.
+    """Compare the logits of a loaded model on the CPU with the probe of its run folder.
 
     Returns:
-        Whether it keeps something: older folders do not.
+        Whether the folder has a probe; folders of older versions have none.
 
     Raises:
-        MismatchError: when its logits are others.
+        MismatchError: when the logits differ.
     """
     if not (run.path / PROBE).is_file():
         return False
     tensors, _ = run.tensors(PROBE)
     if tensors.keys() != {"inputs", "logits"}:
-        raise RunError(f"'{run.path / PROBE}' is damaged: it must hold inputs and logits, and has {sorted(tensors)}.")
+        raise RunError(f"'{run.path / PROBE}' is damaged: it must have inputs and logits, got {sorted(tensors)}.")
     try:
-        found = answers(model, tensors["inputs"])
-    except Exception as error:  # of a network of the user's
+        found = compute_logits(model, tensors["inputs"])
+    except Exception as error:  # raised by the user's network
         raise MismatchError(
-            f"the network that was made for '{run.path}' cannot answer about its inputs: {shortened(error)}."
+            f"the network that was built for '{run.path}' cannot predict the run's inputs: {shortened(error)}."
         ) from None
-    if not alike(found, tensors["logits"], dtype_of(model.network)):
+    if not are_close(found, tensors["logits"], dtype_of(model.network)):
         raise MismatchError(
-            f"the network that was made for '{run.path}' is not the one that was trained: with the same weights its "
-            "logits are others. Give the module as it was trained as network=."
+            f"the network that was built for '{run.path}' is not the trained one: with the same weights it computes "
+            "other logits. Give the trained module as network=."
         )
     return True
 
 
 @torch.no_grad()
-def answers(model: Normalised, inputs: Tensor) -> Tensor:
-    """Return logits in eval mode, float32 on the CPU; the same random numbers are drawn every time, if any are."""
+def compute_logits(model: Normalised, inputs: Tensor) -> Tensor:
+    """Return logits in eval mode, as float32 on the CPU, with the same random numbers at every call."""
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         logits = model(inputs)
     return (logits.logits() if isinstance(logits, Projected) else logits).float().cpu()
 
 
-def alike(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
-    """Whether logits differ by rounding alone, which depends on the dtype of the weights and on the machine."""
+def are_close(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether logits differ only by rounding, which depends on the dtype of the weights and on the machine."""
     if found.shape != wanted.shape:
         return False
     finite = wanted.isfinite()

@@ -1,4 +1,4 @@
-"""Whether a network can be made again from its description, found out before it is trained and not after."""
+"""A test, before training, of whether a network's description builds the network again."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from instar.config import ModelConfig
 from instar.errors import RunError, shortened
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised
-from instar.models.probe import answers
+from instar.models.probe import compute_logits
 from instar.models.trained import restore_model
 from instar.runs.documents import ModelFile
 from instar.seeds import generator
 
-NOISE = 0.1
-"""Standard deviation of what is added to weights: layers that begin at 0 would hide what lies before them."""
+NOISE_STD = 0.1
+"""Standard deviation of noise added to weights; without it, a layer that starts at 0 hides the layers before it."""
 
 
 def why_not_rebuilt(
     model: Normalised, config: ModelConfig, inputs: Tensor, input_shape: tuple[int, ...], classes: tuple[str, ...]
 ) -> str | None:
-    """Return why a description does not make a model again, without a full stop; none where it does.
+    """Return why a description does not build a model again, without a full stop; None if it does.
 
-    What the description makes is given the same weights and asked about the same inputs in eval mode, once with the
-    weights as they are and once with noise added to all of them. Logits must be equal.
+    The network that the description builds gets the same weights and predicts the same inputs in eval mode, once with
+    the given weights and once with noise added to all weights. The logits must be equal.
 
     Args:
-        model: on the CPU.
-        config: the description.
-        inputs: raw, `[n, ...]`.
-        input_shape: of one input.
-        classes: their names.
+        model: model on the CPU.
+        config: description of the model.
+        inputs: raw inputs, `[n, ...]`.
+        input_shape: shape of one input.
+        classes: class names.
     """
     if config.name.startswith("__main__:"):
-        return "no other process finds what is defined in __main__"
+        return "other processes cannot import what is defined in __main__"
     try:
         described = ModelFile(
             name=config.name, arguments=config.arguments, input_shape=list(input_shape), classes=list(classes)
@@ -47,14 +47,14 @@ def why_not_rebuilt(
             _add_noise(again)
             is_same = _equal(copied, again, inputs)
     except RunError:
-        return f"what '{shortened(config.name, 80)}' makes has other weights"
-    except Exception as error:  # of code of the user's
+        return f"'{shortened(config.name, 80)}' builds a network with other weights"
+    except Exception as error:  # raised by the user's code
         return shortened(error)
-    return None if is_same else "with the same weights it gives other logits"
+    return None if is_same else "with the same weights it computes other logits"
 
 
 def _equal(model: Normalised, again: Normalised, inputs: Tensor) -> bool:
-    return torch.equal(answers(model, inputs).nan_to_num(), answers(again, inputs).nan_to_num())
+    return torch.equal(compute_logits(model, inputs).nan_to_num(), compute_logits(again, inputs).nan_to_num())
 
 
 @torch.no_grad()
@@ -62,4 +62,4 @@ def _add_noise(model: Normalised) -> None:
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point():
             noise = torch.randn(parameter.shape, generator=generator(0, "noise", name))
-            parameter.add_(NOISE * noise.to(parameter))
+            parameter.add_(NOISE_STD * noise.to(parameter))

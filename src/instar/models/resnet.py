@@ -11,7 +11,7 @@ from instar.models.layers import GlobalMean
 
 
 class BasicBlock(nn.Module):
-    """y = ReLU(shortcut(x) + BN(conv(ReLU(BN(conv(x)))))), the shortcut without parameters (option A)."""
+    """y = ReLU(shortcut(x) + BN(conv(ReLU(BN(conv(x)))))) with a shortcut without parameters (option A)."""
 
     def __init__(self, channels: int, wider: int, stride: int) -> None:
         super().__init__()
@@ -34,18 +34,18 @@ class BasicBlock(nn.Module):
 
 @checked
 class ResNet(Architecture):
-    """Depth 6n + 2: a convolution, three stages of n basic blocks with w, 2w and 4w channels, average pooling, logits.
+    """Depth 6n + 2: a convolution, three groups of n basic blocks with w, 2w and 4w channels, average pooling, logits.
 
     Source: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", section 4.2.
 
     Args:
         depth: 8, 14, 20, 32, 44, 56, 110, ...
-        width: channels of the first stage.
+        width: w, channels of the first group.
         input_shape: (channels, height, width).
-        num_classes: width of the output.
+        num_classes: number of logits.
 
     Raises:
-        ConfigError: when depth is not 6n + 2, or width not at least 1.
+        ConfigError: when depth is not 6n + 2, or width is below 1.
         MismatchError: when the inputs are not images.
 
     >>> model = ResNet(20, input_shape=(3, 32, 32), num_classes=10)
@@ -73,16 +73,16 @@ class ResNet(Architecture):
             nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )
         blocks = []
-        for stage in range(3):
+        for group in range(3):
             for block in range(self.units):
-                wider = self.width * 2**stage
-                blocks.append(BasicBlock(channels, wider, stride=2 if stage and not block else 1))
+                wider = self.width * 2**group
+                blocks.append(BasicBlock(channels, wider, stride=2 if group and not block else 1))
                 channels = wider
         self.blocks = nn.Sequential(*blocks)
         self.pool = GlobalMean()
         self.classifier = nn.Linear(channels, num_classes)
 
-    def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return stem, stage1, stage2, stage3, pooled and logits; the blocks of a stage share its name."""
+    def groups(self) -> list[tuple[str, nn.Module]]:
+        """Return stem, stage1, stage2, stage3, pooled and logits; the blocks of a group share its name."""
         blocks = [(f"stage{1 + number // self.units}", block) for number, block in enumerate(self.blocks)]
         return [("stem", self.stem), *blocks, ("pooled", self.pool), ("logits", self.classifier)]

@@ -1,4 +1,4 @@
-"""What a network would take, refused before the memory is."""
+"""Refusal of networks that are too large for this machine, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch.overrides import TorchFunctionMode
 
 from instar.errors import ConfigError
 
-MAX_TENSORS = 10_000
-"""Of parameters: some ten times as many as the deepest published networks have."""
+MAX_PARAMETER_TENSORS = 10_000
+"""Most parameter tensors of a network, about ten times as many as the deepest published networks have."""
 
 
 @contextmanager
 def refuse_too_large(name: str) -> Iterator[None]:
-    """Count what a constructor asks torch for, and refuse more than this machine could ever hold.
+    """Count the parameters that a constructor creates, and refuse more than the memory of this machine can hold.
 
     Args:
-        name: of the model, for the sentence.
+        name: name of the model, for the error message.
 
     Raises:
-        ConfigError: before the tensor is made that would be too much.
+        ConfigError: before the tensor that exceeds the limit is created.
 
     >>> with refuse_too_large("mlp"):
     ...     torch.nn.Linear(64, 10**12)
@@ -43,7 +43,7 @@ class _Counted(TorchFunctionMode):
         self.allowed = _memory() // 4  # float32
 
     def __torch_function__(self, function: Any, kinds: Any, given: Any = (), named: Any = None) -> Any:
-        if function is torch.empty:  # what the layers of torch make their parameters of
+        if function is torch.empty:  # torch layers create their parameters with it
             self._count(given, named or {})
         return function(*given, **(named or {}))
 
@@ -56,12 +56,14 @@ class _Counted(TorchFunctionMode):
             raise ConfigError(
                 f"model '{self.name}' would have {self.numbers:,} parameters or more; this machine has no room."
             )
-        if self.tensors > MAX_TENSORS:
-            raise ConfigError(f"model '{self.name}' would have more than {MAX_TENSORS:,} tensors of parameters.")
+        if self.tensors > MAX_PARAMETER_TENSORS:
+            raise ConfigError(
+                f"model '{self.name}' would have more than {MAX_PARAMETER_TENSORS:,} tensors of parameters."
+            )
 
 
 def _memory() -> int:
-    """Return the bytes of this machine's memory; where nothing tells, those that an address can have."""
+    """Return the memory of this machine in bytes; where the system does not tell, the size of its address space."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

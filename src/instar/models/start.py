@@ -1,4 +1,4 @@
-"""Initial weights from a run: everything but the last layer, which is fitted to the classes."""
+"""Initial weights from another run, with the last layer fitted to the classes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from instar.models.build import last_layer
 from instar.models.trained import load_model
 from instar.runs.run import Run
 
-FITTED = 4096
-"""Samples on which the unit of a class that stands for several is fitted."""
+NUM_FITTED_SAMPLES = 4096
+"""Number of samples to fit the unit of a class that stands for several classes."""
 
 
 def start_from(
@@ -24,23 +24,22 @@ def start_from(
     trust: bool = False,
     network: nn.Module | None = None,
 ) -> None:
-    """Copy the weights of a run into a model of the same architecture, whose classes may be others.
+    """Copy the weights of a run into a model of the same architecture, which may have other classes.
 
-    The units of classes that both have are copied. All classes that the model does not have stand behind one that it
-    alone has, such as a dustbin: its unit is fitted to the logsumexp of theirs by least squares over samples, so that
-    the model begins with nearly the probabilities of the other, theirs summed. (The mean of their units, with the bias
-    raised by log n, is a lower bound that a single likely class lies far above.)
+    Units of common classes are copied. One class of the model, such as a dustbin, may stand for all classes that only
+    the run has. Its unit is fitted to the logsumexp of their logits by least squares, so that the model starts with
+    nearly the sum of their probabilities.
 
     Args:
-        run: whose weights are copied.
-        model: is changed in place.
-        classes: of the model.
-        samples: of which some are looked at.
+        run: run to copy weights from.
+        model: model to change in place.
+        classes: classes of the model.
+        samples: samples to fit the unit on.
         trust: allow a model class outside `instar.models`.
-        network: a network of the right shape, where that of the run was given as a Python object.
+        network: a network of the same architecture, if the run's network was given as a Python object.
 
     Raises:
-        MismatchError: when architectures differ, no class is common to both, or several classes are the model's alone.
+        MismatchError: when the architectures differ, no class is common, or several classes are new.
     """
     theirs = load_model(run, trust=trust, network=network)
     known = list(run.classes)
@@ -57,18 +56,19 @@ def start_from(
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise MismatchError(f"the model cannot start from '{run.path}', which holds another: {reason}.") from None
+        raise MismatchError(f"the model cannot start from '{run.path}', whose model differs: {reason}.") from None
 
 
 def _sorted_out(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Return where the model's classes stand among the known ones, -1 for its own, and those that it stands for."""
+    """Return the index of each of the model's classes in `known` (-1: new), and the indices that only `known` has."""
     common = [known.index(name) if name in known else -1 for name in classes]
     left = [index for index in range(len(known)) if index not in common] if -1 in common else []
     own = common.count(-1)
     if own == len(classes) or own > 1 or (own and not left):
         raise MismatchError(
-            f"the model cannot start from one with {len(known)} classes ({', '.join(known[:5])}, ...); "
-            f"of its {len(classes)}, {own} are not among them."
+            f"the model cannot start from a run with {len(known)} classes ({', '.join(known[:5])}, ...): "
+            f"{own} of its {len(classes)} classes are not among them. Keep one at least, and add at most one new class "
+            "for those left out."
         )
     return common, left
 
@@ -76,15 +76,17 @@ def _sorted_out(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], 
 @torch.no_grad()
 def _summed(model: nn.Module, layer: nn.Linear, units: Tensor, samples: Samples) -> Tensor:
     """Return the unit (w, b) that is nearest to log sum_c exp(w_c h + b_c) over the inputs h of the last layer."""
+    # The mean of the units with the bias raised by log n would be simpler. But it is only a lower bound, and far too
+    # low wherever a single class is likely.
     seen: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, -2).double()))
-    ids = samples.ids[:: -(-len(samples) // FITTED)]
+    ids = samples.ids[:: -(-len(samples) // NUM_FITTED_SAMPLES)]
     for part in ids.split(256):
         model(samples.source.inputs[part])
     hook.remove()
     h = torch.cat([torch.cat(seen), torch.ones(sum(map(len, seen)), 1, dtype=torch.float64)], 1)
     mean = units.double().mean(0)
     wanted = (h @ units.double().t()).logsumexp(1) - h @ mean
-    # the least change of the mean, because inputs that are never active leave their weights open
+    # the smallest change of the mean, because an input that is never active leaves its weight undetermined
     change: Tensor = torch.linalg.lstsq(h, wanted[:, None], driver="gelsd").solution[:, 0]
     return (mean + change).to(units)

@@ -1,4 +1,4 @@
-"""Trained models in run folders: how their weights are written, and how the model is made again from them."""
+"""Writing and loading of the trained model in a run folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
 from instar.models.bounds import refuse_larger
 from instar.models.build import MODELS, build_network
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised
 from instar.models.probe import refuse_another_network
@@ -28,9 +28,9 @@ class TrainedRun(Run):
     """A run folder with its model.
 
     Args:
-        path: the folder.
+        path: path of the folder.
         trust: allow a model class outside `instar.models` to be imported.
-        network: a network of the right shape, where the model was given as a Python object, or its import path.
+        network: a network of the same architecture, if the model was given as a Python object, or its import path.
     """
 
     def __init__(self, path: str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> None:
@@ -44,11 +44,11 @@ class TrainedRun(Run):
 
 
 def attach_network(subject: Any, network: nn.Module | str | None, *, trust: bool = False) -> Any:
-    """Return a run folder with the network that loading it needs; whatever else was given as it is.
+    """Return a run folder with the network that loading it needs; without `network`, return `subject` unchanged.
 
     Raises:
-        ConfigError: when a network is given with what is no run folder.
-        RunError: when there is no run folder.
+        ConfigError: when a network is given for anything but a run folder.
+        RunError: when the path is not a run folder.
     """
     if network is None:
         return subject
@@ -58,7 +58,7 @@ def attach_network(subject: Any, network: nn.Module | str | None, *, trust: bool
 
 
 def network_of(run: Run) -> nn.Module | str | None:
-    """Return the network that came with a run; None: the folder alone says how to make it."""
+    """Return the network that was attached to a run, if any."""
     return run.network if isinstance(run, TrainedRun) else None
 
 
@@ -71,15 +71,15 @@ def save_model(
     *,
     needs_network: bool = False,
 ) -> None:
-    """Write the weights and how to build the network that they belong to.
+    """Write the weights of a model, and the description to build its network again.
 
     Args:
-        run: the folder.
-        model: with its weights.
-        config: how it is built.
-        input_shape: of one input.
-        classes: their names.
-        needs_network: whether what is built so is another network, so that loading needs the network itself.
+        run: run to write to.
+        model: model with its weights.
+        config: configuration of the network.
+        input_shape: shape of one input.
+        classes: class names.
+        needs_network: whether the configuration builds another network, so that loading needs the network itself.
     """
     write_tensors(run.weights, model.state_dict())
     description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
@@ -92,13 +92,13 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
     Args:
         run: a run with weights.
         trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, for runs whose model was given as a Python object, which is copied; or
-            the `package.module:name` of a class or function that makes one. None: the one that came with the run.
+        network: for a run whose model was given as a Python object: a network of the same architecture, which is
+            copied, or the `package.module:name` of a class or function that builds one. None: the attached network.
 
     Raises:
         ConfigError: when the class is not trusted, or the run needs its network and none was given.
-        RunError: when weights are missing, truncated, or of another network.
-        MismatchError: when the network answers otherwise than the one that was trained.
+        RunError: when weights are missing, truncated, or belong to another network.
+        MismatchError: when the network computes other logits than the trained one.
     """
     network = network_of(run) if network is None else network
     tensors, _ = run.tensors(run.weights.name)
@@ -106,8 +106,8 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
     model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
     if not refuse_another_network(run, model) and network is None and "network" in run.fingerprints:
         say(
-            f"instar: the network of '{run.path}' was given as a Python object, and the run keeps nothing to tell "
-            f"whether '{shortened(description.name)}' makes it again; give network= where it does not."
+            f"instar: the network of '{run.path}' was given as a Python object, and the run has no probe to verify "
+            f"that '{shortened(description.name)}' builds it again; if it does not, give network=."
         )
     return model
 
@@ -120,29 +120,29 @@ def restore_model(
     trust: bool = False,
     network: nn.Module | str | None = None,
 ) -> Normalised:
-    """Return the model of some weights, in eval mode.
+    """Build a model from its description and load weights into it; return it in eval mode.
 
     Args:
-        tensors: by name, with the statistics of the inputs.
-        description: what `model.json` holds: how to build the network.
-        where: they come from, for people.
+        tensors: weights by name, with mean and std of the inputs.
+        description: content of `model.json`.
+        where: origin of the weights, for error messages.
         trust: allow a class outside `instar.models` to be imported.
-        network: a network of the right shape, which is copied, or its import path; none: build it.
+        network: a network of the same architecture, which is copied, or its import path; None: build it.
 
     Raises:
         ConfigError: when the class is not trusted, or the network is needed and was not given.
-        RunError: when the weights are of another network.
+        RunError: when the weights belong to another network.
     """
     try:
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
     except ConfigError as error:
-        raise RunError(f"the model that '{where}' describes cannot be made: {error}") from None
-    if config.name.startswith(PREFIX):  # its weights are the run's
+        raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
+    if config.name.startswith(TRANSFORMERS_PREFIX):  # the run has the weights
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
     if network is None and description.needs_network:
         raise ConfigError(
-            f"the network of '{where}' was given as a Python object, and '{config.name}' does not make it again; give "
-            "it as network= (--network), the module itself or the package.module:name of a function that returns it."
+            f"the network of '{where}' was given as a Python object, and '{config.name}' does not build it again; give "
+            "network= (--network): the module, or the package.module:name of a function that returns it."
         )
     if network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)
@@ -151,7 +151,7 @@ def restore_model(
         def make() -> nn.Module:
             return build_network(named, shape, classes, trust=trust, declared=network is None)
 
-        if named.name in MODELS:  # what is not is code that its user trusts
+        if named.name in MODELS:  # other code is trusted by the user
             refuse_larger(make, tensors, where, named.name)
         try:
             made = make()
@@ -159,7 +159,7 @@ def restore_model(
             if named.name not in MODELS or network is not None:
                 raise
             raise RunError(
-                f"the model that '{where}' describes cannot be made: {shortened(error).rstrip('.')}."
+                f"the model described in '{where}' cannot be built: {shortened(error).rstrip('.')}."
             ) from None
     else:
         made = copy_network(network).cpu()
@@ -175,7 +175,7 @@ def restore_model(
 
 
 def _take_dtypes(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give weights and buffers the dtypes of those that will be laid into them, which would be rounded otherwise."""
+    """Convert weights and buffers to the dtypes of `tensors`, because loading would round the values otherwise."""
     for name, mine in network.state_dict(keep_vars=True).items():
         theirs = tensors.get(f"network.{name}")
         if isinstance(mine, Tensor) and not is_lazy(mine) and theirs is not None and mine.dtype != theirs.dtype:

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from instar.checks import Weight, check_of, fitted
-from instar.compute.precision import for_loss
+from instar.checks import Weight, find_check, validate_value
+from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.data import UNLABELLED, Batch
 from instar.errors import ConfigError, MismatchError
@@ -50,7 +50,7 @@ class Objective:
         if not self.parts:
             raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
-            fitted(check_of(Weight), weight, f"the weight of {type(term).__name__}")
+            validate_value(find_check(Weight), weight, f"the weight of {type(term).__name__}")
         names = [term.name for _, term in self.parts]
         for name in names:
             if names.count(name) > 1:
@@ -135,7 +135,7 @@ class Objective:
             totals = self.totals(batch, targets)
         if isinstance(logits, Projected) or is_large(logits):
             return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
-        logits = for_loss(logits)
+        logits = to_loss_dtype(logits)
         if batch.mask is not None:
             # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
             logits = torch.where(batch.mask[..., None], logits, 0.0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from instar.compute.allocator import freed_memory_kept
-from instar.compute.precision import for_loss
+from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.data import Batch
 from instar.targets import Targets
@@ -87,7 +87,7 @@ def _of_tile(
     loss: Loss, source: _Hidden | _Logits, at: Rows, batch: Batch, targets: Targets | None
 ) -> dict[str, Tensor]:
     """Return the sums of one tile, and hand its gradient to where the logits came from."""
-    logits = for_loss(source.logits(at))
+    logits = to_loss_dtype(source.logits(at))
     if not source.is_wanted:
         return loss(logits, batch, targets)[1]
     with torch.enable_grad():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from instar.compute.accelerator import make_accelerator
-from instar.compute.precision import Precision, fastest
+from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
     furlanello2018_cifar10,
@@ -102,7 +102,7 @@ def run_paper(
         raise ConfigError(f"of the table '{name}' no nets can be chosen, because its rows need each other.")
     for net in nets:
         _require("net", net, paper.scales[scale])
-    precision = precision or fastest(make_accelerator().device)
+    precision = precision or choose_fastest(make_accelerator().device)
     folder = Path(out) if out else Path("runs") / "papers" / name / scale
     started = time.monotonic()
 

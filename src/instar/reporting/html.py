@@ -101,7 +101,7 @@ def _rows(folders: Sequence[Path]) -> list[RunRow]:
     """Return every run once, named relative to the folder that holds them all."""
     missing = next((folder for folder in folders if not folder.is_dir()), None)
     if missing is not None:
-        raise RunError(f"'{missing}' is not a folder, so it holds no runs.")
+        raise RunError(f"'{missing}' is not a folder; give a folder that contains runs.")
     if not folders:
         return []
     base = Path(os.path.commonpath([folder.resolve() for folder in folders]))

@@ -1,4 +1,4 @@
-"""Checksums of what Instar reads back, each beside its content: in a JSON document, a line, a file of tensors."""
+"""Checksums inside JSON documents, lines of metrics.jsonl and safetensors files."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import xxhash
 
 CHECKSUM = "checksum"
-"""The key of a JSON document that holds the hash of all its other keys."""
+"""Key of a JSON document whose value is the hash of all other keys."""
 
 BLANK = "0" * 32
-"""Stands for the checksum of a file of tensors while that is computed: it is in the file itself."""
+"""Placeholder for the checksum of a safetensors file while it is computed, because the file contains it."""
 
 TENSORS_START = b'{"__metadata__":{"instar":"{\\"checksum\\": \\"'
-"""How the header of a sealed file of tensors begins, after the eight bytes of its length."""
+"""First bytes of the header of a sealed safetensors file, after the eight bytes of its length."""
 
-_AT = 8 + len(TENSORS_START)
-_CHUNK_BYTES = 1 << 20
+_CHECKSUM_OFFSET_BYTES = 8 + len(TENSORS_START)
+_HASH_CHUNK_BYTES = 1 << 20
 
 
 def digest(values: Any, key: str = "") -> str:
     """Return the xxh3-128 hash of JSON values, which does not depend on spaces or the order of keys.
 
     Args:
-        values: what JSON can hold.
-        key: what the values belong to; the same values of something else have another hash.
+        values: values that JSON can hold.
+        key: owner of the values; equal values of another owner have another hash.
 
     >>> digest({"a": 1, "b": [2, 3]}) == digest({"b": [2, 3], "a": 1})
     True
@@ -37,7 +37,7 @@ def digest(values: Any, key: str = "") -> str:
 
 
 def seal(values: Mapping[str, Any], key: str = "") -> dict[str, Any]:
-    """Return JSON values, as they will be read back, with their checksum as one more key.
+    """Return JSON values with their checksum as one more key.
 
     >>> sealed = seal({"a": [1, 2]})
     >>> sealed["checksum"] == digest({"a": [1, 2]})
@@ -48,15 +48,15 @@ def seal(values: Mapping[str, Any], key: str = "") -> dict[str, Any]:
 
 
 def unseal(values: Mapping[str, Any], *, required: bool, key: str = "") -> dict[str, Any]:
-    """Return JSON values without their checksum, which is compared.
+    """Verify the checksum of JSON values, and return the values without it.
 
     Args:
-        values: what `seal` returned, or values from before there were checksums.
+        values: values that `seal` returned, or values of an older version, which have no checksum.
         required: refuse values without a checksum.
-        key: as it was given to `seal`.
+        key: the same key as for `seal`.
 
     Raises:
-        ValueError: with the end of a sentence about the file.
+        ValueError: when the checksum is wrong, or missing although required; the message is half a sentence.
     """
     plain = {name: value for name, value in values.items() if name != CHECKSUM}
     if CHECKSUM not in values:
@@ -68,38 +68,38 @@ def unseal(values: Mapping[str, Any], *, required: bool, key: str = "") -> dict[
 
 
 def seal_tensors(path: Path) -> str:
-    """Write the hash of a safetensors file, which holds `BLANK` in its place, into the file; return it."""
+    """Replace `BLANK` in a safetensors file by the hash of the file, and return the hash."""
     found = _hash(path)
     with path.open("rb+") as file:
-        file.seek(_AT)
+        file.seek(_CHECKSUM_OFFSET_BYTES)
         file.write(found.encode())
     return found
 
 
 def tensors_checksum(path: Path, *, required: bool) -> str | None:
-    """Return the checksum of a safetensors file, which is compared with its content; none where it has none.
+    """Verify the checksum of a safetensors file and return it; None if the file has none.
 
     Raises:
-        ValueError: with the end of a sentence about the file.
+        ValueError: when the checksum is wrong, or missing although required; the message is half a sentence.
     """
     with path.open("rb") as file:
-        start = file.read(_AT + len(BLANK))
-    if start[8:_AT] != TENSORS_START:
+        start = file.read(_CHECKSUM_OFFSET_BYTES + len(BLANK))
+    if start[8:_CHECKSUM_OFFSET_BYTES] != TENSORS_START:
         if required:
             raise ValueError("its checksum is missing")
         return None
-    wanted = start[_AT:].decode(errors="replace")
+    wanted = start[_CHECKSUM_OFFSET_BYTES:].decode(errors="replace")
     if wanted != _hash(path):
         raise ValueError("its content does not match its checksum, so it was changed after it was written")
     return wanted
 
 
 def _hash(path: Path) -> str:
-    """Return the hash of a safetensors file with `BLANK` for its checksum."""
+    """Hash a safetensors file as if it contained `BLANK` in the place of its checksum."""
     found = xxhash.xxh3_128()
-    chunk = memoryview(bytearray(_CHUNK_BYTES))
+    chunk = memoryview(bytearray(_HASH_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
-        found.update(file.read(_AT))
+        found.update(file.read(_CHECKSUM_OFFSET_BYTES))
         file.read(len(BLANK))
         found.update(BLANK.encode())
         while size := file.readinto(chunk):

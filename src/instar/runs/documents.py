@@ -1,7 +1,7 @@
-"""The shape of every JSON document that Instar reads back, and the one function that reads one.
+"""Schemas of all JSON documents that Instar reads back, and the function that reads them.
 
-Keys that are not named here are let through, because folders outlive versions. Where a key may be missing, a version
-wrote such documents without it; whoever needs it gets a sentence (`Fields`).
+Unknown keys are allowed, because newer versions may write them. A key with a default was not written by some older
+version; reading it where it is missing raises an error (`Fields`).
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from instar.config import validate
 from instar.errors import ConfigError, RunError
 from instar.runs.files import parse_json, unsealed
 
-LONGEST_REASON = 300
-"""Characters of what is wrong with a document: it may echo what a stranger wrote."""
+MAX_REASON_CHARACTERS = 300
+"""Longest reason in an error message: it may quote the content of a file from anyone."""
 
-Count = Annotated[int, Field(ge=0, lt=1 << 62)]
-Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+NonNegativeInteger = Annotated[int, Field(ge=0, lt=1 << 62)]
+Proportion = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
 class Document(BaseModel):
-    """A JSON object with named keys of named types; others may be there."""
+    """A JSON object with typed keys; unknown keys are allowed."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, validate_default=True)
 
-    checksum: str | None = Field(None, description="of all other keys; none where a version wrote none")
+    checksum: str | None = Field(None, description="hash of all other keys; none in files of older versions")
 
 
 class ModelSettings(Document):
-    """Which network a run has."""
+    """The network of a run."""
 
     name: str
     arguments: dict[str, Any]
 
 
 class TrainingSettings(Document):
-    """What the report reads of it."""
+    """The training settings that the report reads."""
 
-    epochs: Count = 0
+    epochs: NonNegativeInteger = 0
 
 
 class RunSettings(Document):
-    """What a run was asked for. A verb that takes it up again looks at all of it as `RunConfig`."""
+    """The settings of a run that readers need; a command that resumes the run validates all of them as `RunConfig`."""
 
     data: dict[str, Any] = Field(default_factory=dict)
     model: ModelSettings | None = None
@@ -75,25 +75,25 @@ class EnvironmentFile(Document):
 
 
 class Metrics(Document):
-    """How good a model is on one split."""
+    """Metrics of a model on one split."""
 
     samples: Annotated[int, Field(ge=1)] | None = None
-    errors: Count | None = None
-    error: Share | None = None
+    errors: NonNegativeInteger | None = None
+    error: Proportion | None = None
     error_interval: list[float] | None = Field(None, min_length=2, max_length=2)
     nll: float | None = None
     ece: float | None = None
     class_errors: dict[str, list[int]] | None = None
     perplexity: float | None = None
     words: Annotated[int, Field(ge=1)] | None = None
-    word_errors: Count | None = None
+    word_errors: NonNegativeInteger | None = None
     word_error: float | None = None
     agreement: float | None = None
     kl_to_teacher: float | None = None
     teacher_error: float | None = None
 
     @model_validator(mode="after")
-    def _errors_are_among_the_samples(self) -> Metrics:
+    def _refuse_more_errors_than_samples(self) -> Metrics:
         if self.samples is not None and self.errors is not None and self.errors > self.samples:
             raise ValueError(f"errors must be at most samples ({self.samples}), got {self.errors}")
         return self
@@ -104,32 +104,32 @@ class ResultFile(Document):
 
     metrics: Metrics | None
     validation: Metrics | None = None
-    parameters: Count | None = None
-    steps: Count | None = None
+    parameters: NonNegativeInteger | None = None
+    steps: NonNegativeInteger | None = None
     seconds: float | None = None
-    rate: Count | None = Field(None, description="samples a second of recordings")
-    notes: list[str] = Field(default_factory=list, description="what could not be measured")
+    rate: NonNegativeInteger | None = Field(None, description="sampling rate of recordings in Hz")
+    notes: list[str] = Field(default_factory=list, description="sentences about values that could not be measured")
     files: dict[str, str] = Field(default_factory=dict, description="checksums of the other files of the run")
 
 
 class ModelFile(Document):
-    """`model.json` of a run: how to build the network of the weights."""
+    """`model.json` of a run: how to build the network that the weights belong to."""
 
     name: str
     arguments: dict[str, Any]
-    input_shape: list[Count]
+    input_shape: list[NonNegativeInteger]
     classes: list[str] = Field(min_length=1)
-    needs_network: bool = Field(False, description="the network was a Python object, and its name does not make it")
+    needs_network: bool = Field(False, description="whether the network cannot be built from its name")
 
 
 class ExportedModel(ModelFile):
-    """How to build the network of an export; that of Transformers has its own description."""
+    """How to build the network of an export; `transformers` holds the configuration of a Transformers model."""
 
     transformers: dict[str, Any] | None = None
 
 
 class ExportHeader(Document):
-    """What stands beside the tensors of an export."""
+    """Header of an exported safetensors file."""
 
     format: int
     model: ExportedModel
@@ -137,13 +137,13 @@ class ExportHeader(Document):
 
 
 class HubFile(Document):
-    """`config.json` of an export to a folder in the layout of the Hub."""
+    """`config.json` of an exported folder in the layout of the Hub."""
 
     sha256: str
 
 
 class Latency(Document):
-    """Milliseconds of an answer."""
+    """Latency of a prediction in milliseconds: median and interval."""
 
     median: FiniteFloat
     low: FiniteFloat
@@ -156,26 +156,26 @@ class CostFile(Document):
     latency: dict[str, Latency] = Field(default_factory=dict)
     threads: int | None = None
     device: str | None = None
-    multiply_adds: Count | None = None
-    peak_bytes: Count | None = None
+    multiply_adds: NonNegativeInteger | None = None
+    peak_bytes: NonNegativeInteger | None = None
 
 
 class MetricsLine(Document):
-    """A line of `metrics.jsonl`."""
+    """One line of `metrics.jsonl`."""
 
-    step: Count
+    step: NonNegativeInteger
     kind: str = ""
     epoch: FiniteFloat | None = None
 
 
 class CheckpointHeader(Document):
-    """What stands beside the tensors of a checkpoint."""
+    """Header of a checkpoint."""
 
-    step: Count
+    step: NonNegativeInteger
     seconds: Annotated[FiniteFloat, Field(ge=0)]
-    run: str | None = Field(None, description="identity of the run that it belongs to")
-    names: list[str] | None = Field(None, description="of all its tensors")
-    lines: Count | None = Field(None, description="of metrics.jsonl, up to its step")
+    run: str | None = Field(None, description="identity of the run that the checkpoint belongs to")
+    names: list[str] | None = Field(None, description="names of all tensors of the checkpoint")
+    lines: NonNegativeInteger | None = Field(None, description="number of lines of metrics.jsonl up to the step")
 
 
 DOCUMENTS: dict[str, type[Document]] = {
@@ -185,21 +185,21 @@ DOCUMENTS: dict[str, type[Document]] = {
     "model.json": ModelFile,
     "cost.json": CostFile,
 }
-"""Those of a run folder, by name."""
+"""Schemas of the JSON files of a run folder, by file name."""
 
 D = TypeVar("D", bound=Document)
 
 
 def read_document(path: Path, kind: type[D], *, sealed: bool = False) -> D:
-    """Read a JSON document of a known shape, and compare its checksum.
+    """Read a JSON document, validate it against its schema, and verify its checksum.
 
     Args:
-        path: of the file.
-        kind: its shape.
-        sealed: refuse a file without a checksum; otherwise it may be from before there were any.
+        path: path of the file.
+        kind: schema of the document.
+        sealed: refuse a file without a checksum; otherwise accept it, because older versions wrote none.
 
     Raises:
-        RunError: when it is missing, no JSON, of another shape, or not as it was written; names file and key.
+        RunError: when the file is missing, not JSON, does not fit the schema, or was changed; names file and key.
     """
     content = parse_json(path)
     found = as_document(content, kind, path)
@@ -208,17 +208,17 @@ def read_document(path: Path, kind: type[D], *, sealed: bool = False) -> D:
 
 
 def as_document(content: Any, kind: type[D], where: Path | str) -> D:
-    """Return JSON values as a document of a known shape.
+    """Validate JSON values against the schema of a document.
 
     Raises:
-        RunError: when they have another; names the key.
+        RunError: when they do not fit; names the key.
 
     >>> as_document({"step": -1}, MetricsLine, "metrics.jsonl")
     Traceback (most recent call last):
     instar.errors.RunError: 'metrics.jsonl' is damaged: 'step': input should be greater than or equal to 0, got -1.
     """
     if not isinstance(content, dict):
-        raise RunError(f"'{where}' is damaged: it holds no keys and values.")
+        raise RunError(f"'{where}' is damaged: it must contain a JSON object.")
     try:
         return validate(kind, content)
     except ConfigError as error:
@@ -228,16 +228,16 @@ def as_document(content: Any, kind: type[D], where: Path | str) -> D:
 
 
 def _shortened(sentence: str) -> str:
-    return sentence if len(sentence) <= LONGEST_REASON else f"{sentence[:LONGEST_REASON]} ..."
+    return sentence if len(sentence) <= MAX_REASON_CHARACTERS else f"{sentence[:MAX_REASON_CHARACTERS]} ..."
 
 
 class Fields(dict[str, Any]):
-    """The values of a document as a dictionary, in which a missing key is an error that names the file.
+    """A dictionary of a document's values that raises an error with the file's name for a missing key.
 
     Args:
-        values: by key; dictionaries among them become such as well.
-        path: of the file.
-        inside: keys that lead here, each with a dot.
+        values: values by key; nested dictionaries become `Fields` too.
+        path: path of the file.
+        inside: dotted keys of the enclosing dictionaries, with a final dot.
 
     >>> Fields({"model": {}}, Path("config.json"))["model"]["name"]
     Traceback (most recent call last):
@@ -246,7 +246,7 @@ class Fields(dict[str, Any]):
 
     def __init__(
         self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), path: Path = Path(), inside: str = ""
-    ) -> None:  # the values alone where `dataclasses.asdict` copies them
+    ) -> None:  # `dataclasses.asdict` passes only the values
         super().__init__(
             (key, Fields(value, path, f"{inside}{key}.") if isinstance(value, dict) else value)
             for key, value in dict(values).items()

@@ -1,4 +1,4 @@
-"""What a result depends on beside its configuration: versions, machine, command, commit."""
+"""The environment of a run: versions, machine, command, commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def package_version() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a result depends on beside its configuration."""
+    """Return versions, machine, command, commit and date, on which a result depends besides its configuration."""
     packages = ["instar", "torch", "accelerate", "datasets", "numpy", "scikit-learn", "safetensors"]
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
@@ -39,7 +39,7 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the name of the processor, if the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -50,14 +50,14 @@ def cpu_name() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that this package is imported from, with "+changes" when files differ."""
+    """Return the git commit of the imported package, with "+changes" if files differ; None if it is not a checkout."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another's checkout
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may be inside another checkout
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and true: JSON and safetensors with checksums, renamed when they are written."""
+"""Atomic writes and verified reads of JSON and safetensors files with checksums."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from instar.runs.checksums import BLANK, CHECKSUM, seal, seal_tensors, tensors_c
 from instar.runs.locks import whole
 
 MAX_DOCUMENT_BYTES = 16 << 20
-"""The largest JSON file that is read: it may be of a stranger, and takes up to 25 times its size when it is parsed."""
+"""Largest JSON file that is read; files may come from anyone, and parsing takes up to 25 times their size."""
 
 
 @contextmanager
 def explain_full_disk(path: Path) -> Iterator[None]:
-    """Turn "no space left" into a sentence; whatever was begun under a temporary name is left out."""
+    """Turn a full disk into an error message that names `path` and not a temporary file."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunError(
-            f"no space is left on the disk to write '{path}'; free some and run the same command again."
+            f"the disk has no space left to write '{path}'; free some space and run the same command again."
         ) from None
 
 
 @contextmanager
 def explain_disk(path: Path) -> Iterator[None]:
-    """Turn whatever the system refuses while `path` is written into a sentence, also where a library words it."""
+    """Turn errors of the operating system while writing `path` into an error message, also those from libraries."""
     try:
         with explain_full_disk(path):
             try:
                 yield
-            except SafetensorError as error:  # it has the system's error as text
-                if not (found := _NUMBER.search(str(error))):
+            except SafetensorError as error:  # its text contains the system's error number
+                if not (found := _ERROR_NUMBER.search(str(error))):
                     raise
                 raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
         raise RunError(
-            f"'{path}' cannot be written: {error.strerror}; choose another place, or change what forbids it, and run "
-            "the same command again."
+            f"'{path}' cannot be written: {error.strerror}; choose another path or change its permissions, and run the "
+            "same command again."
         ) from None
 
 
@@ -71,24 +71,24 @@ REFUSALS = (
     errno.ENOENT,
     errno.EEXIST,
 )
-"""Errors of the system that are about the user's disk, limits or paths."""
+"""System errors that are about the user's disk, limits or paths, and not about a bug of Instar."""
 
-_NUMBER = re.compile(r"\(os error (\d+)\)")
+_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then rename it to `path`: a reader sees all of it or nothing."""
+    """Write a file atomically: `write` fills a temporary file, which is then renamed to `path`."""
     with explain_disk(path), whole(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
         write(temporary)
-        temporary.chmod(mode)  # safetensors would leave a file that no colleague can read
+        temporary.chmod(mode)  # safetensors creates files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
 
 def to_json(values: Any, indent: int | None = None) -> str:
-    """Return values as JSON, with null for NaN and infinity, which JSON does not have.
+    """Return values as JSON text, with null for NaN and infinity, which JSON lacks.
 
     >>> to_json({"nll": float("inf"), "errors": (3, 4)})
     '{"nll": null, "errors": [3, 4]}'
@@ -100,7 +100,7 @@ def to_json(values: Any, indent: int | None = None) -> str:
 
 
 def _finite(values: Any) -> Any:
-    """Return values with none in the place of each number that is not finite."""
+    """Replace numbers that are not finite by None."""
     if isinstance(values, Mapping):
         return {name: _finite(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
@@ -109,11 +109,11 @@ def _finite(values: Any) -> Any:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` as indented JSON, whole or not at all; keys and values get their checksum as one more key.
+    """Write `values` as indented JSON atomically; an object gets its checksum as one more key.
 
-    A file that holds them already is left alone, so it may be read-only.
+    A file with the same content is not written again, so it may be read-only.
     """
-    plain = json.loads(to_json(values))  # as it will be read back: tuples are lists, and keys are text
+    plain = json.loads(to_json(values))  # as it is read back: tuples become lists, and keys become text
     text = to_json(seal(plain) if isinstance(plain, dict) else plain, indent=2) + "\n"
     with suppress(OSError, ValueError):
         if path.read_text() == text:
@@ -122,23 +122,23 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path, *, sealed: bool = False) -> Any:
-    """Read a JSON file, and compare its checksum, which is left out.
+    """Read a JSON file and verify its checksum, which is left out of the result.
 
     Args:
-        path: of the file.
-        sealed: refuse a file without a checksum; otherwise it may be from before there were any.
+        path: path of the file.
+        sealed: refuse a file without a checksum; otherwise accept it, because older versions wrote none.
 
     Raises:
-        RunError: when it is missing, too large, no JSON, or not as it was written.
+        RunError: when the file is missing, too large, not JSON, or was changed.
     """
     return unsealed(path, parse_json(path), sealed=sealed)
 
 
 def parse_json(path: Path) -> Any:
-    """Read a JSON file as it is: the checksum is not compared.
+    """Read a JSON file without verifying its checksum.
 
     Raises:
-        RunError: when it is missing, too large, or no JSON.
+        RunError: when the file is missing, too large, or not JSON.
     """
     _refuse_irregular(path)
     try:
@@ -152,16 +152,16 @@ def parse_json(path: Path) -> Any:
         raise RunError(f"'{path}' cannot be read: {error.strerror}.") from None
     except RecursionError:
         raise RunError(f"'{path}' is damaged: its values are nested too deeply.") from None
-    except ValueError as error:  # no JSON, or no text
+    except ValueError as error:  # not JSON, or not UTF-8
         raise RunError(f"'{path}' is damaged: {error}.") from None
-    raise RunError(f"'{path}' is damaged: a JSON file has at most {MAX_DOCUMENT_BYTES >> 20} MiB.")
+    raise RunError(f"'{path}' is damaged: it is larger than {MAX_DOCUMENT_BYTES >> 20} MiB.")
 
 
 def unsealed(path: Path, content: Any, *, sealed: bool) -> Any:
-    """Return what `parse_json` read without its checksum, which is compared.
+    """Verify the checksum of what `parse_json` read, and return the rest.
 
     Raises:
-        RunError: when the content is not as it was written, or a checksum is demanded and missing.
+        RunError: when the content was changed, or has no checksum although `sealed` requires one.
     """
     if not isinstance(content, dict):
         return content
@@ -172,19 +172,17 @@ def unsealed(path: Path, content: Any, *, sealed: bool) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None) -> str:
-    """Write tensors, and `header` as JSON in the metadata, to one safetensors file, whole or not at all.
-
-    The hash of the whole file is the first value of the header.
+    """Write tensors and `header` (as JSON in the metadata) to one safetensors file atomically.
 
     Returns:
-        That hash.
+        The hash of the whole file, which is also the first value of the header.
     """
     plain: dict[str, Tensor] = {}
     written: set[int] = set()
     for name, tensor in tensors.items():
         plain[name] = tensor.detach().cpu().contiguous()
         storage = plain[name].untyped_storage()
-        # safetensors refuses slices of a larger storage, and storage that two tensors share
+        # safetensors refuses slices of a larger storage, and a storage that two tensors share
         if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
             plain[name] = plain[name].clone()
         written.add(storage.data_ptr())
@@ -203,23 +201,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 def read_tensors(
     path: Path, *, sealed: bool | Callable[[Mapping[str, Any]], bool] = False, checksum: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the tensors and the header. The hash of the whole file is compared.
+    """Read the tensors and the header that `write_tensors` wrote, and verify the hash of the whole file.
 
     Args:
-        path: of the file.
-        sealed: refuse a file without a checksum, or whether to do so as the header says; otherwise it may be from
-            before there were any.
-        checksum: that the file must have, because a result names it.
+        path: path of the file.
+        sealed: refuse a file without a checksum, or a function of the header that decides this; otherwise accept it,
+            because older versions wrote none.
+        checksum: checksum that the result of the run names.
 
     Raises:
-        RunError: when the file is missing, truncated, no safetensors file, or not as it was written.
+        RunError: when the file is missing, truncated, not a safetensors file, or was changed.
     """
     _refuse_irregular(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("instar", "{}"))
             if not isinstance(header, dict):
-                raise ValueError("its header holds no keys and values")
+                raise ValueError("its header must be a JSON object")
             required = checksum is not None or (sealed(header) if callable(sealed) else sealed)
             found = tensors_checksum(path, required=required)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -230,15 +228,10 @@ def read_tensors(
     except ValueError as error:
         raise RunError(f"the weights file '{path}' is damaged: {error}.") from None
     if checksum is not None and found != checksum:
-        raise RunError(f"the weights file '{path}' is not of this run: result.json names another checksum.")
+        raise RunError(f"the weights file '{path}' does not belong to this run: result.json names another checksum.")
     return tensors, {name: value for name, value in header.items() if name != CHECKSUM}
 
 
 def _refuse_irregular(path: Path) -> None:
-    """Refuse a folder, and a pipe or device, which would never end.
-
-    Raises:
-        RunError: names the path.
-    """
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file():  # a folder, or a pipe or device, which may never end
         raise RunError(f"'{path}' is not a regular file.")

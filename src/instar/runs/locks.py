@@ -1,7 +1,7 @@
-"""Who works in a folder, and what dead processes have left there: locks that the system takes back with the process.
+"""File locks on folders in use, and clean-up of what killed processes left behind.
 
-A process identifier says little: it is given again, and on a disk of several machines it is another's. A lock says
-whether its process lives, wherever that is, as far as the file system passes locks on.
+The system releases a lock when its process ends. Process identifiers would not do: the system reuses them, and on a
+network disk another machine may use the same one. Locks work across machines if the file system supports them.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from pathlib import Path
 
 from instar.errors import RunError, say
 
-LOCK = ".lock"
-"""The file of a folder that whoever works there holds."""
+LOCK_FILE = ".lock"
+"""File in a folder that the process working there locks."""
 
-LONG_NAME_BYTES = 200
-"""Longer names have no room for what is put around them while they are written: 255 bytes are allowed."""
+MAX_TEMPORARY_NAME_BYTES = 200
+"""Longest file name that leaves room for the prefix and suffix of a temporary name; file systems allow 255 bytes."""
 
 SECONDS_BETWEEN_TRIES = 0.05
 
 
 @contextmanager
 def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Hold a folder, which is made where it is missing, for this process alone; wait while another one holds it.
+    """Lock a folder for this process, and create it if it is missing; wait while another process holds the lock.
 
     Args:
-        folder: to work in.
-        while_waiting: is called again and again meanwhile, and may raise, so as not to wait for what will be refused.
+        folder: folder to lock.
+        while_waiting: function that is called before each new try; it may raise to stop waiting.
 
     Raises:
-        RunError: when the file system has no locks.
+        RunError: when the file system does not support locks.
     """
     told = False
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a") as file:
+        with (folder / LOCK_FILE).open("a") as file:
             try:
-                is_mine = _lock(file.fileno(), folder / LOCK)
+                is_mine = _lock(file.fileno(), folder / LOCK_FILE)
             except OSError as error:
                 raise RunError(
                     f"'{folder}' is on a file system that cannot lock files ({error.strerror}); choose another folder."
@@ -55,35 +55,35 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
                 return
         while_waiting()
         if not told:
-            say(f"instar: another process is working in '{folder}'; waiting for it.")
+            say(f"instar: another process is using '{folder}'; waiting until it ends.")
             told = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 @contextmanager
 def whole(path: Path, when_taken: Callable[[Path], object] | None = None) -> Iterator[Path]:
-    """Give a path for a file or a folder that becomes `path` when the context ends without an error, and never else.
+    """Yield a temporary path for a file or a folder, and rename it to `path` if the context ends without an error.
 
-    It lies in a hidden folder beside `path`, which this process holds, so that others know what to leave alone; what
-    dead processes have begun of the same `path` is removed.
+    The temporary path is in a hidden folder beside `path`. This process locks that folder, so that others leave it
+    alone. Temporary folders that killed processes left for the same `path` are removed.
 
     Args:
-        path: a file is replaced, and so is an empty folder.
-        when_taken: is called with what was made where `path` is a folder with files, which stays; None: that is an
-            error of the system.
+        path: final path; an existing file or empty folder is replaced.
+        when_taken: function that gets the temporary path if `path` is a folder with files, which is then kept; None: a
+            system error is raised.
 
     Raises:
-        RunError: when `path` is a device, a pipe or a socket, which a file would take the place of.
+        RunError: when `path` is a device, a pipe or a socket, which the rename would replace.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise RunError(f"'{path}' is neither a file nor a folder, and is not replaced; choose another path.")
+        raise RunError(f"'{path}' is not a regular file or folder, so it is not replaced; choose another path.")
     remove_left_over(path.parent, path.name)
     while True:
         folder = Path(tempfile.mkdtemp(".partial", f".{_shortened(path.name)}.", path.parent))
         with _opened(folder) as held:
             try:
                 is_mine = held is not None and _lock(held, folder)
-            except OSError:  # where there are no locks nobody removes what is not locked
+            except OSError:  # without locks, no process can lock this folder and remove it
                 is_mine = True
             if is_mine:
                 try:
@@ -95,20 +95,21 @@ def whole(path: Path, when_taken: Callable[[Path], object] | None = None) -> Ite
 
 
 def remove_left_over(folder: Path, name: str = "*") -> None:
-    """Remove what processes that were killed have begun to write in a folder; what is being written stays.
+    """Remove temporary files that killed processes left in a folder; those of running processes stay.
 
     Args:
-        folder: in which.
-        name: of the file that was to be written; "*": any.
+        folder: folder to clean up.
+        name: name of the final file; "*" for all.
     """
     for begun in folder.glob(f".{name if name == '*' else escape(_shortened(name))}.*.partial"):
-        with suppress(OSError), _opened(begun) as held:  # another may be faster, or the folder read-only
+        # another process may remove it first, or the folder may be read-only
+        with suppress(OSError), _opened(begun) as held:
             if held is not None and _lock(held, begun):
                 shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a file or a folder under another name, so that no process sees half of it."""
+    """Rename a file or folder and then remove it, so that no process sees a part of it."""
     gone = Path(tempfile.mkdtemp(".partial", f".{_shortened(path.name)}.", path.parent))
     with suppress(FileNotFoundError):  # another process was faster
         path.replace(gone / path.name)
@@ -125,14 +126,15 @@ def _put(made: Path, path: Path, when_taken: Callable[[Path], object] | None) ->
 
 
 def _shortened(name: str) -> str:
-    """Return a name that has room for more: itself, or where it is long its hash."""
+    """Return a name that leaves room for a prefix and a suffix: the name, or the hash of a long one."""
     content = os.fsencode(name)
-    return name if len(content) <= LONG_NAME_BYTES else hashlib.blake2b(content, digest_size=16).hexdigest()
+    return name if len(content) <= MAX_TEMPORARY_NAME_BYTES else hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Open a file or folder, but no link and no pipe that would wait for a writer; none where it is gone."""
+    """Open a file or folder, and yield its descriptor, or None if it is gone."""
+    # O_NOFOLLOW: a link could lead anywhere. O_NONBLOCK: opening a pipe would wait for a writer
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -145,7 +147,7 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def _lock(descriptor: int, path: Path) -> bool:
-    """Lock an open file; false where another has locked it, or has removed it since it was opened."""
+    """Lock an open file; return False if another process has locked it, or removed it since it was opened."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(descriptor), path.stat())

@@ -1,4 +1,4 @@
-"""Settings that say where something was found or is kept: what it is, its fingerprint says, whatever the path."""
+"""Comparison of run configurations that ignores paths where fingerprints identify the content."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Any
 
 from instar.config import differences, flatten
 
-FINGERPRINTS = {
+FINGERPRINT_OF_SETTING = {
     "config.data.source": "data",
     "config.data.tokenizer": "data",
     "config.teachers": "teacher",
     "config.start": "start",
     "config.corrected": "run",
-    "config.model.name": "",  # a folder of Transformers, which has none
+    "config.model.name": "",  # a folder of Transformers, which has no fingerprint
 }
-"""The places of what a run is made from, each with the name of the fingerprint of what was found there."""
+"""Settings that are paths, each with the name of the fingerprint of the content at that path."""
 
-KEPT = ("config.store.folder",)
-"""The places where something is kept that is made anew where it is missing, so that no result depends on them."""
+STORAGE_SETTINGS = ("config.store.folder",)
+"""Settings of storage places that no result depends on, because missing content is made again."""
 
 
-def other_run(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """Return in words in what two runs differ; nothing where they are the same, wherever their parts were found.
+def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Describe the differences of two runs; an empty text if they are the same run, even with other paths.
 
     Args:
-        before: `config` and `fingerprints` of the first, as nested values.
-        now: those of the second.
-        defaults: what a setting means that the first does not have, because it was made before there was one.
+        before: `config` and `fingerprints` of the first run, as nested values.
+        now: `config` and `fingerprints` of the second run.
+        defaults: values of settings that are missing in the first run, because an older version wrote it.
 
     >>> before = {"config": {"teachers": ["runs/t"]}, "fingerprints": {"teacher": "abc"}}
-    >>> other_run(before, {"config": {"teachers": ["/runs/t/"]}, "fingerprints": {"teacher": "abc"}}, {})
+    >>> describe_difference(before, {"config": {"teachers": ["/runs/t/"]}, "fingerprints": {"teacher": "abc"}}, {})
     ''
-    >>> other_run(before, {"config": {"teachers": ["runs/t"]}, "fingerprints": {"teacher": "def"}}, {})
+    >>> describe_difference(before, {"config": {"teachers": ["runs/t"]}, "fingerprints": {"teacher": "def"}}, {})
     "fingerprints.teacher was 'abc', now 'def'"
     """
     known, mine = flatten(now), flatten(before)
     mine = {key: value for key, value in flatten(defaults).items() if key in known} | mine
-    for place in KEPT:
+    for place in STORAGE_SETTINGS:
         mine.pop(place, None), known.pop(place, None)
-    for place, name in FINGERPRINTS.items():
+    for place, name in FINGERPRINT_OF_SETTING.items():
         was, found = (each.get("fingerprints", {}).get(name) for each in (before, now))
         is_same = was is not None and was == found
         if place in known and (is_same or _resolved(mine.get(place)) == _resolved(known[place])):
@@ -49,7 +49,7 @@ def other_run(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mappi
 
 
 def _resolved(value: Any) -> Any:
-    """Return the same for all spellings of the path of a folder or file that is there."""
+    """Resolve a value that is the path of an existing file or folder, so that all its spellings are equal."""
     if isinstance(value, list):
         return [_resolved(each) for each in value]
     if not isinstance(value, str):

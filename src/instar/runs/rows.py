@@ -1,4 +1,4 @@
-"""Run folders in, rows out: complete, incomplete and damaged runs alike, none hidden."""
+"""Search for run folders and read each as a row of a report, whether complete, incomplete or damaged."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from instar.runs.documents import EnvironmentFile
 from instar.runs.files import parse_json
 from instar.runs.run import Run
 
-State = Literal["complete", "incomplete", "damaged", "foreign"]
+RunState = Literal["complete", "incomplete", "damaged", "foreign"]
 
 MAX_FOLDERS = 50_000
-"""That are searched for runs."""
+"""Most folders that a search for runs visits."""
 
 MAX_DEPTH = 100
-"""Of folders in folders."""
+"""Deepest nesting of folders that a search for runs visits."""
 
-FOREIGN = "Its config.json is of another program."
+FOREIGN_NOTE = "Another program wrote its config.json."
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """What a report knows of one run folder; what could not be read is empty.
+    """One run folder in a report; fields that could not be read are empty.
 
     Args:
         name: path relative to the root of the report.
-        folder: the run folder, resolved.
-        state: "damaged" means that its configuration or its result cannot be read, "foreign" that another
-            program made it.
-        notes: sentences about what is missing or damaged.
-        config: what was asked for, as nested values.
-        fingerprints: of the data, the teachers and a given network.
+        folder: resolved path of the run folder.
+        state: "damaged" if the configuration or the result cannot be read, "foreign" if another program wrote the
+            folder.
+        notes: sentences about missing or damaged files.
+        config: settings of the run, as nested values.
+        fingerprints: fingerprints of the data, the teachers and a network given as a Python object.
         environment: versions, machine, commit, date.
-        numbers: errors, error, low and high (its 95% interval), nll, ece, agreement, parameters, ..., where measured.
-        history: the lines of metrics.jsonl.
+        numbers: the measured ones of errors, error, low and high (95% interval of error), nll, ece, agreement,
+            parameters, ...
+        history: lines of metrics.jsonl.
     """
 
     name: str
     folder: Path
-    state: State
+    state: RunState
     notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, Any] = field(default_factory=dict)
@@ -60,50 +61,50 @@ class RunRow:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Run folders of its teachers as they were given, or names of teachers given as Python objects."""
+        """Run folders of the teachers as given, or names of teachers given as Python objects."""
         return tuple(self.config["teachers"])
 
     @property
     def model(self) -> str:
-        """The model with its arguments; those that are zero, false or none are left out."""
+        """The model and its arguments, without those that are zero, false or None."""
         described = self.config["model"]
         arguments = ", ".join(f"{name}={value}" for name, value in described["arguments"].items() if value)
         return f"{described['name']}({arguments})"
 
     @property
     def objective(self) -> str:
-        """The objective, and whether logits were shifted afterwards."""
+        """The objective, and whether bias correction followed."""
         corrected = ", then bias correction" if "corrected" in self.config else ""
         return f"{self.config['objective']}{corrected}"
 
 
 def collect(root: Path, base: Path | None = None) -> list[RunRow]:
-    """Return a row for each run folder at or under `root`, in the natural order of their names, and for foreign ones.
+    """Return a row for each run folder at or below `root`, and for folders of other programs, in natural name order.
 
-    Folders whose names begin with a dot are not searched.
+    Folders whose names begin with a dot are skipped.
 
     Args:
-        root: where to search.
-        base: names are relative to it; `root` unless given.
+        root: folder to search.
+        base: folder that names are relative to; `root` by default.
 
     Raises:
-        RunError: when `root` is no folder, or holds too many folders, or too deep ones, to be a folder of runs.
+        RunError: when `root` is not a folder, or has too many or too deeply nested folders to be a folder of runs.
     """
     if not os.path.isdir(root):
-        raise RunError(f"'{root}' is not a folder, so it holds no runs.")
+        raise RunError(f"'{root}' is not a folder; give a folder that contains runs.")
     base = (base or root).resolve()
-    found = list(_find(root.resolve()))  # before any file is read: there may be too many folders
+    found = list(_find(root.resolve()))  # counts all folders before any file is read
     rows = [
         read_row(folder, _name(folder, base))
         if _is_run(folder, files)
-        else RunRow(_name(folder, base), folder, "foreign", (FOREIGN,))
+        else RunRow(_name(folder, base), folder, "foreign", (FOREIGN_NOTE,))
         for folder, files in found
     ]
     return sorted(rows, key=lambda row: natural(row.name))
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts numbers inside names by their value.
+    """Return a sort key that orders numbers inside names by value.
 
     >>> sorted(["run-10", "run-9", "other"], key=natural)
     ['other', 'run-9', 'run-10']
@@ -113,7 +114,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def read_row(folder: Path, name: str) -> RunRow:
-    """Read one run folder; whatever is wrong with it becomes a note."""
+    """Read one run folder; each problem becomes a note."""
     try:
         run = Run(folder)
         config, fingerprints = run.config, run.fingerprints
@@ -131,19 +132,19 @@ def read_row(folder: Path, name: str) -> RunRow:
     if not run.complete:
         notes.insert(0, _progress(run, history, config["training"]["epochs"]))
     elif result is not None and result["metrics"] is None:
-        notes.append("It was judged on validation alone, and has no test errors.")
-    state: State = "complete" if run.complete else "incomplete"
+        notes.append("It was evaluated only on validation, so it has no test errors.")
+    state: RunState = "complete" if run.complete else "incomplete"
     return RunRow(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
 
 
 def _find(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield folders that hold a config.json or what else a run has, and their files."""
-    for number, (path, subfolders, files) in enumerate(os.walk(root)):  # which follows no links
+    """Yield the folders that contain config.json or environment.json, and the names of their files."""
+    for number, (path, subfolders, files) in enumerate(os.walk(root)):  # follows no links
         depth = len(Path(path).parts) - len(root.parts)
         if number >= MAX_FOLDERS or depth > MAX_DEPTH:
             found = f"folders {depth} deep" if depth > MAX_DEPTH else f"more than {MAX_FOLDERS:,} folders"
             raise RunError(
-                f"'{root}' holds {found}, and is not searched for runs; name the folders that hold the runs."
+                f"'{root}' contains {found}, which is too many to search; give the folders that contain the runs."
             )
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         if "config.json" in files or "environment.json" in files:
@@ -151,7 +152,7 @@ def _find(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _is_run(folder: Path, files: Iterable[str]) -> bool:
-    """Tell a run folder from folders of other programs, many of which hold a config.json too."""
+    """Tell run folders from folders of other programs, many of which contain a config.json too."""
     if "environment.json" in files:
         return True
     if "config.json" not in files:
@@ -169,7 +170,7 @@ def _name(folder: Path, base: Path) -> str:
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """Return the finite numbers of a result.json under one level of names."""
+    """Return the finite numbers of result.json as one flat dictionary."""
     metrics = result["metrics"] or {}
     low, high = metrics.get("error_interval") or (None, None)
     found = {**metrics, "low": low, "high": high, **{name: result.get(name) for name in ("parameters", "seconds")}}

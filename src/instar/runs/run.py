@@ -1,19 +1,19 @@
-"""A run folder: the only thing that stages share. It is complete, or it resumes.
+"""A run folder: the only thing that stages share. A run is complete, or it can be resumed.
 
-    config.json             what was asked for, with the fingerprints of data and teachers
+    config.json             settings, with the fingerprints of data and teachers
     environment.json        versions, machine, command, commit
     metrics.jsonl           one JSON object per line, appended while training
-    checkpoint.safetensors  everything that resuming needs; gone when the run is complete
-    best.safetensors        where training may end early, the best weights so far; gone when the run is complete
-    weights.safetensors     the trained weights
-    model.json              how to build the network that they belong to
-    predictions.safetensors logits on the test and validation samples, with their ids
-    examples.safetensors    where there was a teacher, some of its answers, and samples to look at
+    checkpoint.safetensors  everything that resuming needs; deleted when the run is complete
+    best.safetensors        best weights so far, with early stopping; deleted when the run is complete
+    weights.safetensors     trained weights
+    model.json              how to build the network that the weights belong to
+    predictions.safetensors logits of the test and validation samples, with their ids
+    examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     cost.json               latency, multiply-adds and peak memory
-    result.json             the outcome; written last, so its presence means complete
+    result.json             metrics and cost of the finished run; written last, so its presence means "complete"
 
-Every file but metrics.jsonl is written under a temporary name and renamed when whole. All hold checksums of their
-content, each line of metrics.jsonl its own, and result.json names those of all other files.
+Every file except metrics.jsonl is written under a temporary name and then renamed. Each file contains a checksum, each
+line of metrics.jsonl has its own, and result.json lists the checksums of all other files.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from instar.runs.documents import D, Fields, MetricsLine, ModelFile, ResultFile,
 from instar.runs.environment import environment
 from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.runs.locks import hold_folder, remove_left_over
-from instar.runs.places import other_run
+from instar.runs.places import describe_difference
 
-FORMAT = 2
-"""1 had no checksums; since 2 they are compared whenever a file is read."""
+RUN_FORMAT = 2
+"""Version of the run folder. Format 1 had no checksums; format 2 verifies them at every read."""
 
-EXPORTED = (
-    "what instar export wrote to safetensors or for the Hub is a model for instar.load(...) in Python, which stands "
-    "wherever a module may; on the command line give the run folder that it was exported from."
+EXPORT_HINT = (
+    "in Python, load an exported model with instar.load(...) and pass the module; on the command line, give the run "
+    "folder that it was exported from."
 )
-"""For whoever gives an export where a run folder is needed."""
+"""Advice in errors about an exported model in the place of a run folder."""
 
-FINISHED = (
+SEALED_FILES = (
     "config.json",
     "environment.json",
     "metrics.jsonl",
@@ -58,23 +58,23 @@ FINISHED = (
     "cost.json",
     "probe.safetensors",
 )
-"""Files of a complete run that result.json names with their checksums, where they are there."""
+"""Files of a complete run whose checksums result.json lists, if they exist."""
 
 
 class Run:
-    """A folder of one run. Opening one reads nothing but the files that are asked for.
+    """The folder of one run. Opening it reads config.json only; other files are read when they are used.
 
     Args:
-        path: the folder.
+        path: path of the folder.
 
     Raises:
-        RunError: when the folder holds no run, or one of a newer format.
+        RunError: when the folder is not a run folder, or has a newer format.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = given_path(path, "a run folder")
         if not os.path.isfile(self.path / "config.json"):
-            hint = f", but a file; {EXPORTED}" if os.path.isfile(self.path) else ": it has no config.json."
+            hint = f", but a file; {EXPORT_HINT}" if os.path.isfile(self.path) else ": it has no config.json."
             raise RunError(f"'{self.path}' is not a run folder{hint}")
         self._file, self._settings = self._read_config()
 
@@ -82,13 +82,13 @@ class Run:
         path = self.path / "config.json"
         content = parse_json(path)
         if isinstance(content, dict) and content.get("library_name") == "instar":
-            raise RunError(f"'{self.path}' is not a run folder, but an exported model; {EXPORTED}")
+            raise RunError(f"'{self.path}' is not a run folder, but an exported model; {EXPORT_HINT}")
         if not isinstance(content, dict) or not isinstance(found := content.get("format"), int):
-            raise RunError(f"'{self.path}' is not a run folder: its config.json is of another kind.")
-        if found > FORMAT:
+            raise RunError(f"'{self.path}' is not a run folder: another program wrote its config.json.")
+        if found > RUN_FORMAT:
             raise RunError(
-                f"'{self.path}' was written in run format {found}, and this version of Instar reads up to {FORMAT}; "
-                "upgrade Instar."
+                f"'{self.path}' was written in run format {found}, and this version of Instar reads up to "
+                f"{RUN_FORMAT}; upgrade Instar."
             )
         described = as_document(content, RunFile, path)
         return described, Fields(unsealed(path, content, sealed=found > 1), path)
@@ -104,16 +104,16 @@ class Run:
         fingerprints: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
     ) -> Run:
-        """Make the folder, or take it up again when it was made with the same configuration and data.
+        """Create the folder, or open it again if it holds a run with the same configuration and data.
 
         Args:
-            path: the folder.
-            config: what to do, as nested values.
-            fingerprints: of the data and the teachers.
-            defaults: what a setting means that the folder does not have, because it was made before there was one.
+            path: path of the folder.
+            config: settings of the run, as nested values.
+            fingerprints: fingerprints of the data and the teachers.
+            defaults: values of settings that are missing in the folder, because an older version created it.
 
         Raises:
-            RunError: when it holds a run of another configuration; names the fields that differ.
+            RunError: when the folder holds a run of another configuration; names the settings that differ.
         """
         with cls.held(path, config, fingerprints, defaults) as run:
             return run
@@ -127,15 +127,14 @@ class Run:
         fingerprints: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
     ) -> Iterator[Run]:
-        """Do what `start` does, and hold the folder for this process; the system lets go when the process dies.
+        """Do what `start` does, and lock the folder for this process; the system unlocks it when the process ends.
 
-        The configuration is read or written, and compared, by whoever holds the folder, and never changes. So another
-        process that asks for the same run waits, and finds it complete or takes it up; one that asks for another run
-        is refused at once. Where the run is complete nobody need hold it, and nothing is written.
+        Another process with the same configuration waits for the lock, and then resumes the run or finds it complete.
+        A process with another configuration is refused at once. A complete run is not locked, and nothing is written.
         """
         path = local_path(path, "out")
-        asked = {"format": FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
-        asked = json.loads(to_json(asked))  # as it will be read back: tuples are lists
+        asked = {"format": RUN_FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
+        asked = json.loads(to_json(asked))  # as it is read back: tuples become lists
 
         def found() -> Run | None:
             run = cls._in(path)
@@ -149,7 +148,7 @@ class Run:
             yield run
             return
         with ExitStack() as held:
-            with explain_disk(path):  # and not what is done in it
+            with explain_disk(path):  # only for these lines, and not for the work inside the context
                 held.enter_context(hold_folder(path, found))
                 remove_left_over(path)
                 run = found() or cls._make(path, asked)
@@ -157,15 +156,15 @@ class Run:
 
     @classmethod
     def _in(cls, path: Path) -> Run | None:
-        """Return the run in a folder; none where one may be made there."""
-        # a start that was killed may have left hidden files and environment.json
+        """Return the run in a folder; None if the folder is missing or empty."""
+        # a process that was killed at its start may have left hidden files and environment.json
         is_foreign = path.is_file() or (
             path.is_dir() and any(p.name[0] != "." and p.name != "environment.json" for p in path.iterdir())
         )
-        if (path / "config.json").exists():  # looked for last, because another process may just have begun
+        if (path / "config.json").exists():  # tested last, because another process may have just created it
             return cls(path)
         if is_foreign:
-            raise RunError(f"'{path}' exists and is not a run folder; choose an empty or new folder.")
+            raise RunError(f"'{path}' exists and is not a run folder; choose a new or an empty folder.")
         return None
 
     @classmethod
@@ -175,60 +174,60 @@ class Run:
         return cls(path)
 
     def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        mine = self._settings | {"format": FORMAT}  # a folder of an older format goes on in it
-        if found := other_run(mine, content, defaults):
+        mine = self._settings | {"format": RUN_FORMAT}  # a folder keeps its older format
+        if found := describe_difference(mine, content, defaults):
             raise RunError(
-                f"'{self.path}' holds a run of another configuration ({found}); "
+                f"'{self.path}' contains a run of another configuration ({found}); "
                 "choose another folder, or delete this one."
             )
 
     @property
     def config(self) -> dict[str, Any]:
-        """What was asked for, as nested values."""
+        """Settings of the run, as nested values."""
         config: dict[str, Any] = self._settings["config"]
         return config
 
     @property
     def fingerprints(self) -> dict[str, Any]:
-        """Fingerprints of the data and the teachers that the run was started with."""
+        """Fingerprints of the data and the teachers of the run."""
         found: dict[str, Any] = self._settings["fingerprints"]
         return found
 
     @property
     def sealed(self) -> bool:
-        """Whether its files must have checksums; those of older versions have none."""
+        """Whether all files must have checksums; folders of older versions have none."""
         return self._file.format > 1
 
     @cached_property
     def identity(self) -> str:
-        """Hash of configuration and fingerprints: what belongs to this run and to no other."""
+        """Hash of configuration and fingerprints, which tells this run from all others."""
         return digest([self.config, self.fingerprints])
 
     def document(self, name: str, kind: type[D]) -> D:
-        """Read one of its JSON files; see `read_document`. A complete run knows its checksum.
+        """Read a JSON file of the run with `read_document`; in a complete run, compare its checksum with result.json.
 
         Raises:
-            RunError: when it is missing, damaged, of another shape or of another run.
+            RunError: when the file is missing, damaged, does not fit its schema or belongs to another run.
         """
         path = self.path / name
         found = read_document(path, kind, sealed=self.sealed)
         if self.finished.get(name, found.checksum) != found.checksum:
-            raise RunError(f"'{path}' is not of this run: result.json names another checksum.")
+            raise RunError(f"'{path}' does not belong to this run: result.json names another checksum.")
         return found
 
     def tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Read one of its files of tensors, and the header; see `read_tensors`. A complete run knows its checksum.
+        """Read tensors and header of a file with `read_tensors`; in a complete run, compare its checksum as well.
 
         Raises:
-            RunError: when it is missing, damaged or of another run.
+            RunError: when the file is missing, damaged or belongs to another run.
         """
         wanted = self.finished.get(name)
         return read_tensors(self.path / name, sealed=self.sealed, checksum=wanted)
 
     def checksums(self) -> dict[str, str]:
-        """Return the checksums of its files by name, for its result; files of older versions have none."""
+        """Return the checksums of the files by name; files of older versions have none."""
         found: dict[str, str | None] = {}
-        for path in (self.path / name for name in FINISHED if (self.path / name).is_file()):
+        for path in (self.path / name for name in SEALED_FILES if (self.path / name).is_file()):
             if path.suffix == ".json":
                 found[path.name] = parse_json(path).get(CHECKSUM)
             elif path.suffix == ".jsonl":
@@ -239,7 +238,7 @@ class Run:
 
     @property
     def finished(self) -> Mapping[str, str]:
-        """Checksums of its files by name, once it is complete; nothing before, or in a folder of an older version."""
+        """Checksums in result.json by file name; empty in an incomplete run and in folders of older versions."""
         return self._result_file()[0].files if self.complete else {}
 
     def _result_file(self) -> tuple[ResultFile, dict[str, Any]]:
@@ -248,20 +247,20 @@ class Run:
         found = as_document(content, ResultFile, path)
         values = unsealed(path, content, sealed=self.sealed)
         if found.files.get("config.json", self._file.checksum) != self._file.checksum:
-            raise RunError(f"'{path}' is not of this run: it names another checksum of config.json.")
+            raise RunError(f"'{path}' does not belong to this run: it names another checksum of config.json.")
         return found, {name: value for name, value in values.items() if name != "files"}
 
     @property
     def complete(self) -> bool:
-        """Whether the run has reached its end."""
+        """Whether the run is finished."""
         return (self.path / "result.json").is_file()
 
     @property
     def result(self) -> dict[str, Any]:
-        """The outcome of a complete run.
+        """Content of result.json.
 
         Raises:
-            RunError: when it is not complete.
+            RunError: when the run is not complete.
         """
         if not self.complete:
             raise RunError(f"'{self.path}' is not complete; run its command again to finish it.")
@@ -277,40 +276,40 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Test metrics of a complete run: errors, error, nll, ece, and agreement where there was a teacher.
+        """Test metrics of a complete run: errors, error, nll, ece, and agreement with the teacher if there was one.
 
         Raises:
-            RunError: when it was not judged on the test split.
+            RunError: when the run was not evaluated on the test split.
         """
         metrics: dict[str, Any] | None = self.result["metrics"]
         if metrics is None:
             raise RunError(
-                f"'{self.path}' was judged on the validation split alone; instar evaluate judges it on the test split."
+                f"'{self.path}' was evaluated only on the validation split; run instar evaluate for test metrics."
             )
         return metrics
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that the model answers for.
+        """Names of the model's classes.
 
         Raises:
-            RunError: when the folder has no model of its own.
+            RunError: when the folder has no model.
         """
         if not (self.path / "model.json").is_file():
-            raise RunError(f"'{self.path}' has no model of its own, whose classes could be known.")
+            raise RunError(f"'{self.path}' has no model.json, so its classes are unknown.")
         return tuple(self.document("model.json", ModelFile).classes)
 
     def members(self) -> list[Path]:
-        """Return the folders of its teachers: as they were given, relative to a folder above, or beside this one.
-
-        So they are found from another working directory, and where runs were moved together. Whether they are still
-        what they were, their fingerprint says.
-        """
+        """Return the run folders of the teachers: as given, relative to a folder above this one, or beside this one."""
+        # teachers are found from another working directory, and after all runs were moved together; the caller compares
+        # fingerprints, so a wrong folder is refused
         above = self.path.resolve().parents
 
         def found(given: Path) -> Path:
             places = [given, *(folder / given for folder in above), above[0] / given.name]
-            return next((place for place in places if os.path.exists(place)), given)  # the name may be impossible
+            return next(
+                (place for place in places if os.path.exists(place)), given
+            )  # a Python object's name may not be a path
 
         return [found(Path(name)) for name in self.config["teachers"]]
 
@@ -321,34 +320,34 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Path of the checkpoint; missing before the first and after the end."""
+        """Path of the checkpoint, which exists only while the run is incomplete."""
         return self.path / "checkpoint.safetensors"
 
     @property
     def best(self) -> Path:
-        """Path of the best weights on validation so far; there while a run trains that may end early."""
+        """Path of the best weights on validation so far, which exists only during training with early stopping."""
         return self.path / "best.safetensors"
 
     def forget_progress(self) -> None:
-        """Drop what only resuming needs."""
+        """Delete the files that only resuming needs."""
         for path in (self.checkpoint, self.best):
             path.unlink(missing_ok=True)
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl; a last line that was cut short by a kill is left out.
+        """Return the lines of metrics.jsonl, without a last line that a kill cut short.
 
         Raises:
-            RunError: when another line is damaged.
+            RunError: when any other line is damaged.
         """
         return [values for _, values in self._lines()]
 
     def _lines(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the whole lines of metrics.jsonl, each as it stands there and what it says."""
+        """Return the complete lines of metrics.jsonl, each as text and as values."""
         path = self.path / "metrics.jsonl"
         content = path.read_bytes() if path.exists() else b""
         wanted = self.finished.get(path.name) if content else None
         if wanted is not None and wanted != xxhash.xxh3_128_hexdigest(content):
-            raise RunError(f"'{path}' is damaged, or not of this run: result.json names another checksum.")
+            raise RunError(f"'{path}' is damaged or belongs to another run: result.json names another checksum.")
         try:
             lines = content.decode().split("\n")[:-1]
             parsed = [json.loads(line) for line in lines]
@@ -373,7 +372,7 @@ class Run:
         return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl written after `step`, so that resuming does not write them twice."""
+        """Delete the lines of metrics.jsonl after `step`, so that resuming does not write them twice."""
         kept = [line for line, values in self._lines() if values["step"] <= step]
         text = "".join(f"{line}\n" for line in kept)
         write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))

@@ -14,7 +14,7 @@ from instar.config import DataConfig, ModelConfig
 from instar.data import Data
 from instar.errors import ConfigError
 from instar.models import MODELS, Architecture
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.run import Run
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
@@ -82,7 +82,7 @@ def _kinds_of_text(text: str) -> tuple[str, ...]:
         return ()
     if text in MODELS or (_CLASS.fullmatch(text) and not os.path.exists(text)):
         found.add("model")
-    if text.startswith(PREFIX):
+    if text.startswith(TRANSFORMERS_PREFIX):
         found |= {"model", "teacher"}
     if any(os.path.isfile(os.path.join(text, name)) for name in ("environment.json", "result.json", MANIFEST)):
         found.add("teacher")

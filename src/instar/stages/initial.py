@@ -19,14 +19,14 @@ from instar.models import (
     Normalised,
     build_network,
     copy_network,
+    find_frozen_layers,
     import_model,
     in_eval_mode,
-    kept_in_eval_mode,
     start_from,
     statistics,
     why_not_rebuilt,
 )
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.normalised import is_tokens
 from instar.runs.run import Run
 from instar.seeds import seed_everything
@@ -95,7 +95,7 @@ class InitialModel:
             )
         if not any(module.training for module in network.modules()):
             yield "all layers of the student were given in eval mode; they are trained in train mode."
-        elif kept := kept_in_eval_mode(network):
+        elif kept := find_frozen_layers(network):
             yield f"layers that were given in eval mode stay in it: {some_of(kept)}."
         if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
             yield f"the weights of {some_of(moving)} are frozen; eval mode would freeze their running statistics too."
@@ -124,7 +124,7 @@ def make_initial(
     shape, classes = data.train.input_shape, data.classes
     given = network is not None
     own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network).cpu()
-    is_foreign = given or (":" in config.model.name and not config.model.name.startswith(PREFIX))
+    is_foreign = given or (":" in config.model.name and not config.model.name.startswith(TRANSFORMERS_PREFIX))
     if isinstance(own, Adopting):
         own.adopt(only_network(teacher, config.model.name))
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))

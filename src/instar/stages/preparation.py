@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from instar.compute.accelerator import make_accelerator
 from instar.compute.compiler import require_compiler
 from instar.compute.execution import Execution
-from instar.compute.precision import fastest
+from instar.compute.precision import choose_fastest
 from instar.config import TrainingConfig
 from instar.data import Loader, describe_data
 from instar.errors import say
@@ -88,5 +88,5 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
 
 def _warn_of_emulation(training: TrainingConfig, device: torch.device) -> None:
     used = {training.precision, training.teacher_precision}
-    if "bfloat16" in used and (faster := fastest(device)) != "bfloat16":
+    if "bfloat16" in used and (faster := choose_fastest(device)) != "bfloat16":
         say(f"instar: this {device.type} has no units for bfloat16 and emulates it; {faster} is several times as fast.")

@@ -6,12 +6,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instar.compute.precision import autocast, for_loss
+from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
 from instar.data import Batch, Loader
 from instar.errors import ConfigError, InstarError, MismatchError
-from instar.models import Normalised, copy_network, to_train_mode
+from instar.models import Normalised, copy_network, set_train_mode
 from instar.stages.teaching import reason_of
 from instar.training import make_optimiser, share_of
 from instar.training.optimise import BOUNDED
@@ -74,11 +74,11 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
     """
     part = min(_parts(loader, config, accelerator), key=len)
     copied = copy_network(model)
-    to_train_mode(copied)
+    set_train_mode(copied)
     try:
         with autocast(config.precision, accelerator.device):
             logits = copied(part.inputs)
-        logits = for_loss(logits.logits() if isinstance(logits, Projected) else logits)
+        logits = to_loss_dtype(logits.logits() if isinstance(logits, Projected) else logits)
         logits.square().mean().backward()
         trained = {name: p for name, p in copied.network.named_parameters() if p.requires_grad}
         unused = [name for name, p in trained.items() if p.grad is None]

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from instar.compute.precision import for_loss
+from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.targets.targets import DenseTargets, Index, Targets
 
@@ -42,7 +42,7 @@ class ProjectedTargets(Targets):
 
     @cached_property
     def _made(self) -> DenseTargets:
-        return DenseTargets(for_loss(self.projected.detach().logits()))
+        return DenseTargets(to_loss_dtype(self.projected.detach().logits()))
 
     def log_probs(self, temperature: float) -> Tensor:
         """Return log softmax(v / T)."""

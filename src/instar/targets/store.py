@@ -30,7 +30,7 @@ from instar.data.held import gathered
 from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
-from instar.runs.locks import LOCK, hold_folder, remove_left_over, whole
+from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, PartDescription, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
@@ -137,7 +137,7 @@ class TargetStore:
                 store = cls(path)
                 return store if store._is_planned(manifest, ids, name) else None
             if is_foreign:
-                raise StoreError(f"'{path}' exists and is not a target store; choose an empty or new folder.")
+                raise StoreError(f"'{path}' exists and is not a target store; choose a new or an empty folder.")
             return None
 
         if store := found():  # which may be one that we cannot write to
@@ -221,7 +221,7 @@ class TargetStore:
     @contextmanager
     def claims(self) -> Iterator[Claims]:
         """Take part in making the store: a shard is made by the process that has claimed it."""
-        with (self.path / LOCK).open("a") as file:
+        with (self.path / LOCK_FILE).open("a") as file:
             yield Claims(self, file)
 
     def write(self, piece: Piece, records: Tensor) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models import Architecture, CausalLM, load_model
-from instar.models.causal_lm import PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.run import Run
 from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
@@ -72,8 +72,8 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
     if isinstance(thing, nn.Module):
         return Module(thing)
-    if isinstance(thing, str) and thing.startswith(PREFIX):
-        return Module(CausalLM(thing.removeprefix(PREFIX)))
+    if isinstance(thing, str) and thing.startswith(TRANSFORMERS_PREFIX):
+        return Module(CausalLM(thing.removeprefix(TRANSFORMERS_PREFIX)))
     if isinstance(thing, str | Path) and os.path.isfile(os.path.join(thing, MANIFEST)):
         thing = TargetStore(thing)
     if isinstance(thing, TargetStore):

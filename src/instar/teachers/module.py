@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.compute.execution import Compiled, Execution, place
-from instar.compute.precision import autocast, library
+from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.data import Batch
 from instar.models.carried import Carried
@@ -53,7 +53,7 @@ class Module(Teacher):
         try:
             with (
                 torch.inference_mode(),
-                library(execution.precision),
+                use_matmul_library(execution.precision),
                 autocast(execution.precision, execution.device),
             ):
                 logits = self._ask(inputs, batch)

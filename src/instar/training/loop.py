@@ -12,11 +12,11 @@ from torch import nn
 
 from instar.compute.allocator import freed_memory_kept
 from instar.compute.execution import place
-from instar.compute.precision import library
+from instar.compute.precision import use_matmul_library
 from instar.config import TrainingConfig
 from instar.data import Loader, Samples
 from instar.errors import MismatchError
-from instar.models import Normalised, to_train_mode
+from instar.models import Normalised, set_train_mode
 from instar.objectives import Objective
 from instar.runs.run import Run
 from instar.seeds import seed_everything
@@ -82,10 +82,10 @@ def fit(
     recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
     watch.begin(model, average)
-    to_train_mode(model)
+    set_train_mode(model)
     with (
         ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
-        library(config.precision),
+        use_matmul_library(config.precision),
     ):
         for step in takewhile(lambda _: not watch.is_over, range(done, total_steps)):
             batch = loader.batch(step)
