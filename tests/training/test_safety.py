@@ -16,7 +16,7 @@ from instar.runs.files import read_tensors
 from instar.runs.run import Run
 from instar.teachers import Module
 from instar.training import fit
-from instar.training.step import share_of
+from instar.training.step import share_batch
 
 DIGITS = load_data("digits", subset=100)
 SHAPE = {"input_shape": (1, 8, 8), "num_classes": 10}
@@ -136,7 +136,7 @@ def test_more_processes_than_samples_in_a_batch_are_refused():
 
     batch = Loader(DIGITS.train, 10, seed=0).batch(0)
     with pytest.raises(MismatchError, match="16 processes cannot share a batch of 10 samples"):
-        share_of(batch, Sixteen())
+        share_batch(batch, Sixteen())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from instar.data import Data, Loader, Samples, Source, parse_views
 from instar.models import CNN, Normalised, statistics
 from instar.objectives import parse_objective
 from instar.runs.run import Run
-from instar.stages.labelling import Labelling, answering
+from instar.stages.labelling import Labelling, describe_teacher
 from instar.teachers import Ensemble, Module, Remembered, Stored
 from instar.training import fit
 
@@ -57,7 +57,11 @@ def stored(keep, loader, folder):
     data = Data(DataConfig(source="noise"), SAMPLES, None, SAMPLES)
     teacher = Module(network())
     labelling = Labelling(
-        teacher, answering(teacher, ("noise",), "geometric", "float32"), data, {"train": plain}, {"train": choice}
+        teacher,
+        describe_teacher(teacher, ("noise",), "geometric", "float32"),
+        data,
+        {"train": plain},
+        {"train": choice},
     )
     store = labelling.start(folder)
     labelling.complete(store, "", show=False)

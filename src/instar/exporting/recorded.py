@@ -16,7 +16,7 @@ from instar.models import Normalised
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.teachers import Module
-from instar.training import read_at_once
+from instar.training import choose_batch_size
 
 TOLERANCE = 1e-3
 """The largest difference, as a share of the largest recorded logit.
@@ -86,7 +86,7 @@ def _compare(
     run: Run, model: Normalised, split: str, samples: Samples, kept: Mapping[str, Tensor], tolerance: float
 ) -> Recorded:
     # the first batch as the run predicted it: no hidden state comes before, and one that is built otherwise differs
-    batch = next(Loader(samples, read_at_once(samples), seed=0).in_order())
+    batch = next(Loader(samples, choose_batch_size(samples), seed=0).in_order())
     logits = Module(model).targets(batch).logits().float()
     expected, found = _alike(batch, logits, samples.places(torch.tensor(batch.host_ids)), split, kept)
     difference = largest_difference(expected, found)

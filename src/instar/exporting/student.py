@@ -17,7 +17,7 @@ from instar.models import CausalLM, Normalised, load_model, network_of
 from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run
-from instar.stages.run_data import data_of
+from instar.stages.run_data import read_run_data
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
 FORMAT = 2
@@ -145,7 +145,7 @@ def student_of(
     described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
     if network is None and described["needs_network"]:  # otherwise it is tried whether a reader can do without
         network = at_hand
-    data = data_of(run, data, splits=("test",))
+    data = read_run_data(run, data, splits=("test",))
     samples = data.test
     if list(samples.input_shape) != described["input_shape"] or list(data.classes) != described["classes"]:
         raise MismatchError(

@@ -21,7 +21,7 @@ from instar.paths import local_path
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 from instar.stages.finish import finish_run
-from instar.stages.run_data import data_of
+from instar.stages.run_data import read_run_data
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits
 
@@ -67,7 +67,7 @@ def correct_bias(
     out = local_path(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     run.require_complete()
-    loaded = data_of(run, data, splits=("train", "test"))
+    loaded = read_run_data(run, data, splits=("train", "test"))
     named = loaded.train.class_indices(list(classes)).tolist()
     if rule not in ("prior", "labelled"):
         raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")

@@ -13,7 +13,7 @@ from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.finish import finish_run
-from instar.stages.run_data import data_of, refuse_other_reading
+from instar.stages.run_data import read_run_data, refuse_other_reading
 from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
 
 
@@ -75,7 +75,7 @@ def make_teacher_run(
         settings: of the configuration that say how they are combined.
         facts: what else the result holds.
     """
-    found = data_of(members[0], data, splits=("train", "test"))
+    found = read_run_data(members[0], data, splits=("train", "test"))
     for member in members[1:]:
         refuse_other_reading(member, found)
     values: dict[str, Any] = {

@@ -14,7 +14,7 @@ from instar.errors import ConfigError
 from instar.models import attach_network
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
-from instar.stages.run_data import changed_data, data_of, refuse_other_reading, run_of
+from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
 from instar.teachers import Stored, as_teacher, in_order_of
 from instar.training import judge
 
@@ -57,9 +57,9 @@ def evaluate(
     subject = attach_network(subject, network, trust=trust)
     refuse_swapped("evaluate", subject=subject, data=data)
     answering = as_teacher(subject, trust=trust)
-    run = run_of(subject)
+    run = as_run(subject)
     if run is not None:
-        found = data_of(run, data)
+        found = read_run_data(run, data)
     elif data is None and isinstance(answering, Stored):
         found = load_data(validate(DataConfig, answering.store.manifest.data))
     elif data is None:
@@ -70,8 +70,8 @@ def evaluate(
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
     answering = in_order_of(answering, samples.source.classes)
     followed = followed and in_order_of(followed, samples.source.classes)
-    if (other := run_of(teacher)) is not None:
+    if (other := as_run(teacher)) is not None:
         refuse_other_reading(other, found)
-    changed = None if run is None else changed_data(run, found, split)
+    changed = None if run is None else compare_fingerprints(run, found, split)
     metrics = judge(answering, samples, teacher=followed, keep=False).metrics()
     return metrics if changed is None else metrics | {"changed_data": changed}

@@ -18,13 +18,13 @@ from instar.models import attach_network
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
+from instar.stages.components import choose_teacher
 from instar.stages.first_look import look_at
-from instar.stages.labelling import Labelling, answering
-from instar.stages.run_data import data_of, run_of
-from instar.stages.teaching import named_teacher
+from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.run_data import as_run, read_run_data
 from instar.targets import Number, TargetStore
 from instar.teachers import in_order_of
-from instar.training import read_at_once
+from instar.training import choose_batch_size
 
 
 def label(
@@ -92,10 +92,10 @@ def label(
     >>> student.metrics["agreement"] > 0.5
     True
     """
-    run = run_of(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
+    run = as_run(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
     refuse_swapped("label", data=data, teacher=teacher)
-    loaded = as_data(data) if run is None else data_of(run, data)
-    names, asked = named_teacher(attach_network(teacher, network, trust=trust), combine, trust)
+    loaded = as_data(data) if run is None else read_run_data(run, data)
+    names, asked = choose_teacher(attach_network(teacher, network, trust=trust), combine, trust)
     asked = in_order_of(asked, loaded.classes)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
@@ -106,15 +106,15 @@ def label(
         raise ConfigError(f"{num_views} views of samples as they are would all be alike; give an augmentation too.")
     if not 1 <= share[0] <= share[1]:
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
-    named = answering(asked, names, combine, precision)
+    named = describe_teacher(asked, names, combine, precision)
     device = make_accelerator().device
     asked.prepare(Execution(device, precision, max_convolved_samples=batch_size))
-    size = read_at_once(loaded.train, batch_size)
+    size = choose_batch_size(loaded.train, batch_size)
     loaders = {"train": Loader(loaded.train, size, seed=seed, views=view, num_views=num_views, device=device)}
     choices = {"train": choice}
     for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):
         if held_out and samples is not None and asked.knows(samples):
-            loaders[name] = Loader(samples, read_at_once(samples, batch_size), seed=seed, device=device)
+            loaders[name] = Loader(samples, choose_batch_size(samples, batch_size), seed=seed, device=device)
             choices[name] = StoreConfig(dtype=dtype)
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))

@@ -20,7 +20,7 @@ from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
 from instar.stages.arguments import as_data
-from instar.stages.teaching import named_teacher
+from instar.stages.components import choose_teacher
 from instar.targets import PartDescription, SparseTargets, StoredPart, Targets, TargetStore
 from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link
@@ -125,7 +125,7 @@ def verify_targets(
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "no rows were asked for")
-    _, asked = named_teacher(teacher, manifest.teacher.combine, trust)
+    _, asked = choose_teacher(teacher, manifest.teacher.combine, trust)
     asked = in_order_of(asked, manifest.classes)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from torch import nn
 
@@ -14,10 +15,10 @@ from instar.models import load_model
 from instar.objectives import Objective, parse_objective
 from instar.runs.run import Run
 from instar.stages.finish import is_labelled
-from instar.stages.initial import with_weights
-from instar.stages.run_data import refuse_other_reading, run_of
-from instar.stages.teaching import combine_teachers, with_settings_of
-from instar.teachers import Module, Teacher, in_order_of
+from instar.stages.initial import size_lazy_layers
+from instar.stages.run_data import as_run, refuse_other_reading
+from instar.targets import TargetStore
+from instar.teachers import Ensemble, Module, Teacher, as_teacher, in_order_of
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,36 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         InstarError: in one sentence, when one cannot be made or reads other data than the teachers did.
     """
     objective = given.objective or parse_objective(config.objective)
-    teacher = given.teacher or combine_teachers(config, trust)
+    teacher = given.teacher
+    if teacher is None and config.teachers:
+        _, teacher = choose_teacher(config.teachers, config.combine, trust)
     if teacher is not None:
-        config = with_settings_of(teacher, config)
+        config = adopt_store_views(teacher, config)
     data = given.data or load_data(config.data)
-    for run in filter(None, map(run_of, config.teachers)):
+    for run in filter(None, map(as_run, config.teachers)):
         refuse_other_reading(run, data)
-    network = None if given.network is None else with_weights(given.network, config, data)
+    network = None if given.network is None else size_lazy_layers(given.network, config, data)
     views = given.views or parse_views(config.views)
     teacher = None if teacher is None else in_order_of(teacher, data.classes)
     return Components(config, data, network, teacher, objective, views)
+
+
+def choose_teacher(
+    teacher: Any, combine: Literal["geometric", "arithmetic"], trust: bool
+) -> tuple[tuple[str, ...], Teacher]:
+    """Return the names of what was given, and one teacher."""
+    several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+    if not several:
+        raise ConfigError("label needs at least one teacher, got none.")
+    folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
+    names = [str(folder) for folder in folders if isinstance(folder, str | Path)]
+    made = Ensemble(several, combine, trust=trust) if len(several) > 1 else as_teacher(several[0], trust=trust)
+    return tuple(names) if len(names) == len(several) else (type(made).__name__,), made
+
+
+def adopt_store_views(teacher: Teacher, config: RunConfig) -> RunConfig:
+    """Return a configuration with the views that a store replays, where it does not name views of its own."""
+    theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
+    if "views" in config.model_fields_set:  # views of the run's own are endless where it does not say how many
+        theirs.pop("num_views", None)
+    return config.model_copy(update=theirs)

@@ -214,15 +214,11 @@ def _highest(values: Tensor, where: Tensor) -> list[int]:
     return found
 
 
-def _teacher_of(judged: Judged) -> Scores:
-    assert judged.teacher is not None, "a teacher was asked"
-    return judged.teacher
-
-
 def _few(judged: Judged, most: int) -> dict[str, Tensor]:
     """Return a few numbers of up to `most` examples at even distances."""
-    theirs, divergences = _teacher_of(judged), judged.divergences
-    assert divergences is not None, "a teacher was asked"
+    theirs, divergences = judged.teacher, judged.divergences
+    assert theirs is not None, "a teacher was queried"
+    assert divergences is not None, "a teacher was queried"
     at = torch.linspace(0, len(divergences) - 1, min(most, len(divergences))).round().long()
     mine, theirs = judged.scores.at(at), theirs.at(at)
     return {

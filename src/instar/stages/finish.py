@@ -17,10 +17,10 @@ from instar.runs.predictions import PREDICTIONS
 from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
-from instar.stages.run_data import rate_of
+from instar.stages.run_data import recording_rate
 from instar.teachers import Teacher, in_order_of
 from instar.training import judge
-from instar.training.evaluate import tells_logits
+from instar.training.evaluate import provides_logits
 
 
 def finish_run(
@@ -56,7 +56,7 @@ def finish_run(
         if samples is None or not is_labelled(samples):
             continue
         answering = in_order_of(answering, samples.source.classes)
-        followed = teacher if teacher and teacher.knows(samples) and tells_logits(teacher, samples, device) else None
+        followed = teacher if teacher and teacher.knows(samples) and provides_logits(teacher, samples, device) else None
         heard = (
             (RecordingTeacher(answering, samples), RecordingTeacher(followed, samples))
             if followed and split == "test"
@@ -79,7 +79,7 @@ def finish_run(
     write_tensors(run.path / PREDICTIONS, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
-    if (rate := rate_of(data)) is not None:
+    if (rate := recording_rate(data)) is not None:
         result["rate"] = rate
     if notes:
         result["notes"] = notes

@@ -20,7 +20,7 @@ from instar.objectives import Objective
 from instar.targets import DenseTargets, ProjectedTargets, SparseTargets, Targets
 from instar.targets.targets import by_example
 from instar.teachers import Teacher
-from instar.training.finite import samples_in_words
+from instar.training.finite import name_samples
 
 MOST_SAMPLES, MOST_POSITIONS, AT_ONCE = 256, 1024, 64
 """Samples that a teacher is queried about, of those with positions about so many of these, and samples at a time."""
@@ -167,7 +167,7 @@ def _refuse_nan(answers: Targets, batch: Batch, objective: Objective) -> None:
     if bad.any():
         ids = batch.ids[bad.reshape(len(batch), -1).any(1)].tolist()
         raise NonFiniteError(
-            f"the teacher predicts NaN, or no probability at all, for {samples_in_words(ids)}; check the teacher."
+            f"the teacher predicts NaN, or no probability at all, for {name_samples(ids)}; check the teacher."
         )
     if isinstance(answers, SparseTargets | ProjectedTargets):
         return

@@ -30,6 +30,7 @@ from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.normalised import is_tokens
 from instar.runs.run import Run
 from instar.seeds import seed_everything
+from instar.stages.compatibility import only_network, refuse_failure
 from instar.stages.rehearsal import (
     has_batch_statistics,
     least_part,
@@ -37,7 +38,6 @@ from instar.stages.rehearsal import (
     refuse_odd_weights,
     rehearse,
 )
-from instar.stages.teaching import asked, only_network
 from instar.teachers import Teacher
 from instar.training.bias import shift_logits, to_prior
 
@@ -96,11 +96,11 @@ class InitialModel:
         if not any(module.training for module in network.modules()):
             yield "all layers of the student were given in eval mode; they are trained in train mode."
         elif kept := find_frozen_layers(network):
-            yield f"layers that were given in eval mode stay in it: {some_of(kept)}."
+            yield f"layers that were given in eval mode stay in it: {list_some(kept)}."
         if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
-            yield f"the weights of {some_of(moving)} are frozen; eval mode would freeze their running statistics too."
+            yield f"the weights of {list_some(moving)} are frozen; eval mode would freeze their running statistics too."
         if unused:
-            yield f"the logits do not depend on {some_of(unused)}, so these are not trained."
+            yield f"the logits do not depend on {list_some(unused)}, so these are not trained."
         if self.unmakeable:
             yield (
                 f"the student's description does not make it again ({self.unmakeable}); whatever loads this run will "
@@ -148,7 +148,7 @@ def make_initial(
     return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)
 
 
-def with_weights(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
+def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
     """Return a network whose lazy layers know their sizes; one without such layers as it is.
 
     Sizes are those that a few training inputs give, and the new weights depend on the run's seed.
@@ -172,7 +172,7 @@ def is_lazy_network(network: nn.Module) -> bool:
 
 def _size(model: Normalised, inputs: Tensor) -> None:
     """Give lazy layers the sizes that raw inputs `[n, ...]` lead to."""
-    with asked("student", inputs), torch.no_grad(), in_eval_mode(model):
+    with refuse_failure("student", inputs), torch.no_grad(), in_eval_mode(model):
         model(inputs)
 
 
@@ -181,10 +181,10 @@ def few_inputs(data: Data) -> Tensor:
     return data.train.source.inputs[data.train.ids[:4]]
 
 
-def some_of(names: Sequence[str], most: int = MOST_NAMES) -> str:
+def list_some(names: Sequence[str], most: int = MOST_NAMES) -> str:
     """Return a few names, and how many more there are.
 
-    >>> some_of(["a", "b", "c"], 2)
+    >>> list_some(["a", "b", "c"], 2)
     'a, b and 1 more'
     """
     more = len(names) - most

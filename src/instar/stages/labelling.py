@@ -235,7 +235,7 @@ def _together(record: Record, asked: list[tuple[Batch, Targets]]) -> tuple[Tenso
     return torch.cat([batch.ids for batch in batches]), record.values_of(answers[0].joined(answers[1:]))
 
 
-def answering(teacher: Teacher, names: tuple[str, ...], combine: str, precision: str) -> Answering:
+def describe_teacher(teacher: Teacher, names: tuple[str, ...], combine: str, precision: str) -> Answering:
     """Return what a manifest says about a teacher."""
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [

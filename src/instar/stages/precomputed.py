@@ -8,9 +8,9 @@ from pathlib import Path
 from instar.config import RunConfig
 from instar.data import Loader
 from instar.errors import ConfigError
+from instar.stages.compatibility import refuse_unfit
 from instar.stages.components import Components
-from instar.stages.labelling import Labelling, answering
-from instar.stages.teaching import refuse_unfit
+from instar.stages.labelling import Labelling, describe_teacher
 from instar.teachers import Remembered, Stored, Teacher
 from instar.training import ProgressBar
 
@@ -24,7 +24,7 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
     teacher, config, objective = components.teacher, components.config, components.objective
     if teacher is None or config.targets != "store":
         return None
-    named = answering(teacher, config.teachers, config.combine, config.training.teacher_precision)
+    named = describe_teacher(teacher, config.teachers, config.combine, config.training.teacher_precision)
     labelling = Labelling(teacher, named, components.data, {"train": loader}, {"train": config.store})
     part = labelling.manifest.parts["train"]
     if part.temperature is not None and config.store.temperature is None:

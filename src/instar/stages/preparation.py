@@ -16,11 +16,11 @@ from instar.data import Loader, describe_data
 from instar.errors import say
 from instar.models import last_layer
 from instar.seeds import seed_everything
+from instar.stages.compatibility import refuse_other_classes
 from instar.stages.components import Components
 from instar.stages.initial import InitialModel, make_initial
 from instar.stages.labelling import Labelling
 from instar.stages.precomputed import plan_labelling
-from instar.stages.teaching import refuse_other_classes
 from instar.training import part_sizes
 
 

@@ -12,8 +12,8 @@ from instar.config import TrainingConfig
 from instar.data import Batch, Loader
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models import Normalised, copy_network, set_train_mode
-from instar.stages.teaching import reason_of
-from instar.training import make_optimiser, share_of
+from instar.stages.compatibility import explain_error
+from instar.training import make_optimiser, share_batch
 from instar.training.optimise import BOUNDED
 
 
@@ -92,7 +92,7 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
     except Exception as error:  # of code of the user's
         sizes = f"batch_size {config.batch_size}, micro_batches {config.micro_batches}"
         alone = f" on a single sample, all that some steps of this run see at once ({sizes})" if len(part) == 1 else ""
-        raise MismatchError(f"the student cannot be trained{alone}: {reason_of(error)}.") from None
+        raise MismatchError(f"the student cannot be trained{alone}: {explain_error(error)}.") from None
     return unused
 
 
@@ -113,5 +113,5 @@ def _parts(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> 
     return [
         part
         for step in sorted(chosen)
-        for part in share_of(loader.batch(step), accelerator).parts(config.micro_batches)
+        for part in share_batch(loader.batch(step), accelerator).parts(config.micro_batches)
     ]

@@ -26,7 +26,7 @@ READING_OF_OBJECTS = ("labels", "unlabelled", "inputs", "layout")
 """Those of them that say how Python objects are read."""
 
 
-def data_of(
+def read_run_data(
     run: Run, given: Data | str | Path | Sequence[Any] | DataConfig | None, *, splits: Sequence[str] = ()
 ) -> Data:
     """Return the data of a run, or others read as the run read its own, with the classes in the order of the run.
@@ -43,13 +43,13 @@ def data_of(
     """
     found = given if isinstance(given, Data) else _read(run, given)
     refuse_other_inputs(run, found)
-    found = with_classes(found, classes_of(run), f"'{run.path}'", by_number=_are_numbered(run, found))
+    found = with_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
     for split in splits:
-        changed_data(run, found, split)
+        compare_fingerprints(run, found, split)
     return found
 
 
-def changed_data(run: Run, data: Data, split: str) -> dict[str, str] | None:
+def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | None:
     """Return the fingerprints of a split that a run recorded and that was found, where they differ.
 
     Stderr is told where both are of one name, so that other data were not meant. What is split off train for validation
@@ -68,7 +68,7 @@ def changed_data(run: Run, data: Data, split: str) -> dict[str, str] | None:
     return {"recorded": recorded, "found": found}
 
 
-def run_of(subject: Any) -> Run | None:
+def as_run(subject: Any) -> Run | None:
     """Return the run that a subject is, or that its folder holds; none of anything else."""
     if isinstance(subject, str | Path) and os.path.isfile(os.path.join(subject, "config.json")):
         return Run(subject)
@@ -110,7 +110,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
             f"'{run.path}' takes inputs of shape {wanted}, and '{samples.source.name}' has {found}; data.image_size "
             "resizes images."
         )
-    rate, recorded = rate_of(data), recorded_rate(run)
+    rate, recorded = recording_rate(data), recorded_rate(run)
     if rate is not None and recorded not in (None, rate):
         raise MismatchError(
             f"'{run.path}' takes recordings of {recorded:,} samples a second, and '{samples.source.name}' has "
@@ -127,7 +127,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
         MismatchError: names what differs.
     """
     refuse_other_inputs(teacher, data)
-    theirs, ours = classes_of(teacher), data.classes
+    theirs, ours = run_classes(teacher), data.classes
     if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
         how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
         raise MismatchError(
@@ -136,7 +136,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
         )
 
 
-def rate_of(data: Data) -> int | None:
+def recording_rate(data: Data) -> int | None:
     """Return the samples a second of recordings; none of other data."""
     return None if data.test.source.sound is None else data.test.source.sound.rate
 
@@ -147,7 +147,7 @@ def recorded_rate(run: Run) -> int | None:
     return rate
 
 
-def classes_of(run: Run) -> tuple[str, ...]:
+def run_classes(run: Run) -> tuple[str, ...]:
     """Return the classes that a run answers for; those of its first member where it stands for several."""
     described = _described(run)
     return tuple(described.get("classes") or ())
@@ -169,7 +169,7 @@ def _with_models(run: Run) -> list[Run]:
 
 def _are_numbered(run: Run, data: Data) -> bool:
     """Return whether classes of the run and of the data correspond by number, because one of both has no names."""
-    wanted, found = classes_of(run), data.classes
+    wanted, found = run_classes(run), data.classes
     if set(wanted) & set(found):
         return False
     if data.config.source == ARRAYS and _are_numbers(found):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from instar.data import Batch, given_inputs
 from instar.errors import ConfigError, MismatchError
@@ -74,7 +73,8 @@ class Classifier(Teacher):
                 f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
             )
         if columns != list(range(classes)):
-            found = found.new_zeros(len(found), classes).index_copy_(1, _on(found, columns), found)
+            places = torch.tensor(columns, device=found.device)
+            found = found.new_zeros(len(found), classes).index_copy_(1, places, found)
         return DenseTargets(found.clamp(min=self.floor).log())
 
     def _ask(self, inputs: NDArray[Any]) -> NDArray[Any]:
@@ -142,7 +142,3 @@ def _number(one: Any, classes: int) -> int:
 
 def _few(names: Any) -> str:
     return ", ".join(_name(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
-
-
-def _on(like: Tensor, columns: list[int]) -> Tensor:
-    return torch.tensor(columns, device=like.device)

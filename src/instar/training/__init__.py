@@ -1,14 +1,15 @@
 """The loop, and what it is made of."""
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
-from instar.training.evaluate import judge, predict, read_at_once
+from instar.training.evaluate import choose_batch_size, judge, predict
 from instar.training.loop import fit
 from instar.training.optimise import make_optimiser
 from instar.training.progress import ProgressBar
-from instar.training.step import part_sizes, share_of
+from instar.training.step import part_sizes, share_batch
 
 __all__ = [
     "ProgressBar",
+    "choose_batch_size",
     "fit",
     "judge",
     "labelled_offset",
@@ -16,7 +17,6 @@ __all__ = [
     "part_sizes",
     "predict",
     "prior_offset",
-    "read_at_once",
-    "share_of",
+    "share_batch",
     "shift_logits",
 ]

@@ -27,7 +27,7 @@ def save_checkpoint(
     """
     weights = state.model.state_dict()
     if name := start.first_bad(weights):
-        raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {last_good(run)}")
+        raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {describe_checkpoint(run)}")
     tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if isinstance(value, Tensor)}
@@ -157,7 +157,7 @@ def _laid_out_like(parameter: Tensor, moment: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
 
 
-def last_good(run: Run) -> str:
+def describe_checkpoint(run: Run) -> str:
     """Return the end of a sentence that names the last good checkpoint."""
     if not run.checkpoint.exists():
         return "there is no checkpoint before it."

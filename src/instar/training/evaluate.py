@@ -15,7 +15,7 @@ from instar.data import UNLABELLED, Batch, Loader, Samples, Source
 from instar.errors import MismatchError, NonFiniteError
 from instar.models.normalised import is_tokens
 from instar.teachers import Teacher
-from instar.training.finite import samples_in_words
+from instar.training.finite import name_samples
 
 BATCH_SIZE = 256
 """Larger batches fall out of the cache of a CPU, and were slower."""
@@ -73,7 +73,7 @@ class Judged:
             return ""
         by_sample = len(bad) == len(self.samples) and not self.samples.source.is_stream
         count = f"{int(bad.sum()):,} examples"
-        found = samples_in_words(self.samples.ids[bad].tolist()) if by_sample else count
+        found = name_samples(self.samples.ids[bad].tolist()) if by_sample else count
         return f"{found} of '{self.samples.source.name}'"
 
     def metrics(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def judge(
     )
 
 
-def tells_logits(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> bool:
+def provides_logits(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> bool:
     """Return whether a teacher can be judged: targets of a few classes or of another temperature cannot."""
     try:
         _logits(teacher, next(_passed(samples, device)).part(0, 2))
@@ -165,13 +165,13 @@ def tells_logits(teacher: Teacher, samples: Samples, device: torch.device | str 
     return True
 
 
-def read_at_once(samples: Samples, most: int = BATCH_SIZE) -> int:
+def choose_batch_size(samples: Samples, most: int = BATCH_SIZE) -> int:
     """Return how many samples are in a batch that is asked about and not learnt from."""
     return min(COLUMNS, most) if samples.source.is_stream else most
 
 
 def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
-    return Loader(samples, read_at_once(samples), seed=0, device=device).in_order()
+    return Loader(samples, choose_batch_size(samples), seed=0, device=device).in_order()
 
 
 def _logits(teacher: Teacher, batch: Batch) -> Tensor:

@@ -59,7 +59,7 @@ def averages(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and _is_finite(tensor)
 
 
-def blame(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
+def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
     """Return a sentence that says why the loss of a batch is not finite, and what to do.
 
     Args:
@@ -94,7 +94,7 @@ def _bad_inputs(batch: Batch) -> str:
 def _bad_answers(batch: Batch, teacher: Teacher) -> str:
     try:
         answers = teacher.targets(batch)
-        bad = ~has_distribution(answers.confidence())
+        bad = ~answers.confidence().isfinite()
     except (InstarError, RuntimeError):  # of a few classes or another temperature, or not in the order of a stream
         return ""
     if batch.mask is not None:
@@ -105,20 +105,15 @@ def _bad_answers(batch: Batch, teacher: Teacher) -> str:
     return f"The teacher predicts NaN, or no probability at all, for {_named(batch, bad)}; check the teacher."
 
 
-def has_distribution(confidence: Tensor) -> Tensor:
-    """Return whether the largest probability of each example is a number."""
-    return confidence.isfinite()
-
-
 def _named(batch: Batch, bad: Tensor) -> str:
     source = f" of '{batch.origin.samples.source.name}'" if batch.origin else ""
-    return samples_in_words(batch.ids[bad].tolist()) + source
+    return name_samples(batch.ids[bad].tolist()) + source
 
 
-def samples_in_words(ids: list[int]) -> str:
+def name_samples(ids: list[int]) -> str:
     """Return the ids of samples for people, at most ten of them.
 
-    >>> samples_in_words([3]), samples_in_words([3, 5])
+    >>> name_samples([3]), name_samples([3, 5])
     ('sample 3', '2 samples (ids 3, 5)')
     """
     if len(ids) == 1:

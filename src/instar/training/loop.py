@@ -22,7 +22,7 @@ from instar.runs.run import Run
 from instar.seeds import seed_everything
 from instar.teachers import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
-from instar.training.finite import Finiteness, blame
+from instar.training.finite import Finiteness, explain_nan
 from instar.training.optimise import constrain_norms, learning_rate
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
@@ -79,7 +79,7 @@ def fit(
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     student = wrap_model(state, loader, config, accelerator)
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
-    recorder = Recorder(run, steps_per_epoch, lambda step: blame(loader.batch(step - 1), teacher, step == 1))
+    recorder = Recorder(run, steps_per_epoch, lambda step: explain_nan(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
     watch.begin(model, average)
     set_train_mode(model)
@@ -110,7 +110,7 @@ def fit(
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
             if watch.is_due(step + 1):
                 watch.score(step + 1, model, average)
-            if line and agreed(last or due, accelerator):
+            if line and agree(last or due, accelerator):
                 save_checkpoint(run, state, step + 1, seconds, accelerator, start)
                 last_saved = time.monotonic()
             bar.advance()
@@ -121,7 +121,7 @@ def fit(
     return seconds_before + time.monotonic() - started
 
 
-def agreed(choice: bool, accelerator: Accelerator) -> bool:
+def agree(choice: bool, accelerator: Accelerator) -> bool:
     """Return what the first process has chosen."""
     if accelerator.num_processes == 1:
         return choice

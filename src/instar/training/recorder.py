@@ -11,7 +11,7 @@ from torch import Tensor
 
 from instar.errors import NonFiniteError
 from instar.runs.run import Run
-from instar.training.checkpoint import last_good
+from instar.training.checkpoint import describe_checkpoint
 
 LARGEST = 1e30
 """A larger sum of losses is infinite: the logarithm of 0 is kept as the least float32 wherever its share may be 0."""
@@ -25,11 +25,11 @@ class Recorder:
     Args:
         run: whose metrics.jsonl is written.
         steps_per_epoch: to tell the epoch of a step.
-        blame: says why the loss of a step is not finite, and what to do; called for the first such step.
+        explain: says why the loss of a step is not finite, and what to do; called for the first such step.
     """
 
-    def __init__(self, run: Run, steps_per_epoch: int, blame: Callable[[int], str]) -> None:
-        self.run, self.steps_per_epoch, self._blame = run, steps_per_epoch, blame
+    def __init__(self, run: Run, steps_per_epoch: int, explain: Callable[[int], str]) -> None:
+        self.run, self.steps_per_epoch, self._explain = run, steps_per_epoch, explain
         self._names: list[str] = []
         self._parts: list[Tensor] = []  # of the step that is going on
         self._sums: list[Tensor] = []  # of the steps since the last line
@@ -84,4 +84,5 @@ class Recorder:
         terms = [(name, value) for name, value, ok in zip(self._names, values, good, strict=True) if not ok]
         name, value = next((pair for pair in terms if pair[0] != "loss"), terms[0])
         word = "NaN" if math.isnan(value) else "infinite"
-        raise NonFiniteError(f"term '{name}' is {word} at step {step}; {last_good(self.run)} {self._blame(step)}")
+        checkpoint = describe_checkpoint(self.run)
+        raise NonFiniteError(f"term '{name}' is {word} at step {step}; {checkpoint} {self._explain(step)}")

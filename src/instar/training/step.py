@@ -71,7 +71,7 @@ def find_gradients(
     Where a measurement is due, it is shown every part before its backward pass, and leaves the graph as it was.
     """
     config, accelerator = student.config, student.accelerator
-    parts = list(share_of(batch, accelerator).parts(config.micro_batches))
+    parts = list(share_batch(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
     answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
     totals: Tensor | None = None
@@ -99,7 +99,7 @@ def find_gradients(
         nn.utils.clip_grad_norm_(student.model.parameters(), config.gradient_clip)
 
 
-def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
+def share_batch(batch: Batch, accelerator: Accelerator) -> Batch:
     """Return this process's part of a batch.
 
     Raises:
@@ -115,4 +115,4 @@ def share_of(batch: Batch, accelerator: Accelerator) -> Batch:
 
 def part_sizes(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> set[int]:
     """Return the sizes in which a full batch goes through the network: one, or two that differ by a sample."""
-    return {len(part) for part in share_of(loader.batch(0), accelerator).parts(config.micro_batches)}
+    return {len(part) for part in share_batch(loader.batch(0), accelerator).parts(config.micro_batches)}

@@ -20,16 +20,15 @@ from instar.jobs import parse_jobs, run_all
 from instar.models import build_network
 from instar.objectives import exact
 from instar.runs.files import write_json
-from instar.stages.components import GivenObjects
+from instar.stages.components import GivenObjects, adopt_store_views, choose_teacher
 from instar.stages.finish import is_labelled
 from instar.stages.first_look import look_at
-from instar.stages.labelling import Labelling, answering
-from instar.stages.run_data import refuse_other_reading, run_of
+from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
-from instar.stages.teaching import named_teacher, with_settings_of
 from instar.targets import PartDescription
 from instar.teachers import Stored, in_order_of
-from instar.training import read_at_once
+from instar.training import choose_batch_size
 from instar.tuning.cells import LABELS, Cell, Criterion, Setting
 from instar.tuning.tuned import Tuned, as_command
 
@@ -144,7 +143,7 @@ class Search:
         """Do what is left to do; see `tune`."""
         here = parse_jobs(jobs).here
         data = self.data or load_data(self.config.data)
-        for run in filter(None, map(run_of, self.config.teachers)):
+        for run in filter(None, map(as_run, self.config.teachers)):
             refuse_other_reading(run, data)
         if not is_labelled(data.train):
             raise DataError("tune compares with labels alone, and no training sample has a label.")
@@ -154,7 +153,7 @@ class Search:
         trust = self.trust or self.trust_model
         build_network(self.config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._ask(data)
-        config = with_settings_of(stored, self.config)
+        config = adopt_store_views(stored, self.config)
         loader = _asked_about(data.train, config)
         stored.targets(next(loader.in_order()).part(0, 2))
         look = look_at(stored, data, loader)
@@ -177,7 +176,7 @@ class Search:
     def _ask(self, data: Data) -> Stored:
         """Return the store that all trials learn from: the teacher's own, where it is one, or one that is made here."""
         teacher = list(self.config.teachers) if self.teacher is None else self.teacher
-        names, asked = named_teacher(teacher, self.config.combine, self.trust)
+        names, asked = choose_teacher(teacher, self.config.combine, self.trust)
         asked = in_order_of(asked, data.classes)
         if isinstance(asked, Stored):
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
@@ -186,13 +185,13 @@ class Search:
         asked.prepare(Execution(device, precision, max_convolved_samples=BATCH_SIZE))
         loaders = {"train": _asked_about(data.train, self.config, device)}
         if data.held_out is not None and asked.knows(data.held_out):  # so that trials are compared with the teacher too
-            size = read_at_once(data.held_out, BATCH_SIZE)
+            size = choose_batch_size(data.held_out, BATCH_SIZE)
             loaders["validation"] = Loader(data.held_out, size, seed=self.config.seed, device=device)
         # in float32, so that nothing depends on where targets come from
         kept = StoreConfig(dtype="float32", temperature=self.temperatures[0] if len(self.temperatures) == 1 else None)
         labelling = Labelling(
             asked,
-            answering(asked, names, self.config.combine, precision),
+            describe_teacher(asked, names, self.config.combine, precision),
             data,
             loaders,
             {"train": kept, "validation": StoreConfig(dtype="float32")},
@@ -251,7 +250,7 @@ def _asked_about(samples: Samples, config: RunConfig, device: torch.device | str
     """Return the training samples in the views of a configuration, as they are asked about."""
     return Loader(
         samples,
-        read_at_once(samples, BATCH_SIZE),
+        choose_batch_size(samples, BATCH_SIZE),
         seed=config.seed,
         views=parse_views(config.views),
         num_views=config.num_views,

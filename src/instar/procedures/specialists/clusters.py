@@ -19,7 +19,7 @@ from instar.runs.files import read_json, write_json
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.first_look import look_at
-from instar.stages.run_data import data_of, run_of
+from instar.stages.run_data import as_run, read_run_data
 from instar.targets import SparseTargets
 from instar.targets.targets import by_example
 from instar.teachers import as_teacher, in_order_of
@@ -117,9 +117,9 @@ def cluster(
     """
     refuse_swapped("cluster", generalist=generalist, data=data)
     teacher = as_teacher(generalist, trust=trust)
-    run = run_of(generalist)
+    run = as_run(generalist)
     if run is not None:
-        loaded = data_of(run, data, splits=("train",))
+        loaded = read_run_data(run, data, splits=("train",))
     elif data is not None:
         loaded = as_data(data)
     else:
