@@ -8,6 +8,7 @@ import torch
 
 from instar.data import UNLABELLED, Loader, Samples, Source
 from instar.errors import DataError
+from instar.tasks import NextToken, Words
 
 CLASSES = ("a", "b", "c")
 
@@ -15,7 +16,7 @@ CLASSES = ("a", "b", "c")
 def stream(windows, positions=4, lengths=None):
     """A source whose token at position p of window w is (positions w + p)."""
     inputs = torch.arange(windows * positions).view(windows, positions)
-    return Source("stream", inputs, inputs % 3, CLASSES, lengths=lengths, is_stream=True)
+    return Source("stream", inputs, inputs % 3, CLASSES, lengths=lengths, task=NextToken(is_stream=True))
 
 
 def ragged(lengths):
@@ -117,7 +118,7 @@ def test_lengths_belong_to_the_content():
 @pytest.mark.parametrize(("shape", "states"), [((2, 3), 2), ((2,), 3)])
 def test_states_are_those_of_whole_words_at_positions(shape, states):
     with pytest.raises(DataError, match=f"classes of 'x' must be {states} states of each word, at positions"):
-        Source("x", torch.zeros(2, 3), torch.zeros(shape, dtype=torch.int64), tuple("abc"), states=states)
+        Source("x", torch.zeros(2, 3), torch.zeros(shape, dtype=torch.int64), tuple("abc"), task=Words(states))
 
 
 def test_a_label_outside_the_classes_is_named_by_its_sample():

@@ -33,8 +33,7 @@ def folder(tmp_path: Path, write_recordings: Callable[..., Path], empty_cache: P
 
 
 def sound_of(source: Source) -> Recordings:
-    assert source.sound is not None
-    return source.sound
+    return source.columns["sound"]
 
 
 def assert_same(sound: Recordings, waves: list[np.ndarray]) -> None:
@@ -51,7 +50,7 @@ def test_the_sound_of_test_samples_is_that_of_the_files_and_there_is_none_of_tra
     sound = sound_of(data.test.source)
     assert_same(sound, TEST)
     assert (sound.rate, sound.waves.dtype) == (8000, np.int16)
-    assert data.train.source.sound is None
+    assert "sound" not in data.train.source.columns
 
 
 def test_it_is_mapped_and_cannot_be_changed(folder: Path) -> None:
@@ -74,7 +73,7 @@ def test_where_validation_is_the_test_it_is_of_validation(
     folder = write_recordings(tmp_path / "three", {"train": TRAIN[:2], "validation": TRAIN[2:], "test": TEST})
     data = load_data(folder)
     assert data.validation is not None
-    assert data.validation.source.sound is None
+    assert "sound" not in data.validation.source.columns
     assert_same(sound_of(data.test.source), TEST)
 
 
@@ -94,7 +93,7 @@ def test_channels_are_averaged_and_what_is_too_loud_is_cut(
 
 def test_the_fingerprint_does_not_hear_it(folder: Path) -> None:
     source = load_data(folder).test.source
-    assert replace(source, sound=None).fingerprint() == source.fingerprint()
+    assert replace(source, columns={}).fingerprint() == source.fingerprint()
 
 
 def test_sound_that_is_missing_from_the_copy_is_decoded_again(
@@ -105,7 +104,7 @@ def test_sound_that_is_missing_from_the_copy_is_decoded_again(
     for path in copy.glob("*-waves.*"):
         path.unlink()
     source = load_data(folder).test.source
-    assert_same(source.sound, TEST)
+    assert_same(source.columns["sound"], TEST)
     assert source.fingerprint() == fingerprint
     assert "test-waves.npz is missing" in capsys.readouterr().err
 
@@ -133,4 +132,4 @@ def test_those_that_have_room_are_chosen_in_order_and_each_once() -> None:
 def test_every_sample_has_a_sound_or_none_has() -> None:
     sound = Recordings(np.zeros(4, np.int16), np.array([0, 4]), 8000)
     with pytest.raises(DataError, match=r"^'x' has 2 inputs and 1 sounds\.$"):
-        Source("x", torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), ("a",), sound=sound)
+        Source("x", torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), ("a",), columns={"sound": sound})

@@ -64,7 +64,7 @@ def test_recordings_become_frames_that_are_labelled_with_states(tmp_path: Path, 
     train, validation, test = load_hub(str(tmp_path))
     assert train.classes == test.classes == ("yes/1", "yes/2", "yes/3", "no/1", "no/2", "no/3")
     assert (train.inputs.shape, train.inputs.dtype) == ((4, 11, 40), torch.float32)
-    assert (validation, train.is_stream) == (None, False)
+    assert (validation, train.task.is_stream) == (None, False)
     assert train.lengths.tolist() == [7, 11, 3, 4]
     for frames, wave, length in zip(train.inputs, waves, train.lengths, strict=True):
         expected = torch.from_numpy(log_mel(wave, 8000))

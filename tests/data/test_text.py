@@ -56,8 +56,8 @@ def test_without_one_the_end_of_the_text_is(tmp_path):
 
 def test_text_may_be_shuffled(tmp_path):
     folder = folder_of(tmp_path / "text", LINES * 5)
-    assert load_data(folder, length=4).train.source.is_stream
-    assert not load_data(folder, length=4, stream=False).train.source.is_stream
+    assert load_data(folder, length=4).train.source.task.is_stream
+    assert not load_data(folder, length=4, stream=False).train.source.task.is_stream
 
 
 def test_plain_text_files_are_read(tmp_path):

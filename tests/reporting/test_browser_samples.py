@@ -80,7 +80,7 @@ def test_a_recording_is_played(page: Any, kinds: tuple[Path, Any]) -> None:
             audio.onended = () => resolve(audio.duration);
             audio.play().catch(reject);
         })""")
-        assert seconds == pytest.approx(len(source.sound.wave(number)) / 8000, abs=1e-4)
+        assert seconds == pytest.approx(len(source.columns["sound"].wave(number)) / 8000, abs=1e-4)
         assert page.inner_text("#explorer-input p") == f"{seconds:.2f} seconds"
         seen.add(number)
     assert len(seen) > 2

@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path, write: Write) -> None:
     result = json.loads((write("run", 40) / "result.json").read_text())
     (row,) = collect(tmp_path)
     low, high = result["metrics"]["error_interval"]
-    measured = {"samples": 597, "errors": 40, "error": 40 / 597, "low": low, "high": high}
+    measured = {"samples": 597, "errors": 40, "error": 40 / 597, "error_low": low, "error_high": high}
     assert row.numbers == measured | {"parameters": 1234567, "seconds": 1234.56}, "NaN is no number"
 
 

@@ -14,22 +14,17 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from tests.older import as_older
 
-from instar.analysis import expected_calibration_error
+from instar.analysis import best_of, expected_calibration_error
 from instar.reporting.costs import saved_by_stores
 from instar.reporting.explorer import find as explore
 from instar.reporting.html import render
 from instar.reporting.lineage import graph
-from instar.reporting.runs import JudgedPredictions, Runs
+from instar.reporting.runs import Runs
 from instar.reporting.similarity import TEMPERATURES, find, mean_soft_targets
-from instar.reporting.summary import best_of, sentences
+from instar.reporting.summary import sentences
 from instar.reporting.trust import _by_confidence, _changes, reliability
 from instar.runs.files import read_tensors
 from instar.runs.rows import collect
-
-
-def answers(right: np.ndarray) -> JudgedPredictions:
-    labels = np.zeros(len(right), int)
-    return JudgedPredictions(labels, labels, (~right).astype(int), np.ones(len(right)), np.where(right, 0.1, 3.0))
 
 
 @pytest.mark.parametrize("fixed", [3, 5, 6, 9])
@@ -37,14 +32,14 @@ def test_the_best_is_marked_exactly_where_mcnemar_says(fixed: int) -> None:
     worse, better = np.ones(100, bool), np.ones(100, bool)
     worse[:fixed] = False
     expected = 0 if binomtest(0, fixed).pvalue < 0.05 else None
-    assert best_of([answers(better), answers(worse)], "error") == expected
+    assert best_of([~better, ~worse]) == expected
 
 
 def test_more_rivals_ask_for_more() -> None:
     better, worse = np.ones(100, bool), np.ones(100, bool)
     worse[:6] = False  # p = 0.031 by itself
-    assert best_of([answers(better), answers(worse)], "error") == 0
-    assert best_of([answers(better), answers(worse), answers(worse)], "error") is None
+    assert best_of([~better, ~worse]) == 0
+    assert best_of([~better, ~worse, ~worse]) is None
 
 
 def test_errors_on_other_test_sets_are_not_compared(tmp_path: Path, trained: Path) -> None:

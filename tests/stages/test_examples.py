@@ -166,7 +166,7 @@ def test_sounds_have_a_limit_of_their_own(
 
 def test_without_sound_the_pictures_are_kept_alone(spoken: tuple[Run, Data], tmp_path: Path) -> None:
     teacher, data = spoken
-    silent = replace(data, test=replace(data.test, source=replace(data.test.source, sound=None)))
+    silent = replace(data, test=replace(data.test, source=replace(data.test.source, columns={})))
     kept = kept_by_student((teacher, silent), tmp_path / "student")
     assert kept["shown.inputs"].shape == (64, 1, 40, 48)
     assert not [name for name in kept if name.startswith("sounds")]

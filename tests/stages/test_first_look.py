@@ -17,6 +17,7 @@ from instar.procedures.label import label
 from instar.procedures.train import train
 from instar.stages.first_look import look_at
 from instar.targets import DenseTargets
+from instar.tasks import NextToken
 from instar.teachers import Ensemble, Module, Teacher, in_order_of
 
 DIGITS = load_data("digits")
@@ -113,7 +114,7 @@ def test_looking_changes_no_random_and_no_hidden_state():
     assert (np.random.get_state()[1] == states[1]).all()
     assert random.getstate() == states[2]
     words = torch.randint(0, 5, (40, 3))
-    source = Source("text", words, words.roll(-1, 1), tuple("abcde"), is_stream=True)
+    source = Source("text", words, words.roll(-1, 1), tuple("abcde"), task=NextToken(is_stream=True))
     text = Samples.all_of(source)
     data = type(DIGITS)(DIGITS.config, text, None, text)
     teacher = Module(LSTM(units=4, layers=1, input_shape=(3,), num_classes=5))

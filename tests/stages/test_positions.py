@@ -82,7 +82,7 @@ def test_a_store_of_positions_teaches(case, tmp_path, keep):
         batch = loader.batch(step)
         logits = torch.zeros(*batch.labels.shape, 5)
         assert stored.targets(batch).cross_entropy(logits, 1.0)[0].shape == batch.labels.shape
-    if keep == "all" and not data.train.source.is_stream:  # a text is read in other columns than were kept
+    if keep == "all" and not data.train.source.task.is_stream:  # a text is read in other columns than were kept
         live = asked(Module(teacher.model), loader)
         for batch in loader.in_order():
             for index, answers in zip(batch.ids.tolist(), stored.targets(batch).logits(), strict=True):
@@ -106,7 +106,7 @@ def other_content(samples):
 def other_windows(samples):
     """The same tokens in windows of another length; recordings that end a frame sooner."""
     source = samples.source
-    if source.is_stream:
+    if source.task.is_stream:
         tokens = source.labels[source.labels >= 0].numpy().astype(np.int32)
         return Samples.all_of(windows("text", tokens, CLASSES, end=0, length=7))
     return Samples.all_of(replace(source, lengths=(source.lengths - 1)))

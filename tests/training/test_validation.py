@@ -57,7 +57,7 @@ def tell(patch, scores, every=1, first=FIRST):
     original = Validation.score
 
     def score(self, step, *arguments):
-        patch.setattr(MODULE, "validate", lambda *_: {"error": 0.5, "nll": told[step]})
+        patch.setattr(MODULE, "measure_validation", lambda *_: {"error": 0.5, "nll": told[step]})
         original(self, step, *arguments)
 
     patch.setattr(Validation, "score", score)
@@ -117,7 +117,7 @@ def watched(run, scores, patch, done=0, first=FIRST, **settings):
     """Score a model whose weight is the number of steps, until it is over; return the steps and the model."""
 
     def tell_next(found):
-        patch.setattr(MODULE, "validate", lambda *_: {"error": 0.5, "nll": found})
+        patch.setattr(MODULE, "measure_validation", lambda *_: {"error": 0.5, "nll": found})
 
     model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
     config = TrainingConfig(epochs=len(scores), **settings)
@@ -306,7 +306,7 @@ def test_a_plateau_is_a_score_that_is_not_below_the_best(tmp_path, monkeypatch, 
     watch = Validation(run, DIGITS.validation, config, 1, 0, Accelerator(cpu=True))
     model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
     for step, score in enumerate(scores, start=1):
-        monkeypatch.setattr(MODULE, "validate", lambda *_, found=score: {"error": 0.5, "nll": found})
+        monkeypatch.setattr(MODULE, "measure_validation", lambda *_, found=score: {"error": 0.5, "nll": found})
         watch.score(step, model, None)
     again = Validation(run, DIGITS.validation, config, 1, len(scores), Accelerator(cpu=True))
     assert watch.plateaus == again.plateaus == expected

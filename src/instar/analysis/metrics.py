@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from instar.analysis.calibration import expected_calibration_error
@@ -13,6 +15,9 @@ from instar.analysis.significance import wilson_interval
 
 MOST_CLASSES = 1000
 """Up to so many, the errors of each class are counted."""
+
+MAX_EXPONENT = 700.0
+"""Nats whose exponential is still a number."""
 
 
 def quick_metrics(scores: Scores) -> dict[str, float]:
@@ -23,6 +28,25 @@ def quick_metrics(scores: Scores) -> dict[str, float]:
     """
     scores = scores.known()
     return {"error": float(scores.wrong.double().mean()), "nll": float(scores.nll.double().mean())}
+
+
+def perplexity(nll: float) -> float:
+    """Return e to the power of a mean NLL in nats; infinite where that is no number.
+
+    >>> perplexity(0.0), perplexity(1e6)
+    (1.0, inf)
+    """
+    return math.exp(nll) if nll < MAX_EXPONENT else math.inf
+
+
+def nll_of_each(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the NLL of each example in nats, float64 `[examples]`.
+
+    Args:
+        logits: `[examples, classes]`.
+        labels: int64 `[examples]`, all of them known.
+    """
+    return F.cross_entropy(logits.double(), labels, reduction="none")
 
 
 def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from instar.data import UNLABELLED
+UNLABELLED = -1
+"""The label of a sample that has none."""
 
 
 @dataclass(frozen=True, eq=False)

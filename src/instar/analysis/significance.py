@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from instar.analysis.resampling import sign_test
+
+SIGNIFICANT = 0.05
+"""A p-value below it, divided by the number of tests, is more than chance."""
 
 
 def wilson_interval(errors: int, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -17,6 +23,29 @@ def wilson_interval(errors: int, samples: int, confidence: float = 0.95) -> tupl
 
     interval = binomtest(errors, samples).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def mean_interval(
+    values: ArrayLike, confidence: float = 0.95, largest: float | None = None
+) -> tuple[float, float, float]:
+    """Return (mean, low, high) of two or more numbers, by Student's t; a point where they have no spread.
+
+    Args:
+        values: the numbers.
+        confidence: of the interval.
+        largest: the largest number that the values come from, whose rounding is no spread; None: the largest value.
+
+    >>> tuple(round(value, 2) for value in mean_interval([1.0, 2.0, 3.0]))
+    (2.0, -0.48, 4.48)
+    """
+    from scipy.stats import ttest_1samp
+
+    numbers = np.asarray(values, dtype=float)
+    rounding = 8 * np.finfo(float).eps * (np.abs(numbers).max() if largest is None else largest)
+    if np.ptp(numbers) <= rounding:  # as 0.3 - 0.2 has no spread beside 0.2 - 0.1
+        return (float(numbers[0]),) * 3
+    interval = ttest_1samp(numbers, 0.0).confidence_interval(confidence)
+    return float(numbers.mean()), float(interval.low), float(interval.high)
 
 
 def paired_interval(
@@ -38,13 +67,40 @@ def paired_interval(
     >>> round(mean, 2), low > 0
     (2.33, True)
     """
-    from scipy.stats import ttest_rel
-
     if len(ours) != len(theirs) or len(ours) < 2:
         raise ValueError(f"pairs need two or more seeds on both sides, got {len(ours)} and {len(theirs)}.")
     differences = np.asarray(theirs, dtype=float) - np.asarray(ours, dtype=float)
-    rounding = 8 * np.finfo(float).eps * np.abs([ours, theirs]).max()
-    if np.ptp(differences) <= rounding:  # no spread, as 0.3 - 0.2 has none beside 0.2 - 0.1: the interval is a point
-        return (float(differences[0]),) * 3
-    interval = ttest_rel(theirs, ours).confidence_interval(confidence)
-    return float(differences.mean()), float(interval.low), float(interval.high)
+    return mean_interval(differences, confidence, float(np.abs([ours, theirs]).max()))
+
+
+def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
+    """Return which model is significantly the best on the same samples; None where that is open.
+
+    Its mean must be below each of the others at a level of 0.05 divided by their number (Bonferroni), paired by sample.
+
+    Args:
+        values: of two or more models, `[samples]` each: wrong answers as bool, which McNemar's exact test compares, or
+            numbers such as the NLL, which Student's t compares.
+
+    >>> good, bad = np.zeros(40, bool), np.ones(40, bool)
+    >>> best_of([bad, good]), best_of([good, good])
+    (1, None)
+    """
+    from scipy.stats import ttest_rel
+
+    numbers = [value.astype(float) for value in values]
+    best = int(np.argmin([value.mean() for value in numbers]))
+    for place, theirs in enumerate(numbers):
+        difference = theirs - numbers[best]
+        if place == best:
+            continue
+        is_counted = values[best].dtype == bool
+        if np.ptp(difference) == 0:  # the same everywhere: no test can tell how sure it is
+            return best if is_counted and difference[0] else None
+        if is_counted:
+            p = sign_test(int((difference > 0).sum()), int((difference < 0).sum()))
+        else:
+            p = float(ttest_rel(theirs, numbers[best]).pvalue)
+        if p >= SIGNIFICANT / (len(values) - 1):
+            return None
+    return best

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.data import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.errors import MismatchError
 
 

@@ -50,18 +50,12 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         print_json(metrics)
         return
-    low, high = metrics["error_interval"]
+    from instar.tasks import known_metrics
+
     print(title)
-    errors = f"{metrics['errors']} of {metrics['samples']}"
-    print(f"  errors     {errors}: {metrics['error']:.2%} (95%: {low:.2%} to {high:.2%})")
-    print("  nll        " + ("infinite" if metrics["nll"] is None else f"{metrics['nll']:.4f} nats"))
-    if metrics.get("perplexity") is not None:
-        print(f"  perplexity {metrics['perplexity']:.2f} per token")
-    if "word_error" in metrics:
-        print(f"  words      {metrics['word_errors']} of {metrics['words']} wrong: {metrics['word_error']:.2%}")
-    print(f"  ece        {metrics['ece']:.2%}")
-    if "agreement" in metrics:
-        print(f"  agreement  {metrics['agreement']:.2%} with the teacher")
+    for metric in known_metrics().values():
+        if (line := metric.terminal_line(metrics)) is not None:
+            print(f"  {metric.label:<10} {line}")
 
 
 def print_store(store: str | Path | TargetStore, as_json: bool) -> None:

@@ -1,10 +1,11 @@
 """Samples with stable ids, views of them, and the sources they come from."""
 
+from instar.analysis import UNLABELLED
 from instar.data.dataset import Data, load_data
 from instar.data.describe import describe_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
-from instar.data.samples import UNLABELLED, Samples, Source
+from instar.data.samples import Samples, Source
 from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
 
 __all__ = [

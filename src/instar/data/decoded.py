@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from instar.analysis import UNLABELLED
 from instar.config import DataConfig
 from instar.data.columns import Reading
 from instar.data.images import arrays
@@ -17,7 +18,7 @@ from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
 from instar.data.opening import listed
 from instar.data.recordings import read_recordings, recorder
-from instar.data.samples import UNLABELLED, Source
+from instar.data.samples import Source
 from instar.data.speech import Frames, all_waves, padded, spoken
 from instar.data.text import Pretrained, Words, lines, windows
 from instar.errors import DataError

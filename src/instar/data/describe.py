@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from instar.data.samples import UNLABELLED, Samples
+from instar.analysis import UNLABELLED
+from instar.data.samples import Samples
 from instar.errors import one_line
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instar.analysis import UNLABELLED
 from instar.config import DataConfig
 from instar.data.label_values import LabelValues
-from instar.data.samples import UNLABELLED
 from instar.errors import DataError, nearest
 
 MOST_NUMBERS = 20

@@ -298,7 +298,7 @@ class Loader:
         """
         stop = len(self.samples) if stop is None else stop
         order, sizes = self._in_order, [min(self.batch_size, stop - at) for at in range(start, stop, self.batch_size)]
-        if self.samples.source.is_stream:
+        if self.samples.source.task.is_stream:
             rows = side_by_side(start, stop, self.batch_size)
             order, sizes, start = self._ordered(torch.cat(rows)), list(map(len, rows)), 0
         for size in sizes:

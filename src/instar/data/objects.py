@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from instar.analysis import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import as_numpy
 from instar.data.hub import read_rows
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
-from instar.data.samples import UNLABELLED, Source
+from instar.data.samples import Source
 from instar.errors import DataError
+from instar.tasks import NextToken
 
 FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a data set of torch or of "
@@ -70,7 +73,22 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         here = labels.get(name, np.full((len(inputs), *shape), UNLABELLED))
         _refuse_unfit(name, inputs, here, classes, config)
         sources[split] = Source(name, inputs, torch.from_numpy(here), classes, given=exact, reading=reading)
+    if shape and _are_next_tokens(sources.values()):
+        return {split: replace(source, task=NextToken()) for split, source in sources.items()}
     return sources
+
+
+def _are_next_tokens(sources: Iterable[Source]) -> bool:
+    """Whether every label, where there are any, is the token at the position after it."""
+    matches = []
+    for source in sources:
+        if source.inputs.dtype != torch.int64 or not all(name.isdecimal() for name in source.classes):
+            return False
+        labels, following = source.labels[:, :-1], source.inputs[:, 1:]
+        numbers = torch.tensor([int(name) for name in source.classes])
+        matches.append((numbers[labels] == following)[labels != UNLABELLED])
+    found = torch.cat(matches)
+    return found.numel() > 0 and bool(found.all())
 
 
 def _refuse_unfit(

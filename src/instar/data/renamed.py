@@ -8,11 +8,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from instar.analysis import UNLABELLED
 from instar.data.dataset import Data
 from instar.data.opening import listed
-from instar.data.samples import UNLABELLED, Samples, Source
+from instar.data.samples import Samples, Source
 from instar.data.text import UNKNOWN
 from instar.errors import MismatchError
+from instar.tasks import NextToken
 
 
 def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number: bool = False) -> Data:
@@ -42,7 +44,8 @@ def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number:
 def _renamed(source: Source, classes: tuple[str, ...], whose: str, by_number: bool) -> tuple[Source, Tensor]:
     """Return a source with other classes, and the new number of each old one; the last is of no label."""
     numbers = {name: number for number, name in enumerate(classes)}
-    is_text = source.states is None and source.lengths is not None and not source.inputs.is_floating_point()
+    # the tokens of windows are numbered as the classes are; those of arrays have numbers of their own, and no lengths
+    is_text = isinstance(source.task, NextToken) and source.lengths is not None
     unknown = numbers.get(UNKNOWN) if is_text else None
     found = list(range(len(source.classes))) if by_number else [numbers.get(name, unknown) for name in source.classes]
     missing = [at for at, number in enumerate(found) if number is None]

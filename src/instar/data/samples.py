@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from instar.analysis import UNLABELLED
 from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.errors import DataError, nearest
 from instar.seeds import generator
-
-UNLABELLED = -1
-"""The label of a sample that has none."""
+from instar.tasks import Classification, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,8 @@ class Source:
         classes: the names of the classes.
         whole: what it was made from, where some of its classes are one.
         lengths: int64 `[samples]`, how many positions of each are valid, the first ones; none: all are.
-        is_stream: whether each sample goes on where the one before it ends, as the windows of a text do.
-        states: S, where a sample is a word and class w S + s - 1 its state s, as in recorded words; none elsewhere.
-        sound: of recordings, one for each sample, where it is kept; no part of the content, as no network hears it.
+        task: what the labels mean; no part of the content.
+        columns: what else is known of each sample, by name, such as the sound of recordings; no part of the content.
         given: the inputs as they were given, `[samples, ...]`, where `inputs` are rounded; no part of the content.
         mask: bool in the shape of the labels, false where there is no loss: whatever a label or a teacher says there is
             neither learnt nor judged; none: there is one everywhere. A position beyond `lengths` has no loss either.
@@ -59,9 +58,8 @@ class Source:
     classes: tuple[str, ...]
     whole: Source | None = None
     lengths: Tensor | None = None
-    is_stream: bool = False
-    states: int | None = None
-    sound: Recordings | None = None
+    task: Task = field(default_factory=Classification)
+    columns: Mapping[str, Recordings] = field(default_factory=dict)
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
@@ -73,10 +71,11 @@ class Source:
             raise DataError(f"'{self.name}' has {len(self.inputs)} inputs and {len(self.labels)} labels.")
         if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
             raise DataError(f"lengths of '{self.name}' must be one number for each sample with positions.")
-        if self.states is not None and (self.labels.dim() != 2 or len(self.classes) % self.states):
-            raise DataError(f"classes of '{self.name}' must be {self.states} states of each word, at positions.")
-        if self.sound is not None and len(self.sound) != len(self):
-            raise DataError(f"'{self.name}' has {len(self)} inputs and {len(self.sound)} sounds.")
+        if problem := self.task.find_problem(self.labels, self.classes):
+            raise DataError(f"classes of '{self.name}' must be {problem}.")
+        for name, column in self.columns.items():
+            if len(column) != len(self):
+                raise DataError(f"'{self.name}' has {len(self)} inputs and {len(column)} {name}s.")
         if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
             found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
             raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
@@ -182,7 +181,7 @@ class Samples:
         """
         if self.special is not None:
             return HalfSpecial(self.special)
-        if not self.source.is_stream:
+        if not self.source.task.is_stream:
             return Shuffled(len(self))
         if len(self) < batch_size:
             raise DataError(
@@ -217,7 +216,7 @@ class Samples:
         chosen = replace(
             old, name=name, inputs=self.inputs(), labels=self.labels, lengths=lengths, mask=mask, given=given
         )
-        return replace(chosen, whole=None, sound=None)
+        return replace(chosen, whole=None, columns={})
 
     def select(self, positions: Tensor) -> Samples:
         """Return the samples at `positions` (indices or a mask).
@@ -234,7 +233,7 @@ class Samples:
     def split(self, share: float, seed: int) -> tuple[Samples, Samples]:
         """Return (rest, share): a seeded random split, kept in order of id; of a stream the share is its end."""
         count = round(share * len(self))
-        if self.source.is_stream:
+        if self.source.task.is_stream:
             places = torch.arange(len(self))
             return self.select(places[: len(self) - count]), self.select(places[len(self) - count :])
         order = torch.randperm(len(self), generator=generator(seed, "split"))
@@ -244,7 +243,7 @@ class Samples:
         """Return `count` random samples, kept in order of id; of a stream the first."""
         if count > len(self):
             raise DataError(f"'subset' must be at most the {len(self)} samples of '{self.source.name}', got {count}.")
-        if self.source.is_stream:
+        if self.source.task.is_stream:
             return self.select(torch.arange(count))
         return self.select(torch.randperm(len(self), generator=generator(seed, "subset"))[:count].sort().values)
 

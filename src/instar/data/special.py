@@ -7,8 +7,9 @@ from functools import cache
 
 import torch
 
+from instar.analysis import UNLABELLED
 from instar.config import DataConfig
-from instar.data.samples import UNLABELLED, Samples, Source
+from instar.data.samples import Samples, Source
 from instar.errors import DataError
 from instar.seeds import generator
 

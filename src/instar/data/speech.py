@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from instar.analysis import UNLABELLED
 from instar.data.log_mel import SLOWEST
 from instar.data.recordings import Recordings
-from instar.data.samples import UNLABELLED, Source
+from instar.data.samples import Source
 from instar.errors import DataError, shortened
+from instar.tasks import Words
 
 
 def is_recording(feature: Any) -> bool:
@@ -156,4 +158,6 @@ def spoken(
         sound: of the recordings, where it was kept.
     """
     labels = state_labels(words, lengths, states, inputs.shape[1])
-    return Source(name, inputs, labels, state_names(names, states), lengths=lengths, states=states, sound=sound)
+    columns = {} if sound is None else {"sound": sound}
+    classes = state_names(names, states)
+    return Source(name, inputs, labels, classes, lengths=lengths, task=Words(states), columns=columns)

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instar.data.samples import UNLABELLED, Source
+from instar.analysis import UNLABELLED
+from instar.data.samples import Source
 from instar.errors import DataError
 from instar.foreign import from_pretrained
+from instar.tasks import NextToken
 
 END = "<eos>"
 """The word at the end of every line."""
@@ -162,4 +164,4 @@ def windows(
     lengths = torch.full((number,), length)
     lengths[-1] = len(tokens) - (number - 1) * length
     shape = (number, length)
-    return Source(name, inputs.view(shape), labels.view(shape), classes, lengths=lengths, is_stream=is_stream)
+    return Source(name, inputs.view(shape), labels.view(shape), classes, lengths=lengths, task=NextToken(is_stream))

@@ -51,7 +51,7 @@ class Carried:
         Raises:
             MismatchError: when the windows do not follow those of the previous batch.
         """
-        if not self._carries or batch.origin is None or not batch.origin.samples.source.is_stream:
+        if not self._carries or batch.origin is None or not batch.origin.samples.source.task.is_stream:
             return network(inputs, **self._options)
         ids = tuple(batch.host_ids)
         output, state = network(inputs, self._before(batch, ids), **self._options)

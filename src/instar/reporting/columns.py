@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from instar.reporting.groups import COMPARED, Group, find_teacher, settings, shared_name
 from instar.runs.rows import RunRow
+from instar.tasks import Metric, known_metrics
 
 EN_DASH = MISSING = "\u2013"
 
@@ -23,6 +24,7 @@ class Column:
         of_row: its cell for a run; None leaves the column out of the table of runs.
         of_group: its cell for a group of runs; None leaves the column out of the table of groups.
         figures: whether cells are figures, which are aligned to the right.
+        metric: name of the metric that it shows; empty: it shows none.
     """
 
     heading: str
@@ -30,6 +32,7 @@ class Column:
     of_row: Callable[[RunRow], str] | None
     of_group: Callable[[Group], str] | None = None
     figures: bool = True
+    metric: str = ""
 
 
 def columns(rows: Sequence[RunRow]) -> list[Column]:
@@ -59,26 +62,7 @@ def columns(rows: Sequence[RunRow]) -> list[Column]:
             "Run that the student learned from; of an ensemble, how many and how their answers are averaged.",
             teachers,
         ),
-        _number(
-            "Teacher error (%)", "Wrong answers of the teacher on the test set.", "teacher_error", 2, 100, spread=False
-        ),
-        _number("Test errors", "Wrong answers on the test set.", "errors", 0, places_of_mean=1),
-        _number("Test error (%)", "The same, as a share of the labelled test samples.", "error", 2, 100),
-        Column("95% interval (%)", "Wilson's interval of the test error, from the size of the test set.", _interval),
-        _number("NLL (nats)", "Mean negative log-likelihood of the right class; lower is better.", "nll", 3),
-        _number("Perplexity", "Of a text: e to the power of the NLL per token; lower is better.", "perplexity", 2),
-        _number("Word error (%)", "Recorded words that were taken for others.", "word_error", 2, 100),
-        _number(
-            "ECE (%)",
-            "Expected calibration error, in percentage points: how far confidence is from accuracy, "
-            "averaged over 15 bins of confidence; 0 is perfect.",
-            "ece",
-            2,
-            100,
-        ),
-        _number(
-            "Agreement (%)", "Test samples for which student and teacher give the same answer.", "agreement", 2, 100
-        ),
+        *(column for metric in known_metrics().values() for column in _of_metric(metric)),
         _number("Seconds", "Wall-clock time of training.", "seconds", 1),
     ]
     if differing:
@@ -126,6 +110,33 @@ def _words(heading: str, meaning: str, of_row: Callable[[RunRow], str]) -> Colum
     return Column(heading, meaning, of_row, of_group, figures=False)
 
 
+def _of_metric(metric: Metric) -> Iterator[Column]:
+    """Yield the column of a metric, and that of its 95% interval, which stays empty where runs do not store it."""
+    if not metric.title:
+        return
+    places, scale = {"share": (2, 100), "nats": (3, 1), "count": (0, 1)}.get(metric.unit, (2, 1))
+    places_of_mean = 1 if metric.unit == "count" else places
+    number = _number(
+        metric.heading,
+        metric.meaning,
+        metric.name,
+        places,
+        scale,
+        has_spread=metric.has_spread,
+        places_of_mean=places_of_mean,
+    )
+    yield replace(number, metric=metric.name)
+    if metric.interval is None:
+        return
+
+    def interval(row: RunRow) -> str:
+        ends = [row.numbers.get(f"{metric.name}_{end}") for end in ("low", "high")]
+        return EN_DASH.join(figure(scale * end, places) for end in ends if end is not None) or MISSING
+
+    meaning = f"{metric.interval.name}'s interval of the {metric.title.lower()}, from the size of the test set."
+    yield Column(f"95% interval{metric.unit_suffix}", meaning, interval)
+
+
 def _number(
     heading: str,
     meaning: str,
@@ -133,7 +144,7 @@ def _number(
     places: int,
     scale: float = 1,
     *,
-    spread: bool = True,
+    has_spread: bool = True,
     places_of_mean: int | None = None,
 ) -> Column:
     def of_row(row: RunRow) -> str:
@@ -146,19 +157,13 @@ def _number(
             return MISSING
         decimals = places if places_of_mean is None else places_of_mean
         mean = figure(statistics.fmean(values), decimals)
-        return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if spread and len(values) > 1 else mean
+        return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if has_spread and len(values) > 1 else mean
 
     return Column(heading, meaning, of_row, of_group)
 
 
 def _seeds(group: Group) -> str:
     return str(len({row.seed for row in group.rows}))
-
-
-def _interval(row: RunRow) -> str:
-    if not {"low", "high"} <= row.numbers.keys():
-        return MISSING
-    return f"{figure(100 * row.numbers['low'], 2)}{EN_DASH}{figure(100 * row.numbers['high'], 2)}"
 
 
 def _differing(rows: Sequence[RunRow]) -> list[str]:

@@ -48,6 +48,15 @@ class JudgedPredictions:
         found: Array = self.answers == self.labels
         return found
 
+    @property
+    def wrong(self) -> Array:
+        """Whether the answer is not the label, bool."""
+        return ~self.right
+
+
+PER_SAMPLE = {"errors": "wrong", "error": "wrong", "nll": "nll"}
+"""By metric, the attribute of `JudgedPredictions` whose mean or sum over samples it is."""
+
 
 class Runs:
     """All runs of a report. Files that cannot be read are named in `problems`, and do not stop it.

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from instar.analysis import best_of
 from instar.reporting.columns import Column, columns, figure
 from instar.reporting.groups import Group, compare_groups, find_teacher
-from instar.reporting.runs import JudgedPredictions, Runs
+from instar.reporting.runs import PER_SAMPLE, JudgedPredictions, Runs
 from instar.reporting.section import Section
 from instar.reporting.verdict import judged
 from instar.runs.rows import RunRow
 
-SIGNIFICANT = 0.05
 MOST_SENTENCES = 8
 MOST_VERDICTS = 3
 """More comparisons are folded away."""
@@ -48,7 +48,7 @@ def sentences(runs: Runs) -> list[str]:
         f"{len(runs.complete)} runs are complete, {taught} of them with a teacher, after {figure(seconds, 0)} s of "
         "training."
     ]
-    measured = [row for row in runs.complete if {"errors", "samples", "low", "high"} <= row.numbers.keys()]
+    measured = [row for row in runs.complete if {"errors", "samples", "error_low", "error_high"} <= row.numbers.keys()]
     tests = [(row.fingerprints.get("data") or {}).get("test") for row in measured]
     if measured:  # those of other classes, or of other samples, have an error that means something else
         usual = max(tests, key=tests.count)
@@ -59,47 +59,12 @@ def sentences(runs: Runs) -> list[str]:
             f"Of {len(alike)} runs on the same test set, the fewest errors has {best.name}: "
             f"{figure(numbers['errors'], 0)} of {figure(numbers['samples'], 0)} "
             f"({figure(100 * numbers['error'], 2)}%, 95% interval "
-            f"{figure(100 * numbers['low'], 2)} to {figure(100 * numbers['high'], 2)}%)."
+            f"{figure(100 * numbers['error_low'], 2)} to {figure(100 * numbers['error_high'], 2)}%)."
         )
     students = [sentence for group in runs.groups if (sentence := _beside_teacher(group, runs))]
     if len(students) > MOST_SENTENCES:
         students = [*students[:MOST_SENTENCES], f"{len(students) - MOST_SENTENCES} more students are in the table."]
     return found + students
-
-
-def best_of(answers: Sequence[JudgedPredictions], quantity: str) -> int | None:
-    """Return which set of answers about the same samples is significantly the best; none where that is open.
-
-    It must beat each of the others at a level of 0.05 divided by their number (Bonferroni), paired by sample: errors by
-    McNemar's exact test, the NLL by Student's t.
-
-    Args:
-        answers: two or more, of the same samples in the same order.
-        quantity: "error" or "nll".
-
-    >>> labels, wrong = np.zeros(40, int), np.ones(40, int)
-    >>> good, bad = (JudgedPredictions(labels, labels, said, labels, said) for said in (labels, wrong))
-    >>> best_of([bad, good], "error"), best_of([good, good], "error")
-    (1, None)
-    """
-    from scipy.stats import binomtest, ttest_rel
-
-    values = [(~found.right).astype(float) if quantity == "error" else found.nll for found in answers]
-    best = int(np.argmin([value.mean() for value in values]))
-    for place, theirs in enumerate(values):
-        difference = theirs - values[best]
-        if place == best:
-            continue
-        if np.ptp(difference) == 0:  # the same everywhere: no test can tell how sure it is
-            return None if quantity == "nll" or difference[0] == 0 else best
-        if quantity == "error":
-            worse, better = int((difference > 0).sum()), int((difference < 0).sum())
-            p = binomtest(worse, worse + better).pvalue
-        else:
-            p = ttest_rel(theirs, values[best]).pvalue
-        if p >= SIGNIFICANT / (len(values) - 1):
-            return None
-    return best
 
 
 def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
@@ -109,14 +74,13 @@ def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
         if answers := runs.answers(row):
             key = answers.ids.tobytes() + answers.labels.tobytes()
             known.setdefault(key + str(row.fingerprints.get("data")).encode(), []).append((place, answers))
-    marked = {"Test errors": "error", "Test error (%)": "error", "NLL (nats)": "nll"}
     cells = set()
     for alike in known.values():
         if len(alike) < 2:
             continue
-        winners = {name: best_of([answers for _, answers in alike], name) for name in ("error", "nll")}
+        winners = {name: best_of([getattr(found, name) for _, found in alike]) for name in set(PER_SAMPLE.values())}
         for at, column in enumerate(shown):
-            winner = winners.get(marked.get(column.heading, ""))
+            winner = winners.get(PER_SAMPLE.get(column.metric, ""))
             if winner is not None:
                 cells.add((alike[winner][0], at))
     return cells

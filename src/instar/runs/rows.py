@@ -23,6 +23,9 @@ MAX_FOLDERS = 50_000
 MAX_DEPTH = 100
 """Deepest nesting of folders that a search for runs visits."""
 
+INTERVAL_SUFFIX = "_interval"
+"""Suffix of the metrics that are a 95% interval, `[low, high]`."""
+
 FOREIGN_NOTE = "Another program wrote its config.json."
 
 
@@ -39,8 +42,7 @@ class RunRow:
         config: settings of the run, as nested values.
         fingerprints: fingerprints of the data, the teachers and a network given as a Python object.
         environment: versions, machine, commit, date.
-        numbers: the measured ones of errors, error, low and high (95% interval of error), nll, ece, agreement,
-            parameters, ...
+        numbers: metrics of the test set by name, `..._low` and `..._high` of stored intervals, parameters, seconds.
         history: lines of metrics.jsonl.
     """
 
@@ -172,8 +174,10 @@ def _name(folder: Path, base: Path) -> str:
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite numbers of result.json as one flat dictionary."""
     metrics = result["metrics"] or {}
-    low, high = metrics.get("error_interval") or (None, None)
-    found = {**metrics, "low": low, "high": high, **{name: result.get(name) for name in ("parameters", "seconds")}}
+    found = {**metrics, **{name: result.get(name) for name in ("parameters", "seconds")}}
+    for name, value in metrics.items():
+        if name.endswith(INTERVAL_SUFFIX) and value:
+            found |= zip((f"{name.removesuffix(INTERVAL_SUFFIX)}_{end}" for end in ("low", "high")), value, strict=True)
     return {
         name: value
         for name, value in found.items()

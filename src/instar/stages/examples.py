@@ -123,7 +123,7 @@ def keep_examples(
             tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MOST_EXAMPLES).items()}
     shown = _shown(teacher, student, data.test, judged)
     tensors |= {f"shown.{name}": tensor for name, tensor in shown.items()}
-    if shown and (sound := data.test.source.sound):
+    if shown and (sound := data.test.source.columns.get("sound")):
         heard = _sounds(sound, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"sounds.{name}": tensor for name, tensor in heard.items()}
     write_tensors(run.path / EXAMPLES, tensors)

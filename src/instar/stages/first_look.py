@@ -91,7 +91,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     as_they_are = teacher.knows(few)
     shown = Loader(
         few,
-        min(AT_ONCE, loader.batch_size) if few.source.is_stream else AT_ONCE,
+        min(AT_ONCE, loader.batch_size) if few.source.task.is_stream else AT_ONCE,
         seed=loader.seed,
         views=Identity() if as_they_are else loader.views,
         num_views=loader.num_views,
@@ -115,8 +115,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
         warnings = [PROBABILITIES] if any(suspects) else []
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
-    labels = samples.labels[samples.labels != UNLABELLED]
-    chance = 1 - float(labels.bincount().max()) / len(labels)
+    chance = samples.source.task.chance(samples.labels[samples.labels != UNLABELLED])
     is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - SMALLEST_SKILL) * chance
     if is_near and chance > 0:
         warnings.append(NEAR_CHANCE)
@@ -130,7 +129,7 @@ def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]
             continue
         known = (samples.labels != UNLABELLED).reshape(len(samples), -1).any(1)
         if known.any() and (split == "train" or teacher.knows(samples)):
-            return split, samples if known.all() or samples.source.is_stream else samples.select(known)
+            return split, samples if known.all() or samples.source.task.is_stream else samples.select(known)
     return None, None
 
 

@@ -109,7 +109,7 @@ def least_part(loader: Loader, config: TrainingConfig, accelerator: Accelerator)
 def _parts(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[Batch]:
     """Return the parts of the first batch of an epoch and, but for a stream, of the last two, which are smaller."""
     steps = loader.steps_per_epoch
-    chosen = {0} if loader.samples.source.is_stream else {0, max(0, steps - 2), steps - 1}
+    chosen = {0} if loader.samples.source.task.is_stream else {0, max(0, steps - 2), steps - 1}
     return [
         part
         for step in sorted(chosen)

@@ -138,7 +138,8 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
 
 def recording_rate(data: Data) -> int | None:
     """Return the samples a second of recordings; none of other data."""
-    return None if data.test.source.sound is None else data.test.source.sound.rate
+    sound = data.test.source.columns.get("sound")
+    return None if sound is None else sound.rate
 
 
 def recorded_rate(run: Run) -> int | None:

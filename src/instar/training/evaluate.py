@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from instar.analysis import Scores, all_metrics, divergence, fidelity, gain, quick_metrics, word_scores, wrong_words
-from instar.data import UNLABELLED, Batch, Loader, Samples, Source
+from instar.analysis import UNLABELLED, Scores, divergence, fidelity, gain, quick_metrics
+from instar.data import Batch, Loader, Samples, Source
 from instar.errors import MismatchError, NonFiniteError
-from instar.models.normalised import is_tokens
 from instar.teachers import Teacher
 from instar.training.finite import name_samples
 
@@ -22,9 +22,6 @@ BATCH_SIZE = 256
 
 COLUMNS = 10
 """Columns that a stream is read in: each begins without a hidden state, so there are few."""
-
-LARGEST = 700.0
-"""Nats whose exponential is still a number."""
 
 KEPT = 1 << 30
 """Logits of up to so many bytes are kept; of more, the NLL and the answer."""
@@ -42,8 +39,8 @@ def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cp
 
 
 def measure_validation(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
-    """Return error and NLL on labelled samples."""
-    return quick_metrics(judge(teacher, samples, device, keep=False).scores)
+    """Return what the task records during training, on labelled samples."""
+    return samples.source.task.watch(judge(teacher, samples, device, keep=False).scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class Judged:
         scores: of the samples, or of their valid positions.
         teacher: those of its teacher on the same examples, where there is one.
         divergences: KL(teacher || model) in nats, `[examples]`.
-        wrong_words: bool, of the recordings of words that are known, where the samples are such.
+        observed: what the metrics of the task need beside the scores, by name.
         predictions: what is to be kept by sample, under its name.
     """
 
@@ -63,7 +60,7 @@ class Judged:
     scores: Scores
     teacher: Scores | None = None
     divergences: Tensor | None = None
-    wrong_words: Tensor | None = None
+    observed: Mapping[str, Tensor] = field(default_factory=dict)
     predictions: dict[str, Tensor] = field(default_factory=dict)
 
     def unpredicted(self, scores: Scores) -> str:
@@ -71,13 +68,13 @@ class Judged:
         bad = scores.confidence.isnan()
         if not bad.any():
             return ""
-        by_sample = len(bad) == len(self.samples) and not self.samples.source.is_stream
+        by_sample = len(bad) == len(self.samples) and not self.samples.source.task.is_stream
         count = f"{int(bad.sum()):,} examples"
         found = name_samples(self.samples.ids[bad].tolist()) if by_sample else count
         return f"{found} of '{self.samples.source.name}'"
 
     def metrics(self) -> dict[str, Any]:
-        """Return metrics, the perplexity of a text, errors of recorded words; with a teacher fidelity and the gain.
+        """Return the metrics of the task; with a teacher fidelity and the gain too.
 
         Raises:
             NonFiniteError: when an answer of the model or its teacher is NaN: a count of errors would mean nothing.
@@ -85,13 +82,8 @@ class Judged:
         for who, scores in (("model", self.scores), ("teacher", self.teacher)):
             if scores is not None and (bad := self.unpredicted(scores)):
                 raise NonFiniteError(f"the {who} predicts NaN, or no probability at all, for {bad}.")
-        found = all_metrics(self.scores, self.samples.source.classes)
-        if is_tokens(self.samples.source.inputs) and self.samples.source.positions is not None:
-            found["perplexity"] = math.exp(found["nll"]) if found["nll"] < LARGEST else math.inf
-        if self.wrong_words is not None:
-            found["words"] = len(self.wrong_words)
-            found["word_errors"] = int(self.wrong_words.sum())
-            found["word_error"] = found["word_errors"] / found["words"]
+        source = self.samples.source
+        found = source.task.measure(self.scores, source.classes, self.observed)
         if self.teacher is not None and self.divergences is not None:
             found |= fidelity(self.scores, self.teacher, self.divergences)
             found["teacher_error"] = quick_metrics(self.teacher)["error"]
@@ -123,7 +115,7 @@ def judge(
     scores: list[Scores] = []
     theirs: list[Scores] = []
     divergences: list[Tensor] = []
-    words: list[Tensor] = []
+    observed: dict[str, list[Tensor]] = defaultdict(list)
     logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= KEPT
     kept: list[tuple[Batch, Tensor]] = []
     for batch in _passed(samples, device):
@@ -134,8 +126,8 @@ def judge(
         flat, labels = logits.flatten(0, -2), examples.labels
         found = Scores.of(flat, labels)
         scores.append(found.at(valid))
-        if samples.source.states is not None:
-            words.append(_wrong_words(logits, batch, samples.source, samples.source.states))
+        for name, tensor in samples.source.task.observe(logits, *_labels_and_lengths(batch, samples.source)).items():
+            observed[name].append(tensor)
         if keep:
             kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
         if teacher is not None:
@@ -151,7 +143,7 @@ def judge(
         Scores.joined(scores),
         Scores.joined(theirs) if theirs else None,
         torch.cat(divergences).cpu() if theirs else None,
-        torch.cat(words).cpu() if words else None,
+        {name: torch.cat(parts).cpu() for name, parts in observed.items()},
         named,
     )
 
@@ -167,7 +159,7 @@ def provides_logits(teacher: Teacher, samples: Samples, device: torch.device | s
 
 def choose_batch_size(samples: Samples, most: int = BATCH_SIZE) -> int:
     """Return how many samples are in a batch that is asked about and not learnt from."""
-    return min(COLUMNS, most) if samples.source.is_stream else most
+    return min(COLUMNS, most) if samples.source.task.is_stream else most
 
 
 def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
@@ -178,14 +170,15 @@ def _logits(teacher: Teacher, batch: Batch) -> Tensor:
     return teacher.targets(batch).logits().float()
 
 
-def _wrong_words(logits: Tensor, batch: Batch, source: Source, states: int) -> Tensor:
-    """Return whether each recording is taken for another word, bool, of those whose word is known and has a loss."""
-    lengths, labels = torch.full((len(batch),), batch.labels.shape[1]), batch.labels
-    if source.lengths is not None:
-        lengths = source.lengths[batch.host_ids]
+def _labels_and_lengths(batch: Batch, source: Source) -> tuple[Tensor, Tensor]:
+    """Return the labels, `UNLABELLED` in samples without any loss, and how many positions of each sample are valid."""
+    labels = batch.labels
     if source.mask is not None and batch.mask is not None:
-        labels = torch.where(batch.mask.any(1, keepdim=True), labels, UNLABELLED)
-    return wrong_words(word_scores(logits, lengths.to(logits.device), states), labels, states)
+        has_loss = batch.mask.reshape(len(batch), -1).any(1).view(-1, *[1] * (labels.dim() - 1))
+        labels = torch.where(has_loss, labels, UNLABELLED)
+    if source.lengths is not None:
+        return labels, source.lengths[batch.host_ids]
+    return labels, torch.full((len(batch),), math.prod(labels.shape[1:]))
 
 
 def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
@@ -196,7 +189,7 @@ def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
 def _by_sample(samples: Samples, asked: list[tuple[Batch, Tensor]]) -> Tensor:
     """Return what was found batch by batch in the order of the samples, float32 on the CPU, padded with 0."""
     positions = samples.source.positions
-    if positions is None and not samples.source.is_stream:  # one transfer, because each makes an accelerator wait
+    if positions is None and not samples.source.task.is_stream:  # one transfer, because each makes an accelerator wait
         return torch.cat([found for _, found in asked]).cpu()
     whole = torch.zeros(len(samples), positions or 1, asked[0][1].shape[-1])
     for batch, found in asked:

@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instar.analysis import GradientTerms
 from instar.compute.execution import Compiled
 from instar.compute.precision import autocast
 from instar.compute.projected import Projected
@@ -22,6 +21,7 @@ from instar.models import Carried
 from instar.objectives import Objective
 from instar.targets import Targets
 from instar.teachers import Teacher
+from instar.training.gradient_terms import GradientTerms
 from instar.training.recorder import Recorder
 from instar.training.state import TrainState
 

@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from accelerate import Accelerator
 from torch import Tensor
 
+from instar.analysis import perplexity
 from instar.config import TrainingConfig
 from instar.data import Samples
 from instar.errors import NonFiniteError, RunError
 from instar.models import Normalised
 from instar.runs.files import read_tensors, write_tensors
 from instar.runs.run import Run
+from instar.tasks import Task
 from instar.teachers import Module
-from instar.training.evaluate import LARGEST, measure_validation
+from instar.training.evaluate import measure_validation
 from instar.training.optimise import WeightAverage
 
 
 class Validation:
-    """Scores a model every few epochs; with patience, keeps the weights with the lowest NLL and says when to end.
+    """Scores a model every few epochs; with patience, keeps the best weights by the task's criterion, and ends early.
 
     What it knows is in the run folder, the scores in metrics.jsonl and the best weights beside it, so that a run that
     was killed ends where it would have.
@@ -46,13 +48,15 @@ class Validation:
         self._run, self._samples, self._accelerator = run, samples, accelerator
         self._patience, self._least_fall, self._steps_per_epoch = config.patience, config.least_fall, steps_per_epoch
         self._total, self._between = config.epochs * steps_per_epoch, config.evaluate_every * steps_per_epoch
+        self._criterion = (samples.source.task if samples is not None else Task()).criterion
         lines = run.history() if config.patience or config.schedule == "plateau" else []
         self._scores: list[float] = []
         self.plateaus = 0
         """The number of scores whose perplexity is not so far below the best before them as it should be."""
         for line in lines:
             if line["kind"] == "validation" and line["step"] <= done:
-                self._note(math.inf if line["nll"] is None else line["nll"])
+                score = line[self._criterion.name]
+                self._note(math.inf if score is None else score)
 
     def is_due(self, step: int) -> bool:
         """Whether the model is to be scored after `step` steps."""
@@ -71,30 +75,31 @@ class Validation:
         """Score a model, or the average of its weights, and keep those where they are the best so far.
 
         Raises:
-            NonFiniteError: when the NLL is to say which weights are best, and is no number.
+            NonFiniteError: when the criterion decides which weights are best, and is not finite.
         """
         assert self._samples is not None, "a score is due only where there are samples"
         scored = average.averaged() if average else model
         found = measure_validation(Module(scored), self._samples, self._accelerator.device)
-        is_best = found["nll"] < min(self._scores, default=float("inf"))
+        score = found[self._criterion.name]
+        is_best = score < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
             if self._patience and is_best:  # before the score, which says to a run that was killed that they are there
                 write_tensors(self._run.best, scored.state_dict(), {"run": self._run.identity})
             self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
-        if self._patience and not math.isfinite(found["nll"]):
-            raise NonFiniteError(f"the NLL on validation is {found['nll']} after step {step}.")
-        self._note(found["nll"])
+        if self._patience and not math.isfinite(score):
+            raise NonFiniteError(f"the {self._criterion.title} on validation is {score} after step {step}.")
+        self._note(score)
 
     def _note(self, score: float) -> None:
         score = score if math.isfinite(score) else math.inf  # as a run that resumes will read it
         if self._scores:
-            best, found = (math.exp(min(one, LARGEST)) for one in (min(self._scores), score))
+            best, found = perplexity(min(self._scores)), perplexity(score)
             self.plateaus += found >= best - self._least_fall
         self._scores.append(score)
 
     @property
     def is_over(self) -> bool:
-        """Whether the NLL has not fallen for too long."""
+        """Whether the criterion has not fallen for too long."""
         if not self._patience or not self._scores:
             return False
         return len(self._scores) - 1 - self._scores.index(min(self._scores)) >= self._patience

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from instar.analysis import paired_interval
+from instar.analysis import mean_interval, paired_interval
 from instar.config import RunConfig, default_settings, flatten
 from instar.objectives import exact
 from instar.tuning.cells import Cell, Criterion
@@ -76,8 +76,7 @@ class Tuned:
     @property
     def interval(self) -> tuple[float, float, float]:
         """The mean score of the best cell, with its 95% interval over seeds."""
-        scores = self.chosen.scores(self.criterion)
-        return paired_interval([0.0] * len(scores), scores)  # pairs with zeros are Student's t of one sample
+        return mean_interval(self.chosen.scores(self.criterion))
 
     @property
     def others(self) -> dict[str, Cell]:

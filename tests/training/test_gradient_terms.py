@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from instar.analysis import GradientTerms
 from instar.data import UNLABELLED, Batch
 from instar.models import CNN
 from instar.objectives import DecoupledKD, HardLabels, LogitMatching, SoftTargets, Standardised
 from instar.targets import DenseTargets
+from instar.training.gradient_terms import GradientTerms
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.standard_normal((12, 5))

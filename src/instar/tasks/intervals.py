@@ -1,0 +1,97 @@
+"""The 95% intervals that a metric may have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from instar.analysis import mean_interval, wilson_interval
+
+Bounds = tuple[float, float]
+WHOLE_NUMBER_TOLERANCE = 1e-6
+
+
+class Interval(ABC):
+    """How the 95% interval of a metric is computed from what a run folder holds."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def bounds(
+        self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
+    ) -> Bounds | None:
+        """Return the lower and the upper end; None where they cannot be computed.
+
+        Args:
+            value: of the metric.
+            metrics: all metrics of the split.
+            predictions: logits `[samples, classes]` and labels `[samples]` of labelled samples; None for samples with
+                positions, which are not independent, and where no logits were stored.
+        """
+
+    def describe(self, metrics: Mapping[str, Any], bounds: Bounds | None) -> str:
+        """Return in words how the interval was computed; empty where there is none."""
+        return "" if bounds is None else self.name
+
+
+@dataclass(frozen=True)
+class Wilson(Interval):
+    """Wilson's interval of a share.
+
+    Args:
+        of: the metric that counts the examples.
+        counted: the metric that counts those that the share is made of; None: no metric does.
+
+    >>> low, high = Wilson().bounds(0.5, {"samples": 10}, None)
+    >>> round(low, 3), round(high, 3), Wilson(counted="errors").describe({"errors": 5, "samples": 10}, (low, high))
+    (0.237, 0.763, '5 of 10, Wilson')
+    """
+
+    name: ClassVar[str] = "Wilson"
+    of: str = "samples"
+    counted: str | None = None
+
+    def bounds(
+        self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
+    ) -> Bounds | None:
+        """Return the ends; None where the share is not one of so many examples."""
+        examples = metrics.get(self.of)
+        if not examples:
+            return None
+        # agreement may be over unlabelled samples too, which `samples` does not count
+        count = round(value * examples)
+        is_whole = abs(value * examples - count) < WHOLE_NUMBER_TOLERANCE
+        return wilson_interval(count, examples) if is_whole else None
+
+    def describe(self, metrics: Mapping[str, Any], bounds: Bounds | None) -> str:
+        """Return how many examples of how many, and the name."""
+        count = metrics.get(self.counted) if self.counted else None
+        return self.name if count is None else f"{count} of {metrics.get(self.of)}, {self.name}"
+
+
+@dataclass(frozen=True)
+class StudentT(Interval):
+    """Student's interval of a mean over samples.
+
+    Args:
+        each: computes the value of each sample, `[samples]`, from logits and labels.
+    """
+
+    name: ClassVar[str] = "Student's t"
+    each: Callable[[Tensor, Tensor], Tensor]
+
+    def bounds(
+        self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
+    ) -> Bounds | None:
+        """Return the ends; None for fewer than two samples and where a value is infinite."""
+        if predictions is None:
+            return None
+        values = self.each(*predictions)
+        if len(values) < 2 or not values.isfinite().all():
+            return None
+        _, low, high = mean_interval(values.numpy())
+        return low, high

@@ -1,0 +1,83 @@
+"""A metric: one number that says how good a model is, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from instar.analysis import Scores
+from instar.tasks.intervals import Interval
+
+Unit = Literal["share", "nats", "count", ""]
+
+Measure = Callable[[Scores, Mapping[str, Tensor]], float]
+"""Takes the scores of the labelled examples and what `Task.observe` returned of all batches."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that says how good a model is.
+
+    Args:
+        name: its key in `evaluate`, in `result.json` and in the model card.
+        unit: "share" (of 1, shown in percent), "nats", "count" or "" (none).
+        better: which values are better.
+        interval: its 95% interval; None: it has none.
+        measure: computes it; None: `analysis` computes it together with others.
+        label: name of its line on the command line; empty: no line.
+        line: the text of that line, a format string over all metrics; empty: the value with its unit.
+        title: heading of its column in the report, without the unit; empty: no column.
+        meaning: a sentence for the legend of the report.
+        how: how it is computed, in a few words, for `inspect` and the model card.
+        has_spread: whether it differs between seeds, so that the report shows its standard deviation.
+
+    >>> top_five = Metric("top_5_error", "share", label="top 5", title="Top-5 error")
+    >>> top_five.terminal_line({"top_5_error": 0.125}), top_five.heading
+    ('12.50%', 'Top-5 error (%)')
+    """
+
+    name: str
+    unit: Unit = ""
+    better: Literal["lower", "higher"] = "lower"
+    interval: Interval | None = None
+    measure: Measure | None = None
+    label: str = ""
+    line: str = ""
+    title: str = ""
+    meaning: str = ""
+    how: str = ""
+    has_spread: bool = True
+
+    def terminal_line(self, metrics: Mapping[str, Any]) -> str | None:
+        """Return the text of its line on the command line; None where there is nothing to show.
+
+        JSON has no infinity, so a number that a run folder holds as null is infinite.
+        """
+        if not self.label or self.name not in metrics:
+            return None
+        value = metrics[self.name]
+        if self.line:
+            return None if value is None else self.line.format_map(metrics)
+        return "infinite" if value is None else format_value(value, self.unit)
+
+    @property
+    def heading(self) -> str:
+        """The heading of its column in the report, with the unit."""
+        return self.title + self.unit_suffix
+
+    @property
+    def unit_suffix(self) -> str:
+        """The unit as headings show it."""
+        return {"share": " (%)", "nats": " (nats)"}.get(self.unit, "")
+
+
+def format_value(value: float, unit: str) -> str:
+    """Return a value of a metric with its unit.
+
+    >>> format_value(0.125, "share"), format_value(0.5, "nats"), format_value(4, "")
+    ('12.50%', '0.5000 nats', '4.0000')
+    """
+    return f"{value:.2%}" if unit == "share" else f"{value:.4f} {unit}".strip()

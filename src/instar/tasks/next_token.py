@@ -1,0 +1,33 @@
+"""Next token: the label at each position of a text is the token that comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from instar.analysis.metrics import perplexity, quick_metrics
+from instar.tasks.metric import Metric
+from instar.tasks.metrics import metrics_of_classes
+from instar.tasks.task import Task
+
+PERPLEXITY = Metric(
+    "perplexity",
+    measure=lambda scores, _: perplexity(quick_metrics(scores)["nll"]),
+    label="perplexity",
+    line="{perplexity:.2f} per token",
+    title="Perplexity",
+    meaning="Of a text: e to the power of the NLL per token; lower is better.",
+    how="per token",
+)
+
+
+@dataclass(frozen=True)
+class NextToken(Task):
+    """The label at each position of a text is the token that comes next.
+
+    Args:
+        is_stream: whether each sample goes on where the one before it ends, and they are read in order.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics_of_classes(PERPLEXITY)
+    is_stream: bool = False

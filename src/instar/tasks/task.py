@@ -1,0 +1,75 @@
+"""A task: what labels mean, and the metrics that a model is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from instar.analysis import Scores, all_metrics, quick_metrics
+from instar.tasks.metric import Metric
+from instar.tasks.metrics import NLL
+
+
+@dataclass(frozen=True)
+class Task:
+    """What labels mean, and the metrics that a model is judged by.
+
+    A new task is a file with a subclass and one line in `TASKS`.
+
+    Attributes:
+        metrics: in the order in which tables show them. A name means the same metric in every task.
+        criterion: the metric that early stopping and the plateau schedule look at during training; lower is better.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    criterion: ClassVar[Metric] = NLL
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether each sample goes on where the one before it ends, as windows of a text do."""
+        return False
+
+    def find_problem(self, labels: Tensor, classes: tuple[str, ...]) -> str | None:
+        """Return why labels or classes do not fit this task, for "classes of 'data' must be ..."; None if they do."""
+        return None
+
+    def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return what the metrics need of a batch beside the scores of its examples; all batches are joined.
+
+        Args:
+            logits: `[batch, position, classes]` or `[batch, classes]`.
+            labels: in the shape of the logits without classes, `UNLABELLED` where there is none.
+            lengths: valid positions of each sample, int64 `[batch]`.
+        """
+        return {}
+
+    def measure(self, scores: Scores, classes: tuple[str, ...], observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the metrics of a model, with the counts behind them, by name.
+
+        Args:
+            scores: of the examples; unlabelled ones are left out.
+            classes: their names.
+            observed: what `observe` returned, all batches joined.
+        """
+        known = scores.known()
+        own = {metric.name: metric.measure(known, observed) for metric in self.metrics if metric.measure}
+        return all_metrics(known, classes) | own
+
+    def watch(self, scores: Scores) -> dict[str, float]:
+        """Return the metrics that are recorded during training, which are quick to compute; the criterion is one."""
+        return quick_metrics(scores)
+
+    def chance(self, labels: Tensor) -> float:
+        """Return the error of a model that predicts the commonest class everywhere.
+
+        Args:
+            labels: int64 of any shape, all of them known.
+
+        >>> import torch
+        >>> Task().chance(torch.tensor([0, 0, 0, 1]))
+        0.25
+        """
+        return 1 - float(labels.flatten().bincount().max()) / labels.numel()

@@ -1,0 +1,51 @@
+"""Words: each sample is a recorded word, and the label of each of its frames is a state of that word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from instar.analysis import word_scores, wrong_words
+from instar.tasks.intervals import Wilson
+from instar.tasks.metric import Metric
+from instar.tasks.metrics import metrics_of_classes
+from instar.tasks.task import Task
+
+WRONG_WORDS = "wrong_words"
+
+WORDS = Metric("words", "count", "higher", measure=lambda _, observed: len(observed[WRONG_WORDS]))
+WORD_ERRORS = Metric("word_errors", "count", measure=lambda _, observed: int(observed[WRONG_WORDS].sum()))
+WORD_ERROR = Metric(
+    "word_error",
+    "share",
+    interval=Wilson(of="words", counted="word_errors"),
+    measure=lambda _, observed: int(observed[WRONG_WORDS].sum()) / len(observed[WRONG_WORDS]),
+    label="words",
+    line="{word_errors} of {words} wrong: {word_error:.2%}",
+    title="Word error",
+    meaning="Recorded words that were taken for others.",
+)
+
+
+@dataclass(frozen=True)
+class Words(Task):
+    """Each sample is a recorded word, and the label of each of its frames is a state of that word.
+
+    Args:
+        states: S; class w S + s - 1 is state s of word w.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics_of_classes(WORDS, WORD_ERRORS, WORD_ERROR)
+    states: int
+
+    def find_problem(self, labels: Tensor, classes: tuple[str, ...]) -> str | None:
+        """Return why labels or classes are not those of the states of words."""
+        fits = labels.dim() == 2 and len(classes) % self.states == 0
+        return None if fits else f"{self.states} states of each word, at positions"
+
+    def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return whether each recording is taken for another word, bool `[recordings whose word is known]`."""
+        scores = word_scores(logits, lengths.to(logits.device), self.states)
+        return {WRONG_WORDS: wrong_words(scores, labels, self.states)}

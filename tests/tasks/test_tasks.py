@@ -1,0 +1,96 @@
+"""What a task owns: its metrics, which everything that shows numbers takes from it."""
+
+import numpy as np
+import pytest
+import torch
+
+from instar import evaluate, inspect, train
+from instar.analysis import UNLABELLED
+from instar.data import load_data
+from instar.models import MLP
+from instar.procedures.export import export
+from instar.runs.documents import Metrics
+from instar.tasks import TASKS, Classification, Metric, NextToken, Wilson, Words, known_metrics
+
+TOKENS = np.random.default_rng(0).integers(0, 9, (40, 6))
+
+
+def test_a_metric_added_to_a_task_is_shown_wherever_metrics_are(tmp_path, monkeypatch, instar):
+    sure = Metric(
+        "sure",
+        "share",
+        "higher",
+        Wilson(),
+        measure=lambda scores, _: float((scores.confidence > 0.25).double().mean()),
+        label="sure",
+        line="{sure:.2%} of {samples}",
+        title="Sure predictions",
+        meaning="Test samples whose class has a probability above one quarter.",
+        how="above one quarter",
+    )
+    monkeypatch.setattr(Classification, "metrics", (*Classification.metrics, sure))
+    run = train("digits", MLP([16]), epochs=2, learning_rate=0.01, out=tmp_path / "runs" / "net")
+    value = evaluate(run)["sure"]
+    assert 0 < value < 1
+    assert run.metrics["sure"] == value
+    assert f"  sure       {value:.2%} of 597" in instar("evaluate", run.path)[1].splitlines()
+    (score,) = [score for score in inspect(run).scores if (score.split, score.name) == ("test", "sure")]
+    assert (score.value, score.how) == (value, "above one quarter, Wilson")
+    assert score.low < value < score.high
+    interval = f"{score.low:.2%} to {score.high:.2%}"
+    assert interval in instar("inspect", run.path)[1]
+    export(run, "hub", out=tmp_path / "hub")
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert f"| test | sure | {value:.2%} | {interval} | above one quarter, Wilson |" in card
+    instar("report", tmp_path / "runs")
+    page = (tmp_path / "runs" / "report.html").read_text()
+    assert "Sure predictions (%)" in page
+    assert f"{100 * value:.2f}" in page
+
+
+def test_a_name_means_the_same_metric_in_every_task():
+    for task in TASKS.values():
+        names = [metric.name for metric in task.metrics]
+        assert len(set(names)) == len(names)
+        assert task.criterion in task.metrics
+        assert [known_metrics()[metric.name] for metric in task.metrics] == list(task.metrics)
+
+
+def test_every_metric_has_a_type_in_the_result_of_a_run():
+    assert known_metrics().keys() <= Metrics.model_fields.keys()
+
+
+def test_tables_show_metrics_in_the_order_of_every_task():
+    known = list(known_metrics())
+    for task in TASKS.values():
+        places = [known.index(metric.name) for metric in task.metrics]
+        assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (np.roll(TOKENS, -1, 1), NextToken()),
+        (np.where(np.arange(6) == 2, None, np.roll(TOKENS, -1, 1).astype(object)), NextToken()),
+        (TOKENS, Classification()),
+        (TOKENS[:, 0], Classification()),
+    ],
+)
+def test_labels_of_arrays_are_next_tokens_only_where_they_are_the_inputs_that_follow(labels, task):
+    data = load_data((TOKENS, labels, TOKENS, labels), inputs="tokens", unlabelled=None)
+    assert data.train.source.task == data.test.source.task == task
+
+
+def test_an_infinite_number_is_told_and_its_exponential_is_not():
+    lines = [known_metrics()[name].terminal_line({"nll": None, "perplexity": None}) for name in ("nll", "perplexity")]
+    assert lines == ["infinite", None]
+
+
+def test_words_are_counted_once_each_and_only_where_they_are_known():
+    task = Words(states=2)
+    labels = torch.tensor([[0, 1], [2, 3], [UNLABELLED, UNLABELLED]])
+    logits = torch.tensor([[[5.0, 0, 0, 0], [0, 5.0, 0, 0]]]).repeat(3, 1, 1)  # all three are taken for the first word
+    assert task.observe(logits.log_softmax(-1), labels, torch.tensor([2, 2, 2]))["wrong_words"].tolist() == [
+        False,
+        True,
+    ]
