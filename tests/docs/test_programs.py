@@ -1,0 +1,64 @@
+"""The programs of three pages run as they stand, without a network."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.docs.pages import blocks, read
+
+
+def run_in_shell(program: str, folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-e"],
+        input=program,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    (program,) = blocks(read("docs/language-models.md"), "python")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(compile(program, "docs/language-models.md", "exec"), found)
+    assert found["student"].metrics["perplexity"] < len(found["data"].classes) / 2
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (commands,), (program,) = blocks(read("README.md"), "sh"), blocks(read("README.md"), "python")
+    run_in_shell(commands.replace("--epochs 30", "--epochs 1"), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program.replace('"epochs": 30', '"epochs": 1'), "README.md", "exec"), found := {})
+    assert found["student"].complete
+
+
+def test_the_commands_of_the_speech_page_run_as_they_stand(
+    tmp_path: Path, write_recordings: Callable[..., Path]
+) -> None:
+    random = np.random.default_rng(0)
+
+    def said(count: int) -> list[np.ndarray]:
+        """Two words in turn, each a tone of its own in noise."""
+        tones = [
+            np.sin(np.arange(900) * (0.2 + 0.4 * (at % 2))) + 0.3 * random.standard_normal(900) for at in range(count)
+        ]
+        return [(6000 * tone[: random.integers(600, 900)]).astype(np.int16) for tone in tones]
+
+    write_recordings(tmp_path / "recordings", {"train": said(120), "test": said(24)})
+    for program in blocks(read("docs/speech.md"), "sh"):
+        run_in_shell(program.replace("256,256,256", "8").replace("--epochs 60", "--epochs 20"), tmp_path)
+    student = json.loads((tmp_path / "runs" / "student" / "result.json").read_text())["metrics"]
+    assert student["words"] == 24
+    assert student["word_error"] < 0.1 < student["error"]
