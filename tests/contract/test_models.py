@@ -203,7 +203,7 @@ def test_the_bias_of_the_last_layer_shifts_the_logits(description, shape, size):
     model, inputs = build(description, shape).eval(), some(3, description, shape)
     before = model(inputs)
     with torch.no_grad():
-        last_layer(model, 4, "be shifted")[1].bias.add_(torch.tensor([0.0, 2, 0, -1]))
+        last_layer(model, 4, "be shifted", inputs)[1].bias.add_(torch.tensor([0.0, 2, 0, -1]))
     torch.testing.assert_close(model(inputs), before + torch.tensor([0.0, 2, 0, -1]))
 
 

@@ -90,7 +90,7 @@ def test_a_built_network_and_its_description_are_described_alike():
 @pytest.mark.parametrize("model", [nn.Conv2d(1, 1, 1), nn.Linear(3, 5), nn.Linear(3, 4, bias=False)])
 def test_a_model_without_a_last_bias_is_refused(model):
     with pytest.raises(ValueError, match="must end in a linear layer with a bias and 4 units"):
-        last_layer(model, 4, "shift its logits")
+        last_layer(model, 4, "shift its logits", torch.zeros(2, 3))
 
 
 def test_dropout_in_families_is_active_in_training_only():

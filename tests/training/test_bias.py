@@ -68,7 +68,41 @@ def test_the_shift_is_added_to_the_last_bias():
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     inputs = torch.randn(5, 4)
     before = model(inputs)
-    shift_logits(model, torch.tensor([1.0, -2.0]))
+    shift_logits(model, torch.tensor([1.0, -2.0]), inputs)
     torch.testing.assert_close(model(inputs), before + torch.tensor([1.0, -2.0]))
     with pytest.raises(MismatchError, match="3 units"):
-        shift_logits(model, torch.zeros(3))
+        shift_logits(model, torch.zeros(3), inputs)
+
+
+class Branches(nn.Module):
+    """Has a layer that the logits do not depend on behind the one that gives them, and a factor for them."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.head, self.body, self.other, self.factor = nn.Linear(3, 2), nn.Linear(4, 3), nn.Linear(3, 2), factor
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.head(self.body(inputs))
+
+
+def test_the_shift_is_added_to_the_layer_that_gives_the_logits_wherever_it_was_registered():
+    model, inputs = Branches(), torch.randn(5, 4)
+    before, other = model(inputs), model.other.bias.clone()
+    shift_logits(model, torch.tensor([1.0, -2.0]), inputs)
+    torch.testing.assert_close(model(inputs), before + torch.tensor([1.0, -2.0]))
+    assert torch.equal(model.other.bias, other)
+
+
+def shared_bias() -> nn.Module:
+    first, last = nn.Linear(4, 2), nn.Linear(2, 2)
+    last.bias = first.bias
+    return nn.Sequential(first, last)
+
+
+@pytest.mark.parametrize("make", [lambda: Branches(factor=2.0), shared_bias])
+def test_a_bias_that_does_not_shift_the_logits_is_left_as_it_was_and_refused(make):
+    model = make()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(MismatchError, match="must end in a linear layer with a bias and 2 units"):
+        shift_logits(model, torch.tensor([1.0, -2.0]), torch.randn(5, 4))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from instar.checks import example_of
 from instar.config import ModelConfig, validate
@@ -24,6 +25,7 @@ from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
+from instar.models.probe import compute_logits
 from instar.models.resnet import ResNet
 from instar.models.sizes import refuse_too_large
 from instar.models.wide_resnet import WideResNet
@@ -145,17 +147,43 @@ def _is_needed(parameter: inspect.Parameter, given: Mapping[str, Any]) -> bool:
     return parameter.name not in given and parameter.kind not in several
 
 
-def last_layer(model: nn.Module, num_classes: int, purpose: str) -> tuple[str, nn.Linear]:
+def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor) -> tuple[str, nn.Linear]:
     """Return name and module of the linear layer that returns the logits.
+
+    Args:
+        model: takes raw inputs.
+        num_classes: units of the layer.
+        purpose: what it is needed for, for people.
+        inputs: a few raw ones, `[n, ...]`, on which a layer proves that its bias shifts the logits.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
     """
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    # a bias that is computed from other weights would be overwritten at the next call
-    if not layers or layers[-1][1].out_features != num_classes or layers[-1][1]._parameters.get("bias") is None:
-        raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
-    return layers[-1]
+    for name, layer in reversed(list(model.named_modules())):
+        if not isinstance(layer, nn.Linear) or layer.out_features != num_classes:
+            continue
+        bias = layer._parameters.get(
+            "bias"
+        )  # one that is computed from other weights would be overwritten at the next call
+        if bias is not None and _shifts_logits(model, bias, inputs):
+            return name, layer
+    raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")
+
+
+@torch.no_grad()
+def _shifts_logits(model: nn.Module, bias: Tensor, inputs: Tensor) -> bool:
+    """Whether what is added to a bias is added to the logits, but for a constant of each example."""
+    inputs, kept = inputs.to(bias.device), bias.clone()
+    before = compute_logits(model, inputs)
+    if before.shape[-1] != len(bias):
+        return False
+    finite = before.isfinite()
+    step = (1 + before[finite].abs().max()) * (torch.arange(len(bias)) % 2)
+    bias.add_(step.to(bias))
+    moved = compute_logits(model, inputs) - before - step
+    bias.copy_(kept)
+    allowed = torch.finfo(bias.dtype).eps ** 0.5 * step.max()
+    return bool(((moved - moved[..., :1])[finite].abs() <= allowed).all())
 
 
 def _example(kind: Callable[..., Any], argument: str) -> str:

@@ -21,6 +21,7 @@ from instar.paths import local_path
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 from instar.stages.finish import finish_run
+from instar.stages.initial import few_inputs
 from instar.stages.run_data import read_run_data
 from instar.teachers import Module
 from instar.training import labelled_offset, predict, prior_offset, shift_logits
@@ -88,7 +89,7 @@ def correct_bias(
             started = time.monotonic()
             model = load_model(run, trust=trust, network=network)
             shift = _find(model, loaded, named, rule, offset, prior)
-            shift_logits(model, shift)
+            shift_logits(model, shift, few_inputs(loaded))
             described = run.document("model.json", ModelFile)
             kept = ModelConfig(name=described.name, arguments=described.arguments)
             shape, names = tuple(described.input_shape), tuple(described.classes)

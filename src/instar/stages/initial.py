@@ -142,7 +142,7 @@ def make_initial(
     if config.start:
         start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
         if config.correct_prior:  # they know it, and training is to see it half and half
-            shift_logits(model, -to_prior(data.train))
+            shift_logits(model, -to_prior(data.train), probe)
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
     return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)

@@ -59,7 +59,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     initial = make_initial(config, components.network, components.data, teacher, trust=trust)
     model = initial.model
     if config.correct_prior:
-        last_layer(model, components.data.train.num_classes, "have its prior corrected")
+        last_layer(model, components.data.train.num_classes, "have its prior corrected", initial.probe)
     loader = Loader(
         components.data.train,
         training.batch_size,

@@ -110,7 +110,7 @@ class Stage:
             show=self.show,
         )
         if config.correct_prior:
-            shift_logits(model, to_prior(data.train))
+            shift_logits(model, to_prior(data.train), prepared.initial.probe)
         return teacher, seconds
 
 

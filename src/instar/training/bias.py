@@ -148,11 +148,11 @@ def _offset_for_means(logits: Tensor, classes: list[int], wanted: Tensor) -> Ten
 
 
 @torch.no_grad()
-def shift_logits(model: nn.Module, offset: Tensor) -> None:
-    """Add `offset` `[classes]` to the last bias of a model, in place.
+def shift_logits(model: nn.Module, offset: Tensor, inputs: Tensor) -> None:
+    """Add `offset` `[classes]` to the last bias of a model, in place; `inputs` are a few raw ones, `[n, ...]`.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias.
     """
-    _, layer = last_layer(model, len(offset), "shift its logits")
+    _, layer = last_layer(model, len(offset), "shift its logits", inputs)
     layer.bias.add_(offset.to(layer.bias))
