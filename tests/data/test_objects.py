@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from PIL import Image
 from sklearn.datasets import load_diabetes
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
@@ -43,6 +44,9 @@ SAME = {
     "Fortran order": np.asfortranarray(VECTORS),
     "a stretch": np.repeat(VECTORS, 2, axis=0)[::2],
     "objects": VECTORS.astype(object),
+    "array of arrays": pd.Series(list(VECTORS)).to_numpy(),
+    "column of lists": pd.Series(VECTORS.tolist()),
+    "array of tensors": pd.Series(list(torch.tensor(VECTORS))).to_numpy(),
     "lists": VECTORS.tolist(),
     "list of rows": list(VECTORS),
     "list of tensors": list(torch.tensor(VECTORS)),
@@ -334,3 +338,86 @@ def test_how_data_were_read_is_one_line_on_stderr_at_the_start_of_a_run(tmp_path
 def test_data_are_shown_in_few_words():
     many = loaded(VECTORS, [f"{number} {'x' * 900}" for number in LABELS])
     assert all(len(repr(data)) < 400 for data in (EXPECTED, many, load_data("digits")))
+
+
+class LabelledItems(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index], int(LABELS[index])
+
+
+def picture(mode):
+    grey = Image.fromarray(RANDOM.integers(0, 256, (5, 4), dtype=np.uint8))
+    if mode != "P":
+        return grey.convert(mode)
+    grey.putpalette([level for entry in range(256) for level in (255 - entry, entry, 7)])
+    return grey
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
+@pytest.mark.parametrize("given", [lambda images: (images, LABELS), LabelledItems])
+def test_images_of_pillow_are_their_pixels_and_not_how_they_are_kept(mode, given):
+    images = [picture(mode) for _ in LABELS]
+    found = load_data(given(images), validation=0).train
+    seen = [image.convert("L" if mode in ("L", "1") else "RGB") for image in images]
+    expected = np.stack([np.asarray(image).reshape(5, 4, -1).transpose(2, 0, 1) for image in seen])
+    assert torch.equal(found.inputs(), loaded(expected).train.inputs())
+
+
+@pytest.mark.parametrize("given", [lambda rows: (rows, LABELS), LabelledItems])
+def test_pixels_beside_other_numbers_are_refused(given):
+    rows = [(255 * row).astype(np.uint8) if number == 3 else row for number, row in enumerate(np.abs(VECTORS))]
+    with pytest.raises(DataError, match=r"item 3 of 'train|item 3 of 'arrays' holds uint8, and the first float32"):
+        load_data(given(rows), validation=0)
+
+
+def test_a_data_set_may_write_every_item_into_the_same_memory():
+    class Reused(Dataset):
+        inputs, label = torch.zeros(6), torch.zeros((), dtype=torch.long)
+
+        def __len__(self):
+            return len(VECTORS)
+
+        def __getitem__(self, index):
+            self.label.fill_(int(LABELS[index]))
+            return self.inputs.copy_(torch.tensor(VECTORS[index])), self.label
+
+    assert load_data(Reused(), validation=0).fingerprints() == EXPECTED.fingerprints()
+
+
+TABLE = pd.DataFrame(VECTORS, columns=list("abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.arange(40).astype("timedelta64[s]"), "timedelta64"),
+        (1j * np.arange(40), "complex128"),
+        (["1"] * 40, "(object|str)"),
+        (pd.Categorical([1] * 40), "category"),
+    ],
+)
+def test_a_column_of_a_table_that_holds_no_real_numbers_is_refused(values, kind):
+    for table in (TABLE.assign(z=values), pd.concat([TABLE, pd.DataFrame({"a": values})], axis=1)):
+        with pytest.raises(DataError, match=rf"column '[za]' of the inputs of 'arrays' holds {kind}"):
+            loaded(table)
+
+
+def test_words_among_numbers_are_not_parsed():
+    with pytest.raises(DataError, match=r"sample 3 of 'arrays' holds '1.5' \(str\)"):
+        loaded(np.where(np.arange(40)[:, None] == 3, "1.5", VECTORS.astype(object)))
+
+
+def test_one_hot_labels_of_any_two_values_are_refused():
+    with pytest.raises(DataError, match="one-hot"):
+        loaded(np.zeros((40, 4, 2), dtype=np.float32), 2 * np.eye(4, dtype=int)[LABELS] - 1)
+
+
+def test_items_of_several_inputs_are_refused():
+    with pytest.raises(DataError, match=r"each input of 'train' must be one array of numbers; got \(array"):
+        load_data(LabelledItems([(row, row[:2]) for row in VECTORS]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from instar.data.images import pixels_of
 from instar.errors import DataError
 
 _WHAT = {"c": "complex numbers", "M": "dates", "m": "durations", "U": "words", "S": "bytes", "V": "records"}
@@ -26,6 +28,8 @@ def read_numbers(split: str, given: Any) -> NDArray[Any]:
     [[0.0, 0.0], [1.0, 1.0]]
     """
     array = _as_array(split, given)
+    if array.dtype.kind == "O" and array.ndim == 1:  # a row in each, as in a column of a table
+        array = _as_array(split, list(array))
     if array.dtype.kind == "O":
         array = _from_objects(split, array)
     if array.dtype.kind not in "biuf":
@@ -61,12 +65,53 @@ def _as_array(split: str, given: Any) -> NDArray[Any]:
             raise DataError(f"inputs of '{split}' hold masked values; fill them, as inputs.filled(0).")
         return np.asarray(given.data)
     try:
-        if isinstance(given, Sequence) and given and all(isinstance(row, Tensor) for row in given):
-            return np.stack([as_numpy(split, row) for row in given])
+        if isinstance(given, Sequence) and any(map(_is_row, given)):
+            return stacked(split, [as_row(split, row) for row in given])
         return np.asarray(given)
     except (TypeError, ValueError) as error:  # rows of different lengths
         reason = str(error).split(".")[0]
         raise DataError(f"inputs of '{split}' must be numbers in one shape for all samples: {reason}.") from None
+
+
+def _is_row(given: object) -> bool:
+    return isinstance(given, Tensor | np.ndarray) or is_image(given)
+
+
+def is_image(given: object) -> bool:
+    """Return whether something is an image of Pillow."""
+    pillow = sys.modules.get("PIL.Image")  # such an object is there only where Pillow was imported
+    return pillow is not None and isinstance(given, pillow.Image)
+
+
+def as_row(split: str, given: Any) -> NDArray[Any]:
+    """Return the inputs of one sample as an array; an image as its pixels, `[channels, height, width]`."""
+    if isinstance(given, Tensor):
+        return as_numpy(split, given)
+    try:
+        return pixels_of(given) if is_image(given) else np.asarray(given)
+    except (TypeError, ValueError):  # a tuple of several inputs
+        raise DataError(f"each input of '{split}' must be one array of numbers; got {given!r:.60}.") from None
+
+
+def stacked(split: str, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the inputs of all samples as one array.
+
+    Raises:
+        DataError: when they differ in shape, or some are pixels from 0 to 255 and others are not.
+    """
+    first = rows[0]
+    for number, row in enumerate(rows):
+        if row.shape != first.shape:
+            raise DataError(
+                f"inputs must have one shape for all samples; item {number} of '{split}' has {list(row.shape)}, and "
+                f"the first has {list(first.shape)}."
+            )
+        if (row.dtype == np.uint8) != (first.dtype == np.uint8):
+            raise DataError(
+                f"item {number} of '{split}' holds {row.dtype}, and the first {first.dtype}: uint8 are pixels from 0 "
+                "to 255, and other numbers are taken as they are. Give one dtype for all."
+            )
+    return np.stack(rows)
 
 
 def as_numpy(split: str, tensor: Tensor) -> NDArray[Any]:
@@ -85,12 +130,14 @@ def as_numpy(split: str, tensor: Tensor) -> NDArray[Any]:
 
 
 def _from_table(split: str, table: Any) -> NDArray[Any]:
-    others = table.select_dtypes(exclude=["number", "bool", "boolean"]).columns
-    if len(others):
-        raise DataError(
-            f"column '{others[0]}' of the inputs of '{split}' holds {table[others[0]].dtype} values; inputs must be "
-            "numbers. Encode it, or leave it out."
-        )
+    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+
+    for name, dtype in zip(table.columns, table.dtypes, strict=True):
+        if is_complex_dtype(dtype) or not (is_numeric_dtype(dtype) or is_bool_dtype(dtype)):
+            raise DataError(
+                f"column '{name}' of the inputs of '{split}' holds {dtype} values; inputs must be numbers. Encode it, "
+                "or leave it out."
+            )
     if (missing := np.asarray(table.isna())).any():
         row, column = np.argwhere(missing)[0]
         raise DataError(f"sample {row} of '{split}' has no value in column '{table.columns[column]}'; fill it in.")
@@ -99,16 +146,21 @@ def _from_table(split: str, table: Any) -> NDArray[Any]:
 
 def _from_objects(split: str, array: NDArray[Any]) -> NDArray[Any]:
     """Return objects as floats; in a row of them may stand whole numbers too long for any other dtype."""
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    if not any(issubclass(kind, str | bytes) for kind in set(map(type, array.ravel()))):  # which NumPy would parse
+        with suppress(TypeError, ValueError, OverflowError):
+            return array.astype(np.float64)
     for place, value in np.ndenumerate(array):
-        try:
-            float(value)
-        except (TypeError, ValueError, OverflowError):
+        if not _is_number(value):
             raise DataError(
                 f"inputs must be numbers in one shape for all samples; sample {place[0] if place else 0} of '{split}' "
                 f"holds {value!r:.40} ({type(value).__name__})."
-            ) from None
+            )
     raise DataError(f"inputs of '{split}' must be numbers in one shape for all samples.")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not isinstance(value, str | bytes)

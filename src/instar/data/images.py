@@ -38,7 +38,7 @@ def arrays(
         try:
             if value is None:
                 raise ValueError("a value is missing")
-            yield _pixels(_opened(value), image_size, colour) if is_image else np.asarray(value, dtype=np.float32)
+            yield pixels_of(_opened(value), image_size, colour) if is_image else np.asarray(value, dtype=np.float32)
         except Exception as error:  # Pillow raises a dozen kinds, from SyntaxError to DecompressionBombError
             path = value.get("path") if is_image and value else None
             where = f"row {index}, file '{path}'" if path else f"row {index}"
@@ -59,8 +59,8 @@ def _opened(value: dict[str, Any]) -> Any:
             raise ValueError("it is no image of a known format") from None
 
 
-def _pixels(image: Any, image_size: tuple[int, int] | None, colour: bool) -> NDArray[Any]:
-    """Return an image as uint8 `[channels, height, width]`.
+def pixels_of(image: Any, image_size: tuple[int, int] | None = None, colour: bool = False) -> NDArray[Any]:
+    """Return an image of Pillow as uint8 `[channels, height, width]`; with `colour`, three channels of grey ones too.
 
     Of 16 bits the upper 8 are kept; images of 32-bit numbers have no known range, so they stay as they are, as float32.
     """

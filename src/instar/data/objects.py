@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from instar.analysis import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
-from instar.data.array_values import as_numpy
+from instar.data.array_values import as_row, is_image, stacked
 from instar.data.hub import read_rows
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
@@ -97,7 +97,7 @@ def _refuse_unfit(
     """Refuse labels that are neither one per sample nor one per position of the samples."""
     if len(inputs) != len(labels) or labels.ndim == 1:
         return  # Source says what is wrong with their number
-    looks_one_hot = labels.shape[1] > 1 and classes in (("0", "1"), ("False", "True")) and (labels.sum(1) == 1).all()
+    looks_one_hot = labels.shape[1] > 1 and len(classes) == 2 and (labels.sum(1) == 1).all()
     if looks_one_hot and config.labels != "classes":
         raise DataError(
             f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, as one-hot labels. "
@@ -171,18 +171,16 @@ def _read_items(split: str, dataset: Dataset[Any]) -> Given:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
             raise DataError(f"item {index} of the data set for '{split}' cannot be read: {reason}") from error
-        if isinstance(item, Tensor | np.ndarray):
+        if isinstance(item, Tensor | np.ndarray) or is_image(item):
             item = (item,)
         if not isinstance(item, list | tuple) or len(item) not in (1, 2):
             raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
-        one = as_numpy(split, item[0]) if isinstance(item[0], Tensor) else np.asarray(item[0])
-        if inputs and one.shape != inputs[0].shape:
-            raise DataError(
-                f"inputs must have one shape for all samples; item {index} of '{split}' has {list(one.shape)}, and the "
-                f"first has {list(inputs[0].shape)}."
-            )
-        inputs.append(one)
-        labels.append(item[1] if len(item) == 2 else None)
+        inputs.append(as_row(split, item[0]).copy())  # some data sets write every item into the same memory
+        labels.append(_in_python(item[1]) if len(item) == 2 else None)
     if not inputs:
         raise DataError(f"the data set for '{split}' holds no samples.")
-    return np.stack(inputs), labels
+    return stacked(split, inputs), labels
+
+
+def _in_python(label: Any) -> Any:
+    return label.tolist() if isinstance(label, Tensor | np.ndarray | np.generic) else label

@@ -162,9 +162,7 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor)
     for name, layer in reversed(list(model.named_modules())):
         if not isinstance(layer, nn.Linear) or layer.out_features != num_classes:
             continue
-        bias = layer._parameters.get(
-            "bias"
-        )  # one that is computed from other weights would be overwritten at the next call
+        bias = layer._parameters.get("bias")  # one that is computed from other weights would be overwritten
         if bias is not None and _shifts_logits(model, bias, inputs):
             return name, layer
     raise MismatchError(f"the model must end in a linear layer with a bias and {num_classes} units to {purpose}.")

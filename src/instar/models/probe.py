@@ -7,7 +7,7 @@ but the function differs. The families of `instar.models` need no such check.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.compute.projected import Projected
 from instar.errors import MismatchError, RunError, shortened
@@ -64,7 +64,7 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
 
 
 @torch.no_grad()
-def compute_logits(model: Normalised, inputs: Tensor) -> Tensor:
+def compute_logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return logits in eval mode, as float32 on the CPU, with the same random numbers at every call."""
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
