@@ -1,4 +1,4 @@
-"""What answering costs: time at batches of 1 and 64, multiply-adds, and the memory that the process reached."""
+"""What predicting costs: time at batches of 1 and 64, multiply-adds, and the memory that the process reached."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from instar.runs.files import write_json
 from instar.teachers import Teacher
 
 COST = "cost.json"
-SIZES = (1, 64)
-MOST_SECONDS, FEWEST, MOST = 0.1, 3, 20
-MOST_BYTES = 64 << 20
-"""Of logits: a batch with more is not timed."""
+BATCH_SIZES = (1, 64)
+MAX_SECONDS, MIN_REPEATS, MAX_REPEATS = 0.1, 3, 20
+MAX_LOGIT_BYTES = 64 << 20
+"""A batch with more logits is not timed."""
 
 
-def write_cost(folder: Path, answering: Teacher, samples: Samples, device: torch.device | str) -> None:
+def write_cost(folder: Path, model: Teacher, samples: Samples, device: torch.device | str) -> None:
     """Write `cost.json`; see `measure_cost`."""
-    write_json(folder / COST, measure_cost(answering, samples, device))
+    write_json(folder / COST, measure_cost(model, samples, device))
 
 
-def measure_cost(answering: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Return what answers cost, measured in at most about half a second.
+def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the cost of predictions, measured in at most about half a second.
 
     Args:
-        answering: a model, or several as one.
-        samples: what it is asked about.
-        device: where it is.
+        model: a model, or several as one.
+        samples: that it predicts.
+        device: of the model.
 
     Returns:
         `latency`: by batch size the `median`, `low` and `high` quartile in milliseconds and how often it was measured;
-        `threads` and `device` that it was measured with; `multiply_adds` of matrix products and convolutions for one
+        `threads` and `device` of the measurement; `multiply_adds` of matrix products and convolutions for one
         sample, none where the network has recurrent layers, whose products PyTorch does not count; `peak_bytes`, the
         most memory that the process, or its accelerator, has held so far.
 
@@ -52,42 +52,42 @@ def measure_cost(answering: Teacher, samples: Samples, device: torch.device | st
     """
     device = torch.device(device)
     latency = {}
-    for size in SIZES:
-        if size > len(samples) or size * (samples.source.positions or 1) * samples.num_classes * 4 > MOST_BYTES:
+    for size in BATCH_SIZES:
+        if size > len(samples) or size * (samples.source.positions or 1) * samples.num_classes * 4 > MAX_LOGIT_BYTES:
             continue
         batch = next(Loader(samples, size, seed=0, device=device).in_order())
-        times = _times(answering, batch, device)
+        times = _times(model, batch, device)
         low, middle, high = np.percentile(times, [25, 50, 75]).tolist()
         latency[str(size)] = {"median": middle, "low": low, "high": high, "times": len(times)}
     return {
         "latency": latency,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "multiply_adds": _multiply_adds(answering, samples, device),
+        "multiply_adds": _multiply_adds(model, samples, device),
         "peak_bytes": _peak_bytes(device),
     }
 
 
-def _times(answering: Teacher, batch: Batch, device: torch.device) -> list[float]:
-    """Return milliseconds of each answer after a first one."""
+def _times(model: Teacher, batch: Batch, device: torch.device) -> list[float]:
+    """Return the milliseconds of each prediction after a first one."""
     found: list[float] = []
     started = time.perf_counter()
-    while len(found) <= FEWEST or (len(found) <= MOST and time.perf_counter() - started < MOST_SECONDS):
+    while len(found) <= MIN_REPEATS or (len(found) <= MAX_REPEATS and time.perf_counter() - started < MAX_SECONDS):
         before = time.perf_counter()
-        answering.targets(batch).logits()
+        model.targets(batch).logits()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         found.append(1000 * (time.perf_counter() - before))
     return found[1:]
 
 
-def _multiply_adds(answering: Teacher, samples: Samples, device: torch.device) -> int | None:
-    if any(isinstance(module, nn.RNNBase) for network in answering.modules() for module in network.modules()):
+def _multiply_adds(model: Teacher, samples: Samples, device: torch.device) -> int | None:
+    if any(isinstance(module, nn.RNNBase) for network in model.modules() for module in network.modules()):
         return None
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # only the total is read, and tracking modules breaks parametrised weights
     with counter:
-        answering.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
+        model.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
     return int(counter.get_total_flops()) // 2 or None
 
 

@@ -2,7 +2,7 @@
 
     examples.safetensors
       test.*, train.*    of at most 20,000 and 500 examples: label, answers, confidences and KL of teacher and student;
-                         train only where whom the student listened to knows it without any augmentation
+                         train samples only if the teacher that training queried knows them without augmentation
       shown.ids          labelled test samples whose logits are kept, int64 `[n]`; the first m are those to look at
       shown.positions    of samples with positions, which one of each, int64 `[n]`
       shown.labels       of them, int64 `[n]`
@@ -14,7 +14,7 @@
       sounds.starts      where each begins, and last of all where the last one ends, int64 `[k + 1]`
       sounds.rate        samples of sound in a second, int64 `[1]`
 
-Nobody is asked about a sample of the test split twice: what both say is overheard while the student is judged.
+No test sample is predicted twice for this: the predictions are recorded while the student is judged.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from instar.teachers import Teacher
 from instar.training.evaluate import Judged, judge
 
 EXAMPLES = "examples.safetensors"
-HELD = 64 << 20
-"""Logits of up to so many bytes are held while the student is judged, of samples drawn at random."""
-KEPT = 256 << 10
-"""Bytes of logits in the file, and as many of inputs."""
-HEARD = 512 << 10
-"""Bytes of sound in the file: 16 seconds at 16,000 samples a second."""
-MOST_SHOWN, MOST_LOGITS, EACH = 64, 10_000, 12
-MOST_EXAMPLES, MOST_TRAIN = 20_000, 500
-SIDE = 48
-"""Pixels of the longer side of an image; larger ones are averaged down."""
+MAX_RECORDED_BYTES = 64 << 20
+"""Logits that are recorded while the student is judged, of samples drawn at random."""
+MAX_LOGIT_BYTES = 256 << 10
+"""Logits in the file; the inputs may take as much."""
+MAX_SOUND_BYTES = 512 << 10
+"""Sound in the file: 16 seconds at 16,000 samples a second."""
+MAX_SHOWN_SAMPLES, MAX_LOGIT_SAMPLES, SAMPLES_OF_A_KIND = 64, 10_000, 12
+MAX_TEST_EXAMPLES, MAX_TRAIN_SAMPLES = 20_000, 500
+MAX_SIDE_PIXELS = 48
+"""Longer side of an image; larger images are averaged down."""
 
 
 class RecordingTeacher(Teacher):
-    """A teacher, or the student, that answers as ever, and whose answers about some samples are kept.
+    """A teacher, or the student, whose logits of some samples are recorded while it is queried.
 
     Args:
-        teacher: who answers.
-        samples: of which it will be asked.
+        teacher: whose logits are recorded.
+        samples: that it will be queried about.
     """
 
     def __init__(self, teacher: Teacher, samples: Samples) -> None:
         self.members = (teacher,)
         positions = samples.source.positions
-        room = HELD // (2 * samples.num_classes * (positions or 1))
-        room = min(room, len(samples) if positions is None else MOST_SHOWN)
+        room = MAX_RECORDED_BYTES // (2 * samples.num_classes * (positions or 1))
+        room = min(room, len(samples) if positions is None else MAX_SHOWN_SAMPLES)
         wanted = samples.subset(min(room, len(samples)), seed=0).ids if room else samples.ids[:0]
         self._wanted = set(wanted.tolist())
         self._ids: list[Tensor] = []
@@ -68,7 +68,7 @@ class RecordingTeacher(Teacher):
         self._logits: list[Tensor] = []
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return what it says."""
+        """Return the teacher's logits."""
         logits = self.members[0].targets(batch).logits()
         numbers = batch.host_ids
         places = [place for place, number in enumerate(numbers) if number in self._wanted]
@@ -84,10 +84,10 @@ class RecordingTeacher(Teacher):
         return DenseTargets(logits)
 
     def fingerprint(self) -> str:
-        """Return its own."""
+        """Return the teacher's fingerprint."""
         return self.members[0].fingerprint()
 
-    def heard(self) -> tuple[Tensor, Tensor, Tensor]:
+    def recorded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return ids and positions, int64 `[n]`, and logits less their largest, float16 `[n, classes]`, on the CPU."""
         if not self._ids:
             return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 1)
@@ -101,31 +101,31 @@ def keep_examples(
     data: Data,
     judged: Judged,
     device: torch.device | str,
-    listened: Teacher | None = None,
+    queried: Teacher | None = None,
 ) -> None:
     """Write what the report shows of student and teacher.
 
     Args:
         run: the folder.
-        student: heard while `judged` came about.
-        teacher: heard beside it.
+        student: recorded while it was judged on the test split.
+        teacher: recorded beside it.
         data: of the run.
         judged: the student on the test split.
-        device: where both are.
-        listened: who answers about train: what was kept of the teacher; none: the teacher itself.
+        device: of student and teacher.
+        queried: the teacher that training queried, for the training samples; None: the teacher itself.
     """
-    listened = listened or teacher.members[0]
-    tensors = {f"test.{name}": tensor for name, tensor in _few(judged, MOST_EXAMPLES).items()}
-    asked = data.train.subset(min(MOST_TRAIN, len(data.train), len(data.test)), seed=0)
-    if listened.knows(asked):
+    queried = queried or teacher.members[0]
+    tensors = {f"test.{name}": tensor for name, tensor in _few(judged, MAX_TEST_EXAMPLES).items()}
+    asked = data.train.subset(min(MAX_TRAIN_SAMPLES, len(data.train), len(data.test)), seed=0)
+    if queried.knows(asked):
         with suppress(MismatchError):  # a store of a few classes, or of one temperature, cannot tell all at T = 1
-            train = judge(student.members[0], asked, device, teacher=listened, keep=False)
-            tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MOST_EXAMPLES).items()}
+            train = judge(student.members[0], asked, device, teacher=queried, keep=False)
+            tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MAX_TEST_EXAMPLES).items()}
     shown = _shown(teacher, student, data.test, judged)
     tensors |= {f"shown.{name}": tensor for name, tensor in shown.items()}
     if shown and (sound := data.test.source.columns.get("sound")):
-        heard = _sounds(sound, shown["ids"][: len(shown["inputs"])])
-        tensors |= {f"sounds.{name}": tensor for name, tensor in heard.items()}
+        sounds = _sounds(sound, shown["ids"][: len(shown["inputs"])])
+        tensors |= {f"sounds.{name}": tensor for name, tensor in sounds.items()}
     write_tensors(run.path / EXAMPLES, tensors)
 
 
@@ -138,13 +138,13 @@ def choose(student: Scores, teacher: Scores, most: int) -> Tensor:
     differs = student.answers != teacher.answers
     firsts = {label: place for place, label in reversed(list(enumerate(teacher.labels.tolist())))}
     kinds = [
-        student.nll.argsort(descending=True)[:EACH].tolist(),
+        student.nll.argsort(descending=True)[:SAMPLES_OF_A_KIND].tolist(),
         _highest(teacher.confidence, teacher.wrong),
         _highest(student.confidence + teacher.confidence, differs),
-        [firsts[label] for label in sorted(firsts)][: 2 * EACH],
+        [firsts[label] for label in sorted(firsts)][: 2 * SAMPLES_OF_A_KIND],
     ]
     others = torch.randperm(len(teacher.labels), generator=generator(0, "shown")).tolist()
-    in_turn = [kind[place] for place in range(2 * EACH) for kind in kinds if place < len(kind)]
+    in_turn = [kind[place] for place in range(2 * SAMPLES_OF_A_KIND) for kind in kinds if place < len(kind)]
     return torch.tensor(list(dict.fromkeys(in_turn + others))[:most])
 
 
@@ -158,17 +158,18 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
     >>> small(torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])).tolist()
     [[[[0, 127], [255, 63]]]]
     """
+    side = MAX_SIDE_PIXELS
     if inputs.dim() == 3 and inputs.is_floating_point():  # frames of a recording: time to the right, high bands above
         inputs = inputs.transpose(1, 2).flip(1)[:, None]
         if lengths is not None:  # each from its beginning to its own end, which not all reach at the same frame
             each = zip(inputs, lengths.tolist(), strict=True)
-            inputs = torch.stack([F.adaptive_avg_pool2d(one[..., :n], (one.shape[1], SIDE)) for one, n in each])
+            inputs = torch.stack([F.adaptive_avg_pool2d(one[..., :n], (one.shape[1], side)) for one, n in each])
     if inputs.dim() != 4 or inputs.shape[1] not in (1, 3):
         return inputs
     height, width = inputs.shape[2:]
     longest, pixels = max(height, width), inputs.float()
-    if longest > SIDE:
-        pixels = F.adaptive_avg_pool2d(pixels, (max(1, height * SIDE // longest), max(1, width * SIDE // longest)))
+    if longest > side:
+        pixels = F.adaptive_avg_pool2d(pixels, (max(1, height * side // longest), max(1, width * side // longest)))
     if inputs.dtype != torch.uint8:
         low, high = pixels.min(), pixels.max()
         pixels = (pixels - low) / (high - low).clamp(min=1e-12) * 255
@@ -177,29 +178,29 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Samples, judged: Judged) -> dict[str, Tensor]:
     """Return ids, labels, logits and inputs of the examples that are kept; nothing where none has room."""
-    ids, positions, logits = teacher.heard()
+    ids, positions, logits = teacher.recorded()
     places = samples.places(ids)
     per_sample = samples.source.positions
     index = (places,) if per_sample is None else (places, positions)
     labels, predicted = samples.judged_labels()[index], judged.predictions.get("logits")
-    own = student.heard()[2] if predicted is None else predicted[index]
+    own = student.recorded()[2] if predicted is None else predicted[index]
     known = labels != UNLABELLED
-    room = min(KEPT // (2 * logits.shape[1]), MOST_LOGITS)
-    if room < EACH or not known.any():
+    room = min(MAX_LOGIT_BYTES // (2 * logits.shape[1]), MAX_LOGIT_SAMPLES)
+    if room < SAMPLES_OF_A_KIND or not known.any():
         return {}
     answers, follows = (Scores.of(one[known].float(), labels[known]) for one in (own, logits))
     chosen = known.nonzero()[:, 0][choose(answers, follows, room)]
-    source, looked_at = samples.source, ids[chosen[:MOST_SHOWN]]
+    source, looked_at = samples.source, ids[chosen[:MAX_SHOWN_SAMPLES]]
     inputs = small(source.inputs[looked_at], None if source.lengths is None else source.lengths[looked_at])
     kept = {"ids": ids[chosen], "labels": labels[chosen], "logits": logits[chosen]}
     if predicted is None:
         kept["student"] = own[chosen]
-    kept["inputs"] = inputs[: max(1, KEPT // max(1, inputs[:1].nbytes))]
+    kept["inputs"] = inputs[: max(1, MAX_LOGIT_BYTES // max(1, inputs[:1].nbytes))]
     return kept if per_sample is None else kept | {"positions": positions[chosen]}
 
 
 def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
-    chosen, some = sound.some(ids.tolist(), HEARD)
+    chosen, some = sound.some(ids.tolist(), MAX_SOUND_BYTES)
     return {
         "ids": torch.tensor(chosen, dtype=torch.int64),
         "waves": torch.from_numpy(some.waves),
@@ -210,7 +211,7 @@ def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
 
 def _highest(values: Tensor, where: Tensor) -> list[int]:
     places = where.nonzero()[:, 0]
-    found: list[int] = places[values[places].argsort(descending=True)[:EACH]].tolist()
+    found: list[int] = places[values[places].argsort(descending=True)[:SAMPLES_OF_A_KIND]].tolist()
     return found
 
 

@@ -25,12 +25,12 @@ from instar.training.evaluate import provides_logits
 
 def finish_run(
     run: Run,
-    answering: Teacher,
+    model: Teacher,
     data: Data,
     facts: Mapping[str, Any],
     teacher: Teacher | None = None,
     device: torch.device | str = "cpu",
-    listened: Teacher | None = None,
+    queried: Teacher | None = None,
     *,
     judge_test: bool = True,
     notes: Sequence[str] = (),
@@ -39,14 +39,14 @@ def finish_run(
 
     Args:
         run: the folder.
-        answering: what was made in it: a model, or several as one.
-        data: whose test and validation samples are predicted.
-        facts: what else the result holds.
-        teacher: whom the model was to follow; one that knows nothing about a split, or cannot tell
-            the probabilities of all classes at temperature 1, is left out there.
-        device: where both are.
-        listened: what was kept of the teacher, where the training asked that; none: the teacher itself.
-        judge_test: whether the test samples are looked at; a trial leaves them unseen.
+        model: the model that the run made, or several models as one.
+        data: whose test and validation samples the model predicts.
+        facts: further values of the result.
+        teacher: the model's teacher. A split that it cannot predict, or not with the probabilities of all classes at
+            temperature 1, is compared with nothing.
+        device: of model and teacher.
+        queried: the teacher that training queried, such as stored targets; None: `teacher`.
+        judge_test: predict the test samples; a trial of a search does not.
         notes: sentences about what could not be measured before.
     """
     notes = list(notes)
@@ -55,27 +55,27 @@ def finish_run(
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
-        answering = in_order_of(answering, samples.source.classes)
-        followed = teacher if teacher and teacher.knows(samples) and provides_logits(teacher, samples, device) else None
-        heard = (
-            (RecordingTeacher(answering, samples), RecordingTeacher(followed, samples))
-            if followed and split == "test"
-            else None
-        )
-        asked, told = heard or (answering, followed)
-        judged = judge(asked, samples, device, teacher=told)
+        ordered = in_order_of(model, samples.source.classes)
+        student, followed = ordered, teacher
+        if teacher and not (teacher.knows(samples) and provides_logits(teacher, samples, device)):
+            followed = None
+        recorded = None
+        if followed and split == "test":  # so that no test sample is predicted twice
+            recorded = RecordingTeacher(student, samples), RecordingTeacher(followed, samples)
+            student, followed = recorded
+        judged = judge(student, samples, device, teacher=followed)
         if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
             say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
-            judged, heard = replace(judged, teacher=None, divergences=None), None
+            judged, recorded = replace(judged, teacher=None, divergences=None), None
         kept = judged.predictions | {"ids": samples.ids, "labels": samples.judged_labels()}
         predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
         metrics[split] = judged.metrics()
         if split == "test":
-            if heard:
+            if recorded:
                 with note_failure("What the report shows of the teacher", notes):
-                    keep_examples(run, *heard, data, judged, device, listened)
+                    keep_examples(run, *recorded, data, judged, device, queried)
             with note_failure("The cost", notes):
-                write_cost(run.path, answering, samples, device)
+                write_cost(run.path, ordered, samples, device)
     write_tensors(run.path / PREDICTIONS, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}

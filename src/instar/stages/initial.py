@@ -1,4 +1,4 @@
-"""The network that a run begins with: made, checked, rehearsed, and what there is to say about it on stderr."""
+"""The model that a run starts with: how it is made and checked, and what stderr says about it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from instar.stages.rehearsal import (
 from instar.teachers import Teacher
 from instar.training.bias import shift_logits, to_prior
 
-MOST_NAMES = 5
+MAX_NAMED_LAYERS = 5
 """Layers that a line on stderr names."""
 
 
@@ -51,9 +51,9 @@ class InitialModel:
 
     Args:
         model: the model.
-        is_foreign: whether code of the user's makes its network.
-        reads_as_is: whether its inputs are not standardised, because its network came with weights.
-        unmakeable: why its description does not make it again, so that loading its run needs it; none where it does.
+        is_foreign: the user's code makes its network.
+        reads_as_is: its inputs are not standardised, because its network came with weights.
+        unmakeable: why its description does not rebuild the network, so that loading the run needs it; None: it does.
         probe: a few raw training inputs, `[n, ...]`.
     """
 
@@ -64,7 +64,7 @@ class InitialModel:
     probe: Tensor
 
     def rehearse(self, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
-        """Take a step on a copy, where code of the user's or a single sample in a batch may not allow one.
+        """Take a step with a copy, where the user's code or a batch of a single sample may make that fail.
 
         Returns:
             The names of weights that the logits do not depend on.
@@ -82,7 +82,7 @@ class InitialModel:
         return unused
 
     def notices(self, unused: Sequence[str]) -> Iterator[str]:
-        """Yield sentences about how the network is trained, where that may surprise.
+        """Yield sentences about what may surprise in how the network is trained.
 
         Args:
             unused: what `rehearse` returned.
@@ -111,11 +111,11 @@ class InitialModel:
 def make_initial(
     config: RunConfig, network: nn.Module | None, data: Data, teacher: Teacher | None, *, trust: bool
 ) -> InitialModel:
-    """Make the model with initial weights that depend on the run's seed, and on the teacher where it adopts.
+    """Make the model; its initial weights depend on the run's seed, and on the teacher if it takes layers from it.
 
-    A network of the user's begins with its own weights, and reads its inputs as they are, as it does as a teacher; so
-    does one that a function of the user's returns. `Normalised` networks keep their own statistics, and a run that
-    starts from another keeps those of the other.
+    A network that the user gave, or that the user's function returns, starts from its own weights, and its inputs are
+    not standardised, as they are not when it teaches. A `Normalised` network keeps its own statistics, and a run that
+    starts from another run keeps that run's statistics.
 
     Raises:
         InstarError: in a sentence, when it cannot be made or trained.
@@ -141,7 +141,7 @@ def make_initial(
         refuse_computed_weights(model)
     if config.start:
         start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
-        if config.correct_prior:  # they know it, and training is to see it half and half
+        if config.correct_prior:  # these weights know the prior, and half of each epoch are special samples
             shift_logits(model, -to_prior(data.train), probe)
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
@@ -149,12 +149,12 @@ def make_initial(
 
 
 def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
-    """Return a network whose lazy layers know their sizes; one without such layers as it is.
+    """Return a network whose lazy layers have sizes; a network without lazy layers is returned as it is.
 
-    Sizes are those that a few training inputs give, and the new weights depend on the run's seed.
+    A few training inputs determine the sizes. The new weights depend on the run's seed.
 
     Raises:
-        ConfigError: when there is a weight that cannot be kept or trained.
+        ConfigError: when a weight cannot be stored or trained.
     """
     refuse_odd_weights(network)
     if not is_lazy_network(network):
@@ -166,12 +166,12 @@ def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Mo
 
 
 def is_lazy_network(network: nn.Module) -> bool:
-    """Whether any weight or buffer has no size yet, because its layer has seen no inputs."""
+    """Return whether any weight or buffer has no size yet, because its layer has seen no inputs."""
     return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
 
 
 def _size(model: Normalised, inputs: Tensor) -> None:
-    """Give lazy layers the sizes that raw inputs `[n, ...]` lead to."""
+    """Size lazy layers for raw inputs `[n, ...]`."""
     with refuse_failure("student", inputs), torch.no_grad(), in_eval_mode(model):
         model(inputs)
 
@@ -181,7 +181,7 @@ def few_inputs(data: Data) -> Tensor:
     return data.train.source.inputs[data.train.ids[:4]]
 
 
-def list_some(names: Sequence[str], most: int = MOST_NAMES) -> str:
+def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:
     """Return a few names, and how many more there are.
 
     >>> list_some(["a", "b", "c"], 2)
@@ -192,7 +192,7 @@ def list_some(names: Sequence[str], most: int = MOST_NAMES) -> str:
 
 
 def _moves_though_frozen(layer: nn.Module) -> bool:
-    """Whether a normalisation in train mode goes on averaging statistics beside weights that are frozen."""
+    """Return whether a normalisation in train mode goes on averaging statistics although its weights are frozen."""
     is_running = isinstance(layer, nn.modules.batchnorm._NormBase) and layer.training and layer.track_running_stats
     weights = list(layer.parameters())
     return is_running and bool(weights) and not any(weight.requires_grad for weight in weights)

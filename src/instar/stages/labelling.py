@@ -1,4 +1,4 @@
-"""Asking a teacher once: its answers go into a target store, shard by shard, by as many processes as there are."""
+"""Labelling by a teacher: its targets are written to a target store, shard by shard, by any number of processes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from instar.targets.store import Piece, checksum_of_ids
 from instar.teachers import Teacher
 from instar.training import ProgressBar
 
-AT_ONCE = 32 << 20
-"""Bytes of answers that are put into records at once: small batches would spend their time on being asked."""
+MAX_PENDING_BYTES = 32 << 20
+"""Targets that are encoded as records at once, because encoding each small batch by itself would be slow."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Labelling:
     """What goes into a store.
 
     Args:
-        teacher: who is asked, on the device of the loaders.
-        answering: what the manifest says about it.
+        teacher: the teacher, on the device of the loaders.
+        answering: its description in the manifest.
         data: of the samples.
-        loaders: by part, of its samples and views.
-        choices: by part, what is kept.
-        shard_rows: rows of a shard; none: what is usual.
+        loaders: by part, the samples and views.
+        choices: by part, what is stored.
+        shard_rows: rows of a shard; None: the default.
     """
 
     teacher: Teacher
@@ -53,11 +53,11 @@ class Labelling:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The manifest of the store, without its shards; the teacher is asked about two samples of each part for it.
+        """The manifest of the store, without its shards; the teacher is queried about two samples of each part.
 
         Raises:
             MismatchError: when the teacher has other classes than the data, or does not hold at the temperature.
-            ConfigError: when views are endless, or more classes are to be kept than there are.
+            ConfigError: when views are endless, or more classes are to be stored than there are.
         """
         parts = {name: self._part(loader, self.choices[name]) for name, loader in self.loaders.items()}
         return Manifest(
@@ -107,7 +107,7 @@ class Labelling:
         )
 
     def start(self, folder: Path) -> TargetStore:
-        """Make the folder of the store, or take it up again.
+        """Make the folder of the store, or resume one that was begun.
 
         Raises:
             StoreError: when the folder holds something else.
@@ -117,7 +117,7 @@ class Labelling:
         return TargetStore.start(folder, self.manifest, ids)
 
     def start_among(self, folder: Path) -> TargetStore:
-        """Make or take up the store in a folder of stores, by a name that says all that it is made from.
+        """Make or resume the store in a folder of stores, under a name that hashes everything it is made from.
 
         A folder that is a store itself is that store.
         """
@@ -134,16 +134,16 @@ class Labelling:
         return self.start(folder / f"{name[:40]}-{xxhash.xxh3_64_hexdigest(plan)}")
 
     def complete(self, store: TargetStore, title: str, *, share: tuple[int, int] = (1, 1), show: bool = True) -> None:
-        """Ask for what is missing in a store; shards that other processes are making are waited for.
+        """Query the teacher for the missing shards of a store, and wait for those that other processes are making.
 
         Args:
             store: from `start`.
             title: of the progress bar.
-            share: (i, n) makes every n-th shard alone, beginning with the i-th, and waits for none of the others.
+            share: (i, n) makes only every n-th shard, beginning with the i-th, and waits for no other.
             show: show progress on stderr.
 
         Raises:
-            NonFiniteError: names the samples about which the teacher has no probabilities; other shards are kept.
+            NonFiniteError: names the samples for which the teacher predicts no probabilities; other shards are kept.
             StoreError: when the disk has too little room.
         """
         number, of = share
@@ -178,7 +178,7 @@ class Labelling:
             store.finish()
 
     def _records(self, store: TargetStore, piece: Piece, bar: ProgressBar) -> tuple[Tensor, list[int]]:
-        """Return the records of a shard, `[rows, width]`, and the ids of the samples without an answer."""
+        """Return the records of a shard, `[rows, width]`, and the ids of samples without probabilities."""
         part, loader = store.manifest.parts[piece.part], self.loaders[piece.part]
         record = part.record(store.num_classes)
         rows = part.shard_rows(piece.index)
@@ -196,7 +196,7 @@ class Labelling:
     def _answers(
         self, loader: Loader, record: Record, rows: range, bar: ProgressBar
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Ask about rows of a part; yield many at a time: the view, the ids, and what is kept, `[n, ..., classes]`."""
+        """Query rows of a part; yield many at a time: the view, the ids, and what is stored, `[n, ..., classes]`."""
         samples = len(loader.samples)
         for view in range(rows.start // samples, -(-rows.stop // samples)):
             first = view * samples
@@ -209,7 +209,7 @@ class Labelling:
                 asked.append((batch, answers))
                 size += batch.labels.numel() * record.num_classes * 4
                 bar.advance(len(batch))
-                if size >= AT_ONCE:
+                if size >= MAX_PENDING_BYTES:
                     yield view, *_together(record, asked)
                     asked, size = [], 0
             if asked:
@@ -230,13 +230,13 @@ class Labelling:
 
 
 def _together(record: Record, asked: list[tuple[Batch, Targets]]) -> tuple[Tensor, Tensor]:
-    """Return the ids of several batches, and what is kept of their answers."""
+    """Return the ids of several batches, and what is stored of their targets."""
     batches, answers = zip(*asked, strict=True)
     return torch.cat([batch.ids for batch in batches]), record.values_of(answers[0].joined(answers[1:]))
 
 
 def describe_teacher(teacher: Teacher, names: tuple[str, ...], combine: str, precision: str) -> Answering:
-    """Return what a manifest says about a teacher."""
+    """Return the description of a teacher for a manifest."""
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [
         {name: getattr(network, name).flatten().tolist() for name in ("mean", "std")} for network in networks

@@ -1,4 +1,4 @@
-"""A step on a copy of a student of the user's: what cannot be trained is refused before the run folder exists."""
+"""A step with a copy of the user's student: what cannot be trained is refused before the run folder exists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from instar.training.optimise import BOUNDED
 
 
 def refuse_odd_weights(network: nn.Module) -> None:
-    """Refuse what the optimisers and the files of a run cannot hold, and a network of which nothing would be trained.
+    """Refuse weights that optimisers or the files of a run cannot hold, and a network without trained weights.
 
     Raises:
         ConfigError: names the weight or buffer.
@@ -40,7 +40,7 @@ def refuse_odd_weights(network: nn.Module) -> None:
 
 
 def refuse_computed_weights(network: nn.Module) -> None:
-    """Refuse to bound the norms of weights that are computed from others, which would forget it at the next step.
+    """Refuse to bound the norms of weights that are computed from others, because the next step would undo it.
 
     Raises:
         ConfigError: names the layer.
@@ -64,7 +64,7 @@ def _oddity(value: Tensor) -> str:
 
 
 def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
-    """Take one step with a copy of the model on the smallest part of a batch that the run will see.
+    """Take one step with a copy of the model, on the smallest part of a batch that the run will see.
 
     Returns:
         The names of the trained weights that the logits do not depend on.
@@ -97,12 +97,12 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
 
 
 def has_batch_statistics(network: nn.Module) -> bool:
-    """Whether any layer in train mode takes its statistics from a batch, which a single sample may not have."""
+    """Return whether any layer in train mode needs the statistics of a batch, which a single sample may not have."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules())
 
 
 def least_part(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> int:
-    """Return the fewest samples that go through the network at once."""
+    """Return the smallest number of samples that go through the network at once."""
     return min(map(len, _parts(loader, config, accelerator)))
 
 

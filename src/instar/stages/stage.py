@@ -59,8 +59,8 @@ class Stage:
             look = self._look(components, prepared)
             with self._hold_run(components, fingerprints, prepared.accelerator) as run:
                 if not run.complete:
-                    listened, seconds = self._learn(components, prepared, run)
-                    _finish(components, prepared, run, listened, seconds, look)
+                    queried, seconds = self._learn(components, prepared, run)
+                    _finish(components, prepared, run, queried, seconds, look)
             return run
 
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
@@ -118,7 +118,7 @@ def _finish(
     components: Components,
     prepared: Prepared,
     run: Run,
-    listened: Teacher | None,
+    queried: Teacher | None,
     seconds: float,
     look: FirstLook | None,
 ) -> None:
@@ -146,7 +146,7 @@ def _finish(
             facts,
             components.teacher,
             accelerator.device,
-            listened,
+            queried,
             judge_test=config.judge_test,
             notes=notes,
         )
