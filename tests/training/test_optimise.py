@@ -115,7 +115,7 @@ def test_the_first_step_of_clipped_sgd_has_the_length_of_rate_times_limit(tmp_pa
 
 
 def test_the_average_is_what_a_run_ends_with(tmp_path, monkeypatch):
-    module, kept = importlib.import_module("instar.training.loop"), []
+    module, kept = importlib.import_module("instar.training.state"), []
 
     class Kept(WeightAverage):
         def __init__(self, *arguments):

@@ -36,7 +36,7 @@ def unwrap(network: nn.Module) -> nn.Module:
 
 
 def explain_error(error: Exception) -> str:
-    """Return why code of the user's failed, with the kind of the error where its words alone say little.
+    """Return why the user's code failed, with the kind of the error where its message alone says little.
 
     >>> explain_error(KeyError("inputs")), explain_error(RuntimeError("shapes differ."))
     ("KeyError: 'inputs'", 'shapes differ')
@@ -47,7 +47,11 @@ def explain_error(error: Exception) -> str:
 
 @contextmanager
 def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
-    """Refuse in a sentence what fails on inputs, or changes them, which the other is to see too.
+    """Turn a failure on inputs into a sentence, and refuse to change inputs that student and teacher share.
+
+    Args:
+        who: "student" or "teacher".
+        inputs: of the call inside the context.
 
     Raises:
         MismatchError: names the student or the teacher.
@@ -57,7 +61,7 @@ def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
         yield
     except InstarError:
         raise
-    except Exception as error:  # of code of the user's
+    except Exception as error:  # whatever the user's code raises
         shape = list(before.shape[1:])
         raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {explain_error(error)}.") from None
     if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):
@@ -68,10 +72,10 @@ def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
 def refuse_other_classes(
     model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
 ) -> None:
-    """Compare the widths of student, teacher and labels on two samples, and try the objective on their targets.
+    """Compare the classes of student, teacher and labels on two samples, and try the objective on their targets.
 
     Raises:
-        MismatchError: when they differ, or the objective asks for what the targets do not hold.
+        MismatchError: when they differ, or the targets lack what the objective needs.
     """
     batch = loader.batch(0).part(0, 2)
     with refuse_failure("student", batch.inputs), in_eval_mode(model):
@@ -102,7 +106,7 @@ def refuse_unfit(objective: Objective, batch: Batch, targets: Targets) -> None:
     """Try an objective on a few targets, before the first step.
 
     Raises:
-        MismatchError: when a term asks them for classes or a temperature that they do not hold.
+        MismatchError: when a term needs classes or a temperature that the targets do not hold.
     """
     shape = (*batch.labels.shape, targets.num_classes)
     objective(torch.zeros(shape, device=batch.labels.device), batch, targets)

@@ -124,7 +124,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
 def choose_teacher(
     teacher: Any, combine: Literal["geometric", "arithmetic"], trust: bool
 ) -> tuple[tuple[str, ...], Teacher]:
-    """Return the names of what was given, and one teacher."""
+    """Return the names of the given teachers, and one teacher: the given one, or an ensemble of several."""
     several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
     if not several:
         raise ConfigError("label needs at least one teacher, got none.")
@@ -135,8 +135,8 @@ def choose_teacher(
 
 
 def adopt_store_views(teacher: Teacher, config: RunConfig) -> RunConfig:
-    """Return a configuration with the views that a store replays, where it does not name views of its own."""
+    """Return a configuration with the views that a target store was made with, unless it names views itself."""
     theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
-    if "views" in config.model_fields_set:  # views of the run's own are endless where it does not say how many
+    if "views" in config.model_fields_set:  # views that the run names are endless, unless it names their number too
         theirs.pop("num_views", None)
     return config.model_copy(update=theirs)

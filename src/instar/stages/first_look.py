@@ -1,4 +1,4 @@
-"""The first look at a teacher: its error on a few samples beside that of chance, before anything is learnt from it."""
+"""The first look at a teacher: its error on a few samples beside chance, before a student learns from it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from instar.targets.targets import by_example
 from instar.teachers import Teacher
 from instar.training.finite import name_samples
 
-MOST_SAMPLES, MOST_POSITIONS, AT_ONCE = 256, 1024, 64
-"""Samples that a teacher is queried about, of those with positions about so many of these, and samples at a time."""
+MAX_SAMPLES, MAX_POSITIONS, BATCH_SIZE = 256, 1024, 64
+"""Samples that a teacher is queried about; where samples have positions, about so many positions."""
 
-SMALLEST_SKILL = 0.1
-"""Share of the errors of chance that a teacher must avoid, so that it is not called near chance."""
+MIN_SKILL = 0.1
+"""Share of the errors of chance that a teacher must avoid, or it is near chance."""
 
 PROBABILITIES = (
     "the teacher's outputs are at least 0 and sum to 1: they look like probabilities, and are read as logits. "
@@ -40,13 +40,13 @@ NEAR_CHANCE = (
 
 @dataclass(frozen=True)
 class FirstLook:
-    """What a teacher is worth on a few samples.
+    """The error of a teacher on a few samples.
 
     Args:
-        split: "validation", or "train" where no labelled validation sample can be asked about; none: no labels.
+        split: "validation", or "train" where the teacher can predict no labelled validation sample; None: no labels.
         examples: how many were counted.
-        errors: how many of them it gets wrong.
-        chance: the error of who always names the commonest class.
+        errors: how many of them the teacher gets wrong.
+        chance: the error of always predicting the commonest class.
         warnings: sentences on what seems wrong.
     """
 
@@ -63,7 +63,7 @@ class FirstLook:
         return {**counts, "error": error, "chance": self.chance, "warnings": list(self.warnings)}
 
     def tell(self) -> None:
-        """Say it on stderr."""
+        """Print it on stderr."""
         if self.examples and self.chance is not None:
             share, where = self.errors / self.examples, "training" if self.split == "train" else "validation"
             known = f"{share:.1%} on {self.examples} {where} examples; chance: {self.chance:.1%}"
@@ -75,23 +75,23 @@ class FirstLook:
 
 
 def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective | None = None) -> FirstLook:
-    """Query a teacher about at most a few hundred samples, and change nothing: no random state and no hidden one.
+    """Query a teacher about a few hundred samples at most; random and hidden states stay as they are.
 
     Args:
         teacher: on the device of the loader.
-        data: whose labelled validation samples are asked about, or where there are none, training samples.
-        loader: of the training samples; its views are shown where the teacher does not know samples as they are.
-        objective: is tried on the answers; none: they are kept, and whoever keeps them names those that are NaN.
+        data: its labelled validation samples are used; without any, its training samples.
+        loader: of the training samples; its views are used where the teacher does not know samples without views.
+        objective: is tried on the targets; None: the targets go into a store, and labelling names those that are NaN.
 
     Raises:
-        NonFiniteError: when an answer is NaN, or the objective is not finite on the answers; names the samples.
+        NonFiniteError: when a target is NaN, or the objective is not finite for the targets; names the samples.
     """
     split, samples = _labelled(teacher, data)
     few = _few(samples if samples is not None else data.train)
     as_they_are = teacher.knows(few)
     shown = Loader(
         few,
-        min(AT_ONCE, loader.batch_size) if few.source.task.is_stream else AT_ONCE,
+        min(BATCH_SIZE, loader.batch_size) if few.source.task.is_stream else BATCH_SIZE,
         seed=loader.seed,
         views=Identity() if as_they_are else loader.views,
         num_views=loader.num_views,
@@ -102,28 +102,28 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     suspects: list[bool] = []
     with _unchanged(teacher, loader.device), torch.no_grad():
         for batch in shown.in_order():
-            answers = teacher.targets(batch)
+            targets = teacher.targets(batch)
             if objective is not None:
-                _refuse_nan(answers, batch, objective)
-            found = _wrong(answers, batch)
+                _refuse_nan(targets, batch, objective)
+            found = _wrong(targets, batch)
             examples, errors = examples + len(found), errors + int(found.sum())
-            if not suspects:  # the first batch; whoever is made of others is asked through each of them
+            if not suspects:  # in the first batch, each member of an ensemble by itself
                 suspects = [
                     _is_probabilities(one.targets(batch), batch) for one in _leaves(teacher) if one is not teacher
                 ]
-                suspects = suspects or [_is_probabilities(answers, batch)]
+                suspects = suspects or [_is_probabilities(targets, batch)]
         warnings = [PROBABILITIES] if any(suspects) else []
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
     chance = samples.source.task.chance(samples.labels[samples.labels != UNLABELLED])
-    is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - SMALLEST_SKILL) * chance
+    is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
     if is_near and chance > 0:
         warnings.append(NEAR_CHANCE)
     return FirstLook(split, examples, errors, chance, tuple(warnings))
 
 
 def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]:
-    """Return labelled samples of validation or train, and which of them."""
+    """Return labelled samples of validation or train, and the name of the split."""
     for split, samples in (("validation", data.held_out), ("train", data.train)):
         if samples is None:
             continue
@@ -134,32 +134,32 @@ def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]
 
 
 def _few(samples: Samples) -> Samples:
-    """Return some samples; a generator of their own draws them."""
+    """Return some samples, drawn by a generator of their own."""
     positions = samples.source.positions
-    most = MOST_SAMPLES if positions is None else min(MOST_SAMPLES, max(4, math.ceil(MOST_POSITIONS / positions)))
+    most = MAX_SAMPLES if positions is None else min(MAX_SAMPLES, max(4, math.ceil(MAX_POSITIONS / positions)))
     return samples.subset(min(most, len(samples)), seed=0)
 
 
-def _wrong(answers: Targets, batch: Batch) -> Tensor:
-    """Return whether the likeliest class is not the label, of labelled examples; none where that cannot be told."""
-    if isinstance(answers, SparseTargets):
-        likeliest = answers.ids[..., 0]
-    elif isinstance(answers, DenseTargets):
-        likeliest = answers.values.argmax(-1)
+def _wrong(targets: Targets, batch: Batch) -> Tensor:
+    """Return for labelled examples whether the likeliest class is wrong; no example where that cannot be told."""
+    if isinstance(targets, SparseTargets):
+        likeliest = targets.ids[..., 0]
+    elif isinstance(targets, DenseTargets):
+        likeliest = targets.values.argmax(-1)
     else:
-        likeliest = answers.logits().argmax(-1)
+        likeliest = targets.logits().argmax(-1)
     known = batch.labels != UNLABELLED
     if batch.mask is not None:
         known = known & batch.mask
-    if answers.is_estimate:  # of classes that were drawn, none is the likeliest
+    if targets.is_estimate:  # of classes that were drawn, none is the likeliest
         known = torch.zeros_like(known)
     return (likeliest != batch.labels)[known]
 
 
-def _refuse_nan(answers: Targets, batch: Batch, objective: Objective) -> None:
-    """Refuse answers that are NaN, and those that a term cannot be computed from."""
+def _refuse_nan(targets: Targets, batch: Batch, objective: Objective) -> None:
+    """Refuse targets that are NaN, and targets for which a term cannot be computed."""
     try:
-        bad = ~answers.confidence().isfinite()
+        bad = ~targets.confidence().isfinite()
     except MismatchError:  # of another temperature, or of classes that were drawn
         return
     bad = bad if batch.mask is None else bad & batch.mask
@@ -168,20 +168,20 @@ def _refuse_nan(answers: Targets, batch: Batch, objective: Objective) -> None:
         raise NonFiniteError(
             f"the teacher predicts NaN, or no probability at all, for {name_samples(ids)}; check the teacher."
         )
-    if isinstance(answers, SparseTargets | ProjectedTargets):
+    if isinstance(targets, SparseTargets | ProjectedTargets):
         return
     try:
-        least = answers.logits().amin()
+        least = targets.logits().amin()
         if bool(least == -torch.inf):
-            _refuse_infinite(objective, answers, batch)
+            _refuse_infinite(objective, targets, batch)
     except MismatchError:
         return
 
 
-def _refuse_infinite(objective: Objective, answers: Targets, batch: Batch) -> None:
-    """Refuse terms that are not finite for answers of -inf, as those are that compare logits."""
-    shape = (*batch.labels.shape, answers.num_classes)
-    _, sums = objective(torch.zeros(shape, device=batch.labels.device), batch, answers)
+def _refuse_infinite(objective: Objective, targets: Targets, batch: Batch) -> None:
+    """Refuse terms that are not finite for logits of -inf, such as those that compare logits."""
+    shape = (*batch.labels.shape, targets.num_classes)
+    _, sums = objective(torch.zeros(shape, device=batch.labels.device), batch, targets)
     for name, value in sums.items():
         if name != "loss" and not value.isfinite():
             raise NonFiniteError(
@@ -190,17 +190,17 @@ def _refuse_infinite(objective: Objective, answers: Targets, batch: Batch) -> No
             )
 
 
-def _is_probabilities(answers: Targets, batch: Batch) -> bool:
-    """Whether what is read as logits is at least 0 and sums to 1 for each example."""
-    if not isinstance(answers, DenseTargets | ProjectedTargets) or not answers.holds_at_any_temperature:
+def _is_probabilities(targets: Targets, batch: Batch) -> bool:
+    """Return whether what is read as logits is at least 0 and sums to 1 for each example."""
+    if not isinstance(targets, DenseTargets | ProjectedTargets) or not targets.holds_at_any_temperature:
         return False
-    values = by_example(answers.logits())
+    values = by_example(targets.logits())
     values = values if batch.mask is None else values[batch.mask.flatten()]
     return bool((values >= 0).all() and ((values.sum(1) - 1).abs() < 1e-3).all())
 
 
 def _leaves(teacher: Teacher) -> Iterator[Teacher]:
-    """Yield the teachers that are not made of others."""
+    """Yield the teachers that have no members."""
     for member in teacher.members:
         yield from _leaves(member)
     if not teacher.members:
@@ -209,7 +209,7 @@ def _leaves(teacher: Teacher) -> Iterator[Teacher]:
 
 @contextmanager
 def _unchanged(teacher: Teacher, device: torch.device) -> Iterator[None]:
-    """Put random states back afterwards, and let no hidden state be carried over."""
+    """Restore random states afterwards, and drop hidden states."""
     devices = [device] if device.type == "cuda" else []
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:

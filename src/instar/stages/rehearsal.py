@@ -14,7 +14,7 @@ from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models import Normalised, copy_network, set_train_mode
 from instar.stages.compatibility import explain_error
 from instar.training import make_optimiser, share_batch
-from instar.training.optimise import BOUNDED
+from instar.training.optimise import BOUNDED_LAYERS
 
 
 def refuse_odd_weights(network: nn.Module) -> None:
@@ -46,7 +46,7 @@ def refuse_computed_weights(network: nn.Module) -> None:
         ConfigError: names the layer.
     """
     for name, layer in network.named_modules():
-        if isinstance(layer, BOUNDED) and layer._parameters.get("weight") is None:
+        if isinstance(layer, BOUNDED_LAYERS) and layer._parameters.get("weight") is None:
             raise ConfigError(
                 f"the weight of '{name}' is computed from others (weight_norm, parametrizations, pruning), so "
                 "training.max_norm cannot bound it; leave max_norm out."

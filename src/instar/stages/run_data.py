@@ -1,4 +1,4 @@
-"""The data of a run: every verb that takes a run reads data as the run did, and says where they have changed."""
+"""The data of a run: every verb that takes a run reads data as the run did, and reports changes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ READING = (
     *("input_column", "label_column", "labels", "unlabelled"),
     *("image_size", "length", "stream", "tokenizer", "states"),
 )
-"""Settings that say how data are read, whichever they are; all others choose samples."""
+"""Settings that say how data are read; all others select samples."""
 
 READING_OF_OBJECTS = ("labels", "unlabelled", "inputs", "layout")
-"""Those of them that say how Python objects are read."""
+"""Those of these settings that say how Python objects are read."""
 
 
 def read_run_data(
@@ -33,13 +33,12 @@ def read_run_data(
 
     Args:
         run: the folder.
-        given: other data; none: those of the run. Settings of a `DataConfig` that were given stay.
-        splits: which of "train" and "test" are compared with those that the run was made with; stderr is told where
-            they differ.
+        given: other data; None: the run's own. Settings that a given `DataConfig` names take precedence.
+        splits: "train" and "test", to compare their fingerprints with the recorded ones; stderr reports a difference.
 
     Raises:
         MismatchError: when inputs have another shape or another rate than those of the run, or samples have classes
-            that it does not know.
+            that the run does not know.
     """
     found = given if isinstance(given, Data) else _read(run, given)
     refuse_other_inputs(run, found)
@@ -50,10 +49,10 @@ def read_run_data(
 
 
 def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | None:
-    """Return the fingerprints of a split that a run recorded and that was found, where they differ.
+    """Return the recorded and the present fingerprint of a split where they differ; None where they agree.
 
-    Stderr is told where both are of one name, so that other data were not meant. What is split off train for validation
-    has the fingerprint of all it is split off; a validation set of its own is not recorded.
+    Stderr reports a difference if both come from a source of the same name. A validation set that is split off train
+    has the fingerprint of train; a validation set of its own is not recorded.
     """
     source = data.split(split).source
     name = "train" if split == "validation" and source is data.train.source else split
@@ -69,7 +68,7 @@ def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | N
 
 
 def as_run(subject: Any) -> Run | None:
-    """Return the run that a subject is, or that its folder holds; none of anything else."""
+    """Return a run, or the run in a folder; None for anything else."""
     if isinstance(subject, str | Path) and os.path.isfile(os.path.join(subject, "config.json")):
         return Run(subject)
     return subject if isinstance(subject, Run) else None
@@ -97,7 +96,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
 
 
 def refuse_other_inputs(run: Run, data: Data) -> None:
-    """Refuse data whose inputs have another shape, but for positions, or another rate than those of a run.
+    """Refuse data whose inputs have another shape or another rate than those of a run; positions may differ.
 
     Raises:
         MismatchError: names both.
@@ -121,7 +120,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
 
 
 def refuse_other_reading(teacher: Run, data: Data) -> None:
-    """Refuse data of which a teacher would be asked about other inputs, or whose classes it has in another order.
+    """Refuse data whose inputs a teacher does not take, or whose classes it has in another order.
 
     Raises:
         MismatchError: names what differs.
@@ -137,39 +136,39 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
 
 
 def recording_rate(data: Data) -> int | None:
-    """Return the samples a second of recordings; none of other data."""
+    """Return the samples a second of recordings; None for other data."""
     sound = data.test.source.columns.get("sound")
     return None if sound is None else sound.rate
 
 
 def recorded_rate(run: Run) -> int | None:
-    """Return the samples a second of the recordings that a run was made with, where it knows them."""
+    """Return the samples a second of the recordings that a run was made with; None where it does not know."""
     rate: int | None = run.result.get("rate") if run.complete else None
     return rate
 
 
 def run_classes(run: Run) -> tuple[str, ...]:
-    """Return the classes that a run answers for; those of its first member where it stands for several."""
+    """Return the classes that a run predicts; an ensemble predicts those of its first member."""
     described = _described(run)
     return tuple(described.get("classes") or ())
 
 
 def _described(run: Run) -> dict[str, Any]:
-    """Return what is known about the model of a run, or of the first of those that it stands for."""
+    """Return the content of `model.json` of a run, or of the first member of an ensemble."""
     for one in _with_models(run):
         return one.document("model.json", ModelFile).model_dump()
     return {}
 
 
 def _with_models(run: Run) -> list[Run]:
-    """Return a run, or those that it stands for."""
+    """Return a run, or the members of an ensemble."""
     if (run.path / "model.json").is_file():
         return [run]
     return [one for path in run.members() if (path / "config.json").is_file() for one in _with_models(Run(path))]
 
 
 def _are_numbered(run: Run, data: Data) -> bool:
-    """Return whether classes of the run and of the data correspond by number, because one of both has no names."""
+    """Return whether classes of run and data correspond by number, because one of them has no names."""
     wanted, found = run_classes(run), data.classes
     if set(wanted) & set(found):
         return False

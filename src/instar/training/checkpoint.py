@@ -1,4 +1,4 @@
-"""All that resuming needs, in one safetensors file: weights, optimiser, average, hidden and random state, step."""
+"""The checkpoint, one safetensors file: weights, optimiser, average, hidden and random states, step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from instar.training.state import TrainState
 def save_checkpoint(
     run: Run, state: TrainState, step: int, seconds: float, accelerator: Accelerator, start: Finiteness
 ) -> None:
-    """Write the state after `step` steps, whole or not at all. All processes call it, and the first one writes.
+    """Write the state after `step` steps, whole or not at all. All processes call this, and the first one writes.
 
     Raises:
         NonFiniteError: when a weight has become NaN or infinite; the last checkpoint stays as it is.
@@ -45,10 +45,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int, float]:
-    """Restore what `save_checkpoint` wrote; return the number of steps done and the seconds they took.
+    """Restore the checkpoint of a run, where there is one; return the steps done and the seconds they took.
 
     Raises:
-        RunError: when it is damaged, of another run, lacks anything, or is of no step of this run.
+        RunError: when the checkpoint is damaged, incomplete, of another run, or of no step of this run.
     """
     if not run.checkpoint.exists():
         return 0, 0.0
@@ -79,10 +79,10 @@ def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int,
 
 
 def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
-    """Read the checkpoint of a run, and compare whose it is and whether it is whole.
+    """Read the checkpoint of a run, and compare it with the run.
 
     Raises:
-        RunError: when it is damaged, of another run or of other lines of metrics.
+        RunError: when it is damaged, incomplete, of another run, or fits no line of the metrics.
     """
     tensors, values = run.tensors(run.checkpoint.name)
     header = as_document(values, CheckpointHeader, run.checkpoint)
@@ -101,7 +101,7 @@ def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
 def _unfit(
     groups: Mapping[str, Mapping[str, Tensor]], header: CheckpointHeader, state: TrainState, total_steps: int
 ) -> str | None:
-    """Return why a run cannot go on from what a checkpoint holds, as the end of a sentence; none: it can."""
+    """Return why a run cannot resume from a checkpoint, as the end of a sentence; None: it can."""
     if header.step > total_steps:
         return f"is of step {header.step}, and the run has {total_steps}"
     needed = {"model": _shapes(state.model.state_dict()), "random": {"cpu": torch.get_rng_state().shape}}
@@ -120,7 +120,7 @@ def _unfit(
 
 
 def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.optim.Optimizer) -> str | None:
-    """Return the same of the optimiser: all or nothing of each parameter, for one that had no gradient has none."""
+    """Return the same for the optimiser: a parameter has all of its moments, or none if it never had a gradient."""
     group = optimiser.param_groups[0]
     kept = {"step", "exp_avg", "exp_avg_sq"} if "betas" in group else {"momentum_buffer"}
     kept = kept if group.get("momentum", 1) else set()
@@ -143,7 +143,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _of_all_processes(hidden: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
-    """Return the rows of all processes, one below the other; they may differ by one in their number."""
+    """Return the rows of all processes, concatenated; processes may have one row more or less than others."""
     if accelerator.num_processes == 1 or not hidden:
         return hidden
     found = accelerator.gather(accelerator.pad_across_processes(hidden, dim=0, pad_index=-1))
@@ -151,7 +151,7 @@ def _of_all_processes(hidden: dict[str, Tensor], accelerator: Accelerator) -> di
 
 
 def _laid_out_like(parameter: Tensor, moment: Tensor) -> Tensor:
-    """Return `moment` in the memory order of its weight, which fused optimisers walk through side by side."""
+    """Return `moment` in the memory order of its weight, because fused optimisers read both side by side."""
     if moment.shape != parameter.shape:  # a counter
         return moment
     return torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)

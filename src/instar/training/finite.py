@@ -1,4 +1,4 @@
-"""What became NaN or infinite, and whose doing that is."""
+"""What became NaN or infinite, and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instar.teachers import Teacher
 
 
 class Finiteness:
-    """Tells weights that became NaN or infinite from those that are so by design, as the mask of an attention is.
+    """Finds weights that became NaN or infinite, and ignores those that are so by design, such as attention masks.
 
     Args:
         model: before its first step.
@@ -36,7 +36,7 @@ class Finiteness:
                 raise NonFiniteError(f"weight '{name}' is NaN or infinite before the first step; mend the model.")
 
     def first_bad(self, weights: Mapping[str, Tensor]) -> str | None:
-        """Return the name of the first weight or buffer that is not finite where it was, or was otherwise."""
+        """Return the name of the first weight or buffer that has become NaN or infinite; None: there is none."""
         for name, tensor in weights.items():  # buffers too: the statistics of a batch normalisation may overflow alone
             if not _is_finite(tensor) and not self._is_as_it_was(name, tensor):
                 return name
@@ -55,7 +55,7 @@ def _is_finite(tensor: object) -> bool:
 
 
 def averages(tensor: Tensor) -> bool:
-    """Whether a weight or buffer has a moving average: the mean of two masks of -inf would be NaN."""
+    """Return whether a weight or buffer has a moving average; masks do not, because the mean of -inf is NaN."""
     return tensor.is_floating_point() and _is_finite(tensor)
 
 
@@ -63,9 +63,9 @@ def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
     """Return a sentence that says why the loss of a batch is not finite, and what to do.
 
     Args:
-        batch: of the first step whose loss was not finite, as it was shown.
-        teacher: who was asked about it.
-        is_first: whether no weight had been changed before.
+        batch: of the first step whose loss was not finite, with its views.
+        teacher: the teacher that was queried about it.
+        is_first: the step is the first one, so no weight had changed before.
     """
     if found := _bad_inputs(batch):
         return found
@@ -95,7 +95,7 @@ def _bad_answers(batch: Batch, teacher: Teacher) -> str:
     try:
         answers = teacher.targets(batch)
         bad = ~answers.confidence().isfinite()
-    except (InstarError, RuntimeError):  # of a few classes or another temperature, or not in the order of a stream
+    except (InstarError, RuntimeError):  # targets of a few classes or another temperature, or a stream out of order
         return ""
     if batch.mask is not None:
         bad = bad & batch.mask
@@ -111,7 +111,7 @@ def _named(batch: Batch, bad: Tensor) -> str:
 
 
 def name_samples(ids: list[int]) -> str:
-    """Return the ids of samples for people, at most ten of them.
+    """Return the ids of samples in words, at most ten of them.
 
     >>> name_samples([3]), name_samples([3, 5])
     ('sample 3', '2 samples (ids 3, 5)')

@@ -43,25 +43,25 @@ def fit(
     validation: Samples | None = None,
     show: bool = True,
 ) -> float:
-    """Train `model` in place, from the run's checkpoint where there is one, and return the seconds it took in all.
+    """Train `model` in place, from the run's checkpoint if there is one, and return the seconds it took in all.
 
-    Kill it at any moment and call it again: on a CPU the final weights are bit for bit those of a run that was never
-    killed, because a batch is a function of its step and the checkpoint holds the rest.
+    A run that was killed resumes from its checkpoint. On a CPU its final weights equal those of an uninterrupted run
+    bit for bit, because a batch is a function of its step and the checkpoint holds everything else.
 
     Args:
         model: is moved to the accelerator's device; the teacher must be there already.
         objective: what is minimised.
         loader: the batches.
-        config: how.
+        config: settings of the training.
         run: receives metrics and checkpoints.
         accelerator: device and processes. Each process takes its share of every batch.
-        teacher: is asked before the student moves, in eval and inference mode.
-        validation: samples that are evaluated every `evaluate_every` epochs; needed for patience and plateaus.
+        teacher: is queried before each update of the student, in eval and inference mode.
+        validation: samples that are evaluated every `evaluate_every` epochs; patience and plateaus need them.
         show: show progress on stderr.
 
     Raises:
-        NonFiniteError: when a loss or a weight becomes NaN or infinite; says what with, where that can be found.
-        MismatchError: when teacher and student share weights, the teacher has changed at the end, or a batch has fewer
+        NonFiniteError: when a loss or a weight becomes NaN or infinite; gives the cause where it can be found.
+        MismatchError: when teacher and student share weights, the teacher's weights change, or a batch has fewer
             samples than there are processes.
     """
     refuse_shared_weights(model, teacher)
@@ -75,7 +75,7 @@ def fit(
     done, seconds_before = load_checkpoint(run, state, total_steps)
     if accelerator.is_main_process:
         run.forget_after(done)
-    else:  # every process drops units of its own
+    else:  # each process has dropout masks of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     student = wrap_model(state, loader, config, accelerator)
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
@@ -102,7 +102,7 @@ def fit(
             last = step + 1 == total_steps
             seconds = seconds_before + time.monotonic() - started
             due = time.monotonic() - last_saved >= config.checkpoint_seconds
-            # processes look at clocks of their own, and must write a line together
+            # all processes write a line together, and their clocks differ
             asked = (step + 1) % config.log_every == 0 or (due and accelerator.num_processes == 1)
             line = last or asked or watch.may_end(step + 1)
             if line:
@@ -122,17 +122,17 @@ def fit(
 
 
 def agree(choice: bool, accelerator: Accelerator) -> bool:
-    """Return what the first process has chosen."""
+    """Return the choice of the first process."""
     if accelerator.num_processes == 1:
         return choice
     return bool(broadcast(torch.tensor(int(choice), device=accelerator.device)))
 
 
 def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:
-    """Refuse a student whose weights are its teacher's: it would be its own target.
+    """Refuse a student that shares weights with its teacher: it would be its own target.
 
     Raises:
-        MismatchError: when any weight lies in the same memory.
+        MismatchError: when any weight of both is in the same memory.
     """
     networks = teacher.modules() if teacher else []
     taught = {p.data_ptr() for network in networks for p in network.parameters() if p.numel()}

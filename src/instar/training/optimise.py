@@ -1,4 +1,4 @@
-"""Optimisers, learning rates as functions of the step, and what is done to weights after a step."""
+"""Optimisers, learning rates as functions of the step, and what happens to weights after a step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from instar.config import TrainingConfig
 from instar.models import copy_network
 from instar.training.finite import averages
 
-BOUNDED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+BOUNDED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose incoming weights `max_norm` bounds."""
 
 
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of a configuration. SGD has Nesterov's correction whenever it has momentum."""
+    """Return the optimiser of a configuration. SGD uses Nesterov momentum if momentum is above 0."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if config.optimiser == "sgd":
         return torch.optim.SGD(
@@ -33,9 +33,9 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plateaus: int = 0) -> float:
     """Return the learning rate of a step, counted from 0.
 
-    During warm-up it rises linearly to the peak rate r. After it, with u in [0, 1) the share of the remaining steps
+    It rises linearly to the peak rate r during warm-up. Afterwards, with u in [0, 1) the share of the remaining steps
     that are done: constant r; linear r (1 - u); cosine r (1 + cos(pi u)) / 2; step r factor^(milestones passed);
-    plateau r factor^plateaus, validations that were not better than the best before them.
+    plateau r factor^plateaus, where a plateau is a validation that is not better than the best one before it.
 
     >>> config = TrainingConfig(epochs=10, learning_rate=1.0, schedule="cosine", warmup_epochs=2)
     >>> [round(learning_rate(config, step, 1), 3) for step in (0, 1, 2, 6, 9)]
@@ -62,7 +62,7 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plate
 
 @torch.no_grad()
 def constrain_norms(model: nn.Module, limit: float) -> None:
-    """Scale the incoming weights w of every unit that is trained to w min(1, limit / ||w||): the max-norm constraint.
+    """Scale the incoming weights w of every trained unit to w min(1, limit / ||w||): the max-norm constraint.
 
     Source: Hinton et al. 2012, section 2.
 
@@ -72,7 +72,7 @@ def constrain_norms(model: nn.Module, limit: float) -> None:
     [[0.6000000238418579, 0.800000011920929]]
     """
     for module in model.modules():
-        if isinstance(module, BOUNDED) and module.weight.requires_grad:
+        if isinstance(module, BOUNDED_LAYERS) and module.weight.requires_grad:
             norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)
             scale = (limit / norms).clamp_(max=1).view(-1, *[1] * (module.weight.dim() - 1))
             module.weight.mul_(scale)
@@ -81,7 +81,7 @@ def constrain_norms(model: nn.Module, limit: float) -> None:
 class WeightAverage:
     """Exponential moving average of weights and buffers: a <- decay a + (1 - decay) w after each step.
 
-    In the first steps the decay is at most (1 + step) / (10 + step), so that the initial weights are soon forgotten.
+    The decay of the first steps is at most (1 + step) / (10 + step), so that initial weights lose their share soon.
 
     Args:
         model: whose weights are averaged.
@@ -95,7 +95,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after `step`."""
+        """Add the weights after `step`."""
         current = self.model.state_dict()
         decay = min(self.decay, (1 + step) / (10 + step))
         names = self._averaged
@@ -104,12 +104,12 @@ class WeightAverage:
             self.values[name].copy_(current[name])
 
     def averaged(self) -> nn.Module:
-        """Return a copy of the model with the averages as its weights: what the run will end with."""
+        """Return a copy of the model with the averages as its weights."""
         copied = copy_network(self.model)
         copied.load_state_dict(self.values)
         return copied
 
     def load(self, values: dict[str, Tensor]) -> None:
-        """Take up the averages of a checkpoint."""
+        """Restore the averages of a checkpoint."""
         for name, tensor in values.items():
             self.values[name].copy_(tensor)

@@ -1,4 +1,4 @@
-"""What happens in each step, kept on the device until a line of metrics is due; and the search for the first NaN."""
+"""The losses of each step, held on the device until a line of metrics is due, and the search for the first NaN."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from instar.errors import NonFiniteError
 from instar.runs.run import Run
 from instar.training.checkpoint import describe_checkpoint
 
-LARGEST = 1e30
-"""A larger sum of losses is infinite: the logarithm of 0 is kept as the least float32 wherever its share may be 0."""
+MAX_LOSS = 1e30
+"""A larger sum of losses counts as infinite: the logarithm of 0 is stored as the lowest float32."""
 
 
 class Recorder:
     """Collects the parts of the loss, and writes their means over examples to metrics.jsonl.
 
-    Steps are looked at together, because reading one number from an accelerator makes it wait.
+    Numbers of several steps are read together, because reading from an accelerator makes it wait.
 
     Args:
         run: whose metrics.jsonl is written.
-        steps_per_epoch: to tell the epoch of a step.
+        steps_per_epoch: gives the epoch of a step.
         explain: says why the loss of a step is not finite, and what to do; called for the first such step.
     """
 
     def __init__(self, run: Run, steps_per_epoch: int, explain: Callable[[int], str]) -> None:
         self.run, self.steps_per_epoch, self._explain = run, steps_per_epoch, explain
         self._names: list[str] = []
-        self._parts: list[Tensor] = []  # of the step that is going on
-        self._sums: list[Tensor] = []  # of the steps since the last line
+        self._parts: list[Tensor] = []  # of the current step
+        self._sums: list[Tensor] = []  # of the steps since the last line of metrics
         self._counts: list[int] = []
         self._measured: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, sums: dict[str, Tensor]) -> None:
-        """Take in the sums over the examples of one part of a step."""
+        """Add the sums over the examples of one part of a step."""
         self._names = list(sums)
         self._parts.append(torch.stack(list(sums.values())))
 
     def end_step(self, count: int) -> None:
-        """Close a step that had `count` examples in all its parts and processes."""
+        """End a step of `count` examples in all parts and processes."""
         self._sums.append(self._parts[0] if len(self._parts) == 1 else torch.stack(self._parts).sum(0))
         self._counts.append(count)
         self._parts = []
 
     def measure(self, step: int, numbers: dict[str, Tensor]) -> None:
-        """Take in what was found about the gradient of a step, in every process alike."""
+        """Add the measurements of the gradient of a step, which are the same in every process."""
         self._measured.append((step, numbers))
 
     def flush(self, step: int, learning_rate: float, seconds: float, accelerator: Accelerator) -> dict[str, float]:
-        """Write one line for the steps since the last, the latest of which is `step`; return its means.
+        """Write one line for the steps since the last line, up to `step`; return its means.
 
-        Before it stands a line of its kind for each of these steps whose gradient was measured.
+        Steps whose gradient was measured have lines of their own, before this one.
 
         Raises:
             NonFiniteError: names the first step and the term that was NaN or infinite, and the last good checkpoint.
         """
         values: Tensor = accelerator.reduce(torch.stack(self._sums))
-        for row, good in enumerate((values.abs() < LARGEST).tolist()):
+        for row, good in enumerate((values.abs() < MAX_LOSS).tolist()):
             if not all(good):
                 self._refuse(good, values[row].tolist(), step - len(self._sums) + 1 + row)
         total = sum(self._counts)

@@ -68,14 +68,14 @@ def find_gradients(
 ) -> None:
     """Add up the gradients of the mean loss over a batch, part by part, each process taking its share, and clip them.
 
-    Where a measurement is due, it is shown every part before its backward pass, and leaves the graph as it was.
+    Where gradients are measured, that happens before the backward pass of each part and leaves the graph as it was.
     """
     config, accelerator = student.config, student.accelerator
     parts = list(share_batch(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
     answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
     totals: Tensor | None = None
-    if objective.weighs_examples:  # how examples share the loss depends on what the teacher says about all of them
+    if objective.weighs_examples:  # weights of examples depend on the targets of the whole batch
         answers = list(answers)
         found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
         totals = accelerator.reduce(torch.stack(found).sum(0))
@@ -84,12 +84,12 @@ def find_gradients(
     for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
         with student.synchronise(number == len(parts)):
             logits = student(part)
-            if terms and isinstance(logits, Projected):  # they are looked at class by class
+            if terms and isinstance(logits, Projected):  # gradients are measured class by class
                 logits = logits.logits()
             loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
             if terms:
                 terms.add(loss / max(1, count), logits, part, targets)
-            # gradients are averaged over processes, and the mean is over the whole batch
+            # processes average their gradients, and the loss is a mean over the whole batch
             accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
         recorder.add(sums)
     if terms:
