@@ -220,7 +220,7 @@ def test_a_network_given_as_an_object_is_given_again_to_load_its_export(kind: st
     for to in ("torchscript", "safetensors", "hub"):
         path = export(run, to, data=DATA).path
         if to != "torchscript":
-            with pytest.raises(InstarError, match="give it as network="):
+            with pytest.raises(InstarError, match="give network="):
                 load(path)
             with torch.no_grad():
                 torch.testing.assert_close(load(path, network=network)(raw), expected)

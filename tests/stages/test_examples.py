@@ -158,7 +158,7 @@ def test_recordings_that_are_shown_can_be_heard(spoken: tuple[Run, Data], tmp_pa
 def test_sounds_have_a_limit_of_their_own(
     spoken: tuple[Run, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(examples, "HEARD", 2 * 600)  # as much as the shortest of all takes
+    monkeypatch.setattr(examples, "MAX_SOUND_BYTES", 2 * 600)  # as much as the shortest of all takes
     kept = kept_by_student(spoken, tmp_path / "student")
     assert 0 in kept["shown.ids"][: len(kept["shown.inputs"])]
     assert_heard(kept, [0])

@@ -144,7 +144,7 @@ def test_a_network_that_its_description_does_not_make_is_asked_for_and_never_gue
     run = fitted(given, tmp_path / "run", learning_rate=0.01)
     assert "description does not make it again" in capsys.readouterr().err
     assert read_json(run.path / "model.json")["needs_network"] is True
-    with pytest.raises(ConfigError, match=r"was given as a Python object.*give it as network="):
+    with pytest.raises(ConfigError, match=r"was given as a Python object.*give network="):
         load_model(Run(run.path), trust=True)
     again = load_model(Run(run.path), network=given)
     assert torch.equal(again(DIGITS.test.inputs()), run.model(DIGITS.test.inputs()))
@@ -386,15 +386,15 @@ def test_every_verb_that_loads_a_run_takes_its_network_and_asks_for_it(tmp_path)
         "distill": lambda **given: distill(DIGITS, folder, MLP([4]), out=tmp_path / "s", epochs=1, **given),
     }
     for verb in verbs.values():
-        with pytest.raises(ConfigError, match="give it as network="):
+        with pytest.raises(ConfigError, match="give network="):
             verb(trust=True)
         verb(**named)
     assert evaluate(folder, DIGITS, **named)["errors"] == run.metrics["errors"]
     asked = inspect(folder, trust=True)
     assert asked.state == "complete"
-    assert "give it as network=" in asked.notes[0]
+    assert "give network=" in asked.notes[0]
     assert not inspect(folder, **named).notes
-    with pytest.raises(ConfigError, match="give it as network="):
+    with pytest.raises(ConfigError, match="give network="):
         evaluate(str(tmp_path / "b"), DIGITS, trust=True)
     with pytest.raises(ConfigError, match=r"network= is for a run folder, got Linear\."):
         evaluate(linear(), DIGITS, network=Heads(4))

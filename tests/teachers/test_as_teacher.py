@@ -107,7 +107,7 @@ def test_a_run_of_a_network_given_as_an_object_teaches_while_the_object_lives(tm
     torch.testing.assert_close(as_teacher(run).targets(BATCH).logits(), run.model(BATCH.inputs).detach())
     student = distill(DIGITS, run, MLP([4]), out=tmp_path / "student", epochs=1)
     assert student.config["teachers"] == [str(run.path)]
-    with pytest.raises(ConfigError, match="give it as network="):
+    with pytest.raises(ConfigError, match="give network="):
         as_teacher(run.path)
 
 
