@@ -66,7 +66,7 @@ def test_folders_of_seeds_are_paired(instar) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["w2/0"], "compare needs two methods or more, got 1."),
+        (["w2/0"], "compare needs at least two methods, got 1."),
         (["w2", "nowhere"], "'nowhere' is not a folder; give a folder that contains runs."),
         (["w2/0", "mixed"], "'mixed/2' and 'mixed/32' differ in model.arguments.widths."),
     ],

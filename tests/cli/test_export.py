@@ -94,7 +94,7 @@ def test_what_inspect_suggests_can_be_given_as_it_stands(
         (["--to", "onnx", "--tolerance", "-1"], "tolerance must be at least 0, got -1"),
         (["--to", "tflite"], "format 'tflite' is unknown; known are: hub, onnx, safetensors, torchscript"),
         (["--to", "hub", "--data", "nowhere"], "'nowhere' is no folder"),
-        (["--to", "safetensors", "--out", "."], "'.' is a folder; name the file to write"),
+        (["--to", "safetensors", "--out", "."], "'.' is a folder; give the path of a file to write"),
     ],
 )
 def test_refusals_are_one_sentence_and_leave_nothing(instar, trained: Path, flags: list[str], sentence: str) -> None:

@@ -81,7 +81,7 @@ def test_clusters_are_printed_written_and_taken(instar, generalist: Path, tmp_pa
         (["train", "--set", "data.subset=3", "--clusters", "2", "--out", "out"], "not 'data.subset'"),
         (["train", "--set", "training.epocs=3", "--clusters", "2", "--out", "out"], "did you mean 'epochs'?"),
         (["combine", "nowhere", "--out", "out"], "not complete: 'nowhere'"),
-        (["evaluate"], "is not what a generalist and its specialists are together."),
+        (["evaluate"], "is not a generalist with specialists; give a folder of specialists combine."),
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence(

@@ -76,7 +76,7 @@ def test_people_are_told_what_a_store_holds_and_how_large_it_will_be(instar, tra
     code, out, err = instar(*command, "--out", tmp_path / "store")
     assert sizes not in err  # nothing is left to do
     code, out, _ = instar("targets", "verify", tmp_path / "store", "--rows", "10")
-    assert "every checksum right\n30 rows asked again: probabilities differ by at most " in out
+    assert "all checksums match\n30 rows labelled again: probabilities differ by at most " in out
 
 
 def test_shares_are_merged_and_a_missing_one_is_named(instar, trained: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_shares_are_merged_and_a_missing_one_is_named(instar, trained: Path, tmp
         assert f"{k} shards are missing; run the label command again." in out  # of three
     code, _, err = instar("targets", "merge", tmp_path / "share-1", "--out", tmp_path / "merged")
     assert code == 2
-    assert err.startswith("instar: 1 of 3 shards are in none of the stores (validation-00000.safetensors); the others ")
+    assert err.startswith("instar: 1 of 3 shards are in none of the stores (validation-00000.safetensors). The others ")
     merge = ["targets", "merge", tmp_path / "share-1", tmp_path / "share-2", "--out", tmp_path / "merged", "--json"]
     assert result(instar(*merge))["missing"] == 0
     assert result(instar("targets", "verify", tmp_path / "merged", "--json"))["difference"] < 2e-3

@@ -71,7 +71,10 @@ def test_a_search_ends_with_the_command_that_trains_its_choice(instar, teacher: 
         (["--weights=-1,0"], "weights must be different numbers of at least 0, got -1, 0."),
         (["--set", "objective=HardLabels()"], "tune chooses the setting 'objective' of its trials; leave it out."),
         (["--model", "mpl"], "model 'mpl' is unknown; did you mean 'mlp'?"),
-        (["--set", "data.validation=0"], "tune chooses on a validation split with labels, and there is none."),
+        (
+            ["--set", "data.validation=0"],
+            "tune needs a labelled validation split, and there is none; set data.validation above 0.",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence(

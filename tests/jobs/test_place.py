@@ -44,11 +44,11 @@ def test_places(jobs, place):
         ("ray://head/path", "got 'ray://head/path'"),
         ("ray://head:port", "'ray://head:port' is no address: Port"),
         ("ray?gpu=1", "no setting 'gpu'; did you mean 'gpus'"),
-        ("ray?gpus=half", "'gpus' of jobs must be 0 to 1, or a whole number, got 'half'"),
+        ("ray?gpus=half", "'gpus' of jobs must be from 0 to 1, or a whole number, got 'half'"),
         ("ray?gpus=-1", "got '-1'"),
         ("ray?gpus=1.5", "got '1.5'"),
         ("ray?gpus=inf", "got 'inf'"),
-        ("ray?cpus=0", "'cpus' of jobs must be above 0 to 1, or a whole number, got '0'"),
+        ("ray?cpus=0", "'cpus' of jobs must be above 0 and at most 1, or a whole number, got '0'"),
         ("ray?cpus=", "got ''"),
     ],
 )
@@ -60,9 +60,7 @@ def test_what_is_no_place_is_refused(jobs, sentence):
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(
-        ConfigError, match=r"needs Ray, which is not installed; pip install 'instar\[ray\]' installs it"
-    ):
+    with pytest.raises(ConfigError, match=r"needs Ray, which is not installed; run: pip install 'instar\[ray\]'"):
         run_all([], "ray")
     assert run_all([lambda: 1], 1) == [1]
 

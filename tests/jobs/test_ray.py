@@ -15,7 +15,7 @@ import pytest
 
 from instar.errors import ConfigError, DataError
 from instar.jobs import JobsError, RayCluster, outcomes, run_all
-from instar.jobs.ray import _check, _OfThisThread
+from instar.jobs.ray import _check, _StdoutOfThisThread
 from instar.runs.run import Run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -178,7 +178,7 @@ def test_by_the_address_of_a_head_node(cluster, tmp_path, tasks):
 
 
 def test_what_other_threads_print_does_not_go_among_the_results(capsys):
-    with redirect_stdout(_OfThisThread(sys.stdout)):
+    with redirect_stdout(_StdoutOfThisThread(sys.stdout)):
         news = threading.Thread(target=print, args=["(raylet) a worker died"])
         news.start()
         news.join()

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_arm_of_the_core_table_and_every_control_has_a_row_per_seed(rows: dict) -> None:
-    for words in furlanello2018_cifar100.ROWS.values():
+    for words in furlanello2018_cifar100.ROW_TITLES.values():
         assert len(rows[f"DenseNet-tiny: {words}", "test error"]["seeds"]) == 2
     assert {row.split(",")[0] for row, _ in rows if row.startswith("table")} == {"table 3", "table 4", "table 5"}
 

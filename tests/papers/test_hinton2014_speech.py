@@ -12,7 +12,7 @@ import torch
 
 from instar.analysis import spoken_words, word_scores
 from instar.papers import run_paper
-from instar.papers.hinton2014_speech import SCALES, SPEAKERS, SpeechPlan, _findings, few
+from instar.papers.hinton2014_speech import SCALES, SPEAKERS, SpeechPlan, _findings, few_data_folder
 from instar.runs.files import read_tensors
 from instar.runs.run import Run
 
@@ -84,8 +84,12 @@ def test_the_net_to_beat_is_the_mean_of_all(folder: Path, rows: dict) -> None:
 def test_soft_targets_are_compared_with_both_ways_to_learn_from_labels(
     folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frames = {few(0.3, "soft"): 70.0, few(0.3, "hard"): 64.0, few(0.3, "stopped"): 71.5}
-    monkeypatch.setattr(SpeechPlan, "frames", lambda plan, name: frames.get(name, 50.0) + plan.seed)
+    frames = {
+        few_data_folder(0.3, "soft"): 70.0,
+        few_data_folder(0.3, "hard"): 64.0,
+        few_data_folder(0.3, "stopped"): 71.5,
+    }
+    monkeypatch.setattr(SpeechPlan, "frame_accuracy", lambda plan, name: frames.get(name, 50.0) + plan.seed)
     plans = [SpeechPlan(SCALES["smoke"], str(data), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)]
     said = _findings("own split", plans)
     claim = "With 30% of the data, soft targets better than labels"
@@ -116,7 +120,7 @@ def test_words_are_those_of_the_predictions(folder: Path, data: Path) -> None:
     scores = word_scores(tensors["test.logits"].log_softmax(2), samples.source.lengths[samples.ids], 3)
     assert scores.shape == (24, 3)
     right = int((spoken_words(scores) == samples.labels[:, 0] // 3).sum())
-    assert plan.words("ensemble") == pytest.approx(100 * right / 24)
+    assert plan.word_accuracy("ensemble") == pytest.approx(100 * right / 24)
     assert 0 < right < 24
 
 

@@ -54,7 +54,7 @@ def test_samples_by_coverage_add_up_to_the_test_set(rows: dict) -> None:
 
 def test_the_findings_say_whether_the_gain_grows_with_coverage(folder: Path) -> None:
     text = (folder / "table.md").read_text()
-    assert "With every specialist more that knows the class, the relative gain" in text
+    assert "With each further specialist that knows the class, the relative gain" in text
     assert "specialists (dustbin) better than the generalist:" in text
 
 
@@ -68,7 +68,10 @@ def test_a_finished_table_is_made_again_without_training(folder: Path) -> None:
 
 
 def test_other_data_than_the_tables_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'nowhere' is no data set of this table, .*: cifar100, omniglot, digits"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'nowhere' is neither a data set of this table nor .* expected one of cifar100, omniglot, digits",
+    ):
         run_paper(NAME, scale="smoke", data="nowhere")
 
 

@@ -88,7 +88,7 @@ def test_unknown_arithmetic_names_the_nearest() -> None:
     ("paper", "net", "sentence"),
     [
         ("furlanello2018-ptb", "LSMT", "net 'LSMT' is unknown; did you mean 'LSTM'"),
-        ("hinton2015-mnist", "LSTM", "of the table 'hinton2015-mnist' no nets can be chosen"),
+        ("hinton2015-mnist", "LSTM", "table 'hinton2015-mnist' has no choice of nets"),
     ],
 )
 def test_an_unknown_net_is_refused(paper: str, net: str, sentence: str) -> None:

@@ -210,7 +210,7 @@ def test_what_a_format_cannot_hold_is_refused_and_leaves_nothing(network, to, se
 def test_a_run_that_has_no_model_or_other_data_is_refused(trained, tmp_path):
     runs = [train("digits", MLP([4]), out=tmp_path / str(seed), seed=seed, **SETTINGS) for seed in (0, 1)]
     both = ensemble(runs, out=tmp_path / "both")
-    with pytest.raises(MismatchError, match="stands for several models and has no weights of its own"):
+    with pytest.raises(MismatchError, match="combines several models and has no weights of its own"):
         export(both, "onnx")
     with pytest.raises(MismatchError, match=r"has samples of classes that '.*' does not know"):
         export(runs[0], "safetensors", data=PIXELS)
@@ -218,9 +218,9 @@ def test_a_run_that_has_no_model_or_other_data_is_refused(trained, tmp_path):
         export(trained, "safetensors")
     with pytest.raises(ConfigError, match="format 'onxx' is unknown; did you mean 'onnx'"):
         export(trained, "onxx")
-    with pytest.raises(RunError, match="its header does not say what its model is"):
+    with pytest.raises(RunError, match="its header does not describe a model"):
         load(trained.weights)
-    with pytest.raises(RunError, match="is no empty folder"):
+    with pytest.raises(RunError, match="is not an empty folder"):
         export(trained, "hub", out=tmp_path, data=PIXELS)
     (tmp_path / "0" / "result.json").unlink()
     with pytest.raises(RunError, match="is not complete"):

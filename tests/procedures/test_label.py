@@ -165,6 +165,6 @@ def test_an_arithmetic_mean_of_folders_is_recorded_with_its_temperature(tmp_path
     found = [store.part("train").targets(ids, 4).log_probs(3.0)]
     found += [one.part("train").targets(ids, 4).log_probs(3.0).exp() for one in stores]
     torch.testing.assert_close(found[0].exp(), (found[1] + found[2]) / 2)
-    with pytest.raises(StoreError, match="holds the answers of a teacher with fingerprint"):
+    with pytest.raises(StoreError, match="holds targets of a teacher with fingerprint"):
         verify_targets(store, teacher=again)
     assert verify_targets(store).difference < 1e-6

@@ -185,7 +185,9 @@ def test_a_run_that_is_no_specialist_is_refused(folder, tmp_path):
 
 
 def test_what_is_no_combination_is_not_evaluated_as_one(folder):
-    with pytest.raises(MismatchError, match="is not what a generalist and its specialists are together"):
+    with pytest.raises(
+        MismatchError, match="is not a generalist with specialists; give a folder of specialists combine"
+    ):
         specialists.evaluate(folder / "generalist")
 
 

@@ -144,7 +144,7 @@ def test_a_true_store_is_verified_within_the_rounding_of_its_type(tmp_path, keep
     assert found.difference <= {"float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}[dtype]
     assert found.bytes == targets_info(store)["bytes"] - PAGE * len(store.pieces())
     assert f"differ by at most {found.difference:.2g}" in str(found)
-    assert "every checksum right" in str(found)
+    assert "all checksums match" in str(found)
 
 
 def test_verifying_without_the_teacher_says_why_it_was_not_asked(whole) -> None:
@@ -155,7 +155,7 @@ def test_verifying_without_the_teacher_says_why_it_was_not_asked(whole) -> None:
 
 def test_verifying_finds_another_teacher_and_other_data(whole) -> None:
     mine, theirs = (as_teacher(network(seed)).fingerprint()[:8] for seed in (0, 1))
-    with pytest.raises(StoreError, match=rf"fingerprint {mine}, and the one that is asked again has {theirs}"):
+    with pytest.raises(StoreError, match=rf"fingerprint {mine}, but the given teacher has {theirs}"):
         verify_targets(whole, teacher=network(1))
     arrays = (torch.rand(60, 1, 8, 8), torch.arange(60) % 10)
     with pytest.raises(StoreError, match=rf"fingerprint {DIGITS.train.source.fingerprint()[:8]}\), and the data have"):

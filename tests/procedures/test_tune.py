@@ -225,7 +225,7 @@ def test_a_store_is_a_teacher_at_the_temperatures_that_it_holds(teacher, tmp_pat
     others = QUICK | ONE | {"out": tmp_path / "other"}
     with pytest.raises(MismatchError, match=r"^the target store '.*' holds 2 views 'Shift\(pixels=1\)' of seed 0"):
         instar.tune(DIGITS, store, MLP([6]), **others, views="Shift(2)", num_views=2)
-    with pytest.raises(MismatchError, match=r"store' answers at temperature 4 alone, and is to be asked at 1; all"):
+    with pytest.raises(MismatchError, match=r"store' has targets at temperature 4 only, and not at 1; logits of one"):
         instar.tune(DIGITS, store, MLP([6]), out=tmp_path / "other", **QUICK)
 
 
@@ -264,17 +264,17 @@ def test_the_surface_and_the_choice_are_told_in_words():
     assert (
         str(tuned(SCORES, LABELS))
         == """\
-Mean validation error (%); in brackets the seeds behind it, with * where dropped early
+Mean validation error (%); in brackets the number of seeds, * dropped early
                        w=0          w=0.1
 T=1               5.00 (1)*      3.33 (3)
 T=4               6.50 (2)*      3.00 (3)
 labels alone      7.87 (3)
 Chosen: SoftTargets(4) + 0.1 * HardLabels(), validation error (%) 3.00 (95% over 3 seeds: 0.52 to 5.48).
 Against the second best, SoftTargets(1) + 0.1 * HardLabels(): 0.33 points less (95%, paired by seed: -4.84 to +5.50), \
-not distinguishable by these seeds.
-Against labels alone: 4.87 points less (95%, paired by seed: +4.07 to +5.67), distinguishable.
-The chosen figure is optimistic, because it is the best of 4 on the 120 validation samples. No trial was judged on \
-the test split; the student of this command will be:
+not significant with these seeds.
+Against labels alone: 4.87 points less (95%, paired by seed: +4.07 to +5.67), significant.
+This score is optimistic, because it is the best of 4 on the 120 validation samples. No trial was evaluated on the \
+test split. This command trains and tests a student:
 instar distill ..."""
     )
     lines = str(tuned([[1.0], [0.5, 0.625, 0.5], [1.0], [0.5, 0.625, 0.5]], [0.375, 0.5, 0.375], "nll")).splitlines()
@@ -282,14 +282,18 @@ instar distill ..."""
     assert lines[5].startswith(
         "Chosen: SoftTargets(1) + 0.1 * HardLabels(), validation NLL (nats) 0.5417 (95% over 3 seeds"
     )
-    assert lines[6] == "Against the second best, SoftTargets(4) + 0.1 * HardLabels(): equal with every seed."
-    assert lines[7] == "Against labels alone: 0.1250 nats more with every seed alike, which gives no interval."
+    assert lines[6] == "Against the second best, SoftTargets(4) + 0.1 * HardLabels(): equal for every seed."
+    assert lines[7] == "Against labels alone: 0.1250 nats more for every seed, so there is no interval."
 
 
 @pytest.mark.parametrize(
     ("error", "sentence", "changes"),
     [
-        (DataError, "a validation split with labels, and there is none", {"data": load_data("digits", validation=0)}),
+        (
+            DataError,
+            "needs a labelled validation split, and there is none",
+            {"data": load_data("digits", validation=0)},
+        ),
         (DataError, "no training sample has a label", {"data": load_data("digits", drop_labels=1)}),
         (
             ConfigError,
@@ -315,7 +319,7 @@ def test_what_cannot_be_tuned_is_refused_before_the_first_trial(teacher, tmp_pat
 
 def test_arithmetic_means_are_tuned_at_one_temperature(teacher, tmp_path):
     both = {"combine": "arithmetic", "out": tmp_path / "tune"}
-    with pytest.raises(MismatchError, match="the teacher answers at temperature 1 alone, and is to be asked at 4"):
+    with pytest.raises(MismatchError, match="the teacher has targets at temperature 1 only, and not at 4"):
         instar.tune(DIGITS, [teacher, teacher], MLP([6]), **QUICK | both)
     arrays = load_data((DIGITS.train.inputs(), DIGITS.train.labels))
     found = instar.tune(arrays, [teacher, teacher], MLP([6]), **QUICK | both | ONE)

@@ -119,5 +119,5 @@ def test_where_a_sound_had_no_room_a_sentence_says_so(
         pick(page, "recordings", 0)
         assert page.locator("#explorer-input img").count() == 1
         assert page.locator("#explorer-input audio").count() == 0
-        told = "There was no room for the sound of this recording." if keeps else ""
+        told = "The report has no room for the sound of this recording." if keeps else ""
         assert page.inner_text("#explorer-input").strip() == told

@@ -152,7 +152,7 @@ def test_distilled_and_labels_are_paired_by_seed(tmp_path: Path, write: Write) -
     ("distilled", "words"),
     [
         ([70, 82], "10.0 more test errors"),
-        ([70, 82], "the same difference for every seed, which gives no interval"),
+        ([70, 82], "every seed shows the same difference, so there is no interval"),
         ([59, 70], "1.5 fewer test errors"),
         (
             [59, 70],
@@ -178,7 +178,7 @@ def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Writ
     assert (found.fewer, found.low, found.high) == (10, -math.inf, math.inf)
     assert found.sentence == (
         "With seed 0, distilled-0 makes 10.0 fewer test errors than labels-0, the same student trained on labels (one "
-        "seed, which cannot tell how another training would end)."
+        "seed says nothing about other trainings)."
     )
 
 

@@ -16,13 +16,13 @@ from tests.older import as_older
 
 from instar.analysis import best_of, expected_calibration_error
 from instar.reporting.costs import saved_by_stores
-from instar.reporting.explorer import find as explore
+from instar.reporting.explorer import collect_samples
 from instar.reporting.html import render
-from instar.reporting.lineage import graph
+from instar.reporting.lineage import link_runs
 from instar.reporting.runs import Runs
-from instar.reporting.similarity import TEMPERATURES, find, mean_soft_targets
-from instar.reporting.summary import sentences
-from instar.reporting.trust import _by_confidence, _changes, reliability
+from instar.reporting.similarity import SHOWN_TEMPERATURES, compare_similarities, mean_soft_targets
+from instar.reporting.summary import describe_runs
+from instar.reporting.trust import _by_confidence, _changes, bin_confidence
 from instar.runs.files import read_tensors
 from instar.runs.rows import collect
 
@@ -52,7 +52,7 @@ def test_errors_on_other_test_sets_are_not_compared(tmp_path: Path, trained: Pat
         result = json.loads((tmp_path / name / "result.json").read_text())
         result["metrics"]["error"] = error
         (tmp_path / name / "result.json").write_text(json.dumps(result))
-    assert "Of 2 runs on the same test set, the fewest errors has b: " in sentences(Runs(collect(tmp_path)))[1]
+    assert "Of 2 runs on the same test set, b makes the fewest errors: " in describe_runs(Runs(collect(tmp_path)))[1]
 
 
 def test_the_matrix_is_the_mean_over_the_samples_of_each_class() -> None:
@@ -65,7 +65,7 @@ def test_the_matrix_is_the_mean_over_the_samples_of_each_class() -> None:
 
 
 def test_similarities_of_a_run_are_those_of_its_files(trained: Path) -> None:
-    found = find(Runs(collect(trained)))
+    found = compare_similarities(Runs(collect(trained)))
     assert found is not None
     (one,) = found["data"]["runs"]
     kept = {
@@ -75,16 +75,16 @@ def test_similarities_of_a_run_are_those_of_its_files(trained: Path) -> None:
     means = np.stack([p[kept["shown.labels"] == label].mean(0) for label in range(10)])
     names = json.loads((trained / one["name"] / "model.json").read_text())["classes"]
     order = [names.index(name) for name in one["classes"]]
-    written = np.frombuffer(base64.b64decode(one["teacher"][TEMPERATURES.index(8)]), np.uint8).reshape(10, 10)
+    written = np.frombuffer(base64.b64decode(one["teacher"][SHOWN_TEMPERATURES.index(8)]), np.uint8).reshape(10, 10)
     read = 10 ** (5 * (written / 255 - 1))
     np.testing.assert_allclose(read, means[np.ix_(order, order)], rtol=0.025)
 
 
 def test_bins_of_confidence_add_up_to_the_ece(trained: Path) -> None:
     (row,) = [row for row in collect(trained) if row.name == "teacher"]
-    found = Runs([row]).answers(row)
+    found = Runs([row]).predictions(row)
     assert found is not None
-    ece = sum(count * abs(right - mean) for mean, right, count in reliability(found.confidence, found.right)) / 597
+    ece = sum(count * abs(right - mean) for mean, right, count in bin_confidence(found.confidence, found.right)) / 597
     assert ece == pytest.approx(row.numbers["ece"], abs=1e-5)
     assert ece == pytest.approx(
         expected_calibration_error(torch.tensor(found.confidence), torch.tensor(found.right)), abs=1e-5
@@ -119,7 +119,7 @@ def test_the_graph_leads_from_teacher_to_student_to_generation(tmp_path: Path, t
         content = json.loads((tmp_path / name / "config.json").read_text())
         content["config"] |= {"teachers": [str(tmp_path / one) for one in teachers], "objective": name}
         (tmp_path / name / "config.json").write_text(json.dumps(content))
-    nodes = graph(Runs(collect(tmp_path)))
+    nodes = link_runs(Runs(collect(tmp_path)))
     assert {node.name: node.depth for node in nodes} == {"g0": 0, "g1": 1, "g2": 2, "/from/afar": 0}
     assert [nodes[parent].name for parent in nodes[2].parents] == ["g1", "/from/afar"]
     assert len({(node.x, node.y) for node in nodes}) == 4
@@ -155,7 +155,7 @@ def test_what_a_store_saved_is_told_beside_the_same_run_with_the_teacher_live(tm
 
 def test_samples_of_a_text_are_shown_with_what_stands_before(tmp_path: Path) -> None:
     _write_text_run(tmp_path / "run")
-    found = explore(Runs(collect(tmp_path)))
+    found = collect_samples(Runs(collect(tmp_path)))
     assert found is not None
     (run,) = found["data"]["runs"]
     assert [(sample["text"], sample["label"], sample["position"]) for sample in run["samples"]] == [

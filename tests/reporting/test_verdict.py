@@ -9,8 +9,8 @@ from scipy.stats import binomtest
 
 from instar.reporting import compare_groups
 from instar.reporting.runs import Runs
-from instar.reporting.similarity import lost, mean_soft_targets
-from instar.reporting.verdict import Verdict, judged
+from instar.reporting.similarity import lost_similarity, mean_soft_targets
+from instar.reporting.verdict import Verdict, judge_comparison
 from instar.runs.files import read_json, read_tensors, write_json, write_tensors
 from instar.runs.rows import collect
 
@@ -19,7 +19,7 @@ def verdict(root: Path) -> Verdict:
     """Return the one verdict on the students of a folder."""
     runs = Runs(collect(root))
     (comparison,) = compare_groups(runs.groups)
-    return judged(comparison, runs)
+    return judge_comparison(comparison, runs)
 
 
 @pytest.fixture
@@ -58,17 +58,22 @@ def test_one_seed_is_judged_over_the_samples(pair: Path, distilled: int, labels:
     found = verdict(pair)
     alone, missed = max(0, labels - distilled), max(0, distilled - labels)
     p = binomtest(alone, alone + missed).pvalue if alone + missed else 1.0
-    assert found.word == word
+    assert found.headline == word
     assert (p < 0.05) == ("not settled" not in word)
-    assert f"it alone knows {alone}, and the student from labels alone {missed} " in found.sentences[1]
+    told = f"Only it is right on {alone} test samples, and only the student trained on labels on {missed} "
+    assert told in found.sentences[1]
     assert f"p {p:.3f})" in found.sentences[1]
 
 
 def test_several_seeds_are_judged_over_the_seeds(trained: Path) -> None:
     found = verdict(trained)
-    assert found.word in ("Distillation helped.", "Distillation hurt.", "Whether distillation helped is not settled.")
+    assert found.headline in (
+        "Distillation helped.",
+        "Distillation hurt.",
+        "Whether distillation helped is not settled.",
+    )
     assert found.sentences[0].startswith("Over 2 shared seeds, student-* makes ")
-    assert ("do not settle" in found.sentences[0]) == ("not settled" in found.word)
+    assert ("do not settle" in found.sentences[0]) == ("not settled" in found.headline)
 
 
 def test_what_was_taken_over_is_what_numpy_says(pair: Path) -> None:
@@ -88,15 +93,16 @@ def test_what_was_taken_over_is_what_numpy_says(pair: Path) -> None:
         logits = one["test.logits"][places].astype(float)
         said.append(
             (
-                lost(wanted, mean_soft_targets(logits, kept["shown.labels"], 10, 4)),
+                lost_similarity(wanted, mean_soft_targets(logits, kept["shown.labels"], 10, 4)),
                 logits.argmax(1) == teacher.argmax(1),
             )
         )
     (gone, same), (gone_labels, same_labels) = said
-    assert f"student-0 lacks {100 * gone:.1f}% and labels-0 {100 * gone_labels:.1f}%" in verdict(pair).sentences[-1]
+    told = verdict(pair).sentences[-1]
+    assert f"student-0 keeps {100 - 100 * gone:.1f}% of the teacher's class similarities" in told
+    assert f"and labels-0 keeps {100 - 100 * gone_labels:.1f}%" in told
     assert (
-        f"{100 * same.mean():.1f}% as the teacher does and labels-0 {100 * same_labels.mean():.1f}%"
-        in verdict(pair).sentences[-1]
+        f"agrees with the teacher on {100 * same.mean():.1f}% and labels-0 on {100 * same_labels.mean():.1f}%" in told
     )
     assert gone < gone_labels
 
@@ -109,5 +115,5 @@ def test_without_kept_answers_there_is_no_reason(pair: Path) -> None:
 def test_without_predictions_one_seed_settles_nothing(pair: Path) -> None:
     for name in ("student-0", "labels-0"):
         (pair / name / "predictions.safetensors").unlink()
-    assert verdict(pair).word == "Whether distillation helped in these two trainings is not settled."
+    assert verdict(pair).headline == "Whether distillation helped in these two trainings is not settled."
     assert len(verdict(pair).sentences) == 1

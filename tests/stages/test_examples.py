@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 import instar
 from instar.data import Data
-from instar.reporting.explorer import find
+from instar.reporting.explorer import collect_samples
 from instar.reporting.runs import Runs
 from instar.runs.files import read_json, read_tensors
 from instar.runs.rows import collect
@@ -71,7 +71,7 @@ def test_of_too_many_classes_the_student_is_kept_beside_the_teacher(
     places = [whole["test.ids"].tolist().index(number) for number in kept["shown.ids"].tolist()]
     np.testing.assert_allclose(softmax(kept["shown.student"], 1), softmax(whole["test.logits"][places], 1), atol=2e-3)
     (row,) = collect(tmp_path)
-    found = find(Runs([row]))
+    found = collect_samples(Runs([row]))
     assert found is not None, "the explorer shows them"
     assert len(found["data"]["runs"][0]["samples"]) == 64
     assert "shown.student" not in read(runs[1], "examples.safetensors")

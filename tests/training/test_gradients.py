@@ -12,7 +12,7 @@ from instar.models import CNN, MLP
 from instar.procedures.distill import distill
 from instar.procedures.report import report
 from instar.procedures.train import train
-from instar.reporting.curves import series
+from instar.reporting.curves import extract_series
 from instar.runs.rows import collect
 
 DIGITS = load_data("digits", subset=110)
@@ -105,7 +105,7 @@ def test_a_stopped_run_writes_every_measurement_once(tmp_path, stop_before, chec
 def test_the_report_draws_them_beside_the_curves_that_it_drew_before(tmp_path):
     for every in (0, 1):
         train(DIGITS, MLP([8]), out=tmp_path / str(every) / "run", gradients_every=every, **SETTINGS)
-    without, beside = (series(collect(tmp_path / str(every))[0].history) for every in (0, 1))
+    without, beside = (extract_series(collect(tmp_path / str(every))[0].history) for every in (0, 1))
     for found in (without, beside):
         del found["train seconds"]
     assert {name: beside[name] for name in without} == without

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from instar.analysis.resampling import sign_test
 
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """A p-value below it, divided by the number of tests, is more than chance."""
 
 
@@ -101,6 +101,6 @@ def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
             p = sign_test(int((difference > 0).sum()), int((difference < 0).sum()))
         else:
             p = float(ttest_rel(theirs, numbers[best]).pvalue)
-        if p >= SIGNIFICANT / (len(values) - 1):
+        if p >= SIGNIFICANCE_LEVEL / (len(values) - 1):
             return None
     return best

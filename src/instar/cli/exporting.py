@@ -36,10 +36,10 @@ def export(
 
     Example: instar export runs/student --to onnx
     """
-    from instar.procedures.export import TOLERANCE
+    from instar.procedures.export import MAX_LOGIT_DIFFERENCE
     from instar.procedures.export import export as write
 
-    allowed = TOLERANCE if tolerance is None else tolerance
+    allowed = MAX_LOGIT_DIFFERENCE if tolerance is None else tolerance
     found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust, network=network)
     print_result(found.as_dict(), found, as_json)
 

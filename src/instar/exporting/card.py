@@ -1,4 +1,4 @@
-"""The model card: what was measured and how it was made, as Markdown under YAML front matter."""
+"""The model card: scores and origin of a model, as Markdown under YAML front matter."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import yaml
 
 from instar.errors import one_line
 from instar.exporting.student import Student
-from instar.exporting.words import markdown
+from instar.exporting.words import escape
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 
-MOST_CLASSES = 100
-"""Up to so many classes are named in the card; `config.json` names them all."""
+MAX_LISTED_CLASSES = 100
+"""The card lists at most these; `config.json` has all of them."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -28,11 +28,11 @@ def model_card(found: Inspection, student: Student) -> str:
     name = Path(found.path).resolve().name
     front = yaml.safe_dump(_front_matter(found, student, name), sort_keys=False, allow_unicode=True)
     sections = [
-        f"---\n{front}---\n\n# {markdown(name)}",
+        f"---\n{front}---\n\n# {escape(name)}",
         _introduction(found, student),
         f"## How to load it\n\n```python\n{_program(student)}```",
-        _table("Measured", ("split", "quantity", "value", "95% interval", "how"), map(_row, found.scores)),
-        _list("Made from", _origin(found)),
+        _table("Scores", ("split", "quantity", "value", "95% interval", "method"), map(_row, found.scores)),
+        _list("Training", _origin(found)),
         _list("Environment", _environment(found)),
         _list("Classes", _classes(student)),
     ]
@@ -71,22 +71,22 @@ def _introduction(found: Inspection, student: Student) -> str:
     made = "distilled with Instar" if found.origin["teachers"] else "trained with Instar"
     meaning = ", pixels 0 to 255" if given["dtype"] == "uint8" else ""
     return (
-        f"{markdown(student.name)} ({markdown(arguments)}), {found.model['parameters']:,} parameters, {made}. "
-        f"It takes raw inputs ({given['dtype']} {markdown(given['shape'])} each{meaning}), since the statistics of its "
-        f"inputs are inside, and returns logits of {len(student.classes)} classes."
+        f"{escape(student.name)} ({escape(arguments)}), {found.model['parameters']:,} parameters, {made}. "
+        f"It takes raw inputs ({given['dtype']} {escape(given['shape'])} each{meaning}), because it normalises them "
+        f"itself, and returns logits for {len(student.classes)} classes."
     )
 
 
 def _program(student: Student) -> str:
     given = student.header["inputs"]
     shape = ", ".join(map(str, given["shape"]))
-    # a class of the user's is named in config.json, and importing it is the reader's decision
-    given_again = "" if _is_ours(student) else ", trust=True"
-    if student.header["model"].get("needs_network"):  # its class alone does not make it
-        given_again = ", network=network"
+    # only the reader can decide to import a class of the user that config.json names
+    argument = "" if _is_ours(student) else ", trust=True"
+    if student.header["model"].get("needs_network"):  # its class alone cannot rebuild it
+        argument = ", network=network"
     return (
         "import instar\nimport torch\n\n"
-        f'model = instar.load("FOLDER"{given_again})  # this folder\n'
+        f'model = instar.load("FOLDER"{argument})  # this folder\n'
         f"inputs = torch.zeros(1, {shape}, dtype=torch.{given['dtype']})\n"
         "logits = model(inputs)\n"
     )
@@ -125,16 +125,16 @@ def _environment(found: Inspection) -> dict[str, Any]:
 
 
 def _classes(student: Student) -> dict[str, Any]:
-    names = dict(enumerate(student.classes[:MOST_CLASSES]))
+    names = dict(enumerate(student.classes[:MAX_LISTED_CLASSES]))
     left = len(student.classes) - len(names)
     return {str(index): name for index, name in names.items()} | ({"more": f"{left} in config.json"} if left else {})
 
 
 def _list(title: str, values: Mapping[str, Any]) -> str:
-    lines = [f"- {key}: {markdown(value)}" for key, value in values.items() if value is not None]
+    lines = [f"- {key}: {escape(value)}" for key, value in values.items() if value is not None]
     return f"## {title}\n\n" + "\n".join(lines)
 
 
 def _table(title: str, heading: tuple[str, ...], rows: Any) -> str:
-    lines = [heading, ("---",) * len(heading), *(tuple(map(markdown, row)) for row in rows)]
+    lines = [heading, ("---",) * len(heading), *(tuple(map(escape, row)) for row in rows)]
     return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)

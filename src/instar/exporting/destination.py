@@ -1,4 +1,4 @@
-"""Where an export goes: made in a hidden folder beside its place, and renamed when it is whole and compared."""
+"""Where an export goes: written to a hidden path beside its destination, and renamed once it is whole and compared."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from instar.runs.files import explain_full_disk
 from instar.runs.locks import whole
 from instar.targets.manifest import MANIFEST
 
-_OF_INSTAR = ("environment.json", MANIFEST)  # a run folder has the first, and a target store the second
+_INSTAR_FILES = ("environment.json", MANIFEST)  # a run folder has the first, and a target store the second
 
 
 def refuse_in_use(path: Path, *, is_folder: bool) -> None:
-    """Refuse to replace what is not of the kind that is to be written; known before anything is made.
+    """Refuse a destination that an export must not replace, before anything is written.
 
     Raises:
         RunError: names the path.
@@ -32,24 +32,24 @@ def refuse_in_use(path: Path, *, is_folder: bool) -> None:
         return
     if is_folder:
         if not path.is_dir() or (any(path.iterdir()) and not is_hub(path)):
-            raise RunError(f"'{path}' exists and is no empty folder; choose a new one.")
+            raise RunError(f"'{path}' exists and is not an empty folder; choose a new one.")
     elif path.is_dir():
-        raise RunError(f"'{path}' is a folder; name the file to write.")
+        raise RunError(f"'{path}' is a folder; give the path of a file to write.")
     elif not path.is_file():
-        raise RunError(f"'{path}' is not a regular file; name another.")
-    elif any((path.absolute().parent / name).is_file() for name in _OF_INSTAR):
-        raise RunError(f"'{path}' belongs to a run folder or target store and is not replaced; name another file.")
+        raise RunError(f"'{path}' is not a regular file; choose another path.")
+    elif any((path.absolute().parent / name).is_file() for name in _INSTAR_FILES):
+        raise RunError(f"'{path}' belongs to a run folder or target store and is not replaced; choose another path.")
 
 
 @contextmanager
 def new_export(path: Path) -> Iterator[Path]:
-    """Yield the path at which to make an export, which becomes `path` at the end, whole or not at all.
+    """Yield a temporary path for an export, and rename it to `path` at the end, whole or not at all.
 
-    What killed exports left beside it is removed, and so are folders that were made on the way where nothing was put
-    into them. A folder that is there already must be the same, file by file.
+    Leftovers of killed exports beside it are removed, and so are new parent folders if the export fails. An existing
+    folder must hold the same export, file by file.
 
     Raises:
-        RunError: when it cannot be written there, or another folder is there.
+        RunError: if the export cannot be written there, or another folder is there.
     """
     path = path.resolve() if path.is_dir() else path  # a link to an empty folder stays a link
     made: list[Path] = []
@@ -73,18 +73,14 @@ def _explain(path: Path) -> Iterator[None]:
     try:
         with explain_full_disk(path):
             yield
-    except (OSError, SafetensorError) as error:  # the latter has the system's words in its own
+    except (OSError, SafetensorError) as error:  # a SafetensorError quotes the error of the system
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RunError(f"'{path}' cannot be written: {reason}; name another place with --out.") from None
+        raise RunError(f"'{path}' cannot be written: {reason}; choose another path with --out.") from None
 
 
 def _refuse_another(made: Path, path: Path) -> None:
-    """Refuse to replace a folder of other files, or of the same with another content.
-
-    Raises:
-        RunError: names the folder.
-    """
+    """Refuse to replace a folder with other files, or with files of other content."""
     names = sorted(file.name for file in made.iterdir())
     theirs = sorted(file.name for file in path.iterdir() if file.name[0] != ".")
     if names != theirs or filecmp.cmpfiles(made, path, names, shallow=False)[0] != names:
-        raise RunError(f"'{path}' exists and holds another export, or was edited; choose a new folder.")
+        raise RunError(f"'{path}' holds another export, or was edited; choose a new folder.")

@@ -1,4 +1,4 @@
-"""Models that were exported, made again from their files."""
+"""Rebuilds exported models from their files."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from instar.errors import RunError
-from instar.exporting.student import FORMAT
+from instar.exporting.student import EXPORT_FORMAT
 from instar.models import Normalised, restore_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.documents import ExportHeader, HubFile, as_document, read_document
 from instar.runs.files import read_json, read_tensors
 
 WEIGHTS = "model.safetensors"
-"""The file of weights in a folder for the Hub; the header says all that loading needs."""
+"""File of the weights in a folder for the Hub; its header has all that loading needs."""
 
 
 def load_export(path: Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
-    """Return the model of what `instar export` wrote to safetensors or as a folder for the Hub; see `instar.load`."""
+    """Return the model of a safetensors file or Hub folder that `instar export` wrote; see `instar.load`."""
     if path.is_dir():
         refuse_changed(path)
         path /= WEIGHTS
     tensors, header = read_tensors(path, sealed=lambda header: header.get("format") not in (None, 1))
-    return _built(tensors, header, path, trust, network)
+    return _rebuild(tensors, header, path, trust, network)
 
 
 def is_hub(folder: Path) -> bool:
@@ -37,7 +37,7 @@ def is_hub(folder: Path) -> bool:
         return False
     try:
         content = read_json(folder / "config.json")
-    except RunError:  # whoever then takes it for a run is told
+    except RunError:  # if it is a run, reading it reports the damage
         return False
     return isinstance(content, dict) and content.get("library_name") == "instar"
 
@@ -46,12 +46,12 @@ def refuse_changed(folder: Path) -> None:
     """Compare the checksum of a folder for the Hub.
 
     Raises:
-        RunError: when the weights are not those that were written.
+        RunError: if the weights have changed since the export.
     """
     wanted, found = read_document(folder / "config.json", HubFile).sha256, sha256(folder / WEIGHTS)
     if wanted != found:
         raise RunError(
-            f"'{folder / WEIGHTS}' is damaged: its SHA-256 is {found[:12]}..., and config.json has {wanted}."
+            f"'{folder / WEIGHTS}' is damaged: its SHA-256 is {found[:12]}..., but config.json says {wanted}."
         )
 
 
@@ -61,18 +61,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _built(
+def _rebuild(
     tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | str | None
 ) -> Normalised:
     found = header.get("format")
     if not isinstance(found, int) or not isinstance(header.get("model"), dict):
-        raise RunError(f"'{path}' was not written by instar export: its header does not say what its model is.")
-    if found > FORMAT:
-        raise RunError(f"'{path}' is of export format {found}, and this version of Instar reads up to {FORMAT}.")
+        raise RunError(f"'{path}' was not written by instar export: its header does not describe a model.")
+    if found > EXPORT_FORMAT:
+        raise RunError(
+            f"'{path}' has export format {found}, and this version of Instar reads up to {EXPORT_FORMAT}; upgrade it."
+        )
     described = as_document(header, ExportHeader, path).model
     if described.transformers is None or network is not None:
         return restore_model(tensors, described, str(path), trust=trust, network=network)
-    with tempfile.TemporaryDirectory() as folder:  # Transformers makes a model of a file alone
+    with tempfile.TemporaryDirectory() as folder:  # Transformers builds models from files only
         (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
         return restore_model(
             tensors, described.model_copy(update={"name": TRANSFORMERS_PREFIX + folder}), str(path), trust=trust

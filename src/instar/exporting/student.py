@@ -1,4 +1,4 @@
-"""What is exported: the model of a run, what it takes and answers, and real samples on which answers are compared."""
+"""What is exported: the model of a run, its header, and test samples on which its export is compared with it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from instar.runs.run import Run
 from instar.stages.run_data import read_run_data
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
-FORMAT = 2
-"""Of the header that every export has; since 2 it holds a checksum, which is compared whenever an export is loaded."""
+EXPORT_FORMAT = 2
+"""Version of the header of every export; since 2 it has a checksum, which loading compares."""
 
-BATCHES = (7, 1)
-"""Sizes at which answers are compared: one that no graph was made for by chance, and the least."""
+COMPARED_BATCH_SIZES = (7, 1)
+"""Batch sizes of the comparison: an odd one, to which no exporter fixes a graph by chance, and the smallest."""
 
-Answer = Callable[[Tensor], Tensor]
-"""Logits `[batch, ...]` of raw inputs `[batch, ...]`."""
+Predict = Callable[[Tensor], Tensor]
+"""Returns the logits `[batch, ...]` of raw inputs `[batch, ...]`."""
 
 
 class Logits(nn.Module):
-    """logits = model(inputs): one input and one output, because a recurrent model may be given a state as well.
+    """logits = model(inputs): a module with one input and one output, also for models that may take a state.
 
     Args:
-        model: takes raw inputs; one that carries a state begins without, at every call.
+        model: takes raw inputs; a recurrent model starts without a state at every call.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,14 +52,14 @@ class Student:
     """The model of a complete run, ready to be written.
 
     Args:
-        run: the run folder.
-        model: in eval mode, on the CPU.
-        header: what travels with the weights, as JSON values: `format`, `instar` (version), `model` (how to build it,
-            with the names of its classes) and `inputs` (dtype, shape of one, and whether any number of positions goes).
+        run: run folder.
+        model: model in eval mode, on the CPU.
+        header: JSON values that travel with the weights: `format`, `instar` (version), `model` (how to build it, with
+            the names of its classes) and `inputs` (dtype, shape of one, and whether their length is free).
         batches: raw test inputs, `[batch, ...]` each.
-        trust: whether its class may be imported again.
-        network: the network that was given as a Python object, which loading needs again.
-        recorded: how far the model is from the predictions of the run; none where the data are others.
+        trust: whether the model's class may be imported.
+        network: network that was given as a Python object, which loading needs again.
+        recorded: comparison with the predictions of the run; None if the data are not those of the run.
     """
 
     run: Run
@@ -72,7 +72,7 @@ class Student:
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """Name of the model."""
         return str(self.header["model"]["name"])
 
     @property
@@ -82,16 +82,16 @@ class Student:
 
     @property
     def free_axes(self) -> list[str]:
-        """Names of the axes, from the first, that may have any length."""
+        """Names of the leading axes, whose length is free."""
         return ["batch", "positions"] if self.any_length else ["batch"]
 
     @property
     def any_length(self) -> bool:
-        """Whether samples have positions, and there may be more or fewer of them."""
+        """Whether the model takes samples with any number of positions."""
         return bool(self.header["inputs"]["any_length"])
 
     def shapes(self) -> tuple[str, str]:
-        """Return dtype and shape of inputs and of logits in words; "batch" and "positions" may be any number."""
+        """Return dtype and shape of inputs and logits in words; "batch" and "positions" stand for any number."""
         with torch.inference_mode():
             logits = self.model(self.batches[0])
         return self._words(self.batches[0]), self._words(logits)
@@ -100,26 +100,26 @@ class Student:
         shape = [*self.free_axes, *map(str, values.shape[len(self.free_axes) :])]
         return f"{str(values.dtype).removeprefix('torch.')} [{', '.join(shape)}]"
 
-    def difference(self, answer: Answer) -> float:
-        """Return max |z - z'| over all logits of all batches, with z' what `answer` says; infinite where that is NaN.
+    def difference(self, predict: Predict) -> float:
+        """Return max |z - z'| over the logits z of the model and z' of `predict` for all batches; infinite for NaN.
 
         Raises:
-            MismatchError: when `answer` gives another shape.
+            MismatchError: if `predict` returns another shape.
         """
         worst = 0.0
         for inputs in self.batches:
             with torch.inference_mode():
-                expected, found = self.model(inputs), answer(inputs)
+                expected, found = self.model(inputs), predict(inputs)
             if expected.shape != found.shape:
                 raise MismatchError(
-                    f"what was written answers inputs of shape {list(inputs.shape)} with {list(found.shape)}, "
-                    f"and the model with {list(expected.shape)}."
+                    f"the export returns logits of shape {list(found.shape)} for inputs of shape "
+                    f"{list(inputs.shape)}, and the model {list(expected.shape)}."
                 )
             worst = max(worst, largest_difference(expected, found))
         return worst
 
 
-def student_of(
+def read_student(
     run: Run,
     data: Data | str | Sequence[Any] | DataConfig | None,
     *,
@@ -130,37 +130,37 @@ def student_of(
     """Read the model of a complete run and a few test samples, and compare it with the predictions of the run.
 
     Raises:
-        RunError: when the run is not complete, or is damaged.
-        MismatchError: when it stands for several models, the data have other inputs or classes than it takes, or it is
-            not the model that was trained.
+        RunError: if the run is not complete, or is damaged.
+        MismatchError: if the run combines several models, its inputs or classes are not those of the data, or the
+            rebuilt model is not the trained one.
     """
     run.require_complete()
     if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS):
         raise MismatchError(
-            f"'{run.path}' stands for several models and has no weights of its own; distil it into one, or export one "
-            "of its members."
+            f"'{run.path}' combines several models and has no weights of its own; distil it into one model, or export "
+            "one of its members."
         )
     at_hand = network_of(run) if network is None else network
     model = load_model(run, trust=trust, network=at_hand)
     described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
-    if network is None and described["needs_network"]:  # otherwise it is tried whether a reader can do without
+    if network is None and described["needs_network"]:  # if not, the comparison shows that its class rebuilds it
         network = at_hand
     data = read_run_data(run, data, splits=("test",))
     samples = data.test
     if list(samples.input_shape) != described["input_shape"] or list(data.classes) != described["classes"]:
         raise MismatchError(
             f"'{run.path}' takes inputs of shape {described['input_shape']} for {len(described['classes'])} classes, "
-            f"and the data have {list(samples.input_shape)} and {len(data.classes)}, or other names of classes."
+            f"but the data have {list(samples.input_shape)} and {len(data.classes)} classes, or other class names."
         )
     recorded = compare_with_recorded(run, model, data, tolerance)
-    chosen = samples.source.inputs[samples.ids[torch.arange(sum(BATCHES)) % len(samples)]]
-    batches = chosen.split(BATCHES)
+    chosen = samples.source.inputs[samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]]
+    batches = chosen.split(COMPARED_BATCH_SIZES)
     positions = samples.source.positions or 1
-    shorter = chosen[: BATCHES[0], : positions // 2] if positions > 1 else None
+    shorter = chosen[: COMPARED_BATCH_SIZES[0], : positions // 2] if positions > 1 else None
     any_length = shorter is not None and _takes(model, shorter)
     described |= _configuration(model)
     header = {
-        "format": FORMAT,
+        "format": EXPORT_FORMAT,
         "instar": package_version(),
         "model": described,
         "inputs": {
@@ -175,7 +175,7 @@ def student_of(
 
 
 def _takes(model: nn.Module, inputs: Tensor) -> bool:
-    """Return whether a model answers about as many positions as it is given."""
+    """Return whether a model predicts every position of inputs of this length."""
     try:
         with torch.inference_mode():
             return bool(model(inputs).shape[:2] == inputs.shape[:2])
@@ -184,9 +184,9 @@ def _takes(model: nn.Module, inputs: Tensor) -> bool:
 
 
 def _configuration(model: Normalised) -> dict[str, Any]:
-    """Return the configuration of a Transformers model, so that its folder need not be where it was."""
+    """Return the configuration of a Transformers model, which then needs its original folder no longer."""
     if not isinstance(model.network, CausalLM):
         return {}
     configuration = model.network.model.config.to_dict()
-    configuration.pop("_name_or_path", None)  # where it was on this machine
+    configuration.pop("_name_or_path", None)  # a path of this machine
     return {"transformers": configuration}

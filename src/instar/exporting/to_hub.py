@@ -6,17 +6,17 @@ from pathlib import Path
 
 from instar.exporting.card import model_card
 from instar.exporting.loading import WEIGHTS, load_export, sha256
-from instar.exporting.student import Answer, Student
+from instar.exporting.student import Predict, Student
 from instar.exporting.to_safetensors import write_safetensors
 from instar.inspection.description import describe_run
 from instar.runs.files import write_json, write_whole
 
 
-def write_hub(student: Student, path: Path) -> Answer:
-    """Write `model.safetensors`, `config.json` and `README.md`, and return the model that `instar.load` makes of them.
+def write_hub(student: Student, path: Path) -> Predict:
+    """Write `model.safetensors`, `config.json` and `README.md`, and return the model that `instar.load` reads there.
 
     Raises:
-        ConfigError: when the model's class is not to be imported again.
+        ConfigError: if the model's class is not trusted.
     """
     path.mkdir()
     write_safetensors(student, path / WEIGHTS)

@@ -1,4 +1,4 @@
-"""ONNX: written by torch's exporter, and run by onnxruntime before anybody sees it."""
+"""ONNX: written by torch's exporter, and run by onnxruntime before it gets its name."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
-from instar.exporting.refused import refused
-from instar.exporting.student import Answer, Logits, Student
+from instar.exporting.refused import explain_refusal
+from instar.exporting.student import Logits, Predict, Student
 from instar.runs.files import write_whole
 
-LARGEST = 1536 * 2**20
-"""Bytes of weights: a file holds less than 2 GiB, and above this torch writes a second one."""
+MAX_WEIGHT_BYTES = 1536 * 2**20
+"""An ONNX file holds less than 2 GiB; with more weights than this, torch writes a second file."""
 
 
-def write_onnx(student: Student, path: Path) -> Answer:
-    """Write one file with the input "inputs", the output "logits" and both JSON texts as metadata, and run it.
+def write_onnx(student: Student, path: Path) -> Predict:
+    """Write one file with the input "inputs", the output "logits", and classes and header as metadata, and run it.
 
-    The axes "batch" and, where the model takes any number, "positions" may have any length.
+    The length of the axis "batch" is free, and that of "positions" too if the model takes any number.
 
     Raises:
-        ConfigError: when a package of the extra is missing.
-        MismatchError: when ONNX or onnxruntime lacks an operation, or the weights are too large for one file.
+        ConfigError: if a package of the extra is missing.
+        MismatchError: if ONNX or onnxruntime lacks an operation, or the weights are too large for one file.
     """
     try:
         import onnx
@@ -38,34 +38,37 @@ def write_onnx(student: Student, path: Path) -> Answer:
     except ImportError:
         raise ConfigError("onnx needs the extra: pip install 'instar[export]'.") from None
     size = sum(tensor.nbytes for tensor in student.model.state_dict().values())
-    if size > LARGEST:
-        raise MismatchError(f"onnx holds at most {LARGEST / 2**30:g} GiB of weights in a file, and there are {size:,}.")
+    if size > MAX_WEIGHT_BYTES:
+        raise MismatchError(
+            f"onnx holds at most {MAX_WEIGHT_BYTES:,} bytes of weights in a file, and the model has {size:,}; choose "
+            "another format."
+        )
     try:
         program = _graph(student)
         _describe(program.model, student)
         content = program.model_proto.SerializeToString()
         onnx.checker.check_model(content, full_check=True)
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    except Exception as error:  # torch, onnxscript, onnx and onnxruntime have kinds of their own, without a common base
-        raise MismatchError(refused("onnx", student.name, error)) from None
+    except Exception as error:  # errors of torch, onnxscript, onnx and onnxruntime have no common base class
+        raise MismatchError(explain_refusal("onnx", student.name, error)) from None
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 
-    def answer(inputs: Tensor) -> Tensor:
+    def predict(inputs: Tensor) -> Tensor:
         try:
             (logits,) = session.run(["logits"], {"inputs": inputs.numpy()})
-        except Exception as error:  # of onnxruntime, which derives it from nothing
-            raise MismatchError(refused("onnx", student.name, error)) from None
+        except Exception as error:  # errors of onnxruntime have no base class of their own
+            raise MismatchError(explain_refusal("onnx", student.name, error)) from None
         return torch.from_numpy(logits)
 
-    return answer
+    return predict
 
 
 def _graph(student: Student) -> Any:
-    """Return what torch's exporter makes of the model."""
     for operation in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-        operation._dispatch_cache.clear()  # where it ran before under a tracer, the kernel that was then found is used
+        operation._dispatch_cache.clear()  # it may hold a kernel of an earlier trace, without the decomposition below
     with warnings.catch_warnings(), _quiet(), _any_number_of_positions():
-        # it warns of its own code (pytree, sizes in loops, weights of an LSTM); what it makes is measured afterwards
+        # the exporter warns about its own code (pytree, sizes in loops, weights of an LSTM); its result is compared
+        # later
         for category in (DeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", category)
         return torch.onnx.export(
@@ -81,14 +84,12 @@ def _graph(student: Student) -> Any:
 
 @contextmanager
 def _any_number_of_positions() -> Iterator[None]:
-    """Have recurrent layers be written as loops.
-
-    For one export torch 2.13 does so itself while it reads the network, but not while it then writes the graph, which
-    makes the second of two layers one for the positions that it saw. A torch that cannot is found out afterwards.
-    """
+    """Write recurrent layers as loops over any number of positions."""
+    # torch 2.13 does so while it reads the network, but not while it writes the graph, which then fixes the number of
+    # positions in the second of two layers
     try:
         from torch.export import _patches
-    except ImportError:
+    except ImportError:  # another torch: if it fixes the number too, the comparison refuses the export
         yield
         return
     with _patches.register_lstm_while_loop_decomposition(), _patches.register_gru_while_loop_decomposition():
@@ -97,7 +98,7 @@ def _any_number_of_positions() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch's exporter from telling which packages it could have used."""
+    """Silence torch's hints about optional packages."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -108,7 +109,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _describe(model: Any, student: Student) -> None:
-    """Set metadata, and drop what the exporter knows of the Python code, with paths of this machine."""
     model.metadata_props.update({"classes": json.dumps(student.classes), "instar": json.dumps(student.header)})
-    for node in model.graph.all_nodes():
+    for node in model.graph.all_nodes():  # their metadata quote Python code, with paths of this machine
         node.metadata_props.clear()

@@ -1,19 +1,19 @@
-"""The weights alone, with how to build their network in the header: for `instar.load` and any reader."""
+"""safetensors: the weights, with a header from which `instar.load` rebuilds the network."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from instar.exporting.loading import load_export
-from instar.exporting.student import Answer, Student
+from instar.exporting.student import Predict, Student
 from instar.runs.files import write_tensors
 
 
-def write_safetensors(student: Student, path: Path) -> Answer:
-    """Write weights and header, and return the model that `instar.load` makes of them.
+def write_safetensors(student: Student, path: Path) -> Predict:
+    """Write weights and header, and return the model that `instar.load` reads from them.
 
     Raises:
-        ConfigError: when its class is not to be imported again.
+        ConfigError: if the model's class is not trusted.
     """
     write_tensors(path, student.model.state_dict(), student.header)
     return load_export(path, trust=student.trust, network=student.network)

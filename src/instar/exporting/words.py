@@ -1,4 +1,4 @@
-"""Text of others (names of classes, paths, commands) that stays text wherever it is shown."""
+"""Escapes text of others (class names, paths, commands), so that no markup in it takes effect."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from instar.errors import one_line
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&:@$^!]|(?<=www)\.)", re.IGNORECASE)
 
 
-def markdown(text: object) -> str:
-    r"""Return a text for Markdown: in one line, with a backslash before whatever could be markup inside a line.
+def escape(text: object) -> str:
+    r"""Return a text for Markdown: one line, with a backslash before every character that could be markup.
 
-    Any punctuation may have one (CommonMark, section 2.4); it keeps plain addresses from becoming links, too.
+    Backslashes also keep plain addresses from becoming links. CommonMark, section 2.4, allows them before punctuation.
 
-    >>> markdown("<b>|a*")
+    >>> escape("<b>|a*")
     '\\<b\\>\\|a\\*'
     """
     return _MARKUP.sub(r"\\\1", one_line(text))

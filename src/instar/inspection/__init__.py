@@ -1,1 +1,1 @@
-"""What a folder is, whether it is whole, and what to do next."""
+"""Describes a run folder: its content and origin, missing or damaged files, and what to do next."""

@@ -1,4 +1,4 @@
-"""What a run folder holds, where it came from, how good it is, and whether it is whole."""
+"""The description of a run folder: its model, origin, scores, files, and the next commands."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as
 from instar.runs.rows import RunRow, read_row
 from instar.runs.run import Run
 
-_OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
-
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a run folder; what could not be read is empty.
+    """The description of a run folder; fields that could not be read are empty.
 
     Args:
-        path: the folder.
+        path: run folder.
         state: "complete", "incomplete" or "damaged".
-        model: its name and arguments, parameters, bytes of its weights, input shape, and names of its classes.
+        model: name, arguments, parameters, size of the weights in bytes, input shape, and class names.
         origin: data and their fingerprints, teachers, objective, temperatures, targets, views, seed, date, commit,
             command, versions and machine.
-        scores: on each split, with 95% intervals where there are any.
-        files: every file, with what is wrong with it.
-        resumes_at: the step of the checkpoint; none where there is none.
+        scores: scores on each split, with their 95% intervals.
+        files: all files, with their problems.
+        resumes_at: step of the checkpoint; None if there is none.
         notes: sentences about what is missing.
-        commands: what could be done next.
+        commands: suggestions of what to do next.
     """
 
     path: str
@@ -91,7 +89,7 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
 
 
 def _read(folder: Path, name: str, kind: type[D]) -> dict[str, Any]:
-    """Return what a JSON file holds; nothing where it cannot be read, which `check_files` tells."""
+    """Return the content of a JSON file; empty if it cannot be read, which `check_files` reports."""
     try:
         return read_document(folder / name, kind).model_dump()
     except RunError:
@@ -125,7 +123,7 @@ def _origin(row: RunRow) -> dict[str, Any]:
 def _temperatures(objective: object) -> list[float] | None:
     try:
         return sorted(parse_objective(str(objective)).temperatures) if objective else []
-    except InstarError:  # with terms of the user's, whose names alone are known
+    except InstarError:  # the terms of a user, of which only the names are known
         return None
 
 

@@ -1,4 +1,4 @@
-"""Methods that are compared: run folders that differ in their seed only, with what each did on every test sample."""
+"""The methods of a comparison: run folders that differ only in their seed, with their test predictions."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 
-_FOLDERS = ("teachers", "start", "corrected")
-"""Settings that name run folders; what matters is what was done in them."""
+_RUN_SETTINGS = ("teachers", "start", "corrected")
+"""Settings that name run folders; a comparison looks at the settings inside, not at the names."""
 
 
 @dataclass(frozen=True, eq=False)
 class MethodPredictions:
-    """What a run did on the test samples that have a label.
+    """Predictions of a run for the labelled test samples.
 
     Args:
-        ids: of the samples, int64 `[samples]`.
-        labels: theirs, `[samples]` or `[samples, position]`.
-        examples: labelled examples of each, `[samples]`.
-        wrong: wrong answers of each, `[samples]`.
-        nll: the sum of its NLL over its examples, in nats, `[samples]`.
+        ids: ids of the samples, int64 `[samples]`.
+        labels: labels of the samples, `[samples]` or `[samples, position]`.
+        examples: number of labelled examples per sample, `[samples]`.
+        wrong: number of wrong predictions per sample, `[samples]`.
+        nll: NLL per sample, summed over its examples, in nats, `[samples]`.
     """
 
     ids: torch.Tensor
@@ -44,7 +44,7 @@ class MethodPredictions:
 
     @classmethod
     def of(cls, run: Run) -> MethodPredictions:
-        """Read the predictions of a run, logits or, of many classes, a few numbers for each example."""
+        """Read the predictions of a run: logits, or NLL and predicted class if the run stored no logits."""
         tensors = read_predictions(run)
         try:
             ids, labels = tensors["test.ids"], tensors["test.labels"]
@@ -65,13 +65,13 @@ class MethodPredictions:
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """Complete runs that differ in their seed only.
+    """Complete runs that differ only in their seed.
 
     Args:
-        name: as it was given.
-        runs: by seed, in order.
+        name: path that the user gave.
+        runs: runs by seed, in order.
         test: fingerprint of the test data.
-        answers: by seed.
+        answers: predictions by seed.
     """
 
     name: str
@@ -81,17 +81,17 @@ class Method:
 
     @property
     def examples(self) -> Counts:
-        """Labelled examples of each sample, the same for all runs."""
+        """Number of labelled examples per sample, the same for all runs."""
         return next(iter(self.answers.values())).examples
 
 
 def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
-    """Read methods, of which each is a run folder or a folder that has runs at any depth.
+    """Read methods; each is a run folder, or a folder that holds runs at any depth.
 
     Raises:
-        RunError: when there are no runs, or some are incomplete or damaged; names them.
-        ConfigError: when runs of a method differ in more than their seed, or share it; names the settings.
-        MismatchError: when test data differ; names both fingerprints.
+        RunError: if there are no runs, or some are incomplete or damaged; names them.
+        ConfigError: if runs of a method differ in more than their seed, or share it; names the settings.
+        MismatchError: if test data differ; names both fingerprints.
     """
     folders = [each.path if isinstance(each, Run) else given_path(each, "a method") for each in given]
     found = [_Found(folder, _rows(folder)) for folder in folders]
@@ -105,10 +105,10 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
     for name, test in tests:
         if test != tests[0][1]:
             raise MismatchError(
-                f"'{name}' was judged on other test data than '{tests[0][0]}' (fingerprints {test} and {tests[0][1]}), "
-                "so they cannot be compared."
+                f"'{name}' was tested on other data than '{tests[0][0]}' (fingerprints {test} and {tests[0][1]}), so "
+                "they cannot be compared."
             )
-    by_seed = [each.by_seed() for each in found]  # all are looked at before predictions are read, which takes longer
+    by_seed = [each.by_seed() for each in found]  # checks all before it reads predictions, which takes longer
     methods = [
         Method(str(each.folder), runs, tests[0][1], {seed: MethodPredictions.of(run) for seed, run in runs.items()})
         for each, runs in zip(found, by_seed, strict=True)
@@ -118,8 +118,8 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
     for path, answers in read:
         if not (torch.equal(answers.ids, theirs.ids) and torch.equal(answers.labels, theirs.labels)):
             raise MismatchError(
-                f"'{path}' was judged on other test samples than '{first}' (their ids or labels differ), so they "
-                "cannot be compared."
+                f"'{path}' was tested on other samples than '{first}' (their ids or labels differ), so they cannot be "
+                "compared."
             )
     return methods
 
@@ -130,26 +130,26 @@ class _Found:
     rows: Sequence[RunRow]
 
     def shown(self, row: RunRow) -> str:
-        """Return the path of a run as the user would write it."""
+        """Return the path of a run as the user would type it."""
         return str(self.folder if row.folder == self.folder.resolve() else self.folder / row.name)
 
     def by_seed(self) -> dict[int, Run]:
-        """Return the runs by seed, and refuse those that differ in anything else."""
+        """Return the runs by seed; refuse runs that differ in anything else."""
         first, *others = self.rows
         for row in others:
             was, now = (_described(each) for each in (first, row))
             differing = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
             if differing:
                 raise ConfigError(
-                    f"runs of one method may differ in their seed only; '{self.shown(first)}' and '{self.shown(row)}' "
-                    f"differ in {', '.join(differing)}."
+                    f"runs of one method may differ only in their seed, but '{self.shown(first)}' and "
+                    f"'{self.shown(row)}' differ in {', '.join(differing)}."
                 )
         runs: dict[int, Run] = {}
         for row in self.rows:
             run, seed = Run(self.shown(row)), _seed(Run(row.folder))
             if seed in runs:
                 raise ConfigError(
-                    f"'{runs[seed].path}' and '{run.path}' have the same seed, {seed}; a method has one run of each."
+                    f"'{runs[seed].path}' and '{run.path}' have the same seed, {seed}; a method has one run per seed."
                 )
             runs[seed] = run
         return dict(sorted(runs.items()))
@@ -163,7 +163,7 @@ def _rows(folder: Path) -> list[RunRow]:
     found = _Found(folder, rows)
     unfit = [f"'{found.shown(row)}' is {row.state}" for row in rows if row.state != "complete"]
     if unfit:
-        raise RunError(f"only complete runs can be compared: {', '.join(unfit)}.")
+        raise RunError(f"only complete runs can be compared, but {', '.join(unfit)}.")
     return rows
 
 
@@ -175,15 +175,15 @@ def _test_fingerprint(found: _Found, row: RunRow) -> str:
 
 
 def _described(row: RunRow) -> dict[str, Any]:
-    """Return the settings of a run beside its seed, with those of its teachers, flat; and what it was trained on."""
+    """Return the flat settings of a run and its teachers without the seed, and the fingerprint of the training data."""
     return _settings(Run(row.folder)) | {"the training data": (row.fingerprints.get("data") or {}).get("train")}
 
 
 def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    config = flatten(default_settings()) | flatten(run.config)  # a folder may be older than a setting
+    config = flatten(default_settings()) | flatten(run.config)  # an older folder lacks newer settings
     config.pop("seed")
     above = (*above, run.path.resolve())
-    for name in _FOLDERS:
+    for name in _RUN_SETTINGS:
         given = config.pop(name, None)
         names = given if isinstance(given, list) else [given] if given else []
         places = run.members() if name == "teachers" else map(Path, names)
@@ -196,7 +196,7 @@ def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _seed(run: Run) -> int:
-    """Return the seed of a run; what is made of several has that of the first."""
+    """Return the seed of a run; a combination has the seed of its first member."""
     if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS) and (run.members()[0] / "config.json").is_file():
         return _seed(Run(run.members()[0]))
     return int(run.config["seed"])

@@ -1,4 +1,4 @@
-"""What could be done next with a run, as commands that can be given as they stand."""
+"""Suggests what to do next with a run, as complete commands."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from instar.runs.rows import RunRow, read_row
 
 
 def next_commands(row: RunRow, state: str) -> list[str]:
-    """Return commands: of a complete run, those that begin at it; of another, the one that goes on with it.
+    """Return commands that use a complete run, or the command that resumes another.
 
-    A student is suggested that is what its teacher is, on the same data, trained in the same way: a net born again,
-    to be made smaller by who knows how.
+    The suggested student has the model, data and training settings of its teacher; users can make it smaller.
 
     Args:
-        row: what is known of the run.
+        row: content of the run folder.
         state: "complete", "incomplete" or "damaged".
     """
     run = shlex.quote(str(row.folder))
@@ -57,7 +56,7 @@ def _needs_network(folder: Path) -> bool:
 
 
 def _network(row: RunRow) -> Mapping[str, Any]:
-    """Return the settings of a run that is a network, or of the first such one that it combines; empty if unknown."""
+    """Return the settings of a run, or of the first network that it combines; empty if unknown."""
     while not (row.folder / "model.json").is_file():
         members = row.config.get("teachers")
         if not members:
@@ -67,14 +66,14 @@ def _network(row: RunRow) -> Mapping[str, Any]:
 
 
 def _chosen(group: str, config: Mapping[str, Any]) -> list[str]:
-    """Return flags for those settings of a group that are not the default."""
+    """Return flags for the settings of a group that differ from the defaults."""
     usual = default_settings()[group]
     found = {name: value for name, value in config[group].items() if name != "source" and value != usual.get(name)}
     return _flags(f"--set {group}.", found)
 
 
 def _flags(flag: str, values: Mapping[str, Any]) -> list[str]:
-    """Return flags that say what values are, for a shell.
+    """Return a flag for each value, quoted for a shell.
 
     >>> print(*_flags("--arg ", {"units": 16, "widths": [8, 8], "name": "a b", "tied": "true"}))
     --arg units=16 --arg 'widths=[8, 8]' --arg 'name=a b' --arg 'tied="true"'

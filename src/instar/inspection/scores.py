@@ -1,4 +1,4 @@
-"""The measured numbers of a run folder with their 95% intervals, for people and for model cards."""
+"""The scores of a run folder with their 95% intervals, for `instar inspect` and model cards."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from instar.tasks import Metric, format_value, known_metrics
 
 @dataclass(frozen=True)
 class Score:
-    """One number.
+    """One score.
 
     Args:
         split: "test" or "validation".
-        name: what it is.
-        value: the number.
-        low: lower end of its 95% interval; None where it has none.
-        high: upper end of its 95% interval.
+        name: name of the score.
+        value: its value.
+        low: lower end of the 95% interval; None if there is none.
+        high: upper end of the 95% interval.
         unit: "share" (of 1), "nats" or "".
-        how: how value and interval were computed, and from how many examples.
+        how: method of value and interval, and the number of examples.
     """
 
     split: str
@@ -47,9 +47,9 @@ class Score:
 
 
 def scores_of(folder: Path) -> Iterator[Score]:
-    """Yield the metrics that `result.json` holds of test and validation samples; none where it cannot be read.
+    """Yield the metrics in `result.json` on test and validation samples, in its order; nothing if it cannot be read.
 
-    They come in the order in which the run folder holds them. Counts are left out: shares show them.
+    Counts are left out, because shares show them.
     """
     try:
         result = read_document(folder / "result.json", ResultFile)

@@ -1,4 +1,4 @@
-"""Whether the files of a run folder are whole: each is read, and what is wrong with it said in words."""
+"""Reads every file of a run folder, and reports missing and damaged ones in words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from instar.runs.run import Run
 from instar.teachers import ENSEMBLE, SPECIALISTS
 from instar.training.checkpoint import read_checkpoint
 
-ALWAYS = ("config.json", "environment.json")
-"""Files that a run has from its start."""
+STARTED_FILES = ("config.json", "environment.json")
+"""Files of every run."""
 
-AT_THE_END = ("model.json", "weights.safetensors", "predictions.safetensors")
-"""Files that a complete run has; one that stands for several models has the last one alone."""
+COMPLETE_FILES = ("model.json", "weights.safetensors", "predictions.safetensors")
+"""Files of a complete run; a run that combines several models has only the last one."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class FileState:
     """One file of a run folder.
 
     Args:
-        name: of the file.
-        bytes: its size; 0 where it is missing.
-        problem: what is wrong with it, without a full stop; none where nothing is.
+        name: name of the file.
+        bytes: size in bytes; 0 if it is missing.
+        problem: its problem in words, without a full stop; None if there is none.
     """
 
     name: str
@@ -37,45 +37,46 @@ class FileState:
 
 
 def check_files(folder: Path) -> list[FileState]:
-    """Read every file of a run folder, and name those that are missing or damaged.
+    """Read every file of a run folder, and report those that are missing or damaged.
 
-    No weight may be NaN; -inf may be a mask. What other formats hold, such as `error.txt`, is not looked at.
+    NaN weights count as damage, but -inf does not, because it may be a mask. Other files, such as `error.txt`, are only
+    listed.
     """
     here = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     run = _opened(folder)
     found = [FileState(path.name, path.stat().st_size, _problem(path, run)) for path in here]
     names = {state.name for state in found}
-    wanted = list(ALWAYS)
+    wanted = list(STARTED_FILES)
     if "result.json" in names:
-        wanted += AT_THE_END[-1:] if _stands_for_several(folder) else AT_THE_END
+        wanted += COMPLETE_FILES[-1:] if _combines_models(folder) else COMPLETE_FILES
         wanted += run.finished if run else ()
     return found + [FileState(name, 0, "it is missing") for name in dict.fromkeys(wanted) if name not in names]
 
 
 def check_model(run: Run, *, trust: bool) -> tuple[str | None, str | None]:
-    """Build the model of a run and lay its weights into it.
+    """Build the model of a run and load its weights.
 
     Returns:
-        What is wrong with the weights, and why they could not be tried; none where nothing is.
+        The problem of the weights, and a note if they could not be loaded for another reason; None for each if not.
     """
     try:
         load_model(run, trust=trust)
     except RunError as error:
         return _without_path(str(error), run.path), None
-    except InstarError as error:  # its class is not trusted, or not there: nothing that the folder can help
+    except InstarError as error:  # the class is not trusted or not installed, which is no damage of the folder
         hint = " (--trust)" if isinstance(error, ConfigError) and not trust else ""
-        return None, f"The weights were not laid into the model{hint}: {error}"
+        return None, f"The weights were not loaded into the model{hint}: {error}"
     except (LookupError, TypeError) as error:
         return f"model.json does not describe a model: {error!r}", None
     return None, None
 
 
 def _opened(folder: Path) -> Run | None:
-    """Return the run, where its configuration and its result tell which files must have checksums, and which."""
+    """Return the run if its configuration and result can be read; they say which files have which checksums."""
     try:
         run = Run(folder)
         _ = run.finished
-    except RunError:  # which is said of those files
+    except RunError:  # reported with those files
         return None
     return run
 
@@ -102,10 +103,10 @@ def _problem(path: Path, run: Run | None) -> str | None:
 
 
 def _without_path(sentence: str, path: Path) -> str:
-    """Return an error's words about a file or folder without its path, and without the full stop."""
+    """Return an error message without the path of its file or folder, and without the full stop."""
     return sentence.replace(f"the weights file '{path}'", "it").replace(f"'{path}'", "it").rstrip(".")
 
 
-def _stands_for_several(folder: Path) -> bool:
+def _combines_models(folder: Path) -> bool:
     row = read_row(folder, folder.name)
     return row.state != "damaged" and row.config["model"]["name"] in (ENSEMBLE, SPECIALISTS)

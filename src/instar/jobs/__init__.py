@@ -1,4 +1,4 @@
-"""Where stages run: in this process, in several of this machine, or on Ray. One contract, which `outcomes` states."""
+"""Runs tasks in this process, in several processes of this machine, or on Ray; `outcomes` states the contract."""
 
 from instar.jobs.place import Processes, RayCluster, parse_jobs
 from instar.jobs.running import outcomes, run_all

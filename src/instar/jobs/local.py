@@ -1,4 +1,4 @@
-"""Tasks on this machine, one after the other or several at a time."""
+"""Runs tasks on this machine, one after the other or several at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from instar.errors import say
-from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, call, leave_error, name_of
+from instar.jobs.task import MAX_RETRIES, JobsError, Outcome, attempt, call, leave_error, name_of
 
 T = TypeVar("T")
 
@@ -26,14 +26,11 @@ def in_this_process(tasks: Sequence[Callable[[], T]]) -> Generator[tuple[int, Ou
 
 
 def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[int, Outcome[T]], None, None]:
-    """Call tasks in several processes of this machine.
-
-    Small networks leave most of a core's time to the hand-over between threads, so on two cores two processes of one
-    thread finish sooner than two threads of one process.
-
-    An executor of the standard library ends all its processes when one dies, and does not tell which task it had; here
-    each process has a pipe of its own, so a lost one costs nobody else anything.
-    """
+    """Call tasks in several processes of this machine; a process that dies does not affect the others."""
+    # not concurrent.futures: its executors end all processes when one dies, and do not say which task it had; here each
+    # process has its own pipe
+    # small networks spend most time on hand-over between threads, so two processes of one thread are faster than one
+    # process of two threads
     threads = max(1, (os.cpu_count() or 1) // workers)
     waiting, lost = deque(range(len(tasks))), Counter[int]()
     busy: dict[_Worker, int] = {}
@@ -60,14 +57,14 @@ def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[i
                     continue
                 lost[index] += 1
                 told = f"the worker of {name_of(tasks[index], index)} was lost ({worker.end()})"
-                if lost[index] <= RETRIES:
-                    say(f"instar: {told}; retry {lost[index]} of {RETRIES}.")
+                if lost[index] <= MAX_RETRIES:
+                    say(f"instar: {told}; retry {lost[index]} of {MAX_RETRIES}.")
                     waiting.append(index)
                 else:
-                    failure = JobsError(f"{told}, after {RETRIES} retries; with fewer jobs, each has more memory.")
+                    failure = JobsError(f"{told}, after {MAX_RETRIES} retries; fewer jobs leave more memory for each.")
                     leave_error(tasks[index], f"{failure}\n")
                     yield index, Outcome(error=failure)
-    except BaseException:  # an interrupt, or nobody wants the rest
+    except BaseException:  # an interrupt, or the caller stopped reading
         for worker in busy:
             worker.process.terminate()
         raise
@@ -77,7 +74,7 @@ def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[i
 
 
 class _Worker:
-    """A process that does one task after the other, and ends when its pipe is closed or its driver dies."""
+    """A process that runs one task after the other, and ends when its pipe closes or its driver dies."""
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -87,19 +84,19 @@ class _Worker:
         theirs.close()  # so that the pipe ends with the process
 
     def give(self, payload: bytes) -> None:
-        """Hand over a task; a worker that is dead already is found so when it is asked for the outcome."""
-        with suppress(OSError):
+        """Send a task to the worker."""
+        with suppress(OSError):  # it is dead, which `take` reports
             self.connection.send_bytes(payload)
 
     def take(self) -> bytes | None:
-        """Return a pickled outcome, or None when the process died before it gave one."""
+        """Return a pickled outcome, or None if the process died before it sent one."""
         try:
             return self.connection.recv_bytes() if self.connection.poll() else None
         except (EOFError, OSError):
             return None
 
     def end(self) -> str:
-        """Wait until the process has ended, and return how it did."""
+        """Wait until the process has ended, and return its exit code or signal in words."""
         self.connection.close()
         self.process.join(10)
         if self.process.exitcode is None:
@@ -110,11 +107,11 @@ class _Worker:
 
 
 def _serve(connection: Connection[Any, Any], folder: str, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the driver too, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt also reaches the driver, which ends this process
     threading.Thread(target=_end_with_driver, daemon=True).start()
     import torch
 
-    os.chdir(folder)  # spawn takes the folder in which multiprocessing was imported
+    os.chdir(folder)  # a spawned process starts in the folder where multiprocessing was imported
     torch.set_num_threads(threads)
     while True:
         try:
@@ -125,7 +122,7 @@ def _serve(connection: Connection[Any, Any], folder: str, threads: int) -> None:
 
 
 def _end_with_driver() -> None:
-    """End this process when the driver dies, because a run that goes on holds its folder against the next driver."""
+    # a run that went on would lock its folder against the next driver
     driver = multiprocessing.parent_process()
     assert driver is not None
     driver.join()

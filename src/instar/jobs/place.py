@@ -1,4 +1,4 @@
-"""What `jobs` may be: 1, a number of processes, or Ray with what each task needs there."""
+"""Where jobs run: in a number of processes, or on Ray with the resources of each task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from instar.errors import ConfigError, nearest
 
 RAY_CLIENT_PORT = 10001
-"""Where a head node listens for drivers, unless it was started otherwise."""
+"""Default port on which a head node listens for drivers."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Processes:
     """Processes of this machine.
 
     Args:
-        count: 1 works in this process, more are a pool.
+        count: number of processes; 1 is this process.
     """
 
     count: int = 1
@@ -31,13 +31,13 @@ class Processes:
 
 @dataclass(frozen=True)
 class RayCluster:
-    """Ray, and what each task is given there.
+    """Ray, and the resources that each task gets there.
 
     Args:
-        address: of a cluster, as ray://host:port; empty takes what the environment variable RAY_ADDRESS says, and
-            starts Ray on this machine where it says nothing.
-        cpus: cores of a task.
-        gpus: accelerators of a task; several tasks share one when it is below 1.
+        address: address of a cluster as ray://host:port. If empty, the environment variable RAY_ADDRESS gives it; if
+            that is not set, Ray starts on this machine.
+        cpus: cores per task.
+        gpus: accelerators per task; below 1, several tasks share one.
     """
 
     address: str = ""
@@ -51,10 +51,10 @@ class RayCluster:
 
 
 def parse_jobs(jobs: int | str) -> Processes | RayCluster:
-    """Read where tasks are to run.
+    """Parse the option `jobs`.
 
     Raises:
-        ConfigError: when it says no such place, or Ray is asked for and not installed.
+        ConfigError: if it is no number of processes and no Ray address, or names Ray and Ray is not installed.
 
     >>> parse_jobs("2")
     Processes(count=2)
@@ -70,7 +70,7 @@ def parse_jobs(jobs: int | str) -> Processes | RayCluster:
     try:
         parts = urlsplit(text)
         port = parts.port or RAY_CLIENT_PORT
-    except ValueError as error:  # of the port, or of brackets around the host
+    except ValueError as error:  # a wrong port, or wrong brackets around the host
         raise ConfigError(f"jobs '{text}' is no address: {error}.") from None
     if parts.scheme == "ray" and parts.hostname and parts.path in ("", "/"):
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -81,12 +81,12 @@ def parse_jobs(jobs: int | str) -> Processes | RayCluster:
         raise ConfigError(f"jobs must be a number of processes, 'ray' or 'ray://host:port', got '{text}'.")
     needs = _parse_needs(parts.query)
     if not has_ray():
-        raise ConfigError(f"jobs '{text}' needs Ray, which is not installed; pip install 'instar[ray]' installs it.")
+        raise ConfigError(f"jobs '{text}' needs Ray, which is not installed; run: pip install 'instar[ray]'")
     return RayCluster(address, **needs)
 
 
 def has_ray() -> bool:
-    """Return whether Ray is installed; it is not imported."""
+    """Return whether Ray is installed, without importing it."""
     return find_spec("ray") is not None
 
 
@@ -100,9 +100,9 @@ def _parse_needs(query: str) -> dict[str, float]:
             value = float(text)
         except ValueError:
             value = math.nan
-        # Ray divides one core or one accelerator, and hands out more of them whole
+        # Ray can share one core or one accelerator, but gives out several only as whole numbers
         if not (0 <= value < math.inf) or (value > 1 and not value.is_integer()) or (name == "cpus" and value == 0):
-            least = "above 0" if name == "cpus" else "0"
-            raise ConfigError(f"'{name}' of jobs must be {least} to 1, or a whole number, got '{text}'.")
+            bounds = "above 0 and at most 1" if name == "cpus" else "from 0 to 1"
+            raise ConfigError(f"'{name}' of jobs must be {bounds}, or a whole number, got '{text}'.")
         needs[name] = value
     return needs

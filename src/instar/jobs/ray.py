@@ -1,4 +1,4 @@
-"""Tasks on Ray: on this machine or on a cluster. The only file that imports it."""
+"""Runs tasks on Ray, on this machine or on a cluster. The only file that imports Ray."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from urllib.parse import urlsplit
 
 from instar.errors import ConfigError, say
 from instar.jobs.place import RayCluster
-from instar.jobs.task import RETRIES, JobsError, Outcome, attempt, leave_error, name_of, pack
+from instar.jobs.task import MAX_RETRIES, JobsError, Outcome, attempt, leave_error, name_of, pack
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
-"""Seconds in which an address must answer."""
+MAX_CONNECTION_SECONDS = 10.0
 
 
 def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[tuple[int, Outcome[T]], None, None]:
-    """Call tasks on Ray, as many at a time as what they need allows.
+    """Call tasks on Ray, as many at a time as its resources allow.
 
     Raises:
-        ConfigError: when the address does not answer, or this machine alone has less than a task needs.
+        ConfigError: if the address does not answer, or this machine has fewer resources than a task needs.
     """
     import ray
 
     with _connected(cluster):
-        needs = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": RETRIES, "retry_exceptions": False}
+        needs = {
+            "num_cpus": cluster.cpus,
+            "num_gpus": cluster.gpus,
+            "max_retries": MAX_RETRIES,
+            "retry_exceptions": False,
+        }
         remote = ray.remote(**needs)(_work)
         place = (os.getcwd(), [os.path.abspath(entry) for entry in sys.path], cluster)
         running: dict[Any, int] = {}
@@ -45,44 +49,44 @@ def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[t
                     continue
                 running[remote.options(name=name_of(task, index)).remote(payload, *place)] = index
             while running:
-                with _aside():
+                with _stdout_to_stderr():
                     (ready, *_), _ = ray.wait(list(running), num_returns=1)
                 index = running.pop(ready)
                 yield index, _outcome(ready, tasks[index], name_of(tasks[index], index))
-        except BaseException:  # an interrupt, or nobody wants the rest
+        except BaseException:  # an interrupt, or the caller stopped reading
             for reference in running:
                 ray.cancel(reference, force=True)
             raise
 
 
 def _outcome(reference: Any, task: Callable[[], Any], name: str) -> Outcome[Any]:
-    """Return the outcome of a task that has ended, or of Ray's attempts to run it."""
+    """Return the outcome of a task that has ended, or that Ray could not run."""
     import ray
 
     try:
         outcome: Outcome[Any] = pickle.loads(ray.get(reference))
         return outcome
-    except ray.exceptions.RayTaskError as error:  # raised before the task: our package is missing there, say
+    except ray.exceptions.RayTaskError as error:  # raised before the task, for example if Instar is not installed there
         cause = error.cause if isinstance(error.cause, Exception) else error
         return Outcome(error=cause)
     except ray.exceptions.RayError as error:
-        failure = JobsError(f"the worker of {name} was lost, after {RETRIES} retries: {_reason(error)}.")
+        failure = JobsError(f"the worker of {name} was lost, after {MAX_RETRIES} retries: {_reason(error)}.")
         leave_error(task, f"{failure}\n")
         return Outcome(error=failure)
 
 
 def _work(payload: bytes, folder: str, path: Sequence[str], cluster: RayCluster) -> bytes:
-    """Do a task in a worker of Ray, in the driver's folder and with its import path."""
+    """Run a task in a Ray worker, in the driver's folder and with its import path."""
     import torch
 
     try:
         os.chdir(folder)
     except OSError as error:
         here = f"'{folder}' on node '{socket.gethostname()}'"
-        sentence = f"a task cannot work in {here}: {error.strerror}; the driver and all nodes must share that folder."
+        sentence = f"a task cannot work in {here}: {error.strerror}; the driver and all nodes must share this folder."
         return pack(Outcome(error=ConfigError(sentence)))
     sys.path += [entry for entry in path if entry not in sys.path]
-    if not cluster.gpus:  # Ray leaves all of them visible to who asked for none
+    if not cluster.gpus:  # Ray leaves all of them visible to tasks that asked for none
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(max(1, int(cluster.cpus)))
     return attempt(payload)
@@ -90,7 +94,7 @@ def _work(payload: bytes, folder: str, path: Sequence[str], cluster: RayCluster)
 
 @contextmanager
 def _connected(cluster: RayCluster) -> Iterator[None]:
-    """Use the Ray that this process is connected to, or connect to one and let go of it at the end."""
+    """Use the Ray that this process is connected to, or connect to one and disconnect at the end."""
     import ray
 
     if ray.is_initialized():
@@ -100,34 +104,35 @@ def _connected(cluster: RayCluster) -> Iterator[None]:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}  # stages print into their folders
     if alone := address == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # without end otherwise
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
+        os.environ.setdefault("RAY_task_oom_retries", str(MAX_RETRIES))  # the default is to retry for ever
         settings["include_dashboard"] = False
     elif address != "auto":
-        _knock(address)
-    os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", str(int(PATIENCE)))  # three attempts, from 5 s
+        _refuse_unreachable(address)
+    # a whole number, which Ray splits into three attempts of 5 s and more
+    os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", str(int(MAX_CONNECTION_SECONDS)))
     try:
         try:
-            with _aside(), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Ray Client connection timed out")  # said in the sentence
+            with _stdout_to_stderr(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Ray Client connection timed out")  # the error below says so
                 ray.init(address, **settings)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"Ray at '{address}' cannot be used: {_reason(error)}.") from None
         _check(cluster, alone=alone)
-        with redirect_stdout(_OfThisThread(sys.stdout)):
+        with redirect_stdout(_StdoutOfThisThread(sys.stdout)):
             yield
     finally:
-        with _aside():
-            ray.shutdown()  # also where it could not connect: it would take itself for connected afterwards
+        with _stdout_to_stderr():
+            ray.shutdown()  # also after a failed connection, because Ray would count as connected
 
 
-def _aside() -> AbstractContextManager[Any]:
-    """Send what Ray tells about its workers to stderr, because results go to stdout."""
-    return redirect_stdout(sys.stderr)  # noqa: TID251 (Ray prints there, not we)
+def _stdout_to_stderr() -> AbstractContextManager[Any]:
+    """Send Ray's messages to stderr, because only results go to stdout."""
+    return redirect_stdout(sys.stderr)  # noqa: TID251 (Ray prints there, not Instar)
 
 
-class _OfThisThread:
-    """The stdout of the thread that makes it; what others print, such as Ray's news of lost workers, goes to stderr."""
+class _StdoutOfThisThread:
+    """stdout for the thread that creates it, and stderr for others, such as Ray's thread that reports lost workers."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._owner = stream, threading.get_ident()
@@ -137,29 +142,29 @@ class _OfThisThread:
 
 
 def _reason(error: Exception) -> str:
-    """Return the line that says what happened: the first, or the last of a traceback that a server sent."""
+    """Return the line with the reason: the first, or the last of a server's traceback."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1 if any(line.startswith("Traceback") for line in lines) else 0].strip().rstrip(".")
 
 
-def _knock(address: str) -> None:
-    """Refuse an address where nobody listens, for which Ray itself would wait long."""
+def _refuse_unreachable(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself would wait for a long time."""
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
-        socket.create_connection((parts.hostname or "", parts.port or 0), PATIENCE).close()
+        socket.create_connection((parts.hostname or "", parts.port or 0), MAX_CONNECTION_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ConfigError(f"nothing answers at the Ray address '{address}': {error}.") from None
 
 
 def _check(cluster: RayCluster, *, alone: bool) -> None:
-    """Refuse, on this machine alone, what no node could ever run; on a cluster a node that can may still join."""
+    """Refuse tasks that this machine could never run; on a cluster, a node with the resources may still join."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if any(node.get("CPU", 0) >= cluster.cpus and node.get("GPU", 0) >= cluster.gpus for node in nodes):
         return
     most = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} accelerators" for node in nodes)
-    told = f"a task needs {cluster.cpus:g} cores and {cluster.gpus:g} accelerators, and Ray's nodes have {most}"
+    told = f"a task needs {cluster.cpus:g} cores and {cluster.gpus:g} accelerators, but Ray's nodes have {most}"
     if alone:
         raise ConfigError(f"{told}.")
     say(f"instar: {told}; waiting for a node that has them.")

@@ -1,4 +1,4 @@
-"""The one interface through which tasks without an order between them are run."""
+"""The interface for running independent tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_all(
     jobs: int | str = 1,
     done: Callable[[int, T], None] = lambda index, value: None,
 ) -> list[T]:
-    """Call every task, and return their values in order; raise what failed when all have ended.
+    """Call every task, and return their values in order; raise the errors after all tasks have ended.
 
     Args:
         tasks: as in `outcomes`.
@@ -28,9 +28,9 @@ def run_all(
         done: as in `outcomes`.
 
     Raises:
-        Exception: that of the task, where a single one failed.
-        JobsError: where several failed, each with something that the user can mend; names them all.
-        ExceptionGroup: where several failed, and not all like that.
+        Exception: the error of the task, if only one failed.
+        JobsError: if several failed, all with an InstarError; names them all.
+        ExceptionGroup: if several failed, some with another error.
 
     >>> run_all([lambda: 1, lambda: 2])
     [1, 2]
@@ -54,20 +54,20 @@ def outcomes(
     jobs: int | str = 1,
     done: Callable[[int, T], None] = lambda index, value: None,
 ) -> list[Outcome[T]]:
-    """Call every task, and return in order how each ended. One that fails does not stop the others.
+    """Call every task, and return the outcomes in order. A task that fails does not stop the others.
 
-    A task whose worker is lost (killed, or out of memory) is begun again, at most three times; a stage takes up its
-    run folder where it was. Where a task is the method of an object with a folder `out`, as `Stage.run` is, what it
-    prints in a worker is appended to log.txt there, and a failure leaves error.txt. An interrupt ends all at once.
+    A task whose worker is lost (killed, or out of memory) is retried up to three times; a stage then resumes from its
+    run folder. If a task is a method of an object with a folder `out`, such as `Stage.run`, its output in a worker is
+    appended to log.txt there, and a failure writes error.txt. An interrupt ends all tasks at once.
 
     Args:
-        tasks: independent of each other; picklable where they do not run in this process.
-        jobs: 1 works in this process and a larger number in so many; "ray" and "ray://host:port" work on Ray, with
-            what a task needs behind a question mark, as in "ray?cpus=2&gpus=0.25".
-        done: called in this process with the index and the value of each task that returned, as it ends.
+        tasks: independent tasks; they must be picklable unless they run in this process.
+        jobs: number of processes, where 1 is this process; "ray" or "ray://host:port" runs on Ray, with the resources
+            of a task behind a question mark, as in "ray?cpus=2&gpus=0.25".
+        done: called in this process with the index and value of each successful task, as soon as it ends.
 
     Raises:
-        ConfigError: when `jobs` names no place, or one that does not answer.
+        ConfigError: if `jobs` cannot be parsed, or its address does not answer.
 
     >>> [outcome.error for outcome in outcomes([lambda: 1, lambda: 1 // 0])]
     [None, ZeroDivisionError('integer division or modulo by zero')]
@@ -84,7 +84,7 @@ def outcomes(
 def _run(
     tasks: Sequence[Callable[[], T]], place: Processes | RayCluster
 ) -> Generator[tuple[int, Outcome[T]], None, None]:
-    """Run the tasks somewhere; their indices and outcomes come as they end."""
+
     if isinstance(place, RayCluster):
         return on_ray(tasks, place)
     if place.here or len(tasks) < 2:

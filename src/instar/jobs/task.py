@@ -1,4 +1,4 @@
-"""One task, wherever it runs: its outcome, and what it leaves in its run folder."""
+"""One task, wherever it runs: its outcome, and the log and error that it leaves in its run folder."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from instar.errors import InstarError, RunError
 
 T = TypeVar("T")
 
-RETRIES = 3
-"""How often a task is begun again after its worker was lost."""
+MAX_RETRIES = 3
+"""Retries of a task whose worker was lost."""
 
-RUNNING = ".log.txt"
-"""What a running task prints; hidden, because a run is not started in a folder that holds a visible file."""
+RUNNING_LOG_FILE = ".log.txt"
+"""Output of a running task; hidden, because a run does not start in a folder with visible files."""
 
 
 class JobsError(InstarError):
-    """Tasks that failed together, or one whose worker was lost too often; names each of them."""
+    """Several tasks failed, or the worker of one was lost too often; names each task."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """How a task ended.
+    """The result of a task.
 
     Args:
-        value: what it returned.
-        error: what it raised; none where it returned.
+        value: returned value.
+        error: raised error; None if the task returned.
     """
 
     value: T | None = None
@@ -47,13 +47,13 @@ class Outcome(Generic[T]):
 
 
 def folder_of(task: Callable[[], Any]) -> Path | None:
-    """Return the folder of the stage whose method a task is; none for other tasks."""
+    """Return the folder of a task that is a method of a stage; None for other tasks."""
     out = getattr(getattr(task, "__self__", None), "out", None)
     return out if isinstance(out, Path) else None
 
 
 def name_of(task: Callable[[], Any], index: int) -> str:
-    """Return what a person calls a task: its folder, or its place in the list.
+    """Return a name for messages: the folder of a task, or its index.
 
     >>> name_of(print, 1)
     'task 1'
@@ -63,10 +63,10 @@ def name_of(task: Callable[[], Any], index: int) -> str:
 
 
 def call(task: Callable[[], T]) -> Outcome[T]:
-    """Do a task; what it raises is its outcome, and is left in the folder of a run that it did not finish."""
+    """Run a task, and return its outcome; write an error to the run folder that it did not finish."""
     try:
         return Outcome(task())
-    except RunError as error:  # it is about the folder itself, which may be another's
+    except RunError as error:  # the folder itself is the problem, and may belong to another run
         return Outcome(error=error)
     except Exception as error:
         leave_error(task, traceback.format_exc())
@@ -74,15 +74,15 @@ def call(task: Callable[[], T]) -> Outcome[T]:
 
 
 def leave_error(task: Callable[[], Any], text: str) -> None:
-    """Write error.txt in the run folder of a task, where there is one and it is not complete."""
+    """Write error.txt in the run folder of a task, if it has one that is not complete."""
     out = folder_of(task)
-    with suppress(OSError):  # a full disk, say, must not hide the error that this one is about
+    with suppress(OSError):  # a full disk must not hide the error of the task
         if out and (out / "config.json").exists() and not (out / "result.json").exists():
             (out / "error.txt").write_text(text)
 
 
 def attempt(payload: bytes) -> bytes:
-    """Do a pickled task in a worker, and return its pickled outcome; what a stage prints goes to its log.txt."""
+    """Run a pickled task in a worker, and return its pickled outcome; the output of a stage goes to its log.txt."""
     out = None
     try:
         task: Callable[[], Any] = pickle.loads(payload)
@@ -93,17 +93,17 @@ def attempt(payload: bytes) -> bytes:
         if out is None:
             outcome = call(task)
         else:
-            made = not out.exists()
-            with _printing_to(out / RUNNING):
+            is_new = not out.exists()
+            with _output_to(out / RUNNING_LOG_FILE):
                 outcome = call(task)
-            printed = _keep_log(out, outcome.error, made)
+            printed = _keep_log(out, outcome.error, is_new)
             if printed and not isinstance(outcome.error, InstarError | None):
-                outcome.error.add_note(f"It had printed:\n{printed}")
+                outcome.error.add_note(f"Its output was:\n{printed}")
     return pack(outcome)
 
 
 def pack(outcome: Outcome[Any]) -> bytes:
-    """Return an outcome as bytes that can be read in another process, whatever its value or its error is."""
+    """Pickle an outcome so that another process can read it, whatever its value or error is."""
     if outcome.error is not None:
         return pickle.dumps(Outcome[Any](error=_portable(outcome.error)))
     try:
@@ -113,11 +113,11 @@ def pack(outcome: Outcome[Any]) -> bytes:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that survives pickling; with the traceback as a note, where it is no sentence for people."""
+    """Return an error that survives pickling, with its traceback as a note unless it is an InstarError."""
     told = "".join(traceback.format_exception(error))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # such as one whose constructor takes other arguments than its message
+    except Exception:  # for example a constructor with other arguments than the message
         error = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, InstarError):
         error.add_note(f"In the worker:\n{told}")
@@ -125,23 +125,23 @@ def _portable(error: Exception) -> Exception:
 
 
 @contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """Append what is printed on stdout and stderr to a file; below Python, so that libraries are caught too."""
+def _output_to(path: Path) -> Iterator[None]:
+    """Append stdout and stderr to a file, at the level of file descriptors, which includes output of C libraries."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
-    except OSError:  # the stage will say in its own words why it cannot work there
+    except OSError:  # the stage reports in its own words why it cannot work there
         yield
         return
     _flush()
-    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    former_files = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
     try:
-        for descriptor in kept:
+        for descriptor in former_files:
             os.dup2(file.fileno(), descriptor)
         yield
     finally:
         _flush()
-        for descriptor, former in kept.items():
+        for descriptor, former in former_files.items():
             os.dup2(former, descriptor)
             os.close(former)
         file.close()
@@ -149,16 +149,16 @@ def _printing_to(path: Path) -> Iterator[None]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):  # noqa: TID251 (prints nothing)
-        with suppress(OSError, ValueError, AttributeError):  # closed, the disk is full, or there is none
+        with suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream, or none
             stream.flush()
 
 
-def _keep_log(out: Path, error: Exception | None, made: bool) -> str:
-    """Move what was printed to log.txt, or take it back and return it where no run was started in the folder."""
-    running, printed = out / RUNNING, ""
+def _keep_log(out: Path, error: Exception | None, is_new: bool) -> str:
+    """Append the output to log.txt; if no run started in the folder, remove and return it instead."""
+    running, printed = out / RUNNING_LOG_FILE, ""
     with suppress(OSError):
         text = running.read_bytes()
-        # environment.json alone is a start that was cut off, which a visible log.txt would keep from being repeated
+        # environment.json alone is an interrupted start; a visible log.txt would prevent another start there
         started = any(path.name[0] != "." and path.name != "environment.json" for path in out.iterdir())
         if text and (started or error is None):
             with (out / "log.txt").open("ab") as file:
@@ -166,6 +166,6 @@ def _keep_log(out: Path, error: Exception | None, made: bool) -> str:
         else:
             printed = text.decode(errors="replace")
         running.unlink()
-        if made and error:
-            out.rmdir()  # stays where there is anything in it
+        if is_new and error:
+            out.rmdir()  # fails, and so keeps the folder, if there is anything in it
     return printed

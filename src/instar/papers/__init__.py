@@ -26,13 +26,13 @@ __all__ = ["PAPERS", "Paper", "Table", "TableRow", "run_paper"]
 
 @dataclass(frozen=True)
 class Paper:
-    """How a table is reproduced.
+    """A published table that Instar can reproduce.
 
     Args:
-        title: of the paper and the section.
-        scales: the sizes that it can be run at, each with the networks that an order can choose among.
-        data: where its data are by default.
-        run: trains what an order asks for, and returns the table.
+        title: paper and section.
+        scales: the networks that an order may choose, by the name of the scale.
+        data: default data set.
+        run: trains the runs of an order and returns the table.
     """
 
     title: str
@@ -75,17 +75,17 @@ def run_paper(
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
     Args:
-        name: of the paper, as `instar papers list` prints it.
-        scale: how much work.
-        data: the data set, where it is not the paper's default.
-        out: folder; the runs go into `runs/` in it, the table beside them. None takes runs/papers/NAME/SCALE.
-        seeds: runs per row; None takes the scale's.
-        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
-        targets: where the teachers' answers come from, as in `distill`; "store" keeps them in one folder that all runs
-            share. None takes the paper's default; the numbers are the same.
-        precision: the arithmetic where the recipe has bfloat16. None takes that where the device has units for it, and
-            float32-fast where it has none.
-        nets: the networks that the table is to have rows of; none for all.
+        name: name of the table, as `instar papers list` prints it.
+        scale: amount of work: "smoke", "small", "gpu" or "paper".
+        data: data set; None takes the paper's.
+        out: output folder: `runs/` holds the runs, and the table lies beside it. None takes runs/papers/NAME/SCALE.
+        seeds: runs per row; None takes the number of the scale.
+        jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
+        targets: where the students' targets come from, as in `distill`; "store" writes one store that all runs share.
+            None takes the paper's default; the numbers are the same.
+        precision: precision of the runs whose recipe says bfloat16. None takes bfloat16 on devices with units for it,
+            and float32-fast on others.
+        nets: networks whose rows the table shows; an empty list takes all.
 
     Raises:
         ConfigError: for an unknown name, scale, precision or network.
@@ -99,7 +99,7 @@ def run_paper(
     _require("scale", scale, paper.scales)
     _require("precision", precision or "float32", get_args(Precision))
     if nets and not paper.scales[scale]:
-        raise ConfigError(f"of the table '{name}' no nets can be chosen, because its rows need each other.")
+        raise ConfigError(f"table '{name}' has no choice of nets, because its rows need each other; leave nets out.")
     for net in nets:
         _require("net", net, paper.scales[scale])
     precision = precision or choose_fastest(make_accelerator().device)

@@ -1,13 +1,20 @@
 """Furlanello et al. 2018, "Born-again neural networks", table 1: CIFAR-10.
 
-Published numbers are test errors in %, of one seed per cell as it seems. The paper calls BAN systematically lower or
-equal; three of its eight nets are worse. What stands in `furlanello2018` holds here.
+Published numbers are test errors in %, apparently of one seed per cell. The paper calls BAN systematically lower or
+equal; three of its eight networks are worse. The choices in `furlanello2018` hold here too.
 """
 
 from __future__ import annotations
 
 from instar.papers.furlanello2018 import Net, verdict
-from instar.papers.furlanello2018_cifar100 import FAST, CifarScale, dense_arguments, make_plan, own_rows, wide_net
+from instar.papers.furlanello2018_cifar100 import (
+    FAST_TRAINING,
+    CifarScale,
+    dense_arguments,
+    make_plan,
+    own_rows,
+    wide_net,
+)
 from instar.papers.table import Order, Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
@@ -40,15 +47,15 @@ SCALES = {
         (Net("ResNet-8", "resnet", {"depth": 8}),),
         data={"subset": 5000, "image_size": (16, 16)},
         views="Crop(2) + Flip()",
-        training=FAST,
+        training=FAST_TRAINING,
     ),
-    "gpu": CifarScale(3, 200, (), NETS[:1], training=FAST | {"compile": True}),
-    "paper": CifarScale(3, 200, (), NETS, training=FAST | {"compile": True}),
+    "gpu": CifarScale(3, 200, (), NETS[:1], training=FAST_TRAINING | {"compile": True}),
+    "paper": CifarScale(3, 200, (), NETS, training=FAST_TRAINING | {"compile": True}),
 }
 
 
 def run(order: Order) -> Table:
-    """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
+    """Train the runs that are missing, and return the table; `make_plan` chooses the source of the targets."""
     size = SCALES[order.scale].of(order)
     plan = make_plan(size, order)
     for wave in plan.waves(size.own, (), whole=False):

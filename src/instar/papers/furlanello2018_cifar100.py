@@ -1,9 +1,9 @@
 """Furlanello et al. 2018, "Born-again neural networks", tables 2 to 5: CIFAR-100.
 
-Published numbers are test errors in %, of one seed per cell as it seems. The scale `small` asks the paper's questions
-of a net and data that two cores can train thirty times: a wider ResNet-8, and a tenth of the images at half their size.
-Its absolute errors have nothing to be compared with; the gains on the teacher have. What stands in `furlanello2018`
-holds here.
+Published numbers are test errors in %, apparently of one seed per cell. The scale `small` repeats the comparisons with
+a network and data that two cores can train thirty times: a wider ResNet-8, and a tenth of the images at half their
+size. Compare its gains over the teacher with the paper's, but not its absolute errors. The choices in `furlanello2018`
+hold here too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from instar.stages.arguments import shared_target_settings
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
 DATA = "uoft-cs/cifar100"
 
-RECIPE = {
+WIDE_RESNET_TRAINING = {
     "optimiser": "sgd",
     "learning_rate": 0.1,
     "momentum": 0.9,
@@ -31,10 +31,10 @@ RECIPE = {
     "factor": 0.2,
     "log_every": 200,
 }
-"""Of the paper, which took it from Wide-ResNet: the rate falls to a fifth at 30, 60 and 80% of the epochs."""
-FAST = {"precision": "bfloat16", "teacher_precision": "bfloat16", "checkpoint_seconds": 60.0}
+"""The paper's recipe, taken from Wide-ResNet: the learning rate falls to a fifth at 30, 60 and 80% of the epochs."""
+FAST_TRAINING = {"precision": "bfloat16", "teacher_precision": "bfloat16", "checkpoint_seconds": 60.0}
 
-ROWS = {
+ROW_TITLES = {
     "teacher": "teacher",
     "ban": "BAN",
     "ban+l": "BAN+L",
@@ -50,15 +50,13 @@ ROWS = {
     "labels-ens2": "control: ensemble of 2 from labels",
     "labels-ens3": "control: ensemble of 3 from labels",
 }
-"""Rows of table 2 by the name of the arm, then the control arms; BAN and BAN-1 are one run."""
+"""Titles of the rows of table 2 by arm, then of the control arms; BAN and BAN-1 are one run."""
 
 
 def dense_arguments(depth: int, growth: int) -> tuple[dict[str, Any], str]:
-    """Return the arguments of DenseNet-L-k, and what their reading leaves open.
-
-    112-33 is the one that no reading explains; the text also writes 106-33, which has the published 6.3M parameters
-    without the third transition that the others need.
-    """
+    """Return the arguments of DenseNet-`depth`-`growth`, and a note on how the paper was read."""
+    # no reading of 112-33 gives the published 6.3M parameters; 106-33, which the text also writes, has them without the
+    # third transition that the others need
     if (depth, growth) == (112, 33):
         return {"depth": 106, "growth": 33}, "read as 106-33 without a third transition, for its published size"
     return {"depth": depth, "growth": growth, "third_transition": True}, ""
@@ -81,13 +79,14 @@ DENSENETS = (
 
 
 def wide_net(width: int, teacher: float, ban: float) -> Net:
-    """Return WRN-28-`width` with its published errors, and the dropout of its recipe."""
+    """Return WRN-28-`width` with the dropout of its recipe and its published errors."""
     arguments = {"depth": 28, "width": width, "dropout": 0.3}
     return Net(f"WRN-28-{width}", "wide-resnet", arguments, {"teacher": teacher, "ban": ban})
 
 
 def _variant(name: str, published: float, **arguments: Any) -> Net:
-    """Return a DenseNet of table 4; where the compression is another, the published sizes are not met."""
+    """Return a DenseNet of table 4."""
+    # with another compression its size is not the published one, however the paper is read
     note = "its compression is our reading" if "compression" in arguments else ""
     return Net(name, "densenet", {"stem": 120, "third_transition": True} | arguments, {"ban": published}, note)
 
@@ -100,7 +99,7 @@ def _residual(name: str, labels: float, ban: float, units: int, ratio: float, *,
 
 
 def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
-    """Return the WRNs of table 3, which teach themselves, and all pairs of a teacher and another student."""
+    """Return the WRNs of table 3, which teach themselves, and all pairs of teacher and student."""
     wides = {1: (30.05, 29.43, 24.93), 2: (25.32, 24.38, 18.49), 5: (20.88, 20.93, 17.52), 10: (19.08, 18.25, 16.79)}
     nets = tuple(wide_net(width, teacher, ban) for width, (teacher, ban, _) in wides.items())
     dense = DENSENETS[1]
@@ -132,17 +131,17 @@ def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
 
 @dataclass(frozen=True)
 class CifarScale:
-    """How much work a table is.
+    """Amount of work for a table.
 
     Args:
-        seeds: lineages per net.
-        epochs: of every run.
-        core: nets of table 2, with all arms.
-        own: nets of table 3, which teach themselves.
-        pairs: of tables 3 to 5.
-        data: settings of the data beside the source.
-        views: the augmentation.
-        training: what differs from the recipe.
+        seeds: lineages per network.
+        epochs: epochs of every run.
+        core: networks of table 2, with all arms.
+        own: networks of table 3, which teach themselves.
+        pairs: teachers and students of tables 3 to 5.
+        data: settings of the data, without the source.
+        views: augmentation.
+        training: settings that differ from the recipe.
     """
 
     seeds: int
@@ -156,12 +155,12 @@ class CifarScale:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The networks that its rows are about."""
+        """Names of the networks that the rows are about."""
         nets = [net.name for net in (*self.core, *self.own)]
         return tuple(dict.fromkeys([*nets, *(pair.name for pair in self.pairs)]))
 
     def of(self, order: Order) -> CifarScale:
-        """Return the part of it that an order wants."""
+        """Return the scale with only the networks of an order."""
         core, own, pairs = order.chosen(self.core), order.chosen(self.own), order.chosen(self.pairs)
         return replace(self, core=core, own=own, pairs=pairs)
 
@@ -184,15 +183,20 @@ SCALES = {
         "Crop(1) + Flip()",
     ),
     "small": CifarScale(
-        3, 60, (_SMALL,), data={"subset": 5000, "image_size": (16, 16)}, views="Crop(2) + Flip()", training=FAST
+        3,
+        60,
+        (_SMALL,),
+        data={"subset": 5000, "image_size": (16, 16)},
+        views="Crop(2) + Flip()",
+        training=FAST_TRAINING,
     ),
-    "gpu": CifarScale(1, 200, (_WIDES[0],), training=FAST | {"compile": True}),
-    "paper": CifarScale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST | {"compile": True}),
+    "gpu": CifarScale(1, 200, (_WIDES[0],), training=FAST_TRAINING | {"compile": True}),
+    "paper": CifarScale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST_TRAINING | {"compile": True}),
 }
 
 
 def run(order: Order) -> Table:
-    """Train what is not trained yet, and return the table; `make_plan` says where the teachers' answers come from."""
+    """Train the runs that are missing, and return the table; `make_plan` chooses the source of the targets."""
     size = SCALES[order.scale].of(order)
     plan = make_plan(size, order, label_column="fine_label")
     for wave in [*plan.waves(size.core, size.pairs, whole=True), *plan.waves(size.own, (), whole=False)]:
@@ -206,36 +210,40 @@ def run(order: Order) -> Table:
 
 
 def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -> GenerationsPlan:
-    """Return the stages of a scale; the published schedule is stretched to its epochs.
+    """Return the stages of a scale, with the published schedule stretched to its epochs.
 
-    Teachers are asked at each step, where the order names nothing else. A store is asked for as many views as there are
-    epochs, which are those of endless views, and arms with one teacher and one seed share it.
+    By default students query their teacher at each step. A store holds one view per epoch, the same views that live
+    students see, and arms with the same teacher and seed share it.
     """
     shared = {"source": order.data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
     milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
-    training = RECIPE | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs} | size.training
+    training = (
+        WIDE_RESNET_TRAINING
+        | {"epochs": size.epochs, "milestones": milestones, "evaluate_every": size.epochs}
+        | size.training
+    )
     targets = order.targets or "online"
     kept = {} if targets == "online" else {"num_views": size.epochs} | shared_target_settings(order.out, targets)
     return GenerationsPlan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
 
 
 def core_rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
-    """Return the errors of all arms of a net, and what each gains on the teacher."""
-    errors = {arm: plan.errors(net, "ban-1" if arm == "ban" else arm) for arm in ROWS}
+    """Return the errors of all arms of a network, and the gain of each over the teacher."""
+    errors = {arm: plan.errors(net, "ban-1" if arm == "ban" else arm) for arm in ROW_TITLES}
     rows = [
         TableRow(f"{net.name}: {words}", "test error", "%", net.published.get(arm), errors[arm], note=net.note)
-        for arm, words in ROWS.items()
+        for arm, words in ROW_TITLES.items()
     ]
     gains = _published_gains()
     return rows + [
         compared(f"{net.name}: {words} over the teacher", errors[arm], errors["teacher"], gains.get(arm))
-        for arm, words in ROWS.items()
+        for arm, words in ROW_TITLES.items()
         if arm not in ("teacher", "ban")
     ]
 
 
 def own_rows(plan: GenerationsPlan, net: Net, table: str) -> list[TableRow]:
-    """Return the errors of a net and of its BAN, and what the second gains."""
+    """Return the errors of a network and of its BAN, and the gain of the BAN."""
     teacher, ban = plan.errors(net, "teacher"), plan.errors(net, "ban-1")
     return [
         TableRow(f"table {table}, {net.name}: teacher", "test error", "%", net.published.get("teacher"), teacher),
@@ -245,15 +253,15 @@ def own_rows(plan: GenerationsPlan, net: Net, table: str) -> list[TableRow]:
 
 
 def findings(plan: GenerationsPlan, nets: Sequence[Net]) -> str:
-    """Return a paragraph that says which of the paper's claims held; empty with a single seed."""
+    """Return a paragraph that says which of the paper's claims held; empty for a single seed."""
     if len(plan.seeds) < 2:
         return ""
     sentences = []
     for net in nets:
-        errors = {arm: plan.errors(net, arm) for arm in ROWS if arm != "ban"}
+        errors = {arm: plan.errors(net, arm) for arm in ROW_TITLES if arm != "ban"}
         claims = [("BAN < teacher", "ban-1", "teacher"), ("Ens*3 < BAN-3", "ens3", "ban-3")]
         order = ("ban-1", "ban+l", "dkpp", "cwtm", "teacher")
-        claims += [(f"{ROWS[a]} < {ROWS[b]}", a, b) for a, b in pairwise(order)]
+        claims += [(f"{ROW_TITLES[a]} < {ROW_TITLES[b]}", a, b) for a, b in pairwise(order)]
         claims += [
             ("BAN < label smoothing", "ban-1", "smoothing"),
             ("BAN < labels again", "ban-1", "labels-2"),
@@ -261,7 +269,7 @@ def findings(plan: GenerationsPlan, nets: Sequence[Net]) -> str:
             ("Ens*3 < ensemble of 3 from labels", "ens3", "labels-ens3"),
         ]
         found = " ".join(verdict(claim, errors[better], errors[worse]) for claim, better, worse in claims)
-        sentences.append(f"Of the paper's claims, on {net.name} over {len(plan.seeds)} paired seeds: {found}")
+        sentences.append(f"The paper's claims, on {net.name} over {len(plan.seeds)} paired seeds: {found}")
     return "\n\n".join(sentences)
 
 
@@ -282,9 +290,9 @@ def _pair_rows(plan: GenerationsPlan, pair: Pair) -> list[TableRow]:
 
 
 def _published_gains() -> dict[str, float]:
-    """Return what each arm of table 2 gains on the teacher, the mean over the nets that have it."""
+    """Return the published gain of each arm of table 2 over the teacher, averaged over the networks that have it."""
     found = {}
-    for arm in ROWS:
+    for arm in ROW_TITLES:
         gains = [net.published["teacher"] - net.published[arm] for net in DENSENETS if arm in net.published]
         if gains:
             found[arm] = round(mean(gains), 2)

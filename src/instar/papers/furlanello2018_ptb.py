@@ -1,19 +1,19 @@
 """Furlanello et al. 2018, "Born-Again Neural Networks", table 6: language models of the Penn Treebank.
 
-Published numbers are perplexities per word, with the end of a line counted as one, on validation and test.
+Published numbers are perplexities per word on validation and test; the end of a line counts as a word.
 
-Choices, where the text leaves room:
+Choices where the paper leaves room:
 
-1. The LSTM has two layers: one tied layer of 1,500 units has 33 million weights, two have the 51 that are named.
-2. Its recipe is that of PyTorch's word_language_model, which the named settings are: SGD at 20 on the mean loss per
-   word (the paper's 1 is on the sum over 35 steps), gradients clipped at 0.25, the rate divided by 4 whenever the
-   perplexity on validation is no better than the best before. The CNN-LSTM has the paper's 2, and the clip at 5 of Kim
-   et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have the first recipe with a
-   cosine, chosen on validation, and two epochs, for the time that they take (docs/log.md).
-3. BAN+L weighs soft targets and labels alike. Pure BAN is there because the paper says that it does not work.
-4. All report their last epoch.
-5. What the paper did not run: a second net from labels with the seed of the students, alone and together with the
-   teacher, because any second net gains something on the first in an ensemble.
+1. The LSTM has two layers: one tied layer of 1,500 units has 33 million weights, two have the 51 million of the paper.
+2. The recipe of the LSTM is that of PyTorch's word_language_model, whose settings the paper names: SGD at 20 on the
+   mean loss per word (the paper's 1 is on the sum over 35 steps), gradients clipped at 0.25, and the learning rate
+   divided by 4 whenever the validation perplexity does not improve on its best. The CNN-LSTM has the paper's 2 and the
+   clip at 5 of Kim et al. 2016, both on the sum: 70 and 1/7 on the mean. At the scale `small` both have the first
+   recipe with a cosine schedule, chosen on validation, and two epochs to save time (docs/log.md).
+3. BAN+L weighs soft targets and labels equally. Pure BAN is included because the paper says that it does not work.
+4. All numbers are those of the last epoch.
+5. Controls that the paper did not run: a second network from labels with the seed of the students, alone and in an
+   ensemble with the teacher, because any second network improves on the first in an ensemble.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
 
-from instar.papers.furlanello2018 import BAN, BAN_L, GenerationsPlan, Net, compared, verdict
+from instar.papers.furlanello2018 import BAN_L_OBJECTIVE, BAN_OBJECTIVE, GenerationsPlan, Net, compared, verdict
 from instar.papers.table import Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run
@@ -32,21 +32,21 @@ from instar.stages.stage import Stage
 TITLE = "Furlanello et al. 2018, table 6: Penn Treebank"
 DATA = "ptb-text-only/ptb_text_only"
 
-STUDENTS = {"ban+l": BAN_L, "ban": BAN}
-TOGETHER = {"teacher-and-ban+l": ("teacher", "ban+l"), "two-from-labels": ("teacher", "labels-2")}
-"""Means of probabilities, by the name of their folder."""
+PENN_STUDENT_OBJECTIVES = {"ban+l": BAN_L_OBJECTIVE, "ban": BAN_OBJECTIVE}
+TWO_MODEL_ENSEMBLES = {"teacher-and-ban+l": ("teacher", "ban+l"), "two-from-labels": ("teacher", "labels-2")}
+"""Members of each ensemble, whose probabilities are averaged, by the name of its folder."""
 
 
 @dataclass(frozen=True)
 class PennTreebankScale:
-    """How much work a table is.
+    """Amount of work for a table.
 
     Args:
-        seeds: lineages of each net.
-        nets: the networks.
-        epochs: of all of them.
-        data: settings of the data that differ.
-        training: settings of the training that differ from `RECIPES`.
+        seeds: lineages per network.
+        nets: networks of the table.
+        epochs: epochs of every run.
+        data: settings of the data that differ from the defaults.
+        training: settings of the training that differ from `FAMILY_TRAINING`.
     """
 
     seeds: int
@@ -57,7 +57,7 @@ class PennTreebankScale:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The networks that its rows are about."""
+        """Names of the networks that the rows are about."""
         return tuple(net.name for net in self.nets)
 
 
@@ -65,34 +65,42 @@ LSTM_PUBLISHED = {"teacher": 71.87, "ban+l": 68.56, "teacher validation": 75.11,
 CNN_PUBLISHED = {"teacher": 80.05, "ban+l": 76.97, "teacher validation": 83.69, "ban+l validation": 80.27}
 
 
-def _nets(units: int, dropout: float, letters: Mapping[str, Any], published: bool) -> tuple[Net, Net]:
+def _nets(units: int, dropout: float, character_net: Mapping[str, Any], published: bool) -> tuple[Net, Net]:
     lstm = {"units": units, "layers": 2, "dropout": dropout}
     return (
         Net("LSTM", "lstm", lstm, LSTM_PUBLISHED if published else {}),
-        Net("CNN-LSTM", "character-lstm", letters, CNN_PUBLISHED if published else {}),
+        Net("CNN-LSTM", "character-lstm", character_net, CNN_PUBLISHED if published else {}),
     )
 
 
-_FEW_LETTERS = {"units": 200, "dropout": 0.2, "filters": [[1, 25], [2, 50], [3, 75], [4, 100]], "highways": 1}
-_TINY_LETTERS = {"units": 8, "dropout": 0.0, "filters": [[1, 4], [2, 4]], "highways": 1}
+_SMALL_CHARACTER_NET = {"units": 200, "dropout": 0.2, "filters": [[1, 25], [2, 50], [3, 75], [4, 100]], "highways": 1}
+_TINY_CHARACTER_NET = {"units": 8, "dropout": 0.0, "filters": [[1, 4], [2, 4]], "highways": 1}
 
-_SMALL = {"learning_rate": 20.0, "gradient_clip": 0.25}
-"""Of nets of a few units, both kinds."""
-_SHORT = _SMALL | {"schedule": "cosine", "batch_size": 20}
-"""Of a few epochs, in which a rate that waits for a plateau would never fall."""
+_SMALL_TRAINING = {"learning_rate": 20.0, "gradient_clip": 0.25}
+"""Settings of small networks of both families."""
+_SHORT_TRAINING = _SMALL_TRAINING | {"schedule": "cosine", "batch_size": 20}
+"""Settings for a few epochs, in which a plateau schedule would never lower the rate."""
 
 SCALES = {
-    "smoke": PennTreebankScale(2, _nets(8, 0.0, _TINY_LETTERS, False), 1, {"subset": 60, "length": 5}, _SMALL),
-    "small": PennTreebankScale(3, _nets(200, 0.2, _FEW_LETTERS, True), 2, training=_SHORT),
+    "smoke": PennTreebankScale(
+        2, _nets(8, 0.0, _TINY_CHARACTER_NET, False), 1, {"subset": 60, "length": 5}, _SMALL_TRAINING
+    ),
+    "small": PennTreebankScale(3, _nets(200, 0.2, _SMALL_CHARACTER_NET, True), 2, training=_SHORT_TRAINING),
     "gpu": PennTreebankScale(3, _nets(1500, 0.65, {}, True), 40),
     "paper": PennTreebankScale(1, _nets(1500, 0.65, {}, True), 40),
 }
 
-_SHARED = {"optimiser": "sgd", "momentum": 0.0, "schedule": "plateau", "log_every": 200, "checkpoint_seconds": 60.0} | {
+_SHARED_TRAINING = {
+    "optimiser": "sgd",
+    "momentum": 0.0,
+    "schedule": "plateau",
+    "log_every": 200,
+    "checkpoint_seconds": 60.0,
+} | {
     "precision": "bfloat16",
     "teacher_precision": "bfloat16",
 }
-RECIPES: dict[str, dict[str, Any]] = {
+FAMILY_TRAINING: dict[str, dict[str, Any]] = {
     "lstm": {"learning_rate": 20.0, "gradient_clip": 0.25, "batch_size": 32, "factor": 0.25},
     "character-lstm": {
         "learning_rate": 70.0,
@@ -102,11 +110,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "least_fall": 0.5,
     },
 }
-"""How each family is trained, beside what all have in common."""
+"""Training settings of each family, on top of those that all share."""
 
 
 def run(order: Order) -> Table:
-    """Train what is not trained yet, and return the table."""
+    """Train the runs that are missing, and return the table."""
     size = SCALES[order.scale]
     size = replace(size, nets=order.chosen(size.nets))
     seeds = range(order.seeds or size.seeds)
@@ -114,11 +122,11 @@ def run(order: Order) -> Table:
     plans = [_plan(order, net, size, data, seeds) for net in size.nets]
     pairs = [(plan, net, seed) for net, plan in zip(size.nets, plans, strict=True) for seed in seeds]
     first = [plan.labels(net, seed) for plan, net, seed in pairs]
-    second = [stage for plan, net, seed in pairs for stage in _after(plan, net, seed)]
+    second = [stage for plan, net, seed in pairs for stage in _second_wave(plan, net, seed)]
     order.train(first)
     order.train(second)
     for plan, net, seed in pairs:
-        for name, members in TOGETHER.items():
+        for name, members in TWO_MODEL_ENSEMBLES.items():
             folders = [plan.folder(net, member, seed) for member in members]
             ensemble(folders, out=plan.folder(net, name, seed))
     rows = [row for plan, net in zip(plans, size.nets, strict=True) for row in _rows(plan, net)]
@@ -129,14 +137,14 @@ def run(order: Order) -> Table:
 def _plan(
     order: Order, net: Net, size: PennTreebankScale, data: Mapping[str, Any], seeds: Sequence[int]
 ) -> GenerationsPlan:
-    training = _SHARED | RECIPES[net.family] | {"epochs": size.epochs} | dict(size.training)
+    training = _SHARED_TRAINING | FAMILY_TRAINING[net.family] | {"epochs": size.epochs} | dict(size.training)
     return GenerationsPlan(order.out, data, training, "Identity()", seeds)
 
 
-def _after(plan: GenerationsPlan, net: Net, seed: int) -> list[Stage]:
-    """Return the students of a teacher, and the net that learns from labels with their seed."""
+def _second_wave(plan: GenerationsPlan, net: Net, seed: int) -> list[Stage]:
+    """Return the students of a teacher, and the control that learns from labels with their seed."""
     teacher = plan.folder(net, "teacher", seed)
-    students = [plan.student(net, seed, name, text, 1, teacher) for name, text in STUDENTS.items()]
+    students = [plan.student(net, seed, name, text, 1, teacher) for name, text in PENN_STUDENT_OBJECTIVES.items()]
     return [*students, plan.labels(net, seed, 1, "labels-2")]
 
 
@@ -155,14 +163,18 @@ def _rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
             theirs = net.published.get(name if split == "test" else f"{name} validation")
             rows.append(
                 TableRow(
-                    f"{net.name}: {text}", f"{split} perplexity", "per word", theirs, _found(plan, net, name, split)
+                    f"{net.name}: {text}",
+                    f"{split} perplexity",
+                    "per word",
+                    theirs,
+                    _perplexities(plan, net, name, split),
                 )
             )
-    reference = _found(plan, net, "teacher")
+    reference = _perplexities(plan, net, "teacher")
     gain = net.published.get("teacher", 0) - net.published.get("ban+l", 0)
     for name in ("ban+l", "ban", "labels-2"):
         theirs = round(gain, 2) if gain and name == "ban+l" else None
-        row = compared(f"{net.name}: {words[name]} over the teacher", _found(plan, net, name), reference, theirs)
+        row = compared(f"{net.name}: {words[name]} over the teacher", _perplexities(plan, net, name), reference, theirs)
         rows.append(replace(row, unit="perplexity"))
     return rows
 
@@ -171,22 +183,18 @@ def _findings(plan: GenerationsPlan, net: Net) -> str:
     claims = [
         ("BAN+L better than its teacher", "ban+l", "teacher"),
         ("BAN+L better than a second net from labels", "ban+l", "labels-2"),
-        (
-            "BAN from soft targets alone worse than its teacher, as the paper says",
-            "teacher",
-            "ban",
-        ),
+        ("BAN from soft targets alone worse than its teacher, as the paper says", "teacher", "ban"),
         ("Teacher and BAN+L together better than two nets from labels", "teacher-and-ban+l", "two-from-labels"),
     ]
     sentences = [
-        verdict(claim, _found(plan, net, ours), _found(plan, net, theirs), "in perplexity")
+        verdict(claim, _perplexities(plan, net, ours), _perplexities(plan, net, theirs), "in perplexity")
         for claim, ours, theirs in claims
     ]
-    teacher = mean(_found(plan, net, "teacher"))
+    teacher = mean(_perplexities(plan, net, "teacher"))
     return f"{net.name}, teacher at {teacher:.1f}, over {len(plan.seeds)} paired seeds: {' '.join(sentences)}"
 
 
-def _found(plan: GenerationsPlan, net: Net, name: str, split: str = "test") -> Sequence[float]:
+def _perplexities(plan: GenerationsPlan, net: Net, name: str, split: str = "test") -> Sequence[float]:
     """Return the perplexities of an arm, one per seed."""
     results = [Run(plan.folder(net, name, seed)).result for seed in plan.seeds]
     return [float(result["metrics" if split == "test" else split]["perplexity"]) for result in results]

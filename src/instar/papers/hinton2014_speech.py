@@ -1,22 +1,24 @@
 """Hinton, Vinyals and Dean 2015, section 4 and section 6.1: acoustic models.
 
-The paper has 2,000 hours of speech and nets of 85 million weights; we have 3,000 spoken digits (Free Spoken Digit
-Dataset) and nets of half a million, so its numbers stand beside ours to be compared in kind, not in size.
+The paper has 2,000 hours of speech and networks of 85 million weights. Instar has 3,000 spoken digits (Free Spoken
+Digit Dataset) and networks of half a million weights, so compare the directions of the effects, not their sizes.
 
-Choices, where the text leaves room:
+Choices where the paper leaves room:
 
-1. A frame's state is one of three equal parts of its word, 30 in all; the paper's 14,000 come from an aligned HMM.
-2. The ten nets differ in their initial weights and in the order of their samples. The net to beat is the mean of the
-   ten, so that the gain which is to be transferred does not hang on one of them.
-3. Students have T = 2 and labels with the weight 0.5 (section 4.1). Their net, epochs and rate are those of the ten. At
-   the scale `small` the student of the ensemble has T = 1 and half the dropout, chosen on validation (docs/log.md).
-4. Few data are a share of the recordings, not of the frames, because neighbouring frames are nearly the same. The soft
-   targets for them are the first net's, which was trained on all. Students of few data have as many steps as is said in
-   `SCALES`, far more epochs than the ten.
-5. Early stopping takes the weights with the lowest NLL on validation recordings. The paper compares
-   with it, because accuracy from labels turns down; where it does not, labels to the end are harder to beat, so both.
-6. Words are found by Viterbi over log-posteriors, see `instar.analysis.viterbi`.
-7. What the paper did not run: a split that holds a speaker out, another one for each seed.
+1. The state of a frame is one of three equal parts of its word, 30 states in all; the paper's 14,000 come from an HMM.
+2. The ten networks differ in initial weights and sample order. The baseline is the mean of the ten, so that the gain of
+   the ensemble does not depend on one of them.
+3. Students use T = 2 and labels with the weight 0.5 (section 4.1), and the network, epochs and learning rate of the
+   ten. At the scale `small` the student of the ensemble uses T = 1 and half the dropout, chosen on validation
+   (docs/log.md).
+4. "3% of the data" is a share of the recordings, not of the frames, because neighbouring frames are nearly the same.
+   The first network, trained on all data, provides the soft targets. `SCALES` holds the epochs of these students, which
+   are far more than those of the ten.
+5. Early stopping restores the weights with the lowest NLL on validation recordings. The paper compares with it because
+   the accuracy of label training falls again. Where it does not fall, labels to the end are the stronger baseline, so
+   the table has both.
+6. Viterbi over log-posteriors finds the words, see `instar.analysis.viterbi`.
+7. The paper did not run the second split: it holds out one speaker, a different one for each seed.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any
 from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
 from instar.papers.furlanello2018 import compared, verdict
-from instar.papers.table import Order, Table, TableRow
+from instar.papers.table import STUDENT_SEED_OFFSET, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.runs.run import Run
@@ -40,35 +42,35 @@ from instar.stages.stage import Stage
 TITLE = "Hinton, Vinyals and Dean 2015, sections 4 and 6.1: speech"
 DATA = "spoken_digits"
 
-PUBLISHED = {"net": 58.9, "ensemble": 61.1, "distilled": 60.8}
-"""Frame accuracies in % of one net, ten nets, and the one net that learns from them."""
-FEW = {"train": {"hard": 67.3, "soft": 65.4}, "test": {"hard": 44.5, "soft": 57.0}}
-"""Frame accuracies in % with 3% of the data, from labels with early stopping and from soft targets without."""
-DISTILLATION = "SoftTargets(2) + 0.5 * HardLabels()"
+PUBLISHED_FRAME_ACCURACIES = {"net": 58.9, "ensemble": 61.1, "distilled": 60.8}
+"""Frame accuracies in % of one network, the ensemble of ten, and its student."""
+PUBLISHED_FEW_DATA_ACCURACIES = {"stopped": (67.3, 44.5), "soft": (65.4, 57.0)}
+"""Frame accuracies in % on training and test with 3% of the data, by the name of the method."""
+SPEECH_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-STATES = 3
+STATES_PER_WORD = 3
 
-WAYS: dict[str, dict[str, Any]] = {
+FEW_DATA_METHODS: dict[str, dict[str, Any]] = {
     "hard": {},
     "stopped": {"stops": True},
-    "soft": {"objective": DISTILLATION},
+    "soft": {"objective": SPEECH_OBJECTIVE},
 }
-"""How a net learns from few data: labels to the end, labels with early stopping, soft targets to the end."""
+"""How students learn from few data: labels to the end, labels with early stopping, soft targets to the end."""
 
 
 @dataclass(frozen=True)
 class SpeechScale:
-    """How much work a table is.
+    """Amount of work for a table.
 
     Args:
-        seeds: sets of nets, each with all that follows.
-        nets: of an ensemble.
-        widths: hidden layers of all nets.
-        dropout: of their hidden units.
-        epochs: of all nets that see all data.
-        shares: of the data, for students of few; by share their epochs.
-        data: settings of the data that differ.
-        distilled: in what the student of the ensemble differs from what choice 3 says.
+        seeds: number of ensembles, each with its students.
+        nets: members of an ensemble.
+        widths: widths of the hidden layers of all networks.
+        epochs: epochs of the networks that learn from all data.
+        shares: epochs of the students of few data, by their share of the recordings.
+        dropout: dropout of the hidden units.
+        data: settings of the data that differ from the defaults.
+        distilled: settings of the student of the ensemble that differ from choice 3.
     """
 
     seeds: int
@@ -100,8 +102,6 @@ _TRAINING = {
     "checkpoint_seconds": 60.0,
     "log_every": 200,
 }
-_STUDENT = 500
-"""What the seeds of students begin with."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class SpeechPlan:
     """The runs of one split and one seed.
 
     Args:
-        size: how much work.
-        source: where the recordings are.
-        out: the folder of the runs.
-        seed: of this set.
-        speaker: who is held out; none: the data set's own split.
+        size: amount of work.
+        source: folder of the recordings.
+        out: folder of the runs.
+        seed: seed of this ensemble.
+        speaker: held-out speaker; None uses the data set's own split.
     """
 
     size: SpeechScale
@@ -128,12 +128,12 @@ class SpeechPlan:
         number: int,
         teacher: str = "",
         *,
-        objective: str = DISTILLATION,
+        objective: str = SPEECH_OBJECTIVE,
         dropout: float | None = None,
         share: float = 1.0,
         stops: bool = False,
     ) -> Stage:
-        """Return a net: of labels, or of the teacher in the folder of that name."""
+        """Return a network that learns from labels, or from the teacher in the folder of that name."""
         epochs = self.size.shares.get(share, self.size.epochs)
         training = _TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
         values: dict[str, Any] = {
@@ -154,42 +154,43 @@ class SpeechPlan:
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """The settings of its data."""
+        """Settings of the data."""
         held_out = {"test_where": f"speaker={self.speaker}"} if self.speaker else {}
-        return {"source": self.source, "label_column": "label", "states": STATES, **held_out, **self.size.data}
+        return {"source": self.source, "label_column": "label", "states": STATES_PER_WORD, **held_out, **self.size.data}
 
     @cached_property
     def data(self) -> Data:
-        """Its data."""
+        """The recordings of this split."""
         return load_data(validate(DataConfig, self.data_settings))
 
     def nets(self) -> list[Stage]:
-        """Return the nets of the ensemble."""
+        """Return the members of the ensemble."""
         return [self.stage(f"net-{number}", number) for number in range(self.size.nets)]
 
     def students(self) -> list[Stage]:
-        """Return the student of the ensemble, and all of few data."""
-        found = [self.stage("distilled", _STUDENT, "ensemble", **self.size.distilled)]
+        """Return the student of the ensemble, and the students of few data."""
+        found = [self.stage("distilled", STUDENT_SEED_OFFSET, "ensemble", **self.size.distilled)]
         for share in self.size.shares:
-            for way, settings in WAYS.items():
-                teacher = "net-0" if way == "soft" else ""
-                found.append(self.stage(few(share, way), _STUDENT, teacher, share=share, **settings))
+            for method, settings in FEW_DATA_METHODS.items():
+                teacher = "net-0" if method == "soft" else ""
+                name = few_data_folder(share, method)
+                found.append(self.stage(name, STUDENT_SEED_OFFSET, teacher, share=share, **settings))
         return found
 
     def combine(self) -> Run:
-        """Return the ensemble."""
+        """Combine the members into the ensemble."""
         return ensemble([stage.out for stage in self.nets()], self.data, out=self.out / "ensemble")
 
-    def frames(self, name: str) -> float:
+    def frame_accuracy(self, name: str) -> float:
         """Return the frame accuracy of a run on test recordings, in %."""
         return 100 * (1 - float(Run(self.out / name).metrics["error"]))
 
-    def words(self, name: str) -> float:
+    def word_accuracy(self, name: str) -> float:
         """Return the word accuracy of a run on test recordings, in %."""
         return 100 * (1 - float(evaluate(self.out / name, self.data)["word_error"]))
 
-    def of_nets(self, quantity: Callable[[str], float]) -> float:
-        """Return the mean of a quantity over the nets."""
+    def mean_of_members(self, quantity: Callable[[str], float]) -> float:
+        """Return the mean of a quantity over the members of the ensemble."""
         return mean(quantity(f"net-{number}") for number in range(self.size.nets))
 
     def curve(self, name: str) -> list[tuple[float, float]]:
@@ -198,13 +199,13 @@ class SpeechPlan:
         return [(line["epoch"], round(100 * (1 - line["error"]), 2)) for line in lines]
 
 
-def few(share: float, way: str) -> str:
-    """Return the folder of a net of few data."""
-    return f"few-{100 * share:g}-{way}"
+def few_data_folder(share: float, method: str) -> str:
+    """Return the folder of a student of few data."""
+    return f"few-{100 * share:g}-{method}"
 
 
 def run(order: Order) -> Table:
-    """Train what is not trained yet, and return the table."""
+    """Train the runs that are missing, and return the table."""
     size = SCALES[order.scale]
     seeds = range(order.seeds or size.seeds)
     splits = {
@@ -225,79 +226,82 @@ def run(order: Order) -> Table:
 
 
 def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
-    published = PUBLISHED if plans[0].speaker is None else {}
+    published = PUBLISHED_FRAME_ACCURACIES if plans[0].speaker is None else {}
     rows = []
-    for words, method in (("frame accuracy", SpeechPlan.frames), ("word accuracy", SpeechPlan.words)):
-        net, together, student = _of_three(plans, method)
-        theirs = published if method is SpeechPlan.frames else {}
+    for words, accuracy in (("frame accuracy", SpeechPlan.frame_accuracy), ("word accuracy", SpeechPlan.word_accuracy)):
+        net, combined, student = _measure(plans, accuracy)
+        theirs = published if accuracy is SpeechPlan.frame_accuracy else {}
         rows += [
             TableRow(f"{name}: one net, mean of {plans[0].size.nets}", words, "%", theirs.get("net"), net),
-            TableRow(f"{name}: their ensemble", words, "%", theirs.get("ensemble"), together),
+            TableRow(f"{name}: their ensemble", words, "%", theirs.get("ensemble"), combined),
             TableRow(f"{name}: distilled into one", words, "%", theirs.get("distilled"), student),
-            compared(f"{name}: ensemble over one net, {words}", _errors(together), _errors(net), None),
+            compared(f"{name}: ensemble over one net, {words}", _errors(combined), _errors(net), None),
             compared(f"{name}: distilled over one net, {words}", _errors(student), _errors(net), None),
         ]
-    net, together, student = _of_three(plans, SpeechPlan.frames)
-    rows.append(TableRow(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [_share(plans)]))
+    gain = _transferred_gain(plans)
+    rows.append(TableRow(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [gain]))
     for share in plans[0].size.shares:
-        for way in WAYS:
-            rows += _of_few(name, plans, share, way)
+        for method in FEW_DATA_METHODS:
+            rows += _few_data_rows(name, plans, share, method)
     return rows
 
 
-def _of_few(name: str, plans: Sequence[SpeechPlan], share: float, way: str) -> list[TableRow]:
-    """Return the accuracies of a way to learn from few data, on training and on test recordings."""
-    words = {"hard": "labels", "stopped": "labels, early stopping", "soft": "soft targets"}[way]
-    folder, title = few(share, way), f"{name}: {100 * share:g}% of the data, {words}"
-    is_theirs = share == 0.03 and way != "hard" and plans[0].speaker is None
-    theirs = {split: found["soft" if way == "soft" else "hard"] for split, found in FEW.items()} if is_theirs else {}
+def _few_data_rows(name: str, plans: Sequence[SpeechPlan], share: float, method: str) -> list[TableRow]:
+    words = {"hard": "labels", "stopped": "labels, early stopping", "soft": "soft targets"}[method]
+    folder, title = few_data_folder(share, method), f"{name}: {100 * share:g}% of the data, {words}"
+    is_published = share == 0.03 and plans[0].speaker is None
+    on_train, on_test = PUBLISHED_FEW_DATA_ACCURACIES.get(method if is_published else "", (None, None))
     curves = {"curve": [plan.curve(folder) for plan in plans]}
-    learnt = [100 * (1 - evaluate(plan.out / folder, split="train")["error"]) for plan in plans]
+    train = [100 * (1 - evaluate(plan.out / folder, split="train")["error"]) for plan in plans]
+    test = [plan.frame_accuracy(folder) for plan in plans]
     return [
-        TableRow(title, "frame accuracy, training", "%", theirs.get("train"), learnt),
-        TableRow(title, "frame accuracy", "%", theirs.get("test"), [plan.frames(folder) for plan in plans], curves),
+        TableRow(title, "frame accuracy, training", "%", on_train, train),
+        TableRow(title, "frame accuracy", "%", on_test, test, curves),
     ]
 
 
 def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
-    """Return a paragraph that says what held; empty with a single seed."""
+    """Return a paragraph that says which claims held; empty for a single seed."""
     if len(plans) < 2:
         return ""
-    net, together, student = map(_errors, _of_three(plans, SpeechPlan.frames))
+    net, combined, student = map(_errors, _measure(plans, SpeechPlan.frame_accuracy))
     sentences = [
-        verdict("ensemble better than one net", together, net),
+        verdict("ensemble better than one net", combined, net),
         verdict("distilled net better than one net", student, net),
-        f"Of the mean gain of the ensemble, {_share(plans):.0f}% is transferred (published: 86%).",
+        f"The student keeps {_transferred_gain(plans):.0f}% of the ensemble's mean gain (published: 86%).",
     ]
     for share in plans[0].size.shares:
-        errors = {way: _errors([plan.frames(few(share, way)) for plan in plans]) for way in WAYS}
+        folders = {method: few_data_folder(share, method) for method in FEW_DATA_METHODS}
+        errors = {
+            method: _errors([plan.frame_accuracy(folder) for plan in plans]) for method, folder in folders.items()
+        }
         percent = f"With {100 * share:g}% of the data, soft targets better than"
-        for way, words in (("stopped", "labels with early stopping"), ("hard", "labels to the end")):
-            sentences.append(verdict(f"{percent} {words}", errors["soft"], errors[way]))
-        for way, words in (("hard", "labels"), ("soft", "soft targets")):
-            fall = mean(_fall(plan.curve(few(share, way))) for plan in plans)
-            sentences.append(f"From {words} the accuracy on validation ends {fall:.1f} points below its peak.")
+        for method, words in (("stopped", "labels with early stopping"), ("hard", "labels to the end")):
+            sentences.append(verdict(f"{percent} {words}", errors["soft"], errors[method]))
+        for method, words in (("hard", "labels"), ("soft", "soft targets")):
+            fall = mean(_fall_from_peak(plan.curve(folders[method])) for plan in plans)
+            sentences.append(f"With {words} the validation accuracy ends {fall:.1f} points below its peak.")
     return f"{name}, over {len(plans)} paired seeds: {' '.join(sentences)}"
 
 
-def _of_three(
-    plans: Sequence[SpeechPlan], method: Callable[[SpeechPlan, str], float]
+def _measure(
+    plans: Sequence[SpeechPlan], accuracy: Callable[[SpeechPlan, str], float]
 ) -> tuple[list[float], list[float], list[float]]:
-    """Return a quantity of one net, of the ensemble and of its student, each by seed."""
+    """Return an accuracy of one network, of the ensemble and of its student, one per seed."""
     return (
-        [plan.of_nets(partial(method, plan)) for plan in plans],
-        [method(plan, "ensemble") for plan in plans],
-        [method(plan, "distilled") for plan in plans],
+        [plan.mean_of_members(partial(accuracy, plan)) for plan in plans],
+        [accuracy(plan, "ensemble") for plan in plans],
+        [accuracy(plan, "distilled") for plan in plans],
     )
 
 
-def _share(plans: Sequence[SpeechPlan]) -> float:
-    """Return the student's mean gain over one net by the ensemble's, in %; 0 where that has none."""
-    net, together, student = map(mean, _of_three(plans, SpeechPlan.frames))
-    return 100 * (student - net) / (together - net) if together != net else 0.0
+def _transferred_gain(plans: Sequence[SpeechPlan]) -> float:
+    """Return the student's mean gain over one network as a share of the ensemble's, in %; 0 if that has none."""
+    net, combined, student = map(mean, _measure(plans, SpeechPlan.frame_accuracy))
+    return 100 * (student - net) / (combined - net) if combined != net else 0.0
 
 
-def _fall(curve: Sequence[tuple[float, float]]) -> float:
+def _fall_from_peak(curve: Sequence[tuple[float, float]]) -> float:
     return max(accuracy for _, accuracy in curve) - curve[-1][1]
 
 

@@ -1,19 +1,20 @@
-"""Hinton, Vinyals and Dean 2015, section 5: a generalist, its specialists, and the one net of them all.
+"""Hinton, Vinyals and Dean 2015, section 5: a generalist, its specialists, and one student of them all.
 
-The paper has one data set, JFT: 100 million images of 15,000 classes, 61 specialists of 300 classes each. Ours are
-CIFAR-100 and 242 characters of Omniglot, so its numbers stand beside ours to be compared in kind, not in size: accuracy
-within the specialists' classes, accuracy, and the relative gain by the number of specialists that know the right class.
+The paper has one data set, JFT: 100 million images of 15,000 classes, and 61 specialists of 300 classes each. Instar
+has CIFAR-100 and 242 characters of Omniglot, so compare the directions of the effects, not their sizes. The table has
+accuracy within the specialists' classes, accuracy, and the relative gain by the number of specialists that know the
+right class.
 
-Choices, where the text leaves room:
+Choices where the paper leaves room:
 
-1. A specialist is asked where it has the class that the generalist finds likeliest (n = 1, as in the paper).
-2. Clusters are found on validation samples, which the generalist has not learnt by heart, by the angles between columns
-   without variances; they have one size, so they overlap.
-3. What the paper did not run: both ways to keep specialists from over-fitting; clusters at random, and the true groups
-   (superclasses, alphabets); an ensemble of generalists for the samples that the specialists may at most have seen,
-   rounded up; and students of all of them, with the generalist's net and budget.
-4. Accuracy within a specialist's classes is that of answers from these classes alone, over all specialists.
-5. Seeds are paired: all arms of a seed have one generalist.
+1. A specialist predicts a sample if it has the likeliest class of the generalist (n = 1, as in the paper).
+2. Clusters come from the covariance of predictions on validation samples, which the generalist has not memorised, by
+   the angles between its columns without the variances. All clusters have one size, so they overlap.
+3. Arms that the paper did not run: two ways against over-fitting; random clusters and the true groups (superclasses,
+   alphabets); an ensemble of generalists that sees at least as many samples as the specialists may; and students of
+   all of them, with the generalist's network and budget.
+4. Accuracy within a specialist's classes compares these classes alone, averaged over all specialists.
+5. Seeds are paired: all arms of a seed share one generalist.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ from instar.runs.run import Run
 TITLE = "Hinton, Vinyals and Dean 2015, section 5: specialists"
 DATA = "uoft-cs/cifar100"
 
-PUBLISHED = {"within": (43.1, 45.9), "overall": (25.0, 26.1)}
-"""Accuracies in % of the generalist and with 61 specialists, on JFT."""
-COVERED = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)
-"""Relative change in % of the right answers where 0, 1, ... 9, and 10 or more specialists know the class, on JFT."""
+PUBLISHED_ACCURACIES = {"within": (43.1, 45.9), "overall": (25.0, 26.1)}
+"""Accuracies in % of the generalist alone and with 61 specialists, on JFT."""
+PUBLISHED_RELATIVE_GAINS = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)
+"""Relative gains in % in right predictions where 0, 1, ..., 9, and 10 or more specialists know the class, on JFT."""
+JFT_NOTE = "published on JFT"
 
-WORDS = {
+ARM_TITLES = {
     "dustbin": "confusable classes, dustbin",
     "full": "confusable classes, full softmax",
     "random": "random classes, dustbin",
@@ -53,18 +55,18 @@ WORDS = {
 
 @dataclass(frozen=True)
 class SpecialistsScale:
-    """How much work a table is.
+    """Amount of work for a table.
 
     Args:
-        seeds: generalists, each with all that follows.
-        problems: the data sets.
+        seeds: number of generalists, each with its specialists and students.
+        problems: data sets.
     """
 
     seeds: int
     problems: tuple[Problem, ...]
 
 
-_CNN = {"name": "cnn", "arguments": {"channels": [32, 64, 128], "hidden": 256}}
+SMALL_CNN = {"name": "cnn", "arguments": {"channels": [32, 64, 128], "hidden": 256}}
 _TRAINING = {
     "optimiser": "adamw",
     "learning_rate": 2e-3,
@@ -75,47 +77,47 @@ _TRAINING = {
     "checkpoint_seconds": 60.0,
     "log_every": 200,
 }
-_EXPERT = {"learning_rate": 1e-3, "patience": 3, "evaluate_every": 1}
+SPECIALIST_TRAINING = {"learning_rate": 1e-3, "patience": 3, "evaluate_every": 1}
 
 
-def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = _CNN, **data: Any) -> Problem:
+def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = SMALL_CNN, **data: Any) -> Problem:
     shared = {"label_column": "fine_label", "validation": 0.1}
     training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
     views = "Crop(2) + Flip()" if "image_size" in data else "Crop(4) + Flip()"
-    limits = _EXPERT | {"epochs": expert}
+    limits = SPECIALIST_TRAINING | {"epochs": expert}
     return Problem("CIFAR-100", shared | data, model, views, 20, 10, training, limits, "coarse_label")
 
 
 def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     shared = {"validation": 0.2, "image_size": (28, 28)}
     training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
-    limits = _EXPERT | {"epochs": expert, "learning_rate": 3e-3}
-    return Problem("Omniglot", shared | data, _CNN, "Shift(2)", 12, 40, training, limits)
+    limits = SPECIALIST_TRAINING | {"epochs": expert, "learning_rate": 3e-3}
+    return Problem("Omniglot", shared | data, SMALL_CNN, "Shift(2)", 12, 40, training, limits)
 
 
-_TINY = {"name": "mlp", "arguments": {"widths": [32]}}
-_DIGITS = Problem(
+TINY_MLP = {"name": "mlp", "arguments": {"widths": [32]}}
+DIGITS_PROBLEM = Problem(
     "digits",
     {"validation": 0.2},
-    _TINY,
+    TINY_MLP,
     "Identity()",
     3,
     4,
     {"epochs": 4, "learning_rate": 0.01},
     {"epochs": 2, "patience": 2},
 )
-_WIDE = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
+WIDE_RESNET = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
 
 SCALES = {
-    "smoke": SpecialistsScale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), _DIGITS)),
+    "smoke": SpecialistsScale(2, (_cifar(1, 1, subset=1000, image_size=(8, 8)), _omniglot(2, 1), DIGITS_PROBLEM)),
     "small": SpecialistsScale(3, (_cifar(15, 7, image_size=(16, 16)), _omniglot(60, 15))),
-    "gpu": SpecialistsScale(3, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
-    "paper": SpecialistsScale(10, (_cifar(100, 50, _WIDE), _omniglot(300, 75))),
+    "gpu": SpecialistsScale(3, (_cifar(100, 50, WIDE_RESNET), _omniglot(300, 75))),
+    "paper": SpecialistsScale(10, (_cifar(100, 50, WIDE_RESNET), _omniglot(300, 75))),
 }
 
 
 def run(order: Order) -> Table:
-    """Train what is not trained yet, and return the tables."""
+    """Train the runs that are missing, and return the tables."""
     size = SCALES[order.scale]
     plans: list[SpecialistPlan] = []
     for problem, source in _problems(size, order.data):
@@ -130,38 +132,48 @@ def run(order: Order) -> Table:
             experts.clusters.write(experts.out / CLUSTERS)
     order.train(stage for plan in plans for arm in plan.arms() for stage in plan.experts(arm).stages())
     for plan in plans:
-        for name in (*map(plan.together, plan.arms()), plan.control()):
-            order.report(str(name.path.relative_to(order.out)))
+        for combined in (*map(plan.combine, plan.arms()), plan.combine_generalists()):
+            order.report(str(combined.path.relative_to(order.out)))
     order.train(stage for plan in plans for stage in plan.students())
-    of_problem: dict[str, list[SpecialistPlan]] = {}
+    by_problem: dict[str, list[SpecialistPlan]] = {}
     for plan in plans:
-        of_problem.setdefault(plan.problem.name, []).append(plan)
-    rows = [row for some in of_problem.values() for row in _rows(some)]
-    return Table(TITLE, tuple(rows), "\n\n".join(_findings(some) for some in of_problem.values()))
+        by_problem.setdefault(plan.problem.name, []).append(plan)
+    rows = [row for same in by_problem.values() for row in _rows(same)]
+    return Table(TITLE, tuple(rows), "\n\n".join(_findings(same) for same in by_problem.values()))
 
 
 def _problems(size: SpecialistsScale, data: str) -> list[tuple[Problem, str]]:
-    """Return the data sets that `data` holds: one, or a folder of them."""
+    """Return the data sets in `data`, which is one of them or a folder that holds some."""
     inside = [(problem, f"{data}/{problem.folder}") for problem in size.problems]
     found = [(problem, folder) for problem, folder in inside if Path(folder).is_dir()]
     found = found or [(problem, data) for problem in size.problems if problem.folder == Path(data).name]
     if not found:
         names = ", ".join(problem.folder for problem in size.problems)
-        raise ConfigError(f"'{data}' is no data set of this table, nor a folder of them; its data sets are: {names}.")
+        raise ConfigError(
+            f"'{data}' is neither a data set of this table nor a folder that holds some; expected one of {names}."
+        )
     return found
 
 
 def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
-    """Return both tables of a data set, over its seeds, with the controls and the students."""
+    """Return both tables of a data set, with the controls and the students; one value per seed."""
     name = plans[0].problem.name
     accuracy = partial(_accuracies, plans)
     rows = [
-        TableRow(f"{name}: generalist", "accuracy", "%", PUBLISHED["overall"][0], accuracy("generalist-0"), {}, JFT)
+        TableRow(
+            f"{name}: generalist",
+            "accuracy",
+            "%",
+            PUBLISHED_ACCURACIES["overall"][0],
+            accuracy("generalist-0"),
+            {},
+            JFT_NOTE,
+        )
     ]
     for arm in plans[0].arms():
         found = [specialists.evaluate(plan.out / f"{arm}-combined") for plan in plans]
-        published = PUBLISHED if arm == "dustbin" else {}
-        rows += _of_arm(f"{name}: {WORDS[arm]}", found, published)
+        published = PUBLISHED_ACCURACIES if arm == "dustbin" else {}
+        rows += _arm_rows(f"{name}: {ARM_TITLES[arm]}", found, published)
     generalist = accuracy("generalist-0")
     controls = {
         f"ensemble of {1 + plans[0].equal_cost} generalists, of no lower cost": "generalists",
@@ -180,16 +192,13 @@ def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
     return rows
 
 
-JFT = "published on JFT"
-
-
-def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[TableRow]:
+def _arm_rows(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[TableRow]:
     rows = []
     for key, words in (("within", "accuracy within their classes"), ("overall", "accuracy")):
         pairs = [one.conditional if key == "within" else one.overall for one in found]
         before, after = ([100 * pair[at] for pair in pairs] for at in (0, 1))
         theirs = published.get(key, (None, None))
-        note = JFT if published else ""
+        note = JFT_NOTE if published else ""
         if key == "within":
             rows.append(TableRow(f"{name}: generalist", words, "%", theirs[0], before, {}, note))
         rows.append(TableRow(f"{name}: with specialists", words, "%", theirs[1], after, {}, note))
@@ -200,7 +209,7 @@ def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[
         known = [row for one in found for row in one.covered if row.specialists == number]
         relative = [100 * row.relative_gain for row in known if row.relative_gain is not None]
         settings = {"samples": [row.samples for row in known], "gain": [row.gain for row in known]}
-        theirs_here = COVERED[min(number, 10)] if published else None
+        theirs_here = PUBLISHED_RELATIVE_GAINS[min(number, 10)] if published else None
         right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} answers"
         rows.append(
             TableRow(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
@@ -209,7 +218,7 @@ def _of_arm(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[
 
 
 def _findings(plans: Sequence[SpecialistPlan]) -> str:
-    """Return a paragraph that says what held; empty with a single seed."""
+    """Return a paragraph that says which claims held; empty for a single seed."""
     if len(plans) < 2:
         return ""
     name = plans[0].problem.name
@@ -219,7 +228,7 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
 
     arms = plans[0].arms()
     claims = [("specialists (dustbin) better than the generalist", "dustbin-combined", "generalist-0")]
-    claims += [(f"dustbin better than {WORDS[arm]}", "dustbin-combined", f"{arm}-combined") for arm in arms[1:]]
+    claims += [(f"dustbin better than {ARM_TITLES[arm]}", "dustbin-combined", f"{arm}-combined") for arm in arms[1:]]
     claims += [
         ("specialists (dustbin) better than the ensemble of generalists", "dustbin-combined", "generalists"),
         ("student of the specialists better than the generalist", "student-of-specialists", "generalist-0"),
@@ -231,14 +240,17 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
     middle, low, high = paired_interval([0.0] * len(slopes), slopes)
     grows = "grows" if low > 0 else "falls" if high < 0 else "neither grows nor falls for certain"
     sentences.append(
-        f"With every specialist more that knows the class, the relative gain {grows}: {middle:+.2f} points of % "
-        f"(95%: {low:+.2f} to {high:+.2f}); in the paper it grows from 0 to 14.1% at ten or more."
+        f"With each further specialist that knows the class, the relative gain {grows}: {middle:+.2f} percentage "
+        f"points (95%: {low:+.2f} to {high:+.2f}). In the paper it grows from 0 to 14.1% at ten or more."
     )
     return f"{name}, over {len(plans)} paired seeds: {' '.join(sentences)}"
 
 
 def slope(found: Coverage) -> float:
-    """Return by how many points the relative gain rises with a specialist more, weighted by right answers."""
+    """Return the slope of the relative gain, in percentage points per specialist that knows the class.
+
+    The fit weighs each number of specialists by the generalist's right predictions.
+    """
     rows = [row for row in found.covered if row.relative_gain is not None]
     weights = [row.generalist for row in rows]
     if len(rows) < 2:
@@ -258,6 +270,6 @@ def _errors(accuracies: Sequence[float]) -> list[float]:
 
 
 def _cost(plan: SpecialistPlan) -> float:
-    """Return the samples that all specialists have seen, over those that the generalist has."""
+    """Return the ratio of the samples that all specialists saw to those that the generalist saw."""
     steps = [Run(folder).result["steps"] for folder in plan.experts("dustbin").folders()]
     return float(sum(steps) / Run(plan.generalist).result["steps"])

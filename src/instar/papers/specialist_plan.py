@@ -13,6 +13,7 @@ import torch
 
 from instar.config import DataConfig, RunConfig, validate
 from instar.data import Data, load_data
+from instar.papers.table import STUDENT_SEED_OFFSET
 from instar.procedures import specialists
 from instar.procedures.ensemble import ensemble
 from instar.procedures.specialists import Clusters
@@ -21,35 +22,32 @@ from instar.runs.run import Run
 from instar.seeds import generator
 from instar.stages.stage import Stage
 
-ARMS: dict[str, tuple[str, Way]] = {
+SPECIALIST_SETS: dict[str, tuple[str, Way]] = {
     "dustbin": ("confusable", "dustbin"),
     "full": ("confusable", "full"),
     "random": ("random", "dustbin"),
     "true": ("true", "dustbin"),
 }
-"""What each set of specialists was given: which clusters, and the way to keep it from over-fitting."""
-DISTILLATION = "SoftTargets(2) + 0.5 * HardLabels()"
-"""The objective of all students."""
-VIEWS = 4
-"""Views of each sample that a teacher is asked about, where there is augmentation."""
-STUDENT = 500
-"""What the seeds of students begin with."""
+"""Clusters of each set of specialists, and how its members are kept from over-fitting."""
+STUDENT_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
+VIEWS_PER_SAMPLE = 4
+"""Views of each sample that the teacher labels, if there is augmentation."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A data set, and the nets and trainings for it.
+    """A data set with the network and the training settings for it.
 
     Args:
-        name: for people; in small letters, also that of its folder.
-        data: settings of the data beside the source.
-        model: of all nets.
-        views: the augmentation.
-        clusters: how many specialists.
-        size: classes of each.
-        training: of generalists and students.
-        expert: what differs for specialists; its `epochs` are the most.
-        coarse: column of the true groups; empty where the names of the classes begin with theirs and a slash.
+        name: name of the data set; in small letters also that of its folder.
+        data: settings of the data, without the source.
+        model: configuration of all networks.
+        views: augmentation.
+        clusters: number of specialists.
+        size: number of classes of each specialist.
+        training: settings of generalists and students.
+        expert: settings of specialists that differ; `epochs` is an upper bound.
+        coarse: column of the true groups; empty if class names have the form "group/class".
     """
 
     name: str
@@ -64,7 +62,7 @@ class Problem:
 
     @property
     def folder(self) -> str:
-        """The name of its folder."""
+        """Name of the folder of the data set."""
         return self.name.lower().replace("-", "")
 
 
@@ -73,11 +71,11 @@ class SpecialistPlan:
     """The runs of one data set and one seed.
 
     Args:
-        problem: the data set.
-        source: where it is.
-        out: the folder of the runs.
-        seed: of this lineage.
-        data: the samples.
+        problem: data set.
+        source: path or name of the data.
+        out: folder of the runs.
+        seed: seed of this lineage.
+        data: samples.
     """
 
     problem: Problem
@@ -88,11 +86,11 @@ class SpecialistPlan:
 
     @property
     def generalist(self) -> Path:
-        """Its run folder."""
+        """Run folder of the generalist."""
         return self.out / "generalist-0"
 
     def stage(self, name: str, number: int, teacher: Path | None = None) -> Stage:
-        """Return a net with the generalist's budget, of labels or of a teacher."""
+        """Return a network with the generalist's budget, which learns from labels or from a teacher."""
         values: dict[str, Any] = {
             "data": {"source": self.source, **self.problem.data},
             "model": dict(self.problem.model),
@@ -101,30 +99,32 @@ class SpecialistPlan:
             "seed": 1000 * self.seed + number,
         }
         if teacher is not None:
-            views = {} if self.problem.views == "Identity()" else {"num_views": VIEWS}
-            values |= {"teachers": [str(teacher)], "objective": DISTILLATION, "targets": "memory"} | views
+            views = {} if self.problem.views == "Identity()" else {"num_views": VIEWS_PER_SAMPLE}
+            values |= {"teachers": [str(teacher)], "objective": STUDENT_OBJECTIVE, "targets": "memory"} | views
         return Stage(validate(RunConfig, values), self.out / name, show=False)
 
     @property
     def equal_cost(self) -> int:
-        """Generalists that may see as many samples as all specialists may at most, rounded up."""
+        """Number of generalists that see as many samples as all specialists may see at most, rounded up."""
         experts, problem = self.problem.expert, self.problem
-        share = 2 * problem.size / len(self.data.classes)  # of an epoch of the generalist's in one of a specialist's
+        # half of a specialist's samples are of its own classes, half are drawn from the others
+        share = 2 * problem.size / len(self.data.classes)
         return math.ceil(round(problem.clusters * share * int(experts["epochs"]) / int(problem.training["epochs"]), 1))
 
     def generalists(self) -> list[Stage]:
-        """Return the generalist, and those that it would take for the samples that its specialists may see."""
+        """Return the generalist, and the other members of the ensemble of equal cost."""
         return [self.stage(f"generalist-{number}", number) for number in range(1 + self.equal_cost)]
 
     def arms(self) -> list[str]:
-        """Return the sets of specialists; true groups are not known for all data."""
-        return [arm for arm, (kind, _) in ARMS.items() if kind != "true" or self.groups]
+        """Return the sets of specialists; "true" only if the true groups are known."""
+        return [arm for arm, (kind, _) in SPECIALIST_SETS.items() if kind != "true" or self.groups]
 
     @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """The true groups of classes, none where nothing says what they are; the data are read again for them."""
+        """The true groups of classes; empty if they are unknown."""
         classes = self.data.classes
         if self.problem.coarse:
+            # the groups are another column of labels, so the data are read a second time
             source = {**self.data.config.model_dump(), "label_column": self.problem.coarse}
             groups = load_data(validate(DataConfig, source)).train.labels
             of_class = dict(zip(self.data.train.labels.tolist(), groups.tolist(), strict=True))
@@ -151,27 +151,27 @@ class SpecialistPlan:
         )
 
     def experts(self, arm: str) -> specialists.SpecialistRuns:
-        """Return the specialists of an arm, with the clusters of its folder where they are found already."""
-        kind, way = ARMS[arm]
+        """Return the specialists of an arm; clusters that its folder already holds are read, not computed."""
+        kind, way = SPECIALIST_SETS[arm]
         folder, expert = self.out / arm, dict(self.problem.expert)
-        kept = folder / CLUSTERS
-        found = Clusters.read(kept) if kept.exists() else self.clusters(kind)
-        return specialists.SpecialistRuns(self.generalist, found, folder, way, expert, self.seed, show=False)
+        path = folder / CLUSTERS
+        clusters = Clusters.read(path) if path.exists() else self.clusters(kind)
+        return specialists.SpecialistRuns(self.generalist, clusters, folder, way, expert, self.seed, show=False)
 
-    def together(self, arm: str) -> Run:
-        """Return the combination of an arm."""
+    def combine(self, arm: str) -> Run:
+        """Combine the generalist and the specialists of an arm."""
         folders = self.experts(arm).folders()
         return specialists.combine(self.generalist, folders, self.data, out=self.out / f"{arm}-combined")
 
-    def control(self) -> Run:
-        """Return the ensemble of generalists."""
+    def combine_generalists(self) -> Run:
+        """Combine the generalists into the control ensemble."""
         members = [stage.out for stage in self.generalists()]
         return ensemble(members, self.data, out=self.out / "generalists")
 
     def students(self) -> list[Stage]:
-        """Return nets like the generalist that learn from what it and its specialists are, and from the controls."""
+        """Return students of the combined specialists, of the generalist and of the ensemble of generalists."""
         return [
-            self.stage(f"student-of-{name}", STUDENT, self.out / teacher)
+            self.stage(f"student-of-{name}", STUDENT_SEED_OFFSET, self.out / teacher)
             for name, teacher in (
                 ("specialists", "dustbin-combined"),
                 ("generalist", "generalist-0"),

@@ -1,4 +1,4 @@
-"""A published table: the paper's numbers, ours beside them, and where ours come from."""
+"""A published table: the paper's numbers beside Instar's, and the origin of the latter."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any, Protocol, TypeVar
 
 from instar.compute.precision import Precision
 from instar.jobs import parse_jobs, run_all
+from instar.reporting.columns import EN_DASH
 from instar.runs.documents import EnvironmentFile
 from instar.runs.environment import environment
 from instar.runs.files import write_json, write_whole
 from instar.runs.run import Run
 from instar.stages.stage import Stage
 
-DASH = "\u2013"
-"""Stands for a number that is missing."""
-FAST: Precision = "bfloat16"
-"""The arithmetic that recipes name where the fastest will do; see `Order`."""
+RECIPE_PRECISION: Precision = "bfloat16"
+"""Precision that recipes name where any fast one will do; an `Order` may replace it."""
+STUDENT_SEED_OFFSET = 500
+"""First seed number of students, above those of all teachers."""
 
 
 class Named(Protocol):
-    """What rows are about."""
+    """A network, or a pair of networks, that rows are about."""
 
     @property
     def name(self) -> str:
-        """As the paper writes it."""
+        """Name in the paper."""
 
 
 N = TypeVar("N", bound=Named)
@@ -39,15 +40,15 @@ class Order:
     """How a paper is to be run.
 
     Args:
-        scale: a name in its `SCALES`.
-        data: where its data are.
-        out: the folder of the runs; every stage is a run folder in it.
-        seeds: runs per row; none takes the scale's.
-        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
-        report: told of every finished stage.
-        targets: where the teachers' answers come from; none takes the paper's default.
-        precision: what stands for the bfloat16 of the recipes.
-        nets: names of those networks that rows are wanted of; none takes all.
+        scale: name of the scale in `SCALES` of the paper's module.
+        data: path or name of the data.
+        out: folder of the runs; every stage is a run folder in it.
+        seeds: runs per row; None takes the number of the scale.
+        jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
+        report: called with the name of every finished stage.
+        targets: source of the students' targets; None takes the paper's default.
+        precision: precision that replaces the bfloat16 of the recipes.
+        nets: names of the networks whose rows are wanted; an empty tuple takes all.
     """
 
     scale: str
@@ -57,26 +58,26 @@ class Order:
     jobs: int | str
     report: Callable[[str], None]
     targets: str | None = None
-    precision: Precision = FAST
+    precision: Precision = RECIPE_PRECISION
     nets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        parse_jobs(self.jobs)  # refused before the first run
+        parse_jobs(self.jobs)  # refuses a wrong value before the first run
 
     def chosen(self, nets: Sequence[N]) -> tuple[N, ...]:
-        """Return those of some networks that rows are wanted of."""
+        """Return the networks of this order among `nets`."""
         return tuple(net for net in nets if not self.nets or net.name in self.nets)
 
     def train(self, stages: Iterable[Stage]) -> None:
-        """Train those of some stages that are not trained yet, of which none needs another, and report each."""
-        listed = [self._computed(stage) for stage in stages]
+        """Train the stages that are not complete, and report each; none may need another."""
+        listed = [self._with_precision(stage) for stage in stages]
         names = [str(stage.out.relative_to(self.out)) for stage in listed]
         run_all([stage.run for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
 
-    def _computed(self, stage: Stage) -> Stage:
-        """Return a stage whose fast arithmetic is the order's; what a recipe wants in float32 stays so."""
-        training = stage.config.training
-        fast = {name: self.precision for name in ("precision", "teacher_precision") if getattr(training, name) == FAST}
+    def _with_precision(self, stage: Stage) -> Stage:
+        training, names = stage.config.training, ("precision", "teacher_precision")
+        # a recipe that says float32 needs it
+        fast = {name: self.precision for name in names if getattr(training, name) == RECIPE_PRECISION}
         config = stage.config.model_copy(update={"training": training.model_copy(update=fast)})
         return replace(stage, config=config)
 
@@ -86,13 +87,13 @@ class TableRow:
     """One quantity.
 
     Args:
-        row: what was trained, for people.
-        quantity: what is measured.
-        unit: of all its numbers.
-        published: the paper's number; none where it has none.
-        seeds: ours, one per seed; empty where it is missing.
-        settings: what distinguishes this row's runs.
-        note: where the text leaves room, or what a reader must know.
+        row: title of the row: what was trained.
+        quantity: name of the quantity.
+        unit: unit of all numbers in the row.
+        published: the paper's number; None if it has none.
+        seeds: Instar's numbers, one per seed; empty if there are none.
+        settings: settings that distinguish the runs of this row.
+        note: remark for the reader.
     """
 
     row: str
@@ -104,7 +105,7 @@ class TableRow:
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row with mean and standard deviation over the seeds.
+        """Return the row as JSON values, with mean and standard deviation over the seeds.
 
         >>> TableRow("a", "errors", "count", 74, [70, 72]).as_dict()["mean"]
         71
@@ -119,9 +120,9 @@ class Table:
     """Rows with a title.
 
     Args:
-        title: of the table.
-        rows: its rows.
-        findings: what they say about the paper's claims, in a paragraph; empty where the rows speak for themselves.
+        title: heading of the table.
+        rows: rows of the table.
+        findings: paragraph on which of the paper's claims held; may be empty.
     """
 
     title: str
@@ -133,7 +134,7 @@ class Table:
         return [row.as_dict() for row in self.rows]
 
     def as_markdown(self) -> str:
-        """Return the table for people.
+        """Return the table as Markdown.
 
         >>> print(Table("T", (TableRow("net", "errors", "count", 74, [70, 72]),)).as_markdown())
         ## T
@@ -150,10 +151,10 @@ class Table:
             "|---|---|---|---|---|---|",
         ]
         for values in self.as_list():
-            ours = DASH if values["mean"] is None else _number(values["mean"])
+            ours = EN_DASH if values["mean"] is None else _number(values["mean"])
             if values["sd"] is not None:
                 ours += f" ± {values['sd']:.2g}"
-            published = DASH if values["published"] is None else _number(values["published"])
+            published = EN_DASH if values["published"] is None else _number(values["published"])
             quantity = f"{values['quantity']} ({values['unit']})"
             lines.append(
                 f"| {values['row']} | {quantity} | {published} | {ours} | {len(values['seeds'])} | {values['note']} |"
@@ -165,19 +166,19 @@ class Table:
     def write(self, folder: Path, started: float) -> None:
         """Write table.json, table.md, and origin.json: command, commit, versions, machine, seconds, date.
 
-        The seconds are those of the last command; the training seconds, commits and arithmetics are those of all runs
-        below the folder, also of runs that an earlier command of a killed table finished.
+        `seconds` is the time of the last command. `training_seconds`, `training_commits` and `training_precisions`
+        cover all runs below the folder, including those of earlier commands that were killed.
 
         Args:
-            folder: where they go; the run folders lie below it.
-            started: when the last command began, by `time.monotonic`.
+            folder: output folder; the run folders lie below it.
+            started: start of the last command, by `time.monotonic`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "table.json", self.as_list())
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
         runs = [Run(path.parent) for path in folder.rglob("result.json")]
         commits = {str(run.document("environment.json", EnvironmentFile).commit) for run in runs}
-        trained = [run.config for run in runs if "steps" in run.result]  # ensembles are made of others
+        trained = [run.config for run in runs if "steps" in run.result]  # an ensemble has no steps of its own
         precisions = {config["training"]["precision"] for config in trained}
         origin = {
             "seconds": round(time.monotonic() - started, 1),

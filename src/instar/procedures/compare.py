@@ -1,4 +1,4 @@
-"""`instar compare`: whether one method is better than another, and how sure that is."""
+"""`instar compare`: whether one method is better than another, with intervals and tests."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from instar.errors import ConfigError
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
 
-WIDTH = 100
-"""Columns of the text."""
+TEXT_WIDTH = 100
+"""Characters per line."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Methods beside the first of them, the reference.
+    """Comparisons of methods with a reference, the first of them.
 
     Args:
-        methods: names of all, the reference first.
-        seeds: those of the runs of each.
+        methods: names of all methods, the reference first.
+        seeds: seeds of the runs of each method.
         test: fingerprint of the test data.
-        samples: test samples that have a label.
-        examples: their labelled positions, or as many as samples where these have none.
-        resamples: of the bootstrap.
-        comparisons: one for each method but the reference.
+        samples: number of labelled test samples.
+        examples: number of labelled positions; that of the samples if these have no positions.
+        resamples: resamples of the bootstrap.
+        comparisons: one comparison for each method but the reference.
     """
 
     methods: tuple[str, ...]
@@ -52,7 +52,7 @@ class Compared:
     comparisons: tuple[Comparison, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything for JSON, with what can be concluded in words."""
+        """Return the values for JSON, with the conclusions in words."""
         found = asdict(self)
         for comparison, values in zip(self.comparisons, found["comparisons"], strict=True):
             values["conclusions"] = comparison.conclusions(comparison.name, self.methods[0], self.samples)
@@ -72,41 +72,39 @@ class Compared:
         return "\n".join([*lines, *said, "", _wrapped(self._statistics())])
 
     def _statistics(self) -> str:
-        """Return how the numbers were found."""
+        """Return sentences on the intervals and tests."""
         several = any(comparison.runs != (1, 1) for comparison in self.comparisons)
         positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
         sentences = [
             f"Over samples: percentile intervals of a paired bootstrap, {self.resamples:,} resamples of whole samples"
-            f"{positions}; McNemar's test, exact where each method has one answer to a sample, else by random signs."
+            f"{positions}; McNemar's test, exact if each method has one prediction per sample, else by random signs."
         ]
         if several:
-            sentences.append(
-                "Of several runs the mean is taken, as of fixed weights: this knows nothing of other seeds."
-            )
+            sentences.append("Several runs are averaged and their weights count as fixed: this ignores other seeds.")
         tested = sum(comparison.error.over_seeds is not None for comparison in self.comparisons)
         if tested:
-            sentences.append("Over seeds: Student's intervals and paired t test, for the test samples as they are.")
+            sentences.append("Over seeds: Student's intervals and paired t test; the test samples count as fixed.")
         if (number := len(self.comparisons)) == 1:
             return " ".join([*sentences, "There is one comparison, so no p-value needs a correction."])
         over = f" and {tested} over seeds" if tested else ""
         sentences.append(f"p-values are corrected for the number of comparisons, {number} over samples{over} (Holm);")
-        return " ".join([*sentences, "intervals are of each comparison by itself."])
+        return " ".join([*sentences, "intervals are not corrected."])
 
 
 @checked
 def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 0) -> Compared:
-    """Compare methods with the first of them, on the test samples that all were judged on.
+    """Compare methods with the first one, the reference, on the same test samples.
 
-    A method is a run, or a folder with runs that differ in their seed only. Runs are paired by seed; seeds that one of
-    two methods alone has are left out of their comparison. What is made of several runs has the seed of the first.
+    A method is a run, or a folder with runs that differ only in their seed. Runs are paired by seed, and a comparison
+    leaves out seeds that only one of its methods has. A combination of runs has the seed of its first member.
 
     Args:
-        methods: run folders or folders of them, two or more, the reference first.
-        resamples: of the bootstrap over samples.
-        seed: of the bootstrap.
+        methods: two or more run folders, or folders of them, the reference first.
+        resamples: resamples of the bootstrap over samples.
+        seed: seed of the bootstrap.
 
     Raises:
-        MismatchError: when runs were judged on other test data.
+        MismatchError: if runs were tested on different data.
         InstarError: in one sentence, for everything else that the caller can mend.
 
     >>> import tempfile
@@ -118,7 +116,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     True
     """
     if len(methods) < 2:
-        raise ConfigError(f"compare needs two methods or more, got {len(methods)}.")
+        raise ConfigError(f"compare needs at least two methods, got {len(methods)}.")
     if resamples < 1:
         raise ConfigError(f"resamples must be at least 1, got {resamples}.")
     reference, *others = read_methods(methods)
@@ -174,13 +172,13 @@ class _Pairing:
 
     @property
     def left_out(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        if not self.seeds:  # all take part
+        if not self.seeds:  # methods without a common seed are compared by their means over all seeds
             return (), ()
         mine, theirs = (tuple(sorted(set(of.runs) - set(self.seeds))) for of in (self.reference, self.method))
         return mine, theirs
 
     def of_both(self, name: str) -> tuple[Any, Any]:
-        """Return what the answers of both have under a name, `[runs, samples]` each."""
+        """Return a field of the predictions of both methods, `[runs, samples]` each."""
         mine, theirs = (
             np.stack([getattr(of.answers[seed], name) for seed in self.seeds or of.runs])
             for of in (self.reference, self.method)
@@ -188,7 +186,7 @@ class _Pairing:
         return mine, theirs
 
     def pairs(self, name: str) -> list[tuple[Any, Any]]:
-        """Return the same for each pair of runs where there are several."""
+        """Return the same for each pair of runs; empty if there is only one pair."""
         mine, theirs = self.of_both(name)
         return [(mine[[place]], theirs[[place]]) for place in range(len(self.seeds))] if len(self.seeds) > 1 else []
 
@@ -196,7 +194,7 @@ class _Pairing:
 def _quantities(
     pairings: Sequence[_Pairing], name: str, over_samples: Sequence[Difference], scale: float
 ) -> list[Quantity]:
-    """Return a quantity of each pairing, from what is summed over examples under `name`."""
+    """Return a quantity of each pairing, from the field `name`, which is summed over the examples of a sample."""
     sums = [[each.sum(1) for each in pairing.of_both(name)] for pairing in pairings]
     paired = [len(pairing.seeds) > 1 for pairing in pairings]
     over = correct([over_seeds(*both).times(scale) for both, several in zip(sums, paired, strict=True) if several])
@@ -224,7 +222,7 @@ def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int,
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _letter(number: int) -> str:

@@ -44,22 +44,23 @@ def correct_bias(
 ) -> TrainedRun:
     """Shift the logits of named classes, and store the shift in the last bias of a copy of the model.
 
-    Rule "prior" needs no labels: the mean predicted probability of each named class over the whole train split, seen
-    as unlabelled, becomes its prior. Rule "labelled" takes the one offset of all named classes with the fewest errors
-    on the labelled validation split. Both look only at samples, or positions, that have a loss.
+    Rule "prior" needs no labels of samples: it shifts each named class until its mean predicted probability over the
+    whole train split equals its prior. Rule "labelled" chooses one offset for all named classes, the one with the
+    fewest errors on the labelled validation split. Both use only samples, or positions, that have a loss.
 
-    Source: Hinton et al. 2015, section 3, where the offsets were found on the test set.
+    Source: Hinton et al. 2015, section 3, which found the offsets on the test set.
 
     Args:
-        run: a complete run, or its folder.
+        run: complete run, or its folder.
         classes: names of the classes to shift.
-        out: the folder of the corrected run.
-        rule: how the offset is found.
-        offset: shifts every named class by this instead, in nats; for published offsets.
+        out: folder of the corrected run.
+        rule: rule that finds the offset.
+        offset: offset of every named class in nats, instead of the rule; for published offsets.
         prior: share of every class, summing to 1; None counts the labels of the whole train split.
-        data: None takes the data that the run was trained on.
+        data: data for the rule; None takes the data that the run was trained on.
         trust: allow model classes outside `instar.models`.
-        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
+        network: network of a run folder that needs it: a module, or the `package.module:name` of a function that
+            makes it.
 
     Raises:
         ConfigError: for an unknown rule, or priors that do not fit.
@@ -126,7 +127,7 @@ def _find(
     if prior is None:
         labels = _with_loss(probe, probe.labels)
         if (labels == UNLABELLED).any():
-            raise ConfigError("the train split has samples without labels, so give the prior of every class.")
+            raise ConfigError("the train split has samples without labels; give the prior of every class (prior=).")
         shares = torch.bincount(labels, minlength=probe.num_classes) / len(labels)
     else:
         shares = torch.tensor(list(prior), dtype=torch.float32)
@@ -136,7 +137,7 @@ def _find(
 
 
 def _with_loss(samples: Samples, found: Tensor) -> Tensor:
-    """Return what was found of the samples, or of their positions, that have a loss, `[examples, ...]`."""
+    """Return the values of the samples, or of their positions, that have a loss, `[examples, ...]`."""
     valid = samples.source.valid(samples.ids)
     return found.flatten(0, samples.labels.dim() - 1) if valid is None else found[valid]
 

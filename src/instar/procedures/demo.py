@@ -1,4 +1,4 @@
-"""`instar demo`: an ensemble of real networks becomes a small model that is nearly as good, in a minute."""
+"""`instar demo`: distils an ensemble into a small model that is nearly as good, in a minute."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "evaluate_e
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What the demo found.
+    """The result of the demo.
 
     Args:
-        samples: test samples.
-        ensemble_parameters: of all members.
+        samples: number of test samples.
+        ensemble_parameters: parameters of all members together.
         ensemble_errors: test errors of the ensemble.
         member_errors: test errors of each member.
-        student_parameters: of one student.
+        student_parameters: parameters of one student.
         hard_errors: test errors of the student trained on labels, one per seed.
         distilled_errors: test errors of the same student distilled from the ensemble, one per seed.
         gain: mean and 95% interval of the errors that distillation saves, paired by seed.
-        report: the HTML file.
-        seconds: that it took.
+        report: HTML file.
+        seconds: duration.
     """
 
     samples: int
@@ -89,12 +89,12 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
     """Train an ensemble on scikit-learn's digits, distil it, train the same student on labels, and compare.
 
     Args:
-        out: where the run folders and the report go; run it again to resume or to see the table again.
-        seeds: students of each kind.
-        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
+        out: folder of the runs and the report; run the demo again to resume it or to see the table again.
+        seeds: number of students with and without distillation.
+        jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
     """
     started = time.monotonic()
-    parse_jobs(jobs)  # refused before the first run
+    parse_jobs(jobs)  # refuses a wrong value before the first run
     folder = local_path(out, "out")
     teachers = [
         _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=40) for i in range(MEMBERS)

@@ -1,4 +1,4 @@
-"""Several runs as one: a run folder without weights of its own, and a teacher like any other."""
+"""Combines several runs into one run folder without weights of its own, which is a teacher like any other."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ def ensemble(
     combine: Literal["geometric", "arithmetic"] = "arithmetic",
     trust: bool = False,
 ) -> Run:
-    """Combine complete runs, measure what they are worth together, and return the run folder that stands for them.
+    """Combine complete runs, evaluate their ensemble, and return its run folder.
 
-    The folder may be given wherever a teacher may: to `distill` it into one model again, to `evaluate` it, or as a
-    member of another ensemble.
+    The folder is a teacher: `distill` it into one model, `evaluate` it, or make it a member of another ensemble.
 
     Args:
-        members: run folders, each complete.
-        data: whose test and validation samples are predicted; none: those of the first member.
-        out: the run folder; new, or of the same ensemble.
+        members: complete run folders.
+        data: data whose test and validation samples are predicted; None takes the data of the first member.
+        out: run folder; new, or of the same ensemble.
         combine: "arithmetic", the mean of probabilities, or "geometric", the mean of logits.
         trust: allow members whose model is a class outside `instar.models`.
 
@@ -65,15 +64,15 @@ def make_teacher_run(
     settings: Mapping[str, Any],
     facts: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Measure what complete runs are worth together, and return a run folder that stands for them.
+    """Evaluate a combination of complete runs, and return its run folder.
 
     Args:
-        members: the runs, the first of which names the data where none are given.
-        together: all of them as one teacher.
-        data: whose test and validation samples are predicted.
-        out: the run folder.
-        settings: of the configuration that say how they are combined.
-        facts: what else the result holds.
+        members: runs; the first one gives the data if `data` is None.
+        together: the combination as one teacher.
+        data: data whose test and validation samples are predicted.
+        out: run folder.
+        settings: settings that say how the members are combined.
+        facts: further entries of the result.
     """
     found = read_run_data(members[0], data, splits=("train", "test"))
     for member in members[1:]:

@@ -32,22 +32,22 @@ def evaluate(
     """Return the metrics of anything that answers with logits: a run, a target store, a module, an ensemble, ...
 
     Args:
-        subject: what is evaluated.
-        data: from `load_data`, or what it takes, which is read as a run read its own; None takes those that the run or
-            the store was made from.
+        subject: run, run folder, target store, module, classifier or teacher to evaluate.
+        data: result of `load_data`, or its argument, which is read with the settings of the run; None takes the data
+            of the run or store.
         split: "train", "validation" or "test".
-        teacher: adds agreement with it, and the KL divergence to it.
+        teacher: teacher to compare with; adds agreement and KL divergence.
         trust: allow model classes outside `instar.models`.
         network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
 
     Returns:
-        errors, error, error_interval, nll, ece, class_errors; perplexity of a text; words, word_errors and word_error
-        of recorded words; agreement, kl_to_teacher, teacher_error and gain where there is a teacher; changed_data, the
-        two fingerprints, where the samples are not those that the run was made with.
+        errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error
+        for recorded words; agreement, kl_to_teacher, teacher_error and gain with a teacher; changed_data, two
+        fingerprints, if the samples are not those of the run.
 
     Raises:
-        ConfigError: when there are no data.
-        MismatchError: when classes or inputs of subject, data and teacher differ.
+        ConfigError: if there are no data.
+        MismatchError: if classes or inputs of subject, data and teacher differ.
 
     >>> from torch import nn
     >>> metrics = evaluate(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits")

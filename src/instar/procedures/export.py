@@ -1,4 +1,4 @@
-"""`instar export`: the student alone, in a format that others read."""
+"""`instar export`: the student alone, in a format that other programs read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from instar.data import Data
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.exporting.destination import new_export, refuse_in_use
 from instar.exporting.recorded import Recorded
-from instar.exporting.student import BATCHES, Answer, Student, student_of
+from instar.exporting.student import COMPARED_BATCH_SIZES, Predict, Student, read_student
 from instar.exporting.to_hub import write_hub
 from instar.exporting.to_onnx import write_onnx
 from instar.exporting.to_safetensors import write_safetensors
@@ -23,20 +23,20 @@ from instar.exporting.to_torchscript import write_torchscript
 from instar.paths import local_path
 from instar.runs.run import Run
 
-TOLERANCE = 1e-4
-"""The largest difference of a logit, in nats.
+MAX_LOGIT_DIFFERENCE = 1e-4
+"""Largest difference of a logit, in nats.
 
-Where no logit moves by more than d, no probability changes by more than a factor of exp(2 d): 0.02% here. Sums of
-float32 numbers in another order differ by some 1e-6 of the largest logit; a statistic or a layer that was left out, by
-far more than 1e-2.
+If no logit differs by more than d, no probability changes by more than a factor of exp(2 d): 0.02% here. Sums of
+float32 numbers in another order differ by about 1e-6 of the largest logit; a missing statistic or layer changes logits
+by far more than 1e-2.
 """
 
 
 class Format(NamedTuple):
-    """A format: the name of its file or folder, and what writes it and returns what answers from there."""
+    """A format: the name of its file or folder, and the function that writes it and returns how to run it."""
 
     name: str
-    write: Callable[[Student, Path], Answer]
+    write: Callable[[Student, Path], Predict]
     is_folder: bool = False
 
 
@@ -46,22 +46,22 @@ FORMATS = {
     "torchscript": Format("model.pt", write_torchscript),
     "hub": Format("hub", write_hub, is_folder=True),
 }
-"""By the word for `--to`; one line for each new one."""
+"""Formats by the name for `--to`; one line for each new one."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An export that was written and compared.
 
     Args:
-        path: the file or folder.
-        to: its format.
-        bytes: of it.
-        inputs: dtype and shape of raw inputs; "batch" and "positions" may be any number.
-        outputs: shape of the logits.
-        difference: the largest of a logit on test samples, between what was written and the model, in nats.
-        tolerance: what was allowed.
-        recorded: the difference between the model and the predictions of the run; none where the data are others.
+        path: file or folder of the export.
+        to: format.
+        bytes: size in bytes.
+        inputs: dtype and shape of raw inputs; "batch" and "positions" stand for any number.
+        outputs: dtype and shape of the logits.
+        difference: largest difference of a logit on test samples between the export and the model, in nats.
+        tolerance: largest difference that was allowed, in nats.
+        recorded: comparison of the model with the predictions of the run; None if the data are not those of the run.
     """
 
     path: str
@@ -78,12 +78,12 @@ class Exported:
         return asdict(self)
 
     def __str__(self) -> str:
-        sizes = " and ".join(map(str, BATCHES))
+        sizes = " and ".join(map(str, COMPARED_BATCH_SIZES))
         return "\n".join(
             [
                 self.path,
                 f"  format     {self.to}, {self.bytes:,} bytes",
-                f"  inputs     {self.inputs}, as the data hold them",
+                f"  inputs     {self.inputs}, raw",
                 f"  logits     {self.outputs}",
                 f"  compared   on {sizes} test samples: logits differ by at most {self.difference:.2g} "
                 f"(allowed: {self.tolerance:g})",
@@ -99,29 +99,29 @@ def export(
     *,
     out: str | Path | None = None,
     data: Data | str | Sequence[Any] | DataConfig | None = None,
-    tolerance: NonNegative = TOLERANCE,
+    tolerance: NonNegative = MAX_LOGIT_DIFFERENCE,
     trust: bool = False,
     network: nn.Module | str | None = None,
 ) -> Exported:
-    """Write the model of a run for others, compare its answers there with the model's, and only then give it its name.
+    """Write the model of a run for other programs, and compare the export with the model before it gets its name.
 
-    What is written takes raw inputs, such as uint8 pixels: the statistics of the inputs and any shift of logits are
-    inside. It returns logits, for any number of samples.
+    The export takes raw inputs, such as uint8 pixels, because it normalises them and shifts logits itself. It returns
+    logits for any number of samples.
 
     Args:
-        run: a complete run, or its folder.
-        to: "onnx", "safetensors" or "torchscript" for a file, "hub" for a folder in the layout of the Hugging Face Hub.
-        out: the file, which is replaced, or the folder, new or empty; none: in the folder `export` of the run.
-        data: whose test samples are compared; none: those that the run was made from.
-        tolerance: the largest difference of a logit, see `TOLERANCE`.
+        run: complete run, or its folder.
+        to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub.
+        out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run.
+        data: data whose test samples are compared; None takes the data of the run.
+        tolerance: largest allowed difference of a logit, in nats; see `MAX_LOGIT_DIFFERENCE`.
         trust: allow a model class outside `instar.models`.
-        network: the network that was trained, where it was given as a Python object; it is copied.
+        network: trained network, if the run was given one as a Python object; it is copied.
 
     Raises:
-        ConfigError: for an unknown format, or one whose packages are not there.
-        MismatchError: when the format cannot hold the model, or its answers differ by more than the tolerance,
-            or what the run describes is not the model that it trained.
-        RunError: when the run is not complete, or `out` is in use or cannot be written.
+        ConfigError: for an unknown format, or one whose packages are missing.
+        MismatchError: if the format cannot hold the model, its logits differ by more than the tolerance, or the run
+            describes another model than the trained one.
+        RunError: if the run is not complete, or `out` is in use or cannot be written.
 
     >>> import tempfile
     >>> from instar.models import MLP
@@ -137,7 +137,7 @@ def export(
     form = FORMATS[to]
     path = local_path(out, "out") if out is not None else run.path / "export" / form.name
     refuse_in_use(path, is_folder=form.is_folder)
-    student = student_of(run, data, tolerance=tolerance, trust=trust, network=network)
+    student = read_student(run, data, tolerance=tolerance, trust=trust, network=network)
     with new_export(path) as made:
         difference = student.difference(form.write(student, made))
         if difference > tolerance:

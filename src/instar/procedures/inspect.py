@@ -1,4 +1,4 @@
-"""`instar inspect`: what a run folder holds, where it came from, how good it is, and whether it is whole."""
+"""`instar inspect`: describes a run folder."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from instar.paths import given_path
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST
 
-_OF_A_RUN = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # many have a config.json
+_RUN_FILES = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # others have config.json too
 
 
 @checked
 def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Inspection:
-    """Say what a run folder is, complete, incomplete or damaged; every file in it is read.
+    """Describe a complete, incomplete or damaged run folder; every file in it is read.
 
     Args:
-        run: the folder.
-        trust: allow a model class outside `instar.models` to be imported, to lay its weights into it.
-        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
+        run: run folder.
+        trust: allow a model class outside `instar.models`, to load the weights into it.
+        network: network of a run folder that needs it: a module, or the `package.module:name` of a function that
+            makes it.
 
     Raises:
-        RunError: when the folder is missing, or holds no run.
-        ConfigError: when it is a target store, of which `instar targets info` tells.
+        RunError: if the folder is missing, or holds no run.
+        ConfigError: if it is a target store, which `instar targets info` describes.
 
     >>> import tempfile
     >>> from instar.models import MLP
@@ -40,8 +41,8 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     folder = run.path if isinstance(run, Run) else given_path(run, "a run folder")
     if (folder / MANIFEST).is_file():
         raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
-    if not any((folder / name).is_file() for name in _OF_A_RUN):
+    if not any((folder / name).is_file() for name in _RUN_FILES):
         is_export = folder.is_file() or (folder / "model.safetensors").is_file()
-        hint = "; what instar export wrote is read by instar.load" if is_export else ""
+        hint = "; instar.load reads what instar export wrote" if is_export else ""
         raise RunError(f"'{folder}' is not a run folder: it has none of its files{hint}.")
     return describe_run(run if isinstance(run, Run) else folder, trust=trust, network=network)

@@ -1,4 +1,4 @@
-"""`instar.load`: a model that takes raw inputs, from a run folder or from what was exported."""
+"""`instar.load`: a model that takes raw inputs, from a run folder or an export."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from instar.runs.run import Run
 
 @checked
 def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
-    """Return a trained model in eval mode, which takes inputs as the data hold them and returns logits.
+    """Return a trained model in eval mode, which takes raw inputs and returns logits.
 
     Args:
-        source: a complete run or its folder; or what `instar export` wrote to safetensors, or as a folder for the Hub.
-        trust: allow a model class outside `instar.models` to be imported.
-        network: a network of the right shape, for a model that was given as a Python object; it is copied.
+        source: complete run or its folder; or a safetensors file or Hub folder that `instar export` wrote.
+        trust: allow a model class outside `instar.models`.
+        network: network of the same shape, for a model that was given as a Python object; it is copied.
 
     Raises:
-        RunError: when it is none of these, not complete, damaged, or from a newer version.
-        ConfigError: when the class is not trusted.
+        RunError: if the source is none of these, not complete, damaged, or from a newer version.
+        ConfigError: if the class is not trusted.
 
     >>> load("nowhere")
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""`instar report`: what folders of runs amount to, as one HTML file."""
+"""`instar report`: one HTML file about folders of runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     """Write an HTML file about every run folder under `runs`, and return its path.
 
     Args:
-        runs: one or several folders, each a run folder or with run folders in it at any depth.
-        out: the file; None makes it `report.html` in `runs`, or in the folder that holds them all.
+        runs: one or several folders, each a run folder or a folder that holds some at any depth.
+        out: HTML file; None writes `report.html` to `runs`, or to the common parent of several folders.
 
     Raises:
-        RunError: when a folder is missing, none holds a run, or the file cannot be written.
+        RunError: if a folder is missing, none holds a run, or the file cannot be written.
 
     >>> report("nowhere")
     Traceback (most recent call last):
@@ -27,7 +27,7 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     """
     roots = [given_path(folder, "runs") for folder in ([runs] if isinstance(runs, str | Path) else runs)]
     if not roots:
-        raise RunError("no folder was given, so there is nothing to report.")
+        raise RunError("no folder was given; give a folder with runs.")
     for root in roots:
         if not os.path.isdir(root):
             raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
@@ -40,9 +40,9 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
 
 
 def report_where_possible(folder: Path) -> Path:
-    """Write the report of a folder of complete runs, which must not be lost for it: a folder may be read-only."""
+    """Write the report of a folder of complete runs; print a sentence if that fails."""
     try:
         return report(folder)
-    except RunError as error:
+    except RunError as error:  # a read-only folder, for example, must not lose the results
         say(f"instar: {error}")
         return folder / "report.html"

@@ -1,4 +1,4 @@
-"""`instar targets`: what a store holds, whether it is whole and true, and several shares made one."""
+"""`instar targets`: describes a target store, verifies it, and merges shares."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from instar.targets.manifest import ALL_IDS
 from instar.targets.store import link
 from instar.teachers import Teacher, in_order_of
 
-TOLERANCE = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
-"""The largest difference of a probability that rounding may make: of the type, and of the order of sums."""
+MAX_PROBABILITY_DIFFERENCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
+"""Largest difference of a probability through rounding, of the dtype and of sums in another order."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a verification found.
+    """The result of a verification.
 
     Args:
-        store: the folder.
-        bytes: of records that were read, all with the checksums of the manifest.
-        rows: about which the teacher was asked again.
-        difference: the largest of a probability between what is stored and what the teacher says now; none when it was
-            not asked.
-        where: the part, id and view of it.
-        note: why the teacher was not asked; empty otherwise.
+        store: folder of the store.
+        bytes: size in bytes of the records, all with the checksums of the manifest.
+        rows: number of rows that the teacher labelled again.
+        difference: largest difference of a probability between the store and the teacher; None if the teacher was not
+            available.
+        where: part, id and view of the largest difference.
+        note: why the teacher did not label again; empty otherwise.
     """
 
     store: str
@@ -56,15 +56,15 @@ class Verified:
         return asdict(self)
 
     def __str__(self) -> str:
-        whole = f"{self.store}: {self.bytes / 1e6:,.1f} MB of records, every checksum right"
+        whole = f"{self.store}: {self.bytes / 1e6:,.1f} MB of records, all checksums match"
         if self.difference is None:
-            return f"{whole}\nthe teacher was not asked: {self.note}"
+            return f"{whole}\nnot compared with the teacher: {self.note}"
         found = f"probabilities differ by at most {self.difference:.2g} ({self.where})"
-        return f"{whole}\n{self.rows} rows asked again: {found}"
+        return f"{whole}\n{self.rows} rows labelled again: {found}"
 
 
 def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
-    """Return what a store says about itself, with its size and the number of its shards that are missing."""
+    """Return the manifest of a store, with its size in bytes and the number of missing shards."""
     found = store if isinstance(store, TargetStore) else TargetStore(store)
     content = found.manifest.model_dump(mode="json")
     for part in content["parts"].values():
@@ -77,7 +77,7 @@ def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
 
 
 def describe_targets(store: str | Path) -> str:
-    """Return the same for people."""
+    """Return a description of a store in words."""
     found = TargetStore(store)
     manifest, missing = found.manifest, len(found.missing())
     asked = manifest.teacher
@@ -101,18 +101,18 @@ def verify_targets(
     seed: int = 0,
     trust: bool = False,
 ) -> Verified:
-    """Compare every checksum, and ask the teacher again about random rows of each part.
+    """Compare every checksum, and let the teacher label random rows of each part again.
 
     Args:
-        store: the folder.
-        teacher: who was asked; None takes the run folders that the manifest names.
-        data: that it was asked about; None takes those that the manifest names.
-        rows: how many of each part are asked about again; 0 asks about none.
-        seed: of the choice of rows.
+        store: folder of the store.
+        teacher: teacher that labelled the data; None takes the run folders in the manifest.
+        data: data that it labelled; None takes those of the manifest.
+        rows: number of rows of each part to label again; 0 compares checksums only.
+        seed: seed of the choice of rows.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
 
     Raises:
-        StoreError: when a file is missing or has changed, the teacher is another, or its answers differ by more than
+        StoreError: if a file is missing or has changed, the teacher is another one, or its targets differ by more than
             rounding.
     """
     found = store if isinstance(store, TargetStore) else TargetStore(store)
@@ -124,13 +124,13 @@ def verify_targets(
             return Verified(str(found.path), size, 0, None, "", f"'{missing[0]}' is not a folder here; give a teacher")
         teacher = list(manifest.teacher.names)
     if not rows:
-        return Verified(str(found.path), size, 0, None, "", "no rows were asked for")
+        return Verified(str(found.path), size, 0, None, "", "rows is 0")
     _, asked = choose_teacher(teacher, manifest.teacher.combine, trust)
     asked = in_order_of(asked, manifest.classes)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
-            f"'{found.path}' holds the answers of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, and "
-            f"the one that is asked again has {asked.fingerprint()[:8]}."
+            f"'{found.path}' holds targets of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, but the "
+            f"given teacher has {asked.fingerprint()[:8]}."
         )
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
     asked.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
@@ -148,7 +148,7 @@ def verify_targets(
                 differences = differences.nan_to_num(nan=torch.inf)
                 if float(differences.max()) >= worst:
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
-        if worst > TOLERANCE[part.dtype]:
+        if worst > MAX_PROBABILITY_DIFFERENCES[part.dtype]:
             raise StoreError(f"'{found.path}' differs from its teacher by {worst:.2g} in a probability ({where}).")
     return Verified(str(found.path), size, count, worst, where, "")
 
@@ -166,7 +166,7 @@ def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
 
 
 def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
-    """Return by sample the largest difference of a probability between the store and the teacher, `[ids]`."""
+    """Return the largest difference of a probability between store and teacher for each sample, `[ids]`."""
     part = stored.part
     samples = Samples(source, ids, source.labels[ids])
     loader = Loader(
@@ -194,7 +194,7 @@ def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, v
     elif kept.rest is not None:
         rest = said.scatter(-1, kept.ids, -torch.inf).logsumexp(-1, keepdim=True)
         difference = (kept.kept - torch.cat([said.gather(-1, kept.ids), rest], -1).exp()).abs().amax(-1)
-    else:  # the same draws again; where rounding moves an edge between two classes, one of them differs
+    else:  # the same draws again; rounding may move a draw across the edge between two classes
         again = stored.record.decode(stored.record.encode_values(said, stored.part.draws(ids, view)))
         assert isinstance(again, SparseTargets)
         most = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
@@ -203,14 +203,14 @@ def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, v
 
 
 def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
-    """Put the shards of several stores of one plan into one folder, without copying where the file system can.
+    """Put the shards of several shares of one store into one folder, as links if the file system allows it.
 
     Args:
-        stores: folders that were labelled with the same command but for `share`.
-        out: the folder; new, one of them, or one that a merge began.
+        stores: folders that were labelled with the same command, except for `share`.
+        out: folder; new, one of the stores, or that of an unfinished merge.
 
     Raises:
-        StoreError: when they are of different plans, or a shard is in none of them.
+        StoreError: if they are shares of different stores, or a shard is in none of them.
     """
     found = [TargetStore(store) for store in stores]
     if not found:
@@ -229,8 +229,8 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
     if missing:
         names = ", ".join(piece.name for piece in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise StoreError(
-            f"{len(missing)} of {len(merged.pieces())} shards are in none of the stores ({names}); the others have "
-            f"been put into '{merged.path}', merge again when these are made."
+            f"{len(missing)} of {len(merged.pieces())} shards are in none of the stores ({names}). The others are in "
+            f"'{merged.path}'; label the missing shares, then merge again."
         )
     merged.finish()
     return merged

@@ -1,4 +1,4 @@
-"""Run folders in, one HTML file out. Imports nothing that trains."""
+"""The report: reads run folders and writes one HTML file. Imports nothing that trains."""
 
 from instar.reporting.groups import Group, GroupComparison, compare_groups, make_groups
 from instar.reporting.html import write_report

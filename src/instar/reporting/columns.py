@@ -1,4 +1,4 @@
-"""The columns of the tables: what each shows of a run, of a group, and what it means."""
+"""The columns of the tables: the cell for a run, the cell for a group of runs, and the meaning."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from instar.reporting.groups import COMPARED, Group, find_teacher, settings, shared_name
+from instar.reporting.groups import COMPARED_SETTINGS, Group, find_teacher, settings, shared_name
 from instar.runs.rows import RunRow
 from instar.tasks import Metric, known_metrics
 
-EN_DASH = MISSING = "\u2013"
+EN_DASH = "\u2013"
+"""Stands for a missing number, and joins the ends of an interval."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,12 @@ class Column:
     """One column.
 
     Args:
-        heading: its name, with the unit.
-        meaning: a sentence for the legend.
-        of_row: its cell for a run; None leaves the column out of the table of runs.
-        of_group: its cell for a group of runs; None leaves the column out of the table of groups.
-        figures: whether cells are figures, which are aligned to the right.
-        metric: name of the metric that it shows; empty: it shows none.
+        heading: name of the column, with the unit.
+        meaning: sentence for the legend.
+        of_row: returns the cell for a run; None leaves the column out of the table of runs.
+        of_group: returns the cell for a group; None leaves the column out of the table of groups.
+        figures: whether cells are numbers, which are aligned to the right.
+        metric: name of the metric in the column; empty for other columns.
     """
 
     heading: str
@@ -35,68 +36,59 @@ class Column:
     metric: str = ""
 
 
-def columns(rows: Sequence[RunRow]) -> list[Column]:
-    """Return the columns for these runs; those that would be empty or the same everywhere are left out.
-
-    Args:
-        rows: the runs.
-    """
+def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
+    """Return the columns for some runs, without those that would be empty for every complete run."""
     differing = _differing(rows)
 
     def others(row: RunRow) -> str:
         flat = settings(row)
-        return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or MISSING
+        return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or EN_DASH
 
     def teachers(row: RunRow) -> str:
         return describe_teachers(row, rows)
 
     found = [
         _words("Run", "Folder of the run, relative to the folder that this report is about.", lambda row: row.name),
-        Column("Seed", "Of initial weights, order, dropout and views.", lambda row: str(row.seed)),
-        Column("Seeds", "How many seeds the group has.", None, _seeds),
-        _words("Model", "Network and its arguments; those that are zero or none are left out.", lambda row: row.model),
+        Column("Seed", "Seed of initial weights, data order, dropout and views.", lambda row: str(row.seed)),
+        Column("Seeds", "Number of seeds in the group.", None, _seeds),
+        _words("Model", "Network and its arguments, without those that are zero or none.", lambda row: row.model),
         Column("Parameters", "Trained weights of the model.", lambda row: figure(row.numbers.get("parameters"), 0)),
         _words("Objective", "What training minimised: a weighted sum of terms.", lambda row: row.objective),
         _words(
             "Teacher",
-            "Run that the student learned from; of an ensemble, how many and how their answers are averaged.",
+            "Run that the student learned from; for an ensemble, the number of members and how they are averaged.",
             teachers,
         ),
         *(column for metric in known_metrics().values() for column in _of_metric(metric)),
         _number("Seconds", "Wall-clock time of training.", "seconds", 1),
     ]
     if differing:
-        meaning = "Those that are not the same in all runs; the full configuration is in each run's config.json."
+        meaning = "Settings that differ between runs; each run's config.json has the full configuration."
         found.insert(8, _words("Other settings", meaning, others))
     complete = [row for row in rows if row.state == "complete"]
     return [
         column
         for column in found
-        if column.of_row is None or not complete or any(column.of_row(row) != MISSING for row in complete)
+        if column.of_row is None or not complete or any(column.of_row(row) != EN_DASH for row in complete)
     ]
 
 
 def figure(value: float | None, places: int) -> str:
-    """Return a number with `places` decimals, or an en dash where there is none.
+    """Return a number with `places` decimals, or an en dash for a missing one.
 
-    >>> figure(12345.678, 1), figure(None, 1) == MISSING
+    >>> figure(12345.678, 1), figure(None, 1) == EN_DASH
     ('12,345.7', True)
     """
-    return MISSING if value is None or not math.isfinite(value) else f"{value:,.{places}f}"
+    return EN_DASH if value is None or not math.isfinite(value) else f"{value:,.{places}f}"
 
 
 def describe_teachers(row: RunRow, rows: Sequence[RunRow]) -> str:
-    """Return the teachers of a run in few words.
-
-    Args:
-        row: the run.
-        rows: all runs; teachers among them go by their names here.
-    """
+    """Return the teachers of a run in a few words; teachers among `rows` go by their names in the report."""
     found = [(find_teacher(teacher, rows), teacher) for teacher in row.teachers]
     names = [teacher.name if teacher else given for teacher, given in found]
     match names:
         case []:
-            return MISSING
+            return EN_DASH
         case [single]:
             return single
         case several:
@@ -111,7 +103,7 @@ def _words(heading: str, meaning: str, of_row: Callable[[RunRow], str]) -> Colum
 
 
 def _of_metric(metric: Metric) -> Iterator[Column]:
-    """Yield the column of a metric, and that of its 95% interval, which stays empty where runs do not store it."""
+    """Yield the column of a metric, and that of its 95% interval, which is empty for runs that do not store it."""
     if not metric.title:
         return
     places, scale = {"share": (2, 100), "nats": (3, 1), "count": (0, 1)}.get(metric.unit, (2, 1))
@@ -131,7 +123,7 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
 
     def interval(row: RunRow) -> str:
         ends = [row.numbers.get(f"{metric.name}_{end}") for end in ("low", "high")]
-        return EN_DASH.join(figure(scale * end, places) for end in ends if end is not None) or MISSING
+        return EN_DASH.join(figure(scale * end, places) for end in ends if end is not None) or EN_DASH
 
     meaning = f"{metric.interval.name}'s interval of the {metric.title.lower()}, from the size of the test set."
     yield Column(f"95% interval{metric.unit_suffix}", meaning, interval)
@@ -154,7 +146,7 @@ def _number(
     def of_group(group: Group) -> str:
         values = [value * scale for value in group.by_seed(quantity).values()]
         if not values:
-            return MISSING
+            return EN_DASH
         decimals = places if places_of_mean is None else places_of_mean
         mean = figure(statistics.fmean(values), decimals)
         return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if has_spread and len(values) > 1 else mean
@@ -167,10 +159,10 @@ def _seeds(group: Group) -> str:
 
 
 def _differing(rows: Sequence[RunRow]) -> list[str]:
-    """Return the settings without a column of their own that differ between complete runs."""
+    """Return the settings that differ between complete runs and have no column of their own."""
     flat = [settings(row) for row in rows if row.state == "complete"]
     keys = sorted({key for values in flat for key in values})
-    own = (*COMPARED, "model.", "correct")
+    own = (*COMPARED_SETTINGS, "model.", "correct")
     return [
         key
         for key in keys

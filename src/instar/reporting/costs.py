@@ -1,4 +1,4 @@
-"""Cost: how large and how fast the models are, what training took, and what kept answers saved of it."""
+"""Cost: size and speed of the models, training time, and the time that stored targets saved."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from instar.reporting.columns import MISSING, figure
+from instar.reporting.columns import EN_DASH, figure
 from instar.reporting.groups import setting_differences
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
 
-HEADS = (
+COST_HEADINGS = (
     "Run",
     "Parameters",
     "Multiply-adds",
@@ -26,17 +26,17 @@ HEADS = (
 )
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the table of costs, or none where no run is complete."""
+def tabulate_costs(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the table of costs, or None if no run is complete."""
     if not runs.complete:
         return None
-    return {"heads": HEADS, "rows": [_row(row, runs) for row in runs.complete], "saved": saved_by_stores(runs)}
+    return {"heads": COST_HEADINGS, "rows": [_row(row, runs) for row in runs.complete], "saved": saved_by_stores(runs)}
 
 
 def saved_by_stores(runs: Runs) -> list[list[str]]:
-    """Return, of each run that trained from kept answers beside the same with the teacher live, the seconds of both.
+    """Return the training seconds of runs with stored targets beside the mean of the same runs with a live teacher.
 
-    The same are runs on one machine whose teacher, objective and settings are the same, of any seed.
+    Runs count as the same if they share machine, teacher, objective and settings; the seeds may differ.
     """
     rows = []
     for row in runs.complete:
@@ -70,8 +70,8 @@ def _row(row: RunRow, runs: Runs) -> list[str]:
         figure(size, 3),
         _latency(cost, "1"),
         _latency(cost, "64"),
-        str(cost.get("threads", MISSING)),
-        str(cost.get("device", MISSING)),
+        str(cost.get("threads", EN_DASH)),
+        str(cost.get("device", EN_DASH)),
         figure(row.numbers.get("seconds"), 1),
         figure(None if (peak := _number(cost.get("peak_bytes"))) is None else peak / 1e6, 0),
     ]
@@ -87,7 +87,7 @@ def _latency(cost: Mapping[str, Any], size: str) -> str:
     found = latency.get(size) if isinstance(latency, dict) else None
     values = [_number(found.get(name)) for name in ("median", "low", "high")] if isinstance(found, dict) else [None]
     if None in values:
-        return MISSING
+        return EN_DASH
     middle, low, high = (figure(value, 2) for value in values)
     return f"{middle} ({low}\u2013{high})"
 
@@ -96,4 +96,4 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-SECTION = Section("costs", "Cost", find, ("sort.js",))
+SECTION = Section("costs", "Cost", tabulate_costs, ("sort.js",))

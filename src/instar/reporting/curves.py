@@ -1,4 +1,4 @@
-"""Curves: every number that was recorded while training, per run, in plain values."""
+"""Curves: every number that was recorded during training, per run."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 
 # Okabe and Ito's colours without yellow: they stay apart for colour-blind readers and in print
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080")
-DASHES = ("", "6 3", "2 2", "8 3 2 3")
-MOST_POINTS = 300
-NO_CURVES = {"kind", "step", "epoch", "examples"}
-TITLES = {
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080")
+LINE_DASHES = ("", "6 3", "2 2", "8 3 2 3")
+MAX_POINTS = 300
+UNPLOTTED_QUANTITIES = {"kind", "step", "epoch", "examples"}
+QUANTITY_TITLES = {
     "train loss": "Training loss",
     "validation error": "Validation error (share)",
     "train learning_rate": "Learning rate",
 }
-FIRST = ("train loss", "validation error", "validation nll", "train learning_rate")
+FIRST_QUANTITIES = ("train loss", "validation error", "validation nll", "train learning_rate")
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the runs with their series and the names of all quantities, or none when nothing was recorded."""
+def collect_curves(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the series of each run and the names of all quantities, or None if nothing was recorded."""
     known = identities(runs.rows)
-    drawn = [(row, found) for row in runs.rows if row.history and (found := series(row.history))]
+    drawn = [(row, found) for row in runs.rows if row.history and (found := extract_series(row.history))]
     if not drawn:
         return None
     groups = list(dict.fromkeys(known[row.name] for row, _ in drawn))
-    quantities = sorted({name for _, found in drawn for name in found}, key=lambda name: (name not in FIRST, name))
-    quantities.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    recorded = {name for _, found in drawn for name in found}
+    quantities = [name for name in FIRST_QUANTITIES if name in recorded]
+    quantities += sorted(recorded - set(FIRST_QUANTITIES))
     lines = []
     for row, found in drawn:
-        number = groups.index(known[row.name])
-        style = {"colour": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
+        # seeds of one group share a colour; dashes tell groups apart when the colours run out
+        dash, colour = divmod(groups.index(known[row.name]), len(LINE_COLOURS))
+        style = {"colour": LINE_COLOURS[colour], "dash": LINE_DASHES[dash % len(LINE_DASHES)]}
         lines.append({"name": row.name, **style, "series": found})
     return {"data": {"runs": lines, "quantities": [{"name": name, "title": _title(name)} for name in quantities]}}
 
 
-def series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
-    """Return [epoch, value] of each quantity, named by the kind of line and itself; at most 300 points of each.
+def extract_series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
+    """Return at most 300 points [epoch, value] of each quantity, by the kind of line and the name of the quantity.
 
-    >>> series([{"kind": "train", "step": 9, "epoch": 1.0, "loss": 2.5}, {"kind": "train", "epoch": 2, "loss": None}])
+    >>> history = [{"kind": "train", "step": 9, "epoch": 1, "loss": 2.5}, {"kind": "train", "epoch": 2, "loss": None}]
+    >>> extract_series(history)
     {'train loss': [[1.0, 2.5]]}
     """
     found: dict[str, list[list[float]]] = {}
     for line in history:
         for name, value in line.items():
-            if name in NO_CURVES or isinstance(value, bool) or not isinstance(value, int | float):
+            if name in UNPLOTTED_QUANTITIES or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if math.isfinite(value):
                 points = found.setdefault(f"{line.get('kind', '')} {name}".strip(), [])
@@ -58,13 +61,12 @@ def series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]
 
 
 def _thinned(points: list[list[float]]) -> list[list[float]]:
-    """Return every n-th point, and the last."""
-    every = -(-len(points) // MOST_POINTS)
+    every = math.ceil(len(points) / MAX_POINTS)
     return points if every == 1 else [*points[:-1:every], points[-1]]
 
 
 def _title(name: str) -> str:
-    return TITLES.get(name, name.replace("_", " ").capitalize())
+    return QUANTITY_TITLES.get(name, name.replace("_", " ").capitalize())
 
 
-SECTION = Section("curves", "Curves", find, ("chart.js", "curves.js"))
+SECTION = Section("curves", "Curves", collect_curves, ("chart.js", "curves.js"))

@@ -1,4 +1,4 @@
-"""Dark knowledge: test samples with what teacher and student say about them, to be softened live."""
+"""Dark knowledge: test samples with the predictions of teacher and student, softened live by the reader."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from PIL import Image
 from instar.reporting.runs import Array, Runs, log_softmax
 from instar.reporting.section import Section
 
-LOGITS, IMAGES, SOUNDS = 1_500_000, 2_000_000, 2_000_000
-"""Bytes that logits, images and sounds of all runs together may take in the file."""
-STEP = 0.001
-"""Nats: logits are written as whole numbers of steps below the largest of their sample."""
-MOST_FEATURES = 64
-EACH = 12
+MAX_LOGIT_BYTES, MAX_IMAGE_BYTES, MAX_SOUND_BYTES = 1_500_000, 2_000_000, 2_000_000
+"""Upper bounds for the whole file, over all runs."""
+NATS_PER_STEP = 0.001
+"""Resolution of the logits, which are written as whole steps below the largest of their sample."""
+MAX_FEATURES = 64
+HARDEST_SAMPLES = 12
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the runs with a teacher that kept samples to look at, or none."""
+def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the distilled runs that have samples to show, or None."""
     taught = [row for row in runs.complete if "shown.inputs" in runs.examples(row)]
     found = []
     pictures, sounds = Pictures(), Sounds()
@@ -31,25 +31,25 @@ def find(runs: Runs) -> Mapping[str, Any] | None:
     for row in taught:
         kept = runs.examples(row)
         classes = kept["shown.logits"].shape[1]
-        most = min(len(kept["shown.inputs"]), max(4, LOGITS // (len(taught) * classes * 4)))
+        most = min(len(kept["shown.inputs"]), max(4, MAX_LOGIT_BYTES // (len(taught) * classes * 4)))
         first = {name.removeprefix("shown."): kept[name][:most] for name in kept if name.startswith("shown.")}
         student = runs.logits(row, first["ids"], first.get("positions"))
         if student is None:
             continue
         words = runs.classes(row, classes)
         samples = _samples(first, student)
-        heard = _heard(kept)
+        recordings = _recordings(kept)
         for sample, inputs in zip(samples, first["inputs"], strict=True):
             key = f"{(row.fingerprints.get('data') or {}).get('test')}/{sample['id']}"
-            if heard is not None:
-                sample["sound"] = sounds.add(key, heard.get(sample["id"]), int(kept["sounds.rate"][0]))
+            if recordings is not None:
+                sample["sound"] = sounds.add(key, recordings.get(sample["id"]), int(kept["sounds.rate"][0]))
             if inputs.ndim > 1:
                 sample["image"] = pictures.add(key, inputs)
             elif np.issubdtype(inputs.dtype, np.integer) and "position" in sample:
                 tokens = inputs[: sample["position"] + 1].tolist()
                 sample["text"] = " ".join(words[token] if token < classes else "?" for token in tokens)
             else:
-                sample["features"] = [float(f"{value:.4g}") for value in inputs[:MOST_FEATURES].tolist()]
+                sample["features"] = [float(f"{value:.4g}") for value in inputs[:MAX_FEATURES].tolist()]
         found.append(
             {
                 "name": row.name,
@@ -62,19 +62,19 @@ def find(runs: Runs) -> Mapping[str, Any] | None:
         )
     if not found:
         return None
-    shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": STEP}
+    shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": NATS_PER_STEP}
     return {"data": {"runs": found, **shared}}
 
 
 class Pictures:
-    """Images as PNG in data addresses, each once, and no more than there is room for."""
+    """Images as PNG data URLs, each once, up to `MAX_IMAGE_BYTES`."""
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
-        self._room = IMAGES
+        self._room = MAX_IMAGE_BYTES
 
     def add(self, key: str, inputs: Array) -> str | None:
-        """Return the key of an image `[channels, height, width]` of uint8, or none where it has no room."""
+        """Add an image `[channels, height, width]` of uint8, and return its key; None if there is no room left."""
         if key not in self.images:
             if self._room <= 0 or inputs.ndim != 3 or inputs.dtype != np.uint8:
                 return None
@@ -84,14 +84,14 @@ class Pictures:
 
 
 class Sounds:
-    """Recordings as WAV in data addresses, each once, and no more than there is room for."""
+    """Recordings as WAV data URLs, each once, up to `MAX_SOUND_BYTES`."""
 
     def __init__(self) -> None:
         self.sounds: dict[str, dict[str, Any]] = {}
-        self._room = SOUNDS
+        self._room = MAX_SOUND_BYTES
 
     def add(self, key: str, samples: Array | None, rate: int) -> str | None:
-        """Return the key of the sound of int16 `[samples]`, or none where it had no room, here or in the run folder."""
+        """Add a sound `[samples]` of int16, and return its key; None if the run folder or the page had no room."""
         if key not in self.sounds:
             if samples is None or len(sound := _wav(samples, rate)) > self._room:
                 return None
@@ -101,20 +101,20 @@ class Sounds:
 
 
 def in_steps(logits: Array) -> str:
-    """Return logits below the largest of their row, in steps of 0.001 nats, as uint16 in base 64.
+    """Return the distance of logits from the largest of their row, in steps of 0.001 nats, as uint16 in base 64.
 
     >>> base64.b64decode(in_steps(np.array([[2.0, 1.75]]))).hex()
     '0000fa00'
     """
-    below = (logits.max(-1, keepdims=True) - logits) / STEP
+    below = (logits.max(-1, keepdims=True) - logits) / NATS_PER_STEP
     return base64.b64encode(np.minimum(np.rint(below), 65535).astype("<u2").tobytes()).decode()
 
 
 def _samples(kept: Mapping[str, Array], student: Array) -> list[dict[str, Any]]:
-    """Return each sample with its label and the kinds that it belongs to."""
+    """Return each sample with its label and the filters that it matches."""
     labels, teacher = kept["labels"], kept["logits"]
     loss = -log_softmax(student)[np.arange(len(labels)), labels]
-    hardest = set(np.argsort(-loss)[:EACH].tolist())
+    hardest = set(np.argsort(-loss)[:HARDEST_SAMPLES].tolist())
     wrong, differs = teacher.argmax(1) != labels, teacher.argmax(1) != student.argmax(1)
     found = []
     for place, (number, label) in enumerate(zip(kept["ids"].tolist(), labels.tolist(), strict=True)):
@@ -124,8 +124,8 @@ def _samples(kept: Mapping[str, Array], student: Array) -> list[dict[str, Any]]:
     return found
 
 
-def _heard(kept: Mapping[str, Array]) -> dict[int, Array] | None:
-    """Return the sounds that a run had room for, by sample; none where it has no sounds or is of an older version."""
+def _recordings(kept: Mapping[str, Array]) -> dict[int, Array] | None:
+    """Return the sounds in a run folder by sample id; None if the data have no sounds or the run is older than them."""
     if "sounds.ids" not in kept:
         return None
     waves = np.split(kept["sounds.waves"], kept["sounds.starts"][1:-1])
@@ -133,7 +133,7 @@ def _heard(kept: Mapping[str, Array]) -> dict[int, Array] | None:
 
 
 def _wav(samples: Array, rate: int) -> str:
-    """Return int16 samples of sound as a WAV in a data address."""
+    """Return int16 samples of sound as a WAV data URL."""
     file = io.BytesIO()
     with wave.open(file, "wb") as written:
         written.setparams((1, 2, rate, len(samples), "NONE", ""))
@@ -142,11 +142,11 @@ def _wav(samples: Array, rate: int) -> str:
 
 
 def _picture(inputs: Array) -> str:
-    """Return an image `[channels, height, width]` of uint8 as a PNG in a data address."""
+    """Return an image `[channels, height, width]` of uint8 as a PNG data URL."""
     pixels = inputs[0] if inputs.shape[0] == 1 else np.moveaxis(inputs, 0, -1)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-SECTION = Section("explorer", "Dark knowledge", find, ("sort.js", "explorer.js"))
+SECTION = Section("explorer", "Dark knowledge", collect_samples, ("sort.js", "explorer.js"))

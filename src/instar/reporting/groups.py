@@ -1,4 +1,4 @@
-"""Runs that differ only in their seed, and what a teacher brought to the same student."""
+"""Groups of runs that differ only in their seed, and comparisons of students with and without a teacher."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from instar.analysis import paired_interval
 from instar.config import flatten
 from instar.runs.rows import RunRow
 
-# they change what a run writes down or how fast it is, not what is learned
-BOOKKEEPING = {
+# these change what a run records or how fast it is, not what the student learns
+BOOKKEEPING_SETTINGS = {
     "training.log_every",
     "training.checkpoint_seconds",
     "training.evaluate_every",
     "targets",
     "store.folder",
 }
-COMPARED = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING
+COMPARED_SETTINGS = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Group:
     """Complete runs that differ only in their seed.
 
     Args:
-        name: what the names of the runs share, with * for the rest.
+        name: the part that the names of the runs share, with * for the rest.
         rows: the runs.
     """
 
@@ -40,7 +40,7 @@ class Group:
     rows: tuple[RunRow, ...]
 
     def by_seed(self, quantity: str) -> dict[int, float]:
-        """Return one number per seed where it was measured; runs that share a seed count once, by their mean."""
+        """Return the measured values of a quantity, one per seed: the mean over the runs with that seed."""
         found: dict[int, list[float]] = defaultdict(list)
         for row in self.rows:
             if quantity in row.numbers:
@@ -50,16 +50,16 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupComparison:
-    """A distilled student beside the same student trained on labels, paired by seed.
+    """A distilled student and the same student trained on labels, paired by seed.
 
     Args:
-        distilled: the runs with a teacher.
-        labels: the runs without.
-        seeds: those that both have.
-        fewer: mean difference in test errors, above zero when the distilled student makes fewer.
-        low: lower end of its 95% interval; one seed has none, and leaves everything open.
-        high: upper end.
-        differing: other settings in which the two differ.
+        distilled: runs with a teacher.
+        labels: runs without a teacher.
+        seeds: seeds that both groups have.
+        fewer: mean difference in test errors, above zero if the distilled student makes fewer.
+        low: lower end of the 95% interval; -inf for a single seed.
+        high: upper end of the 95% interval; inf for a single seed.
+        differing: other settings that differ.
     """
 
     distilled: Group
@@ -72,16 +72,16 @@ class GroupComparison:
 
     @property
     def sentence(self) -> str:
-        """The difference and how sure it is, in words."""
+        """The difference and its uncertainty in words."""
         several = f"Over {len(self.seeds)} shared seeds"
         start = f"{several if len(self.seeds) > 1 else f'With seed {self.seeds[0]}'}, {self.distilled.name} makes "
         objective = self.labels.rows[0].objective
         labels = "labels" if objective == "HardLabels()" else f"labels by {objective}"
         other = f"test errors than {self.labels.name}, the same student trained on {labels}"
         if len(self.seeds) == 1:
-            sure = "one seed, which cannot tell how another training would end"
+            sure = "one seed says nothing about other trainings"
         elif self.low == self.high:
-            sure = "the same difference for every seed, which gives no interval"
+            sure = "every seed shows the same difference, so there is no interval"
         elif self.low > 0 or self.high < 0:
             ends = sorted((abs(self.low), abs(self.high)))
             sure = f"95% interval {ends[0]:,.1f} to {ends[1]:,.1f} {_word(self.fewer)}, paired by seed"
@@ -93,9 +93,9 @@ class GroupComparison:
 
 
 def make_groups(rows: Sequence[RunRow]) -> list[Group]:
-    """Return the complete runs in groups that differ only in their seed, in the order of their first runs.
+    """Return groups of complete runs that differ only in their seed, in the order of their first runs.
 
-    Teachers that are themselves runs among `rows` may differ in their seed too.
+    The seeds of teachers among `rows` may differ too.
     """
     found: dict[str, list[RunRow]] = defaultdict(list)
     known = identities(rows)
@@ -106,9 +106,9 @@ def make_groups(rows: Sequence[RunRow]) -> list[Group]:
 
 
 def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
-    """Pair each distilled student with the same student trained on labels, where they share a seed.
+    """Pair each distilled student with the same student trained on labels, if they share a seed.
 
-    Those that differ in the fewest other settings come first.
+    Pairs that differ in the fewest other settings come first.
     """
     comparisons = []
     for distilled in (group for group in groups if group.rows[0].teachers):
@@ -132,20 +132,20 @@ def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
 
 
 def setting_differences(first: RunRow, second: RunRow) -> tuple[str, ...]:
-    """Return the settings, beside teacher, objective and seed, in which two runs differ."""
+    """Return the settings in which two runs differ, without teacher, objective and seed."""
     mine, theirs = settings(first), settings(second)
     keys = mine.keys() | theirs.keys() if bool(first.teachers) == bool(second.teachers) else mine.keys() & theirs.keys()
-    return tuple(key for key in sorted(keys) if key not in COMPARED and mine.get(key) != theirs.get(key))
+    return tuple(key for key in sorted(keys) if key not in COMPARED_SETTINGS and mine.get(key) != theirs.get(key))
 
 
 def settings(row: RunRow) -> dict[str, Any]:
-    """Return the settings of a run by dotted name, without those of a store where there is no teacher to keep."""
+    """Return the settings of a run by dotted name; those of a target store only if the run has a teacher."""
     found = flatten(row.config)
     return found if row.teachers else {key: value for key, value in found.items() if not key.startswith("store.")}
 
 
 def identities(rows: Sequence[RunRow]) -> dict[str, str]:
-    """Return for each readable run what makes it what it is beside its seed, by name."""
+    """Return a key for each readable run, by its name; runs with equal keys differ only in their seeds."""
     known: dict[str, str] = {}
 
     def identify(row: RunRow, above: tuple[str, ...] = ()) -> str:
@@ -160,7 +160,7 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
                 "parameters": row.numbers.get("parameters"),
                 "parents": sorted(identify(parent, (*above, row.name)) for parent in found),
             }
-            if len(found) < len(parents):  # a teacher from elsewhere is known by its weights alone
+            if len(found) < len(parents):  # only the fingerprint identifies a teacher outside this report
                 content["given"] = [row.fingerprints.get("teacher"), row.fingerprints.get("run")]
             known[row.name] = json.dumps(content, sort_keys=True)
         return known[row.name]
@@ -172,7 +172,7 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
 
 
 def find_teacher(teacher: str, rows: Sequence[RunRow]) -> RunRow | None:
-    """Return the run that a teacher's path means; runs that were moved since are known by the end of the path."""
+    """Return the run that a teacher's path names; a run that was moved is found by the end of its path."""
     path = Path(teacher)
     if os.path.exists(path):
         return next((row for row in rows if row.folder == path.resolve()), None)
@@ -180,7 +180,7 @@ def find_teacher(teacher: str, rows: Sequence[RunRow]) -> RunRow | None:
 
 
 def shared_name(names: Sequence[str]) -> str:
-    """Return what names share at both ends, with * for the rest.
+    """Return the beginning and end that names share, with * for the rest.
 
     >>> shared_name(["small-10/student", "small-11/student"])
     'small-*/student'

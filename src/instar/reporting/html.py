@@ -1,4 +1,4 @@
-"""The report: one list of sections in one HTML file that opens without a network."""
+"""The page: a list of sections in one HTML file that opens offline."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
 
     Args:
         folders: run folders, or folders that hold some at any depth.
-        out: the file; a report that is there is replaced.
-        title: the heading.
+        out: HTML file; an existing report is replaced.
+        title: heading of the page.
 
     Raises:
-        RunError: when a folder is missing, none holds a run, or the file cannot be written.
+        RunError: if a folder is missing, none holds a run, or the file cannot be written.
     """
     rows = _rows(folders)
     if all(row.state == "foreign" for row in rows):
         named = ", ".join(f"'{folder}'" for folder in folders)
-        raise RunError(f"no run folders are in {named}; runs appear there when they are started with out=...")
+        raise RunError(f"{named} holds no run folders; give the folder that you passed to --out (in Python, out=...).")
     _refuse_to_replace(out)
     page = render(rows, title)
     with explain_disk(out):
@@ -53,28 +53,19 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
 
 
 def _refuse_to_replace(out: Path) -> None:
-    """Refuse to replace what is no report, such as a file of a run, a device or a pipe.
-
-    Raises:
-        RunError: names the path.
-    """
-    if not os.path.lexists(out) or out.is_dir():  # what a folder is, is said when it is written
+    """Refuse to replace anything but a report, such as a file of a run, a device or a pipe."""
+    if not os.path.lexists(out) or out.is_dir():  # writing refuses a folder in its own words
         return
     if not out.is_file():
-        raise RunError(f"'{out}' is not a regular file; name another with --out.")
+        raise RunError(f"'{out}' is not a regular file; choose another with --out.")
     with out.open("rb") as file:
         begin = file.read(64).lstrip().lower()
     if begin and not begin.startswith((b"<!doctype html", b"<html")):
-        raise RunError(f"'{out}' exists and is no report, so it is not replaced; name another file with --out.")
+        raise RunError(f"'{out}' exists and is not a report, so it is not replaced; choose another file with --out.")
 
 
 def render(rows: Sequence[RunRow], title: str) -> str:
-    """Return the page about these runs.
-
-    Args:
-        rows: the runs.
-        title: the heading.
-    """
+    """Return the page about some runs as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -85,7 +76,7 @@ def render(rows: Sequence[RunRow], title: str) -> str:
         lstrip_blocks=True,
     )
     runs = Runs(rows)
-    found = [(section, values) for section in SECTIONS if (values := section.find(runs)) is not None]
+    found = [(section, values) for section in SECTIONS if (values := section.read(runs)) is not None]
     return environment.get_template("page.html.jinja").render(
         title=title,
         written=time.strftime("%Y-%m-%d %H:%M"),
@@ -98,7 +89,7 @@ def render(rows: Sequence[RunRow], title: str) -> str:
 
 
 def _rows(folders: Sequence[Path]) -> list[RunRow]:
-    """Return every run once, named relative to the folder that holds them all."""
+    """Return every run once, named relative to the common parent folder."""
     missing = next((folder for folder in folders if not folder.is_dir()), None)
     if missing is not None:
         raise RunError(f"'{missing}' is not a folder; give a folder that contains runs.")
@@ -110,7 +101,7 @@ def _rows(folders: Sequence[Path]) -> list[RunRow]:
 
 
 def _counts(rows: Sequence[RunRow]) -> str:
-    """Return how many runs there are of each state.
+    """Return the number of runs of each state.
 
     >>> _counts([RunRow("a", Path("a"), "complete"), RunRow("b", Path("b"), "damaged")])
     '1 complete run, 1 damaged'
@@ -122,7 +113,7 @@ def _counts(rows: Sequence[RunRow]) -> str:
 
 
 def _facts(rows: Sequence[RunRow]) -> list[tuple[str, list[str]]]:
-    """Return what the runs were made with; more than one value where they differ."""
+    """Return date, versions, machine and commit of the runs; several values if they differ."""
     environments = [row.environment for row in rows if row.environment]
     readers = {"Trained on": _date, "Versions": _versions, "Machine": _machine, "Commit": _commit}
     facts = []

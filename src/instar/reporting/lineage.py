@@ -1,4 +1,4 @@
-"""Lineages and families: who taught whom, as a graph of groups of runs that differ only in their seed."""
+"""Lineages: which run taught which, as a graph of groups of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from instar.reporting.columns import MISSING, Column, columns, figure
+from instar.reporting.columns import EN_DASH, Column, choose_columns, figure
 from instar.reporting.groups import Group, find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
 
-WIDTH, HEIGHT, ACROSS, DOWN = 210, 58, 280, 76
-LONGEST_NAME = 27
+BOX_WIDTH, BOX_HEIGHT, COLUMN_PIXELS, ROW_PIXELS = 210, 58, 280, 76
+MAX_NAME_CHARACTERS = 27
 RELATIONS = {"teachers": "teaches", "start": "starts", "corrected": "is corrected to"}
 
 
 @dataclass
 class Node:
-    """A group of runs, or a teacher from elsewhere.
+    """A group of runs, or a teacher that is not among the runs of the report.
 
     Args:
-        name: of the group.
-        rows: its runs; none of a teacher from elsewhere.
-        parents: numbers of the nodes that it was made from, with how.
-        children: numbers of the nodes that were made from it, with how.
-        depth: the longest way to it from one that was made from none.
-        place: in its column, from above.
+        name: name of the group.
+        rows: runs of the group; empty for a teacher from elsewhere.
+        parents: relation to each node that it was made from, by the number of that node.
+        children: relation to each node that was made from it, by the number of that node.
+        depth: length of the longest path from a node without parents.
+        place: position in its column, from the top.
     """
 
     name: str
@@ -40,30 +40,30 @@ class Node:
     @property
     def x(self) -> int:
         """Left edge, in pixels."""
-        return 2 + self.depth * ACROSS
+        return 2 + self.depth * COLUMN_PIXELS
 
     @property
     def y(self) -> int:
         """Upper edge, in pixels."""
-        return 2 + self.place * DOWN
+        return 2 + self.place * ROW_PIXELS
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the nodes, their edges and the size of the drawing; none where no run was made from another."""
-    nodes = graph(runs)
+def draw_lineages(runs: Runs) -> Mapping[str, Any] | None:
+    """Return nodes, edges and the size of the drawing; None if no run was made from another."""
+    nodes = link_runs(runs)
     edges = [(nodes[parent], node, how) for node in nodes for parent, how in node.parents.items()]
     if not edges:
         return None
-    shown = {column.heading: column for column in columns(runs.rows)}
+    shown = {column.heading: column for column in choose_columns(runs.rows)}
     facts = [_facts(node, shown) for node in nodes]
-    size = (max(node.x for node in nodes) + WIDTH + 2, max(node.y for node in nodes) + HEIGHT + 2)
-    names = [shorten(node.name, LONGEST_NAME) for node in nodes]
+    size = (max(node.x for node in nodes) + BOX_WIDTH + 2, max(node.y for node in nodes) + BOX_HEIGHT + 2)
+    names = [shorten_name(node.name, MAX_NAME_CHARACTERS) for node in nodes]
     numbered = list(zip(nodes, names, facts, strict=True))
-    return {"nodes": numbered, "edges": edges, "size": size, "width": WIDTH, "height": HEIGHT}
+    return {"nodes": numbered, "edges": edges, "size": size, "width": BOX_WIDTH, "height": BOX_HEIGHT}
 
 
-def graph(runs: Runs) -> list[Node]:
-    """Return the groups of runs and the teachers from elsewhere, linked, and placed in columns by depth."""
+def link_runs(runs: Runs) -> list[Node]:
+    """Return a node for each group of runs and each teacher from elsewhere, linked and placed in columns by depth."""
     others = [row for row in runs.rows if row.state == "incomplete"]
     nodes = [Node(group.name, group.rows) for group in runs.groups] + [Node(row.name, (row,)) for row in others]
     number_of = {row.name: number for number, node in enumerate(nodes) for row in node.rows}
@@ -82,10 +82,10 @@ def graph(runs: Runs) -> list[Node]:
     return nodes
 
 
-def shorten(name: str, longest: int) -> str:
-    """Return a name of at most `longest` characters, whose end is kept because it tells runs apart.
+def shorten_name(name: str, longest: int) -> str:
+    """Return the last `longest` characters of a name, because the end tells runs apart.
 
-    >>> shorten("paper/table/student", 10)
+    >>> shorten_name("paper/table/student", 10)
     '…e/student'
     """
     return name if len(name) <= longest else "…" + name[-longest + 1 :]
@@ -99,30 +99,29 @@ def _made_from(row: RunRow) -> list[tuple[str, str]]:
 
 
 def _place(nodes: Sequence[Node]) -> None:
-    """Put each node behind all that it was made from, and beside them."""
-    for _ in nodes:  # a circle, which only damaged folders can make, ends here too
+    for _ in nodes:  # as many rounds as nodes, so that a cycle, which only damaged folders have, ends too
         for node in nodes:
             node.depth = min(len(nodes), max((nodes[parent].depth + 1 for parent in node.parents), default=0))
     for depth in range(max((node.depth for node in nodes), default=0) + 1):
         column = [node for node in nodes if node.depth == depth]
+        # at the mean height of its parents, so that few edges cross
         column.sort(key=lambda node: sum(nodes[p].place for p in node.parents) / max(1, len(node.parents)))
         for place, node in enumerate(column):
             node.place = place
 
 
 def _facts(node: Node, shown: Mapping[str, Column]) -> dict[str, str]:
-    """Return what is told of a node, by its name."""
     if not node.rows:
         return {"state": "not among these runs"}
     if node.rows[0].state != "complete":
         return {"state": "incomplete"}
     group = Group(node.name, tuple(node.rows))
-    asked = ("Model", "Objective", "Test error (%)", "Test errors", "Agreement (%)")
+    headings = ("Model", "Objective", "Test error (%)", "Test errors", "Agreement (%)")
     found = {"Parameters": figure(group.rows[0].numbers.get("parameters"), 0)}
-    for name in asked:
+    for name in headings:
         if (column := shown.get(name)) and column.of_group:
             found[name] = column.of_group(group)
-    return {name: value for name, value in found.items() if value != MISSING}
+    return {name: value for name, value in found.items() if value != EN_DASH}
 
 
-SECTION = Section("lineage", "Lineages", find)
+SECTION = Section("lineage", "Lineages", draw_lineages)

@@ -1,4 +1,4 @@
-"""Runs that are incomplete, damaged or of another program, and what else could not be read."""
+"""Runs that are incomplete, damaged or of another program, and files that could not be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return each with its state and what is known, or none; it must be asked last, after all have read."""
+def list_problems(runs: Runs) -> Mapping[str, Any] | None:
+    """Return runs with their state and the reason, or None; call it last, after all sections have read their files."""
     noted = [
         (row.name, row.state, " ".join((*row.notes, *filter(None, [runs.problems.get(row.name)]))))
         for row in runs.rows
@@ -19,4 +19,4 @@ def find(runs: Runs) -> Mapping[str, Any] | None:
     return {"rows": noted} if noted else None
 
 
-SECTION = Section("noted", "Incomplete or damaged", find)
+SECTION = Section("noted", "Incomplete or damaged", list_problems)

@@ -1,4 +1,4 @@
-"""What the sections of a report read: the runs, and of each, when asked for, what it answered."""
+"""What the sections of a report read: the runs and, on demand, their predictions, examples and cost."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from instar.runs.run import Run
 Array = NDArray[Any]
 T = TypeVar("T")
 
-COST, EXAMPLES = "cost.json", "examples.safetensors"
+COST_FILE, EXAMPLES_FILE = "cost.json", "examples.safetensors"
 
 
 @dataclass(frozen=True)
 class JudgedPredictions:
-    """What a run answered about the labelled test samples, `[samples]` each.
+    """Predictions of a run for the labelled test samples, `[samples]` each.
 
     Args:
-        ids: of the samples.
+        ids: ids of the samples.
         labels: class numbers.
-        answers: the likeliest class.
-        confidence: its probability.
+        predicted: likeliest class.
+        confidence: probability of the likeliest class.
         nll: -log p_label in nats.
     """
 
     ids: Array
     labels: Array
-    answers: Array
+    predicted: Array
     confidence: Array
     nll: Array
 
     @property
     def right(self) -> Array:
-        """Whether the answer is the label, bool."""
-        found: Array = self.answers == self.labels
+        """Whether the predicted class is the label, bool."""
+        found: Array = self.predicted == self.labels
         return found
 
     @property
     def wrong(self) -> Array:
-        """Whether the answer is not the label, bool."""
+        """Whether the predicted class is not the label, bool."""
         return ~self.right
 
 
 PER_SAMPLE = {"errors": "wrong", "error": "wrong", "nll": "nll"}
-"""By metric, the attribute of `JudgedPredictions` whose mean or sum over samples it is."""
+"""Attributes of `JudgedPredictions` by the metric that is their mean or sum over samples."""
 
 
 class Runs:
-    """All runs of a report. Files that cannot be read are named in `problems`, and do not stop it.
+    """All runs of a report. A file that cannot be read does not stop it; `problems` names it.
 
     Args:
         rows: the runs.
@@ -69,31 +69,31 @@ class Runs:
         self.rows = rows
         self.complete = [row for row in rows if row.state == "complete"]
         self.problems: dict[str, str] = {}
-        self._answers: dict[str, JudgedPredictions | None] = {}
+        self._predictions: dict[str, JudgedPredictions | None] = {}
         self._examples: dict[str, Mapping[str, Array]] = {}
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Complete runs that differ only in their seed."""
+        """Groups of complete runs that differ only in their seed."""
         return make_groups(self.rows)
 
-    def answers(self, row: RunRow) -> JudgedPredictions | None:
-        """Return what a run answered; none where it kept no logits of whole samples, or they cannot be read."""
-        if row.name not in self._answers:
-            self._answers[row.name] = self._try(row, lambda: _look(self._predictions(row)), None)
-        return self._answers[row.name]
+    def predictions(self, row: RunRow) -> JudgedPredictions | None:
+        """Return the test predictions of a run; None if it has no logits, has positions, or cannot be read."""
+        if row.name not in self._predictions:
+            self._predictions[row.name] = self._try(row, lambda: _score(self._read_predictions(row)), None)
+        return self._predictions[row.name]
 
     def logits(self, row: RunRow, ids: Array, positions: Array | None = None) -> Array | None:
-        """Return a run's logits about test samples, or one position of each, float64 `[n, classes]`.
+        """Return a run's logits for test samples, or for one position of each, float64 `[n, classes]`.
 
-        None where it does not have all of them. Of many classes there are those alone that were kept to be shown.
+        None if the run does not have all of them.
         """
         kept = self.examples(row)
-        if "shown.student" in kept:
+        if "shown.student" in kept:  # with many classes, a run keeps only the logits of the shown samples
             asked = {"ids": ids} | ({} if positions is None else {"positions": positions})
             same = all(np.array_equal(kept[f"shown.{name}"][: len(ids)], wanted) for name, wanted in asked.items())
             return kept["shown.student"][: len(ids)].astype(float) if same else None
-        found: Mapping[str, Array] = self._try(row, lambda: self._predictions(row), {})
+        found: Mapping[str, Array] = self._try(row, lambda: self._read_predictions(row), {})
         if "test.logits" not in found or found["test.logits"].ndim != (2 if positions is None else 3):
             return None
         order = np.argsort(found["test.ids"])
@@ -106,22 +106,24 @@ class Runs:
         return logits
 
     def examples(self, row: RunRow) -> Mapping[str, Array]:
-        """Return what a run kept of its teacher, by name; nothing where it had none or is of an older version."""
+        """Return the examples of a run and its teacher by name; empty if it has no teacher or an older format."""
         if row.name not in self._examples:
             found: Mapping[str, Array] = {}
-            if (row.folder / EXAMPLES).exists():
-                found = self._try(row, lambda: _arrays(Run(row.folder).tensors(EXAMPLES)[0]), {})
+            if (row.folder / EXAMPLES_FILE).exists():
+                found = self._try(row, lambda: _arrays(Run(row.folder).tensors(EXAMPLES_FILE)[0]), {})
             self._examples[row.name] = found
         return self._examples[row.name]
 
     def cost(self, row: RunRow) -> Mapping[str, Any]:
-        """Return what answering costs; nothing where it was not measured."""
-        if not (row.folder / COST).exists():
+        """Return the measured cost of a prediction; empty if it was not measured."""
+        if not (row.folder / COST_FILE).exists():
             return {}
-        return self._try(row, lambda: Run(row.folder).document(COST, CostFile).model_dump(exclude={"checksum"}), {})
+        return self._try(
+            row, lambda: Run(row.folder).document(COST_FILE, CostFile).model_dump(exclude={"checksum"}), {}
+        )
 
     def classes(self, row: RunRow, number: int) -> list[str]:
-        """Return the names of `number` classes; their numbers where the run has no names."""
+        """Return the names of `number` classes, or their numbers if the run has no names."""
         try:
             run = Run(row.folder)
             names = list(run.metrics.get("class_errors") or run.classes)
@@ -129,7 +131,7 @@ class Runs:
             names = []
         return [str(name) for name in names] if len(names) == number else [str(place) for place in range(number)]
 
-    def _predictions(self, row: RunRow) -> Mapping[str, Array]:
+    def _read_predictions(self, row: RunRow) -> Mapping[str, Array]:
         return _arrays(read_predictions(Run(row.folder))) if (row.folder / PREDICTIONS).exists() else {}
 
     def _try(self, row: RunRow, read: Callable[[], T], otherwise: T) -> T:
@@ -157,12 +159,12 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _look(found: Mapping[str, Array]) -> JudgedPredictions | None:
+def _score(found: Mapping[str, Array]) -> JudgedPredictions | None:
     if "test.logits" not in found or found["test.logits"].ndim != 2:
         return None
     labels, logits = found["test.labels"], found["test.logits"]
     known = labels >= 0
     ids, labels, log_p = found["test.ids"][known], labels[known], log_softmax(logits[known])
-    answers = log_p.argmax(1)
+    predicted = log_p.argmax(1)
     every = np.arange(len(labels))
-    return JudgedPredictions(ids, labels, answers, np.exp(log_p[every, answers]), -log_p[every, labels])
+    return JudgedPredictions(ids, labels, predicted, np.exp(log_p[every, predicted]), -log_p[every, labels])

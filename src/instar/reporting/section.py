@@ -1,4 +1,4 @@
-"""A part of the report: what it finds in the runs, and the template and scripts that show it."""
+"""A section of the report: the function that reads the runs, and the template and scripts that show the result."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Section:
     """One section; its template is `templates/<name>.html.jinja`, its data are the JSON element `<name>-data`.
 
     Args:
-        name: of its element and files.
-        title: its heading.
-        find: returns the values of the template, of which `data` goes to the script; none leaves the section out.
-        scripts: files in `templates/`, in order; one that two sections name is written once.
+        name: name of its element and files.
+        title: heading.
+        read: returns the values for the template, of which `data` goes to the script; None leaves the section out.
+        scripts: files in `templates/`, in order; the page includes each once.
     """
 
     name: str
     title: str
-    find: Callable[[Runs], Mapping[str, Any] | None]
+    read: Callable[[Runs], Mapping[str, Any] | None]
     scripts: tuple[str, ...] = ()

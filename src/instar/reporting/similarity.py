@@ -1,4 +1,4 @@
-"""Class similarity: the mean soft targets between classes, of the teacher, of its student, and what was lost."""
+"""Class similarity: mean soft targets between classes, of the teacher and its student, and the difference."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from instar.reporting.runs import Array, Runs, log_softmax
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
 
-TEMPERATURES = (1, 2, 4, 8, 20)
-MOST_CLASSES, MOST_RUNS = 60, 8
-MOST_NAMED = 30
-"""Names of more classes have no room at the axes."""
-MOST_KNOWN = 1000
-"""Of more classes there is no matrix."""
+SHOWN_TEMPERATURES = (1, 2, 4, 8, 20)
+MAX_SHOWN_CLASSES, MAX_MATRIX_RUNS = 60, 8
+MAX_NAMED_CLASSES = 30
+"""The axes have no room for more names."""
+MAX_MATRIX_CLASSES = 1000
+"""Runs with more classes have no matrix."""
 DECADES = 5
-"""Probabilities are written as one byte for log10 p, from 1e-5 to 1."""
-MOST_PAIRS = 10
-AT = 4
-"""The temperature at which classes are ordered and losses are listed."""
+"""Range of the probabilities, from 1e-5 to 1; each is one byte of log10 p."""
+MAX_LOST_PAIRS = 10
+REFERENCE_TEMPERATURE = 4
+"""Temperature at which classes are ordered and lost similarities are listed."""
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the matrices of one run of each group with a teacher, or none."""
+def compare_similarities(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the matrices of the first run of each group with a teacher, or None."""
     found: list[dict[str, Any]] = []
     for group in runs.groups:
-        for row in group.rows[:1]:
-            if len(found) < MOST_RUNS and (seen := _look(row, runs)):
-                found.append(seen)
+        if len(found) < MAX_MATRIX_RUNS and (matrices := _read_matrices(group.rows[0], runs)):
+            found.append(matrices)
     if not found:
         return None
     tables = [{"name": one["name"], "pairs": one.pop("pairs"), "lost": one.pop("lost")} for one in found]
-    data = {"runs": found, "temperatures": TEMPERATURES, "decades": DECADES, "named": MOST_NAMED}
-    return {"data": data, "tables": tables, "at": AT}
+    data = {"runs": found, "temperatures": SHOWN_TEMPERATURES, "decades": DECADES, "named": MAX_NAMED_CLASSES}
+    return {"data": data, "tables": tables, "at": REFERENCE_TEMPERATURE}
 
 
 def mean_soft_targets(logits: Array, labels: Array, classes: int, temperature: float) -> Array:
@@ -53,13 +52,13 @@ def mean_soft_targets(logits: Array, labels: Array, classes: int, temperature: f
     return found
 
 
-def ordered(matrix: Array) -> Array:
-    """Return the classes in the order of the leaves of a clustering by what they are confused with.
+def order_classes(matrix: Array) -> Array:
+    """Return the classes in the order of the leaves of a clustering by similarity.
 
     The distance of two classes is -log of the mean of M_ij and M_ji; average linkage, leaves ordered optimally.
 
     >>> near = np.array([[0.6, 0.0, 0.4], [0.0, 1.0, 0.0], [0.4, 0.0, 0.6]])
-    >>> ordered(near).tolist() in ([0, 2, 1], [1, 0, 2], [2, 0, 1], [1, 2, 0])
+    >>> order_classes(near).tolist() in ([0, 2, 1], [1, 0, 2], [2, 0, 1], [1, 2, 0])
     True
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
@@ -74,14 +73,15 @@ def ordered(matrix: Array) -> Array:
     return found
 
 
-def lost(teacher: Array, student: Array) -> float:
-    """Return the share of the teacher's similarities that the student has elsewhere.
+def lost_similarity(teacher: Array, student: Array) -> float:
+    """Return the share of the teacher's class similarities that the student lacks.
 
-    The mean over classes i of 1 - sum_j min(a_ij, b_ij), with a_ij = t_ij / sum over j other than i of t_ij, b of the
-    student alike. It is 0 where every class is like the others in the same proportions, whatever they come to together:
-    a student that gives all others the same has not learned the teacher's.
+    The mean over classes i of 1 - sum_j min(a_ij, b_ij), with a_ij = t_ij / (sum over j other than i of t_ij) for the
+    teacher, and b_ij alike for the student. It compares proportions: it is 0 if the student spreads what it gives to
+    other classes as the teacher does, and high if it gives all other classes the same, however much that is.
 
-    >>> lost(np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]]), np.full((3, 3), 1 / 3)).__round__(3)
+    >>> teacher = np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
+    >>> round(lost_similarity(teacher, np.full((3, 3), 1 / 3)), 3)
     0.125
     """
     off = ~np.eye(len(teacher), dtype=bool)
@@ -94,14 +94,14 @@ def lost(teacher: Array, student: Array) -> float:
 
 
 def in_bytes(matrix: Array) -> str:
-    """Return log10 of probabilities from 1e-5 to 1 as one byte each, in base 64; 0 stands for 1e-5 and less."""
+    """Return log10 of probabilities from 1e-5 to 1 as one byte each, in base 64; 0 means 1e-5 or less."""
     scaled = 255 * (1 + np.log10(np.maximum(matrix, 10.0**-DECADES)) / DECADES)
     return base64.b64encode(np.rint(scaled).clip(0, 255).astype(np.uint8).tobytes()).decode()
 
 
-def _look(row: RunRow, runs: Runs) -> dict[str, Any] | None:
+def _read_matrices(row: RunRow, runs: Runs) -> dict[str, Any] | None:
     kept = runs.examples(row)
-    if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MOST_KNOWN:
+    if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MAX_MATRIX_CLASSES:
         return None
     labels = kept["shown.labels"]
     student = runs.logits(row, kept["shown.ids"], kept.get("shown.positions"))
@@ -109,34 +109,34 @@ def _look(row: RunRow, runs: Runs) -> dict[str, Any] | None:
         return None
     both = [kept["shown.logits"].astype(float), student]
     classes = both[0].shape[1]
-    matrices = {t: [mean_soft_targets(logits, labels, classes, t) for logits in both] for t in TEMPERATURES}
-    teacher, pupil = matrices[AT]
-    there = _chosen(teacher, np.unique(labels))
-    order = there[ordered(teacher[np.ix_(there, there)])]
+    matrices = {t: [mean_soft_targets(logits, labels, classes, t) for logits in both] for t in SHOWN_TEMPERATURES}
+    teacher, pupil = matrices[REFERENCE_TEMPERATURE]
+    shown = _shown_classes(teacher, np.unique(labels))
+    order = shown[order_classes(teacher[np.ix_(shown, shown)])]
     names = runs.classes(row, classes)
     some = np.ix_(order, order)
     return {
         "name": row.name,
         "classes": [names[place] for place in order],
-        "teacher": [in_bytes(matrices[t][0][some]) for t in TEMPERATURES],
-        "student": [in_bytes(matrices[t][1][some]) for t in TEMPERATURES],
+        "teacher": [in_bytes(matrices[t][0][some]) for t in SHOWN_TEMPERATURES],
+        "student": [in_bytes(matrices[t][1][some]) for t in SHOWN_TEMPERATURES],
         "samples": len(labels),
-        "lost": figure(100 * lost(teacher[some], pupil[some]), 1),
+        "lost": figure(100 * lost_similarity(teacher[some], pupil[some]), 1),
         "pairs": _pairs(teacher, pupil, order, names),
     }
 
 
-def _chosen(teacher: Array, there: Array) -> Array:
-    """Return the classes to show: all that occur, or of many those that give most to others."""
-    away = 1 - np.diag(teacher)[there]
-    chosen: Array = np.sort(there[np.argsort(-away, kind="stable")[:MOST_CLASSES]])
-    return chosen
+def _shown_classes(teacher: Array, present: Array) -> Array:
+    """Return the classes with the most probability on other classes, at most `MAX_SHOWN_CLASSES`."""
+    away = 1 - np.diag(teacher)[present]
+    shown: Array = np.sort(present[np.argsort(-away, kind="stable")[:MAX_SHOWN_CLASSES]])
+    return shown
 
 
 def _pairs(teacher: Array, student: Array, order: Array, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Return where the student falls farthest below the teacher: the label, the other class, and both in %."""
+    """Return the pairs with the largest loss: label, other class, and the probabilities of teacher and student in %."""
     below = [(teacher[i, j] - student[i, j], i, j) for i in order for j in order if i != j]
-    worst = sorted(below, key=lambda entry: -entry[0])[:MOST_PAIRS]
+    worst = sorted(below, key=lambda entry: -entry[0])[:MAX_LOST_PAIRS]
     return [
         (names[i], names[j], figure(100 * teacher[i, j], 2), figure(100 * student[i, j], 2))
         for gap, i, j in worst
@@ -144,4 +144,4 @@ def _pairs(teacher: Array, student: Array, order: Array, names: Sequence[str]) -
     ]
 
 
-SECTION = Section("similarity", "Class similarity", find, ("similarity.js",))
+SECTION = Section("similarity", "Class similarity", compare_similarities, ("similarity.js",))

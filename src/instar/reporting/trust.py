@@ -1,4 +1,4 @@
-"""Trust: calibration, how far the student follows its teacher on test and train, and where it does not."""
+"""Trust: calibration, agreement of student and teacher on test and train, and confusions that changed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from instar.reporting.runs import Array, Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
 
-BINS, CONFIDENCE_BINS = 15, 5
-MOST_RUNS, MOST_CHANGES = 12, 8
-SIDE = 240
-"""Pixels of a diagram."""
+CALIBRATION_BINS, CONFIDENCE_BINS = 15, 5
+MAX_DIAGRAMS, MAX_CHANGED_CONFUSIONS = 12, 8
+DIAGRAM_PIXELS = 240
 
 
-def find(runs: Runs) -> Mapping[str, Any] | None:
-    """Return diagrams of one run of each group, and the table of fidelity, or none."""
+def measure_trust(runs: Runs) -> Mapping[str, Any] | None:
+    """Return the diagrams of the first run of each group, and the table of fidelity, or None."""
     diagrams: list[tuple[str, list[dict[str, Any]]]] = []
     fidelity, by_confidence, changes = [], [], []
     for row in (group.rows[0] for group in runs.groups):
-        answers, kept = runs.answers(row), runs.examples(row)
+        answers, kept = runs.predictions(row), runs.examples(row)
         curves = [("student" if row.teachers else "model", answers.confidence, answers.right)] if answers else []
         if "test.labels" in kept:
             known = kept["test.labels"] >= 0
             right = kept["test.teacher_answers"] == kept["test.labels"]
-            if not answers:  # of samples with positions no answers are kept but these
+            if not answers:  # samples with positions have no other predictions than these
                 own = kept["test.student_answers"] == kept["test.labels"]
                 curves.append(("student", kept["test.student_confidence"][known], own[known]))
             curves.append(("teacher", kept["test.teacher_confidence"][known], right[known]))
@@ -36,7 +35,7 @@ def find(runs: Runs) -> Mapping[str, Any] | None:
             by_confidence.append((row.name, _by_confidence(kept)))
             names = runs.classes(row, _classes(row, kept))
             changes.append((row.name, _changes(kept, names)))
-        if curves and len(diagrams) < MOST_RUNS:
+        if curves and len(diagrams) < MAX_DIAGRAMS:
             diagrams.append((row.name, [_diagram(who, *values) for who, *values in curves]))
     if not diagrams and not fidelity:
         return None
@@ -46,15 +45,15 @@ def find(runs: Runs) -> Mapping[str, Any] | None:
         "fidelity": fidelity,
         "by_confidence": by_confidence,
         "changes": changes,
-        "side": SIDE,
+        "side": DIAGRAM_PIXELS,
         "left_out": max(0, more),
     }
 
 
-def reliability(confidence: Array, right: Array, bins: int = BINS) -> list[tuple[float, float, int]]:
-    """Return (mean confidence, accuracy, samples) of the bins of equal width that hold samples.
+def bin_confidence(confidence: Array, right: Array, bins: int = CALIBRATION_BINS) -> list[tuple[float, float, int]]:
+    """Return (mean confidence, accuracy, samples) of each bin of equal width that holds samples.
 
-    >>> reliability(np.array([0.9, 0.92, 0.3]), np.array([True, False, True]), 5)
+    >>> bin_confidence(np.array([0.9, 0.92, 0.3]), np.array([True, False, True]), 5)
     [(0.3, 1.0, 1), (0.91, 0.5, 2)]
     """
     place = (np.ceil(confidence * bins) - 1).clip(0, bins - 1).astype(int)
@@ -65,10 +64,11 @@ def reliability(confidence: Array, right: Array, bins: int = BINS) -> list[tuple
 
 
 def _diagram(who: str, confidence: Array, right: Array) -> dict[str, Any]:
-    bins = reliability(np.asarray(confidence, float), right)
+    bins = bin_confidence(np.asarray(confidence, float), right)
     ece = sum(count * abs(accuracy - mean) for mean, accuracy, count in bins) / len(right)
     points = [
-        (mean * SIDE, (1 - accuracy) * SIDE, 1.5 + 6 * (count / len(right)) ** 0.5) for mean, accuracy, count in bins
+        (mean * DIAGRAM_PIXELS, (1 - accuracy) * DIAGRAM_PIXELS, 1.5 + 6 * (count / len(right)) ** 0.5)
+        for mean, accuracy, count in bins
     ]
     return {"who": who, "ece": figure(100 * ece, 2), "points": points}
 
@@ -86,7 +86,7 @@ def _fidelity(row: RunRow, kept: Mapping[str, Array]) -> list[str]:
 
 
 def _by_confidence(kept: Mapping[str, Array]) -> list[list[str]]:
-    """Return fifths of the test samples, from where the teacher is least sure to where it is surest."""
+    """Return the errors of teacher and student in fifths of the test samples, by the teacher's confidence."""
     known = kept["test.labels"] >= 0
     labels, confidence = kept["test.labels"][known], kept["test.teacher_confidence"][known].astype(float)
     wrong = [kept[f"test.{who}_answers"][known] != labels for who in ("teacher", "student")]
@@ -106,7 +106,7 @@ def _classes(row: RunRow, kept: Mapping[str, Array]) -> int:
 
 
 def _changes(kept: Mapping[str, Array], names: list[str]) -> list[list[str]]:
-    """Return the confusions whose number differs most between teacher and student."""
+    """Return the confusions whose counts differ most between teacher and student."""
     known = kept["test.labels"] >= 0
     labels = kept["test.labels"][known].astype(int)
     counts = []
@@ -119,7 +119,7 @@ def _changes(kept: Mapping[str, Array], names: list[str]) -> list[list[str]]:
     teacher, student = counts
     change = {pair: student.get(pair, 0) - teacher.get(pair, 0) for pair in teacher.keys() | student.keys()}
     largest = sorted((pair for pair in change if change[pair]), key=lambda pair: (-abs(change[pair]), pair))[
-        :MOST_CHANGES
+        :MAX_CHANGED_CONFUSIONS
     ]
     return [
         [
@@ -133,4 +133,4 @@ def _changes(kept: Mapping[str, Array], names: list[str]) -> list[list[str]]:
     ]
 
 
-SECTION = Section("trust", "Trust", find, ("sort.js",))
+SECTION = Section("trust", "Trust", measure_trust, ("sort.js",))

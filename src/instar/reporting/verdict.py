@@ -1,4 +1,4 @@
-"""Whether distillation helped, by how much, how sure that is, and what the student took over from its teacher."""
+"""Whether distillation helped: the gain, its uncertainty, and the class similarities that the student kept."""
 
 from __future__ import annotations
 
@@ -9,40 +9,38 @@ from statistics import fmean
 import numpy as np
 
 from instar.analysis.comparison import Difference, error_over_samples
+from instar.analysis.significance import SIGNIFICANCE_LEVEL
 from instar.reporting.columns import figure
 from instar.reporting.groups import Group, GroupComparison
 from instar.reporting.runs import Array, JudgedPredictions, Runs
-from instar.reporting.similarity import AT, MOST_KNOWN, lost, mean_soft_targets
+from instar.reporting.similarity import MAX_MATRIX_CLASSES, REFERENCE_TEMPERATURE, lost_similarity, mean_soft_targets
 from instar.runs.rows import RunRow
-
-LEVEL = 0.05
-"""A p-value below it settles a question about the samples."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A student that had a teacher, beside the same without.
+    """The verdict on a distilled student and the same student trained on labels.
 
     Args:
-        word: whether distillation helped, in a sentence.
-        sentences: by how much, how sure that is, and why.
+        headline: one sentence that says whether distillation helped.
+        sentences: the gain, its uncertainty, and the reason.
     """
 
-    word: str
+    headline: str
     sentences: tuple[str, ...]
 
 
-def judged(comparison: GroupComparison, runs: Runs) -> Verdict:
-    """Return what a comparison shows: over seeds where there are several, else over the test samples."""
+def judge_comparison(comparison: GroupComparison, runs: Runs) -> Verdict:
+    """Judge a comparison over its seeds; over the test samples if there is only one seed."""
     sentences = [comparison.sentence]
     is_better, is_worse = comparison.low > 0, comparison.high < 0
     of_one = " in these two trainings" if len(comparison.seeds) == 1 else ""
     if of_one and (found := _over_samples(comparison, runs)):
-        is_better, is_worse = (found.p["mcnemar"] < LEVEL and sign * found.mean > 0 for sign in (-1, 1))
+        is_better, is_worse = (found.p["mcnemar"] < SIGNIFICANCE_LEVEL and sign * found.mean > 0 for sign in (-1, 1))
         sentences.append(_about_samples(found))
-    if comparison.low == comparison.high:  # all seeds alike, so that nothing tells how much others would differ
+    if comparison.low == comparison.high:  # without a spread over seeds nothing is known about other seeds
         is_better = is_worse = False
-    if reason := _taken_over(comparison, runs):
+    if reason := _kept_similarities(comparison, runs):
         sentences.append(reason)
     if is_better or is_worse:
         return Verdict(f"Distillation {'helped' if is_better else 'hurt'}{of_one}.", tuple(sentences))
@@ -50,7 +48,7 @@ def judged(comparison: GroupComparison, runs: Runs) -> Verdict:
 
 
 def _pairs(comparison: GroupComparison) -> Iterator[tuple[RunRow, RunRow]]:
-    """Yield the first distilled run and the first from labels of each seed."""
+    """Yield the first distilled run and the first label-trained run of each seed."""
 
     def first(group: Group, seed: int) -> RunRow:
         return next(row for row in group.rows if row.seed == seed and "errors" in row.numbers)
@@ -60,8 +58,8 @@ def _pairs(comparison: GroupComparison) -> Iterator[tuple[RunRow, RunRow]]:
 
 
 def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
-    """Return the difference of the errors of the one pair on the same samples; none where answers were not kept."""
-    both = [runs.answers(row) for row in next(_pairs(comparison))]
+    """Return the difference in errors of the first pair on the same samples; None without predictions of both."""
+    both = [runs.predictions(row) for row in next(_pairs(comparison))]
     if not all(both):
         return None
     distilled, labels = (_in_order(answers) for answers in both if answers)
@@ -72,7 +70,7 @@ def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
 
 
 def _in_order(answers: JudgedPredictions) -> tuple[Array, Array, Array]:
-    """Return ids, labels and whether each answer is right, by id."""
+    """Return ids, labels and whether each prediction is right, sorted by id."""
     order = np.argsort(answers.ids)
     return answers.ids[order], answers.labels[order], answers.right[order]
 
@@ -81,29 +79,29 @@ def _about_samples(found: Difference) -> str:
     p = found.p["mcnemar"]
     sure = "below 0.001" if p < 0.001 else f"{p:.3f}"
     return (
-        f"Of the test samples it alone knows {found.better:,}, and the student from labels alone {found.worse:,} "
-        f"(McNemar's test, p {sure}); so much is known for these weights and other samples."
+        f"Only it is right on {found.better:,} test samples, and only the student trained on labels on {found.worse:,} "
+        f"(McNemar's test, p {sure}). This says nothing about other seeds."
     )
 
 
-def _taken_over(comparison: GroupComparison, runs: Runs) -> str | None:
-    """Return how far both students answer as the teacher does; none where no run kept what the teacher said."""
-    measured = [found for pair in _pairs(comparison) if (found := _beside_the_teacher(*pair, runs))]
+def _kept_similarities(comparison: GroupComparison, runs: Runs) -> str | None:
+    """Return a sentence on how far both students predict like the teacher; None if no run kept its logits."""
+    measured = [found for pair in _pairs(comparison) if (found := _compare_with_teacher(*pair, runs))]
     if not measured:
         return None
-    same, same_labels, gone, gone_labels = (100 * fmean(values) for values in zip(*measured, strict=True))
+    same, same_labels, lost, lost_labels = (100 * fmean(values) for values in zip(*measured, strict=True))
     ours, theirs = comparison.distilled.name, comparison.labels.name
     return (
-        f"What labels do not tell, the teacher does: of its similarities between classes (at T = {AT}) {ours} lacks "
-        f"{figure(gone, 1)}% and {theirs} {figure(gone_labels, 1)}%; of the samples whose answers were kept, {ours} "
-        f"answers {figure(same, 1)}% as the teacher does and {theirs} {figure(same_labels, 1)}%."
+        f"{ours} keeps {figure(100 - lost, 1)}% of the teacher's class similarities (at T = {REFERENCE_TEMPERATURE}) "
+        f"and {theirs} keeps {figure(100 - lost_labels, 1)}%. On the recorded samples {ours} agrees with the teacher "
+        f"on {figure(same, 1)}% and {theirs} on {figure(same_labels, 1)}%."
     )
 
 
-def _beside_the_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[float, float, float, float] | None:
-    """Return the share of the same answers, and of the similarities that were lost, of both students."""
+def _compare_with_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[float, float, float, float] | None:
+    """Return agreement and lost similarities with the teacher: agreement of both students, then losses of both."""
     kept = runs.examples(distilled)
-    if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MOST_KNOWN:
+    if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MAX_MATRIX_CLASSES:
         return None
     teacher, classes = kept["shown.logits"].astype(float), kept["shown.labels"]
     both = [runs.logits(row, kept["shown.ids"], kept.get("shown.positions")) for row in (distilled, labels)]
@@ -111,7 +109,8 @@ def _beside_the_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[
         return None
     known = [student for student in both if student is not None]
     number = teacher.shape[1]
-    wanted = mean_soft_targets(teacher, classes, number, AT)
+    wanted = mean_soft_targets(teacher, classes, number, REFERENCE_TEMPERATURE)
     same = [float((student.argmax(1) == teacher.argmax(1)).mean()) for student in known]
-    gone = [lost(wanted, mean_soft_targets(student, classes, number, AT)) for student in known]
-    return same[0], same[1], gone[0], gone[1]
+    means = [mean_soft_targets(student, classes, number, REFERENCE_TEMPERATURE) for student in known]
+    lost = [lost_similarity(wanted, mean) for mean in means]
+    return same[0], same[1], lost[0], lost[1]

@@ -1,1 +1,1 @@
-"""The search over settings: its cells, its trials, and what was found."""
+"""The search over temperatures and weights: its cells, its trials, and its result."""

@@ -1,4 +1,4 @@
-"""The grid of a search: objectives, and what their trials scored."""
+"""The grid of a search: objectives, and the scores of their trials."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Criterion = Literal["error", "nll"]
 
 @dataclass(frozen=True)
 class Setting:
-    """A point of the grid: the objective SoftTargets(T) + w HardLabels(), in which T^2 belongs to SoftTargets.
+    """A point of the grid: the objective SoftTargets(T) + w HardLabels(), where SoftTargets includes the factor T^2.
 
     Args:
-        temperature: T; none: labels alone, the baseline.
-        weight: w.
+        temperature: temperature T; None for labels alone, the baseline.
+        weight: weight w of the labels.
 
     >>> Setting(4.0, 0.1).objective, Setting(4.0, 0.0).objective, LABELS.objective
     ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(4)', 'HardLabels()')
@@ -29,32 +29,32 @@ class Setting:
 
     @property
     def objective(self) -> str:
-        """The objective, as a configuration has it."""
+        """The objective in the notation of the configuration."""
         if self.temperature is None:
             return "HardLabels()"
         return distillation(self.temperature, self.weight)
 
     @property
     def name(self) -> str:
-        """What the folders of its trials begin with."""
+        """Beginning of the names of its trials' folders."""
         return "labels" if self.temperature is None else f"T{exact(self.temperature)}-w{exact(self.weight)}"
 
 
 LABELS = Setting(None, 1.0)
-"""The baseline."""
+"""The baseline: labels alone."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A setting with what its trials scored on the validation samples, one after the other.
+    """A setting with the validation scores of its trials, one entry per trial.
 
     Args:
-        setting: of the objective.
-        runs: their folders.
-        seeds: theirs.
-        error: theirs; none where a trial diverged.
-        nll: theirs, in nats; none where a trial diverged.
-        dropped: number of the rung after which there were no more; none: it has all seeds.
+        setting: setting of the objective.
+        runs: run folders of the trials.
+        seeds: seeds of the trials.
+        error: validation errors; None for a trial that diverged.
+        nll: validation NLL in nats; None for a trial that diverged.
+        dropped: number of the rung after which the search dropped it; None if it has all seeds.
     """
 
     setting: Setting
@@ -65,7 +65,7 @@ class Cell:
     dropped: int | None = None
 
     def with_trial(self, run: Path, seed: int, score: dict[str, float] | None) -> Cell:
-        """Return the cell with one trial more; no score says that it diverged."""
+        """Return the cell with one more trial; `score` is None if the trial diverged."""
         error, nll = (score["error"], score["nll"]) if score else (None, None)
         return replace(
             self,
@@ -77,7 +77,7 @@ class Cell:
 
     @property
     def diverged(self) -> bool:
-        """Whether a trial did."""
+        """Whether a trial diverged."""
         return None in self.error
 
     def scores(self, criterion: Criterion) -> list[float]:
@@ -85,7 +85,7 @@ class Cell:
         return [score for score in (self.error if criterion == "error" else self.nll) if score is not None]
 
     def rank(self, criterion: Criterion) -> tuple[float, float]:
-        """Return what cells are sorted by: the mean score, then the mean NLL; infinite where a trial diverged."""
+        """Return the sort key of the cell: mean score, then mean NLL; infinite if a trial diverged."""
         if self.diverged:
             return float("inf"), float("inf")
         return fmean(self.scores(criterion)), fmean(self.scores("nll"))

@@ -1,4 +1,4 @@
-"""Successive halving of a grid of objectives over seeds, in run folders that are taken up where they were."""
+"""Successive halving of a grid of objectives over seeds, in run folders that a killed search resumes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ from instar.tuning.tuned import Tuned, as_command
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 WEIGHTS = (0.0, 0.1, 0.5)
 
-BATCH_SIZE = 256
-"""Samples that the teacher is asked about at a time."""
+LABELLING_BATCH_SIZE = 256
 
 
 def seeds_by_rung(seeds: int) -> list[int]:
-    """Return how many seeds a candidate has after each rung: twice as many as before, up to all.
+    """Return the number of seeds of a candidate after each rung: it doubles, up to all.
 
     >>> seeds_by_rung(5)
     [1, 2, 4, 5]
@@ -52,7 +51,7 @@ def seeds_by_rung(seeds: int) -> list[int]:
 
 
 def better_half(ranks: Sequence[tuple[float, ...]]) -> list[int]:
-    """Return the places of the smaller half, rounded up and at least two, in order; of equals the first.
+    """Return the indices of the lower half, rounded up and at least two, in order; ties go to the first.
 
     >>> better_half([(3.0,), (1.0,), (2.0,), (1.0,), (9.0,)])
     [1, 2, 3]
@@ -66,18 +65,18 @@ class Trial:
     """A stage that may diverge without ending the search.
 
     Args:
-        stage: of the run.
+        stage: stage of the trial's run.
     """
 
     stage: Stage
 
     @property
     def out(self) -> Path:
-        """The run folder, where a worker leaves its log."""
+        """Run folder, where a worker writes its log."""
         return self.stage.out
 
     def run(self) -> dict[str, float] | None:
-        """Return error and NLL on the validation samples; none where training diverged."""
+        """Return error and NLL on the validation samples; None if training diverged."""
         try:
             found = self.stage.run().result["validation"]
         except NonFiniteError:
@@ -87,23 +86,23 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """A grid of objectives, and the trials by which they are compared.
+    """A grid of objectives, and the trials that compare them.
 
     Args:
-        config: of the trials, beside their objective and seed; its teachers are asked for the target store.
+        config: configuration of the trials, without objective and seed; its teachers fill the target store.
         out: folder of the search.
-        temperatures: of the grid.
-        weights: of the grid.
-        seeds: how many the candidates have that are never dropped.
-        criterion: what is to be small.
-        teacher: where it was given as a Python object.
-        data: the data, where they are at hand.
+        temperatures: temperatures of the grid.
+        weights: label weights of the grid.
+        seeds: number of seeds of the candidates that reach the last rung.
+        criterion: score to minimise.
+        teacher: teacher, if it was given as a Python object.
+        data: data, if they are already loaded.
         trust: allow model classes outside `instar.models`.
-        trust_model: allow that of the student alone, which the user named; a teacher's folder may be a stranger's.
+        trust_model: allow only the student's class, which the user named; a teacher's folder may be a stranger's.
         show: show progress on stderr.
 
     Raises:
-        ConfigError: when there is nothing to choose from, nobody to ask, or a setting is given that trials differ in.
+        ConfigError: if there is nothing to choose from, no teacher, or a setting in which trials differ is given.
     """
 
     config: RunConfig
@@ -130,7 +129,7 @@ class Search:
         if len(self.temperatures) * len(self.weights) < 2:
             raise ConfigError("one temperature with one weight leaves nothing to choose; give more of either.")
         if self.seeds < 2:
-            raise ConfigError(f"seeds must be at least 2, because fewer have no interval, got {self.seeds}.")
+            raise ConfigError(f"seeds must be at least 2, because one seed has no interval, got {self.seeds}.")
         if self.criterion not in ("error", "nll"):
             raise ConfigError(f"criterion must be error or nll, got '{self.criterion}'.")
         for name in ("objective", "targets", "store", "judge_test"):
@@ -140,27 +139,27 @@ class Search:
             raise ConfigError("tune needs a teacher; give one, such as a run folder.")
 
     def run(self, jobs: int | str = 1) -> Tuned:
-        """Do what is left to do; see `tune`."""
+        """Run the trials that are missing; see `tune`."""
         here = parse_jobs(jobs).here
         data = self.data or load_data(self.config.data)
         for run in filter(None, map(as_run, self.config.teachers)):
             refuse_other_reading(run, data)
         if not is_labelled(data.train):
-            raise DataError("tune compares with labels alone, and no training sample has a label.")
+            raise DataError("tune trains a baseline on labels, but no training sample has a label.")
         if data.held_out is None or not is_labelled(data.held_out):
-            raise DataError("tune chooses on a validation split with labels, and there is none.")
-        # what is wrong with the model or the store is said once, and not by every trial
+            raise DataError("tune needs a labelled validation split, and there is none; set data.validation above 0.")
+        # refuse a wrong model or store once, and not in every trial
         trust = self.trust or self.trust_model
         build_network(self.config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._ask(data)
         config = adopt_store_views(stored, self.config)
-        loader = _asked_about(data.train, config)
+        loader = _labelling_loader(data.train, config)
         stored.targets(next(loader.in_order()).part(0, 2))
         look = look_at(stored, data, loader)
         if self.show:
             look.tell()
         config = config.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
-        # other processes find the decoded data in the cache
+        # other processes read the decoded data from the cache
         given = GivenObjects(data if here or data.config.source == ARRAYS else None)
         show = self.show and here
         stage = Stage(config, self.out, given, trust=self.trust, trust_model=self.trust_model, show=show)
@@ -174,7 +173,7 @@ class Search:
         return tuned
 
     def _ask(self, data: Data) -> Stored:
-        """Return the store that all trials learn from: the teacher's own, where it is one, or one that is made here."""
+        """Return the store that all trials learn from: the teacher itself if it is a store, or a new one."""
         teacher = list(self.config.teachers) if self.teacher is None else self.teacher
         names, asked = choose_teacher(teacher, self.config.combine, self.trust)
         asked = in_order_of(asked, data.classes)
@@ -182,12 +181,12 @@ class Search:
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
             return asked
         device, precision = make_accelerator().device, self.config.training.teacher_precision
-        asked.prepare(Execution(device, precision, max_convolved_samples=BATCH_SIZE))
-        loaders = {"train": _asked_about(data.train, self.config, device)}
-        if data.held_out is not None and asked.knows(data.held_out):  # so that trials are compared with the teacher too
-            size = choose_batch_size(data.held_out, BATCH_SIZE)
+        asked.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
+        loaders = {"train": _labelling_loader(data.train, self.config, device)}
+        if data.held_out is not None and asked.knows(data.held_out):  # for the agreement of trials with the teacher
+            size = choose_batch_size(data.held_out, LABELLING_BATCH_SIZE)
             loaders["validation"] = Loader(data.held_out, size, seed=self.config.seed, device=device)
-        # in float32, so that nothing depends on where targets come from
+        # in float32, so that scores do not depend on whether targets are stored or live
         kept = StoreConfig(dtype="float32", temperature=self.temperatures[0] if len(self.temperatures) == 1 else None)
         labelling = Labelling(
             asked,
@@ -205,16 +204,14 @@ class Search:
         if part.temperature is not None and set(self.temperatures) != {part.temperature}:
             others = ", ".join(exact(one) for one in self.temperatures if one != part.temperature)
             raise MismatchError(
-                f"{who} answers at temperature {exact(part.temperature)} alone, and is to be asked at {others}; all "
-                "classes of one teacher, or of a geometric mean, hold at any."
+                f"{who} has targets at temperature {exact(part.temperature)} only, and not at {others}; logits of one "
+                "teacher, or of a geometric mean, serve every temperature."
             )
 
     def _halve(self, stage: Stage, jobs: int | str) -> tuple[tuple[Cell, ...], Cell]:
-        """Train rung after rung; return the cells of the grid, and that of labels alone.
-
-        A rung adds seeds and no epochs: with another number of epochs most schedules have other rates from the first
-        step on, so a longer trial would have to start from nothing.
-        """
+        """Train rung after rung; return the cells of the grid, and the cell of labels alone."""
+        # a rung adds seeds, not epochs: with more epochs most schedules have other rates from the first step on, so a
+        # longer trial would have to start again
         grid = [Setting(temperature, weight) for temperature in self.temperatures for weight in self.weights]
         cells = {setting: Cell(setting) for setting in (LABELS, *grid)}
         left = grid
@@ -246,11 +243,11 @@ class Search:
         return Trial(replace(stage, config=validate(RunConfig, values), out=out))
 
 
-def _asked_about(samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
-    """Return the training samples in the views of a configuration, as they are asked about."""
+def _labelling_loader(samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
+    """Return a loader of the training samples in the views of a configuration, for the teacher to label."""
     return Loader(
         samples,
-        choose_batch_size(samples, BATCH_SIZE),
+        choose_batch_size(samples, LABELLING_BATCH_SIZE),
         seed=config.seed,
         views=parse_views(config.views),
         num_views=config.num_views,

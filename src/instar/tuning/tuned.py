@@ -1,4 +1,4 @@
-"""What a search over temperatures and weights found: a surface, a choice, and how sure it is."""
+"""The result of a search over temperatures and weights: scores, the choice, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from instar.tuning.cells import Cell, Criterion
 
 @dataclass(frozen=True)
 class SettingDifference:
-    """How much less the chosen setting scores than another one.
+    """The difference between the scores of another setting and of the chosen one.
 
     Args:
-        less: the mean over seeds.
-        low: lower end of its 95% interval, paired by seed.
-        high: upper end.
+        less: mean difference over seeds, above 0 if the chosen setting scores less.
+        low: lower end of the 95% interval, paired by seed.
+        high: upper end of the 95% interval.
     """
 
     less: float
@@ -33,21 +33,21 @@ class SettingDifference:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the interval leaves out 0; where all seeds differ alike, there is none."""
+        """Whether the interval excludes 0; without a spread over seeds there is no interval."""
         return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The outcome of a search.
+    """The result of a search.
 
     Args:
-        criterion: what was to be small on the validation samples.
-        samples: how many of these there are.
-        cells: of the grid, temperature by temperature.
-        baseline: the cell of labels alone.
-        command: trains a student with the chosen setting; empty where the data have no name.
-        first_look: the teacher's error on a few samples beside that of chance.
+        criterion: score that was minimised on the validation samples.
+        samples: number of validation samples.
+        cells: cells of the grid, temperature by temperature.
+        baseline: cell of labels alone.
+        command: command that trains a student with the chosen setting; empty if the data are arrays.
+        first_look: the teacher's error on a few samples beside the error of chance.
     """
 
     criterion: Criterion
@@ -70,7 +70,7 @@ class Tuned:
 
     @property
     def objective(self) -> str:
-        """That of the best cell."""
+        """The objective of the best cell."""
         return self.chosen.setting.objective
 
     @property
@@ -80,7 +80,7 @@ class Tuned:
 
     @property
     def others(self) -> dict[str, Cell]:
-        """What the best cell is compared with: the second best, unless all others diverged, and the baseline."""
+        """Cells to compare the best one with: the second best, unless all others diverged, and the baseline."""
         second = {"the second best": self.finalists[1]} if len(self.finalists) > 1 else {}
         return second | {"labels alone": self.baseline}
 
@@ -114,7 +114,7 @@ class Tuned:
         quantity = "error (%)" if self.criterion == "error" else "NLL (nats)"
         weights = list(dict.fromkeys(cell.setting.weight for cell in self.cells))
         lines = [
-            f"Mean validation {quantity}; in brackets the seeds behind it, with * where dropped early",
+            f"Mean validation {quantity}; in brackets the number of seeds, * dropped early",
             (" " * 12 + "".join(f"{f'w={exact(weight)}':>14} " for weight in weights)).rstrip(),
         ]
         for start in range(0, len(self.cells), len(weights)):
@@ -127,8 +127,8 @@ class Tuned:
         lines.append(f"Chosen: {self.objective}, validation {quantity} {mean} ({seeds}).")
         lines += [self._sentence(name, cell) for name, cell in self.others.items()]
         lines.append(
-            f"The chosen figure is optimistic, because it is the best of {len(self.cells)} on the {self.samples} "
-            "validation samples. No trial was judged on the test split; the student of this command will be:"
+            f"This score is optimistic, because it is the best of {len(self.cells)} on the {self.samples} validation "
+            "samples. No trial was evaluated on the test split. This command trains and tests a student:"
         )
         lines.append(self.command or f'instar.distill(..., objective="{self.objective}")')
         return "\n".join(lines)
@@ -138,12 +138,12 @@ class Tuned:
         who = name if other is self.baseline else f"{name}, {other.setting.objective}"
         unit = "points" if self.criterion == "error" else "nats"
         if found.less == found.low == found.high == 0:
-            return f"Against {who}: equal with every seed."
+            return f"Against {who}: equal for every seed."
         start = f"Against {who}: {self._figure(abs(found.less))} {unit} {'more' if found.less < 0 else 'less'}"
         if found.low == found.high:
-            return f"{start} with every seed alike, which gives no interval."
+            return f"{start} for every seed, so there is no interval."
         low, high = (f"{'+' if bound > 0 else ''}{self._figure(bound)}" for bound in (found.low, found.high))
-        settled = "distinguishable" if found.distinguishable else "not distinguishable by these seeds"
+        settled = "significant" if found.distinguishable else "not significant with these seeds"
         return f"{start} (95%, paired by seed: {low} to {high}), {settled}."
 
     def _shown(self, cell: Cell) -> str:
@@ -155,7 +155,7 @@ class Tuned:
 
 
 def as_command(config: RunConfig, objective: str, teachers: Sequence[str], out: Path, *, trust: bool) -> str:
-    """Return the command that distils with the settings of a run; those that have their defaults are left out.
+    """Return the command that distils with the settings of a run, without those that have their defaults.
 
     >>> config = RunConfig(data={"source": "digits"}, model={"name": "mlp"}, training={"epochs": 5})
     >>> as_command(config, "SoftTargets(4)", ["runs/a"], Path("runs/b"), trust=False)

@@ -1,7 +1,8 @@
-"""`instar specialists`: experts on the classes that a generalist confuses, and what they are worth together.
+"""`instar specialists`: experts on the classes that a generalist confuses.
 
-`cluster` finds the classes, `train` the experts, `combine` makes one teacher of them and the generalist, and `evaluate`
-says where it gained. What `combine` returns is a teacher like any other: distil it into one net.
+`cluster` finds the classes, `train` trains the experts, `combine` makes one teacher of them and the generalist, and
+`evaluate` shows where the teacher is better than the generalist. It is a teacher like any other: distil it into one
+network.
 """
 
 from instar.procedures.specialists.clusters import Clusters, cluster

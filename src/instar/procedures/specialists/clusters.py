@@ -1,4 +1,4 @@
-"""Which classes a generalist confuses: clusters of the columns of the covariance matrix of its predictions."""
+"""Finds the classes that a generalist confuses: clusters the columns of the covariance matrix of its predictions."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from instar.targets.targets import by_example
 from instar.teachers import as_teacher, in_order_of
 from instar.training.evaluate import BATCH_SIZE
 
-SIZES = 24
-"""Classes of a cluster that are printed."""
+MAX_PRINTED_CLASSES = 24
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Sets of classes, by name; they may overlap.
+    """Sets of class names, which may overlap.
 
     Args:
-        sets: the classes of each.
+        sets: class names of each cluster.
     """
 
     sets: tuple[tuple[str, ...], ...]
@@ -45,29 +44,30 @@ class Clusters:
     def __str__(self) -> str:
         lines = []
         for number, names in enumerate(self.sets):
-            more = f", and {len(names) - SIZES} more" if len(names) > SIZES else ""
-            lines.append(f"{number:3}  {len(names):4} classes: {', '.join(names[:SIZES])}{more}")
+            left = len(names) - MAX_PRINTED_CLASSES
+            more = f", and {left} more" if left > 0 else ""
+            lines.append(f"{number:3}  {len(names):4} classes: {', '.join(names[:MAX_PRINTED_CLASSES])}{more}")
         covered = len(set().union(*self.sets))
         return "\n".join([*lines, f"{covered} classes are in {len(self.sets)} clusters."])
 
     def write(self, path: str | Path) -> None:
-        """Write them as JSON: a list of lists of names under `clusters`, and its checksum."""
+        """Write the clusters as JSON: a list of lists of names under `clusters`, and a checksum."""
         write_json(local_path(path), {"clusters": [list(names) for names in self.sets]})
 
     @classmethod
     def read(cls, path: str | Path) -> Clusters:
-        """Read what `write` wrote, or a list of lists of names that a person wrote.
+        """Read a file of `write`, or a list of lists of names that a person wrote.
 
         Raises:
-            RunError: when it is missing, or is no JSON.
-            ConfigError: when it is no list of lists of names.
+            RunError: if the file is missing, or is not JSON.
+            ConfigError: if it is not a list of lists of names.
         """
         found = read_json(given_path(path))
         found = found.get("clusters") if isinstance(found, dict) else found
         if not isinstance(found, list) or not all(
             isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in found
         ):
-            raise ConfigError(f"the clusters '{path}' must be a list of lists of names of classes.")
+            raise ConfigError(f"the clusters in '{path}' must be a list of lists of class names.")
         return cls(tuple(tuple(names) for names in found))
 
 
@@ -85,28 +85,28 @@ def cluster(
     trust: bool = False,
     show: bool = True,
 ) -> Clusters:
-    """Group the classes that a generalist gives probability to together, by what it says of samples.
+    """Group the classes that a generalist often predicts together.
 
     Online k-means on the columns of Cov[p_i, p_j] over the samples, without labels.
 
-    Source: Hinton et al. 2015, section 5.3. Where nothing else is said, variances are left out and columns compared
-    by their angles. As they are, variances drown what is confused, and the short columns of classes that are hardly
-    predicted are near to every centre, so that all sets have the same few (docs/log.md).
+    Source: Hinton et al. 2015, section 5.3. By default variances are left out and columns are compared by their
+    angles. With variances, confusions hardly count, and the short columns of rarely predicted classes are near every
+    centre, so that all sets have the same few classes (docs/log.md).
 
     Args:
-        generalist: a run folder, or what else can teach; a store of its answers saves asking again.
-        data: whose samples it is asked about; None takes those that the run was trained on.
-        clusters: how many.
-        size: classes in each, the nearest to its centre, so that clusters may overlap; None puts each class in one.
-        split: "train", or "validation" for a generalist that knows its training samples by heart.
-        raw: cluster the columns as they are, as the paper does.
-        streaming: hold a random sketch of the covariance in place of itself: for very many classes.
-        seed: of the first centres and the order.
+        generalist: run folder or any other teacher; a target store saves computing its predictions again.
+        data: data whose samples it predicts; None takes the data that the run was trained on.
+        clusters: number of clusters.
+        size: classes per cluster, the nearest to its centre, so that clusters may overlap; None puts each class in one.
+        split: "train", or "validation" for a generalist that has memorised its training samples.
+        raw: cluster the raw columns, as the paper does.
+        streaming: keep a random sketch of the covariance instead of the matrix, for very many classes.
+        seed: seed of the first centres and of the order.
         trust: allow a model class outside `instar.models`.
-        show: say on stderr what the generalist's error is on a few samples.
+        show: print the generalist's error on a few samples on stderr.
 
     Raises:
-        ConfigError: when there are no data, or `clusters` or `size` is out of range.
+        ConfigError: if there are no data, or `clusters` or `size` is out of range.
 
     >>> import tempfile
     >>> from instar.models import MLP
@@ -134,7 +134,7 @@ def cluster(
         look_at(teacher, loaded, loader).tell()
     for batch in loader.in_order():
         targets, valid = teacher.targets(batch), batch.valid()
-        some = slice(None) if valid is None else valid  # not what lies beyond the end of a sample, or has no loss
+        some = slice(None) if valid is None else valid  # without padding and positions that have no loss
         if isinstance(targets, SparseTargets):
             kept = targets.kept[..., : targets.ids.shape[-1]]
             found.add_sparse(by_example(targets.ids)[some].cpu(), by_example(kept)[some].cpu())

@@ -19,7 +19,7 @@ from instar.teachers import SPECIALISTS, opening, specialists_of
 
 
 def folders_in(given: Sequence[str | Path]) -> list[Path]:
-    """Return run folders: those that are given, and those of all specialists in a folder that `train` made."""
+    """Return run folders; a folder that `train` made is replaced by those of its specialists."""
     found: list[Path] = []
     for path in map(local_path, given):
         if (path / CLUSTERS).is_file():
@@ -43,25 +43,24 @@ def combine(
     allow_missing: bool = False,
     trust: bool = False,
 ) -> Run:
-    """Combine a generalist with its specialists, measure them together, and return the run folder that stands for them.
+    """Combine a generalist with its specialists, evaluate the combination, and return its run folder.
 
-    The folder may be given wherever a teacher may: to `distill` it into one model again, to `label` with it, or to
-    `evaluate` it.
+    The folder is a teacher: `distill` it into one model, `label` data with it, or `evaluate` it.
 
     Args:
-        generalist: its run folder.
-        specialists: their run folders, each complete.
-        data: whose test and validation samples are predicted; none: the generalist's.
-        out: the run folder; new, or of the same combination.
-        top: a specialist is asked where it has one of this many classes that the generalist finds likeliest.
-        weight: of the generalist's divergence.
-        weights: of the specialists', one each; none: 1.
+        generalist: run folder of the generalist.
+        specialists: complete run folders of the specialists.
+        data: data whose test and validation samples are predicted; None takes the generalist's.
+        out: run folder; new, or of the same combination.
+        top: a specialist predicts a sample if it has one of this many classes that the generalist finds likeliest.
+        weight: weight of the generalist's divergence.
+        weights: weights of the specialists' divergences, one each; None takes 1.
         divergence: "forward", KL(p || q) as in the paper, or "reverse", KL(q || p).
-        allow_missing: combine the others where specialists have failed; the result names those that are missing.
+        allow_missing: leave out specialists that are not complete; the result lists them.
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:
-        RunError: when a specialist is not complete, and that is not allowed; names all of them.
+        RunError: if specialists are not complete and `allow_missing` is not set; names them.
         InstarError: in one sentence, for everything else that the caller can mend.
     """
     first = generalist if isinstance(generalist, Run) else Run(generalist)
@@ -69,7 +68,7 @@ def combine(
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
     if missing and not allow_missing:
         names = ", ".join(f"'{folder}'" for folder in missing)
-        raise RunError(f"not complete: {names}; run their commands again, or say that they may be missing.")
+        raise RunError(f"not complete: {names}; run their commands again, or allow missing ones (--allow-missing).")
     runs = [Run(folder) for folder in folders if folder not in missing]
     arguments: dict[str, Any] = {"top": top, "weight": weight, "divergence": divergence}
     if weights is not None:

@@ -1,4 +1,4 @@
-"""`instar specialists evaluate`: where specialists make a generalist better, by how many of them know the class."""
+"""`instar specialists evaluate`: gains over the generalist by the number of specialists that know the class."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from instar.teachers import SPECIALISTS
 
 @dataclass(frozen=True)
 class Covered:
-    """Test samples whose class a number of specialists know.
+    """Test samples whose class is known to a certain number of specialists.
 
     Args:
-        specialists: that number.
-        samples: how many samples there are.
-        generalist: how many of these the generalist has right.
-        combined: how many they have right together.
+        specialists: number of specialists that know the class.
+        samples: number of test samples.
+        generalist: right predictions of the generalist.
+        combined: right predictions of the combination.
     """
 
     specialists: int
@@ -36,25 +36,25 @@ class Covered:
 
     @property
     def gain(self) -> int:
-        """The change in the number of right answers."""
+        """Change in the number of right predictions."""
         return self.combined - self.generalist
 
     @property
     def relative_gain(self) -> float | None:
-        """That change over what the generalist has right; none where it has nothing right."""
+        """Gain divided by the generalist's right predictions; None if it has none."""
         return self.gain / self.generalist if self.generalist else None
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What specialists are worth: the two tables of Hinton et al. 2015, section 5.5, on the test samples.
+    """The gain through specialists: the two tables of Hinton et al. 2015, section 5.5, on the test samples.
 
     Args:
-        conditional: (generalist, combined) accuracy among the samples of each specialist's classes, with answers from
-            these classes alone, all specialists taken together.
+        conditional: (generalist, combined) accuracy on the samples of each specialist's classes when only these classes
+            compete, over all specialists.
         overall: (generalist, combined) accuracy.
-        interval: the gain in overall accuracy with its 95% interval over the test samples: (mean, low, high).
-        covered: by the number of specialists that know the right class.
+        interval: gain in overall accuracy with its 95% interval over the test samples: (mean, low, high).
+        covered: gains by the number of specialists that know the right class.
     """
 
     conditional: tuple[float, float]
@@ -75,7 +75,7 @@ class Coverage:
             f"{'accuracy':30}{self.overall[0]:>12.2%}{self.overall[1]:>18.2%}"
             f"   {100 * (self.overall[1] - self.overall[0]):+.2f} points (95%: {100 * low:+.2f} to {100 * high:+.2f})",
             "",
-            f"{'specialists that know the class':>32}{'samples':>10}{'change in right answers':>26}{'relative':>10}",
+            f"{'specialists that know the class':>32}{'samples':>10}{'gain in right predictions':>26}{'relative':>10}",
         ]
         for row in self.covered:
             relative = "" if row.relative_gain is None else f"{row.relative_gain:+.1%}"
@@ -88,21 +88,21 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
     """Compare a combination with its generalist on the test samples.
 
     Args:
-        combined: the run folder that `combine` made.
-        split: "test", or "validation" for choices.
+        combined: run folder that `combine` made.
+        split: "test", or "validation" to choose settings.
 
     Raises:
-        MismatchError: when it is of no generalist with specialists, or the two were measured on different samples.
+        MismatchError: if the run is not a combination, or its generalist was tested on different samples.
     """
     run = combined if isinstance(combined, Run) else Run(combined)
     run.require_complete()
     if run.config["model"]["name"] != SPECIALISTS:
-        raise MismatchError(f"'{run.path}' is not what a generalist and its specialists are together.")
+        raise MismatchError(f"'{run.path}' is not a generalist with specialists; give a folder of specialists combine.")
     generalist, *specialists = map(Run, run.members())
     together, ids, labels = _predictions(run, split)
     alone, theirs, _ = _predictions(generalist, split)
     if not torch.equal(ids, theirs):
-        raise MismatchError(f"'{run.path}' and its generalist '{generalist.path}' were measured on different samples.")
+        raise MismatchError(f"'{run.path}' and its generalist '{generalist.path}' were tested on different samples.")
     known = labels != UNLABELLED
     together, alone, labels = together[known], alone[known], labels[known]
     classes = {name: index for index, name in enumerate(generalist.classes)}
@@ -121,7 +121,7 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
 
 
 def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
-    """Return the accuracy among the samples of each set, with answers from it alone; a sample counts once per set."""
+    """Return the accuracy on the samples of each set when only its classes compete; a sample counts once per set."""
     found = []
     for some in sets:
         chosen = torch.isin(labels, some)
@@ -132,5 +132,5 @@ def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
 def _predictions(run: Run, split: str) -> tuple[Tensor, Tensor, Tensor]:
     tensors = read_predictions(run)
     if f"{split}.logits" not in tensors:
-        raise MismatchError(f"'{run.path}' holds no predictions of a split '{split}'.")
+        raise MismatchError(f"'{run.path}' has no predictions for the split '{split}'.")
     return tensors[f"{split}.logits"], tensors[f"{split}.ids"], tensors[f"{split}.labels"]

@@ -1,4 +1,4 @@
-"""`instar specialists train`: one run for each set of classes, all of them from the generalist's weights."""
+"""`instar specialists train`: one run for each cluster of classes, starting from the generalist's weights."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WAYS: dict[Way, dict[str, Any]] = {
     "dustbin": {"data": {"rest": "dustbin"}, "objective": "HardLabels()"},
     "full": {"data": {"rest": "unlabelled"}, "objective": "HardLabels() + UnlabelledSoftTargets(1)"},
 }
-"""How a specialist is kept from over-fitting: all other classes are one (section 5.1), or it learns what the generalist
-says of their samples (section 6.1)."""
+"""Settings against over-fitting: all other classes become one (section 5.1), or the specialist learns from the
+generalist's soft targets for their samples (section 6.1)."""
 
 CLUSTERS = "clusters.json"
-"""The name of the file with the classes of each, beside their run folders."""
+"""File of the clusters, beside the run folders of their specialists."""
 
-PATIENCE = 3
-"""Epochs without a lower NLL on validation after which a specialist is as good as it gets."""
+PATIENCE_EPOCHS = 3
+"""A specialist stops after this many epochs without a lower validation NLL."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class SpecialistRuns:
     """The specialists of a generalist.
 
     Args:
-        generalist: its run folder.
-        clusters: the classes of each.
-        out: folder in which each has its run folder.
-        way: how they are kept from over-fitting.
+        generalist: run folder of the generalist.
+        clusters: classes of each specialist.
+        out: folder of their run folders.
+        way: method against over-fitting.
         training: settings of the training that differ from the generalist's.
-        seed: theirs are 1000 seed + 1, 1000 seed + 2, ...
+        seed: their seeds are 1000 seed + 1, 1000 seed + 2, ...
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
     """
@@ -63,13 +63,13 @@ class SpecialistRuns:
         return [self.out / folder_name(number) for number in range(len(self.clusters))]
 
     def run(self, jobs: int | str = 1) -> list[TrainedRun]:
-        """Train those that are not trained yet; one that fails does not stop the others."""
+        """Train the specialists that are not complete; one that fails does not stop the others."""
         stages = replace(self, show=self.show and parse_jobs(jobs).here).stages()
         self._keep_clusters()
         return run_all([stage.run for stage in stages], jobs)
 
     def _keep_clusters(self) -> None:
-        """Write the clusters beside their runs, where others are refused: each run has those that it was begun with."""
+        """Write the clusters beside the runs, and refuse other clusters, because runs keep those they started with."""
         kept = self.out / CLUSTERS
         if not kept.exists():
             with explain_disk(self.out), hold_folder(self.out):
@@ -82,8 +82,8 @@ class SpecialistRuns:
         """Return one stage for each specialist.
 
         Raises:
-            ConfigError: when the way is unknown.
-            MismatchError: when a cluster names a class that the generalist does not have.
+            ConfigError: if `way` is unknown.
+            MismatchError: if a cluster names a class that the generalist does not have.
         """
         if self.way not in WAYS:
             raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAYS)}")
@@ -99,7 +99,9 @@ class SpecialistRuns:
         stages = []
         for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
             values = merge(theirs, WAYS[self.way])
-            values = merge(values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE}})
+            values = merge(
+                values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE_EPOCHS}}
+            )
             values = merge(values, {"training": self.training})
             values |= {
                 "start": str(self.generalist),
@@ -131,25 +133,25 @@ def train(
     show: bool = True,
     **training: Any,
 ) -> list[TrainedRun]:
-    """Train a specialist for every cluster of classes, or take up those that were killed; return the complete runs.
+    """Train a specialist for every cluster of classes, or resume a killed command; return the complete runs.
 
-    Each starts from the generalist's weights, sees half its samples from its own classes and half from the rest, stops
-    when validation says so, and has the classes' share among all samples put back into its last bias. Data, views and
-    training are the generalist's, where nothing else is said.
+    Each specialist starts from the generalist's weights, draws half its samples from its own classes and half from the
+    rest, and stops early on validation. Its last bias is then corrected for the true shares of the classes. Data, views
+    and training settings are the generalist's unless given.
 
     Source: Hinton et al. 2015, sections 5.1 to 5.3.
 
     Args:
-        generalist: its run folder.
-        clusters: from `cluster`; or their number.
+        generalist: run folder of the generalist.
+        clusters: result of `cluster`, or the number of clusters to find.
         out: folder; each specialist is a run folder in it, beside `clusters.json`.
-        size: classes in each cluster, where they are found here.
+        size: classes per cluster, if the clusters are found here.
         way: "dustbin", one class for all others; or "full", the generalist's soft targets for their samples.
-        jobs: where they run: a number of processes, or "ray".
-        seed: of the clusters, and those of the runs follow from it.
+        jobs: number of processes, or Ray; see `instar.jobs.outcomes`.
+        seed: seed of the clusters; the seeds of the runs follow from it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 where nothing is said.
+        training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 by default.
 
     Raises:
         InstarError: in one sentence, for everything that the caller can mend; one specialist that fails does not stop
@@ -180,9 +182,9 @@ def plan(
     show: bool = True,
     **training: Any,
 ) -> SpecialistRuns:
-    """Return what `train` will do; clusters that are only numbered are found, or those that the folder has are taken.
+    """Return the specialists that `train` will train, with the arguments of `train`.
 
-    Args are those of `train`.
+    If `clusters` is a number, they are read from the folder, or found if it has none.
     """
     path = generalist.path if isinstance(generalist, Run) else given_path(generalist, "the generalist")
     if isinstance(clusters, int):
@@ -193,5 +195,5 @@ def plan(
             else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust, show=False)
         )
     found = SpecialistRuns(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
-    found.stages()  # refuses what cannot be trained
+    found.stages()  # refuses wrong settings before anything runs
     return found

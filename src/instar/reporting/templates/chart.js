@@ -36,7 +36,7 @@ function chart(element, {lines, title, log, told}) {
   svg.append(drawn("text", {x: left, y: 13}, title + (log ? " (logarithmic)" : "")));
   element.replaceChildren(svg);
   if (!usable.length) {
-    svg.append(drawn("text", {x: left, y: 60}, "Nothing was recorded for the runs that are chosen."));
+    svg.append(drawn("text", {x: left, y: 60}, "The selected runs did not record this quantity."));
     return;
   }
   const all = usable.flatMap((line) => line.points);

@@ -1,9 +1,9 @@
-// Samples with the answers of teacher and student, softened by the slider.
+// Samples with the predictions of teacher and student, softened by the slider.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
   const get = (name) => document.getElementById("explorer-" + name);
-  const MOST_BARS = 12;
+  const MAX_BARS = 12;
   const WHO = ["teacher", "student"];
   let run, sample, logits, bars;
 
@@ -43,7 +43,7 @@
 
   const makeBars = () => {
     const order = [...logits.teacher.keys()].sort((a, b) => logits.teacher[b] - logits.teacher[a]);
-    const shown = order.slice(0, MOST_BARS);
+    const shown = order.slice(0, MAX_BARS);
     const likeliest = logits.student.indexOf(Math.max(...logits.student));
     for (const place of [sample.label, likeliest]) if (!shown.includes(place)) shown.push(place);
     bars = shown.map((place) => {
@@ -71,7 +71,7 @@
   };
 
   const player = (some) => {
-    if (!some.sound) return [element("p", "There was no room for the sound of this recording.", "quiet")];
+    if (!some.sound) return [element("p", "The report has no room for the sound of this recording.", "quiet")];
     const audio = element("audio");
     const {address, seconds} = data.sounds[some.sound];
     audio.controls = true;
@@ -95,7 +95,7 @@
     const count = run.names.length;
     logits = Object.fromEntries(WHO.map((who) => [who, run.decoded[who].slice(place * count, (place + 1) * count)]));
     for (const button of get("samples").children) button.ariaPressed = String(button.value === String(place));
-    const nothing = element("p", "The input is not shown: it is neither an image nor a row of numbers, or had no room.");
+    const nothing = element("p", "This input is neither an image nor a row of numbers, or the report has no room for it.");
     get("input").replaceChildren(sample.image ? picture(sample) : sample.features ? features(sample) :
       sample.text ? element("p", sample.text + " …", "text") : nothing);
     if ("sound" in sample) get("input").append(...player(sample));

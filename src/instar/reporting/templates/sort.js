@@ -1,4 +1,4 @@
-// Tables sort by a column: numbers by value, what has none last.
+// Tables sort by a column: numbers by value, missing values last.
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -27,7 +27,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// a section that is closed would be missing on paper, and a link to it would show its heading alone
+// a closed section would be missing on paper, and a link to it would show only its heading
 window.addEventListener("beforeprint", () => {
   for (const section of document.querySelectorAll("details.section")) section.open = true;
 });
