@@ -1,4 +1,4 @@
-"""What any teacher or model says about samples, by the same code for all, and how good that is."""
+"""Predictions of any teacher or model, made by the same code for all, and their metrics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from instar.teachers import Teacher
 from instar.training.finite import name_samples
 
 BATCH_SIZE = 256
-"""Larger batches fall out of the cache of a CPU, and were slower."""
+"""Larger batches do not fit into the cache of a CPU, and were slower."""
 
-COLUMNS = 10
-"""Columns that a stream is read in: each begins without a hidden state, so there are few."""
+STREAM_COLUMNS = 10
+"""Columns in which a stream is read; there are few, because each begins without a hidden state."""
 
-KEPT = 1 << 30
-"""Logits of up to so many bytes are kept; of more, the NLL and the answer."""
+MAX_LOGIT_BYTES = 1 << 30
+"""If the logits of a split take more, only the NLL and the predicted class of each sample are stored."""
 
 
 @torch.no_grad()
@@ -45,15 +45,15 @@ def measure_validation(teacher: Teacher, samples: Samples, device: torch.device 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """How a model did on some samples, and how far it followed a teacher.
+    """The scores of a model on some samples, and how closely it follows a teacher.
 
     Args:
-        samples: what it was asked about.
+        samples: that the model predicted.
         scores: of the samples, or of their valid positions.
-        teacher: those of its teacher on the same examples, where there is one.
+        teacher: the teacher's scores on the same examples; None: there is no teacher.
         divergences: KL(teacher || model) in nats, `[examples]`.
         observed: what the metrics of the task need beside the scores, by name.
-        predictions: what is to be kept by sample, under its name.
+        predictions: what is stored for each sample, by name.
     """
 
     samples: Samples
@@ -64,7 +64,7 @@ class Judged:
     predictions: dict[str, Tensor] = field(default_factory=dict)
 
     def unpredicted(self, scores: Scores) -> str:
-        """Return which samples have an answer of NaN, or of no probability at all, in words; empty where none has."""
+        """Return in words which samples have NaN or no probability at all as prediction; empty: no sample has."""
         bad = scores.confidence.isnan()
         if not bad.any():
             return ""
@@ -74,10 +74,10 @@ class Judged:
         return f"{found} of '{self.samples.source.name}'"
 
     def metrics(self) -> dict[str, Any]:
-        """Return the metrics of the task; with a teacher fidelity and the gain too.
+        """Return the metrics of the task; with a teacher, fidelity and gain too.
 
         Raises:
-            NonFiniteError: when an answer of the model or its teacher is NaN: a count of errors would mean nothing.
+            NonFiniteError: when model or teacher predict NaN, because a number of errors would mean nothing.
         """
         for who, scores in (("model", self.scores), ("teacher", self.teacher)):
             if scores is not None and (bad := self.unpredicted(scores)):
@@ -93,21 +93,21 @@ class Judged:
 
 @torch.no_grad()
 def judge(
-    answering: Teacher,
+    model: Teacher,
     samples: Samples,
     device: torch.device | str = "cpu",
     *,
     teacher: Teacher | None = None,
     keep: bool = True,
 ) -> Judged:
-    """Look at answers batch by batch, so that those of many positions and classes need not be held.
+    """Score the predictions of a model batch by batch, so that memory does not hold the logits of all samples.
 
     Args:
-        answering: who is judged.
-        samples: what it is asked about.
-        device: where it is.
-        teacher: whom it was to follow.
-        keep: whether predictions are to be kept.
+        model: the model, or several models as one.
+        samples: that it predicts.
+        device: of model and teacher.
+        teacher: that the model is compared with.
+        keep: return predictions too.
 
     Raises:
         MismatchError: when the model or its teacher has other classes than the data.
@@ -116,10 +116,10 @@ def judge(
     theirs: list[Scores] = []
     divergences: list[Tensor] = []
     observed: dict[str, list[Tensor]] = defaultdict(list)
-    logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= KEPT
+    logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_LOGIT_BYTES
     kept: list[tuple[Batch, Tensor]] = []
     for batch in _passed(samples, device):
-        logits = _logits(answering, batch)
+        logits = _logits(model, batch)
         _refuse_other_classes(logits, samples, "model")
         examples = batch.examples()
         valid = slice(None) if examples.mask is None else examples.mask
@@ -149,7 +149,7 @@ def judge(
 
 
 def provides_logits(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> bool:
-    """Return whether a teacher can be judged: targets of a few classes or of another temperature cannot."""
+    """Return whether a teacher has logits of all classes; targets of some classes or another temperature have not."""
     try:
         _logits(teacher, next(_passed(samples, device)).part(0, 2))
     except MismatchError:
@@ -158,8 +158,8 @@ def provides_logits(teacher: Teacher, samples: Samples, device: torch.device | s
 
 
 def choose_batch_size(samples: Samples, most: int = BATCH_SIZE) -> int:
-    """Return how many samples are in a batch that is asked about and not learnt from."""
-    return min(COLUMNS, most) if samples.source.task.is_stream else most
+    """Return the size of batches that are predicted, and not trained on."""
+    return min(STREAM_COLUMNS, most) if samples.source.task.is_stream else most
 
 
 def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
@@ -187,7 +187,7 @@ def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
 
 
 def _by_sample(samples: Samples, asked: list[tuple[Batch, Tensor]]) -> Tensor:
-    """Return what was found batch by batch in the order of the samples, float32 on the CPU, padded with 0."""
+    """Return what was found batch by batch, in the order of the samples, float32 on the CPU, padded with 0."""
     positions = samples.source.positions
     if positions is None and not samples.source.task.is_stream:  # one transfer, because each makes an accelerator wait
         return torch.cat([found for _, found in asked]).cpu()

@@ -24,15 +24,15 @@ from instar.training.optimise import WeightAverage
 class Validation:
     """Scores a model every few epochs; with patience, keeps the best weights by the task's criterion, and ends early.
 
-    What it knows is in the run folder, the scores in metrics.jsonl and the best weights beside it, so that a run that
-    was killed ends where it would have.
+    Its state is in the run folder, scores in metrics.jsonl and the best weights beside it, so that a run that was
+    killed ends as if it had not been.
 
     Args:
         run: the folder.
-        samples: those that are asked about; none: there is nothing to watch.
-        config: how often, and how patient.
+        samples: that the model predicts; None: there is no validation.
+        config: how often the model is scored, and the patience.
         steps_per_epoch: steps of an epoch.
-        done: steps before this. Scores of later ones are of a run that was killed, and will be found again.
+        done: steps that are done. Scores of later steps, from before a kill, are ignored and measured again.
         accelerator: device and processes.
     """
 
@@ -52,27 +52,27 @@ class Validation:
         lines = run.history() if config.patience or config.schedule == "plateau" else []
         self._scores: list[float] = []
         self.plateaus = 0
-        """The number of scores whose perplexity is not so far below the best before them as it should be."""
+        """The number of scores whose perplexity is not far enough below the best one before them."""
         for line in lines:
             if line["kind"] == "validation" and line["step"] <= done:
                 score = line[self._criterion.name]
                 self._note(math.inf if score is None else score)
 
     def is_due(self, step: int) -> bool:
-        """Whether the model is to be scored after `step` steps."""
+        """Return whether the model is scored after `step` steps."""
         return self._samples is not None and (step == self._total or step % self._between == 0)
 
     def begin(self, model: Normalised, average: WeightAverage | None) -> None:
-        """With patience, score the initial weights, which may be those of another run that training makes no better."""
+        """With patience, score the initial weights too, because training may not improve those of another run."""
         if self._patience and not self._scores:
             self.score(0, model, average)
 
     def may_end(self, step: int) -> bool:
-        """Whether training may end after `step` steps, so that their losses must have been looked at before."""
+        """Return whether training may end after `step` steps, whose losses must then have been checked."""
         return self._patience > 0 and self.is_due(step)
 
     def score(self, step: int, model: Normalised, average: WeightAverage | None) -> None:
-        """Score a model, or the average of its weights, and keep those where they are the best so far.
+        """Score a model, or the average of its weights, and store weights that are the best so far.
 
         Raises:
             NonFiniteError: when the criterion decides which weights are best, and is not finite.
@@ -83,7 +83,7 @@ class Validation:
         score = found[self._criterion.name]
         is_best = score < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
-            if self._patience and is_best:  # before the score, which says to a run that was killed that they are there
+            if self._patience and is_best:  # before the score, because a resumed run expects the weights of each score
                 write_tensors(self._run.best, scored.state_dict(), {"run": self._run.identity})
             self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
         if self._patience and not math.isfinite(score):
@@ -99,13 +99,13 @@ class Validation:
 
     @property
     def is_over(self) -> bool:
-        """Whether the criterion has not fallen for too long."""
+        """Whether the criterion has not fallen for as many validations as the patience."""
         if not self._patience or not self._scores:
             return False
         return len(self._scores) - 1 - self._scores.index(min(self._scores)) >= self._patience
 
     def finish(self, model: Normalised, average: WeightAverage | None) -> None:
-        """Give the model the weights that it ends with: its best, where they were kept, or the average of its last."""
+        """Load the final weights: with patience the best ones, otherwise their average where one is kept."""
         if average:
             model.load_state_dict(average.values)
         if self._patience:
