@@ -28,6 +28,7 @@ from instar.models import (
 )
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.normalised import is_tokens
+from instar.models.probe import NUM_PROBE_INPUTS
 from instar.runs.run import Run
 from instar.seeds import seed_everything
 from instar.stages.compatibility import only_network, refuse_failure
@@ -177,8 +178,8 @@ def _size(model: Normalised, inputs: Tensor) -> None:
 
 
 def few_inputs(data: Data) -> Tensor:
-    """Return up to four raw training inputs, `[n, ...]`."""
-    return data.train.source.inputs[data.train.ids[:4]]
+    """Return a few raw training inputs, `[n, ...]`."""
+    return data.train.source.inputs[data.train.ids[:NUM_PROBE_INPUTS]]
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:
