@@ -17,6 +17,7 @@ PACKAGES = [
     "objectives",
     "reporting",
     "targets",
+    "tasks",
     "teachers",
     "training",
 ]
