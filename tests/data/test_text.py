@@ -183,7 +183,7 @@ def test_a_tokenizer_without_an_end_or_a_folder_is_refused(tmp_path):
     folder = folder_of(tmp_path / "text", LINES)
     with pytest.raises(DataError, match=r"has no token for the end of a text \(eos_token\)"):
         load_data(folder, tokenizer=make_tokenizer(tmp_path / "tokenizer"))
-    with pytest.raises(DataError, match=r"the tokenizer '.*nothing' cannot be loaded"):
+    with pytest.raises(DataError, match=r"transformers cannot load the tokenizer '.*nothing'"):
         load_data(folder, tokenizer=str(tmp_path / "nothing"))
 
 

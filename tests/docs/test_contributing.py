@@ -54,7 +54,8 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def contracts(folder: Path) -> tuple[int, str]:
     """Run the contract tests of the new parts, and those that compare lists; return how they ended."""
-    chosen = "Brier or OneConvolution or uniform or one-convolution or Mirror or listed or exported_name or shadowed"
+    parts = "Brier or OneConvolution or uniform or one-convolution or Mirror or Shortlist"
+    chosen = f"{parts} or listed or exported_name or shadowed"
     words = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={folder}", "-k", chosen)
     ended = run(folder, "-m", "pytest", *words, "tests/contract")
     return ended.returncode, ended.stdout + ended.stderr

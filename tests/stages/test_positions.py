@@ -130,7 +130,7 @@ def test_parts_of_a_batch_have_the_mean_over_its_valid_positions(case, tmp_path)
         verb = distill if given else train
         runs = []
         for parts in (1, 3):
-            order = [*given, model, data] if given else [data, model]
+            order = [data, *given, model]
             out = tmp_path / f"{objective}-{parts}"
             runs.append(verb(*order, out=out, objective=objective, micro_batches=parts, seed=5, **SETTINGS))
         for first, second in zip(*(run.history() for run in runs), strict=True):

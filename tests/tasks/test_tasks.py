@@ -9,8 +9,7 @@ from instar.analysis import UNLABELLED
 from instar.data import load_data
 from instar.models import MLP
 from instar.procedures.export import export
-from instar.runs.documents import Metrics
-from instar.tasks import TASKS, Classification, Metric, NextToken, Wilson, Words, known_metrics
+from instar.tasks import Classification, Metric, NextToken, Wilson, Words, known_metrics
 
 TOKENS = np.random.default_rng(0).integers(0, 9, (40, 6))
 
@@ -46,25 +45,6 @@ def test_a_metric_added_to_a_task_is_shown_wherever_metrics_are(tmp_path, monkey
     page = (tmp_path / "runs" / "report.html").read_text()
     assert "Sure predictions (%)" in page
     assert f"{100 * value:.2f}" in page
-
-
-def test_a_name_means_the_same_metric_in_every_task():
-    for task in TASKS.values():
-        names = [metric.name for metric in task.metrics]
-        assert len(set(names)) == len(names)
-        assert task.criterion in task.metrics
-        assert [known_metrics()[metric.name] for metric in task.metrics] == list(task.metrics)
-
-
-def test_every_metric_has_a_type_in_the_result_of_a_run():
-    assert known_metrics().keys() <= Metrics.model_fields.keys()
-
-
-def test_tables_show_metrics_in_the_order_of_every_task():
-    known = list(known_metrics())
-    for task in TASKS.values():
-        places = [known.index(metric.name) for metric in task.metrics]
-        assert places == sorted(places)
 
 
 @pytest.mark.parametrize(

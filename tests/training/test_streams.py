@@ -79,7 +79,9 @@ def test_a_state_is_not_used_for_another_window():
     carried = Carried(model)
     for step in (0, 1):
         carried(model, loader.batch(step).inputs, loader.batch(step))
-    with pytest.raises(MismatchError, match=r"after windows \[1, 6, 11, 16\] .* with windows \[3, 8, 13, 18\]"):
+    with pytest.raises(
+        MismatchError, match=r"starts with windows \[3, 8, 13, 18\] .* belongs to windows \[1, 6, 11, 16\]"
+    ):
         carried(model, loader.batch(3).inputs, loader.batch(3))
 
 

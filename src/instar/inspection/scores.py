@@ -60,7 +60,7 @@ def scores_of(folder: Path) -> Iterator[Score]:
         measured = {} if metrics is None else metrics.model_dump(exclude_unset=True)
         for name, value in measured.items():
             metric = known.get(name)
-            if metric is not None and metric.unit != "count" and value is not None:
+            if metric is not None and metric.unit != "count" and isinstance(value, int | float):
                 yield _score(split, metric, measured, _of_samples(split, predictions))
 
 

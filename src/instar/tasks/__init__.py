@@ -21,7 +21,12 @@ __all__ = [
     "known_metrics",
 ]
 
-TASKS: dict[str, type[Task]] = {task.__name__: task for task in (Classification, NextToken, Words)}
+_KINDS: tuple[type[Task], ...] = (
+    Classification,
+    NextToken,
+    Words,
+)
+TASKS = {task.__name__: task for task in _KINDS}
 
 
 def known_metrics() -> dict[str, Metric]:

@@ -1,0 +1,60 @@
+"""What every task keeps to. A new task is one new row in CASES."""
+
+import pytest
+import torch
+
+from instar.analysis import Scores
+from instar.tasks import (
+    TASKS,
+    Classification,
+    NextToken,
+    Task,
+    Words,
+    known_metrics,
+)
+
+CASES = {
+    "Classification": Classification(),
+    "NextToken": NextToken(),
+    "Words": Words(states=2),
+}
+OF_TEACHER = {"teacher_error", "agreement", "kl_to_teacher"}
+CLASSES = tuple("abcd")
+LABELS = torch.tensor([[0, 0, 1], [2, 3, 3]]).repeat(3, 1)  # states of two words, or any classes
+LOGITS = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
+SCORES = Scores.of(LOGITS.flatten(0, 1), LABELS.flatten())
+
+
+def test_every_task_is_listed_and_has_a_case():
+    tasks = {task for task in Task.__subclasses__() if task.__module__.startswith("instar.")}
+    assert set(TASKS.values()) == tasks
+    assert {name: type(task) for name, task in CASES.items()} == TASKS
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_task_measures_every_metric_that_it_lists(name):
+    task = CASES[name]
+    assert task.find_problem(LABELS, CLASSES) is None
+    observed = task.observe(LOGITS.log_softmax(-1), LABELS, torch.full((6,), 3))
+    found = task.measure(SCORES, CLASSES, observed)
+    for metric in task.metrics:
+        if metric.name not in OF_TEACHER:
+            assert isinstance(found[metric.name], int | float)
+            assert (metric.terminal_line(found) is None) == (not metric.label)
+        assert (metric.title == "") == (metric.meaning == ""), "the legend explains every column"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_criterion_of_a_task_is_watched_during_training(name):
+    task = CASES[name]
+    assert task.criterion in task.metrics
+    assert task.criterion.better == "lower"
+    assert task.criterion.name in task.watch(SCORES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_name_of_a_metric_means_the_same_in_every_task(name):
+    metrics, known = CASES[name].metrics, known_metrics()
+    assert [known[metric.name] for metric in metrics] == list(metrics)
+    places = [list(known).index(metric.name) for metric in metrics]
+    assert places == sorted(set(places)), "tables keep the order of every task"
