@@ -50,7 +50,7 @@ def entries(cache: Path) -> list[str]:
 
 def test_the_second_time_nothing_is_decoded(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_hub(DataConfig(source=str(folder)))[0]
-    monkeypatch.setattr(images, "_pixels", never)
+    monkeypatch.setattr(images, "pixels_of", never)
     second = load_hub(DataConfig(source=str(folder)))[0]
     assert second.fingerprint() == first.fingerprint()
     assert len(entries(empty_cache)) == 1
@@ -80,7 +80,7 @@ def test_copies_of_images_keep_their_names(folder: Path, empty_cache: Path) -> N
 def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    whole, seen = images._pixels, []
+    whole, seen = images.pixels_of, []
 
     def interrupted(*arguments):
         seen.append(1)
@@ -89,7 +89,7 @@ def test_a_copy_that_was_interrupted_is_not_taken_for_whole(
         return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_pixels", interrupted)
+        patch.setattr(images, "pixels_of", interrupted)
         with pytest.raises((KeyboardInterrupt, DataError)):
             load(folder)
     assert entries(empty_cache) == []

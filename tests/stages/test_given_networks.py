@@ -159,14 +159,14 @@ def test_a_network_that_its_description_makes_is_made(tmp_path, capsys):
 
 def test_another_network_of_the_same_shapes_is_refused(tmp_path):
     run = fitted(Heads(4), tmp_path / "run", learning_rate=0.01)
-    with pytest.raises(MismatchError, match="is not the one that was trained"):
+    with pytest.raises(MismatchError, match="is not the trained one"):
         load_model(Run(run.path), network=Heads(2))
 
 
 def test_a_class_that_has_changed_since_is_refused(tmp_path, monkeypatch):
     run = fitted(Heads(), tmp_path / "run", learning_rate=0.01)
     monkeypatch.setattr(Heads, "forward", lambda self, inputs: self.last(self.first(inputs.flatten(1))))
-    with pytest.raises(MismatchError, match="is not the one that was trained"):
+    with pytest.raises(MismatchError, match="is not the trained one"):
         load_model(Run(run.path), trust=True)
 
 
@@ -295,7 +295,7 @@ def test_an_odd_network_is_trained_and_its_folder_gives_its_metrics_again(tmp_pa
 
 REFUSED = {
     "extra state": (lambda: network(lambda: Extra(64, 10)), "is a dict, and run folders hold tensors alone"),
-    "uncopiable": (lambda: network(lambda: Locked(64, 10)), "cannot be copied"),
+    "uncopiable": (lambda: network(lambda: Locked(64, 10)), "cannot copy the module"),
     "frozen": (lambda: network(linear).requires_grad_(False), "no weight of the student is trained"),
     "no weights": (network, "no weight of the student is trained"),
     "complex": (lambda: network(lambda: nn.Linear(64, 10, dtype=torch.complex64)), "is complex"),
