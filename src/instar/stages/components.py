@@ -89,7 +89,7 @@ class Components:
             found["teacher"] = self.teacher.fingerprint()
         if self.network is not None:
             found["network"] = Module(self.network).fingerprint()
-        if self.config.start:
+        if self.config.start:  # by its weights: the folder may move, and another run may take its place
             start = load_model(Run(self.config.start), trust=trust, network=self.network)
             found["start"] = Module(start).fingerprint()
         return found
@@ -111,9 +111,9 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if teacher is None and config.teachers:
         _, teacher = choose_teacher(config.teachers, config.combine, trust)
     if teacher is not None:
-        config = adopt_store_views(teacher, config)
+        config = adopt_store_views(teacher, config)  # a target store knows no other views
     data = given.data or load_data(config.data)
-    for run in filter(None, map(as_run, config.teachers)):
+    for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)
     views = given.views or parse_views(config.views)

@@ -77,12 +77,13 @@ def finish_run(
             with note_failure("The cost", notes):
                 write_cost(run.path, ordered, samples, device)
     write_tensors(run.path / PREDICTIONS, predictions)
-    (run.path / "error.txt").unlink(missing_ok=True)
+    (run.path / "error.txt").unlink(missing_ok=True)  # of an attempt before this one
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
     if (rate := recording_rate(data)) is not None:
         result["rate"] = rate
     if notes:
         result["notes"] = notes
+    # last of all, because this file makes the run complete
     result["files"] = run.checksums()
     write_json(run.path / "result.json", result)
 

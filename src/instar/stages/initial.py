@@ -121,6 +121,7 @@ def make_initial(
     Raises:
         InstarError: in a sentence, when it cannot be made or trained.
     """
+    # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
     shape, classes = data.train.input_shape, data.classes
     given = network is not None
@@ -144,6 +145,7 @@ def make_initial(
         start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
         if config.correct_prior:  # these weights know the prior, and half of each epoch are special samples
             shift_logits(model, -to_prior(data.train), probe)
+    # found out before the training: afterwards it would be too late
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
     return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)

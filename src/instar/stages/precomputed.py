@@ -34,6 +34,7 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
         choice = config.store.model_copy(update={"temperature": min(objective.temperatures)})
         labelling = replace(labelling, choices={"train": choice})
         part = labelling.manifest.parts["train"]
+    # tried on what the store will return, which may lack classes or temperatures that the teacher has
     batch = loader.batch(0).part(0, 2)
     record = part.record(loader.samples.num_classes)
     records = record.encode(teacher.targets(batch), part.draws(batch.ids, batch.view))

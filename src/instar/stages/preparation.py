@@ -56,9 +56,10 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     accelerator = make_accelerator()
     if show:
         _warn_of_emulation(training, accelerator.device)
+    # the teacher is open already, because some models take layers from it
     initial = make_initial(config, components.network, components.data, teacher, trust=trust)
     model = initial.model
-    if config.correct_prior:
+    if config.correct_prior:  # refused now, and not after the training
         last_layer(model, components.data.train.num_classes, "have its prior corrected", initial.probe)
     loader = Loader(
         components.data.train,
@@ -72,13 +73,14 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     if training.compile:
         require_compiler(accelerator.device)
     if teacher is not None:
+        # only full batches come often enough for compiling to pay
         sizes = part_sizes(loader, training, accelerator) if training.compile else ()
         teacher.prepare(
             Execution(accelerator.device, training.teacher_precision, training.memory_format, compiled_sizes=sizes)
         )
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
     unused = initial.rehearse(loader, training, accelerator)
-    seed_everything(config.seed, "training")
+    seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
         say(f"instar: data {describe_data(components.data)}.")
         for sentence in initial.notices(unused):

@@ -54,6 +54,7 @@ class Stage:
         with torch.inference_mode(False), torch.enable_grad():
             components = resolve_components(self.config, self.given, trust=self.trust)
             components.check()
+            # before any model is moved, laid out anew or called
             fingerprints = components.fingerprints(trust=self.trust)
             prepared = prepare(components, trust=self.trust or self.trust_model, show=self.show)
             look = self._look(components, prepared)
@@ -65,6 +66,7 @@ class Stage:
 
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
         """Return the first look at the teacher, where the run is not complete; trials of a search are quiet."""
+        # not through Run: the folder may not exist yet
         is_complete = (self.out / "result.json").is_file()
         if components.teacher is None or not prepared.accelerator.is_main_process or is_complete:
             return None
@@ -150,6 +152,6 @@ def _finish(
             judge_test=config.judge_test,
             notes=notes,
         )
-        run.forget_progress()
+        run.forget_progress()  # last: until there is a result, a run that is killed here resumes
     accelerator.wait_for_everyone()
-    accelerator.free_memory()
+    accelerator.free_memory()  # for the next run of this process

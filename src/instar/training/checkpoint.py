@@ -36,11 +36,13 @@ def save_checkpoint(
     for number, hidden in enumerate(state.carried):
         rows = _of_all_processes(hidden.tensors(), accelerator)
         tensors |= {f"carried{number}.{name}": tensor for name, tensor in rows.items()}
+    # dropout draws from these; views and the order of batches are functions of the step
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     if accelerator.is_main_process:
         header = {"step": step, "seconds": seconds, "run": run.identity, "lines": run.num_lines()}
+        # the names, so that a reader notices a tensor that is missing
         write_tensors(run.checkpoint, tensors, header | {"names": list(tensors)})
 
 
@@ -123,7 +125,7 @@ def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.op
     """Return the same for the optimiser: a parameter has all of its moments, or none if it never had a gradient."""
     group = optimiser.param_groups[0]
     kept = {"step", "exp_avg", "exp_avg_sq"} if "betas" in group else {"momentum_buffer"}
-    kept = kept if group.get("momentum", 1) else set()
+    kept = kept if group.get("momentum", 1) else set()  # SGD without momentum has no state
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     states: dict[str, set[str]] = {}
     for key, tensor in found.items():

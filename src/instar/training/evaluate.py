@@ -121,6 +121,7 @@ def judge(
     for batch in _passed(samples, device):
         logits = _logits(model, batch)
         _refuse_other_classes(logits, samples, "model")
+        # positions are examples like samples, and those without a loss do not count
         examples = batch.examples()
         valid = slice(None) if examples.mask is None else examples.mask
         flat, labels = logits.flatten(0, -2), examples.labels

@@ -65,6 +65,7 @@ def fit(
             samples than there are processes.
     """
     refuse_shared_weights(model, teacher)
+    # compared at the end, because the user's code may change a teacher unnoticed
     teacher_before = teacher.fingerprint() if teacher else None
     device, steps_per_epoch = accelerator.device, loader.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
@@ -78,6 +79,7 @@ def fit(
     else:  # each process has dropout masks of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     student = wrap_model(state, loader, config, accelerator)
+    # after the checkpoint, because scores of later steps do not count
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch, lambda step: explain_nan(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
@@ -99,6 +101,7 @@ def fit(
             if average:
                 average.update(step)
 
+            # losses are read in the steps that write a line, because reading one waits for the accelerator
             last = step + 1 == total_steps
             seconds = seconds_before + time.monotonic() - started
             due = time.monotonic() - last_saved >= config.checkpoint_seconds

@@ -18,6 +18,7 @@ BOUNDED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration. SGD uses Nesterov momentum if momentum is above 0."""
     parameters = [p for p in model.parameters() if p.requires_grad]
+    # fused: one kernel for all weights, where others launch one for each
     if config.optimiser == "sgd":
         return torch.optim.SGD(
             parameters,

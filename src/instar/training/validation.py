@@ -93,6 +93,7 @@ class Validation:
     def _note(self, score: float) -> None:
         score = score if math.isfinite(score) else math.inf  # as a run that resumes will read it
         if self._scores:
+            # least_fall is a fall of the perplexity, whatever the criterion
             best, found = perplexity(min(self._scores)), perplexity(score)
             self.plateaus += found >= best - self._least_fall
         self._scores.append(score)
@@ -109,7 +110,7 @@ class Validation:
         if average:
             model.load_state_dict(average.values)
         if self._patience:
-            self._accelerator.wait_for_everyone()
+            self._accelerator.wait_for_everyone()  # the first process may still be writing them
             model.load_state_dict(self._best_weights(model))
 
     def _best_weights(self, model: Normalised) -> Mapping[str, Tensor]:
