@@ -10,7 +10,7 @@ from instar.paths import local_path
 if TYPE_CHECKING:
     from instar.config import RunConfig
     from instar.runs.run import Run
-    from instar.targets import TargetStore
+    from instar.targets.store import TargetStore
 
 
 def print_json(values: Any) -> None:

@@ -1,6 +1,6 @@
 """Samples with stable ids, views of them, and the sources they come from."""
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data, load_data
 from instar.data.describe import describe_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.samples import Samples
 from instar.errors import one_line
 

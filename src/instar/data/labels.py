@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.label_values import LabelValues
 from instar.errors import DataError, nearest

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import as_row, is_image, stacked
@@ -21,7 +21,7 @@ from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
 from instar.data.samples import Source
 from instar.errors import DataError
-from instar.tasks import NextToken
+from instar.tasks.next_token import NextToken
 
 FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a data set of torch or of "

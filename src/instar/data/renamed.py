@@ -8,13 +8,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data
 from instar.data.opening import listed
 from instar.data.samples import Samples, Source
 from instar.data.text import UNKNOWN
 from instar.errors import MismatchError
-from instar.tasks import NextToken
+from instar.tasks.next_token import NextToken
 
 
 def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number: bool = False) -> Data:

@@ -15,12 +15,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.errors import DataError, nearest
 from instar.seeds import generator
-from instar.tasks import Classification, Task
+from instar.tasks.classification import Classification
+from instar.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.samples import Samples, Source
 from instar.errors import DataError

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.log_mel import SLOWEST
 from instar.data.recordings import Recordings
 from instar.data.samples import Source
 from instar.errors import DataError, shortened
-from instar.tasks import Words
+from instar.tasks.words import Words
 
 
 def is_recording(feature: Any) -> bool:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instar.analysis import UNLABELLED
+from instar.analysis.scores import UNLABELLED
 from instar.data.samples import Source
 from instar.errors import DataError
 from instar.foreign import from_pretrained
-from instar.tasks import NextToken
+from instar.tasks.next_token import NextToken
 
 END = "<eos>"
 """The word at the end of every line."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from instar.errors import RunError
 from instar.exporting.student import EXPORT_FORMAT
-from instar.models import Normalised, restore_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.normalised import Normalised
+from instar.models.trained import restore_model
 from instar.runs.documents import ExportHeader, HubFile, as_document, read_document
 from instar.runs.files import read_json, read_tensors
 

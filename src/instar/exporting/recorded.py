@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis import Scores
-from instar.data import UNLABELLED, Batch, Data, Loader, Samples
+from instar.analysis.scores import UNLABELLED, Scores
+from instar.data.dataset import Data
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples
 from instar.errors import MismatchError
-from instar.models import Normalised
+from instar.models.normalised import Normalised
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.teachers import Module
-from instar.training import choose_batch_size
+from instar.teachers.module import Module
+from instar.training.evaluate import choose_batch_size
 
 MAX_RELATIVE_DIFFERENCE = 1e-3
 """Largest allowed difference, as a share of the largest recorded logit.

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from instar.config import DataConfig
-from instar.data import Data
+from instar.data.dataset import Data
 from instar.errors import MismatchError
 from instar.exporting.recorded import Recorded, compare_with_recorded, largest_difference
-from instar.models import CausalLM, Normalised, load_model, network_of
+from instar.models.causal_lm import CausalLM
+from instar.models.normalised import Normalised
+from instar.models.trained import load_model, network_of
 from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run

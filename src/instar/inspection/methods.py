@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from instar.analysis import Scores
 from instar.analysis.resampling import Counts, Numbers
+from instar.analysis.scores import UNLABELLED, Scores
 from instar.config import default_settings, flatten
-from instar.data import UNLABELLED
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.paths import given_path
 from instar.runs.predictions import read_predictions

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instar.errors import ConfigError, InstarError, RunError
-from instar.models import load_model
+from instar.models.trained import load_model
 from instar.runs.documents import DOCUMENTS, Document, read_document
 from instar.runs.files import read_tensors
 from instar.runs.rows import read_row

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import MismatchError
 
 HiddenState = tuple[Tensor, ...]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.data import Samples, Source
+from instar.data.samples import Samples, Source
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture
 from instar.models.carried import HiddenState, carries_state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from instar.data import Samples
+from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.build import last_layer
 from instar.models.trained import load_model

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.data import UNLABELLED, Batch
+from instar.analysis.scores import UNLABELLED
+from instar.data.loader import Batch
 from instar.objectives.term import Need, Term, Value
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 @dataclass(frozen=True)

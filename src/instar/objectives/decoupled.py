@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, Weight, checked
-from instar.data import UNLABELLED, Batch
+from instar.data.loader import Batch
 from instar.objectives.term import Need, Term, Value
-from instar.targets import Targets
-from instar.targets.targets import floored
+from instar.targets.targets import Targets, floored
 
 
 @checked

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
-from instar.data import UNLABELLED, Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
-from instar.targets import Targets, many_classes
+from instar.targets import many_classes
+from instar.targets.targets import Targets
 
 
 @checked

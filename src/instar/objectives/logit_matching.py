@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.objectives.term import Need, Term, Value
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from instar.analysis.scores import UNLABELLED
 from instar.checks import Weight, find_check, validate_value
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
-from instar.data import UNLABELLED, Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.objectives.term import Need, Term
 from instar.objectives.tiles import is_large, loss_in_tiles, tiles
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from instar.checks import checked
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError
 from instar.objectives.term import Need, Term, Value
 from instar.seeds import Draws
-from instar.targets import Targets
-from instar.targets.targets import floored
+from instar.targets.targets import Targets, floored
 
 Scope = Literal["sample", "batch", "fixed"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from instar.checks import Temperature, checked
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.objectives.term import Need, Term, Value
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 @checked

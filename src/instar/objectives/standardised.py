@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.term import Need, Term, Value
-from instar.targets import DenseTargets, Targets
+from instar.targets.targets import DenseTargets, Targets
 
 _SMALLEST = 1e-7
 """Is added to the standard deviation, so that equal logits give zeros."""

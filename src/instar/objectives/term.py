@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from instar.data import Batch
-from instar.targets import Targets
+from instar.data.loader import Batch
+from instar.targets.targets import Targets
 
 if TYPE_CHECKING:
     from instar.objectives.objective import Objective

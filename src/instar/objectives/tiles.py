@@ -14,9 +14,8 @@ from torch.autograd.function import once_differentiable
 from instar.compute.allocator import freed_memory_kept
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
-from instar.data import Batch
-from instar.targets import Targets
-from instar.targets.targets import by_example
+from instar.data.loader import Batch
+from instar.targets.targets import Targets, by_example
 
 TILE = 28 << 20
 """Bytes of float32 logits in a tile, at most; a term has up to seven such tensors at once.

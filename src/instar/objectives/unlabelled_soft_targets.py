@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
-from instar.data import UNLABELLED, Batch
+from instar.data.loader import Batch
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.term import Value
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 @checked

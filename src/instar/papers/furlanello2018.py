@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from instar.analysis import paired_interval
+from instar.analysis.significance import paired_interval
 from instar.config import RunConfig, validate
 from instar.papers.table import TableRow
 from instar.procedures.ensemble import ensemble

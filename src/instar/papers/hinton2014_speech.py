@@ -31,7 +31,7 @@ from statistics import mean
 from typing import Any
 
 from instar.config import DataConfig, RunConfig, validate
-from instar.data import Data, load_data
+from instar.data.dataset import Data, load_data
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.table import STUDENT_SEED_OFFSET, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble

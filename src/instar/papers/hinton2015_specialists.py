@@ -25,14 +25,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from instar.analysis import paired_interval
-from instar.data import load_data
+from instar.analysis.significance import paired_interval
+from instar.data.dataset import load_data
 from instar.errors import ConfigError
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.specialist_plan import Problem, SpecialistPlan
 from instar.papers.table import Order, Table, TableRow
 from instar.procedures import specialists
-from instar.procedures.specialists import Coverage
+from instar.procedures.specialists.evaluating import Coverage
 from instar.procedures.specialists.training import CLUSTERS
 from instar.runs.run import Run
 

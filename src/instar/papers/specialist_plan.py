@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from instar.config import DataConfig, RunConfig, validate
-from instar.data import Data, load_data
+from instar.data.dataset import Data, load_data
 from instar.papers.table import STUDENT_SEED_OFFSET
 from instar.procedures import specialists
 from instar.procedures.ensemble import ensemble
-from instar.procedures.specialists import Clusters
+from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, Way
 from instar.runs.run import Run
 from instar.seeds import generator

@@ -10,7 +10,8 @@ from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
 from instar.compute.precision import Precision
-from instar.jobs import parse_jobs, run_all
+from instar.jobs.place import parse_jobs
+from instar.jobs.running import run_all
 from instar.reporting.columns import EN_DASH
 from instar.runs.documents import EnvironmentFile
 from instar.runs.environment import environment

@@ -9,15 +9,20 @@ from typing import Any
 
 from torch import nn
 
-from instar.analysis import paired_interval
+from instar.analysis.scores import UNLABELLED
+from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data import UNLABELLED, Data, as_view
-from instar.data.dataset import ARRAYS
+from instar.data.dataset import ARRAYS, Data
+from instar.data.views import as_view
 from instar.errors import ConfigError, NonFiniteError
-from instar.jobs import parse_jobs, run_all
-from instar.models import TrainedRun, describe
-from instar.objectives import Need, Objective, Term, as_objective
+from instar.jobs.place import parse_jobs
+from instar.jobs.running import run_all
+from instar.models.build import describe
+from instar.models.trained import TrainedRun
+from instar.objectives import as_objective
+from instar.objectives.objective import Objective
+from instar.objectives.term import Need, Term
 from instar.paths import local_path
 from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible

@@ -11,20 +11,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
 from instar.config import ModelConfig
-from instar.data import UNLABELLED, Data, Samples
+from instar.data.dataset import Data
+from instar.data.samples import Samples
 from instar.errors import ConfigError, DataError
-from instar.models import TrainedRun, load_model, network_of, save_model, write_probe
-from instar.models.probe import PROBE
+from instar.models.probe import PROBE, write_probe
+from instar.models.trained import TrainedRun, load_model, network_of, save_model
 from instar.paths import local_path
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 from instar.stages.finish import finish_run
 from instar.stages.initial import few_inputs
 from instar.stages.run_data import read_run_data
-from instar.teachers import Module
-from instar.training import labelled_offset, predict, prior_offset, shift_logits
+from instar.teachers.module import Module
+from instar.training.bias import labelled_offset, prior_offset, shift_logits
+from instar.training.evaluate import predict
 
 Rule = Literal["prior", "labelled"]
 

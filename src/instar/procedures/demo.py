@@ -9,18 +9,19 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from instar.analysis import paired_interval
+from instar.analysis.significance import paired_interval
 from instar.checks import Count, checked
 from instar.config import RunConfig, validate
-from instar.data import load_data
-from instar.jobs import parse_jobs, run_all
+from instar.data.dataset import load_data
+from instar.jobs.place import parse_jobs
+from instar.jobs.running import run_all
 from instar.paths import local_path
 from instar.procedures.evaluate import evaluate
 from instar.procedures.report import report_where_possible
 from instar.runs.run import Run
 from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
-from instar.teachers import Ensemble
+from instar.teachers.ensemble import Ensemble
 
 MEMBERS = 5
 # Chosen on the validation split (docs/log.md, 2026-11-21).

@@ -10,9 +10,13 @@ from torch import nn
 
 from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data import Data, View, as_view
-from instar.models import TrainedRun, attach_network, describe
-from instar.objectives import Objective, Term, as_objective
+from instar.data.dataset import Data
+from instar.data.views import View, as_view
+from instar.models.build import describe
+from instar.models.trained import TrainedRun, attach_network
+from instar.objectives import as_objective
+from instar.objectives.objective import Objective
+from instar.objectives.term import Term
 from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
@@ -25,8 +29,9 @@ from instar.stages.arguments import (
 )
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
-from instar.targets import TargetStore
-from instar.teachers import Teacher, as_teacher
+from instar.targets.store import TargetStore
+from instar.teachers import as_teacher
+from instar.teachers.teacher import Teacher
 
 
 @checked

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from instar.checks import checked
 from instar.config import DataConfig, RunConfig, default_settings, validate
-from instar.data import Data
+from instar.data.dataset import Data
 from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.finish import finish_run
 from instar.stages.run_data import read_run_data, refuse_other_reading
-from instar.teachers import ENSEMBLE, Ensemble, Teacher, opening
+from instar.teachers import ENSEMBLE, opening
+from instar.teachers.ensemble import Ensemble
+from instar.teachers.teacher import Teacher
 
 
 @checked

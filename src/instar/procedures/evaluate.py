@@ -9,14 +9,16 @@ from torch import nn
 
 from instar.checks import checked
 from instar.config import DataConfig, validate
-from instar.data import Data, load_data
+from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError
-from instar.models import attach_network
+from instar.models.trained import attach_network
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
-from instar.teachers import Stored, as_teacher, in_order_of
-from instar.training import judge
+from instar.teachers import as_teacher
+from instar.teachers.reordered import in_order_of
+from instar.teachers.stored import Stored
+from instar.training.evaluate import judge
 
 
 @checked

@@ -11,7 +11,7 @@ from torch import nn
 
 from instar.checks import NonNegative, checked
 from instar.config import DataConfig
-from instar.data import Data
+from instar.data.dataset import Data
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.exporting.destination import new_export, refuse_in_use
 from instar.exporting.recorded import Recorded

@@ -12,9 +12,11 @@ from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.compute.precision import Precision
 from instar.config import DataConfig, StoreConfig, validate
-from instar.data import Data, Identity, Loader, View, as_view
+from instar.data.dataset import Data
+from instar.data.loader import Loader
+from instar.data.views import Identity, View, as_view
 from instar.errors import ConfigError, say
-from instar.models import attach_network
+from instar.models.trained import attach_network
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
@@ -22,9 +24,10 @@ from instar.stages.components import choose_teacher
 from instar.stages.first_look import look_at
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
-from instar.targets import Number, TargetStore
-from instar.teachers import in_order_of
-from instar.training import choose_batch_size
+from instar.targets.records import Number
+from instar.targets.store import TargetStore
+from instar.teachers.reordered import in_order_of
+from instar.training.evaluate import choose_batch_size
 
 
 def label(

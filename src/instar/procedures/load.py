@@ -8,7 +8,8 @@ from torch import nn
 
 from instar.checks import checked
 from instar.exporting.loading import is_hub, load_export
-from instar.models import Normalised, load_model
+from instar.models.normalised import Normalised
+from instar.models.trained import load_model
 from instar.paths import given_path
 from instar.runs.run import Run
 

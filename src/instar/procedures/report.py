@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instar.errors import RunError, say
 from instar.paths import given_path, local_path
-from instar.reporting import write_report
+from instar.reporting.html import write_report
 
 
 def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:

@@ -15,16 +15,21 @@ from instar.checks import Natural, checked
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.config import DataConfig, validate
-from instar.data import Data, Loader, Samples, Source, as_view
+from instar.data.dataset import Data
+from instar.data.loader import Loader
+from instar.data.samples import Samples, Source
+from instar.data.views import as_view
 from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
 from instar.stages.arguments import as_data
 from instar.stages.components import choose_teacher
-from instar.targets import PartDescription, SparseTargets, StoredPart, Targets, TargetStore
-from instar.targets.manifest import ALL_IDS
-from instar.targets.store import link
-from instar.teachers import Teacher, in_order_of
+from instar.targets.manifest import ALL_IDS, PartDescription
+from instar.targets.sparse import SparseTargets
+from instar.targets.store import StoredPart, TargetStore, link
+from instar.targets.targets import Targets
+from instar.teachers.reordered import in_order_of
+from instar.teachers.teacher import Teacher
 
 MAX_PROBABILITY_DIFFERENCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
 """Largest difference of a probability through rounding, of the dtype and of sums in another order."""

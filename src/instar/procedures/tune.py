@@ -10,14 +10,15 @@ from torch import nn
 
 from instar.checks import checked
 from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data import Data, View, as_view
+from instar.data.dataset import Data
+from instar.data.views import View, as_view
 from instar.errors import ConfigError
-from instar.models import describe
+from instar.models.build import describe
 from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data, given_network, run_settings
-from instar.targets import TargetStore
+from instar.targets.store import TargetStore
 from instar.tuning.cells import Criterion
 from instar.tuning.search import TEMPERATURES, WEIGHTS, Search
 from instar.tuning.tuned import Tuned

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instar.analysis import paired_interval
+from instar.analysis.significance import paired_interval
 from instar.config import flatten
 from instar.runs.rows import RunRow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from instar.analysis import best_of
+from instar.analysis.significance import best_of
 from instar.reporting.columns import Column, choose_columns, figure
 from instar.reporting.groups import Group, compare_groups, find_teacher
 from instar.reporting.runs import PER_SAMPLE, JudgedPredictions, Runs

@@ -11,14 +11,15 @@ from typing import Any
 from torch import nn
 
 from instar.config import DataConfig, ModelConfig
-from instar.data import Data
+from instar.data.dataset import Data
 from instar.errors import ConfigError
-from instar.models import MODELS, Architecture
+from instar.models.architecture import Architecture
+from instar.models.build import MODELS
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.run import Run
-from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
-from instar.teachers import Teacher
+from instar.targets.store import TargetStore
+from instar.teachers.teacher import Teacher
 
 _NOUNS = {"data": "data", "teacher": "a teacher", "model": "a model"}
 _ROLES = dict(zip(_NOUNS, _NOUNS, strict=True)) | dict.fromkeys(("subject", "members", "generalist"), "teacher")

@@ -11,10 +11,12 @@ from typing import Any
 from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
-from instar.data import Data, load_data
+from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError, nearest
-from instar.models import Architecture
-from instar.objectives import Objective, Term, distillation
+from instar.models.architecture import Architecture
+from instar.objectives import distillation
+from instar.objectives.objective import Objective
+from instar.objectives.term import Term
 from instar.paths import local_path
 from instar.runs.run import Run
 

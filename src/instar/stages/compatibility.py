@@ -8,13 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from instar.data import Batch, Data, Loader
+from instar.data.dataset import Data
+from instar.data.loader import Batch, Loader
 from instar.errors import InstarError, MismatchError, shortened
-from instar.models import CausalLM, Normalised, in_eval_mode
-from instar.models.causal_lm import refuse_other_tokens
-from instar.objectives import Objective
-from instar.targets import Targets
-from instar.teachers import Teacher
+from instar.models.causal_lm import CausalLM, refuse_other_tokens
+from instar.models.modes import in_eval_mode
+from instar.models.normalised import Normalised
+from instar.objectives.objective import Objective
+from instar.targets.targets import Targets
+from instar.teachers.teacher import Teacher
 
 
 def only_network(teacher: Teacher | None, name: str) -> nn.Module:

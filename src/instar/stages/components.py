@@ -9,16 +9,22 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.config import RunConfig
-from instar.data import Data, View, load_data, parse_views
+from instar.data.dataset import Data, load_data
+from instar.data.views import View, parse_views
 from instar.errors import ConfigError, DataError
-from instar.models import load_model
-from instar.objectives import Objective, parse_objective
+from instar.models.trained import load_model
+from instar.objectives import parse_objective
+from instar.objectives.objective import Objective
 from instar.runs.run import Run
 from instar.stages.finish import is_labelled
 from instar.stages.initial import size_lazy_layers
 from instar.stages.run_data import as_run, refuse_other_reading
-from instar.targets import TargetStore
-from instar.teachers import Ensemble, Module, Teacher, as_teacher, in_order_of
+from instar.targets.store import TargetStore
+from instar.teachers import as_teacher
+from instar.teachers.ensemble import Ensemble
+from instar.teachers.module import Module
+from instar.teachers.reordered import in_order_of
+from instar.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)

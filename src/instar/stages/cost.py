@@ -14,9 +14,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
-from instar.data import Batch, Loader, Samples
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples
 from instar.runs.files import write_json
-from instar.teachers import Teacher
+from instar.teachers.teacher import Teacher
 
 COST = "cost.json"
 BATCH_SIZES = (1, 64)

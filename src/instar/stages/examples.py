@@ -25,14 +25,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instar.analysis import Scores
-from instar.data import UNLABELLED, Batch, Data, Recordings, Samples
+from instar.analysis.scores import UNLABELLED, Scores
+from instar.data.dataset import Data
+from instar.data.loader import Batch
+from instar.data.recordings import Recordings
+from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.runs.files import write_tensors
 from instar.runs.run import Run
 from instar.seeds import generator
-from instar.targets import DenseTargets
-from instar.teachers import Teacher
+from instar.targets.targets import DenseTargets
+from instar.teachers.teacher import Teacher
 from instar.training.evaluate import Judged, judge
 
 EXAMPLES = "examples.safetensors"

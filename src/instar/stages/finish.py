@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.data import UNLABELLED, Data, Samples
+from instar.analysis.scores import UNLABELLED
+from instar.data.dataset import Data
+from instar.data.samples import Samples
 from instar.errors import RunError, say, shortened
 from instar.runs.files import write_json, write_tensors
 from instar.runs.predictions import PREDICTIONS
@@ -18,9 +20,9 @@ from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
-from instar.teachers import Teacher, in_order_of
-from instar.training import judge
-from instar.training.evaluate import provides_logits
+from instar.teachers.reordered import in_order_of
+from instar.teachers.teacher import Teacher
+from instar.training.evaluate import judge, provides_logits
 
 
 def finish_run(

@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instar.analysis import wilson_interval
-from instar.data import UNLABELLED, Batch, Data, Identity, Loader, Samples
+from instar.analysis.scores import UNLABELLED
+from instar.analysis.significance import wilson_interval
+from instar.data.dataset import Data
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples
+from instar.data.views import Identity
 from instar.errors import MismatchError, NonFiniteError, say
-from instar.objectives import Objective
-from instar.targets import DenseTargets, ProjectedTargets, SparseTargets, Targets
-from instar.targets.targets import by_example
-from instar.teachers import Teacher
+from instar.objectives.objective import Objective
+from instar.targets.projected import ProjectedTargets
+from instar.targets.sparse import SparseTargets
+from instar.targets.targets import DenseTargets, Targets, by_example
+from instar.teachers.teacher import Teacher
 from instar.training.finite import name_samples
 
 MAX_SAMPLES, MAX_POSITIONS, BATCH_SIZE = 256, 1024, 64

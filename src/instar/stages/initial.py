@@ -13,22 +13,18 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from instar.config import RunConfig, TrainingConfig
-from instar.data import Data, Loader
-from instar.models import (
-    Adopting,
-    Normalised,
-    build_network,
-    copy_network,
-    find_frozen_layers,
-    import_model,
-    in_eval_mode,
-    start_from,
-    statistics,
-    why_not_rebuilt,
-)
+from instar.data.dataset import Data
+from instar.data.loader import Loader
+from instar.models.architecture import Adopting
+from instar.models.build import build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
-from instar.models.normalised import is_tokens
+from instar.models.copying import copy_network
+from instar.models.imported import import_model
+from instar.models.modes import find_frozen_layers, in_eval_mode
+from instar.models.normalised import Normalised, is_tokens, statistics
 from instar.models.probe import NUM_PROBE_INPUTS
+from instar.models.rebuilding import why_not_rebuilt
+from instar.models.start import start_from
 from instar.runs.run import Run
 from instar.seeds import seed_everything
 from instar.stages.compatibility import only_network, refuse_failure
@@ -39,7 +35,7 @@ from instar.stages.rehearsal import (
     refuse_odd_weights,
     rehearse,
 )
-from instar.teachers import Teacher
+from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
 
 MAX_NAMED_LAYERS = 5

@@ -16,16 +16,18 @@ import xxhash
 from torch import Tensor
 
 from instar.config import StoreConfig, validate
-from instar.data import Batch, Data, Loader
+from instar.data.dataset import Data
+from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
-from instar.models import Normalised
+from instar.models.normalised import Normalised
 from instar.runs.environment import package_version
-from instar.targets import Answering, Keep, Manifest, PartDescription, Record, Targets, TargetStore
-from instar.targets.manifest import ALL_IDS, MANIFEST, read_manifest
+from instar.targets.manifest import ALL_IDS, MANIFEST, Answering, Manifest, PartDescription, read_manifest
+from instar.targets.records import Keep, Record
 from instar.targets.shards import rows_per_shard
-from instar.targets.store import Piece, checksum_of_ids
-from instar.teachers import Teacher
-from instar.training import ProgressBar
+from instar.targets.store import Piece, TargetStore, checksum_of_ids
+from instar.targets.targets import Targets
+from instar.teachers.teacher import Teacher
+from instar.training.progress import ProgressBar
 
 MAX_PENDING_BYTES = 32 << 20
 """Targets that are encoded as records at once, because encoding each small batch by itself would be slow."""

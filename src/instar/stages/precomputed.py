@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from instar.config import RunConfig
-from instar.data import Loader
+from instar.data.loader import Loader
 from instar.errors import ConfigError
 from instar.stages.compatibility import refuse_unfit
 from instar.stages.components import Components
 from instar.stages.labelling import Labelling, describe_teacher
-from instar.teachers import Remembered, Stored, Teacher
-from instar.training import ProgressBar
+from instar.teachers.remembered import Remembered
+from instar.teachers.stored import Stored
+from instar.teachers.teacher import Teacher
+from instar.training.progress import ProgressBar
 
 
 def plan_labelling(components: Components, loader: Loader) -> Labelling | None:

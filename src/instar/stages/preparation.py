@@ -12,16 +12,17 @@ from instar.compute.compiler import require_compiler
 from instar.compute.execution import Execution
 from instar.compute.precision import choose_fastest
 from instar.config import TrainingConfig
-from instar.data import Loader, describe_data
+from instar.data.describe import describe_data
+from instar.data.loader import Loader
 from instar.errors import say
-from instar.models import last_layer
+from instar.models.build import last_layer
 from instar.seeds import seed_everything
 from instar.stages.compatibility import refuse_other_classes
 from instar.stages.components import Components
 from instar.stages.initial import InitialModel, make_initial
 from instar.stages.labelling import Labelling
 from instar.stages.precomputed import plan_labelling
-from instar.training import part_sizes
+from instar.training.step import part_sizes
 
 
 @dataclass(frozen=True, eq=False)

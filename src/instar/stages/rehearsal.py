@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
-from instar.data import Batch, Loader
+from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, InstarError, MismatchError
-from instar.models import Normalised, copy_network, set_train_mode
+from instar.models.copying import copy_network
+from instar.models.modes import set_train_mode
+from instar.models.normalised import Normalised
 from instar.stages.compatibility import explain_error
-from instar.training import make_optimiser, share_batch
-from instar.training.optimise import BOUNDED_LAYERS
+from instar.training.optimise import BOUNDED_LAYERS, make_optimiser
+from instar.training.step import share_batch
 
 
 def refuse_odd_weights(network: nn.Module) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data import Data, load_data
-from instar.data.dataset import ARRAYS
+from instar.data.dataset import ARRAYS, Data, load_data
 from instar.data.opening import column_names, listed
 from instar.data.renamed import with_classes
 from instar.errors import MismatchError, say

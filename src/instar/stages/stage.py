@@ -13,16 +13,18 @@ import torch
 from accelerate import Accelerator
 
 from instar.config import RunConfig, default_settings
-from instar.models import TrainedRun, save_model, write_probe
+from instar.models.probe import write_probe
+from instar.models.trained import TrainedRun, save_model
 from instar.runs.run import Run
 from instar.stages.components import Components, GivenObjects, resolve_components
 from instar.stages.finish import finish_run, is_labelled, note_failure
 from instar.stages.first_look import FirstLook, look_at
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
-from instar.teachers import Module, Teacher
-from instar.training import fit
+from instar.teachers.module import Module
+from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
+from instar.training.loop import fit
 
 
 @dataclass(frozen=True)

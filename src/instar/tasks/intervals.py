@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from instar.analysis import mean_interval, wilson_interval
+from instar.analysis.significance import mean_interval, wilson_interval
 
 Bounds = tuple[float, float]
 WHOLE_NUMBER_TOLERANCE = 1e-6

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from instar.analysis import Scores
+from instar.analysis.scores import Scores
 from instar.tasks.intervals import Interval
 
 Unit = Literal["share", "nats", "count", ""]

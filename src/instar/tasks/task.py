@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from instar.analysis import Scores, all_metrics, quick_metrics
+from instar.analysis.metrics import all_metrics, quick_metrics
+from instar.analysis.scores import Scores
 from instar.tasks.metric import Metric
 from instar.tasks.metrics import NLL
 

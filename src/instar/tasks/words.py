@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from instar.analysis import word_scores, wrong_words
+from instar.analysis.viterbi import word_scores, wrong_words
 from instar.tasks.intervals import Wilson
 from instar.tasks.metric import Metric
 from instar.tasks.metrics import metrics_of_classes

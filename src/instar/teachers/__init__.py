@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.models import Architecture, CausalLM, load_model
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.architecture import Architecture
+from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
+from instar.models.trained import load_model
 from instar.runs.run import Run
-from instar.targets import TargetStore
 from instar.targets.manifest import MANIFEST
+from instar.targets.store import TargetStore
 from instar.teachers.classifier import Classifier
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module

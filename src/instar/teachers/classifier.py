@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instar.data import Batch, given_inputs
+from instar.data.loader import Batch, given_inputs
 from instar.errors import ConfigError, MismatchError
-from instar.targets import DenseTargets
+from instar.targets.targets import DenseTargets
 from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 
 from instar.compute.execution import Execution
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.targets import DenseTargets, MixtureTargets, Targets
+from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.reordered import in_order_of
 from instar.teachers.teacher import Teacher
 

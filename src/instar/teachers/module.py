@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from instar.compute.execution import Compiled, Execution, place
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.models.carried import Carried
 from instar.models.normalised import reader_of
 from instar.models.outputs import logits_of
-from instar.targets import DenseTargets, ProjectedTargets
+from instar.targets.projected import ProjectedTargets
+from instar.targets.targets import DenseTargets
 from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from instar.data import Batch, Identity, Loader, Samples
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples
+from instar.data.views import Identity
 from instar.errors import ConfigError, MismatchError
-from instar.targets import Targets
+from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, as_long
 
 

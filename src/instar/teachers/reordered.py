@@ -6,9 +6,9 @@ import hashlib
 
 import torch
 
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import MismatchError
-from instar.targets import DenseTargets
+from instar.targets.targets import DenseTargets
 from instar.teachers.teacher import Teacher
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from instar.compute.execution import Execution
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.targets import DenseTargets
-from instar.targets.targets import by_example
-from instar.teachers.combining import Divergence, Opinion, combine
+from instar.targets.targets import DenseTargets, by_example
+from instar.teachers.combining.combination import Divergence, combine
+from instar.teachers.combining.opinion import Opinion
 from instar.teachers.teacher import Teacher
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 
-from instar.data import Batch, Identity, Origin, Samples
+from instar.data.loader import Batch, Origin
+from instar.data.samples import Samples
+from instar.data.views import Identity
 from instar.errors import MismatchError
-from instar.targets import StoredPart, Targets, TargetStore
 from instar.targets.manifest import describe_views
+from instar.targets.store import StoredPart, TargetStore
+from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, as_long
 
 CHECKED = 1 << 30

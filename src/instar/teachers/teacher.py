@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from instar.compute.execution import Execution
-from instar.data import Batch, Samples
+from instar.data.loader import Batch
+from instar.data.samples import Samples
 from instar.models.carried import Carried
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 
 def as_long(answers: Targets, batch: Batch) -> Targets:

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from instar.data import Samples
+from instar.data.samples import Samples
 from instar.errors import ConfigError
-from instar.models import last_layer
+from instar.models.build import last_layer
 
 
 def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:

@@ -11,10 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis import UNLABELLED, Scores, divergence, fidelity, gain, quick_metrics
-from instar.data import Batch, Loader, Samples, Source
+from instar.analysis.agreement import divergence, fidelity
+from instar.analysis.metrics import quick_metrics
+from instar.analysis.scores import UNLABELLED, Scores
+from instar.analysis.student_gain import gain
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples, Source
 from instar.errors import MismatchError, NonFiniteError
-from instar.teachers import Teacher
+from instar.teachers.teacher import Teacher
 from instar.training.finite import name_samples
 
 BATCH_SIZE = 256

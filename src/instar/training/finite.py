@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from instar.data import Batch
+from instar.data.loader import Batch
 from instar.errors import InstarError, NonFiniteError
-from instar.teachers import Teacher
+from instar.teachers.teacher import Teacher
 
 
 class Finiteness:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from instar.data import UNLABELLED, Batch
+from instar.analysis.scores import UNLABELLED
+from instar.data.loader import Batch
 from instar.errors import MismatchError
-from instar.targets import Targets
+from instar.targets.targets import Targets
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -14,13 +14,15 @@ from instar.compute.allocator import freed_memory_kept
 from instar.compute.execution import place
 from instar.compute.precision import use_matmul_library
 from instar.config import TrainingConfig
-from instar.data import Loader, Samples
+from instar.data.loader import Loader
+from instar.data.samples import Samples
 from instar.errors import MismatchError
-from instar.models import Normalised, set_train_mode
-from instar.objectives import Objective
+from instar.models.modes import set_train_mode
+from instar.models.normalised import Normalised
+from instar.objectives.objective import Objective
 from instar.runs.run import Run
 from instar.seeds import seed_everything
-from instar.teachers import Teacher
+from instar.teachers.teacher import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
 from instar.training.finite import Finiteness, explain_nan
 from instar.training.optimise import constrain_norms, learning_rate

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.config import TrainingConfig
-from instar.models import copy_network
+from instar.models.copying import copy_network
 from instar.training.finite import averages
 
 BOUNDED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from instar.config import TrainingConfig
-from instar.models import Carried, Normalised
-from instar.teachers import Teacher
+from instar.models.carried import Carried
+from instar.models.normalised import Normalised
+from instar.teachers.teacher import Teacher
 from instar.training.optimise import WeightAverage, make_optimiser
 
 

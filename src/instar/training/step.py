@@ -15,12 +15,12 @@ from instar.compute.execution import Compiled
 from instar.compute.precision import autocast
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
-from instar.data import Batch, Loader
+from instar.data.loader import Batch, Loader
 from instar.errors import MismatchError
-from instar.models import Carried
-from instar.objectives import Objective
-from instar.targets import Targets
-from instar.teachers import Teacher
+from instar.models.carried import Carried
+from instar.objectives.objective import Objective
+from instar.targets.targets import Targets
+from instar.teachers.teacher import Teacher
 from instar.training.gradient_terms import GradientTerms
 from instar.training.recorder import Recorder
 from instar.training.state import TrainState

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from accelerate import Accelerator
 from torch import Tensor
 
-from instar.analysis import perplexity
+from instar.analysis.metrics import perplexity
 from instar.config import TrainingConfig
-from instar.data import Samples
+from instar.data.samples import Samples
 from instar.errors import NonFiniteError, RunError
-from instar.models import Normalised
+from instar.models.normalised import Normalised
 from instar.runs.files import read_tensors, write_tensors
 from instar.runs.run import Run
-from instar.tasks import Task
-from instar.teachers import Module
+from instar.tasks.task import Task
+from instar.teachers.module import Module
 from instar.training.evaluate import measure_validation
 from instar.training.optimise import WeightAverage
 

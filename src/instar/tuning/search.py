@@ -13,11 +13,14 @@ import torch
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.config import RunConfig, StoreConfig, validate
-from instar.data import Data, Loader, Samples, load_data, parse_views
-from instar.data.dataset import ARRAYS
+from instar.data.dataset import ARRAYS, Data, load_data
+from instar.data.loader import Loader
+from instar.data.samples import Samples
+from instar.data.views import parse_views
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
-from instar.jobs import parse_jobs, run_all
-from instar.models import build_network
+from instar.jobs.place import parse_jobs
+from instar.jobs.running import run_all
+from instar.models.build import build_network
 from instar.objectives import exact
 from instar.runs.files import write_json
 from instar.stages.components import GivenObjects, adopt_store_views, choose_teacher
@@ -26,9 +29,10 @@ from instar.stages.first_look import look_at
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
-from instar.targets import PartDescription
-from instar.teachers import Stored, in_order_of
-from instar.training import choose_batch_size
+from instar.targets.manifest import PartDescription
+from instar.teachers.reordered import in_order_of
+from instar.teachers.stored import Stored
+from instar.training.evaluate import choose_batch_size
 from instar.tuning.cells import LABELS, Cell, Criterion, Setting
 from instar.tuning.tuned import Tuned, as_command
 

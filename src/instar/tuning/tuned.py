@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from instar.analysis import mean_interval, paired_interval
+from instar.analysis.significance import mean_interval, paired_interval
 from instar.config import RunConfig, default_settings, flatten
 from instar.objectives import exact
 from instar.tuning.cells import Cell, Criterion

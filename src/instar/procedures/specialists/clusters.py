@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instar.analysis import Covariance, SketchedCovariance, cluster_columns
+from instar.analysis.clustering import cluster_columns
+from instar.analysis.covariance import Covariance, SketchedCovariance
 from instar.checks import checked
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.config import DataConfig
-from instar.data import Data, Loader
+from instar.data.dataset import Data
+from instar.data.loader import Loader
 from instar.errors import ConfigError
 from instar.paths import given_path, local_path
 from instar.runs.files import read_json, write_json
@@ -20,9 +22,10 @@ from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.first_look import look_at
 from instar.stages.run_data import as_run, read_run_data
-from instar.targets import SparseTargets
+from instar.targets.sparse import SparseTargets
 from instar.targets.targets import by_example
-from instar.teachers import as_teacher, in_order_of
+from instar.teachers import as_teacher
+from instar.teachers.reordered import in_order_of
 from instar.training.evaluate import BATCH_SIZE
 
 MAX_PRINTED_CLASSES = 24

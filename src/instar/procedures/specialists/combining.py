@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from instar.checks import checked
 from instar.config import DataConfig
-from instar.data import Data
+from instar.data.dataset import Data
 from instar.errors import ConfigError, RunError
 from instar.paths import given_path, local_path
 from instar.procedures.ensemble import make_teacher_run

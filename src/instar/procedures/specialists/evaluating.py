@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis import paired_interval
+from instar.analysis.scores import UNLABELLED
+from instar.analysis.significance import paired_interval
 from instar.checks import checked
-from instar.data import UNLABELLED
 from instar.errors import MismatchError
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run

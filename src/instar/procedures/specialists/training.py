@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from instar.config import RunConfig, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.jobs import parse_jobs, run_all
-from instar.models import TrainedRun
+from instar.jobs.place import parse_jobs
+from instar.jobs.running import run_all
+from instar.models.trained import TrainedRun
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.runs.files import explain_disk
