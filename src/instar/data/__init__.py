@@ -2,7 +2,6 @@
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data, load_data
-from instar.data.describe import describe_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples, Source
@@ -23,7 +22,6 @@ __all__ = [
     "Source",
     "View",
     "as_view",
-    "describe_data",
     "given_inputs",
     "load_data",
     "parse_views",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data.describe import describe_data
+from instar.data.describe import describe_splits
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub
 from instar.data.masks import with_masks
@@ -44,7 +44,21 @@ class Data:
     test: Samples
 
     def __repr__(self) -> str:
-        return f"Data({describe_data(self)})"
+        return f"Data({self.describe()})"
+
+    def describe(self) -> str:
+        """Return the samples of each split, the classes, the shape of an input and how it was read, in one line.
+
+        >>> load_data("digits").describe().split("; ")[:2]
+        ["'digits': 1,080 train, 120 validation and 597 test samples", '10 classes (0, 1, 2, 3, 4, ..., 9)']
+        """
+        return describe_splits(self.config.source, self.splits)
+
+    @property
+    def splits(self) -> dict[str, Samples]:
+        """The samples of each split that there is, by its name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: samples for name, samples in found.items() if samples is not None}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,12 +81,11 @@ class Data:
         Raises:
             DataError: when there is no such split.
         """
-        found = {"train": self.train, "validation": self.validation, "test": self.test}.get(name)
-        if found is None:
+        if name not in self.splits:
             raise DataError(
                 f"split '{name}' is not there; known are: train, validation (when its share is above 0), test."
             )
-        return found
+        return self.splits[name]
 
     def select(self, **changes: Any) -> Data:
         """Return the same data under another selection, for example `omit_classes=["3"]`.

@@ -1,9 +1,8 @@
-"""How data were read, in one line for people."""
+"""How splits were read, in one line for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,36 +11,31 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.samples import Samples
 from instar.errors import one_line
 
-if TYPE_CHECKING:
-    from instar.data.dataset import Data
-
 _SHOWN_CLASSES = 6
 _SHOWN_LETTERS = 20
 
 
-def describe_data(data: Data) -> str:
+def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     """Return the samples of each split, the classes, the shape of an input and how it was read, in one line.
 
-    >>> from instar.data import load_data
-    >>> describe_data(load_data("digits")).split("; ")[:2]
-    ["'digits': 1,080 train, 120 validation and 597 test samples", '10 classes (0, 1, 2, 3, 4, ..., 9)']
+    Args:
+        name: of the data.
+        splits: `train`, `test` and, where there is one, `validation`.
     """
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    counts = [f"{len(samples):,} {split}" for split, samples in splits.items() if samples is not None]
-    source = data.train.source
-    inputs = f"inputs {list(data.train.input_shape)} {str(source.inputs.dtype).removeprefix('torch.')}"
+    counts = [f"{len(samples):,} {split}" for split, samples in splits.items()]
+    source = splits["train"].source
+    inputs = f"inputs {list(splits['train'].input_shape)} {str(source.inputs.dtype).removeprefix('torch.')}"
     parts = [
-        f"'{data.config.source}': {', '.join(counts[:-1])} and {counts[-1]} samples",
-        f"{len(data.classes):,} classes ({_names(data.classes)})",
+        f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
+        f"{len(source.classes):,} classes ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
     for split, samples in splits.items():
-        if samples is not None:
-            parts += _peculiar(split, samples)
-    seen, asked = (_classes_of(Samples.all_of(each).judged_labels()) for each in (source, data.test.source))
-    unseen = asked - seen
+        parts += _peculiar(split, samples)
+    seen, judged = (_classes_of(Samples.all_of(splits[name].source).judged_labels()) for name in ("train", "test"))
+    unseen = judged - seen
     if unseen and seen:
-        parts.append(f"no train sample has the class {_names([data.classes[number] for number in sorted(unseen)])}")
+        parts.append(f"no train sample has the class {_names([source.classes[number] for number in sorted(unseen)])}")
     return "; ".join(parts)
 
 
