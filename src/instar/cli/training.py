@@ -135,7 +135,7 @@ def born_again(
 
     Example: instar born-again digits --generations 3
     """
-    from instar.objectives import parse_objective
+    from instar.objectives.notation import parse_objective
     from instar.procedures.born_again import DEFAULT_MODEL, LineagePlan
 
     flags = read_flags(data, model, arg, None, views, epochs, seed) | read_targets(targets)

@@ -14,7 +14,7 @@ from instar.inspection.next_commands import next_commands
 from instar.inspection.scores import Score, scores_of
 from instar.inspection.wholeness import FileState, check_files, check_model
 from instar.models.trained import attach_network
-from instar.objectives import parse_objective
+from instar.objectives.notation import parse_objective
 from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
 from instar.runs.rows import RunRow, read_row
 from instar.runs.run import Run

@@ -1,16 +1,14 @@
 """What a student minimises: weighted sums of terms, one term per file."""
 
-from instar.errors import ConfigError
-from instar.expressions import parse
 from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
-from instar.objectives.objective import Objective
+from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
+from instar.objectives.objective import Need, Objective, Term, Value
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
-from instar.objectives.term import Need, Term, Value
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 
 __all__ = [
@@ -32,67 +30,3 @@ __all__ = [
     "exact",
     "parse_objective",
 ]
-
-_KINDS: tuple[type[Term], ...] = (
-    HardLabels,
-    SoftTargets,
-    LogitMatching,
-    ConfidenceWeighted,
-    PermutedDarkKnowledge,
-    DecoupledKD,
-    Standardised,
-    UnlabelledSoftTargets,
-)
-
-TERMS: dict[str, type[Term]] = {term.__name__: term for term in _KINDS}
-"""The terms that can be named in a configuration; one line for each new one."""
-
-
-def as_objective(objective: str | Objective | Term) -> Objective:
-    """Return an objective that a user gave in any form.
-
-    >>> as_objective(HardLabels())
-    HardLabels(label_smoothing=0.0)
-    """
-    if isinstance(objective, Objective):
-        return objective
-    return 1.0 * objective if isinstance(objective, Term) else parse_objective(objective)
-
-
-def distillation(temperature: float = 4.0, weight: float = 0.1) -> str:
-    """Return the usual objective of a student as text, SoftTargets(T) + w HardLabels(); the one of `instar distill`.
-
-    Args:
-        temperature: T.
-        weight: w; 0 leaves labels out.
-
-    >>> distillation(), distillation(20, 0)
-    ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(20)')
-    """
-    soft = f"SoftTargets({exact(temperature)})"
-    return f"{soft} + {exact(weight)} * HardLabels()" if weight else soft
-
-
-def exact(number: float) -> str:
-    """Return a number with all its digits, as short as may be.
-
-    >>> exact(4.0), exact(0.1)
-    ('4', '0.1')
-    """
-    return repr(number).removesuffix(".0")
-
-
-def parse_objective(text: str) -> Objective:
-    """Read an objective as text.
-
-    >>> parse_objective("SoftTargets(20) + 0.5 * HardLabels")
-    SoftTargets(temperature=20) + 0.5 * HardLabels(label_smoothing=0.0)
-    """
-    found = parse(text, TERMS, "term")
-    if isinstance(found, Term):
-        found = 1.0 * found
-    if not isinstance(found, Objective):
-        raise ConfigError(
-            f"objective '{text}' must be a sum of terms, for example 'SoftTargets(4) + 0.1 * HardLabels()'."
-        )
-    return found

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.loader import Batch
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets
 
 
@@ -35,6 +35,7 @@ class ConfidenceWeighted(Term):
 
     needs = frozenset({Need.LABELS, Need.TEACHER})
     name = "confidence_weighted"
+    weighs_examples = True
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the cross-entropy per example, not yet weighed, and the teacher's confidence beside it."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, Weight, checked
 from instar.data.loader import Batch
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets, floored
 
 

@@ -12,7 +12,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
 from instar.data.loader import Batch
 from instar.errors import ConfigError
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.targets import many_classes
 from instar.targets.targets import Targets
 

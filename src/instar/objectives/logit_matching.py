@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from instar.data.loader import Batch
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets
 
 

@@ -1,8 +1,10 @@
-"""Weighted sums of terms. The objective owns the weights, the masks and the mean."""
+"""Terms of a loss, and their weighted sum, which owns the weights, the masks and the mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import partial
 
 import torch
@@ -14,9 +16,74 @@ from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.objectives.term import Need, Term
 from instar.objectives.tiles import is_large, loss_in_tiles, tiles
 from instar.targets.targets import Targets
+
+
+class Need(Enum):
+    """What a term may need."""
+
+    LABELS = "labels"
+    TEACHER = "a teacher"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What a term found.
+
+    Args:
+        loss: what is minimised, one number per example, `[batch]` or `[batch, position]`.
+        beside: numbers of the same shape that are recorded beside it and not minimised.
+    """
+
+    loss: Tensor
+    beside: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Term(ABC):
+    """One term of an objective. Terms add up: `SoftTargets(4) + 0.1 * HardLabels()`."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[Need]:
+        """What must be there before the first step; most terms set it as an attribute of the class."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name under which the term is recorded; most terms set it as an attribute of the class."""
+
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether `weights` returns any; a term that has some sets it to true as an attribute of the class."""
+        return False
+
+    temperature: float = 1.0
+    """At which the term asks the teacher."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
+        """Return one number per example.
+
+        Args:
+            logits: of the student, float32 `[..., classes]`.
+            batch: the examples, of which there may be none; its labels are `[...]`, `UNLABELLED` where there is none.
+            targets: of the teacher; none when no term needs one.
+        """
+
+    def weights(self, batch: Batch, targets: Targets | None) -> Tensor | None:
+        """Return how much each example counts, at least 0, `[...]`; none: all alike.
+
+        The objective divides them by their mean over the whole batch, so they say how examples share the loss and not
+        how large it is. Examples with weight 0 are left out of that mean.
+        """
+        return None
+
+    def __add__(self, other: Term | Objective) -> Objective:
+        return 1.0 * self + other
+
+    def __rmul__(self, weight: float) -> Objective:
+        return Objective(((weight, self),))
 
 
 @dataclass(frozen=True)
@@ -79,7 +146,7 @@ class Objective:
     @property
     def temperatures(self) -> frozenset[float]:
         """Those at which its terms ask the teacher."""
-        return frozenset().union(*(term.temperatures for _, term in self.parts if Need.TEACHER in term.needs))
+        return frozenset(float(term.temperature) for _, term in self.parts if Need.TEACHER in term.needs)
 
     def check(self, *, has_teacher: bool, has_labels: bool) -> None:
         """Refuse, before the first step, to start without what the terms need.
@@ -153,7 +220,9 @@ class Objective:
             value = term(logits, batch, targets)
             weights = term.weights(batch, targets)
             losses = value.loss
-            if weights is not None and totals is not None:
+            if weights is not None:
+                if totals is None or not term.weighs_examples:
+                    raise ConfigError(f"{type(term).__name__} returns weights; set its weighs_examples to True.")
                 whole, number = totals[index].to(losses)
                 losses = losses * weights * (number / whole.clamp(min=torch.finfo(losses.dtype).tiny))
             loss = _masked_sum(losses, batch.mask)

@@ -11,7 +11,7 @@ from torch import Tensor
 from instar.checks import checked
 from instar.data.loader import Batch
 from instar.errors import ConfigError
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.seeds import Draws
 from instar.targets.targets import Targets, floored
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from instar.checks import Temperature, checked
 from instar.data.loader import Batch
-from instar.objectives.term import Need, Term, Value
+from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from instar.data.loader import Batch
 from instar.errors import ConfigError
+from instar.objectives.objective import Need, Term, Value
 from instar.objectives.soft_targets import SoftTargets
-from instar.objectives.term import Need, Term, Value
 from instar.targets.targets import DenseTargets, Targets
 
 _SMALLEST = 1e-7

@@ -20,9 +20,8 @@ from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
 from instar.models.build import describe
 from instar.models.trained import TrainedRun
-from instar.objectives import as_objective
-from instar.objectives.objective import Objective
-from instar.objectives.term import Need, Term
+from instar.objectives.notation import as_objective
+from instar.objectives.objective import Need, Objective, Term
 from instar.paths import local_path
 from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible

@@ -14,9 +14,8 @@ from instar.data.dataset import Data
 from instar.data.views import View, as_view
 from instar.models.build import describe
 from instar.models.trained import TrainedRun, attach_network
-from instar.objectives import as_objective
-from instar.objectives.objective import Objective
-from instar.objectives.term import Term
+from instar.objectives.notation import as_objective
+from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped

@@ -14,9 +14,8 @@ from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, Train
 from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError, nearest
 from instar.models.architecture import Architecture
-from instar.objectives import distillation
-from instar.objectives.objective import Objective
-from instar.objectives.term import Term
+from instar.objectives.notation import distillation
+from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
 from instar.runs.run import Run
 

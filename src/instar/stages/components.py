@@ -13,7 +13,7 @@ from instar.data.dataset import Data, load_data
 from instar.data.views import View, parse_views
 from instar.errors import ConfigError, DataError
 from instar.models.trained import load_model
-from instar.objectives import parse_objective
+from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
 from instar.runs.run import Run
 from instar.stages.finish import is_labelled

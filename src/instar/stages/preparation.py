@@ -12,7 +12,6 @@ from instar.compute.compiler import require_compiler
 from instar.compute.execution import Execution
 from instar.compute.precision import choose_fastest
 from instar.config import TrainingConfig
-from instar.data.describe import describe_data
 from instar.data.loader import Loader
 from instar.errors import say
 from instar.models.build import last_layer
@@ -83,7 +82,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     unused = initial.rehearse(loader, training, accelerator)
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
-        say(f"instar: data {describe_data(components.data)}.")
+        say(f"instar: data {components.data.describe()}.")
         for sentence in initial.notices(unused):
             say(f"instar: {sentence}")
     return Prepared(accelerator, loader, initial, plan_labelling(components, loader))

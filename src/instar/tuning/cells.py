@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from instar.objectives import distillation, exact
+from instar.objectives.notation import distillation, exact
 
 Criterion = Literal["error", "nll"]
 

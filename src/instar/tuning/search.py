@@ -21,7 +21,7 @@ from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError,
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
 from instar.models.build import build_network
-from instar.objectives import exact
+from instar.objectives.notation import exact
 from instar.runs.files import write_json
 from instar.stages.components import GivenObjects, adopt_store_views, choose_teacher
 from instar.stages.finish import is_labelled

@@ -13,7 +13,7 @@ from typing import Any
 
 from instar.analysis.significance import mean_interval, paired_interval
 from instar.config import RunConfig, default_settings, flatten
-from instar.objectives import exact
+from instar.objectives.notation import exact
 from instar.tuning.cells import Cell, Criterion
 
 
