@@ -20,7 +20,7 @@ from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run
 from instar.stages.run_data import read_run_data
-from instar.teachers import ENSEMBLE, SPECIALISTS
+from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 
 EXPORT_FORMAT = 2
 """Version of the header of every export; since 2 it has a checksum, which loading compares."""

@@ -17,7 +17,7 @@ from instar.paths import given_path
 from instar.runs.predictions import read_predictions
 from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
-from instar.teachers import ENSEMBLE, SPECIALISTS
+from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 
 _RUN_SETTINGS = ("teachers", "start", "corrected")
 """Settings that name run folders; a comparison looks at the settings inside, not at the names."""

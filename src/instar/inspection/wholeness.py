@@ -11,7 +11,7 @@ from instar.runs.documents import DOCUMENTS, Document, read_document
 from instar.runs.files import read_tensors
 from instar.runs.rows import read_row
 from instar.runs.run import Run
-from instar.teachers import ENSEMBLE, SPECIALISTS
+from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 from instar.training.checkpoint import read_checkpoint
 
 STARTED_FILES = ("config.json", "environment.json")

@@ -29,7 +29,7 @@ from instar.stages.arguments import (
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 from instar.targets.store import TargetStore
-from instar.teachers import as_teacher
+from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
 
 

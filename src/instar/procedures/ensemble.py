@@ -14,8 +14,8 @@ from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.finish import finish_run
 from instar.stages.run_data import read_run_data, refuse_other_reading
-from instar.teachers import ENSEMBLE, opening
 from instar.teachers.ensemble import Ensemble
+from instar.teachers.run_folders import ENSEMBLE, opening
 from instar.teachers.teacher import Teacher
 
 

@@ -15,7 +15,7 @@ from instar.models.trained import attach_network
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
-from instar.teachers import as_teacher
+from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import in_order_of
 from instar.teachers.stored import Stored
 from instar.training.evaluate import judge

@@ -20,7 +20,7 @@ from instar.stages.finish import is_labelled
 from instar.stages.initial import size_lazy_layers
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.targets.store import TargetStore
-from instar.teachers import as_teacher
+from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.reordered import in_order_of

@@ -1,26 +1,12 @@
 """Who answers: networks, ensembles, a generalist with specialists, scikit-learn classifiers; alike for training."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from pathlib import Path
-from typing import Any
-
-from torch import nn
-
-from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.models.architecture import Architecture
-from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
-from instar.models.trained import load_model
-from instar.runs.run import Run
-from instar.targets.manifest import MANIFEST
-from instar.targets.store import TargetStore
 from instar.teachers.classifier import Classifier
+from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
 from instar.teachers.reordered import in_order_of
+from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS, opening, specialists_of
 from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
@@ -41,138 +27,3 @@ __all__ = [
     "opening",
     "specialists_of",
 ]
-
-
-ENSEMBLE = "ensemble"
-"""The model's name in a run folder that stands for several, its teachers, and has no weights of its own."""
-
-SPECIALISTS = "specialists"
-"""The same where the first of them is a generalist, and the others its specialists."""
-
-
-MAX_LEVELS = 10
-"""Of ensembles whose members are ensembles."""
-
-_OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
-"""Folders that are being opened, each for the one before it."""
-
-
-def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
-    """Make a teacher of what a user has: a teacher, a module, a run, a target store or its folder, a classifier.
-
-    `transformers:` and a folder or Hub id is the language model there.
-
-    Raises:
-        ConfigError: when it is none of these.
-        RunError: when the folder holds no complete run.
-        StoreError: when it holds a target store that is not whole.
-    """
-    if isinstance(thing, Teacher):
-        return thing
-    if isinstance(thing, Architecture) and not thing.is_built:
-        raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
-    if isinstance(thing, nn.Module):
-        return Module(thing)
-    if isinstance(thing, str) and thing.startswith(TRANSFORMERS_PREFIX):
-        return Module(CausalLM(thing.removeprefix(TRANSFORMERS_PREFIX)))
-    if isinstance(thing, str | Path) and os.path.isfile(os.path.join(thing, MANIFEST)):
-        thing = TargetStore(thing)
-    if isinstance(thing, TargetStore):
-        return Stored(thing)
-    if isinstance(thing, str | Path):
-        thing = Run(thing)
-    if isinstance(thing, Run):
-        return _of_run(thing, trust=trust)
-    if hasattr(thing, "predict") and hasattr(thing, "fit"):
-        return Classifier(thing)
-    raise ConfigError(
-        "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
-        f"got {type(thing).__name__}."
-    )
-
-
-def _of_run(run: Run, *, trust: bool) -> Teacher:
-    run.require_complete()
-    model = run.config["model"]
-    if model["name"] not in (ENSEMBLE, SPECIALISTS):
-        return Module(load_model(run, trust=trust), run.classes)
-    with opening(run.path):
-        if model["name"] == ENSEMBLE:
-            return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
-        generalist, *specialists = run.members()
-        return _same_as_before(specialists_of(generalist, specialists, trust=trust, **model["arguments"]), run)
-
-
-@contextmanager
-def opening(path: Path) -> Iterator[None]:
-    """Hold that a folder which stands for several runs is being opened or made, until its members are open.
-
-    Raises:
-        RunError: when it is a member of itself, or there are too many such folders inside each other.
-    """
-    folder, outer = path.resolve(), _OUTER.get()
-    if folder in outer:
-        raise RunError(f"'{path}' is a member of itself, or of one of its members; make it anew in a new folder.")
-    if len(outer) == MAX_LEVELS:
-        raise RunError(f"'{path}' is inside more than {MAX_LEVELS} other ensembles; combine its members directly.")
-    token = _OUTER.set((*outer, folder))
-    try:
-        yield
-    finally:
-        _OUTER.reset(token)
-
-
-def _same_as_before(together: Teacher, run: Run) -> Teacher:
-    if together.fingerprint() != run.fingerprints["teacher"]:
-        names = ", ".join(f"'{member}'" for member in run.members())
-        raise RunError(
-            f"'{run.path}' stands for other models than those in its members' folders now ({names}): their fingerprint "
-            "differs; put the members back, or combine these in a new folder."
-        )
-    return together
-
-
-def specialists_of(
-    generalist: Run | Path,
-    specialists: Sequence[Run | Path],
-    *,
-    weights: Sequence[float] | None = None,
-    trust: bool = False,
-    **arguments: Any,
-) -> Specialists:
-    """Make one teacher of the run of a generalist and those of its specialists; see `Specialists`.
-
-    Args:
-        generalist: its run folder.
-        specialists: theirs, which say for which classes they were trained.
-        weights: one per specialist; none weighs all alike.
-        trust: allow model classes outside `instar.models`.
-        arguments: of `Specialists`.
-
-    Raises:
-        ConfigError: when there is not one weight per specialist.
-        MismatchError: when a specialist has classes that the generalist does not have, or is none.
-    """
-    if weights is not None and len(weights) != len(specialists):
-        raise ConfigError(f"weights must be one per specialist ({len(specialists)}), got {len(weights)}.")
-    first = Run(generalist) if isinstance(generalist, Path) else generalist
-    known = {name: index for index, name in enumerate(first.classes)}
-    experts = []
-    for number, given in enumerate(specialists):
-        run = Run(given) if isinstance(given, Path) else given
-        data = run.config["data"]
-        names = data.get("special_classes", [])
-        if not names:
-            raise MismatchError(f"'{run.path}' was trained on all classes alike, and is no specialist.")
-        for name in names:
-            if name not in known:
-                raise MismatchError(
-                    f"specialist '{run.path}' has class '{name}', and the generalist '{first.path}' does not; "
-                    f"{nearest(name, known)}"
-                )
-        classes = tuple(known[name] for name in names)
-        weight = 1.0 if weights is None else weights[number]
-        expert, has_dustbin = as_teacher(run, trust=trust), data["rest"] == "dustbin"
-        expert = expert if has_dustbin else in_order_of(expert, first.classes)
-        experts.append(Specialist(expert, classes, has_dustbin, weight))
-    return Specialists(first, experts, trust=trust, **arguments)

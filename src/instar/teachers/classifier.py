@@ -117,6 +117,11 @@ class Classifier(Teacher):
         return content.hexdigest()
 
 
+def is_estimator(thing: object) -> bool:
+    """Return whether something has the methods of a scikit-learn estimator, of whichever library it is."""
+    return hasattr(thing, "predict") and hasattr(thing, "fit")
+
+
 def _instead_of(estimator: Any) -> str:
     if getattr(estimator, "_estimator_type", "") == "regressor" or "Regress" in type(estimator).__name__:
         return "a regressor predicts no classes, so give a classifier"

@@ -12,6 +12,7 @@ from instar.compute.execution import Execution
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
+from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import in_order_of
 from instar.teachers.teacher import Teacher
 
@@ -49,8 +50,6 @@ class Ensemble(Teacher):
         *,
         trust: bool = False,
     ) -> None:
-        from instar.teachers import as_teacher  # an ensemble is one of the things that it makes
-
         weights = list(weights) if weights is not None else [1.0] * len(members)
         if not members:
             raise ConfigError("Ensemble(members) must hold at least one teacher, got none.")

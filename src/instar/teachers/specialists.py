@@ -16,6 +16,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, by_example
 from instar.teachers.combining.combination import Divergence, combine
 from instar.teachers.combining.opinion import Opinion
+from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
 
 
@@ -79,8 +80,6 @@ class Specialists(Teacher):
         divergence: Divergence = "forward",
         trust: bool = False,
     ) -> None:
-        from instar.teachers import as_teacher  # it is one of the things that are made there
-
         if top < 1:
             raise ConfigError(f"Specialists(top) must be at least 1, got {top}.")
         if divergence not in ("forward", "reverse"):

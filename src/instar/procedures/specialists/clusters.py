@@ -24,7 +24,7 @@ from instar.stages.first_look import look_at
 from instar.stages.run_data import as_run, read_run_data
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import by_example
-from instar.teachers import as_teacher
+from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import in_order_of
 from instar.training.evaluate import BATCH_SIZE
 

@@ -15,7 +15,7 @@ from instar.procedures.ensemble import make_teacher_run
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
 from instar.runs.run import Run
-from instar.teachers import SPECIALISTS, opening, specialists_of
+from instar.teachers.run_folders import SPECIALISTS, opening, specialists_of
 
 
 def folders_in(given: Sequence[str | Path]) -> list[Path]:

@@ -15,7 +15,7 @@ from instar.checks import checked
 from instar.errors import MismatchError
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.teachers import SPECIALISTS
+from instar.teachers.run_folders import SPECIALISTS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""What users have, made a teacher."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from torch import nn
+
+from instar.errors import ConfigError
+from instar.models.architecture import Architecture
+from instar.targets.store import TargetStore
+from instar.teachers.classifier import Classifier, is_estimator
+from instar.teachers.module import Module
+from instar.teachers.stored import Stored
+from instar.teachers.teacher import Teacher
+
+
+@singledispatch
+def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
+    """Make a teacher of what a user has: a teacher, a module, a run, a target store or its folder, a classifier.
+
+    `transformers:` and a folder or Hub id is the language model there. Teachers of a file above this one, which are
+    made of others, register here the type that they are made from.
+
+    Args:
+        thing: what is to teach.
+        trust: allow run folders whose model is a class outside `instar.models`.
+
+    Raises:
+        ConfigError: when it is none of these.
+        RunError: when the folder holds no complete run.
+        StoreError: when it holds a target store that is not whole.
+    """
+    if isinstance(thing, Teacher):
+        return thing
+    if is_estimator(thing):
+        return Classifier(thing)
+    raise ConfigError(
+        "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
+        f"got {type(thing).__name__}."
+    )
+
+
+@as_teacher.register(nn.Module)
+def _of_module(thing: nn.Module, *, trust: bool = False) -> Teacher:
+    if isinstance(thing, Teacher):  # a network that says itself what it teaches
+        return thing
+    if isinstance(thing, Architecture) and not thing.is_built:
+        raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")
+    return Module(thing)
+
+
+@as_teacher.register(TargetStore)
+def _of_store(thing: TargetStore, *, trust: bool = False) -> Teacher:
+    return Stored(thing)
