@@ -5,6 +5,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from instar.jobs import Job
+
 
 @dataclass(frozen=True)
 class Doomed:
@@ -20,8 +22,8 @@ class Doomed:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def doomed(out: Path) -> Doomed:
+def doomed(out: Path) -> Job[None]:
     """Return a task that has started its run."""
     out.mkdir()
     (out / "config.json").write_text("{}")
-    return Doomed(out)
+    return Job(Doomed(out).run, out)

@@ -13,6 +13,7 @@ import torch
 
 from instar.config import RunConfig, validate
 from instar.errors import DataError
+from instar.jobs import Job
 from instar.runs.files import read_tensors
 from instar.runs.run import Run
 from instar.stages.stage import Stage
@@ -24,6 +25,10 @@ TRAINING = {"epochs": 3, "batch_size": 32, "log_every": 1, "checkpoint_seconds":
 def stage(out: Path, seed: int = 0, kind: type[Stage] = Stage) -> Stage:
     values = {"data": {"source": "digits", "subset": 120}, "model": MODEL, "training": TRAINING, "seed": seed}
     return kind(validate(RunConfig, values), out, show=False)
+
+
+def jobs_of(stages) -> list[Job[Run]]:
+    return [Job(stage.run, stage.out) for stage in stages]
 
 
 def assert_same(first: Run, second: Run) -> None:

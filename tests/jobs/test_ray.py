@@ -90,7 +90,7 @@ class TestCluster:
     def test_weights_are_those_of_one_process(self, tmp_path, tasks):
         places = {"here": 1, "pool": os.cpu_count() or 1, "ray": "ray"}  # each with one thread per task
         found = {
-            name: run_all([tasks.stage(tmp_path / name / str(seed), seed).run for seed in (0, 1)], jobs)
+            name: run_all(tasks.jobs_of([tasks.stage(tmp_path / name / str(seed), seed) for seed in (0, 1)]), jobs)
             for name, jobs in places.items()
         }
         for name in ("pool", "ray"):
@@ -114,7 +114,7 @@ class TestCluster:
     def test_logs_and_failures_are_in_the_run_folders(self, tmp_path, tasks, monkeypatch):
         monkeypatch.chdir(tmp_path)
         kinds = {"noisy": tasks.Noisy, "fails": tasks.Failing, "unstarted": tasks.Unstarted}
-        found = outcomes([tasks.stage(Path(name), kind=kind).run for name, kind in kinds.items()], "ray")
+        found = outcomes(tasks.jobs_of([tasks.stage(Path(name), kind=kind) for name, kind in kinds.items()]), "ray")
         assert [type(outcome.error) for outcome in found] == [type(None), DataError, ZeroDivisionError]
         text = (tmp_path / "noisy" / "log.txt").read_text()
         assert all(f"by {way}" in text for way in ("print", "the system", "a warning"))
@@ -124,11 +124,11 @@ class TestCluster:
     def test_a_killed_worker_is_retried_and_a_restarted_driver_goes_on(self, tmp_path, tasks):
         straight = tasks.stage(tmp_path / "straight").run()
         stages = [tasks.stage(tmp_path / "killed", kind=tasks.Killed), tasks.stage(tmp_path / "other", 1)]
-        (killed,) = run_all([stages[0].run], "ray")
+        (killed,) = run_all(tasks.jobs_of(stages[:1]), "ray")
         tasks.assert_same(straight, killed)
         assert (tmp_path / "killed" / "log.txt").read_text().count("by print") == 2, "of both attempts"
         written = (tmp_path / "killed" / "weights.safetensors").stat().st_mtime_ns
-        assert all(run.complete for run in run_all([stage.run for stage in stages], "ray"))
+        assert all(run.complete for run in run_all(tasks.jobs_of(stages), "ray"))
         assert (tmp_path / "killed" / "weights.safetensors").stat().st_mtime_ns == written
 
     def test_an_interrupt_cancels_the_rest(self, tmp_path):
@@ -159,7 +159,7 @@ class TestCluster:
 
 def test_a_task_that_kills_every_worker_is_given_up_and_named(cluster, monkeypatch, tmp_path, deaths, capfd):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    given_up, other = outcomes([deaths.doomed(tmp_path / "doomed").run, partial(pow, 2, 2)], "ray")
+    given_up, other = outcomes([deaths.doomed(tmp_path / "doomed"), partial(pow, 2, 2)], "ray")
     sentence = f"the worker of '{tmp_path}/doomed' was lost, after 3 retries: "
     assert str(given_up.error).startswith(sentence)
     assert isinstance(given_up.error, JobsError)
@@ -172,7 +172,7 @@ def test_a_task_that_kills_every_worker_is_given_up_and_named(cluster, monkeypat
 def test_by_the_address_of_a_head_node(cluster, tmp_path, tasks):
     stages = [tasks.stage(tmp_path / "ends"), tasks.stage(tmp_path / "fails", kind=tasks.Failing)]
     with pytest.raises(DataError, match=r"^the third step is missing\.$"):
-        run_all([stage.run for stage in stages], cluster.client)
+        run_all(tasks.jobs_of(stages), cluster.client)
     assert Run(tmp_path / "ends").complete
     assert not ray.is_initialized()
 

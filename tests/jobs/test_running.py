@@ -88,7 +88,7 @@ def test_a_pool_works_in_the_folder_of_its_driver(tmp_path, monkeypatch):
 
 def test_stages_print_into_their_folders(tmp_path, tasks, capfd):
     stages = [tasks.stage(tmp_path / "noisy", kind=tasks.Noisy), tasks.stage(tmp_path / "quiet")]
-    runs = run_all([stage.run for stage in stages], 2)
+    runs = run_all(tasks.jobs_of(stages), 2)
     text = (tmp_path / "noisy" / "log.txt").read_text()
     assert all(f"by {way}" in text for way in ("print", "the system", "a warning"))
     assert [path.parent.name for path in tmp_path.glob("*/*log.txt")] == ["noisy"]
@@ -101,12 +101,12 @@ def test_stages_print_into_their_folders(tmp_path, tasks, capfd):
 def test_a_failure_is_left_in_the_run_folder(tmp_path, tasks, jobs):
     stages = [tasks.stage(tmp_path / "fails", kind=tasks.Failing), tasks.stage(tmp_path / "ends")]
     with pytest.raises(DataError, match="the third step"):
-        run_all([stage.run for stage in stages], jobs)
+        run_all(tasks.jobs_of(stages), jobs)
     assert Run(tmp_path / "ends").complete
     assert (tmp_path / "fails" / "error.txt").read_text().endswith("DataError: the third step is missing.\n")
     if jobs != 1:
         assert "by print" in (tmp_path / "fails" / "log.txt").read_text()
-    run_all([tasks.stage(tmp_path / "fails").run], jobs)
+    run_all(tasks.jobs_of([tasks.stage(tmp_path / "fails")]), jobs)
     assert Run(tmp_path / "fails").complete
     assert not (tmp_path / "fails" / "error.txt").exists()
 
@@ -115,7 +115,7 @@ def test_a_failure_before_the_run_leaves_folders_in_which_it_can_start(tmp_path,
     (tmp_path / "interrupted").mkdir()  # while its first files were written
     (tmp_path / "interrupted" / "environment.json").write_text("{}")
     stages = [tasks.stage(tmp_path / name, kind=tasks.Unstarted) for name in ("interrupted", "new")]
-    found = outcomes([stage.run for stage in stages], 2)
+    found = outcomes(tasks.jobs_of(stages), 2)
     assert all(type(outcome.error) is ZeroDivisionError for outcome in found)
     assert all("nearly" in "".join(outcome.error.__notes__) for outcome in found)
     assert not (tmp_path / "new").exists()
@@ -127,7 +127,7 @@ def test_a_failure_before_the_run_is_left_in_a_folder_that_an_earlier_one_starte
         tasks.stage(tmp_path / "run", kind=tasks.Failing).run()
     (tmp_path / "run" / "error.txt").unlink()
     with pytest.raises(ZeroDivisionError):
-        run_all([tasks.stage(tmp_path / "run", kind=tasks.Unstarted).run])
+        run_all(tasks.jobs_of([tasks.stage(tmp_path / "run", kind=tasks.Unstarted)]))
     assert "ZeroDivisionError" in (tmp_path / "run" / "error.txt").read_text()
 
 
@@ -136,14 +136,14 @@ def test_a_folder_of_another_configuration_is_left_alone(tmp_path, tasks):
         tasks.stage(tmp_path / "run", kind=tasks.Failing).run()
     (tmp_path / "run" / "error.txt").write_text("its own\n")
     with pytest.raises(RunError, match="contains a run of another configuration"):
-        run_all([tasks.stage(tmp_path / "run", seed=1).run])
+        run_all(tasks.jobs_of([tasks.stage(tmp_path / "run", seed=1)]))
     assert (tmp_path / "run" / "error.txt").read_text() == "its own\n"
 
 
 def test_a_stage_whose_worker_was_killed_ends_alike(tmp_path, tasks, capfd):
     straight = tasks.stage(tmp_path / "straight").run()
     stages = [tasks.stage(tmp_path / "killed", kind=tasks.Killed), tasks.stage(tmp_path / "other", 1)]
-    killed, other = run_all([stage.run for stage in stages], 2)
+    killed, other = run_all(tasks.jobs_of(stages), 2)
     tasks.assert_same(straight, killed)
     assert other.complete
     assert (tmp_path / "killed" / "log.txt").read_text().count("by print") == 2, "of both attempts"
@@ -152,7 +152,7 @@ def test_a_stage_whose_worker_was_killed_ends_alike(tmp_path, tasks, capfd):
 
 
 def test_a_task_that_kills_every_worker_is_given_up_and_named(tmp_path, deaths):
-    given_up, other = outcomes([deaths.doomed(tmp_path / "doomed").run, partial(pow, 2, 2)], 2)
+    given_up, other = outcomes([deaths.doomed(tmp_path / "doomed"), partial(pow, 2, 2)], 2)
     sentence = f"the worker of '{tmp_path}/doomed' was lost (killed by SIGKILL), after 3 retries; "
     assert str(given_up.error).startswith(sentence)
     assert isinstance(given_up.error, JobsError)
@@ -171,13 +171,13 @@ def test_a_driver_that_was_killed_is_started_again(tmp_path, tasks):
         "if __name__ == '__main__':\n"
         "    names = {'killed': tasks.KillsDriver, 'other': tasks.Stage}\n"
         "    stages = [tasks.stage(Path('runs') / name, kind=kind) for name, kind in names.items()]\n"
-        "    run_all([stage.run for stage in stages], 2)\n"
+        "    run_all(tasks.jobs_of(stages), 2)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(tasks.__file__).parent)}
     command = [sys.executable, str(script)]
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False, timeout=60).returncode == -9
     assert not Run(tmp_path / "runs" / "killed").complete
     time.sleep(1)  # its worker ends with it, and must not hold the folder
-    killed, other = (tasks.stage(tmp_path / "runs" / name).run for name in ("killed", "other"))
-    tasks.assert_same(straight, run_all([killed, other])[0])
+    stages = [tasks.stage(tmp_path / "runs" / name) for name in ("killed", "other")]
+    tasks.assert_same(straight, run_all(tasks.jobs_of(stages))[0])
     assert Run(tmp_path / "runs" / "other").complete

@@ -101,7 +101,7 @@ def test_an_order_decides_what_the_fast_arithmetic_of_a_recipe_is(tmp_path: Path
     values = {"data": {"source": "digits"}, "model": {"name": "mlp"}, "objective": "HardLabels()", "training": asked}
     stage = Stage(validate(RunConfig, values), tmp_path / "net")
     trained = []
-    monkeypatch.setattr(tables, "run_all", lambda tasks, *_: trained.extend(task.__self__ for task in tasks))
+    monkeypatch.setattr(tables, "run_all", lambda tasks, *_: trained.extend(task.run.__self__ for task in tasks))
     Order("smoke", "digits", tmp_path, 1, 1, print, precision="float32-fast").train([stage])
     (found,) = trained
     expected = stage.config.training.model_copy(update={"precision": "float32-fast"})

@@ -193,7 +193,7 @@ def test_trials_travel_to_other_processes(whole, teacher, tmp_path, monkeypatch)
     def elsewhere(tasks, jobs):
         asked.append(jobs)
         assert all(folder_of(task).parent == tmp_path / "tune" for task in tasks)
-        assert all(task.__self__.stage.given.data is None for task in tasks)  # each loads them
+        assert all(task.run.__self__.stage.given.data is None for task in tasks)  # each loads them
         return [pickle.loads(pickle.dumps(task))() for task in tasks]
 
     monkeypatch.setattr(importlib.import_module("instar.tuning.search"), "run_all", elsewhere)

@@ -2,6 +2,6 @@
 
 from instar.jobs.place import Processes, RayCluster, parse_jobs
 from instar.jobs.running import outcomes, run_all
-from instar.jobs.task import JobsError, Outcome
+from instar.jobs.task import Job, JobsError, Outcome
 
-__all__ = ["JobsError", "Outcome", "Processes", "RayCluster", "outcomes", "parse_jobs", "run_all"]
+__all__ = ["Job", "JobsError", "Outcome", "Processes", "RayCluster", "outcomes", "parse_jobs", "run_all"]

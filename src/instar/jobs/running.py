@@ -57,8 +57,8 @@ def outcomes(
     """Call every task, and return the outcomes in order. A task that fails does not stop the others.
 
     A task whose worker is lost (killed, or out of memory) is retried up to three times; a stage then resumes from its
-    run folder. If a task is a method of an object with a folder `out`, such as `Stage.run`, its output in a worker is
-    appended to log.txt there, and a failure writes error.txt. An interrupt ends all tasks at once.
+    run folder. The output of a `Job` in a worker is appended to log.txt in its run folder, and a failure writes
+    error.txt there. An interrupt ends all tasks at once.
 
     Args:
         tasks: independent tasks; they must be picklable unless they run in this process.

@@ -46,10 +46,27 @@ class Outcome(Generic[T]):
         return self.value  # type: ignore[return-value]  # None only where the task returned it
 
 
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """A task that works in a run folder.
+
+    Args:
+        run: the task.
+        out: the run folder. The output of the task in a worker is appended to log.txt there, and a failure writes
+            error.txt.
+    """
+
+    run: Callable[[], T]
+    out: Path
+
+    def __call__(self) -> T:
+        """Run the task."""
+        return self.run()
+
+
 def folder_of(task: Callable[[], Any]) -> Path | None:
-    """Return the folder of a task that is a method of a stage; None for other tasks."""
-    out = getattr(getattr(task, "__self__", None), "out", None)
-    return out if isinstance(out, Path) else None
+    """Return the run folder of a task; None for a task without one."""
+    return task.out if isinstance(task, Job) else None
 
 
 def name_of(task: Callable[[], Any], index: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from instar.compute.precision import Precision
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
+from instar.jobs.task import Job
 from instar.reporting.columns import EN_DASH
 from instar.runs.documents import EnvironmentFile
 from instar.runs.environment import environment
@@ -73,7 +74,7 @@ class Order:
         """Train the stages that are not complete, and report each; none may need another."""
         listed = [self._with_precision(stage) for stage in stages]
         names = [str(stage.out.relative_to(self.out)) for stage in listed]
-        run_all([stage.run for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
+        run_all([Job(stage.run, stage.out) for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
 
     def _with_precision(self, stage: Stage) -> Stage:
         training, names = stage.config.training, ("precision", "teacher_precision")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from instar.data.views import as_view
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
+from instar.jobs.task import Job
 from instar.models.build import describe
 from instar.models.trained import TrainedRun
 from instar.objectives.notation import as_objective
@@ -238,7 +239,7 @@ class LineagePlan:
         if not here and self.config.data.source != ARRAYS:
             plan = replace(plan, data=None)  # each process finds the decoded data in the cache
         arms = plan.controls() if controls else {}
-        tasks: list[Callable[[], Any]] = [plan.grow, *(stage.run for stage in arms.values())]
+        tasks: list[Job[Any]] = [Job(plan.grow, plan.out), *(Job(stage.run, stage.out) for stage in arms.values())]
         last, stopped = run_all(tasks, jobs)[0]
         names = [f"generation-{number}" for number in range(last + 1)]
         ensembles = {f"ensemble-1-{last}": names[1:], f"ensemble-0-{last}": names}

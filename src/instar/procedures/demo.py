@@ -15,6 +15,7 @@ from instar.config import RunConfig, validate
 from instar.data.dataset import load_data
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
+from instar.jobs.task import Job
 from instar.paths import local_path
 from instar.procedures.evaluate import evaluate
 from instar.procedures.report import report_where_possible
@@ -113,8 +114,8 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
         )
         for seed in range(seeds)
     ]
-    run_all([stage.run for stage in teachers + hard], jobs)
-    run_all([stage.run for stage in distilled], jobs)
+    run_all([Job(stage.run, stage.out) for stage in teachers + hard], jobs)
+    run_all([Job(stage.run, stage.out) for stage in distilled], jobs)
 
     ensemble = evaluate(Ensemble([teacher.out for teacher in teachers]), load_data(teachers[0].config.data))
     results = {stage.out.name: Run(stage.out).result for stage in teachers + hard + distilled}

@@ -20,6 +20,7 @@ from instar.data.views import parse_views
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
+from instar.jobs.task import Job
 from instar.models.build import build_network
 from instar.objectives.notation import exact
 from instar.runs.files import write_json
@@ -224,7 +225,7 @@ class Search:
                 say(f"rung {rung}: {len(left)} candidates, {count} of {self.seeds} seeds")
             new = [(setting, k) for setting in (LABELS, *left) for k in range(len(cells[setting].seeds), count)]
             trials = [self._trial(stage, setting, 1000 * self.config.seed + k) for setting, k in new]
-            scores = run_all([trial.run for trial in trials], jobs)
+            scores = run_all([Job(trial.run, trial.out) for trial in trials], jobs)
             for (setting, _), trial, score in zip(new, trials, scores, strict=True):
                 cells[setting] = cells[setting].with_trial(trial.out, trial.stage.config.seed, score)
             ranks = [cells[setting].rank(self.criterion) for setting in left]

@@ -11,6 +11,7 @@ from instar.config import RunConfig, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
+from instar.jobs.task import Job
 from instar.models.trained import TrainedRun
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import Clusters, cluster
@@ -67,7 +68,7 @@ class SpecialistRuns:
         """Train the specialists that are not complete; one that fails does not stop the others."""
         stages = replace(self, show=self.show and parse_jobs(jobs).here).stages()
         self._keep_clusters()
-        return run_all([stage.run for stage in stages], jobs)
+        return run_all([Job(stage.run, stage.out) for stage in stages], jobs)
 
     def _keep_clusters(self) -> None:
         """Write the clusters beside the runs, and refuse other clusters, because runs keep those they started with."""
