@@ -1,5 +1,5 @@
 """`python -m instar.cli`."""
 
-from instar.cli import main
+from instar.cli.verbs import main
 
 main()

@@ -25,7 +25,7 @@ def demo(
 
 def list_papers(as_json: JsonOption = False) -> None:
     """List the tables that can be reproduced."""
-    from instar.papers import PAPERS
+    from instar.papers.catalogue import PAPERS
 
     if as_json:
         print_json({name: paper.title for name, paper in PAPERS.items()})
@@ -52,7 +52,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Reproduce a table; run the same command again to resume it."""
-    from instar.papers import run_paper
+    from instar.papers.catalogue import run_paper
 
     table = run_paper(
         name,

@@ -1,0 +1,53 @@
+"""The verbs of the command line, put together."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from instar.cli import comparing, exporting, measuring, papers, specialists, targets, training, tuning
+from instar.cli.ending import exit_code
+
+app = typer.Typer(
+    help="Distil the models you have into one that is smaller or better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (
+    training.train,
+    training.distill,
+    training.born_again,
+    tuning.tune,
+    targets.label,
+    measuring.evaluate,
+    comparing.compare,
+    measuring.correct_bias,
+    measuring.report,
+    exporting.export,
+    exporting.inspect,
+    papers.demo,
+):
+    app.command()(verb)
+
+targets_app = typer.Typer(help="What a target store holds, and whether it is whole and true.", no_args_is_help=True)
+for command in (targets.info, targets.verify, targets.merge):
+    targets_app.command()(command)
+app.add_typer(targets_app, name="targets")
+
+specialists_app = typer.Typer(help="Experts on the classes that a model confuses.", no_args_is_help=True)
+for step in (specialists.cluster, specialists.train, specialists.combine, specialists.evaluate):
+    specialists_app.command()(step)
+app.add_typer(specialists_app, name="specialists")
+
+papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
+papers_app.command("list")(papers.list_papers)
+papers_app.command()(papers.run)
+app.add_typer(papers_app, name="papers")
+
+
+def main() -> None:
+    """Run the command line, and exit; see `instar.cli.ending` for the codes."""
+    sys.exit(exit_code(app))

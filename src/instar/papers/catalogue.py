@@ -1,0 +1,128 @@
+"""The tables that can be reproduced, by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from instar.compute.accelerator import make_accelerator
+from instar.compute.precision import Precision, choose_fastest
+from instar.errors import ConfigError, nearest, say
+from instar.papers import (
+    furlanello2018_cifar10,
+    furlanello2018_cifar100,
+    furlanello2018_ptb,
+    hinton2014_speech,
+    hinton2015_mnist,
+    hinton2015_specialists,
+)
+from instar.papers.table import Order, Table
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A published table that Instar can reproduce.
+
+    Args:
+        title: paper and section.
+        scales: the networks that an order may choose, by the name of the scale.
+        data: default data set.
+        run: trains the runs of an order and returns the table.
+    """
+
+    title: str
+    scales: Mapping[str, tuple[str, ...]]
+    data: str
+    run: Callable[[Order], Table]
+
+
+PAPERS = {
+    name: Paper(
+        module.TITLE,
+        {scale: getattr(size, "names", ()) for scale, size in module.SCALES.items()},
+        module.DATA,
+        module.run,
+    )
+    for name, module in {
+        "hinton2015-mnist": hinton2015_mnist,
+        "hinton2015-specialists": hinton2015_specialists,
+        "hinton2014-speech": hinton2014_speech,
+        "furlanello2018-cifar10": furlanello2018_cifar10,
+        "furlanello2018-cifar100": furlanello2018_cifar100,
+        "furlanello2018-ptb": furlanello2018_ptb,
+    }.items()
+}
+"""The tables that can be named on the command line; one entry for each new one."""
+
+
+def run_paper(
+    name: str,
+    *,
+    scale: str = "smoke",
+    data: str | None = None,
+    out: str | Path | None = None,
+    seeds: int | None = None,
+    jobs: int | str = 1,
+    targets: str | None = None,
+    precision: Precision | None = None,
+    nets: Sequence[str] = (),
+) -> Table:
+    """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
+
+    Args:
+        name: name of the table, as `instar papers list` prints it.
+        scale: amount of work: "smoke", "small", "gpu" or "paper".
+        data: data set; None takes the paper's.
+        out: output folder: `runs/` holds the runs, and the table lies beside it. None takes runs/papers/NAME/SCALE.
+        seeds: runs per row; None takes the number of the scale.
+        jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
+        targets: where the students' targets come from, as in `distill`; "store" writes one store that all runs share.
+            None takes the paper's default; the numbers are the same.
+        precision: precision of the runs whose recipe says bfloat16. None takes bfloat16 on devices with units for it,
+            and float32-fast on others.
+        nets: networks whose rows the table shows; an empty list takes all.
+
+    Raises:
+        ConfigError: for an unknown name, scale, precision or network.
+
+    >>> run_paper("hinton-mnist")
+    Traceback (most recent call last):
+    instar.errors.ConfigError: paper 'hinton-mnist' is unknown; did you mean 'hinton2015-mnist'?
+    """
+    _require("paper", name, PAPERS)
+    paper = PAPERS[name]
+    _require("scale", scale, paper.scales)
+    _require("precision", precision or "float32", get_args(Precision))
+    if nets and not paper.scales[scale]:
+        raise ConfigError(f"table '{name}' has no choice of nets, because its rows need each other; leave nets out.")
+    for net in nets:
+        _require("net", net, paper.scales[scale])
+    precision = precision or choose_fastest(make_accelerator().device)
+    folder = Path(out) if out else Path("runs") / "papers" / name / scale
+    started = time.monotonic()
+
+    def report(stage: str) -> None:
+        say(f"{time.monotonic() - started:8.1f} s  {stage}")
+
+    order = Order(
+        scale,
+        data or paper.data,
+        folder / "runs",
+        seeds,
+        jobs,
+        report,
+        targets=targets,
+        precision=precision,
+        nets=tuple(nets),
+    )
+    table = paper.run(order)
+    table.write(folder, started)
+    return table
+
+
+def _require(kind: str, word: str, known: Iterable[str]) -> None:
+    if word not in known:
+        raise ConfigError(f"{kind} '{word}' is unknown; {nearest(word, known)}")
