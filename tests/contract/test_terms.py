@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import instar.objectives
+from instar.compute import tiling
 from instar.data import UNLABELLED, Batch
 from instar.models import Projected
 from instar.objectives import (
@@ -24,7 +25,6 @@ from instar.objectives import (
     Term,
     UnlabelledSoftTargets,
     parse_objective,
-    tiles,
 )
 from instar.targets import DenseTargets
 
@@ -217,5 +217,5 @@ def test_tiles_of_examples_change_nothing(term, shape, given, monkeypatch):
         return total.detach(), sums, torch.autograd.grad(3 * total, values)[0]
 
     whole = found(itself)
-    monkeypatch.setattr(tiles, "TILE", 4 * logits.shape[-1] * 4)  # bytes of 4 rows, so that the last tile is smaller
+    monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * logits.shape[-1] * 4)  # 4 rows, and fewer in the last tile
     torch.testing.assert_close(found(given), whole)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from instar.compute import tiling
 from instar.data import Batch
-from instar.objectives import HardLabels, SoftTargets, tiles
+from instar.objectives import HardLabels, SoftTargets
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Keep, Record
 
@@ -14,7 +15,7 @@ CLASSES, NUMBER = 40, 30
 
 @pytest.fixture(autouse=True)
 def _tiles_of_a_few_rows(monkeypatch):
-    monkeypatch.setattr(tiles, "TILE", 7 * CLASSES * 4)
+    monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 7 * CLASSES * 4)
 
 
 @pytest.fixture

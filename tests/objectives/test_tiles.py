@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from instar.compute import tiling
 from instar.compute.precision import autocast
 from instar.data import UNLABELLED, Batch
 from instar.models import Projected
@@ -19,10 +20,9 @@ from instar.objectives import (
     PermutedDarkKnowledge,
     SoftTargets,
     UnlabelledSoftTargets,
-    tiles,
 )
 from instar.seeds import Draws
-from instar.targets import DenseTargets, Keep, MixtureTargets, ProjectedTargets, Record, SparseTargets, many_classes
+from instar.targets import DenseTargets, Keep, MixtureTargets, ProjectedTargets, Record, SparseTargets
 
 CLASSES, UNITS, SAMPLES, POSITIONS, ROWS = 9, 4, 5, 4, 3
 GENERATOR = torch.Generator().manual_seed(0)
@@ -105,8 +105,9 @@ def few(monkeypatch):
     @contextmanager
     def context(rows=ROWS):
         with monkeypatch.context() as patch:
-            patch.setattr(tiles, "TILE", rows * CLASSES * 4)
-            patch.setattr(many_classes, "TILE", 2 * CLASSES * 8)  # so that targets go through tiles of their own
+            patch.setattr(tiling, "MAX_LOSS_TILE_BYTES", rows * CLASSES * 4)
+            # so that targets go through tiles of their own
+            patch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 2 * CLASSES * 8)
             yield
 
     return context
@@ -320,7 +321,7 @@ def sizes_made(objective, logits, kind, monkeypatch, mask=None, **options):
     """Return the sizes of what is made for a loss and its gradient."""
     labels, answers = torch.randint(WORDS, SHAPE), answers_of_many_words(kind)
     with monkeypatch.context() as patch, Sizes() as sizes:
-        patch.setattr(tiles, "TILE", 4 * TILE)
+        patch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * TILE)
         objective(logits, Batch(torch.arange(8), 0, labels, labels, mask), answers, **options)[0].backward()
     return sizes.made
 

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from instar import distill, evaluate, models, train
+from instar.compute import tiling
 from instar.data import Loader, load_data
 from instar.errors import DataError, MismatchError
 from instar.objectives import parse_objective
-from instar.objectives import tiles as tiling
 from instar.runs.files import read_tensors
 from instar.targets import DenseTargets
 
@@ -44,7 +44,7 @@ def by_hand(logits, labels, teacher, mask, temperature):
 @pytest.mark.parametrize("arrays", [TOKEN_DATA, ROW_DATA])
 def test_the_loss_is_the_mean_over_what_has_one(arrays, in_tiles, monkeypatch):
     if in_tiles:
-        monkeypatch.setattr(tiling, "TILE", 4 * CLASSES * 3)
+        monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * CLASSES * 3)
     mask = MASK if arrays is TOKEN_DATA else MASK[:, 0]
     data = load_data(arrays, mask={"train": mask}, classes=NAMES, validation=0)
     objective = parse_objective("SoftTargets(3) + 0.3 * HardLabels()")

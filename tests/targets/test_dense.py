@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from instar.compute import tiling
 from instar.errors import MismatchError
-from instar.targets import DenseTargets, MixtureTargets, many_classes
+from instar.targets import DenseTargets, MixtureTargets
 
 STUDENT, *TEACHERS = torch.tensor(2 * np.random.default_rng(0).standard_normal((4, 6, 5)))
 LOG_WEIGHTS = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
@@ -17,7 +18,7 @@ temperatures = pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 @pytest.fixture(autouse=True, params=[1, 2 * 5 * 8, 1 << 20], ids="tile of {} bytes".format)
 def tile(request, monkeypatch):
     """Run everything with a row at once, with two, and with all without tiles."""
-    monkeypatch.setattr(many_classes, "TILE", request.param)
+    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", request.param)
 
 
 def probabilities(targets, temperature):

@@ -4,10 +4,11 @@ import pytest
 import torch
 from scipy import stats
 
+from instar.compute import tiling
 from instar.data import Batch
 from instar.objectives import SoftTargets
 from instar.seeds import Draws
-from instar.targets import DenseTargets, Keep, Record, SparseTargets, many_classes
+from instar.targets import DenseTargets, Keep, Record, SparseTargets
 
 GENERATOR = torch.Generator().manual_seed(0)
 TEACHER, STUDENT = 1.5 * torch.randn(2, 12, generator=GENERATOR, dtype=torch.float64)
@@ -34,7 +35,7 @@ def losses_and_gradients(targets, rows):
 @pytest.mark.parametrize("tile", [1, 1 << 20])
 @pytest.mark.parametrize("shape", [(5,), (2, 3)], ids=str)
 def test_loss_and_gradient_are_those_of_the_mean_over_draws_and_duplicates_count(shape, tile, monkeypatch):
-    monkeypatch.setattr(many_classes, "TILE", tile)
+    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
     ids = torch.randint(4, (*shape, 6), generator=torch.Generator().manual_seed(1))  # 6 draws among 4: some stand twice
     targets = SparseTargets(ids, torch.full((*shape, 6), 1 / 6, dtype=torch.float64), torch.zeros(shape), 7, 3.0)
     logits = torch.randn(*shape, 7, dtype=torch.float64, generator=GENERATOR, requires_grad=True)

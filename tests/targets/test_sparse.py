@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instar.targets import DenseTargets, SparseTargets, many_classes
+from instar.compute import tiling
+from instar.targets import DenseTargets, SparseTargets
 
 SHAPES = [(6,), (3, 4)]
 TEMPERATURES = [0.5, 1.0, 2.5, 20.0]
@@ -106,7 +107,7 @@ def test_tiles_change_nothing(shape, k, classes, monkeypatch):
     expected = gradient(whole, logits)
     cuts = []
     for rows in (1, 3, 5):
-        monkeypatch.setattr(many_classes, "TILE", rows * classes * 8)
+        monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", rows * classes * 8)
         cuts.append(targets.cross_entropy(logits, 2.0)[0])
         torch.testing.assert_close(cuts[-1], whole, rtol=1e-14, atol=1e-15)
         torch.testing.assert_close(gradient(cuts[-1], logits), expected, rtol=1e-14, atol=1e-16)
@@ -116,7 +117,7 @@ def test_tiles_change_nothing(shape, k, classes, monkeypatch):
 
 @pytest.mark.parametrize("tile", [1, 1 << 20])
 def test_a_gradient_can_be_asked_for_twice(tile, monkeypatch):
-    monkeypatch.setattr(many_classes, "TILE", tile)
+    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
     logits, teacher = example()
     loss = largest(teacher, 2, 2.0).cross_entropy(logits, 2.0)[0].sum()
     one, other = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for _ in range(2))

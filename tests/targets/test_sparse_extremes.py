@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from instar.targets import SparseTargets, many_classes
+from instar.compute import tiling
+from instar.targets import SparseTargets
 
 tiles = pytest.mark.parametrize("tile", [1, 1 << 20])
 
@@ -13,7 +14,7 @@ tiles = pytest.mark.parametrize("tile", [1, 1 << 20])
 @pytest.fixture
 def asked(tile, monkeypatch):
     """Return loss and gradient, with tiles of that many bytes."""
-    monkeypatch.setattr(many_classes, "TILE", tile)
+    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
 
     def ask(targets, logits, temperature=1.0):
         logits = torch.as_tensor(logits).clone().requires_grad_()

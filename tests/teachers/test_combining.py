@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from instar.compute import tiling
 from instar.errors import ConfigError, MismatchError
-from instar.teachers.combining import LEAST, Opinion, combine, opinion, patterns
+from instar.teachers.combining import LEAST, Opinion, combine, patterns
 
 DIVERGENCES = pytest.mark.parametrize("divergence", ["forward", "reverse"])
 
@@ -171,7 +172,7 @@ def test_a_batch_is_its_samples_one_by_one(divergence, classes):
 def test_tiles_and_parts_change_nothing(divergence, monkeypatch):
     generalist, opinions, weight = problem(5, classes=20, specialists=9, asked=0.9)
     whole = combine(generalist, opinions, divergence, weight)
-    monkeypatch.setattr(opinion, "TILE", 500)
+    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 500)
     monkeypatch.setattr(patterns, "SOLVED", 300)
     torch.testing.assert_close(combine(generalist, opinions, divergence, weight), whole, rtol=0, atol=1e-9)
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
+from instar.compute.tiling import exceeds_cached_tile
 from instar.data.loader import Batch
 from instar.errors import ConfigError
 from instar.objectives.objective import Need, Term, Value
-from instar.targets import many_classes
+from instar.targets.cross_entropy import sparse_cross_entropy
 from instar.targets.targets import Targets
 
 
@@ -51,10 +52,10 @@ class HardLabels(Term):
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the cross-entropy per example."""
         z, labels = logits.flatten(0, -2), batch.labels.flatten()
-        if many_classes.is_large(z) and not self.label_smoothing:
+        if exceeds_cached_tile(z) and not self.label_smoothing:
             # a label is a class that was drawn for certain; this takes half the memory, and fewer passes
             ids = labels.clamp(min=0)[:, None]
-            drawn = many_classes.sparse(z, ids, torch.ones_like(ids, dtype=z.dtype), 1.0)
+            drawn = sparse_cross_entropy(z, ids, torch.ones_like(ids, dtype=z.dtype), 1.0)
             flat = torch.where(labels == UNLABELLED, 0.0, drawn)
         else:
             smoothing = self.label_smoothing

@@ -14,9 +14,10 @@ from instar.analysis.scores import UNLABELLED
 from instar.checks import Weight, find_check, validate_value
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
+from instar.compute.tiling import exceeds_loss_tile
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.objectives.tiles import is_large, loss_in_tiles, tiles
+from instar.objectives.tiles import loss_in_tiles, tiles
 from instar.targets.targets import Targets
 
 
@@ -201,7 +202,7 @@ class Objective:
         """
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
-        if isinstance(logits, Projected) or is_large(logits):
+        if isinstance(logits, Projected) or exceeds_loss_tile(logits):
             return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
         logits = to_loss_dtype(logits)
         if batch.mask is not None:

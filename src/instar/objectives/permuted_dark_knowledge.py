@@ -13,7 +13,8 @@ from instar.data.loader import Batch
 from instar.errors import ConfigError
 from instar.objectives.objective import Need, Term, Value
 from instar.seeds import Draws
-from instar.targets.targets import Targets, floored
+from instar.targets.cross_entropy import floored
+from instar.targets.targets import Targets
 
 Scope = Literal["sample", "batch", "fixed"]
 

@@ -14,25 +14,12 @@ from torch.autograd.function import once_differentiable
 from instar.compute.allocator import freed_memory_kept
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
+from instar.compute.tiling import loss_tile_rows
 from instar.data.loader import Batch
 from instar.targets.targets import Targets, by_example
 
-TILE = 28 << 20
-"""Bytes of float32 logits in a tile, at most; a term has up to seven such tensors at once.
-
-Every tile reads all weights of the layer, so it is as large as may be and still a block that the allocator keeps.
-"""
-
-TILE_OF_ACCELERATOR = 256 << 20
-"""The same on an accelerator, which must be given much to do at once."""
-
 Rows = Tensor | slice
 Loss = Callable[[Tensor, Batch, Targets | None], tuple[Tensor, dict[str, Tensor]]]
-
-
-def is_large(logits: Tensor) -> bool:
-    """Whether logits `[..., classes]` are more than a tile."""
-    return logits.numel() > logits.shape[-1] * _tile_rows(logits.shape[-1], logits.device)
 
 
 def tiles(batch: Batch, targets: Targets | None, num_classes: int) -> Iterator[tuple[Rows, Batch, Targets | None]]:
@@ -43,7 +30,7 @@ def tiles(batch: Batch, targets: Targets | None, num_classes: int) -> Iterator[t
     valid, batch, targets = batch.valid(), batch.examples(), targets and targets.flat()
     if valid is not None:
         batch = replace(batch.rows(valid), mask=None)
-    number = max(1, math.ceil(len(batch) / _tile_rows(num_classes, batch.labels.device)))
+    number = max(1, math.ceil(len(batch) / loss_tile_rows(num_classes, batch.labels.device)))
     rows = max(1, math.ceil(len(batch) / number))  # alike, because a small one takes nearly as long
     for start in range(0, max(1, len(batch)), rows):
         at = slice(start, start + rows) if valid is None else valid[start : start + rows]
@@ -194,8 +181,3 @@ def _is_product(logits: Tensor) -> bool:
     if function is not None and function.name() in ("ViewBackward0", "UnsafeViewBackward0"):  # of positions
         function = function.next_functions[0][0]
     return function is not None and function.name() in ("AddmmBackward0", "MmBackward0")
-
-
-def _tile_rows(num_classes: int, device: torch.device) -> int:
-    """Return how many examples a tile has, at most."""
-    return max(1, (TILE if device.type == "cpu" else TILE_OF_ACCELERATOR) // (4 * num_classes))

@@ -1,31 +1,25 @@
-"""Cross-entropies of many classes: in tiles of rows that stay in the cache, with no tensor like the logits but one.
+"""Cross-entropies of many classes, each with its gradient, and with no tensor like the logits but that one.
 
-That one is the gradient. It is made in the forward pass, which has to find every exponential anyway. On an accelerator
-with a compiler `fused` does the same.
+The gradient is made in the forward pass, which has to find every exponential anyway. A CPU works on tiles of rows that
+stay in its cache. For an accelerator torch's compiler makes each formula into a few kernels, which take any number of
+examples and classes, because the last tile of a batch is smaller than the others. `cross_entropy` derives the formulas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from instar.targets import fused
+from instar.compute.compiler import has_compiler
+from instar.compute.tiling import cached_tile_rows, tiles_of
 
-TILE = 2 << 20
-"""Bytes of logits that are worked on at once by a CPU: in the cache, and below what the allocator gives back."""
-
-Make = Callable[..., tuple[Tensor, Tensor | None]]
+FindLoss = Callable[..., tuple[Tensor, Tensor | None]]
 """Returns H `[examples]` and, where it is wanted, dH/dz, from logits and what the teacher says."""
-
-
-def is_large(logits: Tensor) -> bool:
-    """Whether logits are more than a tile. Below, fewer kernels are worth more than fewer passes."""
-    return logits.numel() * logits.element_size() > TILE
 
 
 def softened(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -47,35 +41,33 @@ def softened(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 def dense(logits: Tensor, p: Tensor, temperature: float) -> Tensor:
-    """Return -sum_c p_c log softmax(z / T)_c, `[examples]`, of logits z and probabilities p `[examples, classes]`."""
-    make = partial(fused.dense if fused.is_fused(logits) else _dense, temperature=temperature)
-    found: Tensor = _WithGradient.apply(make, logits, p)  # type: ignore[no-untyped-call]  # torch gives it no types
+    """Return H with targets of all classes, `[examples]`; see `cross_entropy.dense_cross_entropy`."""
+    find = _find_dense_compiled if is_compiled(logits) else _find_dense
+    found: Tensor = _WithGradient.apply(partial(find, temperature=temperature), logits, p)  # type: ignore[no-untyped-call]  # torch gives it no types
     return found
 
 
 def sparse(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """Return the cross-entropy with targets of a few classes, `[examples]`, as `SparseTargets` has it.
-
-    Args:
-        logits: `[examples, classes]`.
-        ids: of the classes, `[examples, k]`.
-        kept: their probabilities, `[examples, k]`, or `[examples, k + 1]` with the bucket behind them.
-        temperature: T.
-    """
-    make = partial(fused.sparse if fused.is_fused(logits) else _sparse, temperature=temperature)
-    found: Tensor = _WithGradient.apply(make, logits, ids, kept)  # type: ignore[no-untyped-call]  # as above
+    """Return H with targets of a few classes, `[examples]`; see `cross_entropy.sparse_cross_entropy`."""
+    find = _find_sparse_compiled if is_compiled(logits) else _find_sparse
+    found: Tensor = _WithGradient.apply(partial(find, temperature=temperature), logits, ids, kept)  # type: ignore[no-untyped-call]  # as above
     return found
+
+
+def is_compiled(logits: Tensor) -> bool:
+    """Return whether logits are on an accelerator that code can be compiled for."""
+    return logits.device.type != "cpu" and has_compiler(logits.device.type)
 
 
 class _WithGradient(torch.autograd.Function):
     """H `[examples]`, with a gradient for the logits that is found in the same pass."""
 
     @staticmethod
-    def forward(ctx: Any, make: Make, logits: Tensor, *targets: Tensor) -> Tensor:
+    def forward(ctx: Any, find: FindLoss, logits: Tensor, *targets: Tensor) -> Tensor:
         """Return H."""
-        found, ctx.gradient = make(logits, *targets, is_wanted=ctx.needs_input_grad[1])
+        found, ctx.gradient = find(logits, *targets, is_wanted=ctx.needs_input_grad[1])
         ctx.save_for_backward(logits, *targets)
-        ctx.make = make
+        ctx.find = find
         return found
 
     @staticmethod
@@ -85,16 +77,12 @@ class _WithGradient(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         logits, *targets = ctx.saved_tensors
         if gradient is None:  # asked for once more
-            _, gradient = ctx.make(logits, *targets, is_wanted=True)
+            _, gradient = ctx.find(logits, *targets, is_wanted=True)
         return None, gradient.mul_(weight[:, None]), *(None for _ in targets)
 
 
-def _dense(logits: Tensor, p: Tensor, temperature: float, *, is_wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Return H and dH/dz, with u = z / T less the largest of its row and m = sum p.
-
-    H = m log sum exp(u) - sum p u, and T dH/dz = m softmax(u) - p. m is 1 up to rounding, and counted so that both are
-    the plain forms to the last digit.
-    """
+def _find_dense(logits: Tensor, p: Tensor, temperature: float, *, is_wanted: bool) -> tuple[Tensor, Tensor | None]:
+    # the mass is 1 up to rounding, and counted so that H and its gradient are those of few classes to the last digit
     gradient, scratch, mass, found = _room(logits, is_wanted), _scratch(logits), p.sum(1, keepdim=True), []
     for rows in _tiles(logits):
         tile = _scaled(logits[rows], temperature, _part(gradient, rows, logits))
@@ -105,19 +93,9 @@ def _dense(logits: Tensor, p: Tensor, temperature: float, *, is_wanted: bool) ->
     return torch.cat(found).squeeze(1), gradient if is_wanted else None
 
 
-def _sparse(
+def _find_sparse(
     logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, *, is_wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the cross-entropy H with targets of a few classes S, and dH/dz.
-
-    With a bucket, let a be the logsumexp of z / T over the rest, and Q = softmax(z_S / T, a) over k + 1 buckets:
-
-        H = -sum_b P_b log Q_b
-        T dH/dz_i = Q_i - P_i                                 for i in S
-        T dH/dz_c = (Q_rest - P_rest) softmax_rest(z / T)_c   for the others
-
-    Without a bucket nothing is left out of the rest: T dH/dz_c = q_c - sum over the draws of c of p_i.
-    """
     gradient, found = _room(logits, is_wanted), []
     has_bucket = kept.shape[1] > ids.shape[1]
     for rows in _tiles(logits):
@@ -125,7 +103,7 @@ def _sparse(
         of, p = ids[rows], kept[rows]
         chosen = tile.gather(1, of)
         if has_bucket:
-            tile.scatter_(1, of, nothing(tile))
+            tile.scatter_(1, of, smallest_logit(tile))
         rest = _softmax_(tile)
         log_q = torch.cat([chosen, rest], 1).log_softmax(1) if has_bucket else chosen - rest
         found.append((p * log_q).sum(1).neg_())
@@ -151,24 +129,21 @@ def _scaled(logits: Tensor, temperature: float, out: Tensor) -> Tensor:
     """Return z / T less the largest of its row, made in `out`."""
     torch.div(logits, temperature, out=out)
     # -inf times a share of 0 would be NaN
-    return out.sub_(out.amax(1, keepdim=True)).clamp_(min=nothing(out))
+    return out.sub_(out.amax(1, keepdim=True)).clamp_(min=smallest_logit(out))
 
 
-def nothing(logits: Tensor) -> float:
-    """Return a logit without a share; not -inf, because the softmax of a rest that is -inf alone would be NaN."""
+def smallest_logit(logits: Tensor) -> float:
+    """Return the logit of a class without a share; with -inf the softmax of a rest of such classes would be NaN."""
     return torch.finfo(logits.dtype).min
 
 
 def _tiles(logits: Tensor) -> list[slice]:
-    """Return the rows that are worked on at once; an accelerator has no use for less than all."""
-    number = _tile_rows(logits)
-    return [slice(start, start + number) for start in range(0, len(logits), number)]
+    return tiles_of(logits, _tile_rows(logits))
 
 
 def _tile_rows(logits: Tensor) -> int:
-    if logits.device.type != "cpu":
-        return len(logits)
-    return max(1, TILE // (logits.shape[1] * logits.element_size()))
+    # an accelerator has no use for less than all
+    return cached_tile_rows(logits) if logits.device.type == "cpu" else len(logits)
 
 
 def _scratch(logits: Tensor) -> Tensor:
@@ -184,3 +159,54 @@ def _room(logits: Tensor, is_wanted: bool) -> Tensor:
 def _part(room: Tensor, rows: slice, logits: Tensor) -> Tensor:
     """Return the room of a tile."""
     return room[rows] if len(room) == len(logits) else room[: len(logits[rows])]
+
+
+def _find_dense_compiled(
+    logits: Tensor, p: Tensor, temperature: float, *, is_wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    found, gradient = _compiled(_dense_formula)(logits, p, _number(temperature, logits))
+    return found, gradient if is_wanted else None
+
+
+def _find_sparse_compiled(
+    logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, *, is_wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    formula = _bucket_formula if kept.shape[1] > ids.shape[1] else _drawn_formula
+    found, gradient = _compiled(formula)(logits, ids, kept, _number(temperature, logits))
+    return found, gradient if is_wanted else None
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=True)
+
+
+def _number(temperature: float, logits: Tensor) -> Tensor:
+    """Return the temperature as a tensor: of a number every value would be compiled by itself."""
+    return torch.full((), temperature, dtype=logits.dtype, device=logits.device)
+
+
+def _dense_formula(logits: Tensor, p: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    u = logits / temperature
+    # -inf times a share of 0 would be NaN
+    u = (u - u.amax(1, keepdim=True)).clamp(min=torch.finfo(u.dtype).min)
+    mass, log_sum = p.sum(1, keepdim=True), u.logsumexp(1, keepdim=True)
+    found = mass * log_sum - (p * u).sum(1, keepdim=True)
+    return found.squeeze(1), (mass * (u - log_sum).exp() - p) / temperature
+
+
+def _bucket_formula(logits: Tensor, ids: Tensor, kept: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    u = logits / temperature
+    others = u.scatter(1, ids, torch.finfo(u.dtype).min)
+    rest = others.logsumexp(1, keepdim=True)
+    log_q = torch.cat([u.gather(1, ids), rest], 1).log_softmax(1)
+    of_buckets = (log_q.exp() - kept) / temperature
+    gradient = ((others - rest).exp() * of_buckets[:, -1:]).scatter(1, ids, of_buckets[:, :-1])
+    return -(kept * log_q).sum(1), gradient
+
+
+def _drawn_formula(logits: Tensor, ids: Tensor, kept: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    u = logits / temperature
+    log_sum = u.logsumexp(1, keepdim=True)
+    gradient = ((u - log_sum).exp() / temperature).scatter_add(1, ids, -kept / temperature)
+    return -(kept * (u.gather(1, ids) - log_sum)).sum(1), gradient

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from instar.errors import MismatchError
-from instar.targets import many_classes
+from instar.targets.cross_entropy import sparse_cross_entropy
 from instar.targets.targets import Index, Targets, by_example, like, refuse_other_temperature
-
-VECTOR = 16
-"""Classes below which a softmax is found faster across examples: rows as short as that do not fill a vector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +78,7 @@ class SparseTargets(Targets):
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
         z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)
-        if not many_classes.is_large(z):
-            return like(entropy, _plain(z, ids, p, temperature)), entropy
-        return like(entropy, many_classes.sparse(z, ids, p, temperature)), entropy
+        return like(entropy, sparse_cross_entropy(z, ids, p, temperature)), entropy
 
     def confidence(self) -> Tensor:
         """Return the largest probability at temperature 1."""
@@ -115,29 +110,3 @@ class SparseTargets(Targets):
             kept=torch.cat([targets.kept for targets in sparse]),
             entropy=torch.cat([targets.entropy for targets in sparse]),
         )
-
-
-def _plain(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """Return H `[examples]`: what `many_classes.sparse` finds in tiles, in as few kernels as there may be.
-
-    With softmax_rest the softmax over the rest alone, H has the gradient of a cross-entropy with targets that share r
-    out as the student does, t_i = p_i in S and t_c = r softmax_rest(z / T)_c outside, held constant; and because
-    softmax_rest(z / T)_c = q_c / sum over the rest of q, it is itself
-
-        H = sum_c t_c (log softmax_rest(z / T)_c [c not in S] - log q_c)
-
-    Logits `[examples, classes]`, ids `[examples, k]`, kept `[examples, k]`, or `[examples, k + 1]` with the bucket.
-    """
-    scaled, nothing, axis = logits / temperature, many_classes.nothing(logits), 1
-    if kept.shape[1] == ids.shape[1]:
-        return scaled.logsumexp(1) - (kept * scaled.gather(1, ids)).sum(1)
-    scaled.detach().clamp_(min=nothing)  # -inf of a padding class times its share of 0 would be NaN
-    if logits.shape[1] < VECTOR:
-        scaled, ids, kept, axis = scaled.t(), ids.t(), kept.t(), 0
-    chosen, rest = kept.narrow(axis, 0, ids.shape[axis]), kept.narrow(axis, ids.shape[axis], 1)
-    with torch.no_grad():
-        # over the rest itself: 1 - sum q_i would lose all digits of a student that is sure
-        outside = scaled.scatter(axis, ids, nothing)
-        shared = outside.softmax(axis).mul_(rest).scatter_(axis, ids, chosen)
-        of_rest = outside.log_softmax(axis).scatter_(axis, ids, 0.0)
-    return (shared * (of_rest - scaled.log_softmax(axis))).sum(axis)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from instar.compute.tiling import exceeds_cached_tile
 from instar.errors import MismatchError
-from instar.targets import many_classes
+from instar.targets.cross_entropy import dense_cross_entropy, scaled
+from instar.targets.many_classes import softened
 
 Index = Tensor | slice | tuple[slice, ...]
 """Which examples: their numbers, a stretch of them, or of samples with positions a stretch of each."""
@@ -51,11 +53,7 @@ class Targets(ABC):
         """
         p, entropy = self.softened(temperature)
         z, p = by_example(logits), by_example(p.to(logits))
-        if many_classes.is_large(z):
-            found = many_classes.dense(z, p, temperature)
-        else:
-            found = -(floored(torch.log_softmax(scaled(z, temperature), 1)) * p).sum(1)
-        return like(entropy, found), entropy.to(logits)
+        return like(entropy, dense_cross_entropy(z, p, temperature)), entropy.to(logits)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T, `[..., classes]`, and its entropy in nats, `[...]`."""
@@ -133,10 +131,10 @@ class DenseTargets(Targets):
         return self._softened[temperature]
 
     def _soften(self, temperature: float) -> tuple[Tensor, Tensor]:
-        if not many_classes.is_large(self.values):
+        if not exceeds_cached_tile(self.values):
             return super().softened(temperature)
         refuse_other_temperature(self.temperature, temperature)
-        p, entropy = many_classes.softened(by_example(self.values), temperature)
+        p, entropy = softened(by_example(self.values), temperature)
         return p.view(self.values.shape), entropy.view(self.values.shape[:-1])
 
     def logits(self) -> Tensor:
@@ -204,23 +202,6 @@ class MixtureTargets(Targets):
         assert len(mixtures) == len(others), "joined targets must come from one teacher"
         parts = [part.joined([m.parts[i] for m in mixtures]) for i, part in enumerate(self.parts)]
         return MixtureTargets(tuple(parts), self.log_weights)
-
-
-def scaled(logits: Tensor, temperature: float) -> Tensor:
-    """Return z / T; at T = 1 the logits as they are, because of many classes every copy counts."""
-    return logits if temperature == 1 else logits / temperature
-
-
-def floored(log_q: Tensor) -> Tensor:
-    """Return log-probabilities with the least number in the place of -inf: 0 log 0 is 0, and 0 times -inf is NaN.
-
-    It is done in place and unseen by autograd: a backward pass needs exp(log q), which is 0 either way.
-
-    >>> floored(torch.tensor([0.0, -torch.inf])).mul(torch.tensor([1.0, 0.0])).sum()
-    tensor(0.)
-    """
-    log_q.data.clamp_(min=many_classes.nothing(log_q))
-    return log_q
 
 
 def by_example(tensor: Tensor) -> Tensor:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
 LEAST = -600.0
 """The least log-probability that is told from 0: float64 holds e^-600, and one over it."""
-
-TILE = 2 << 20
-"""Bytes of log-probabilities that are worked on at once: in the cache, and below what the allocator gives back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +45,3 @@ def take(values: Tensor, at: Tensor) -> Tensor:
 def put(pooled: Tensor, at: Tensor, values: Tensor) -> None:
     """Put values at entries."""
     pooled.view(-1).scatter_(0, at.view(-1), values.view(-1))
-
-
-def tiles(pooled: Tensor) -> Iterator[slice]:
-    """Yield rows that are worked on at once."""
-    rows = max(1, TILE // (pooled.shape[1] * pooled.element_size()))
-    return (slice(start, start + rows) for start in range(0, len(pooled), rows))

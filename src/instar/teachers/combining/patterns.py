@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instar.compute.tiling import cached_tile_rows, tiles_of
 from instar.errors import ConfigError
 from instar.teachers.combining.columns import PatternMatrix
-from instar.teachers.combining.opinion import LEAST, Opinion, entries, put, take, tiles
+from instar.teachers.combining.opinion import LEAST, Opinion, entries, put, take
 
 DENSE = 6
 """Dustbins of one sample up to which each of the 2^k patterns of classes has a place, with classes in it or without."""
@@ -135,7 +136,7 @@ class Patterns:
             (take(pooled, entries(one, pooled)) / take(heard, self.places(i, one))).to(pooled)
             for i, one in enumerate(opinions)
         ]
-        for tile in tiles(pooled):
+        for tile in tiles_of(pooled, cached_tile_rows(pooled)):
             pooled[tile] /= total[tile, None].to(pooled)
         for one, mean in zip(opinions, means, strict=True):
             put(pooled, entries(one, pooled), mean)
@@ -152,7 +153,7 @@ class Patterns:
             mass.scatter_add_(0, self.places(i, one).view(-1), known.double().exp().view(-1))
             kept.append(known)
         few = torch.finfo(pooled.dtype).tiny / torch.finfo(pooled.dtype).eps
-        for tile in tiles(pooled):
+        for tile in tiles_of(pooled, cached_tile_rows(pooled)):
             rest = pooled[tile].exp().sum(1).double()
             lost = (rest < few).nonzero().view(-1)
             if len(lost):
@@ -162,7 +163,7 @@ class Patterns:
 
     def subtract(self, pooled: Tensor, opinions: Sequence[Opinion], shift: Tensor, kept: list[Tensor]) -> None:
         """Subtract the shift of its pattern from every class."""
-        for tile in tiles(pooled):
+        for tile in tiles_of(pooled, cached_tile_rows(pooled)):
             rest = shift[self._first[tile], None]
             large = rest.to(pooled)
             pooled[tile].sub_(large).sub_((rest - large).to(pooled))  # as if in float64

@@ -5,7 +5,7 @@ import torch
 
 from instar.compute.compiler import has_compiler, require_compiler
 from instar.errors import ConfigError
-from instar.targets import fused, many_classes
+from instar.targets import many_classes
 
 # torch's compiler imports what torch has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -44,8 +44,8 @@ def test_values_and_gradients_are_those_of_the_plain_form(kind, dtype, monkeypat
         if kind == "dense":
             told[0][1, -1] = 0.0
         found = []
-        for is_fused in (False, True):
-            monkeypatch.setattr(fused, "is_fused", lambda logits, is_fused=is_fused: is_fused)
+        for is_compiled in (False, True):
+            monkeypatch.setattr(many_classes, "is_compiled", lambda logits, is_compiled=is_compiled: is_compiled)
             z = logits.clone().requires_grad_()
             loss = call(z, *told, temperature)
             weights = torch.linspace(-1, 2, examples, dtype=dtype)
@@ -59,7 +59,7 @@ def test_values_and_gradients_are_those_of_the_plain_form(kind, dtype, monkeypat
 
 
 def test_without_an_accelerator_the_plain_form_is_taken():
-    assert not fused.is_fused(torch.zeros(2, 3))
+    assert not many_classes.is_compiled(torch.zeros(2, 3))
 
 
 def test_without_a_compiler_the_plain_form_is_taken(monkeypatch):
@@ -67,5 +67,5 @@ def test_without_a_compiler_the_plain_form_is_taken(monkeypatch):
         raise RuntimeError("Triton is not there")
 
     monkeypatch.setattr(torch, "compile", refuse)
-    assert not fused.is_fused(torch.zeros(2, 3, device="meta"))
+    assert not many_classes.is_compiled(torch.zeros(2, 3, device="meta"))
     has_compiler.cache_clear()
