@@ -288,3 +288,8 @@ class Samples:
             if name not in known:
                 raise DataError(f"class '{name}' is not in '{self.source.name}'; {nearest(name, known)}")
         return torch.tensor([known[name] for name in names])
+
+
+def is_labelled(samples: Samples | None) -> bool:
+    """Return whether any label has a loss; a transfer set may have none, and what is set aside from it neither."""
+    return samples is not None and bool((samples.judged_labels() != UNLABELLED).any())

@@ -23,8 +23,8 @@ from instar.paths import local_path
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 from instar.stages.finish import finish_run
-from instar.stages.initial import few_inputs
 from instar.stages.run_data import read_run_data
+from instar.stages.weights import few_inputs
 from instar.teachers.module import Module
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
 from instar.training.evaluate import predict

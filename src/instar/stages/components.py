@@ -10,15 +10,15 @@ from torch import nn
 
 from instar.config import RunConfig
 from instar.data.dataset import Data, load_data
+from instar.data.samples import is_labelled
 from instar.data.views import View, parse_views
 from instar.errors import ConfigError, DataError
 from instar.models.trained import load_model
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
 from instar.runs.run import Run
-from instar.stages.finish import is_labelled
-from instar.stages.initial import size_lazy_layers
 from instar.stages.run_data import as_run, refuse_other_reading
+from instar.stages.weights import size_lazy_layers
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data
-from instar.data.samples import Samples
+from instar.data.samples import is_labelled
 from instar.errors import RunError, say, shortened
 from instar.runs.files import write_json, write_tensors
 from instar.runs.predictions import PREDICTIONS
@@ -113,8 +112,3 @@ def note_failure(what: str, notes: list[str]) -> Iterator[None]:
     except Exception as error:  # of code of the user's, or of a measurement that does not fit it
         notes.append(f"{what} is missing: {shortened(error)}.")
         say(f"instar: {notes[-1]}")
-
-
-def is_labelled(samples: Samples | None) -> bool:
-    """Return whether any label has a loss; a transfer set may have none, and what is set aside from it neither."""
-    return samples is not None and bool((samples.judged_labels() != UNLABELLED).any())

@@ -25,7 +25,7 @@ from instar.targets.projected import ProjectedTargets
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import DenseTargets, Targets, by_example
 from instar.teachers.teacher import Teacher
-from instar.training.finite import name_samples
+from instar.training.diagnosis import name_samples
 
 MAX_SAMPLES, MAX_POSITIONS, BATCH_SIZE = 256, 1024, 64
 """Samples that a teacher is queried about; where samples have positions, about so many positions."""

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from instar.config import RunConfig, TrainingConfig
 from instar.data.dataset import Data
@@ -20,21 +19,20 @@ from instar.models.build import build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
-from instar.models.modes import find_frozen_layers, in_eval_mode
+from instar.models.modes import find_frozen_layers
 from instar.models.normalised import Normalised, is_tokens, statistics
-from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
 from instar.runs.run import Run
 from instar.seeds import seed_everything
-from instar.stages.compatibility import only_network, refuse_failure
+from instar.stages.compatibility import only_network
 from instar.stages.rehearsal import (
     has_batch_statistics,
     least_part,
     refuse_computed_weights,
-    refuse_odd_weights,
     rehearse,
 )
+from instar.stages.weights import few_inputs, is_lazy_network, refuse_odd_weights, size_layers
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
 
@@ -133,7 +131,7 @@ def make_initial(
         model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
     probe = few_inputs(data)
     if is_lazy_network(model):
-        _size(model, probe)
+        size_layers(model, probe)
     refuse_odd_weights(model)
     if config.training.max_norm:
         refuse_computed_weights(model)
@@ -145,39 +143,6 @@ def make_initial(
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
     return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)
-
-
-def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
-    """Return a network whose lazy layers have sizes; a network without lazy layers is returned as it is.
-
-    A few training inputs determine the sizes. The new weights depend on the run's seed.
-
-    Raises:
-        ConfigError: when a weight cannot be stored or trained.
-    """
-    refuse_odd_weights(network)
-    if not is_lazy_network(network):
-        return network
-    made = copy_network(network).cpu()
-    seed_everything(config.seed, "initial weights")
-    _size(made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)), few_inputs(data))
-    return made
-
-
-def is_lazy_network(network: nn.Module) -> bool:
-    """Return whether any weight or buffer has no size yet, because its layer has seen no inputs."""
-    return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
-
-
-def _size(model: Normalised, inputs: Tensor) -> None:
-    """Size lazy layers for raw inputs `[n, ...]`."""
-    with refuse_failure("student", inputs), torch.no_grad(), in_eval_mode(model):
-        model(inputs)
-
-
-def few_inputs(data: Data) -> Tensor:
-    """Return a few raw training inputs, `[n, ...]`."""
-    return data.train.source.inputs[data.train.ids[:NUM_PROBE_INPUTS]]
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected
@@ -19,28 +19,6 @@ from instar.training.optimise import BOUNDED_LAYERS, make_optimiser
 from instar.training.step import share_batch
 
 
-def refuse_odd_weights(network: nn.Module) -> None:
-    """Refuse weights that optimisers or the files of a run cannot hold, and a network without trained weights.
-
-    Raises:
-        ConfigError: names the weight or buffer.
-    """
-    state = network.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise ConfigError(
-                f"'{name}' of the student is a {type(value).__name__}, and run folders hold tensors alone; return a "
-                "tensor from get_extra_state."
-            )
-        found = _oddity(value)
-        if found:
-            raise ConfigError(f"'{name}' of the student is {found}; weights and buffers must be dense real tensors.")
-    if left := [name for name, _ in network.named_parameters() if name not in state]:
-        raise ConfigError(f"'{left[0]}' of the student is not in its state_dict, so a run folder would lack it.")
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ConfigError("no weight of the student is trained: all are frozen (requires_grad), or there are none.")
-
-
 def refuse_computed_weights(network: nn.Module) -> None:
     """Refuse to bound the norms of weights that are computed from others, because the next step would undo it.
 
@@ -53,16 +31,6 @@ def refuse_computed_weights(network: nn.Module) -> None:
                 f"the weight of '{name}' is computed from others (weight_norm, parametrizations, pruning), so "
                 "training.max_norm cannot bound it; leave max_norm out."
             )
-
-
-def _oddity(value: Tensor) -> str:
-    if value.is_meta:
-        return "on the device 'meta', without values"
-    if value.is_quantized:
-        return "quantised"
-    if value.layout != torch.strided:
-        return f"sparse ({str(value.layout).removeprefix('torch.')})"
-    return "complex" if value.is_complex() else ""
 
 
 def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:

@@ -13,11 +13,12 @@ import torch
 from accelerate import Accelerator
 
 from instar.config import RunConfig, default_settings
+from instar.data.samples import is_labelled
 from instar.models.probe import write_probe
 from instar.models.trained import TrainedRun, save_model
 from instar.runs.run import Run
 from instar.stages.components import Components, GivenObjects, resolve_components
-from instar.stages.finish import finish_run, is_labelled, note_failure
+from instar.stages.finish import finish_run, note_failure
 from instar.stages.first_look import FirstLook, look_at
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare

@@ -19,7 +19,7 @@ from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples, Source
 from instar.errors import MismatchError, NonFiniteError
 from instar.teachers.teacher import Teacher
-from instar.training.finite import name_samples
+from instar.training.diagnosis import name_samples
 
 BATCH_SIZE = 256
 """Larger batches do not fit into the cache of a CPU, and were slower."""

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from instar.data.loader import Batch
-from instar.errors import InstarError, NonFiniteError
-from instar.teachers.teacher import Teacher
+from instar.errors import NonFiniteError
 
 
 class Finiteness:
@@ -57,65 +55,3 @@ def _is_finite(tensor: object) -> bool:
 def averages(tensor: Tensor) -> bool:
     """Return whether a weight or buffer has a moving average; masks do not, because the mean of -inf is NaN."""
     return tensor.is_floating_point() and _is_finite(tensor)
-
-
-def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
-    """Return a sentence that says why the loss of a batch is not finite, and what to do.
-
-    Args:
-        batch: of the first step whose loss was not finite, with its views.
-        teacher: the teacher that was queried about it.
-        is_first: the step is the first one, so no weight had changed before.
-    """
-    if found := _bad_inputs(batch):
-        return found
-    if teacher is not None and (found := _bad_answers(batch, teacher)):
-        return found
-    if is_first:
-        return (
-            "No weight has been changed yet, so the student's own outputs are not finite, or a term takes the log of a "
-            "probability of 0; check the student's initial weights and the objective."
-        )
-    return "Lower the learning rate."
-
-
-def _bad_inputs(batch: Batch) -> str:
-    inputs = batch.inputs
-    if not inputs.is_floating_point() or inputs.isfinite().all():
-        return ""
-    bad = ~inputs.isfinite().flatten(1).all(1)
-    after, source = "", batch.origin.samples.source if batch.origin else None
-    if source is not None and source.inputs[batch.ids[bad].cpu()].isfinite().all():
-        after = " after the views"
-    return f"The inputs of {_named(batch, bad)} are NaN or infinite{after}; mend or leave out those samples."
-
-
-@torch.no_grad()
-def _bad_answers(batch: Batch, teacher: Teacher) -> str:
-    try:
-        answers = teacher.targets(batch)
-        bad = ~answers.confidence().isfinite()
-    except (InstarError, RuntimeError):  # targets of a few classes or another temperature, or a stream out of order
-        return ""
-    if batch.mask is not None:
-        bad = bad & batch.mask
-    bad = bad.flatten(1).any(1) if bad.dim() > 1 else bad
-    if not bad.any():
-        return ""
-    return f"The teacher predicts NaN, or no probability at all, for {_named(batch, bad)}; check the teacher."
-
-
-def _named(batch: Batch, bad: Tensor) -> str:
-    source = f" of '{batch.origin.samples.source.name}'" if batch.origin else ""
-    return name_samples(batch.ids[bad].tolist()) + source
-
-
-def name_samples(ids: list[int]) -> str:
-    """Return the ids of samples in words, at most ten of them.
-
-    >>> name_samples([3]), name_samples([3, 5])
-    ('sample 3', '2 samples (ids 3, 5)')
-    """
-    if len(ids) == 1:
-        return f"sample {ids[0]}"
-    return f"{len(ids):,} samples (ids {', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''})"

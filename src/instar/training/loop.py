@@ -24,7 +24,8 @@ from instar.runs.run import Run
 from instar.seeds import seed_everything
 from instar.teachers.teacher import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
-from instar.training.finite import Finiteness, explain_nan
+from instar.training.diagnosis import explain_nan
+from instar.training.finite import Finiteness
 from instar.training.optimise import constrain_norms, learning_rate
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder

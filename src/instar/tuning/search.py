@@ -15,7 +15,7 @@ from instar.compute.execution import Execution
 from instar.config import RunConfig, StoreConfig, validate
 from instar.data.dataset import ARRAYS, Data, load_data
 from instar.data.loader import Loader
-from instar.data.samples import Samples
+from instar.data.samples import Samples, is_labelled
 from instar.data.views import parse_views
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
 from instar.jobs.place import parse_jobs
@@ -25,7 +25,6 @@ from instar.models.build import build_network
 from instar.objectives.notation import exact
 from instar.runs.files import write_json
 from instar.stages.components import GivenObjects, adopt_store_views, choose_teacher
-from instar.stages.finish import is_labelled
 from instar.stages.first_look import look_at
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading

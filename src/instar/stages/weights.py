@@ -1,0 +1,84 @@
+"""Weights and buffers of a student of the user's: those that no run can hold, and those whose size inputs decide."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from instar.config import RunConfig
+from instar.data.dataset import Data
+from instar.errors import ConfigError
+from instar.models.copying import copy_network
+from instar.models.modes import in_eval_mode
+from instar.models.normalised import Normalised
+from instar.models.probe import NUM_PROBE_INPUTS
+from instar.seeds import seed_everything
+from instar.stages.compatibility import refuse_failure
+
+
+def refuse_odd_weights(network: nn.Module) -> None:
+    """Refuse weights that optimisers or the files of a run cannot hold, and a network without trained weights.
+
+    Raises:
+        ConfigError: names the weight or buffer.
+    """
+    state = network.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"'{name}' of the student is a {type(value).__name__}, and run folders hold tensors alone; return a "
+                "tensor from get_extra_state."
+            )
+        found = _oddity(value)
+        if found:
+            raise ConfigError(f"'{name}' of the student is {found}; weights and buffers must be dense real tensors.")
+    if left := [name for name, _ in network.named_parameters() if name not in state]:
+        raise ConfigError(f"'{left[0]}' of the student is not in its state_dict, so a run folder would lack it.")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ConfigError("no weight of the student is trained: all are frozen (requires_grad), or there are none.")
+
+
+def _oddity(value: Tensor) -> str:
+    if value.is_meta:
+        return "on the device 'meta', without values"
+    if value.is_quantized:
+        return "quantised"
+    if value.layout != torch.strided:
+        return f"sparse ({str(value.layout).removeprefix('torch.')})"
+    return "complex" if value.is_complex() else ""
+
+
+def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
+    """Return a network whose lazy layers have sizes; a network without lazy layers is returned as it is.
+
+    A few training inputs determine the sizes. The new weights depend on the run's seed.
+
+    Raises:
+        ConfigError: when a weight cannot be stored or trained.
+    """
+    refuse_odd_weights(network)
+    if not is_lazy_network(network):
+        return network
+    made = copy_network(network).cpu()
+    seed_everything(config.seed, "initial weights")
+    size_layers(
+        made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)), few_inputs(data)
+    )
+    return made
+
+
+def is_lazy_network(network: nn.Module) -> bool:
+    """Return whether any weight or buffer has no size yet, because its layer has seen no inputs."""
+    return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+
+
+def size_layers(model: Normalised, inputs: Tensor) -> None:
+    """Size lazy layers for raw inputs `[n, ...]`."""
+    with refuse_failure("student", inputs), torch.no_grad(), in_eval_mode(model):
+        model(inputs)
+
+
+def few_inputs(data: Data) -> Tensor:
+    """Return a few raw training inputs, `[n, ...]`."""
+    return data.train.source.inputs[data.train.ids[:NUM_PROBE_INPUTS]]
