@@ -50,7 +50,7 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         print_json(metrics)
         return
-    from instar.tasks import known_metrics
+    from instar.tasks.catalogue import known_metrics
 
     print(title)
     for metric in known_metrics().values():

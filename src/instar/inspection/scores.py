@@ -13,7 +13,7 @@ from instar.errors import RunError
 from instar.runs.documents import ResultFile, read_document
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.tasks import known_metrics
+from instar.tasks.catalogue import known_metrics
 from instar.tasks.metric import Metric, format_value
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from instar.reporting.groups import COMPARED_SETTINGS, Group, find_teacher, settings, shared_name
 from instar.runs.rows import RunRow
-from instar.tasks import known_metrics
+from instar.tasks.catalogue import known_metrics
 from instar.tasks.metric import Metric
 
 EN_DASH = "\u2013"

@@ -1,5 +1,6 @@
 """What labels mean: the tasks, the metrics that each is judged by, and how a metric is shown."""
 
+from instar.tasks.catalogue import TASKS, known_metrics
 from instar.tasks.classification import Classification
 from instar.tasks.intervals import Interval, StudentT, Wilson
 from instar.tasks.metric import Metric, format_value
@@ -20,29 +21,3 @@ __all__ = [
     "format_value",
     "known_metrics",
 ]
-
-_KINDS: tuple[type[Task], ...] = (
-    Classification,
-    NextToken,
-    Words,
-)
-TASKS = {task.__name__: task for task in _KINDS}
-
-
-def known_metrics() -> dict[str, Metric]:
-    """Return the metrics of all tasks by name, in the order in which tables show them.
-
-    A run folder holds its numbers by these names, so whoever shows them needs no task.
-
-    >>> [name for name, metric in known_metrics().items() if metric.label]
-    ['error', 'nll', 'perplexity', 'word_error', 'ece', 'agreement']
-    """
-    found: list[Metric] = []
-    for task in TASKS.values():
-        place = len(found)
-        for metric in reversed(task.metrics):  # a metric that one task has alone stays before what follows it there
-            if metric in found:
-                place = found.index(metric)
-            else:
-                found.insert(place, metric)
-    return {metric.name: metric for metric in found}

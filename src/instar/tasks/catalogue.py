@@ -1,0 +1,35 @@
+"""The tasks that there are, and the metrics of them all."""
+
+from __future__ import annotations
+
+from instar.tasks.classification import Classification
+from instar.tasks.metric import Metric
+from instar.tasks.next_token import NextToken
+from instar.tasks.task import Task
+from instar.tasks.words import Words
+
+_KINDS: tuple[type[Task], ...] = (
+    Classification,
+    NextToken,
+    Words,
+)
+TASKS = {task.__name__: task for task in _KINDS}
+
+
+def known_metrics() -> dict[str, Metric]:
+    """Return the metrics of all tasks by name, in the order in which tables show them.
+
+    A run folder holds its numbers by these names, so whoever shows them needs no task.
+
+    >>> [name for name, metric in known_metrics().items() if metric.label]
+    ['error', 'nll', 'perplexity', 'word_error', 'ece', 'agreement']
+    """
+    found: list[Metric] = []
+    for task in TASKS.values():
+        place = len(found)
+        for metric in reversed(task.metrics):  # a metric that one task has alone stays before what follows it there
+            if metric in found:
+                place = found.index(metric)
+            else:
+                found.insert(place, metric)
+    return {metric.name: metric for metric in found}
