@@ -74,7 +74,7 @@ def test_shards_that_end_inside_a_view_hold_the_same_answers(tmp_path) -> None:
 @pytest.mark.parametrize("ahead", [None, 40 * 64 * 2, 1])
 def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, monkeypatch, micro_batches, ahead) -> None:
     if ahead:
-        monkeypatch.setattr("instar.teachers.stored.AHEAD", ahead)
+        monkeypatch.setattr("instar.teachers.stored.LOOKAHEAD_BYTES", ahead)
     live = Module(network())
     stored = Stored(written(tmp_path / "store", live))
     # two students with orders of their own, and held-out samples, ask by turns over more epochs than there are views

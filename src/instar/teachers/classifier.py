@@ -18,12 +18,12 @@ from instar.teachers.teacher import Teacher
 class Classifier(Teacher):
     """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in the precision that they came in.
 
-    Its classes are found among those of the data by name, and where they are not names, by number. A class that it does
-    not know has p = 0.
+    Its classes are matched with those of the data by name or, if they are no names, by number. A class that it does not
+    know has p = 0.
 
     Args:
         estimator: fitted, with `predict_proba` and `classes_`.
-        floor: the smallest probability, because a forest says 0 where it means "rarer than one tree in a hundred".
+        floor: the smallest probability, because the 0 of a forest means "rarer than one tree in a hundred".
 
     Raises:
         ConfigError: when the estimator is not fitted, has no probabilities or several outputs, or floor is not in
@@ -54,7 +54,7 @@ class Classifier(Teacher):
         self.estimator, self.floor = estimator, floor
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return the logarithms of its probabilities.
+        """Return the logarithms of the probabilities.
 
         Raises:
             MismatchError: when its classes or features are not those of the data.
@@ -80,7 +80,7 @@ class Classifier(Teacher):
     def _ask(self, inputs: NDArray[Any]) -> NDArray[Any]:
         names = getattr(self.estimator, "feature_names_in_", None)
         given: Any = inputs
-        if names is not None:  # fitted to a table, whose columns it asks for by name
+        if names is not None:  # fitted to a table, so it needs the names of columns
             import pandas
 
             given = pandas.DataFrame(inputs, columns=list(names))
@@ -91,7 +91,7 @@ class Classifier(Teacher):
             raise MismatchError(f"the classifier {type(self.estimator).__name__} cannot predict: {reason}.") from None
 
     def _columns(self, batch: Batch) -> tuple[list[int], int]:
-        """Return where its classes stand among those of the data, and how many these are."""
+        """Return the places of its classes among those of the data, and the number of the latter."""
         own = list(self.estimator.classes_)
         names = batch.origin.samples.source.classes if batch.origin else tuple(map(str, range(len(own))))
         place = {name: number for number, name in enumerate(names)}
@@ -107,7 +107,7 @@ class Classifier(Teacher):
         return readings[0], len(names)
 
     def fingerprint(self) -> str:
-        """Return a hash of what the fitted estimator answers from; `n_jobs` and its like are left out.
+        """Return a hash of everything that predictions depend on; parameters such as `n_jobs` are left out.
 
         Raises:
             ConfigError: when a part of the estimator does not show its content.

@@ -1,4 +1,4 @@
-"""A hash of what a fitted estimator or a network answers from, whatever it is made of."""
+"""A hash of everything that the predictions of a fitted estimator or a network depend on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from instar.errors import ConfigError
 
-HOW_IT_RUNS = frozenset({"n_jobs", "verbose", "warm_start", "memory", "pre_dispatch", "random_state"})
-"""Parameters of estimators that no answer depends on once they are fitted."""
+EXECUTION_PARAMETERS = frozenset({"n_jobs", "verbose", "warm_start", "memory", "pre_dispatch", "random_state"})
+"""Parameters on which no prediction of a fitted estimator depends."""
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None))
 
@@ -41,7 +41,7 @@ class Content:
         return self._digest.hexdigest()
 
     def add(self, value: Any) -> None:
-        """Take in a value and everything inside.
+        """Add a value and everything inside.
 
         Raises:
             ConfigError: when something inside does not show its content.
@@ -66,7 +66,7 @@ class Content:
             self._add_compound(value)
 
     def add_named(self, name: str, value: Any) -> None:
-        """Take in an entry of a network's state: a tensor, or what a quantised layer or the user keeps there."""
+        """Add an entry of a network's state: a tensor, or what a quantised layer or the user stores there."""
         if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
             self.add((name, value))
             return
@@ -85,11 +85,11 @@ class Content:
                 self.add(part)
         elif isinstance(value, set | frozenset):
             self.add(sorted(value, key=repr))
-        elif hasattr(value, "best_estimator_"):  # a search answers as what it found
+        elif hasattr(value, "best_estimator_"):  # a search predicts by the estimator that it found
             self.add(value.best_estimator_)
         elif hasattr(value, "get_params") and hasattr(value, "__dict__"):
             self.add(type(value))
-            self.add({name: part for name, part in vars(value).items() if name not in HOW_IT_RUNS})
+            self.add({name: part for name, part in vars(value).items() if name not in EXECUTION_PARAMETERS})
         else:
             self._add_reduced(value)
 
@@ -110,7 +110,7 @@ class Content:
 
     def _add_array(self, value: np.ndarray[Any, Any]) -> None:
         self._say("array", json.dumps([list(value.shape), value.dtype.str]))
-        if value.dtype.names:  # field by field: what lies between them is rubbish
+        if value.dtype.names:  # field by field, because the bytes between fields are arbitrary
             for name in value.dtype.names:
                 self._add_array(value[name])
         elif value.dtype.hasobject:
@@ -119,7 +119,7 @@ class Content:
             self._digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
 
     def _add_reduced(self, value: Any) -> None:
-        """Take in what the object itself gives to be copied by: its class, arguments and state."""
+        """Add what an object returns to be copied: its class, arguments and state."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception as error:  # any code may be behind it

@@ -68,7 +68,7 @@ class Ensemble(Teacher):
         self._log_weights = torch.tensor([weight for _, weight in self._queried]).log()
 
     def targets(self, batch: Batch) -> Targets:
-        """Return the mean of what the members say.
+        """Return the mean of the members' targets.
 
         Raises:
             MismatchError: when members differ in their classes.
@@ -94,7 +94,7 @@ class Ensemble(Teacher):
         super().prepare(execution)
 
     def settings(self) -> dict[str, Any]:
-        """Return what the members can teach alone.
+        """Return the settings that the members need.
 
         Raises:
             MismatchError: when stores among them hold different views.

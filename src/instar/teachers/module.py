@@ -44,10 +44,10 @@ class Module(Teacher):
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
-        """Return the logits of the network; the mode (train or eval) of every layer is left as it was."""
+        """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
         inputs = self._read(batch.inputs.to(execution.device))
-        # module by module: a network may hold layers that are frozen in another mode than its own
+        # module by module, because a network may have layers that are frozen in another mode than its own
         training = [module for module in self.network.modules() if module.training]
         if training:
             self.network.eval()

@@ -1,4 +1,4 @@
-"""A teacher that is asked once: its answers are held in memory, per (id, view)."""
+"""A teacher that is queried once: memory holds its targets by (id, view)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from instar.teachers.teacher import Teacher, as_long
 
 
 class Remembered(Teacher):
-    """The answers of a teacher about the samples of a loader in each of its views.
+    """The targets of a teacher for the samples of a loader in each of its views.
 
-    They are asked for in order of id, so that they do not depend on the order of training or on where a run resumes.
+    The teacher is queried in order of id, so that targets do not depend on the order of training or on where a run
+    resumes.
 
     Args:
-        teacher: who is asked.
-        loader: its samples and views are what is remembered.
+        teacher: the teacher.
+        loader: its samples and views are remembered.
         advance: called after every batch with the number of samples, to show progress.
 
     Raises:
@@ -47,25 +48,25 @@ class Remembered(Teacher):
         self._position = position
 
     def targets(self, batch: Batch) -> Targets:
-        """Return the rows of the batch.
+        """Return the targets of the batch.
 
         Raises:
-            MismatchError: when a sample or the view is not among those that were asked for.
+            MismatchError: when a sample or the view was not remembered.
         """
         rows = self._position.to(batch.ids.device).index_select(0, batch.ids)
-        # to look at the rows is to wait for an accelerator, and a batch of the same origin has no others
+        # reading the rows would wait for an accelerator, and a batch of the same origin has no other samples
         is_known = batch.origin is self._origin or not (rows < 0).any()
         if batch.view >= len(self._answers) or not is_known:
             raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
         return as_long(self._answers[batch.view].rows(rows), batch)
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether it was asked about these samples as they are."""
+        """Return whether these samples were remembered without views."""
         as_they_are = self._origin.views == Identity() and samples.source is self._origin.samples.source
         return as_they_are and not bool((self._position[samples.ids.to(self._position.device)] < 0).any())
 
     def fingerprint(self) -> str:
-        """Return that of the teacher."""
+        """Return the teacher's fingerprint."""
         return self.teacher.fingerprint()
 
     def modules(self) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""A teacher whose classes are those of the data in another order."""
+"""A teacher with the classes of the data in another order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instar.teachers.teacher import Teacher
 
 
 class Reordered(Teacher):
-    """The logits of a teacher, in the order of other names.
+    """The logits of a teacher, with its classes in another order.
 
     Args:
         teacher: whose classes have names.
@@ -26,7 +26,7 @@ class Reordered(Teacher):
         self._order = torch.tensor([place[name] for name in names])
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return what the teacher says, class by class where the data have it."""
+        """Return the teacher's logits in the order of `names`."""
         logits = self.members[0].targets(batch).logits()
         self._order = self._order.to(logits.device)
         return DenseTargets(logits.index_select(-1, self._order))
@@ -38,9 +38,9 @@ class Reordered(Teacher):
 
 
 def in_order_of(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
-    """Return a teacher that answers in the order of these classes; itself where it does, or has no names.
+    """Return a teacher with its classes in this order; the teacher itself if it has this order or no names.
 
-    Names 0, 1, 2, ... that share none with the others are numbers and not names: such classes are taken as they come.
+    Names 0, 1, 2, ... that the other side does not have are numbers and not names; their order is not changed.
 
     Raises:
         MismatchError: when there are as many classes, and some have other names.

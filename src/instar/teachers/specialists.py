@@ -22,12 +22,12 @@ from instar.teachers.teacher import Teacher
 
 @dataclass(frozen=True, eq=False)
 class Specialist:
-    """Who is asked when one of its classes is likely.
+    """A teacher that is queried when one of its classes is likely.
 
     Args:
-        teacher: answers for `classes` in this order and, last, for all others as one, or for all classes.
+        teacher: predicts `classes` in this order and, last, all others as one class; or all classes.
         classes: indices of its special classes among those of the generalist.
-        dustbin: whether it sees all other classes as one; otherwise it answers for all classes.
+        dustbin: all other classes are one class of the teacher; False: it predicts all classes.
         weight: of its divergence, above 0.
     """
 
@@ -44,13 +44,13 @@ class Specialists(Teacher):
 
         w KL(p^g || q) + sum over active m of w_m KL(p^m || q)
 
-    Where nobody is active, q is the generalist's answer. A specialist is asked about the samples it is active for.
+    Where no specialist is active, q is the generalist's prediction. A specialist is queried only where it is active.
 
     Source: Hinton et al. 2015, section 5.4, equation 5; there n = 1 and all weights are 1.
 
     Args:
         generalist: a teacher, torch module or run folder.
-        specialists: who may be active.
+        specialists: the specialists.
         top: n, at least 1.
         weight: w, above 0.
         divergence: "forward", KL(p || q), or "reverse", KL(q || p): without dustbins, the arithmetic mean or the
@@ -94,10 +94,10 @@ class Specialists(Teacher):
         self.top, self.weight, self.divergence = top, weight, divergence
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return log q, and the generalist's logits, to the last bit, where nobody is active.
+        """Return log q; where no specialist is active, the generalist's logits to the last bit.
 
         Raises:
-            MismatchError: when a specialist does not answer for its classes, or has one that the generalist has not.
+            MismatchError: when a specialist does not predict its classes, or has one that the generalist lacks.
         """
         said = self.generalist.targets(batch)
         logits, log_p = said.logits(), by_example(said.log_probs(1.0))
@@ -112,7 +112,7 @@ class Specialists(Teacher):
         return DenseTargets(values.view(logits.shape))
 
     def _opinion(self, number: int, batch: Batch, log_p: Tensor, likeliest: Tensor) -> Opinion:
-        """Return what a specialist says about the examples that it is active for."""
+        """Return the prediction of a specialist for the examples for which it is active."""
         specialist, all_classes = self.specialists[number], log_p.shape[1]
         if max(specialist.classes) >= all_classes:
             raise MismatchError(
@@ -141,11 +141,11 @@ class Specialists(Teacher):
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def prepare(self, execution: Execution) -> None:
-        """Prepare all; only the generalist is compiled, because specialists are asked about any number of samples."""
+        """Prepare all; only the generalist is compiled, because the batches of specialists have any size."""
         self.generalist.prepare(execution)
         for specialist in self.specialists:
             specialist.teacher.prepare(replace(execution, compiled_sizes=()))
 
     def settings(self) -> dict[str, Any]:
-        """Return what the generalist can teach alone."""
+        """Return the settings that the generalist needs."""
         return self.generalist.settings()

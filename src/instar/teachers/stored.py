@@ -1,4 +1,4 @@
-"""A target store as a teacher: it answers about the samples and views that it was made from, and no others."""
+"""A target store as a teacher: it has targets only for the samples and views that it was made from."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from instar.targets.store import StoredPart, TargetStore
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, as_long
 
-CHECKED = 1 << 30
-"""Stores of up to this many bytes, which takes a second to read, are read and compared with their checksums first."""
+MAX_CHECKED_BYTES = 1 << 30
+"""Smaller stores, which take up to a second to read, are compared with their checksums when they are opened."""
 
+NUM_COMPARED = 4
+"""What a part of a store and a loader are compared by: classes, source, samples and views."""
 
-_IN_ALL = 4
-"""Classes, source, samples and views."""
+LOOKAHEAD_BYTES = 1 << 20
+"""Targets of the coming batches that are looked up at once on a CPU: few enough for its cache."""
 
-
-AHEAD = 1 << 20
-"""So many bytes of answers are looked up at once on a CPU, for the batches that come next: few enough for its cache."""
-
-AHEAD_ON_ACCELERATOR = 32 << 20
+ACCELERATOR_LOOKAHEAD_BYTES = 32 << 20
 
 
 class _Ahead:
-    """Answers about the samples from `start` to `stop` in an order, cut at once into those about the coming batches."""
+    """Targets of the samples from `start` to `stop` of an order, split at once into those of the coming batches."""
 
     def __init__(self, batch: Batch, stop: int, answers: Targets) -> None:
         self.order, self.view, self.start, self.stop, self.answers = batch.order, batch.view, batch.place, stop, answers
@@ -41,7 +39,7 @@ class _Ahead:
         self._parts = {(batch.place + start, size): answers.part(start, start + size) for start in starts}
 
     def about(self, batch: Batch) -> Targets | None:
-        """Return the answers about a batch, or none where they are not among these."""
+        """Return the targets of a batch; None: they are not among these."""
         if batch.order is not self.order or batch.view != self.view:
             return None
         found = self._parts.get((batch.place, len(batch)))
@@ -53,11 +51,11 @@ class _Ahead:
 
 def _rows_ahead(part: StoredPart, device: torch.device) -> int:
     """Return how many samples are looked up at once."""
-    return (AHEAD if device.type == "cpu" else AHEAD_ON_ACCELERATOR) // part.bytes_of_answer
+    return (LOOKAHEAD_BYTES if device.type == "cpu" else ACCELERATOR_LOOKAHEAD_BYTES) // part.bytes_of_answer
 
 
 class Stored(Teacher):
-    """The answers of a target store, looked up by (id, view).
+    """The targets of a target store, looked up by (id, view).
 
     Args:
         store: its folder.
@@ -69,16 +67,16 @@ class Stored(Teacher):
     def __init__(self, store: TargetStore | str | Path) -> None:
         self.store = store if isinstance(store, TargetStore) else TargetStore(store)
         self._parts = {name: self.store.part(name) for name in self.store.manifest.parts}
-        if sum(part.records.numel() for part in self._parts.values()) <= CHECKED:
+        if sum(part.records.numel() for part in self._parts.values()) <= MAX_CHECKED_BYTES:
             self.store.check()
         self._seen: tuple[Origin | None, StoredPart | None] = (None, None)
         self._ahead: _Ahead | None = None
 
     def targets(self, batch: Batch) -> Targets:
-        """Return the stored answers about the batch.
+        """Return the stored targets of the batch.
 
         Raises:
-            MismatchError: when it holds other samples, views or classes than the store; names both sides.
+            MismatchError: when it has other samples, views or classes than the store; names both.
         """
         origin, part = self._seen
         if origin is not batch.origin or part is None:
@@ -103,12 +101,12 @@ class Stored(Teacher):
         agreement, sentence, part = max(
             ((*self._agreement(p, origin), p) for p in self._parts.values()), key=itemgetter(0)
         )
-        if agreement < _IN_ALL:
+        if agreement < NUM_COMPARED:
             raise MismatchError(sentence)
         return part
 
     def _agreement(self, stored: StoredPart, origin: Origin) -> tuple[int, str]:
-        """Return in how much a part and an origin agree, and the sentence about what they first differ in."""
+        """Return in how many respects a part and an origin agree, and a sentence about the first difference."""
         part, source, store = stored.part, origin.samples.source, f"the target store '{self.store.path}'"
         classes = self.store.manifest.classes
         if classes != source.classes:
@@ -130,15 +128,15 @@ class Stored(Teacher):
                 f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
                 "the views to the store, or label those."
             )
-        return _IN_ALL, ""
+        return NUM_COMPARED, ""
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether the store holds answers about samples as they are."""
+        """Return whether the store has targets of samples without views."""
         as_they_are = Origin(samples, Identity(), 0, 1)
-        return any(self._agreement(part, as_they_are)[0] == _IN_ALL for part in self._parts.values())
+        return any(self._agreement(part, as_they_are)[0] == NUM_COMPARED for part in self._parts.values())
 
     def settings(self) -> dict[str, Any]:
-        """Return the views that the store replays: those of its first part, which is there to be learnt from."""
+        """Return the views that the store was made with: those of its first part, the training samples."""
         part = next(iter(self._parts.values())).part
         return {"views": part.views, "num_views": part.num_views, "view_seed": part.view_seed}
 

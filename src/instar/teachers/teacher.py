@@ -1,4 +1,4 @@
-"""Who answers: anything that turns a batch into targets."""
+"""Teachers: anything that turns a batch into targets."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from instar.targets.targets import Targets
 
 
 def as_long(answers: Targets, batch: Batch) -> Targets:
-    """Return kept answers about whole samples without the positions that a batch leaves out."""
+    """Return stored targets of whole samples without the positions that a batch leaves out."""
     return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
 
 
 class Teacher(ABC):
-    """Answers batches with targets. Training cannot tell kinds of teachers apart, and cannot change them.
+    """Predicts targets for batches. Training cannot tell kinds of teachers apart, and cannot change them.
 
-    One that is made of others names them as its `members`.
+    A teacher that combines others names them as its `members`.
     """
 
     members: Sequence[Teacher] = ()
     classes: tuple[str, ...] | None = None
-    """The names of its classes, where it knows them; without names, only its error can tell another order."""
+    """The names of its classes, where they are known; without names, only its error shows another order."""
 
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:
-        """Return what this teacher says about a batch, without gradients."""
+        """Return the targets of a batch, without gradients."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of everything that its answers depend on, beside the batch."""
+        """Return a hash of everything that the targets depend on, beside the batch."""
 
     def prepare(self, execution: Execution) -> None:
         """Move to the device of `execution`, and compute as it says from now on."""
@@ -48,13 +48,13 @@ class Teacher(ABC):
         return [module for member in self.members for module in member.modules()]
 
     def carried(self) -> list[Carried]:
-        """Return the hidden states of the networks inside, which a run that resumes goes on from."""
+        """Return the hidden states of the networks inside, which a checkpoint holds."""
         return [carried for member in self.members for carried in member.carried()]
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether it can be asked about these samples as they are; a store knows those it was made from."""
+        """Return whether it can predict these samples without views; a store knows only those it was made from."""
         return all(member.knows(samples) for member in self.members)
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings of a run that it can teach alone: a store has the views that it was made from."""
+        """Return the settings that a run with this teacher must have: a store needs the views it was made with."""
         return {}
