@@ -109,5 +109,5 @@ def test_all_sounds_of_a_report_have_a_limit(tmp_path: Path, hear: Hear, monkeyp
     whole = {key: len(found["address"]) for key, found in explored(tmp_path)["sounds"].items()}
     assert whole["one/7"] < whole["one/4"]
     for room, expected in ((sum(whole.values()), ["one/7", "one/4"]), (sum(whole.values()) - 1, ["one/7"])):
-        monkeypatch.setattr(explorer, "MAX_SOUND_BYTES", room)
+        monkeypatch.setattr(explorer, "MAX_REPORT_SOUND_BYTES", room)
         assert list(explored(tmp_path)["sounds"]) == expected

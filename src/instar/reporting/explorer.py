@@ -14,7 +14,7 @@ from PIL import Image
 from instar.reporting.runs import Array, Runs, log_softmax
 from instar.reporting.section import Section
 
-MAX_LOGIT_BYTES, MAX_IMAGE_BYTES, MAX_SOUND_BYTES = 1_500_000, 2_000_000, 2_000_000
+MAX_REPORT_LOGIT_BYTES, MAX_REPORT_IMAGE_BYTES, MAX_REPORT_SOUND_BYTES = 1_500_000, 2_000_000, 2_000_000
 """Upper bounds for the whole file, over all runs."""
 NATS_PER_STEP = 0.001
 """Resolution of the logits, which are written as whole steps below the largest of their sample."""
@@ -31,7 +31,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
     for row in taught:
         kept = runs.examples(row)
         classes = kept["shown.logits"].shape[1]
-        most = min(len(kept["shown.inputs"]), max(4, MAX_LOGIT_BYTES // (len(taught) * classes * 4)))
+        most = min(len(kept["shown.inputs"]), max(4, MAX_REPORT_LOGIT_BYTES // (len(taught) * classes * 4)))
         first = {name.removeprefix("shown."): kept[name][:most] for name in kept if name.startswith("shown.")}
         student = runs.logits(row, first["ids"], first.get("positions"))
         if student is None:
@@ -67,11 +67,11 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
 
 
 class Pictures:
-    """Images as PNG data URLs, each once, up to `MAX_IMAGE_BYTES`."""
+    """Images as PNG data URLs, each once, up to `MAX_REPORT_IMAGE_BYTES`."""
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
-        self._room = MAX_IMAGE_BYTES
+        self._room = MAX_REPORT_IMAGE_BYTES
 
     def add(self, key: str, inputs: Array) -> str | None:
         """Add an image `[channels, height, width]` of uint8, and return its key; None if there is no room left."""
@@ -84,11 +84,11 @@ class Pictures:
 
 
 class Sounds:
-    """Recordings as WAV data URLs, each once, up to `MAX_SOUND_BYTES`."""
+    """Recordings as WAV data URLs, each once, up to `MAX_REPORT_SOUND_BYTES`."""
 
     def __init__(self) -> None:
         self.sounds: dict[str, dict[str, Any]] = {}
-        self._room = MAX_SOUND_BYTES
+        self._room = MAX_REPORT_SOUND_BYTES
 
     def add(self, key: str, samples: Array | None, rate: int) -> str | None:
         """Add a sound `[samples]` of int16, and return its key; None if the run folder or the page had no room."""

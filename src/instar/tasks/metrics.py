@@ -11,10 +11,10 @@ TEACHER_ERROR = Metric(
     "share",
     interval=Wilson(),
     title="Teacher error",
-    meaning="Wrong answers of the teacher on the test set.",
+    meaning="Test error of the teacher.",
     has_spread=False,
 )
-ERRORS = Metric("errors", "count", title="Test errors", meaning="Wrong answers on the test set.")
+ERRORS = Metric("errors", "count", title="Test errors", meaning="Wrong predictions on the test set.")
 ERROR = Metric(
     "error",
     "share",
@@ -22,7 +22,7 @@ ERROR = Metric(
     label="errors",
     line="{errors} of {samples}: {error:.2%} (95%: {error_interval[0]:.2%} to {error_interval[1]:.2%})",
     title="Test error",
-    meaning="The same, as a share of the labelled test samples.",
+    meaning="Wrong predictions as a share of the labelled test samples.",
 )
 NLL = Metric(
     "nll",
@@ -38,7 +38,7 @@ ECE = Metric(
     label="ece",
     title="ECE",
     meaning=(
-        "Expected calibration error, in percentage points: how far confidence is from accuracy, "
+        "Expected calibration error, in percentage points: the distance between confidence and accuracy, "
         "averaged over 15 bins of confidence; 0 is perfect."
     ),
     how="15 bins",
@@ -51,7 +51,7 @@ AGREEMENT = Metric(
     label="agreement",
     line="{agreement:.2%} with the teacher",
     title="Agreement",
-    meaning="Test samples for which student and teacher give the same answer.",
+    meaning="Test samples on which student and teacher agree.",
     how="with the teacher",
 )
 KL_TO_TEACHER = Metric("kl_to_teacher", "nats", how="KL(teacher || student)")

@@ -25,7 +25,7 @@ WORD_ERROR = Metric(
     label="words",
     line="{word_errors} of {words} wrong: {word_error:.2%}",
     title="Word error",
-    meaning="Recorded words that were taken for others.",
+    meaning="Share of the recorded words that were misrecognised.",
 )
 
 
