@@ -51,8 +51,8 @@ class MethodPredictions:
                 scores = Scores.of(tensors["test.logits"].flatten(0, -2), labels.flatten())
                 wrong, nll = scores.wrong, scores.nll
             else:
-                nll, answers = tensors["test.nll_and_answer"].flatten(0, -2).unbind(-1)
-                wrong = answers.long() != labels.flatten()
+                nll, predicted = tensors["test.nll_and_answer"].flatten(0, -2).unbind(-1)
+                wrong = predicted.long() != labels.flatten()
         except KeyError as error:
             raise RunError(f"'{run.path}' cannot be compared: its predictions have no {error}.") from None
         known = labels.flatten(1) != UNLABELLED if labels.dim() > 1 else (labels != UNLABELLED)[:, None]
@@ -70,18 +70,18 @@ class Method:
         name: path that the user gave.
         runs: runs by seed, in order.
         test: fingerprint of the test data.
-        answers: predictions by seed.
+        predictions: predictions by seed.
     """
 
     name: str
     runs: Mapping[int, Run]
     test: str
-    answers: Mapping[int, MethodPredictions]
+    predictions: Mapping[int, MethodPredictions]
 
     @property
     def examples(self) -> Counts:
         """Number of labelled examples per sample, the same for all runs."""
-        return next(iter(self.answers.values())).examples
+        return next(iter(self.predictions.values())).examples
 
 
 def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
@@ -112,10 +112,12 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
         Method(str(each.folder), runs, tests[0][1], {seed: MethodPredictions.of(run) for seed, run in runs.items()})
         for each, runs in zip(found, by_seed, strict=True)
     ]
-    read = [(method.runs[seed].path, answers) for method in methods for seed, answers in method.answers.items()]
+    read = [
+        (method.runs[seed].path, predictions) for method in methods for seed, predictions in method.predictions.items()
+    ]
     first, theirs = read[0]
-    for path, answers in read:
-        if not (torch.equal(answers.ids, theirs.ids) and torch.equal(answers.labels, theirs.labels)):
+    for path, predictions in read:
+        if not (torch.equal(predictions.ids, theirs.ids) and torch.equal(predictions.labels, theirs.labels)):
             raise MismatchError(
                 f"'{path}' was tested on other samples than '{first}' (their ids or labels differ), so they cannot be "
                 "compared."

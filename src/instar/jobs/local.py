@@ -50,10 +50,10 @@ def in_pool(tasks: Sequence[Callable[[], T]], workers: int) -> Generator[tuple[i
             ready = wait([thing for worker in busy for thing in (worker.connection, worker.process.sentinel)])
             for worker in [worker for worker in busy if worker.connection in ready or worker.process.sentinel in ready]:
                 index = busy.pop(worker)
-                answer = worker.take()
-                if answer is not None:
+                outcome = worker.take()
+                if outcome is not None:
                     idle.append(worker)
-                    yield index, pickle.loads(answer)
+                    yield index, pickle.loads(outcome)
                     continue
                 lost[index] += 1
                 told = f"the worker of {name_of(tasks[index], index)} was lost ({worker.end()})"

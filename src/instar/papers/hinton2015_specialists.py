@@ -210,7 +210,7 @@ def _arm_rows(name: str, found: Sequence[Coverage], published: Mapping[str, tupl
         relative = [100 * row.relative_gain for row in known if row.relative_gain is not None]
         settings = {"samples": [row.samples for row in known], "gain": [row.gain for row in known]}
         theirs_here = PUBLISHED_RELATIVE_GAINS[min(number, 10)] if published else None
-        right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} answers"
+        right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} predictions"
         rows.append(
             TableRow(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
         )

@@ -180,7 +180,7 @@ class _Pairing:
     def of_both(self, name: str) -> tuple[Any, Any]:
         """Return a field of the predictions of both methods, `[runs, samples]` each."""
         mine, theirs = (
-            np.stack([getattr(of.answers[seed], name) for seed in self.seeds or of.runs])
+            np.stack([getattr(of.predictions[seed], name) for seed in self.seeds or of.runs])
             for of in (self.reference, self.method)
         )
         return mine, theirs

@@ -70,9 +70,9 @@ def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
     """Return (row, column) of the significantly best cells among runs with the same test samples."""
     known: dict[bytes, list[tuple[int, JudgedPredictions]]] = {}
     for place, row in enumerate(runs.complete):
-        if answers := runs.predictions(row):
-            key = answers.ids.tobytes() + answers.labels.tobytes()
-            known.setdefault(key + str(row.fingerprints.get("data")).encode(), []).append((place, answers))
+        if predictions := runs.predictions(row):
+            key = predictions.ids.tobytes() + predictions.labels.tobytes()
+            known.setdefault(key + str(row.fingerprints.get("data")).encode(), []).append((place, predictions))
     cells = set()
     for alike in known.values():
         if len(alike) < 2:

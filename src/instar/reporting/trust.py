@@ -22,12 +22,14 @@ def measure_trust(runs: Runs) -> Mapping[str, Any] | None:
     diagrams: list[tuple[str, list[dict[str, Any]]]] = []
     fidelity, by_confidence, changes = [], [], []
     for row in (group.rows[0] for group in runs.groups):
-        answers, kept = runs.predictions(row), runs.examples(row)
-        curves = [("student" if row.teachers else "model", answers.confidence, answers.right)] if answers else []
+        predictions, kept = runs.predictions(row), runs.examples(row)
+        curves = (
+            [("student" if row.teachers else "model", predictions.confidence, predictions.right)] if predictions else []
+        )
         if "test.labels" in kept:
             known = kept["test.labels"] >= 0
             right = kept["test.teacher_answers"] == kept["test.labels"]
-            if not answers:  # samples with positions have no other predictions than these
+            if not predictions:  # samples with positions have no other predictions than these
                 own = kept["test.student_answers"] == kept["test.labels"]
                 curves.append(("student", kept["test.student_confidence"][known], own[known]))
             curves.append(("teacher", kept["test.teacher_confidence"][known], right[known]))
@@ -111,9 +113,9 @@ def _changes(kept: Mapping[str, Array], names: list[str]) -> list[list[str]]:
     labels = kept["test.labels"][known].astype(int)
     counts = []
     for who in ("teacher", "student"):
-        answers = kept[f"test.{who}_answers"][known].astype(int)
+        predictions = kept[f"test.{who}_answers"][known].astype(int)
         pairs, number = np.unique(
-            labels[answers != labels] * len(names) + answers[answers != labels], return_counts=True
+            labels[predictions != labels] * len(names) + predictions[predictions != labels], return_counts=True
         )
         counts.append(dict(zip(pairs.tolist(), number.tolist(), strict=True)))
     teacher, student = counts

@@ -62,17 +62,17 @@ def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
     both = [runs.predictions(row) for row in next(_pairs(comparison))]
     if not all(both):
         return None
-    distilled, labels = (_in_order(answers) for answers in both if answers)
+    distilled, labels = (_in_order(predictions) for predictions in both if predictions)
     if not all(np.array_equal(distilled[part], labels[part]) for part in (0, 1)):
         return None
-    with_labels, with_teacher = ((~answers[2])[None].astype(int) for answers in (labels, distilled))
+    with_labels, with_teacher = ((~predictions[2])[None].astype(int) for predictions in (labels, distilled))
     return error_over_samples(with_labels, with_teacher, np.ones(len(distilled[0]), dtype=int))
 
 
-def _in_order(answers: JudgedPredictions) -> tuple[Array, Array, Array]:
+def _in_order(predictions: JudgedPredictions) -> tuple[Array, Array, Array]:
     """Return ids, labels and whether each prediction is right, sorted by id."""
-    order = np.argsort(answers.ids)
-    return answers.ids[order], answers.labels[order], answers.right[order]
+    order = np.argsort(predictions.ids)
+    return predictions.ids[order], predictions.labels[order], predictions.right[order]
 
 
 def _about_samples(found: Difference) -> str:
