@@ -49,8 +49,8 @@ class Recorded:
 
     def __str__(self) -> str:
         return (
-            f"with the predictions in the run on {self.samples} {self.split} samples: they differ by at most "
-            f"{self.difference:.2g} (allowed: {self.allowed:.2g})"
+            f"predictions of the run on {self.samples} {self.split} samples differ by at most {self.difference:.2g} "
+            f"(allowed: {self.allowed:.2g})"
         )
 
 

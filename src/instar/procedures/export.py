@@ -85,7 +85,7 @@ class Exported:
                 f"  format     {self.to}, {self.bytes:,} bytes",
                 f"  inputs     {self.inputs}, raw",
                 f"  logits     {self.outputs}",
-                f"  compared   on {sizes} test samples: logits differ by at most {self.difference:.2g} "
+                f"  compared   with the model on {sizes} test samples: logits differ by at most {self.difference:.2g} "
                 f"(allowed: {self.tolerance:g})",
                 f"  recorded   {self.recorded or 'nothing was compared, because the data are not those of the run'}",
             ]
