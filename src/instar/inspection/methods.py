@@ -158,6 +158,7 @@ class _Found:
 
 def _rows(folder: Path) -> list[RunRow]:
     rows = collect(folder)
+    # a run folder may hold others, such as its student
     rows = [row for row in rows if row.folder == folder.resolve()] or rows
     if not rows:
         raise RunError(f"'{folder}' holds no run folders.")

@@ -88,7 +88,7 @@ def _problem(path: Path, run: Run | None) -> str | None:
             run.document(path.name, kind) if run and path.name in DOCUMENTS else read_document(path, kind)
         elif path.suffix == ".safetensors":
             tensors, _ = run.tensors(path.name) if run else read_tensors(path)
-            if path.stem in ("weights", "checkpoint", "best"):
+            if path.stem in ("weights", "checkpoint", "best"):  # predictions may be NaN without damage
                 bad = [name for name, tensor in tensors.items() if tensor.isnan().any()]
                 return f"'{bad[0]}' is NaN" if bad else None
         elif path.name == "metrics.jsonl" and run:

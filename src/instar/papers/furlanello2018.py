@@ -180,7 +180,7 @@ class GenerationsPlan:
             "model": net.model,
             "views": self.views,
             "training": dict(self.training),
-            "seed": 1000 * seed + number,
+            "seed": 1000 * seed + number,  # lineages never share a seed
             **changes,
         }
         return Stage(validate(RunConfig, values), self.folder(net, name, seed), show=False)

@@ -135,6 +135,7 @@ class SpeechPlan:
     ) -> Stage:
         """Return a network that learns from labels, or from the teacher in the folder of that name."""
         epochs = self.size.shares.get(share, self.size.epochs)
+        # about 30 points for the curve of each run
         training = _TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
         values: dict[str, Any] = {
             "data": {**self.data_settings, "keep_fraction": share},
@@ -145,6 +146,7 @@ class SpeechPlan:
                     "dropout": self.size.dropout if dropout is None else dropout,
                 },
             },
+            # patience that never runs out restores the best weights after the full budget
             "training": training | ({"patience": epochs} if stops else {}),
             "seed": 1000 * self.seed + number,
         }

@@ -125,6 +125,7 @@ def run(order: Order) -> Table:
         seeds = range(order.seeds or size.seeds)
         plans += [SpecialistPlan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
     order.train(stage for plan in plans for stage in plan.generalists())
+    # clusters are found once, and written before any specialist trains
     for plan in plans:
         for arm in plan.arms():
             experts = plan.experts(arm)

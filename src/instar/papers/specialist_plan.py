@@ -99,6 +99,7 @@ class SpecialistPlan:
             "seed": 1000 * self.seed + number,
         }
         if teacher is not None:
+            # without augmentation all views would be alike
             views = {} if self.problem.views == "Identity()" else {"num_views": VIEWS_PER_SAMPLE}
             values |= {"teachers": [str(teacher)], "objective": STUDENT_OBJECTIVE, "targets": "memory"} | views
         return Stage(validate(RunConfig, values), self.out / name, show=False)

@@ -54,6 +54,7 @@ def _is_live_twin(row: RunRow, other: RunRow) -> bool:
         (one.objective, one.config.get("combine"), one.fingerprints.get("teacher"), one.environment.get("machine"))
         for one in (row, other)
     ]
+    # where targets are stored does not change what is learned from them
     own = [name for name in setting_differences(row, other) if not name.startswith("store.")]
     is_live = bool(other.teachers) and other.config.get("targets", "online") == "online"
     return is_live and alike[0] == alike[1] and not own and "seconds" in other.numbers

@@ -31,6 +31,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
     for row in taught:
         kept = runs.examples(row)
         classes = kept["shown.logits"].shape[1]
+        # all runs share the room equally; two uint16 logits take 4 bytes
         most = min(len(kept["shown.inputs"]), max(4, MAX_REPORT_LOGIT_BYTES // (len(taught) * classes * 4)))
         first = {name.removeprefix("shown."): kept[name][:most] for name in kept if name.startswith("shown.")}
         student = runs.logits(row, first["ids"], first.get("positions"))
@@ -40,6 +41,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         samples = _samples(first, student)
         recordings = _recordings(kept)
         for sample, inputs in zip(samples, first["inputs"], strict=True):
+            # runs with the same test data share images and sounds
             key = f"{(row.fingerprints.get('data') or {}).get('test')}/{sample['id']}"
             if recordings is not None:
                 sample["sound"] = sounds.add(key, recordings.get(sample["id"]), int(kept["sounds.rate"][0]))
@@ -53,7 +55,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         found.append(
             {
                 "name": row.name,
-                "classes": names.setdefault(tuple(words), len(names)),
+                "classes": names.setdefault(tuple(words), len(names)),  # each list of names is written once
                 "samples": samples,
                 "teacher": in_steps(first["logits"].astype(float)),
                 "student": in_steps(student),
@@ -107,6 +109,7 @@ def in_steps(logits: Array) -> str:
     '0000fa00'
     """
     below = (logits.max(-1, keepdims=True) - logits) / NATS_PER_STEP
+    # uint16 ends 65.5 nats below the largest logit
     return base64.b64encode(np.minimum(np.rint(below), 65535).astype("<u2").tobytes()).decode()
 
 

@@ -134,6 +134,7 @@ def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
 def setting_differences(first: RunRow, second: RunRow) -> tuple[str, ...]:
     """Return the settings in which two runs differ, without teacher, objective and seed."""
     mine, theirs = settings(first), settings(second)
+    # a run without a teacher lacks the settings about it, which is no difference in training
     keys = mine.keys() | theirs.keys() if bool(first.teachers) == bool(second.teachers) else mine.keys() & theirs.keys()
     return tuple(key for key in sorted(keys) if key not in COMPARED_SETTINGS and mine.get(key) != theirs.get(key))
 
@@ -152,6 +153,7 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
         if row.name not in known:
             parents = [find_teacher(teacher, rows) for teacher in _parents(row.config)]
             found = [parent for parent in parents if parent and parent.name not in above and parent.config]
+            # teachers count by what they are, not by their paths, which hold seeds
             content: dict[str, Any] = {
                 "config": {
                     key: value for key, value in row.config.items() if key not in ("seed", "teachers", "corrected")
@@ -191,6 +193,7 @@ def shared_name(names: Sequence[str]) -> str:
     """
     if len(set(names)) == 1:
         return names[0]
+    # without digits, so that seeds 10 and 11 become * and not 1*
     start = _common_start(names).rstrip("0123456789")
     rests = [name[len(start) :] for name in names]
     end = _common_start([rest[::-1] for rest in rests])[::-1].lstrip("0123456789")
@@ -198,7 +201,7 @@ def shared_name(names: Sequence[str]) -> str:
 
 
 def _common_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)
+    first, last = min(names), max(names)  # what these two share, all share
     length = next((place for place, letter in enumerate(first) if letter != last[place]), len(first))
     return first[:length]
 

@@ -70,7 +70,7 @@ def render(rows: Sequence[RunRow], title: str) -> str:
 
     environment = Environment(
         loader=PackageLoader("instar.reporting", "templates"),
-        autoescape=True,
+        autoescape=True,  # names of runs and classes may hold markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -98,7 +98,7 @@ class Runs:
             return None
         order = np.argsort(found["test.ids"])
         known = found["test.ids"][order]
-        places = np.searchsorted(known, ids).clip(max=len(known) - 1)
+        places = np.searchsorted(known, ids).clip(max=len(known) - 1)  # an unknown id fails the comparison below
         if not np.array_equal(known[places], ids):
             return None
         index = (order[places],) if positions is None else (order[places], positions)

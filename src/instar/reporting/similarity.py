@@ -67,7 +67,7 @@ def order_classes(matrix: Array) -> Array:
     if len(matrix) < 3:
         return np.arange(len(matrix))
     distance = -np.log(np.maximum((matrix + matrix.T) / 2, 1e-12))
-    distance -= min(0.0, float(distance.min()))
+    distance -= min(0.0, float(distance.min()))  # rounding may leave a mean probability just above 1
     np.fill_diagonal(distance, 0)
     found: Array = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
     return found
@@ -86,7 +86,7 @@ def lost_similarity(teacher: Array, student: Array) -> float:
     """
     off = ~np.eye(len(teacher), dtype=bool)
     theirs, ours = (np.where(off, matrix, 0.0) for matrix in (teacher, student))
-    known = theirs.sum(1) > 0
+    known = theirs.sum(1) > 0  # classes without test samples have no row
     if not known.any():
         return 0.0
     shares = [matrix[known] / np.maximum(matrix[known].sum(1, keepdims=True), 1e-300) for matrix in (theirs, ours)]

@@ -58,6 +58,7 @@ def bin_confidence(confidence: Array, right: Array, bins: int = CALIBRATION_BINS
     >>> bin_confidence(np.array([0.9, 0.92, 0.3]), np.array([True, False, True]), 5)
     [(0.3, 1.0, 1), (0.91, 0.5, 2)]
     """
+    # bins include their upper end, as in the usual ECE
     place = (np.ceil(confidence * bins) - 1).clip(0, bins - 1).astype(int)
     return [
         (float(confidence[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
@@ -68,6 +69,7 @@ def bin_confidence(confidence: Array, right: Array, bins: int = CALIBRATION_BINS
 def _diagram(who: str, confidence: Array, right: Array) -> dict[str, Any]:
     bins = bin_confidence(np.asarray(confidence, float), right)
     ece = sum(count * abs(accuracy - mean) for mean, accuracy, count in bins) / len(right)
+    # the area of a point grows with its samples
     points = [
         (mean * DIAGRAM_PIXELS, (1 - accuracy) * DIAGRAM_PIXELS, 1.5 + 6 * (count / len(right)) ** 0.5)
         for mean, accuracy, count in bins

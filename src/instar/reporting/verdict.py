@@ -36,6 +36,7 @@ def judge_comparison(comparison: GroupComparison, runs: Runs) -> Verdict:
     is_better, is_worse = comparison.low > 0, comparison.high < 0
     of_one = " in these two trainings" if len(comparison.seeds) == 1 else ""
     if of_one and (found := _over_samples(comparison, runs)):
+        # the difference is that of distilled - labels: below zero, distillation helped
         is_better, is_worse = (found.p["mcnemar"] < SIGNIFICANCE_LEVEL and sign * found.mean > 0 for sign in (-1, 1))
         sentences.append(_about_samples(found))
     if comparison.low == comparison.high:  # without a spread over seeds nothing is known about other seeds

@@ -123,7 +123,7 @@ class Search:
 
     def __post_init__(self) -> None:
         for name, values, least in (
-            ("temperatures", self.temperatures, math.ulp(0.0)),
+            ("temperatures", self.temperatures, math.ulp(0.0)),  # the least number above 0
             ("weights", self.weights, 0.0),
         ):
             if not values or len(set(values)) < len(values) or not all(least <= one < math.inf for one in values):
