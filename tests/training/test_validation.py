@@ -18,6 +18,7 @@ from instar.procedures.train import train
 from instar.runs.run import Run
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
+from instar.training.state import initial_state
 from instar.training.validation import Validation
 
 MODULE = importlib.import_module("instar.training.validation")
@@ -122,17 +123,18 @@ def watched(run, scores, patch, done=0, first=FIRST, **settings):
     model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
     config = TrainingConfig(epochs=len(scores), **settings)
     watch = Validation(run, DIGITS.validation, config, 1, done, Accelerator(cpu=True))
+    state = initial_state(model, config, None)
     nn.init.constant_(model.network.weight, 0)
     tell_next(first)
-    watch.begin(model, None)
+    watch.begin(state)
     for step in range(done + 1, len(scores) + 1):
         nn.init.constant_(model.network.weight, step)
         if watch.is_due(step):
             tell_next(scores[step - 1])
-            watch.score(step, model, None)
+            watch.score(step, state)
         if watch.is_over:
             break
-    watch.finish(model, None)
+    watch.finish(state)
     return step, int(model.network.weight[0])
 
 
@@ -304,10 +306,10 @@ def test_a_plateau_is_a_score_that_is_not_below_the_best(tmp_path, monkeypatch, 
     run = Run.start(tmp_path / "run", {}, {})
     config = TrainingConfig(epochs=len(scores), schedule="plateau", least_fall=least_fall)
     watch = Validation(run, DIGITS.validation, config, 1, 0, Accelerator(cpu=True))
-    model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
+    state = initial_state(Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1)), config, None)
     for step, score in enumerate(scores, start=1):
         monkeypatch.setattr(MODULE, "measure_validation", lambda *_, found=score: {"error": 0.5, "nll": found})
-        watch.score(step, model, None)
+        watch.score(step, state)
     again = Validation(run, DIGITS.validation, config, 1, len(scores), Accelerator(cpu=True))
     assert watch.plateaus == again.plateaus == expected
     assert not watch.is_over

@@ -86,7 +86,7 @@ def fit(
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     recorder = Recorder(run, steps_per_epoch, lambda step: explain_nan(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
-    watch.begin(model, average)
+    watch.begin(state)
     set_train_mode(model)
     with (
         ProgressBar(run.path.name, total_steps, done, show=show and accelerator.is_main_process) as bar,
@@ -115,12 +115,12 @@ def fit(
                 means = recorder.flush(step + 1, rate, seconds, accelerator)
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
             if watch.is_due(step + 1):
-                watch.score(step + 1, model, average)
+                watch.score(step + 1, state)
             if line and agree(last or due, accelerator):
                 save_checkpoint(run, state, step + 1, seconds, accelerator, start)
                 last_saved = time.monotonic()
             bar.advance()
-    watch.finish(model, average)
+    watch.finish(state)
     model.eval()
     if teacher and teacher.fingerprint() != teacher_before:
         raise MismatchError("the teacher's weights have changed during training; the result would mean nothing.")

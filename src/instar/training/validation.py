@@ -18,7 +18,7 @@ from instar.runs.run import Run
 from instar.tasks.task import Task
 from instar.teachers.module import Module
 from instar.training.evaluate import measure_validation
-from instar.training.optimise import WeightAverage
+from instar.training.state import TrainState
 
 
 class Validation:
@@ -62,23 +62,23 @@ class Validation:
         """Return whether the model is scored after `step` steps."""
         return self._samples is not None and (step == self._total or step % self._between == 0)
 
-    def begin(self, model: Normalised, average: WeightAverage | None) -> None:
+    def begin(self, state: TrainState) -> None:
         """With patience, score the initial weights too, because training may not improve those of another run."""
         if self._patience and not self._scores:
-            self.score(0, model, average)
+            self.score(0, state)
 
     def may_end(self, step: int) -> bool:
         """Return whether training may end after `step` steps, whose losses must then have been checked."""
         return self._patience > 0 and self.is_due(step)
 
-    def score(self, step: int, model: Normalised, average: WeightAverage | None) -> None:
+    def score(self, step: int, state: TrainState) -> None:
         """Score a model, or the average of its weights, and store weights that are the best so far.
 
         Raises:
             NonFiniteError: when the criterion decides which weights are best, and is not finite.
         """
         assert self._samples is not None, "a score is due only where there are samples"
-        scored = average.averaged() if average else model
+        scored = state.average.averaged() if state.average else state.model
         found = measure_validation(Module(scored), self._samples, self._accelerator.device)
         score = found[self._criterion.name]
         is_best = score < min(self._scores, default=float("inf"))
@@ -105,13 +105,13 @@ class Validation:
             return False
         return len(self._scores) - 1 - self._scores.index(min(self._scores)) >= self._patience
 
-    def finish(self, model: Normalised, average: WeightAverage | None) -> None:
+    def finish(self, state: TrainState) -> None:
         """Load the final weights: with patience the best ones, otherwise their average where one is kept."""
-        if average:
-            model.load_state_dict(average.values)
+        if state.average:
+            state.model.load_state_dict(state.average.values)
         if self._patience:
             self._accelerator.wait_for_everyone()  # the first process may still be writing them
-            model.load_state_dict(self._best_weights(model))
+            state.model.load_state_dict(self._best_weights(state.model))
 
     def _best_weights(self, model: Normalised) -> Mapping[str, Tensor]:
         path = self._run.best
