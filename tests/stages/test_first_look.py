@@ -18,7 +18,7 @@ from instar.procedures.train import train
 from instar.stages.first_look import look_at
 from instar.targets import DenseTargets
 from instar.tasks import NextToken
-from instar.teachers import Ensemble, Module, Teacher, in_order_of
+from instar.teachers import Ensemble, Module, Teacher, reorder_classes
 
 DIGITS = load_data("digits")
 LOADER = Loader(DIGITS.train, 32, seed=0)
@@ -185,7 +185,7 @@ def test_classes_in_another_order_are_put_in_that_of_the_data(good, tmp_path):
     other = renamed(good, names)
     batch = LOADER.batch(0)
     expected = Module(good.model).targets(batch).logits()
-    found = in_order_of(other, DIGITS.classes)
+    found = reorder_classes(other, DIGITS.classes)
     assert torch.equal(found.targets(batch).logits(), expected.flip(1))
     assert found.fingerprint() != other.fingerprint()
     wrong, right = evaluate(other, DIGITS), evaluate(good, DIGITS)
@@ -203,4 +203,4 @@ def test_classes_of_other_names_are_refused(good, tmp_path):
     with pytest.raises(MismatchError, match="other classes"):
         Ensemble([good.path, other])
     words = renamed(good, [f"digit {name}" for name in DIGITS.classes])
-    assert in_order_of(words, DIGITS.classes) is words, "numbers are no names"
+    assert reorder_classes(words, DIGITS.classes) is words, "numbers are no names"

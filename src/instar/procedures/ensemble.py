@@ -15,7 +15,7 @@ from instar.stages.argument_order import refuse_swapped
 from instar.stages.finish import finish_run
 from instar.stages.run_data import read_run_data, refuse_other_reading
 from instar.teachers.ensemble import Ensemble
-from instar.teachers.run_folders import ENSEMBLE, opening
+from instar.teachers.run_folders import ENSEMBLE, refuse_nesting
 from instar.teachers.teacher import Teacher
 
 
@@ -53,7 +53,7 @@ def ensemble(
     """
     refuse_swapped("ensemble", members=members, data=data)
     runs = [member if isinstance(member, Run) else Run(member) for member in members]
-    with opening(local_path(out, "out")):
+    with refuse_nesting(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
     return make_teacher_run(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
 

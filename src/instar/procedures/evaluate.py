@@ -16,7 +16,7 @@ from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
 from instar.teachers.conversion import as_teacher
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
 from instar.training.evaluate import judge
 
@@ -70,8 +70,8 @@ def evaluate(
         found = as_data(data)
     samples = found.split(split)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
-    answering = in_order_of(answering, samples.source.classes)
-    followed = followed and in_order_of(followed, samples.source.classes)
+    answering = reorder_classes(answering, samples.source.classes)
+    followed = followed and reorder_classes(followed, samples.source.classes)
     if (other := as_run(teacher)) is not None:
         refuse_other_reading(other, found)
     changed = None if run is None else compare_fingerprints(run, found, split)

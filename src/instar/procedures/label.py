@@ -26,7 +26,7 @@ from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.training.evaluate import choose_batch_size
 
 
@@ -99,7 +99,7 @@ def label(
     refuse_swapped("label", data=data, teacher=teacher)
     loaded = as_data(data) if run is None else read_run_data(run, data)
     names, asked = choose_teacher(attach_network(teacher, network, trust=trust), combine, trust)
-    asked = in_order_of(asked, loaded.classes)
+    asked = reorder_classes(asked, loaded.classes)
     choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
     view = as_view(views)
     for name, number in (("num_views", num_views), ("batch_size", batch_size), ("shard_rows", shard_rows)):

@@ -28,7 +28,7 @@ from instar.targets.manifest import ALL_IDS, PartDescription
 from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore, link
 from instar.targets.targets import Targets
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 
 MAX_PROBABILITY_DIFFERENCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
@@ -131,7 +131,7 @@ def verify_targets(
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
     _, asked = choose_teacher(teacher, manifest.teacher.combine, trust)
-    asked = in_order_of(asked, manifest.classes)
+    asked = reorder_classes(asked, manifest.classes)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
             f"'{found.path}' holds targets of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, but the "

@@ -23,7 +23,7 @@ from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 
 
@@ -123,7 +123,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)
     views = given.views or parse_views(config.views)
-    teacher = None if teacher is None else in_order_of(teacher, data.classes)
+    teacher = None if teacher is None else reorder_classes(teacher, data.classes)
     return Components(config, data, network, teacher, objective, views)
 
 

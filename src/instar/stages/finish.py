@@ -19,7 +19,7 @@ from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.evaluate import judge, provides_logits
 
@@ -56,7 +56,7 @@ def finish_run(
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
         if samples is None or not is_labelled(samples):
             continue
-        ordered = in_order_of(model, samples.source.classes)
+        ordered = reorder_classes(model, samples.source.classes)
         student, followed = ordered, teacher
         if teacher and not (teacher.knows(samples) and provides_logits(teacher, samples, device)):
             followed = None

@@ -5,8 +5,8 @@ from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
-from instar.teachers.reordered import in_order_of
-from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS, opening, specialists_of
+from instar.teachers.reordered import reorder_classes
+from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS, make_specialists, refuse_nesting
 from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
@@ -23,7 +23,7 @@ __all__ = [
     "Stored",
     "Teacher",
     "as_teacher",
-    "in_order_of",
-    "opening",
-    "specialists_of",
+    "make_specialists",
+    "refuse_nesting",
+    "reorder_classes",
 ]

@@ -1,4 +1,4 @@
-"""What users have, made a teacher."""
+"""How a teacher is made from what users have."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from instar.teachers.teacher import Teacher
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     """Make a teacher of what a user has: a teacher, a module, a run, a target store or its folder, a classifier.
 
-    `transformers:` and a folder or Hub id is the language model there. Teachers of a file above this one, which are
-    made of others, register here the type that they are made from.
+    `transformers:` and a folder or Hub id names the language model there. Modules that import this one register the
+    types that they make teachers from.
 
     Args:
-        thing: what is to teach.
+        thing: what a user has.
         trust: allow run folders whose model is a class outside `instar.models`.
 
     Raises:
@@ -44,7 +44,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
 
 @as_teacher.register(nn.Module)
 def _of_module(thing: nn.Module, *, trust: bool = False) -> Teacher:
-    if isinstance(thing, Teacher):  # a network that says itself what it teaches
+    if isinstance(thing, Teacher):  # a network that is a teacher too
         return thing
     if isinstance(thing, Architecture) and not thing.is_built:
         raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")

@@ -13,7 +13,7 @@ from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.conversion import as_teacher
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 
 Combination = Literal["geometric", "arithmetic"]
@@ -61,7 +61,7 @@ class Ensemble(Teacher):
             raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
         made = [as_teacher(member, trust=trust) for member in members]
         self.classes = next((member.classes for member in made if member.classes), None)
-        self.members = [in_order_of(member, self.classes) if self.classes else member for member in made]
+        self.members = [reorder_classes(member, self.classes) if self.classes else member for member in made]
         self.combine: Combination = combine
         self.weights = [weight / sum(weights) for weight in weights]
         self._queried = [(member, weight) for member, weight in zip(self.members, self.weights, strict=True) if weight]

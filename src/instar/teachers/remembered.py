@@ -12,7 +12,7 @@ from instar.data.samples import Samples
 from instar.data.views import Identity
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher, as_long
+from instar.teachers.teacher import Teacher, drop_positions
 
 
 class Remembered(Teacher):
@@ -58,7 +58,7 @@ class Remembered(Teacher):
         is_known = batch.origin is self._origin or not (rows < 0).any()
         if batch.view >= len(self._answers) or not is_known:
             raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
-        return as_long(self._answers[batch.view].rows(rows), batch)
+        return drop_positions(self._answers[batch.view].rows(rows), batch)
 
     def knows(self, samples: Samples) -> bool:
         """Return whether these samples were remembered without views."""

@@ -37,7 +37,7 @@ class Reordered(Teacher):
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def in_order_of(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
+def reorder_classes(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
     """Return a teacher with its classes in this order; the teacher itself if it has this order or no names.
 
     Names 0, 1, 2, ... that the other side does not have are numbers and not names; their order is not changed.

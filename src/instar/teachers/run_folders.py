@@ -1,4 +1,4 @@
-"""Teachers out of folders: a run's network, several runs that one folder stands for, or a target store."""
+"""Teachers from folders: the network of a run, the members of an ensemble's folder, or a target store."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.teacher import Teacher
 
 ENSEMBLE = "ensemble"
-"""The model's name in a run folder that stands for several, its teachers, and has no weights of its own."""
+"""The model's name in the run folder of an ensemble: its teachers are the members, and it has no weights."""
 
 SPECIALISTS = "specialists"
-"""The same where the first of them is a generalist, and the others its specialists."""
+"""The same where the first teacher is a generalist, and the others are its specialists."""
 
 MAX_NESTED_FOLDERS = 10
-"""Ensembles whose members are ensembles."""
+"""Depth of ensembles whose members are ensembles."""
 
 _OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
-"""Folders that are being opened, each for the one before it."""
+"""Folders that are being opened, each as a member of the one before it."""
 
 
 @as_teacher.register(str)
@@ -50,19 +50,19 @@ def _of_run(run: Run, *, trust: bool = False) -> Teacher:
     model = run.config["model"]
     if model["name"] not in (ENSEMBLE, SPECIALISTS):
         return Module(load_model(run, trust=trust), run.classes)
-    with opening(run.path):
+    with refuse_nesting(run.path):
         if model["name"] == ENSEMBLE:
             return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
         generalist, *specialists = run.members()
-        return _same_as_before(specialists_of(generalist, specialists, trust=trust, **model["arguments"]), run)
+        return _same_as_before(make_specialists(generalist, specialists, trust=trust, **model["arguments"]), run)
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[None]:
-    """Hold that a folder which stands for several runs is being opened or made, until its members are open.
+def refuse_nesting(path: Path) -> Iterator[None]:
+    """Remember that the folder of an ensemble is being opened or made, until its members are open.
 
     Raises:
-        RunError: when it is a member of itself, or there are too many such folders inside each other.
+        RunError: when it is a member of itself, or too many such folders are nested.
     """
     folder, outer = path.resolve(), _OUTER.get()
     if folder in outer:
@@ -88,7 +88,7 @@ def _same_as_before(together: Teacher, run: Run) -> Teacher:
     return together
 
 
-def specialists_of(
+def make_specialists(
     generalist: Run | Path,
     specialists: Sequence[Run | Path],
     *,
@@ -96,12 +96,12 @@ def specialists_of(
     trust: bool = False,
     **arguments: Any,
 ) -> Specialists:
-    """Make one teacher of the run of a generalist and those of its specialists; see `Specialists`.
+    """Make one teacher from the run of a generalist and those of its specialists; see `Specialists`.
 
     Args:
         generalist: its run folder.
-        specialists: theirs, which say for which classes they were trained.
-        weights: one per specialist; none weighs all alike.
+        specialists: their run folders, which record the classes that they were trained for.
+        weights: one per specialist; None weighs all alike.
         trust: allow model classes outside `instar.models`.
         arguments: of `Specialists`.
 
@@ -129,6 +129,6 @@ def specialists_of(
         classes = tuple(known[name] for name in names)
         weight = 1.0 if weights is None else weights[number]
         expert, has_dustbin = as_teacher(run, trust=trust), data["rest"] == "dustbin"
-        expert = expert if has_dustbin else in_order_of(expert, first.classes)
+        expert = expert if has_dustbin else reorder_classes(expert, first.classes)
         experts.append(Specialist(expert, classes, has_dustbin, weight))
     return Specialists(first, experts, trust=trust, **arguments)

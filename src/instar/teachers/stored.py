@@ -15,7 +15,7 @@ from instar.errors import MismatchError
 from instar.targets.manifest import describe_views
 from instar.targets.store import StoredPart, TargetStore
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher, as_long
+from instar.teachers.teacher import Teacher, drop_positions
 
 MAX_CHECKED_BYTES = 1 << 30
 """Smaller stores, which take up to a second to read, are compared with their checksums when they are opened."""
@@ -83,7 +83,7 @@ class Stored(Teacher):
             part = self._part_of(batch.origin)
             self._seen, self._ahead = (batch.origin, part), None
         if batch.order is None:
-            return as_long(part.targets(batch.ids.cpu(), batch.view, batch.ids.device), batch)
+            return drop_positions(part.targets(batch.ids.cpu(), batch.view, batch.ids.device), batch)
         found = self._ahead.about(batch) if self._ahead else None
         if found is None:
             until = batch.place + max(len(batch), _rows_ahead(part, batch.ids.device))
@@ -92,7 +92,7 @@ class Stored(Teacher):
             self._ahead = _Ahead(batch, batch.place + len(ids), answers)
             found = self._ahead.about(batch)
             assert found is not None, "the batch is the first of those that were looked up"
-        return as_long(found, batch)
+        return drop_positions(found, batch)
 
     def _part_of(self, origin: Origin | None) -> StoredPart:
         """Return the part that knows all samples and views of an origin."""

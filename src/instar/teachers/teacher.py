@@ -15,7 +15,7 @@ from instar.models.carried import Carried
 from instar.targets.targets import Targets
 
 
-def as_long(answers: Targets, batch: Batch) -> Targets:
+def drop_positions(answers: Targets, batch: Batch) -> Targets:
     """Return stored targets of whole samples without the positions that a batch leaves out."""
     return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
 

@@ -30,7 +30,7 @@ from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
 from instar.targets.manifest import PartDescription
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
 from instar.training.evaluate import choose_batch_size
 from instar.tuning.cells import LABELS, Cell, Criterion, Setting
@@ -180,7 +180,7 @@ class Search:
         """Return the store that all trials learn from: the teacher itself if it is a store, or a new one."""
         teacher = list(self.config.teachers) if self.teacher is None else self.teacher
         names, asked = choose_teacher(teacher, self.config.combine, self.trust)
-        asked = in_order_of(asked, data.classes)
+        asked = reorder_classes(asked, data.classes)
         if isinstance(asked, Stored):
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
             return asked

@@ -25,7 +25,7 @@ from instar.stages.run_data import as_run, read_run_data
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import by_example
 from instar.teachers.conversion import as_teacher
-from instar.teachers.reordered import in_order_of
+from instar.teachers.reordered import reorder_classes
 from instar.training.evaluate import BATCH_SIZE
 
 MAX_PRINTED_CLASSES = 24
@@ -128,7 +128,7 @@ def cluster(
     else:
         raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
     samples = loaded.split(split)
-    teacher = in_order_of(teacher, samples.source.classes)
+    teacher = reorder_classes(teacher, samples.source.classes)
     device = make_accelerator().device
     teacher.prepare(Execution(device, "float32", max_convolved_samples=BATCH_SIZE))
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)

@@ -15,7 +15,7 @@ from instar.procedures.ensemble import make_teacher_run
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
 from instar.runs.run import Run
-from instar.teachers.run_folders import SPECIALISTS, opening, specialists_of
+from instar.teachers.run_folders import SPECIALISTS, make_specialists, refuse_nesting
 
 
 def folders_in(given: Sequence[str | Path]) -> list[Path]:
@@ -75,8 +75,8 @@ def combine(
         if len(weights) != len(folders):
             raise ConfigError(f"weights must be one per specialist ({len(folders)}), got {len(weights)}.")
         arguments["weights"] = [w for folder, w in zip(folders, weights, strict=True) if folder not in missing]
-    with opening(Path(out)):
-        together = specialists_of(first, runs, trust=trust, **arguments)
+    with refuse_nesting(Path(out)):
+        together = make_specialists(first, runs, trust=trust, **arguments)
     settings = {"model": {"name": SPECIALISTS, "arguments": arguments}}
     facts = {"missing": [str(folder) for folder in missing]} if missing else None
     return make_teacher_run([first, *runs], together, data, out, settings, facts)
