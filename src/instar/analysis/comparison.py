@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, sign_flip_test, sign_test
-from instar.analysis.significance import paired_interval
+from instar.analysis.significance import paired_interval, paired_t_test
 
 MOST_SEEDS = 10_000
 """Nobody trains more; where it takes more to see a difference, none is said."""
@@ -109,11 +109,9 @@ def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Differenc
     >>> found.mean, found.better, round(found.p["t"], 3), found.p["sign"]
     (-4.0, 3, 0.02, 0.25)
     """
-    from scipy.stats import ttest_rel
-
     differences = np.asarray(method, dtype=float) - np.asarray(reference, dtype=float)
     better, worse = int((differences < 0).sum()), int((differences > 0).sum())
-    p = {"t": float(ttest_rel(method, reference).pvalue)} if np.ptp(differences) > 0 else {}
+    p = {"t": paired_t_test(method, reference)} if np.ptp(differences) > 0 else {}
     return Difference(*paired_interval(reference, method), better, worse, p | {"sign": sign_test(better, worse)})
 
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from instar.analysis.comparison import MOST_SEEDS, Difference
-
-LEVEL = 0.05
-"""A corrected p-value below it settles a question."""
+from instar.analysis.significance import SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Comparison:
         if not found.better and not found.worse:
             return f"{who} and {reference} err alike on each of {samples} for {weights}: there is no difference."
         amount, p = in_words(found), p_value(found.corrected["mcnemar"])
-        if found.corrected["mcnemar"] < LEVEL:
+        if found.corrected["mcnemar"] < SIGNIFICANCE_LEVEL:
             more = f"{who} makes {direction(found)} errors than {reference}"
             return f"{more} on {samples} for {weights}: {amount}; p {p}."
         return (
@@ -102,7 +100,7 @@ class Comparison:
             f"{in_words(found)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
             f"{p_value(found.corrected['sign'])}. To see such a difference with 80% power at 5% takes {needed} seeds."
         )
-        if found.corrected["t"] < LEVEL:
+        if found.corrected["t"] < SIGNIFICANCE_LEVEL:
             return (
                 f"On average another training of {who} makes {direction(found)} errors than one of {reference} on the "
                 f"same samples: over {paired}, {known}"

@@ -116,40 +116,31 @@ def judge(
     Raises:
         MismatchError: when the model or its teacher has other classes than the data.
     """
-    scores: list[Scores] = []
-    theirs: list[Scores] = []
-    divergences: list[Tensor] = []
-    observed: dict[str, list[Tensor]] = defaultdict(list)
     logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_LOGIT_BYTES
-    kept: list[tuple[Batch, Tensor]] = []
+    task, scores, kept = samples.source.task, [], []
+    observed, of_teacher = defaultdict(list), []
     for batch in _passed(samples, device):
-        logits = _logits(model, batch)
-        _refuse_other_classes(logits, samples, "model")
+        logits = _logits(model, batch, samples, "model")
         # positions are examples like samples, and those without a loss do not count
         examples = batch.examples()
         valid = slice(None) if examples.mask is None else examples.mask
         flat, labels = logits.flatten(0, -2), examples.labels
         found = Scores.of(flat, labels)
         scores.append(found.at(valid))
-        for name, tensor in samples.source.task.observe(logits, *_labels_and_lengths(batch, samples.source)).items():
+        for name, tensor in task.observe(logits, *_labels_and_lengths(batch, samples.source)).items():
             observed[name].append(tensor)
         if keep:
             kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
         if teacher is not None:
-            answers = _logits(teacher, batch)
-            _refuse_other_classes(answers, samples, "teacher")
-            follow = answers.flatten(0, -2)
-            theirs.append(Scores.of(follow, labels).at(valid))
-            divergences.append(divergence(flat[valid], follow[valid]))
-    predictions = _by_sample(samples, kept) if keep else None
-    named = {} if predictions is None else {"logits" if logits_fit else "nll_and_answer": predictions}
+            theirs = _logits(teacher, batch, samples, "teacher").flatten(0, -2)
+            of_teacher.append((Scores.of(theirs, labels).at(valid), divergence(flat[valid], theirs[valid])))
     return Judged(
         samples,
         Scores.joined(scores),
-        Scores.joined(theirs) if theirs else None,
-        torch.cat(divergences).cpu() if theirs else None,
+        Scores.joined([theirs for theirs, _ in of_teacher]) if of_teacher else None,
+        torch.cat([divergences for _, divergences in of_teacher]).cpu() if of_teacher else None,
         {name: torch.cat(parts).cpu() for name, parts in observed.items()},
-        named,
+        {"logits" if logits_fit else "nll_and_answer": _by_sample(samples, kept)} if keep else {},
     )
 
 
@@ -171,8 +162,12 @@ def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
     return Loader(samples, choose_batch_size(samples), seed=0, device=device).in_order()
 
 
-def _logits(teacher: Teacher, batch: Batch) -> Tensor:
-    return teacher.targets(batch).logits().float()
+def _logits(model: Teacher, batch: Batch, samples: Samples | None = None, who: str = "model") -> Tensor:
+    """Return logits, and refuse those of other classes than samples have."""
+    logits = model.targets(batch).logits().float()
+    if samples is not None and logits.shape[-1] != samples.num_classes:
+        raise MismatchError(f"the {who} has {logits.shape[-1]} classes, and the data have {samples.num_classes}.")
+    return logits
 
 
 def _labels_and_lengths(batch: Batch, source: Source) -> tuple[Tensor, Tensor]:
@@ -201,8 +196,3 @@ def _by_sample(samples: Samples, asked: list[tuple[Batch, Tensor]]) -> Tensor:
         valid = found if batch.mask is None else torch.where(batch.mask[..., None], found, 0.0)
         whole[samples.places(torch.tensor(batch.host_ids)), : found.shape[1]] = valid.cpu()
     return whole
-
-
-def _refuse_other_classes(logits: Tensor, samples: Samples, who: str) -> None:
-    if logits.shape[-1] != samples.num_classes:
-        raise MismatchError(f"the {who} has {logits.shape[-1]} classes, and the data have {samples.num_classes}.")
