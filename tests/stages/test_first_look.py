@@ -48,6 +48,21 @@ class Darker(nn.Module):
         return 2.5 - 4 * inputs
 
 
+class Percent(nn.Module):
+    def forward(self, logits):
+        return 100 * logits.softmax(1)
+
+
+class Rounded(nn.Module):
+    def forward(self, logits):
+        return logits.softmax(1).bfloat16()
+
+
+class Clipped(nn.Module):
+    def forward(self, logits):
+        return logits.softmax(1).clamp(0.01, 0.99)
+
+
 class Rolled(nn.Module):
     def forward(self, logits):
         return logits.roll(1, 1)
@@ -73,7 +88,12 @@ def test_a_good_teacher_is_told_beside_chance_without_a_warning(good, tmp_path, 
     ("before", "after", "warnings"),
     [
         (nn.Identity(), nn.Softmax(1), ["probabilities"]),
+        (nn.Identity(), Percent(), ["probabilities"]),
+        (nn.Identity(), Rounded(), ["probabilities"]),
+        (nn.Identity(), Clipped(), ["probabilities"]),
+        (nn.Identity(), nn.Sigmoid(), ["probabilities"]),
         (nn.Identity(), nn.LogSoftmax(1), []),
+        (nn.Identity(), nn.Softplus(), []),
         (Darker(), nn.Identity(), ["hardly better than chance"]),
         (nn.Identity(), Rolled(), ["hardly better than chance"]),
     ],
@@ -98,6 +118,26 @@ def test_without_labelled_validation_training_samples_are_asked_about_and_withou
         look = look_at(Module(good.model), data, Loader(data.train, 32, seed=0))
         assert look.split == split
         assert (look.as_dict()["error"] is None) == (split is None)
+
+
+def test_samples_without_a_loss_are_neither_asked_about_nor_chance(good):
+    three = DIGITS.validation.labels == 3
+    of_train = 1 - DIGITS.train.labels.bincount().max().item() / len(DIGITS.train)
+    for kept, split, chance in ((three, "validation", 0.0), (torch.zeros_like(three), "train", of_train)):
+        mask = torch.ones(len(DIGITS.train.source), dtype=torch.bool)
+        mask[DIGITS.validation.ids[~kept]] = False
+        data = load_data("digits", validation=len(DIGITS.validation) / len(mask), mask={"train": mask})
+        assert torch.equal(data.validation.ids, DIGITS.validation.ids)
+        look = look_at(Module(good.model), data, Loader(data.train, 32, seed=0))
+        assert (look.split, look.warnings) == (split, ())
+        assert look.chance == pytest.approx(chance)
+
+
+def test_logits_of_another_shape_are_refused(good, tmp_path):
+    odd = Through(good.model, after=nn.Unflatten(1, (1, 10)))
+    with pytest.raises(MismatchError, match=r"must return logits of shape \[64, classes\], got \[64, 1, classes\]"):
+        distill(DIGITS, odd, MLP([4]), out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 def test_looking_changes_no_random_and_no_hidden_state():

@@ -242,6 +242,39 @@ class Forgets(nn.Linear):
         destination[prefix + "weight"] = self.weight.detach()
 
 
+class Changes(nn.Linear):
+    """Changes in forward what `change` says."""
+
+    def __init__(self, change, buffer=None, *, persistent=False):
+        super().__init__(64, 10)
+        self.register_buffer("kept", buffer, persistent=persistent)
+        self.change, self.last = change, None
+
+    def forward(self, inputs):
+        logits = super().forward(inputs)
+        return self.change(self, logits) if self.training else logits if self.kept is None else logits + self.kept.sum()
+
+
+def made(layer, logits):
+    layer.made = nn.Parameter(torch.ones(10))
+    return logits * layer.made
+
+
+def grown(layer, logits):
+    layer.kept = torch.cat([layer.kept, logits.detach()])
+    return logits
+
+
+def moved(layer, logits):
+    layer.kept = layer.kept + 1
+    return logits
+
+
+def chained(layer, logits):
+    before, layer.last = layer.last, logits
+    return logits if before is None else logits + before
+
+
 def patched():
     given = Returns(nn.Identity())
     given.forward = lambda inputs: given.layer(inputs.flatten(1))  # of the original, whoever is asked
@@ -308,6 +341,10 @@ REFUSED = {
     "detached": (lambda: Returns(lambda logits: logits.detach()), "cannot be trained"),
     "no state": (lambda: network(lambda: Forgets(64, 10)), "is not in its state_dict"),
     "another's layers": (patched, "depend on no weight of the student"),
+    "made in forward": (lambda: network(lambda: Changes(made)), r"makes, removes or resizes '1\.made' of the student"),
+    "grown": (lambda: network(lambda: Changes(grown, torch.zeros(0, 10), persistent=True)), r"resizes '1\.kept'"),
+    "moved outside": (lambda: network(lambda: Changes(moved, torch.zeros(10))), "is not in its state_dict"),
+    "keeps its graph": (lambda: network(lambda: Changes(chained)), "backward through the graph a second time"),
     "arguments": (lambda: nn.Bilinear(64, 64, 10), "cannot take inputs of shape"),
 }
 

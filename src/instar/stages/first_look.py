@@ -34,8 +34,8 @@ MIN_SKILL = 0.1
 """Share of the errors of chance that a teacher must avoid, or it is near chance."""
 
 PROBABILITIES = (
-    "the teacher's outputs are at least 0 and sum to 1: they look like probabilities, and are read as logits. "
-    "Return their logarithms"
+    "the teacher's outputs are never negative, and are at most 1 or sum to one number for all samples: they look like "
+    "probabilities, and are read as logits. Return logits, or logarithms of probabilities"
 )
 NEAR_CHANCE = (
     "the teacher is hardly better than chance on these samples; check how it expects its inputs to be normalised, and "
@@ -120,7 +120,8 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
         warnings = [PROBABILITIES] if any(suspects) else []
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
-    chance = samples.source.task.chance(samples.labels[samples.labels != UNLABELLED])
+    judged = samples.judged_labels()
+    chance = samples.source.task.chance(judged[judged != UNLABELLED])
     is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
     if is_near and chance > 0:
         warnings.append(NEAR_CHANCE)
@@ -132,7 +133,7 @@ def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]
     for split, samples in (("validation", data.held_out), ("train", data.train)):
         if samples is None:
             continue
-        known = (samples.labels != UNLABELLED).reshape(len(samples), -1).any(1)
+        known = (samples.judged_labels() != UNLABELLED).reshape(len(samples), -1).any(1)
         if known.any() and (split == "train" or teacher.knows(samples)):
             return split, samples if known.all() or samples.source.task.is_stream else samples.select(known)
     return None, None
@@ -153,6 +154,9 @@ def _wrong(targets: Targets, batch: Batch) -> Tensor:
         likeliest = targets.values.argmax(-1)
     else:
         likeliest = targets.logits().argmax(-1)
+    if likeliest.shape != batch.labels.shape:
+        expected, found = ([*shape, "classes"] for shape in (batch.labels.shape, likeliest.shape))
+        raise MismatchError(f"the teacher must return logits of shape {expected}, got {found}.".replace("'", ""))
     known = batch.labels != UNLABELLED
     if batch.mask is not None:
         known = known & batch.mask
@@ -196,12 +200,18 @@ def _refuse_infinite(objective: Objective, targets: Targets, batch: Batch) -> No
 
 
 def _is_probabilities(targets: Targets, batch: Batch) -> bool:
-    """Return whether what is read as logits is at least 0 and sums to 1 for each example."""
+    """Return whether what is read as logits is at least 0, and at most 1 or of the same sum for all examples.
+
+    So are probabilities, also those that were rounded, clipped or given in percent, and the outputs of sigmoids.
+    """
     if not isinstance(targets, DenseTargets | ProjectedTargets) or not targets.holds_at_any_temperature:
         return False
     values = by_example(targets.logits())
     values = values if batch.mask is None else values[batch.mask.flatten()]
-    return bool((values >= 0).all() and ((values.sum(1) - 1).abs() < 1e-3).all())
+    if len(values) == 0 or values.amin() < 0 or values.amin() == values.amax():
+        return False
+    sums = values.sum(1)
+    return bool(values.amax() <= 1 or (sums - sums.mean()).abs().max() < 1e-3 * sums.mean())
 
 
 def _leaves(teacher: Teacher) -> Iterator[Teacher]:

@@ -13,7 +13,8 @@ from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models.copying import copy_network
 from instar.models.modes import set_train_mode
-from instar.models.normalised import Normalised
+from instar.models.normalised import Normalised, dtype_of
+from instar.models.probe import are_close, compute_logits
 from instar.stages.compatibility import explain_error
 from instar.training.optimise import BOUNDED_LAYERS, make_optimiser
 from instar.training.step import share_batch
@@ -34,27 +35,33 @@ def refuse_computed_weights(network: nn.Module) -> None:
 
 
 def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
-    """Take one step with a copy of the model, on the smallest part of a batch that the run will see.
+    """Take two steps with a copy of the model, on the smallest part of a batch that the run will see.
+
+    All that the steps change must be in the weights and buffers of the copy: a run folder holds no more.
 
     Returns:
         The names of the trained weights that the logits do not depend on.
 
     Raises:
-        MismatchError: in a sentence, when the forward pass, the backward pass or the optimiser fails.
+        MismatchError: in a sentence, when the forward pass, the backward pass or the optimiser fails, or something else
+            than weights and buffers has changed.
     """
     part = min(_parts(loader, config, accelerator), key=len)
     copied = copy_network(model)
     set_train_mode(copied)
     try:
-        with autocast(config.precision, accelerator.device):
-            logits = copied(part.inputs)
-        logits = to_loss_dtype(logits.logits() if isinstance(logits, Projected) else logits)
-        logits.square().mean().backward()
+        optimiser = make_optimiser(copied, config)
+        for _ in range(2):  # a network that keeps the graph of a step fails at the next one
+            with autocast(config.precision, accelerator.device):
+                logits = copied(part.inputs)
+            logits = to_loss_dtype(logits.logits() if isinstance(logits, Projected) else logits)
+            logits.square().mean().backward()
+            optimiser.step()
         trained = {name: p for name, p in copied.network.named_parameters() if p.requires_grad}
         unused = [name for name, p in trained.items() if p.grad is None]
         if len(unused) == len(trained):
             raise MismatchError("the logits depend on no weight of the student; forward may call another module's.")
-        make_optimiser(copied, config).step()
+        _refuse_other_changes(model, copied, part.inputs)
     except InstarError:
         raise
     except torch.OutOfMemoryError:  # no fault of the network: the copy was one too many
@@ -64,6 +71,28 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
         alone = f" on a single sample, all that some steps of this run see at once ({sizes})" if len(part) == 1 else ""
         raise MismatchError(f"the student cannot be trained{alone}: {explain_error(error)}.") from None
     return unused
+
+
+def _refuse_other_changes(model: Normalised, trained: Normalised, inputs: Tensor) -> None:
+    """Refuse a network of which training changes more than the values in its `state_dict`.
+
+    Raises:
+        MismatchError: names the weight or buffer that forward makes or resizes, where it is one.
+    """
+    before, after = model.network.state_dict(), trained.network.state_dict()
+    for name in {**before, **after}:
+        if name not in before or name not in after or before[name].shape != after[name].shape:
+            raise MismatchError(
+                f"training makes, removes or resizes '{name}' of the student, so its run folder could not be loaded; "
+                "make it in __init__, in its final shape."
+            )
+    loaded = copy_network(model)
+    loaded.load_state_dict(trained.state_dict())
+    if not are_close(compute_logits(loaded, inputs), compute_logits(trained, inputs), dtype_of(model.network)):
+        raise MismatchError(
+            "training changes something of the student that is not in its state_dict, so its run folder would lack it; "
+            "keep it in a buffer (register_buffer) that is persistent."
+        )
 
 
 def has_batch_statistics(network: nn.Module) -> bool:
