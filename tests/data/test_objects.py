@@ -1,5 +1,6 @@
 """Data given as Python objects are read in the one way that is possible, or refused in a sentence."""
 
+import enum
 from dataclasses import replace
 
 import datasets
@@ -421,3 +422,39 @@ def test_one_hot_labels_of_any_two_values_are_refused():
 def test_items_of_several_inputs_are_refused():
     with pytest.raises(DataError, match=r"each input of 'train' must be one array of numbers; got \(array"):
         load_data(LabelledItems([(row, row[:2]) for row in VECTORS]))
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 (StrEnum shows itself as its value)
+    CAT, DOG = "cat", "dog"
+
+
+def test_labels_are_told_apart_by_value_however_they_show_themselves():
+    words = np.array(["cat", "dog"])[LABELS % 2]
+    assert loaded(VECTORS, [Kind(word) for word in words]).fingerprints() == loaded(VECTORS, words).fingerprints()
+    for labels in (np.array([b"\xff", b"\xfe"])[LABELS % 2], [[b"\xff", b"\xfe"][label] for label in LABELS % 2]):
+        assert loaded(VECTORS, labels).classes == (r"\xfe", r"\xff")
+
+
+def test_a_class_that_is_named_twice_is_refused():
+    with pytest.raises(DataError, match=r"data\.classes names '1' twice"):
+        loaded(VECTORS, LABELS % 2, classes=("0", "1", "1"))
+
+
+def test_a_mask_that_leaves_no_training_sample_is_refused():
+    split = load_data((VECTORS, LABELS, VECTORS, LABELS))
+    mask = np.isin(np.arange(40), split.validation.ids)
+    with pytest.raises(DataError, match="no training sample of 'train arrays' has a loss"):
+        load_data((VECTORS, LABELS, VECTORS, LABELS), mask={"train": mask})
+
+
+@pytest.mark.parametrize("other", [datasets.ClassLabel(names=["b", "a"]), datasets.Value("string")])
+def test_splits_whose_labels_name_other_classes_are_refused(other):
+    def rows(feature):
+        words = ["a", "b"] * 5
+        labels = [feature.names.index(word) for word in words] if hasattr(feature, "names") else words
+        features = datasets.Features({"image": datasets.Image(), "label": feature})
+        return datasets.Dataset.from_dict({"image": [picture("L")] * 10, "label": labels}, features=features)
+
+    given = {"train": rows(datasets.ClassLabel(names=["a", "b"])), "test": rows(other)}
+    with pytest.raises(DataError, match=r"label column 'label' of 'arrays' has the classes a, b in train and"):
+        load_data(given)

@@ -62,3 +62,16 @@ def test_refuses_in_words(subject, arguments, error, message):
 def test_a_teacher_with_other_classes_is_refused(runs):
     with pytest.raises(MismatchError, match="the teacher has 9 classes, and the data have 10"):
         evaluate(runs[1], teacher=nn.Sequential(nn.Flatten(), nn.Linear(64, 9)))
+
+
+def test_samples_without_any_label_cannot_be_judged():
+    inputs = torch.rand(6, 4)
+    data = load_data((inputs, torch.arange(6) % 2, inputs, None), validation=0)
+    with pytest.raises(DataError, match="no sample of 'test arrays' has a label"):
+        evaluate(nn.Linear(4, 2), data)
+
+
+def test_a_class_is_no_network(tmp_path):
+    run = train("digits", nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), out=tmp_path / "run", epochs=1)
+    with pytest.raises(ConfigError, match=r"network= must be a module or its package\.module:name, got type"):
+        evaluate(run.path, "digits", network=nn.Flatten)

@@ -157,3 +157,18 @@ def test_a_run_reads_arrays_as_it_read_its_own_and_by_the_values_of_their_labels
     others = load_data((images, labels + 2, images, labels + 2), layout="HWC", validation=0)
     with pytest.raises(MismatchError, match=r"has other classes \(0, 2, 4\) than 'train arrays' \(2, 4, 6\)"):
         distill(others, run, models.MLP([4]), out=tmp_path / "student", epochs=1)
+
+
+@pytest.mark.parametrize("targets", ["online", "memory", "store"])
+def test_a_teacher_may_predict_nan_where_there_is_no_loss(tmp_path, targets):
+    class Blind(nn.Module):
+        def forward(self, inputs):
+            return torch.stack([inputs[:, 0].log(), inputs[:, 1]], 1)
+
+    inputs = torch.rand(20, 2)
+    mask = torch.arange(20) % 3 > 0
+    inputs[~mask, 0] = -1
+    data = load_data((inputs, torch.arange(20) % 2, inputs, torch.arange(20) % 2), mask=(mask, mask), validation=0)
+    settings = {"objective": "SoftTargets(2)", "targets": targets, "epochs": 1}
+    run = distill(data, Blind(), models.MLP([4]), out=tmp_path / "run", **settings)
+    assert run.metrics["kl_to_teacher"] > 0

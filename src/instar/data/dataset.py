@@ -180,6 +180,9 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     samples = samples.keep_fraction(config.keep_fraction, seed)
     if config.drop_labels > 0:
         samples = samples.drop_labels(config.drop_labels, seed)
+    has_loss = train.valid(samples.ids)
+    if has_loss is not None and not has_loss.any():
+        raise DataError(f"no training sample of '{train.name}' has a loss; the mask leaves none after the selection.")
     judged = Samples.all_of(test)
     if config.special_classes:
         samples, held_out, judged = of_special_classes(config, samples, held_out, judged)

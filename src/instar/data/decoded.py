@@ -190,8 +190,14 @@ def _labels(
         DataError: when labels may be read in several ways, or a split has labels that the training split lacks, in data
             that do not say themselves what their classes are.
     """
-    features = splits["train"].features
-    names = getattr(features[column], "names", None)
+    names = getattr(splits["train"].features[column], "names", None)
+    for split, rows in splits.items():
+        if (others := getattr(rows.features[column], "names", None)) != names:
+            ours, theirs = (f"the classes {listed(some)}" if some else "no names" for some in (names, others))
+            raise DataError(
+                f"label column '{column}' of '{config.source}' has {ours} in train and {theirs} in {split}; all splits "
+                "must have the same, in one order."
+            )
     values = {split: list(rows[column]) for split, rows in splits.items()}
     if names is not None and config.unlabelled is None and not config.classes:
         found = {split: np.array([UNLABELLED if at is None else at for at in known]) for split, known in values.items()}

@@ -61,7 +61,7 @@ class LabelValues:
         kind = found._kind()
         values: NDArray[Any] = found._whole() if kind == "whole numbers" else found.values
         if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8", "replace")
+            values = np.char.decode(values, "utf-8", "backslashreplace")
         values = values.astype({"whole numbers": np.int64, "booleans": bool, "words": object}[kind or "words"])
         return cls(split, array.shape, known, values, kind, found.is_text)
 
@@ -139,7 +139,9 @@ def _plain(value: Any) -> Any:
     """Return what a scalar of NumPy or torch, or bytes, stand for in Python."""
     if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.dim() == 0):
         return value.item()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if isinstance(value, str):  # an enumeration of words may show itself otherwise
+        return str.__str__(value)
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:

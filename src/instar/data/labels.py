@@ -51,6 +51,8 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
         told = " and ".join(f"those of '{split}' are {kind}" for kind, split in kinds.items())
         raise DataError(f"labels must be of one kind in all splits; {told}.")
     names = config.classes
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"data.classes names '{twice}' twice.")
     if not names:
         distinct = sorted(set().union(*(labels.distinct() for labels in found)))
         if config.labels != "classes":

@@ -162,6 +162,8 @@ def restore_model(
                 f"the model described in '{where}' cannot be built: {shortened(error).rstrip('.')}."
             ) from None
     else:
+        if not isinstance(network, nn.Module):
+            raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
         made = copy_network(network).cpu()
     made = made.network if isinstance(made, Normalised) else made
     _take_dtypes(made, tensors)

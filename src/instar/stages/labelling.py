@@ -190,7 +190,11 @@ class Labelling:
             found = record.encode_values(values, part.draws(ids, view)).reshape(len(ids), -1)
             places = loader.samples.places(ids.cpu())  # a stream is read in an order of its own
             records[view * len(loader.samples) + places - rows.start] = found.cpu()
-            is_answer = values.logsumexp(-1).isfinite().view(len(ids), -1).all(1)
+            is_answer = values.logsumexp(-1).isfinite()
+            longest = is_answer.shape[1] if is_answer.dim() == 2 else None
+            if (valid := loader.samples.source.valid(ids.cpu(), longest)) is not None:
+                is_answer |= ~valid.to(is_answer.device)
+            is_answer = is_answer.view(len(ids), -1).all(1)
             if not is_answer.all():
                 unanswered += ids[~is_answer].tolist()
         return records, unanswered

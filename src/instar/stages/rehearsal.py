@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected

@@ -17,7 +17,7 @@ from instar.analysis.scores import UNLABELLED, Scores
 from instar.analysis.student_gain import gain
 from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples, Source
-from instar.errors import MismatchError, NonFiniteError
+from instar.errors import DataError, MismatchError, NonFiniteError
 from instar.teachers.teacher import Teacher
 from instar.training.diagnosis import name_samples
 
@@ -81,12 +81,15 @@ class Judged:
         """Return the metrics of the task; with a teacher, fidelity and gain too.
 
         Raises:
+            DataError: when no sample has a label.
             NonFiniteError: when model or teacher predict NaN, because a number of errors would mean nothing.
         """
         for who, scores in (("model", self.scores), ("teacher", self.teacher)):
             if scores is not None and (bad := self.unpredicted(scores)):
                 raise NonFiniteError(f"the {who} predicts NaN, or no probability at all, for {bad}.")
         source = self.samples.source
+        if not (self.scores.labels != UNLABELLED).any():
+            raise DataError(f"no sample of '{source.name}' has a label and a loss, so nothing can be judged.")
         found = source.task.measure(self.scores, source.classes, self.observed)
         if self.teacher is not None and self.divergences is not None:
             found |= fidelity(self.scores, self.teacher, self.divergences)
