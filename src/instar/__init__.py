@@ -64,43 +64,23 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Classifier": "instar.teachers",
-    "Ensemble": "instar.teachers",
-    "InstarError": "instar.errors",
-    "Module": "instar.teachers",
-    "Run": "instar.runs.run",
-    "Specialists": "instar.teachers",
-    "TargetStore": "instar.targets",
-    "Teacher": "instar.teachers",
-    "born_again": "instar.procedures.born_again",
-    "compare": "instar.procedures.compare",
-    "correct_bias": "instar.procedures.correct_bias",
-    "demo": "instar.procedures.demo",
-    "distill": "instar.procedures.distill",
-    "ensemble": "instar.procedures.ensemble",
-    "evaluate": "instar.procedures.evaluate",
-    "export": "instar.procedures.export",
-    "inspect": "instar.procedures.inspect",
-    "label": "instar.procedures.label",
-    "load": "instar.procedures.load",
-    "load_data": "instar.data",
-    "merge_targets": "instar.procedures.target_stores",
-    "report": "instar.procedures.report",
-    "targets_info": "instar.procedures.target_stores",
-    "train": "instar.procedures.train",
-    "tune": "instar.procedures.tune",
-    "verify_targets": "instar.procedures.target_stores",
+_NAMES = {
+    "data": ("load_data",),
+    "errors": ("InstarError",),
+    "procedures.target_stores": ("merge_targets", "targets_info", "verify_targets"),
+    "runs.run": ("Run",),
+    "targets": ("TargetStore",),
+    "teachers": ("Classifier", "Ensemble", "Module", "Specialists", "Teacher"),
 }
-
-_MODULES = {name: f"instar.{name}" for name in ("models", "objectives")} | {
-    "specialists": "instar.procedures.specialists"
-}
+"""The public names by the module that has them; every other verb is in a module of its name in `procedures`."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'instar' has no attribute '{name}'")
+    if name not in __all__:
+        raise AttributeError(f"module 'instar' has no attribute '{name}'")
+    if name in ("models", "objectives"):
+        return import_module(f"instar.{name}")
+    if name == "specialists":
+        return import_module("instar.procedures.specialists")
+    home = next((module for module, names in _NAMES.items() if name in names), f"procedures.{name}")
+    return getattr(import_module(f"instar.{home}"), name)
