@@ -93,7 +93,7 @@ def test_flags_lie_over_the_file_and_assignments_over_flags(instar, tmp_path: Pa
         ([*TRAIN, "--views", "Flipp()"], "view 'Flipp' is unknown; did you mean 'Flip'?"),
         (["train", "--model", "mlp"], "'data' is required but missing"),
         ([*TRAIN, "--config", "missing.yaml"], "'missing.yaml' cannot be read"),
-        (["distill", *TRAIN[1:]], "distill needs a teacher; give --teacher"),
+        (["distill", *TRAIN[1:]], "distill needs a teacher; give one, such as a run folder."),
         (["distill", *TRAIN[1:], "--teacher", "nowhere"], "'nowhere' is not a run folder"),
         (["distill", *TRAIN[1:], "--teacher", "x", "--temperature", "0"], "must be greater than 0, got 0"),
         (["distill", *TRAIN[1:], "--teacher", "x", "--temperature", "1", "--objective", "HardLabels()"], "not both"),
@@ -165,8 +165,8 @@ def test_the_flags_are_few_and_known() -> None:
     """Everything else is a setting: think twice before adding a flag, and then add it here."""
     command = typer.main.get_command(cli.app)
     flags = {name: {p.name for p in verb.params} for name, verb in command.commands.items()}
-    shared = {"data", "out", "model", "arg", "objective", "views", "epochs", "seed", "config", "settings"}
-    assert flags["train"] == shared | {"as_json", "trust"}
+    shared = {"data", "out", "model", "arg", "objective", "views", "num_views", "epochs", "seed", "config", "settings"}
+    assert flags["train"] == shared | {"as_json", "trust", "start", "network"}
     assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"}
 
 

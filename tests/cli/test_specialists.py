@@ -74,7 +74,7 @@ def test_clusters_are_printed_written_and_taken(instar, generalist: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["cluster", "--clusters", "some"], "--clusters must be a number here, got 'some'."),
+        (["cluster", "--clusters", "some"], "Invalid value for '--clusters': Input should be a valid integer"),
         (["train", "--clusters", "0", "--out", "out"], "clusters must be"),
         (["train", "--clusters", "none.json", "--out", "out"], "'none.json' is missing."),
         (["train", "--way", "dustbn", "--clusters", "2", "--out", "out"], "did you mean 'dustbin'?"),

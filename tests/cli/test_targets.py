@@ -135,7 +135,7 @@ def test_a_lineage_keeps_its_targets(instar, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "no teacher": ([], "instar: label needs a teacher; give --teacher with a run folder."),
+    "no teacher": ([], "instar: label needs a teacher; give one, such as a run folder."),
     "share": (["--teacher", "T", "--share", "half"], "instar: --share must be i/n, such as 1/4, got 'half'."),
     "share out of range": (["--teacher", "T", "--share", "3/2"], "instar: share must be (i, n) with i from 1 to n"),
     "views alone": (

@@ -73,7 +73,7 @@ def test_a_teacher_of_another_input_shape_is_refused_in_a_sentence(tmp_path: Pat
 
 
 def test_no_teacher_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="at least one teacher"):
+    with pytest.raises(ConfigError, match=r"^label needs a teacher; give one, such as a run folder\.$"):
         label(DIGITS, [], out=tmp_path / "store", **VIEWS)
 
 

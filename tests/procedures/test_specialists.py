@@ -13,6 +13,7 @@ from instar.errors import ConfigError, InstarError, MismatchError, RunError
 from instar.models import MLP
 from instar.procedures import specialists
 from instar.procedures.specialists import Clusters
+from instar.procedures.specialists.combining import folders_in
 from instar.runs.files import read_json, read_tensors, write_json, write_tensors
 from instar.runs.run import Run
 from instar.teachers import Specialists, as_teacher
@@ -213,7 +214,7 @@ def test_a_specialist_that_fails_does_not_stop_the_others(folder, tmp_path):
     with pytest.raises(RunError, match=r"specialist-00' exists and is not a run folder"):
         specialists.train(folder / "generalist", SETS, out=tmp_path / "out", epochs=1, show=False)
     assert Run(tmp_path / "out" / "specialist-01").complete
-    found = specialists.folders_in([tmp_path / "out"])
+    found = folders_in([tmp_path / "out"])
     assert [path.name for path in found] == ["specialist-00", "specialist-01"]
     run = specialists.combine(folder / "generalist", found, out=tmp_path / "combined", allow_missing=True)
     assert run.result["missing"] == [str(tmp_path / "out" / "specialist-00")]

@@ -1,21 +1,18 @@
 """Arguments of the verbs in Python: their order, and where named settings belong."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from sklearn.ensemble import RandomForestClassifier
 
 import instar
-from instar import cli
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
 from instar.errors import ConfigError
 from instar.models import MLP
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import run_settings
+from instar.stages.configuration import configure, run_settings
 
 DATA, MODEL = "digits", MLP([4])
 
@@ -100,8 +97,10 @@ def test_every_setting_is_reached_by_name_or_refused_with_where_it_belongs() -> 
             with pytest.raises(ConfigError, match=f"'{name}' is a setting of "):
                 run_settings("train", {name: 1})
         assert place
-    with pytest.raises(ConfigError, match="train takes no setting 'teachers'"):
-        run_settings("train", {"teachers": ["a"]}, decided=frozenset({"teachers"}))
+    for given in ({"named": {"teachers": ["a"]}}, {"settings": {"teachers": ["a"]}}, {"config": {"teachers": ["a"]}}):
+        layers = {"config": None, "named": {}, "settings": None} | given
+        with pytest.raises(ConfigError, match="train takes no setting 'teachers'"):
+            configure("train", **layers, data=DATA, model=MODEL, refused=("teachers",))
 
 
 def test_a_student_starts_from_a_run_by_name(tmp_path: Path) -> None:
@@ -112,35 +111,3 @@ def test_a_student_starts_from_a_run_by_name(tmp_path: Path) -> None:
         instar.train(DATA, MODEL, subset=10, out=tmp_path / "other")
     with pytest.raises(ConfigError, match="out must be a local path, got the address 's3://bucket/run'"):
         instar.train(DATA, MODEL, epochs=1, out="s3://bucket/run")
-
-
-ONE_SURFACE = {"as_json", "config", "settings", "arg", "student_arg", "network", "show", "shard_rows", "store", "prior"}
-"""Of one surface alone: what a terminal needs, and what a setting or an object is in the other."""
-
-NAMED = {"run": "subject", "methods": "methods", "runs": "runs", "rows": "rows", "stores": "stores"}
-
-
-VERBS = ["train", "distill", "born-again", "tune", "label", "evaluate", "correct-bias", "export"]
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_flags_and_parameters_have_one_meaning_and_one_default(verb: str) -> None:
-    flags = {flag.name: flag for flag in typer.main.get_command(cli.app).commands[verb].params}
-    parameters = inspect.signature(getattr(instar, verb.replace("-", "_"))).parameters
-    settings = RunConfig.model_fields.keys() | TrainingConfig.model_fields.keys()
-    takes_settings = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    for name, flag in flags.items():
-        python = parameters.get(name, parameters.get(NAMED.get(name or "", "")))
-        assert python or name in ONE_SURFACE or (takes_settings and name in settings), f"{verb} {name} has no parameter"
-        if python is None or flag.default is None or python.default in (None, inspect.Parameter.empty):
-            continue
-        given, expected = flag.default, python.default
-        if name in ("jobs", "share", "temperatures", "weights"):  # written as a text there
-            given = str(given).replace("/", ",")
-            expected = ",".join(f"{v:g}" for v in expected) if isinstance(expected, tuple) else str(expected)
-        assert given == expected, f"{verb} {name}"
-    for name, parameter in parameters.items():
-        is_flag = (
-            name in flags or name in NAMED.values() or name in ONE_SURFACE or parameter.kind is parameter.VAR_KEYWORD
-        )
-        assert is_flag or name in settings or (verb, name) in {("correct-bias", "data")}, f"{verb} {name} has no flag"

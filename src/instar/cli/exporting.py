@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from instar.cli.options import JsonOption, NetworkOption, TrustOption
+import instar
+from instar.cli import options
 from instar.cli.output import print_json, print_result
+from instar.cli.settings import only_given
 
 if TYPE_CHECKING:
     from instar.inspection.description import Inspection
 
-RunArgument = Annotated[str, typer.Argument(help="a run folder")]
 MOST_CLASSES = 20
 
 
 def export(
-    run: RunArgument,
-    to: Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")],
-    out: Annotated[
-        str | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="data whose test samples are compared; those of the run if not given")
-    ] = None,
-    tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="the largest difference of a logit that is allowed, in nats")
-    ] = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
-    network: NetworkOption = None,
+    run: options.RunArgument,
+    to: options.ToOption,
+    out: options.ExportOutOption = None,
+    data: options.OtherDataOption = None,
+    tolerance: options.ToleranceOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
 ) -> None:
     """Write the trained model alone for others: raw inputs in, logits out, compared with the model on test samples.
 
     Example: instar export runs/student --to onnx
     """
-    from instar.procedures.export import MAX_LOGIT_DIFFERENCE
-    from instar.procedures.export import export as write
-
-    allowed = MAX_LOGIT_DIFFERENCE if tolerance is None else tolerance
-    found = write(run, to, out=out, data=data, tolerance=allowed, trust=trust, network=network)
+    found = instar.export(run, to, trust=trust, **only_given(out=out, data=data, tolerance=tolerance, network=network))
     print_result(found.as_dict(), found, as_json)
 
 
 def inspect(
-    run: RunArgument,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
-    network: NetworkOption = None,
+    run: options.RunArgument,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
 ) -> None:
     """Say what a run folder is, where it came from, how good it is, whether it is whole, and what could be done next.
 
     Example: instar inspect runs/student
     """
-    from instar.procedures.inspect import inspect as look
-
-    found = look(run, trust=trust, network=network)
+    found = instar.inspect(run, trust=trust, network=network)
     if as_json:
         print_json(found.as_dict())
     else:

@@ -1,57 +1,80 @@
-"""`evaluate`, `correct-bias` and `report`."""
+"""`evaluate`, `compare`, `ensemble`, `correct-bias` and `report`."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from instar.cli.options import JsonOption, NetworkOption, TrustOption
+import instar
+from instar.cli import options
 from instar.cli.output import print_metrics, print_result, print_run
+from instar.cli.settings import only_given, parse_numbers
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="a run folder")],
-    data: Annotated[str | None, typer.Option("--data", help="other data than the run was trained on")] = None,
-    split: Annotated[str, typer.Option("--split", help="train, validation or test")] = "test",
-    teacher: Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")] = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
-    network: NetworkOption = None,
+    subject: options.SubjectArgument,
+    data: options.OtherDataOption = None,
+    split: options.SplitOption = None,
+    teacher: options.OneTeacherOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
+    teacher_network: options.TeacherNetworkOption = None,
 ) -> None:
     """Measure a trained model: errors with a 95% interval, NLL, calibration, agreement with a teacher."""
-    from instar.procedures.evaluate import evaluate as measure
+    given = only_given(split=split, teacher=teacher, network=network, teacher_network=teacher_network)
+    found = instar.evaluate(subject, data, trust=trust, **given)
+    print_metrics(found, as_json, title=f"{subject} on {split or 'test'}")
 
-    found = measure(run, data, split=split, teacher=teacher, trust=trust, network=network)
-    print_metrics(found, as_json, title=f"{run} on {split}")
+
+def compare(
+    methods: options.MethodsArgument,
+    resamples: options.ResamplesOption = None,
+    seed: options.BootstrapSeedOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Say whether methods are better than the first of them, over test samples and over seeds, and how sure that is.
+
+    Example: instar compare runs/labels runs/distilled
+    """
+    found = instar.compare(*methods, **only_given(resamples=resamples, seed=seed))
+    print_result(found.as_dict(), found, as_json)
+
+
+def ensemble(
+    members: options.MembersArgument,
+    out: options.OutOption,
+    combine: options.CombineOption = None,
+    data: options.OtherDataOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
+) -> None:
+    """Combine complete runs into one run folder, which stands wherever a teacher may.
+
+    Example: instar ensemble runs/a runs/b runs/c --combine arithmetic --out runs/together
+    """
+    run = instar.ensemble(members, data, out=out, network=network, trust=trust, **only_given(combine=combine))
+    print_run(run, as_json)
 
 
 def correct_bias(
-    run: Annotated[str, typer.Argument(help="a run folder")],
-    classes: Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")],
-    out: Annotated[str, typer.Option("--out", help="the folder of the corrected run")],
-    rule: Annotated[
-        str, typer.Option("--rule", help="prior (needs no labels) or labelled (validation split)")
-    ] = "prior",
-    offset: Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")] = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
+    run: options.RunArgument,
+    classes: options.ClassOption,
+    out: options.CorrectedOutOption,
+    rule: options.RuleOption = None,
+    offset: options.OffsetOption = None,
+    prior: options.PriorOption = None,
+    data: options.OtherDataOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
 ) -> None:
     """Shift the logits of classes that the student's transfer set lacked, or held too often."""
-    from instar.procedures.correct_bias import correct_bias as correct
-
-    print_run(correct(run, classes, out=out, rule=rule, offset=offset, trust=trust), as_json)  # type: ignore[arg-type]  # checked inside
+    given = only_given(rule=rule, offset=offset, prior=parse_numbers("--prior", prior), data=data, network=network)
+    print_run(instar.correct_bias(run, classes, out=out, trust=trust, **given), as_json)
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(help="run folders, or folders with some in them, at any depth")],
-    out: Annotated[
-        str | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
-    ] = None,
-    as_json: JsonOption = False,
+    runs: options.RunsArgument, out: options.ReportOutOption = None, as_json: options.JsonOption = False
 ) -> None:
     """Write one HTML file about all runs in one or several folders."""
-    from instar.procedures.report import report as write
-
-    path = write(runs, out)
+    path = instar.report(runs, out)
     print_result({"report": str(path)}, path, as_json)

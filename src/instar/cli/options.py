@@ -1,4 +1,8 @@
-"""Flags that several verbs have."""
+"""The arguments and flags of all commands, each declared once.
+
+A flag that is not given is None, and is left out of the call: defaults belong to the functions. Where a help text names
+one in brackets, a test compares it with the function.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,88 @@ def import_from_here(is_trusted: bool) -> bool:
     return is_trusted
 
 
+def import_named(name: str | None) -> str | None:
+    """Let a class that is named as a model be imported from here; naming it is trusting it."""
+    import_from_here(name is not None and ":" in name and not name.startswith("transformers:"))
+    return name
+
+
+# what a command is about
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
 ]
+RunArgument = Annotated[str, typer.Argument(help="a run folder")]
+SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="a run folder or target store")]
+MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="run folders, each complete")]
+RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders with some in them, at any depth")]
+MethodsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="two or more: run folders, or folders with runs that differ in their seed; the first is the reference"
+    ),
+]
+StoreArgument = Annotated[str, typer.Argument(help="a target store")]
+StoresArgument = Annotated[list[str], typer.Argument(help="target stores that were labelled with --share")]
+GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]
+SpecialistsArgument = Annotated[
+    list[str], typer.Argument(help="run folders of specialists, or the folder that has them")
+]
+CombinedArgument = Annotated[str, typer.Argument(help="run folder of a generalist with its specialists")]
+PaperArgument = Annotated[str, typer.Argument(help="a name from `instar papers list`")]
+
+# what comes in
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="a family such as mlp, cnn or wide-resnet, or package.module:Class")
+    str | None,
+    typer.Option(
+        "--model", help="a family such as mlp, cnn or wide-resnet, or package.module:Class", callback=import_named
+    ),
 ]
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
 ]
-StoreArgument = Annotated[str, typer.Argument(help="a target store")]
-OutOption = Annotated[str, typer.Option("--out", help="the run folder; run the same command again to resume it")]
-ObjectiveOption = Annotated[
-    str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+StudentOption = Annotated[
+    str | None,
+    typer.Option("--student", help="model of the later generations, where it is another", callback=import_named),
+]
+StudentArgOption = Annotated[
+    list[str] | None, typer.Option("--student-arg", help="an argument of the student, as name=value; may be repeated")
 ]
 TeacherOption = Annotated[
     list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat it for an ensemble")
 ]
+OneTeacherOption = Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")]
 CombineOption = Annotated[
     str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
+]
+StartOption = Annotated[
+    str | None, typer.Option("--start", help="run folder whose weights are the initial ones; its classes may be others")
+]
+OtherDataOption = Annotated[str | None, typer.Option("--data", help="other data than those of the run")]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", help="package.module:name of what makes the network of a run that needs it; see --trust"),
+]
+TeacherNetworkOption = Annotated[
+    str | None, typer.Option("--teacher-network", help="the same for the run folder of --teacher")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="allow classes outside instar.models to be imported", callback=import_from_here),
+]
+
+# how a student learns
+ObjectiveOption = Annotated[
+    str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+]
+LaterObjectiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        help='of the later generations; "SoftTargets(1) + HardLabels()" adds the labels [default: SoftTargets(1)]',
+    ),
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option("--temperature", help="T of 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given")
 ]
 TargetsOption = Annotated[
     str | None,
@@ -45,7 +112,7 @@ TargetsOption = Annotated[
     ),
 ]
 ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
-NumViewsOption = Annotated[int | None, typer.Option("--num-views", min=1, help="views per sample")]
+NumViewsOption = Annotated[int | None, typer.Option("--num-views", min=1, help="views per sample, used in turn")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="of initial weights, order, dropout and views")]
 ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file of settings")]
@@ -53,15 +120,187 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
 ]
 JobsOption = Annotated[
-    str,
+    str | None,
     typer.Option("--jobs", help='runs at a time: a number, or Ray as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
-NetworkOption = Annotated[
-    str | None,
-    typer.Option("--network", help="package.module:name of what makes the network of a run that needs it; see --trust"),
+
+# a lineage
+GenerationsOption = Annotated[
+    int | None, typer.Option("--generations", help="how many are born after generation 0 [default: 3]")
 ]
-TrustOption = Annotated[
-    bool,
-    typer.Option("--trust", help="allow classes outside instar.models to be imported", callback=import_from_here),
+StopEarlyOption = Annotated[
+    bool, typer.Option("--stop-early", help="end with the first generation that is no better on validation")
+]
+ControlsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--controls/--no-controls",
+        help="also train as many models from labels with other seeds, and one with label smoothing [default: True]",
+    ),
+]
+DistilEnsembleOption = Annotated[
+    bool, typer.Option("--distil-ensemble", help="distil the ensemble of generations back into one model")
+]
+
+# a search
+TemperaturesOption = Annotated[
+    str | None, typer.Option("--temperatures", help="T of SoftTargets(T) to try [default: 1,2,4,8]")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="w of SoftTargets(T) + w * HardLabels() to try; 0 is without labels [default: 0,0.1,0.5]",
+    ),
+]
+SearchSeedsOption = Annotated[
+    int | None, typer.Option("--seeds", help="of the candidates that are never dropped, at least 2 [default: 3]")
+]
+CriterionOption = Annotated[
+    str | None, typer.Option("--criterion", help="what is to be small on validation: error, or nll [default: error]")
+]
+
+# target stores
+KeepOption = Annotated[str | None, typer.Option("--keep", help="all, top:K or sample:N classes")]
+DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32, float16 or bfloat16")]
+StoreTemperatureOption = Annotated[
+    float | None, typer.Option("--temperature", help="of top:K, sample:N and arithmetic means; 1 if not given")
+]
+StoreSeedOption = Annotated[int | None, typer.Option("--seed", help="of the views, and of the classes drawn")]
+HeldOutOption = Annotated[
+    bool | None,
+    typer.Option("--held-out/--no-held-out", help="label the validation and test samples too [default: True]"),
+]
+TeacherPrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help="arithmetic of the teacher: float32, float32-fast, bfloat16")
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="samples that are asked about at a time [default: 256]")
+]
+ShareOption = Annotated[
+    str | None,
+    typer.Option("--share", help="i/n: make the i-th n-th alone, to merge; the same command shares by itself"),
+]
+ShardRowsOption = Annotated[int | None, typer.Option("--shard-rows", min=1, help="rows of a shard")]
+RowsOption = Annotated[
+    int | None,
+    typer.Option("--rows", min=0, help="rows of each part that the teacher is asked again [default: 256]"),
+]
+RowsSeedOption = Annotated[int | None, typer.Option("--seed", help="of the choice of rows [default: 0]")]
+
+# specialists
+ClustersOption = Annotated[
+    int | None, typer.Option("--clusters", min=1, help="how many clusters of confusable classes [default: 10]")
+]
+GivenClustersOption = Annotated[
+    str | None,
+    typer.Option("--clusters", help="the same, or a JSON file with lists of names of classes [default: 10]"),
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--size", min=1, help="classes in each, which may overlap; each class is in one if not given"),
+]
+RawOption = Annotated[bool, typer.Option("--raw", help="cluster the columns as they are, as the paper does")]
+StreamingOption = Annotated[
+    bool, typer.Option("--streaming", help="hold a sketch of the covariance alone, for very many classes")
+]
+ClusterSeedOption = Annotated[
+    int | None, typer.Option("--seed", help="of the clusters; those of the runs follow from it [default: 0]")
+]
+WayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--way",
+        help="dustbin: all other classes are one; full: the generalist's soft targets there [default: dustbin]",
+    ),
+]
+TopOption = Annotated[
+    int | None,
+    typer.Option("--top", min=1, help="ask those who have one of this many of the likeliest classes [default: 1]"),
+]
+DivergenceOption = Annotated[
+    str | None,
+    typer.Option("--divergence", help="forward, KL(p || q) as in the paper, or reverse, KL(q || p) [default: forward]"),
+]
+GeneralistWeightOption = Annotated[
+    float | None, typer.Option("--weight", help="weight of the generalist [default: 1.0]")
+]
+SpecialistWeightsOption = Annotated[
+    str | None, typer.Option("--weights", help="weights of the specialists, with commas between; 1 if not given")
+]
+AllowMissingOption = Annotated[bool, typer.Option("--allow-missing", help="leave out specialists that have failed")]
+
+# what is measured
+SplitOption = Annotated[str | None, typer.Option("--split", help="train, validation or test [default: test]")]
+CoverageSplitOption = Annotated[
+    str | None, typer.Option("--split", help="test, or validation for choices [default: test]")
+]
+ClusterSplitOption = Annotated[
+    str | None, typer.Option("--split", help="train, or validation for a generalist that overfits [default: train]")
+]
+ClassOption = Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")]
+RuleOption = Annotated[
+    str | None,
+    typer.Option("--rule", help="prior (needs no labels) or labelled (validation split) [default: prior]"),
+]
+OffsetOption = Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")]
+PriorOption = Annotated[
+    str | None, typer.Option("--prior", help="share of every class, with commas between; those of train if not given")
+]
+ResamplesOption = Annotated[
+    int | None,
+    typer.Option("--resamples", min=1, help="of the bootstrap over test samples [default: 10000]"),
+]
+BootstrapSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="of the bootstrap [default: 0]")]
+
+# what is written
+OutOption = Annotated[str, typer.Option("--out", help="the run folder; run the same command again to resume it")]
+SearchOutOption = Annotated[
+    str, typer.Option("--out", help="folder of the search; run the same command again to resume it")
+]
+LineageOutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--out", help="folder of the lineage; run the same command again to resume it [default: runs/born-again]"
+    ),
+]
+SpecialistsOutOption = Annotated[
+    str, typer.Option("--out", help="folder of their run folders; run the same command again to resume it")
+]
+StoreOutOption = Annotated[str, typer.Option("--out", help="the target store; run the same command again to resume it")]
+MergedOutOption = Annotated[str, typer.Option("--out", help="the folder of the whole store")]
+CorrectedOutOption = Annotated[str, typer.Option("--out", help="the folder of the corrected run")]
+ClustersOutOption = Annotated[str | None, typer.Option("--out", help="JSON file to write the clusters to")]
+ReportOutOption = Annotated[
+    str | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
+]
+ExportOutOption = Annotated[
+    str | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
+]
+ToOption = Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")]
+ToleranceOption = Annotated[
+    float | None,
+    typer.Option("--tolerance", help="the largest difference of a logit that is allowed, in nats [default: 0.0001]"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
+
+# the demo and papers
+DemoOutOption = Annotated[
+    str | None, typer.Option("--out", help="where the runs and the report go [default: runs/demo]")
+]
+DemoSeedsOption = Annotated[
+    int | None, typer.Option("--seeds", min=2, help="students with and without distillation [default: 5]")
+]
+ScaleOption = Annotated[
+    str | None, typer.Option("--scale", help="smoke, small, paper (hours on two cores) or gpu [default: smoke]")
+]
+PaperDataOption = Annotated[
+    str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
+]
+PaperOutOption = Annotated[str | None, typer.Option("--out", help="folder of the runs and the table")]
+PaperSeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")]
+NetsOption = Annotated[list[str] | None, typer.Option("--net", help="rows of this network alone; may be repeated")]
+PaperPrecisionOption = Annotated[
+    str | None,
+    typer.Option("--precision", help="where the recipe has bfloat16; default: that, or float32-fast without units"),
 ]

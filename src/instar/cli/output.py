@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instar.paths import local_path
-
 if TYPE_CHECKING:
-    from instar.config import RunConfig
     from instar.runs.run import Run
     from instar.targets.store import TargetStore
 
@@ -26,13 +23,6 @@ def print_result(values: Any, text: object, as_json: bool) -> None:
         print_json(values)
     else:
         print(text)
-
-
-def run_stage(config: RunConfig, out: str, *, trust: bool, trust_model: bool, as_json: bool) -> None:
-    """Run a stage, and print what came of it."""
-    from instar.stages.stage import Stage
-
-    print_run(Stage(config, local_path(out, "out"), trust=trust, trust_model=trust_model).run(), as_json)
 
 
 def print_run(run: Run, as_json: bool) -> None:

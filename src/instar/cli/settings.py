@@ -1,111 +1,74 @@
-"""From flags to a configuration: the defaults, `--config`, the flags and `--set`, each laid over the one before."""
+"""Words of the command line as values: name=value, numbers with commas between, i/n, and flags that were given."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from instar.cli.options import import_from_here
-
-if TYPE_CHECKING:
-    from instar.config import RunConfig
+from collections.abc import Sequence
+from typing import Any
 
 
-def read_flags(
-    data: str | None,
-    model: str | None,
-    arg: list[str] | None,
-    objective: str | None,
-    views: str | None,
-    epochs: int | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    """Return the flags that were given, as nested settings."""
-    from instar.config import parse_assignment
+def only_given(**flags: Any) -> dict[str, Any]:
+    """Return the flags that were given; the function that is called has the defaults of all others.
 
-    flags: dict[str, Any] = {
-        name: value for name, value in (("objective", objective), ("views", views), ("seed", seed)) if value is not None
-    }
-    if data is not None:
-        flags["data"] = {"source": data}
-    if model is not None:
-        flags["model"] = {"name": model}
-    if arg:
-        arguments = {".".join(path): value for path, value in map(parse_assignment, arg)}
-        flags["model"] = flags.get("model", {}) | {"arguments": arguments}
-    if epochs is not None:
-        flags["training"] = {"epochs": epochs}
-    return flags
+    >>> only_given(epochs=3, views=None, teacher=[])
+    {'epochs': 3}
+    """
+    return {name: value for name, value in flags.items() if value is not None and value != []}
 
 
-def configure(file: str | None, flags: dict[str, Any], settings: list[str] | None) -> RunConfig:
-    """Lay the file, the flags and the assignments over each other."""
-    from instar.config import RunConfig, merge, parse_assignment, read_yaml, validate
+def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict[str, Any]:
+    """Return `name=value` as settings by dotted name, inside a section.
 
-    values = merge(read_yaml(file) if file else {}, flags)
-    for path, value in map(parse_assignment, settings or []):
-        for key in reversed(path):
-            value = {key: value}  # noqa: PLW2901 (wrapped level by level)
-        values = merge(values, value)
-    return validate(RunConfig, values)
-
-
-def training_settings(epochs: int | None, settings: list[str] | None) -> dict[str, Any]:
-    """Return the settings of a training that were given, for a verb that takes all others from another run.
-
-    Raises:
-        ConfigError: when a setting is not of the training.
+    >>> parse_settings(["widths=[8]"], "model.arguments")
+    {'model.arguments.widths': [8]}
     """
     from instar.config import parse_assignment
-    from instar.errors import ConfigError
 
-    found: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    for path, value in map(parse_assignment, settings or []):
-        group, *name = path
-        if group != "training" or len(name) != 1:
-            raise ConfigError(f"only settings of the training can be set here, not '{'.'.join(path)}'.")
-        found[name[0]] = value
+    found: dict[str, Any] = {}
+    for path, value in map(parse_assignment, assignments or ()):
+        name = ".".join([section, *path] if section else path)
+        found.pop(name, None)  # the last one counts, and lies over all before it
+        found[name] = value
     return found
 
 
-def read_targets(targets: str | None) -> dict[str, Any]:
-    """Return the settings that --targets stands for."""
-    if targets is None:
-        return {}
-    from instar.stages.arguments import target_settings
-
-    return {name: value for name, value in target_settings(targets).items() if value}
+def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
+    """Return one teacher, or several; None where none is given."""
+    return teachers[0] if teachers and len(teachers) == 1 else teachers or None
 
 
-def read_teachers(teacher: list[str] | None, combine: str | None) -> dict[str, Any]:
-    """Return the settings of those who are asked, where they were given."""
-    flags: dict[str, Any] = {"teachers": list(teacher)} if teacher else {}
-    return flags if combine is None else flags | {"combine": combine}
+def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:
+    """Return a model by name with its arguments; None where neither is given."""
+    model = only_given(name=name, arguments=parse_settings(arguments) or None)
+    return model or None
 
 
-def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Read numbers with commas between them.
+def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    """Read numbers with commas between.
 
     >>> parse_numbers("--weights", "0,0.5")
     (0.0, 0.5)
     """
     from instar.errors import ConfigError
 
+    if text is None:
+        return None
     try:
         return tuple(map(float, text.split(",")))
     except ValueError:
         raise ConfigError(f"{flag} must be numbers with commas between, such as 1,2.5, got '{text}'.") from None
 
 
-def read_share(text: str) -> tuple[int, int]:
-    """Read i/n."""
+def parse_share(text: str | None) -> tuple[int, int] | None:
+    """Read i/n.
+
+    >>> parse_share("1/4")
+    (1, 4)
+    """
     from instar.errors import ConfigError
 
+    if text is None:
+        return None
     first, _, of = text.partition("/")
     if not (first.isdigit() and of.isdigit()):
         raise ConfigError(f"--share must be i/n, such as 1/4, got '{text}'.")
     return int(first), int(of)
-
-
-def names_a_class(model: str | None) -> bool:
-    """Return whether the user named a class on this command line: that is saying that it may be imported."""
-    return import_from_here(model is not None and ":" in model and not model.startswith("transformers:"))

@@ -1,157 +1,204 @@
-"""`train`, `distill` and `born-again`."""
+"""`train`, `distill`, `born-again` and `tune`."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from instar.cli.options import (
-    ArgOption,
-    CombineOption,
-    ConfigOption,
-    DataArgument,
-    EpochsOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    ObjectiveOption,
-    OutOption,
-    SeedOption,
-    SetOption,
-    TargetsOption,
-    TeacherOption,
-    TrustOption,
-    ViewsOption,
-)
-from instar.cli.output import print_result, run_stage
-from instar.cli.settings import configure, names_a_class, read_flags, read_targets, read_teachers
-from instar.paths import local_path
+import instar
+from instar.cli import options
+from instar.cli.output import print_result, print_run
+from instar.cli.settings import only_given, parse_model, parse_numbers, parse_settings, parse_teachers
 
 
 def train(
-    data: DataArgument = None,
+    data: options.DataArgument = None,
     *,
-    out: OutOption,
-    model: ModelOption = None,
-    arg: ArgOption = None,
-    objective: ObjectiveOption = None,
-    views: ViewsOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
+    out: options.OutOption,
+    model: options.ModelOption = None,
+    arg: options.ArgOption = None,
+    objective: options.ObjectiveOption = None,
+    views: options.ViewsOption = None,
+    num_views: options.NumViewsOption = None,
+    start: options.StartOption = None,
+    epochs: options.EpochsOption = None,
+    seed: options.SeedOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    network: options.NetworkOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
 ) -> None:
     """Train a model from labels.
 
     Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
     """
-    flags = read_flags(data, model, arg, objective, views, epochs, seed)
-    values = configure(config, flags, settings)
-    run_stage(values, out, trust=trust, trust_model=names_a_class(model), as_json=as_json)
+    given = only_given(objective=objective, views=views, num_views=num_views, start=start, epochs=epochs, seed=seed)
+    run = instar.train(
+        data,
+        parse_model(model, arg),
+        out=out,
+        config=config,
+        settings=parse_settings(settings),
+        network=network,
+        trust=trust,
+        **given,
+    )
+    print_run(run, as_json)
 
 
 def distill(
-    data: DataArgument = None,
+    data: options.DataArgument = None,
     *,
-    out: OutOption,
-    teacher: TeacherOption = None,
-    model: ModelOption = None,
-    arg: ArgOption = None,
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", help="T of 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given")
-    ] = None,
-    objective: ObjectiveOption = None,
-    combine: CombineOption = None,
-    targets: TargetsOption = None,
-    views: ViewsOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
+    out: options.OutOption,
+    teacher: options.TeacherOption = None,
+    model: options.ModelOption = None,
+    arg: options.ArgOption = None,
+    temperature: options.TemperatureOption = None,
+    objective: options.ObjectiveOption = None,
+    combine: options.CombineOption = None,
+    targets: options.TargetsOption = None,
+    views: options.ViewsOption = None,
+    num_views: options.NumViewsOption = None,
+    start: options.StartOption = None,
+    epochs: options.EpochsOption = None,
+    seed: options.SeedOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    network: options.NetworkOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
 ) -> None:
     """Train a student on the soft targets of one teacher or several.
 
     Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/small
     """
-    from instar.errors import ConfigError
-    from instar.stages.arguments import distillation_objective
-
-    if objective is not None or temperature is not None:
-        objective = str(distillation_objective(objective, temperature))
-    flags = read_flags(data, model, arg, objective, views, epochs, seed)
-    flags |= read_teachers(teacher, combine) | read_targets(targets)
-    values = configure(config, flags, settings)
-    if not values.teachers:
-        raise ConfigError("distill needs a teacher; give --teacher with a run folder.")
-    if "objective" not in values.model_fields_set:
-        values = values.model_copy(update={"objective": distillation_objective(None, None)})
-    run_stage(values, out, trust=trust, trust_model=names_a_class(model), as_json=as_json)
+    given = only_given(
+        temperature=temperature,
+        objective=objective,
+        combine=combine,
+        targets=targets,
+        views=views,
+        num_views=num_views,
+        start=start,
+        epochs=epochs,
+        seed=seed,
+    )
+    run = instar.distill(
+        data,
+        parse_teachers(teacher),
+        parse_model(model, arg),
+        out=out,
+        config=config,
+        settings=parse_settings(settings),
+        network=network,
+        trust=trust,
+        **given,
+    )
+    print_run(run, as_json)
 
 
 def born_again(
-    data: DataArgument = None,
+    data: options.DataArgument = None,
     *,
-    out: Annotated[
-        str, typer.Option("--out", help="folder of the lineage; run the same command again to resume it")
-    ] = "runs/born-again",
-    generations: Annotated[int, typer.Option("--generations", help="how many are born after generation 0")] = 3,
-    model: ModelOption = None,
-    arg: ArgOption = None,
-    student: Annotated[
-        str | None, typer.Option("--student", help="model of the later generations, where it is another")
-    ] = None,
-    student_arg: Annotated[
-        list[str] | None, typer.Option("--student-arg", help="an argument of it, as name=value; may be repeated")
-    ] = None,
-    objective: Annotated[
-        str,
-        typer.Option("--objective", help='of the later generations; "SoftTargets(1) + HardLabels()" adds the labels'),
-    ] = "SoftTargets(1)",
-    stop_early: Annotated[
-        bool, typer.Option("--stop-early", help="end with the first generation that is no better on validation")
-    ] = False,
-    controls: Annotated[
-        bool, typer.Option(help="also train as many models from labels with other seeds, and one with label smoothing")
-    ] = True,
-    distil_ensemble: Annotated[
-        bool, typer.Option("--distil-ensemble", help="distil the ensemble of generations back into one model")
-    ] = False,
-    targets: TargetsOption = None,
-    views: ViewsOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    jobs: JobsOption = "1",
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    as_json: JsonOption = False,
-    trust: TrustOption = False,
+    out: options.LineageOutOption = None,
+    generations: options.GenerationsOption = None,
+    model: options.ModelOption = None,
+    arg: options.ArgOption = None,
+    student: options.StudentOption = None,
+    student_arg: options.StudentArgOption = None,
+    objective: options.LaterObjectiveOption = None,
+    stop_early: options.StopEarlyOption = False,
+    controls: options.ControlsOption = None,
+    distil_ensemble: options.DistilEnsembleOption = False,
+    targets: options.TargetsOption = None,
+    views: options.ViewsOption = None,
+    num_views: options.NumViewsOption = None,
+    epochs: options.EpochsOption = None,
+    seed: options.SeedOption = None,
+    jobs: options.JobsOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    network: options.NetworkOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
 ) -> None:
     """Re-train a model on its own soft targets, generation after generation.
 
     Example: instar born-again digits --generations 3
     """
-    from instar.objectives.notation import parse_objective
-    from instar.procedures.born_again import DEFAULT_MODEL, LineagePlan
-
-    flags = read_flags(data, model, arg, None, views, epochs, seed) | read_targets(targets)
-    first = configure(config, {"model": DEFAULT_MODEL} | flags, settings)
-    later = first.model
-    if student is not None or student_arg:
-        later = configure(
-            None, {"data": {"source": ""}} | read_flags(None, student, student_arg, *[None] * 4), None
-        ).model
-    lineage = LineagePlan(
-        first,
-        local_path(out, "out"),
-        generations,
-        student=later,
-        objective=parse_objective(objective),
+    given = only_given(
+        out=out,
+        generations=generations,
+        student=parse_model(student, student_arg),
+        objective=objective,
+        controls=controls,
+        targets=targets,
+        views=views,
+        num_views=num_views,
+        epochs=epochs,
+        seed=seed,
+        jobs=jobs,
+    )
+    lineage = instar.born_again(
+        data,
+        parse_model(model, arg),
         stop_early=stop_early,
-        trust=trust or names_a_class(model) or names_a_class(student),
-    ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
+        distil_ensemble=distil_ensemble,
+        config=config,
+        settings=parse_settings(settings),
+        network=network,
+        trust=trust,
+        **given,
+    )
     print_result(lineage.as_dict(), lineage, as_json)
+
+
+def tune(
+    data: options.DataArgument = None,
+    *,
+    out: options.SearchOutOption,
+    teacher: options.TeacherOption = None,
+    model: options.ModelOption = None,
+    arg: options.ArgOption = None,
+    temperatures: options.TemperaturesOption = None,
+    weights: options.WeightsOption = None,
+    seeds: options.SearchSeedsOption = None,
+    criterion: options.CriterionOption = None,
+    combine: options.CombineOption = None,
+    views: options.ViewsOption = None,
+    num_views: options.NumViewsOption = None,
+    epochs: options.EpochsOption = None,
+    seed: options.SeedOption = None,
+    jobs: options.JobsOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    network: options.NetworkOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+) -> None:
+    """Choose the temperature and the weight of hard labels on the validation split, dropping the worse half early.
+
+    Example: instar tune digits --teacher runs/teacher --model mlp --arg widths=[16] --epochs 10 --out runs/tune
+    """
+    given = only_given(
+        temperatures=parse_numbers("--temperatures", temperatures),
+        weights=parse_numbers("--weights", weights),
+        seeds=seeds,
+        criterion=criterion,
+        combine=combine,
+        views=views,
+        num_views=num_views,
+        epochs=epochs,
+        seed=seed,
+        jobs=jobs,
+    )
+    found = instar.tune(
+        data,
+        parse_teachers(teacher),
+        parse_model(model, arg),
+        out=out,
+        config=config,
+        settings=parse_settings(settings),
+        network=network,
+        trust=trust,
+        **given,
+    )
+    print_result(found.as_dict(), found, as_json)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from instar.cli import comparing, exporting, measuring, papers, specialists, targets, training, tuning
+from instar.cli import exporting, measuring, papers, specialists, targets, training
 from instar.cli.ending import exit_code
 
 app = typer.Typer(
@@ -20,10 +20,11 @@ for verb in (
     training.train,
     training.distill,
     training.born_again,
-    tuning.tune,
+    training.tune,
     targets.label,
     measuring.evaluate,
-    comparing.compare,
+    measuring.compare,
+    measuring.ensemble,
     measuring.correct_bias,
     measuring.report,
     exporting.export,

@@ -23,7 +23,15 @@ from instar.models.probe import refuse_another_network, write_probe
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
-from instar.models.trained import TrainedRun, attach_network, load_model, network_of, restore_model, save_model
+from instar.models.trained import (
+    TrainedRun,
+    attach_network,
+    lend_network,
+    load_model,
+    network_of,
+    restore_model,
+    save_model,
+)
 from instar.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -54,6 +62,7 @@ __all__ = [
     "import_model",
     "in_eval_mode",
     "last_layer",
+    "lend_network",
     "load_model",
     "logits_of",
     "network_of",

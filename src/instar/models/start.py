@@ -22,7 +22,6 @@ def start_from(
     samples: Samples,
     *,
     trust: bool = False,
-    network: nn.Module | None = None,
 ) -> None:
     """Copy the weights of a run into a model of the same architecture, which may have other classes.
 
@@ -36,12 +35,11 @@ def start_from(
         classes: classes of the model.
         samples: samples to fit the unit on.
         trust: allow a model class outside `instar.models`.
-        network: a network of the same architecture, if the run's network was given as a Python object.
 
     Raises:
         MismatchError: when the architectures differ, no class is common, or several classes are new.
     """
-    theirs = load_model(run, trust=trust, network=network)
+    theirs = load_model(run, trust=trust)
     known = list(run.classes)
     weights = theirs.state_dict()
     if tuple(known) != classes:

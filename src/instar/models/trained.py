@@ -57,6 +57,22 @@ def attach_network(subject: Any, network: nn.Module | str | None, *, trust: bool
     return TrainedRun(subject.path if isinstance(subject, Run) else subject, trust=trust, network=network)
 
 
+def lend_network(member: Any, network: nn.Module | str | None) -> Any:
+    """Return one of several runs with a network if it needs one, or stands for runs that may; others as they are.
+
+    Raises:
+        RunError: when the run cannot be read.
+    """
+    if network is None or not isinstance(member, str | Path | Run):
+        return member
+    path = member.path if isinstance(member, Run) else Path(member)
+    if not (path / "config.json").is_file() or (isinstance(member, Run) and network_of(member) is not None):
+        return member
+    run, has_model = Run(path), (path / "model.json").is_file()
+    needs_network = not has_model or run.document("model.json", ModelFile).needs_network
+    return TrainedRun(path, network=network) if needs_network else member
+
+
 def network_of(run: Run) -> nn.Module | str | None:
     """Return the network that was attached to a run, if any."""
     return run.network if isinstance(run, TrainedRun) else None

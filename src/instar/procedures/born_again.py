@@ -12,15 +12,15 @@ from torch import nn
 from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import paired_interval
 from instar.checks import checked
-from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data.dataset import ARRAYS, Data
-from instar.data.views import as_view
+from instar.config import ModelConfig, RunConfig, validate
+from instar.data.dataset import ARRAYS, Data, load_data
+from instar.data.views import View, as_view
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import describe
-from instar.models.trained import TrainedRun
+from instar.models.trained import TrainedRun, lend_network
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Need, Objective, Term
 from instar.paths import local_path
@@ -29,12 +29,14 @@ from instar.procedures.report import report_where_possible
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import as_data, given_network, run_settings, target_settings
+from instar.stages.arguments import DataLike, ModelLike, given_network, target_settings
 from instar.stages.components import GivenObjects
+from instar.stages.configuration import configure, names_a_class
 from instar.stages.stage import Stage
+from instar.teachers.conversion import as_teacher
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
-"""Of the command line, where no model is named."""
+"""Of generation 0, where no model is named."""
 
 SMOOTHING = "HardLabels(0.1)"
 """The objective of the control arm with softened labels and no teacher."""
@@ -109,21 +111,28 @@ class Lineage:
 
 @checked
 def born_again(
-    data: Data | str | Sequence[Any] | DataConfig,
-    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    data: DataLike | None = None,
+    model: ModelLike | None = None,
     *,
-    out: str | Path,
+    out: str | Path = "runs/born-again",
     generations: int = 3,
-    student: str | ModelConfig | Mapping[str, Any] | nn.Module | None = None,
+    student: ModelLike | None = None,
     objective: str | Objective | Term = "SoftTargets(1)",
     stop_early: bool = False,
     controls: bool = True,
     distil_ensemble: bool = False,
+    targets: str | Path | None = None,
+    store: Mapping[str, Any] | None = None,
+    views: str | View | None = None,
+    num_views: int | None = None,
+    seed: int | None = None,
     jobs: int | str = 1,
-    seed: int = 0,
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
-    **settings: Any,
+    **named: Any,
 ) -> Lineage:
     """Train generation 0 on labels, and each later one on the soft targets of the one before it.
 
@@ -137,7 +146,7 @@ def born_again(
 
     Args:
         data: from `load_data` or what it takes.
-        model: generation 0, as in `train`, but for a module with weights of its own.
+        model: generation 0, as in `train`, but for a module with weights of its own; None: a small "mlp".
         out: folder of the lineage; each generation is a run folder in it.
         generations: how many are born after generation 0, at least 1.
         student: the later generations, where they differ from generation 0.
@@ -145,11 +154,19 @@ def born_again(
         stop_early: end with the first generation whose validation errors are not below those of the best before it.
         controls: train the control arms too.
         distil_ensemble: distil the ensemble of the later generations back into one model.
-        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
+        targets: where the teachers' answers come from, as in `distill`.
+        store: what is kept of them, as in `distill`.
+        views: augmentation, as in `distill`.
+        num_views: views per sample, as in `distill`.
         seed: the seeds of all runs follow from it.
+        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
+        config: a YAML file of settings, as in `train`; those of generation 0, which the others share.
+        settings: any settings by dotted name, as in `train`.
+        network: the network of generations that need it when they are loaded again: a module, or the
+            `package.module:name` of what makes it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        settings: `views`, `num_views`, `targets` and `store` as in `distill`, and the fields of `TrainingConfig`.
+        named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
 
     Raises:
         NonFiniteError: names the generation that diverged; those before it are kept.
@@ -163,33 +180,36 @@ def born_again(
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
     refuse_swapped("born_again", data=data, model=model)
-    for given in (model, student):
-        if given is not None and given_network(given) is not None:
+    for described in (model, student):
+        if described is not None and given_network(described) is not None:
             raise ConfigError(
                 "every generation starts from fresh weights, so born_again needs a model by name, by "
-                f"package.module:Class or as a description; got a {type(given).__name__} with weights."
+                f"package.module:Class or as a description; got a {type(described).__name__} with weights."
             )
-    shared: dict[str, Any] = {name: settings.pop(name) for name in ("views", "num_views") if name in settings}
-    shared |= target_settings(settings.pop("targets", "online"), settings.pop("store", None))
-    loaded = as_data(data)
-    config: dict[str, Any] = {
-        "data": loaded.config.model_dump(),
-        "model": describe(model).model_dump(),
-        **run_settings("born_again", settings, decided=frozenset({"teachers"})),
-        "seed": seed,
-        **shared,
-    }
-    if "views" in shared:
-        config["views"] = str(as_view(shared["views"]))
+    given = configure(
+        "born_again",
+        config,
+        named,
+        settings,
+        data=data,
+        model=model,
+        defaults={"model": DEFAULT_MODEL},
+        refused=("teachers",),
+        views=None if views is None else as_view(views),
+        num_views=num_views,
+        seed=seed,
+        **target_settings(targets, store),
+    )
     plan = LineagePlan(
-        validate(RunConfig, config),
+        given.config,
         local_path(out, "out"),
         generations,
-        student=describe(model if student is None else student),
+        student=given.config.model if student is None else describe(student),
         objective=as_objective(objective),
         stop_early=stop_early,
-        data=loaded,
-        trust=trust,
+        data=given.objects.data,
+        network=network,
+        trust=trust or given.trust_model or names_a_class(student),
         show=show,
     )
     return plan.run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
@@ -207,6 +227,7 @@ class LineagePlan:
         objective: of these.
         stop_early: end when a generation is no better than the best before it.
         data: the data, where they are at hand.
+        network: the network of generations that need it when they are loaded again.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
 
@@ -221,6 +242,7 @@ class LineagePlan:
     objective: Objective
     stop_early: bool = False
     data: Data | None = None
+    network: nn.Module | str | None = None
     trust: bool = False
     show: bool = True
 
@@ -235,9 +257,12 @@ class LineagePlan:
     def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
         """Do what is left to do; see `born_again`."""
         here = parse_jobs(jobs).here
-        plan = replace(self, show=self.show and here)
-        if not here and self.config.data.source != ARRAYS:
-            plan = replace(plan, data=None)  # each process finds the decoded data in the cache
+        data = self.data
+        if here:  # each of several processes finds the decoded data in the cache
+            data = data or load_data(self.config.data)
+        elif self.config.data.source != ARRAYS:
+            data = None
+        plan = replace(self, data=data, show=self.show and here)
         arms = plan.controls() if controls else {}
         tasks: list[Job[Any]] = [Job(plan.grow, plan.out), *(Job(stage.run, stage.out) for stage in arms.values())]
         last, stopped = run_all(tasks, jobs)[0]
@@ -249,7 +274,7 @@ class LineagePlan:
         others = [Run(stage.out) for stage in arms.values()]
         if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
             others.append(self._ensemble(f"{labels[0]}-{len(labels)}", labels))
-        runs = [TrainedRun(self.out / name, trust=self.trust) for name in names]
+        runs = [TrainedRun(self.out / name, trust=self.trust, network=self.network) for name in names]
         return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(self.out))
 
     def grow(self) -> tuple[int, str]:
@@ -294,7 +319,8 @@ class LineagePlan:
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
         stage = self._stage(name, number, changes)
-        return replace(stage, given=replace(stage.given, objective=self.objective))
+        asked = as_teacher(lend_network(teacher, self.network), trust=self.trust) if self.network is not None else None
+        return replace(stage, given=replace(stage.given, teacher=asked, objective=self.objective))
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
@@ -304,7 +330,8 @@ class LineagePlan:
         return Stage(config, self.out / name, GivenObjects(self.data), trust=self.trust, show=self.show)
 
     def _ensemble(self, name: str, members: Sequence[str]) -> Run:
-        return ensemble([self.out / member for member in members], self.data, out=self.out / name, trust=self.trust)
+        folders = [self.out / member for member in members]
+        return ensemble(folders, self.data, out=self.out / name, network=self.network, trust=self.trust)
 
 
 def _wrong(run: Run) -> list[float]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from instar.checks import checked
 from instar.config import DataConfig, RunConfig, default_settings, validate
 from instar.data.dataset import Data
+from instar.models.trained import lend_network
 from instar.paths import local_path
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
@@ -26,6 +29,7 @@ def ensemble(
     *,
     out: str | Path,
     combine: Literal["geometric", "arithmetic"] = "arithmetic",
+    network: nn.Module | str | None = None,
     trust: bool = False,
 ) -> Run:
     """Combine complete runs, evaluate their ensemble, and return its run folder.
@@ -37,6 +41,7 @@ def ensemble(
         data: data whose test and validation samples are predicted; None takes the data of the first member.
         out: run folder; new, or of the same ensemble.
         combine: "arithmetic", the mean of probabilities, or "geometric", the mean of logits.
+        network: the network of those members that need it, a module or the `package.module:name` of what makes it.
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:
@@ -52,7 +57,7 @@ def ensemble(
     True
     """
     refuse_swapped("ensemble", members=members, data=data)
-    runs = [member if isinstance(member, Run) else Run(member) for member in members]
+    runs = [lend_network(member if isinstance(member, Run) else Run(member), network) for member in members]
     with refuse_nesting(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
     return make_teacher_run(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})

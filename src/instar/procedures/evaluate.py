@@ -30,6 +30,7 @@ def evaluate(
     teacher: Any = None,
     trust: bool = False,
     network: nn.Module | str | None = None,
+    teacher_network: nn.Module | str | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of anything that answers with logits: a run, a target store, a module, an ensemble, ...
 
@@ -41,6 +42,7 @@ def evaluate(
         teacher: teacher to compare with; adds agreement and KL divergence.
         trust: allow model classes outside `instar.models`.
         network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
+        teacher_network: the same for the teacher.
 
     Returns:
         errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error
@@ -69,6 +71,7 @@ def evaluate(
     else:
         found = as_data(data)
     samples = found.split(split)
+    teacher = attach_network(teacher, teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
     answering = reorder_classes(answering, samples.source.classes)
     followed = followed and reorder_classes(followed, samples.source.classes)

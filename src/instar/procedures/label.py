@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,17 +11,16 @@ from torch import nn
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.compute.precision import Precision
-from instar.config import DataConfig, StoreConfig, validate
-from instar.data.dataset import Data
+from instar.config import RunConfig, StoreConfig, flatten, validate
 from instar.data.loader import Loader
 from instar.data.views import Identity, View, as_view
 from instar.errors import ConfigError, say
-from instar.models.trained import attach_network
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import as_data
-from instar.stages.components import choose_teacher
+from instar.stages.arguments import DataLike, as_data
+from instar.stages.configuration import configure, nest
 from instar.stages.first_look import look_at
+from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
 from instar.targets.records import Number
@@ -31,24 +30,26 @@ from instar.training.evaluate import choose_batch_size
 
 
 def label(
-    data: Data | str | Sequence[Any] | DataConfig,
-    teacher: Any,
+    data: DataLike | None = None,
+    teacher: Any = None,
     *,
     out: str | Path,
-    views: str | View = "Identity()",
+    views: str | View | None = None,
     num_views: int | None = None,
-    keep: str = "all",
-    dtype: Number = "float16",
+    keep: str | None = None,
+    dtype: Number | None = None,
     temperature: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: bool = True,
-    combine: Literal["geometric", "arithmetic"] = "geometric",
-    precision: Precision = "float32",
+    combine: Literal["geometric", "arithmetic"] | None = None,
+    precision: Precision | None = None,
     batch_size: int = 256,
     share: tuple[int, int] = (1, 1),
     shard_rows: int | None = None,
-    trust: bool = False,
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     network: nn.Module | str | None = None,
+    trust: bool = False,
     show: bool = True,
 ) -> TargetStore:
     """Write what a teacher says about every training sample in every view, or take up a store that was begun.
@@ -57,7 +58,7 @@ def label(
     on machines without a common disk give each a `share` and a folder, and merge them.
 
     Args:
-        data: from `load_data`, or what it takes.
+        data: from `load_data`, or what it takes; None: those of `config`.
         teacher: what `distill` takes: run folders, modules, classifiers, an ensemble, another store.
         out: the folder; new, or of the same store.
         views: the augmentation, replayed by every student.
@@ -68,15 +69,17 @@ def label(
         seed: of the views, and of the classes drawn.
         held_out: ask about the validation and test samples too, as they are and with all classes, so that students can
             be compared with the teacher on them.
-        combine: how several run folders are averaged.
+        combine: how several teachers are averaged.
         precision: arithmetic of the teacher.
         batch_size: samples that are asked about at a time; of a text at most ten windows, each of a stretch of its own,
             which the teacher reads from its beginning.
         share: (i, n) makes the i-th n-th of the shards alone; the store is complete when all shares are merged.
         shard_rows: rows of a shard, rounded up to whole pages; None: what is usual.
-        trust: allow model classes outside `instar.models` in the teachers' run folders.
+        config: a YAML file of settings, as in `train`: those of its students, which may have the same file.
+        settings: settings of the data by dotted name, as in `train`.
         network: the network of a teacher's run folder that needs it, a module or the `package.module:name` of what
             makes it.
+        trust: allow model classes outside `instar.models` in the teachers' run folders.
         show: say on stderr how large the store will be, and how far it is.
 
     Raises:
@@ -95,30 +98,53 @@ def label(
     >>> student.metrics["agreement"] > 0.5
     True
     """
-    run = as_run(teacher[0] if isinstance(teacher, list | tuple) and teacher else teacher)
     refuse_swapped("label", data=data, teacher=teacher)
-    loaded = as_data(data) if run is None else read_run_data(run, data)
-    names, asked = choose_teacher(attach_network(teacher, network, trust=trust), combine, trust)
+    if others := flatten({name: value for name, value in nest(settings or {}).items() if name != "data"}):
+        name = next(iter(others))
+        raise ConfigError(f"label takes settings of the data alone, such as data.validation=0, got '{name}'.")
+    given = configure(
+        "label",
+        config,
+        {},
+        settings,
+        data=data,
+        defaults={"model": {"name": ""}},
+        teachers=paths_of(teacher),
+        combine=combine,
+        views=views,
+        num_views=num_views,
+        seed=seed,
+        training=precision and {"teacher_precision": precision},
+    )
+    made = given.config
+    kept = {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed}
+    choice = validate(StoreConfig, made.store.model_dump() | {name: v for name, v in kept.items() if v is not None})
+    view = given.objects.views or as_view(made.views)
+    _check(made, view, batch_size, share, shard_rows)
+    chosen = teacher_of("label", teacher, made)
+    run, spec = as_run(chosen[0] if isinstance(chosen, list | tuple) else chosen), given.objects.data or made.data
+    loaded = as_data(spec) if run is None else read_run_data(run, spec)
+    names, asked = choose_teacher(chosen, made.combine, network=network, trust=trust)
     asked = reorder_classes(asked, loaded.classes)
-    choice = validate(StoreConfig, {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed})
-    view = as_view(views)
-    for name, number in (("num_views", num_views), ("batch_size", batch_size), ("shard_rows", shard_rows)):
-        if number is not None and number < 1:
-            raise ConfigError(f"{name} must be at least 1, got {number}.")
-    if isinstance(view, Identity) and (num_views or 1) > 1:
-        raise ConfigError(f"{num_views} views of samples as they are would all be alike; give an augmentation too.")
-    if not 1 <= share[0] <= share[1]:
-        raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
-    named = describe_teacher(asked, names, combine, precision)
+    named = describe_teacher(asked, names, made.combine, made.training.teacher_precision)
     device = make_accelerator().device
-    asked.prepare(Execution(device, precision, max_convolved_samples=batch_size))
-    size = choose_batch_size(loaded.train, batch_size)
-    loaders = {"train": Loader(loaded.train, size, seed=seed, views=view, num_views=num_views, device=device)}
+    asked.prepare(Execution(device, made.training.teacher_precision, max_convolved_samples=batch_size))
+    loaders = {
+        "train": Loader(
+            loaded.train,
+            choose_batch_size(loaded.train, batch_size),
+            seed=made.seed,
+            views=view,
+            num_views=made.num_views,
+            view_seed=made.view_seed,
+            device=device,
+        )
+    }
     choices = {"train": choice}
     for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):
         if held_out and samples is not None and asked.knows(samples):
-            loaders[name] = Loader(samples, choose_batch_size(samples, batch_size), seed=seed, device=device)
-            choices[name] = StoreConfig(dtype=dtype)
+            loaders[name] = Loader(samples, choose_batch_size(samples, batch_size), seed=made.seed, device=device)
+            choices[name] = StoreConfig(dtype=choice.dtype)
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))
     if store.missing():
@@ -129,6 +155,17 @@ def label(
             say(describe(store))
     labelling.complete(store, str(out), share=share, show=show)
     return store
+
+
+def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int], shard_rows: int | None) -> None:
+    for name, number in (("batch_size", batch_size), ("shard_rows", shard_rows)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{name} must be at least 1, got {number}.")
+    number = config.num_views
+    if isinstance(view, Identity) and (number or 1) > 1:
+        raise ConfigError(f"{number} views of samples as they are would all be alike; give an augmentation too.")
+    if not 1 <= share[0] <= share[1]:
+        raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
 
 
 def describe(store: TargetStore) -> str:

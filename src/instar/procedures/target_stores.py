@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.checks import Natural, checked
 from instar.compute.accelerator import make_accelerator
@@ -23,7 +23,7 @@ from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
 from instar.stages.arguments import as_data
-from instar.stages.components import choose_teacher
+from instar.stages.given_teacher import choose_teacher
 from instar.targets.manifest import ALL_IDS, PartDescription
 from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore, link
@@ -104,6 +104,7 @@ def verify_targets(
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     rows: Natural = 256,
     seed: int = 0,
+    network: nn.Module | str | None = None,
     trust: bool = False,
 ) -> Verified:
     """Compare every checksum, and let the teacher label random rows of each part again.
@@ -114,6 +115,7 @@ def verify_targets(
         data: data that it labelled; None takes those of the manifest.
         rows: number of rows of each part to label again; 0 compares checksums only.
         seed: seed of the choice of rows.
+        network: network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
 
     Raises:
@@ -130,7 +132,7 @@ def verify_targets(
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
-    _, asked = choose_teacher(teacher, manifest.teacher.combine, trust)
+    _, asked = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
     asked = reorder_classes(asked, manifest.classes)
     if asked.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(

@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from instar.checks import checked
-from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data.dataset import Data
-from instar.data.views import View, as_view
-from instar.models.build import describe
+from instar.data.views import View
+from instar.errors import ConfigError
 from instar.models.trained import TrainedRun
-from instar.objectives.notation import as_objective
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
+from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import as_data, given_network, run_settings
-from instar.stages.components import GivenObjects
-from instar.stages.stage import Stage
+from instar.stages.arguments import DataLike, ModelLike
+from instar.stages.configuration import configure
 
 
 @checked
 def train(
-    data: Data | str | Sequence[Any] | DataConfig,
-    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    data: DataLike | None = None,
+    model: ModelLike | None = None,
     *,
     out: str | Path,
-    objective: str | Objective | Term = "HardLabels()",
-    views: str | View = "Identity()",
+    objective: str | Objective | Term | None = None,
+    views: str | View | None = None,
     num_views: int | None = None,
-    seed: int = 0,
+    start: str | Path | Run | None = None,
+    seed: int | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    network: nn.Module | str | None = None,
     trust: bool = False,
-    **settings: Any,
+    show: bool = True,
+    **named: Any,
 ) -> TrainedRun:
     """Train a model from labels, or take up a run that was killed, and return the complete run.
 
     Args:
-        data: from `load_data`, or what it takes.
+        data: from `load_data`, or what it takes; None: those of `config`.
         model: a family such as "mlp", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
             `instar.models.MLP([500, 300])`; or a torch module of yours, which is copied and trained from where it is.
             Its inputs are not standardised then (pixels are 0..1), unless it is an `instar.models.Normalised`; layers
-            in eval mode beside others in train mode stay in it.
+            in eval mode beside others in train mode stay in it. None: that of `config`.
         out: the run folder; new, or of the same run.
         objective: terms that need no teacher.
         views: augmentation, for example `"Crop(4) + Flip()"`.
         num_views: views per sample, used in turn; None makes a new one each epoch.
+        start: run folder whose weights are the initial ones; its last layer is fitted to the classes.
         seed: of initial weights, order, dropout and views.
-        trust: allow a model class outside `instar.models`.
-        settings: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
-            `RunConfig`: start, view_seed, correct_prior, judge_test.
+        config: a YAML file of settings, or its content; what is given here lies over it.
+        settings: any settings by dotted name, as `{"data.subset": 100}`; they lie over everything else.
+        network: the network of the run that `start` names, if it needs one: a module or the `package.module:name` of
+            what makes it.
+        trust: allow model classes outside `instar.models`; one that `model` names needs no more permission.
+        show: show progress on stderr.
+        named: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
+            `RunConfig`: view_seed, correct_prior, judge_test.
 
     Raises:
         InstarError: in one sentence, for everything that the caller can mend.
@@ -66,22 +74,20 @@ def train(
     True
     """
     refuse_swapped("train", data=data, model=model)
-    data = as_data(data)
-    config = validate(
-        RunConfig,
-        {
-            "data": data.config.model_dump(),
-            "model": describe(model).model_dump(),
-            "objective": str(objective),
-            "views": str(views),
-            "num_views": num_views,
-            **run_settings("train", settings, decided=frozenset({"teachers"})),
-            "seed": seed,
-        },
-    )
-    return Stage(
+    given = configure(
+        "train",
         config,
-        local_path(out, "out"),
-        GivenObjects(data, given_network(model), objective=as_objective(objective), views=as_view(views)),
-        trust=trust,
-    ).run()
+        named,
+        settings,
+        data=data,
+        model=model,
+        refused=("teachers",),
+        objective=objective,
+        views=views,
+        num_views=num_views,
+        start=start,
+        seed=seed,
+    )
+    if network is not None and given.config.start is None:
+        raise ConfigError("network= is for the run folder that start names, and there is none.")
+    return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()

@@ -9,40 +9,40 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.checks import checked
-from instar.config import DataConfig, ModelConfig, RunConfig, validate
-from instar.data.dataset import Data
 from instar.data.views import View, as_view
 from instar.errors import ConfigError
-from instar.models.build import describe
 from instar.paths import local_path
-from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import as_data, given_network, run_settings
-from instar.targets.store import TargetStore
+from instar.stages.arguments import DataLike, ModelLike, given_network
+from instar.stages.configuration import configure
+from instar.stages.given_teacher import paths_of, teacher_of
 from instar.tuning.cells import Criterion
-from instar.tuning.search import TEMPERATURES, WEIGHTS, Search
+from instar.tuning.search import Search
 from instar.tuning.tuned import Tuned
 
 
 @checked
 def tune(
-    data: Data | str | Sequence[Any] | DataConfig,
-    teacher: Any,
-    model: str | ModelConfig | Mapping[str, Any] | nn.Module,
+    data: DataLike | None = None,
+    teacher: Any = None,
+    model: ModelLike | None = None,
     *,
     out: str | Path,
-    temperatures: Sequence[float] = TEMPERATURES,
-    weights: Sequence[float] = WEIGHTS,
+    temperatures: Sequence[float] = (1, 2, 4, 8),
+    weights: Sequence[float] = (0, 0.1, 0.5),
     seeds: int = 3,
     criterion: Criterion = "error",
+    combine: Literal["geometric", "arithmetic"] | None = None,
     views: str | View | None = None,
     num_views: int | None = None,
-    combine: Literal["geometric", "arithmetic"] = "geometric",
+    seed: int | None = None,
     jobs: int | str = 1,
-    seed: int = 0,
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
-    **settings: Any,
+    **named: Any,
 ) -> Tuned:
     """Find T and w of SoftTargets(T) + w HardLabels() by successive halving, or take up a search that was killed.
 
@@ -62,15 +62,17 @@ def tune(
         weights: w of the grid.
         seeds: how many the candidates have that are never dropped, at least 2.
         criterion: what is to be small: "error", ties by NLL; or "nll".
+        combine: how several teachers are averaged.
         views: augmentation, of which a number is kept. None: the views of a target store, or none.
         num_views: views per sample.
-        combine: how several run folders are averaged.
-        jobs: trials at a time, or Ray; see `instar.jobs.outcomes`.
         seed: trials have the seeds 1000 seed + k.
+        jobs: trials at a time, or Ray; see `instar.jobs.outcomes`.
+        config: a YAML file of settings, as in `train`.
+        settings: any settings by dotted name, as in `train`.
+        network: the network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        settings: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
-            `RunConfig`: start, view_seed, correct_prior, judge_test.
+        named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
 
     Raises:
         NonFiniteError: when the baseline diverged, or every candidate; one alone is dropped.
@@ -87,33 +89,35 @@ def tune(
     (True, (0, 1))
     """
     refuse_swapped("tune", data=data, teacher=teacher, model=model)
-    if given_network(model) is not None:
+    if model is not None and given_network(model) is not None:
         raise ConfigError(
             "every trial starts from fresh weights, so tune needs a model by name, by package.module:Class or as a "
             f"description; got a {type(model).__name__} with weights."
         )
-    loaded = as_data(data)
-    given = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-    named = all(isinstance(one, str | Path | Run | TargetStore) for one in given)
-    config = {
-        "data": loaded.config.model_dump(),
-        "model": describe(model).model_dump(),
-        "teachers": [str(one.path if isinstance(one, Run | TargetStore) else one) for one in given] if named else [],
-        "combine": combine,
-        **run_settings("tune", settings, decided=frozenset({"teachers"})),
-        "seed": seed,
-        **({} if views is None else {"views": str(as_view(views))}),
-        **({} if num_views is None else {"num_views": num_views}),
-    }
+    given = configure(
+        "tune",
+        config,
+        named,
+        settings,
+        data=data,
+        model=model,
+        teachers=paths_of(teacher),
+        combine=combine,
+        views=None if views is None else as_view(views),
+        num_views=num_views,
+        seed=seed,
+    )
     return Search(
-        validate(RunConfig, config),
+        given.config,
         local_path(out, "out"),
+        teacher_of("tune", teacher, given.config),
         temperatures=tuple(map(float, temperatures)),
         weights=tuple(map(float, weights)),
         seeds=seeds,
         criterion=criterion,
-        teacher=None if named else teacher,
-        data=loaded,
+        data=given.objects.data,
+        network=network,
         trust=trust,
+        trust_model=given.trust_model,
         show=show,
     ).run(jobs)

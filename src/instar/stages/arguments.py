@@ -10,59 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig
+from instar.config import DataConfig, ModelConfig
 from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError, nearest
 from instar.models.architecture import Architecture
 from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
-from instar.runs.run import Run
 
-_ELSEWHERE = (
-    (DataConfig, "the data; give data=instar.load_data(..., {name}=...)"),
-    (StoreConfig, "the target store; give store={{'{name}': ...}}"),
-    (ModelConfig, "the model; give model={{'name': ..., 'arguments': ...}}"),
-)
-"""Where the settings belong that a verb does not take by name."""
+DataLike = Data | str | Path | Sequence[Any] | DataConfig
+ModelLike = str | ModelConfig | Mapping[str, Any] | nn.Module
 
 
-def run_settings(verb: str, given: Mapping[str, Any], *, decided: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return named settings as a configuration nests them: those of a run, and those of its training.
-
-    Args:
-        verb: that they were given to.
-        given: by name.
-        decided: those of a run that the verb decides.
-
-    Raises:
-        ConfigError: for a setting that belongs elsewhere, says where.
-
-    >>> run_settings("train", {"epochs": 3, "start": "runs/a"})
-    {'training': {'epochs': 3}, 'start': 'runs/a'}
-    >>> run_settings("train", {"subset": 3})
-    Traceback (most recent call last):
-    instar.errors.ConfigError: 'subset' is a setting of the data; give data=instar.load_data(..., subset=...).
-    """
-    nested: dict[str, Any] = {"training": {}}
-    for name, value in given.items():
-        if name in ("data", "model", "training") or name in decided:
-            raise ConfigError(f"{verb} takes no setting '{name}'.")
-        if name in TrainingConfig.model_fields:
-            nested["training"][name] = value
-        elif name in RunConfig.model_fields:
-            nested[name] = (
-                str(value.path if isinstance(value, Run) else value) if isinstance(value, Run | Path) else value
-            )
-        else:
-            for kind, place in _ELSEWHERE:
-                if name in kind.model_fields:
-                    raise ConfigError(f"'{name}' is a setting of {place.format(name=name)}.")
-            nested["training"][name] = value  # unknown: it is refused with the nearest known name
-    return nested
-
-
-def target_settings(targets: str | Path, store: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def target_settings(targets: str | Path | None, store: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the settings of a run for what a user says about targets: a way to have them, or a folder of stores.
 
     Raises:
@@ -74,6 +34,8 @@ def target_settings(targets: str | Path, store: Mapping[str, Any] | None = None)
     Traceback (most recent call last):
     instar.errors.ConfigError: targets 'memroy' is unknown; did you mean 'memory'? A folder is written './memroy'.
     """
+    if targets is None:
+        return {"store": dict(store)} if store else {}
     local_path(targets, "targets")
     where, ways = str(targets), ("online", "memory", "store")
     if where in ways:
@@ -89,7 +51,7 @@ def shared_target_settings(folder: Path, targets: str) -> dict[str, Any]:
     return target_settings(where, {"dtype": "float32"})
 
 
-def as_data(data: Data | str | Sequence[Any] | DataConfig) -> Data:
+def as_data(data: DataLike) -> Data:
     """Return data that a user gave in any form."""
     return data if isinstance(data, Data) else load_data(data)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -13,15 +12,13 @@ from instar.data.dataset import Data, load_data
 from instar.data.samples import is_labelled
 from instar.data.views import View, parse_views
 from instar.errors import ConfigError, DataError
-from instar.models.trained import load_model
+from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
 from instar.runs.run import Run
+from instar.stages.given_teacher import choose_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.weights import size_lazy_layers
-from instar.targets.store import TargetStore
-from instar.teachers.conversion import as_teacher
-from instar.teachers.ensemble import Ensemble
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -35,6 +32,7 @@ class GivenObjects:
         data: the data; None: they are loaded as the configuration says.
         network: the network that training starts from; it is copied, not changed.
         teacher: the teacher.
+        start: the run whose weights are the initial ones, with its network where it needs one.
         objective: the objective, which may hold terms of the user's.
         views: the augmentation.
     """
@@ -42,6 +40,7 @@ class GivenObjects:
     data: Data | None = None
     network: nn.Module | None = None
     teacher: Teacher | None = None
+    start: Run | None = None
     objective: Objective | None = None
     views: View | None = None
 
@@ -55,6 +54,7 @@ class Components:
         data: the data.
         network: the user's network, all of its weights with their sizes; None: the configuration describes one.
         teacher: the teacher, its classes in the order of the data; None: the run learns from labels alone.
+        start: the run whose weights are the initial ones; None: they are random, or those of the network.
         objective: what is minimised.
         views: the augmentation of the training samples.
     """
@@ -63,6 +63,7 @@ class Components:
     data: Data
     network: nn.Module | None
     teacher: Teacher | None
+    start: Run | None
     objective: Objective
     views: View
 
@@ -95,9 +96,8 @@ class Components:
             found["teacher"] = self.teacher.fingerprint()
         if self.network is not None:
             found["network"] = Module(self.network).fingerprint()
-        if self.config.start:  # by its weights: the folder may move, and another run may take its place
-            start = load_model(Run(self.config.start), trust=trust, network=self.network)
-            found["start"] = Module(start).fingerprint()
+        if self.start is not None:  # by its weights: the folder may move, and another run may take its place
+            found["start"] = Module(load_model(self.start, trust=trust)).fingerprint()
         return found
 
 
@@ -115,29 +115,19 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     objective = given.objective or parse_objective(config.objective)
     teacher = given.teacher
     if teacher is None and config.teachers:
-        _, teacher = choose_teacher(config.teachers, config.combine, trust)
+        _, teacher = choose_teacher(config.teachers, config.combine, trust=trust)
     if teacher is not None:
         config = adopt_store_views(teacher, config)  # a target store knows no other views
     data = given.data or load_data(config.data)
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)
+    start = given.start or (Run(config.start) if config.start else None)
+    if start is not None and network is not None and network_of(start) is None:
+        start = attach_network(start, network)
     views = given.views or parse_views(config.views)
     teacher = None if teacher is None else reorder_classes(teacher, data.classes)
-    return Components(config, data, network, teacher, objective, views)
-
-
-def choose_teacher(
-    teacher: Any, combine: Literal["geometric", "arithmetic"], trust: bool
-) -> tuple[tuple[str, ...], Teacher]:
-    """Return the names of the given teachers, and one teacher: the given one, or an ensemble of several."""
-    several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-    if not several:
-        raise ConfigError("label needs at least one teacher, got none.")
-    folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
-    names = [str(folder) for folder in folders if isinstance(folder, str | Path)]
-    made = Ensemble(several, combine, trust=trust) if len(several) > 1 else as_teacher(several[0], trust=trust)
-    return tuple(names) if len(names) == len(several) else (type(made).__name__,), made
+    return Components(config, data, network, teacher, start, objective, views)
 
 
 def adopt_store_views(teacher: Teacher, config: RunConfig) -> RunConfig:

@@ -104,7 +104,13 @@ class InitialModel:
 
 
 def make_initial(
-    config: RunConfig, network: nn.Module | None, data: Data, teacher: Teacher | None, *, trust: bool
+    config: RunConfig,
+    network: nn.Module | None,
+    data: Data,
+    teacher: Teacher | None,
+    start: Run | None = None,
+    *,
+    trust: bool,
 ) -> InitialModel:
     """Make the model; its initial weights depend on the run's seed, and on the teacher if it takes layers from it.
 
@@ -135,14 +141,14 @@ def make_initial(
     refuse_odd_weights(model)
     if config.training.max_norm:
         refuse_computed_weights(model)
-    if config.start:
-        start_from(Run(config.start), model, classes, data.train, trust=trust, network=network)
+    if start is not None:
+        start_from(start, model, classes, data.train, trust=trust)
         if config.correct_prior:  # these weights know the prior, and half of each epoch are special samples
             shift_logits(model, -to_prior(data.train), probe)
     # found out before the training: afterwards it would be too late
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")
-    return InitialModel(model, is_foreign, reads_as_is and not config.start, unmakeable, probe)
+    return InitialModel(model, is_foreign, reads_as_is and start is None, unmakeable, probe)
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:

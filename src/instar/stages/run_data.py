@@ -84,14 +84,14 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     shape = _described(run).get("input_shape") or []
     if len(shape) == 3 and not kept.get("image_size"):
         kept["image_size"] = shape[1:]
-    if isinstance(given, DataConfig):
-        return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
-    if not isinstance(given, str | Path):
+    if isinstance(given, str | Path):
+        given = DataConfig(source=str(given))
+    if not isinstance(given, DataConfig):
         return load_data(given, **{name: recorded[name] for name in READING_OF_OBJECTS if name in recorded})
-    if os.path.isdir(given):  # where other data call their columns otherwise, these are found as usual
-        known = column_names(str(given)) if kept.get("input_column") or kept.get("label_column") else ()
+    if os.path.isdir(given.source):  # where other data call their columns otherwise, these are found as usual
+        known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
-    return load_data(validate(DataConfig, kept | {"source": str(given)}))
+    return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
 
 
 def refuse_other_inputs(run: Run, data: Data) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
-from instar.models.trained import load_model
+from instar.models.trained import lend_network, load_model, network_of
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST
 from instar.targets.store import TargetStore
@@ -51,9 +51,10 @@ def _of_run(run: Run, *, trust: bool = False) -> Teacher:
     if model["name"] not in (ENSEMBLE, SPECIALISTS):
         return Module(load_model(run, trust=trust), run.classes)
     with refuse_nesting(run.path):
+        members = [lend_network(member, network_of(run)) for member in run.members()]
         if model["name"] == ENSEMBLE:
-            return _same_as_before(Ensemble(run.members(), run.config["combine"], trust=trust), run)
-        generalist, *specialists = run.members()
+            return _same_as_before(Ensemble(members, run.config["combine"], trust=trust), run)
+        generalist, *specialists = members
         return _same_as_before(make_specialists(generalist, specialists, trust=trust, **model["arguments"]), run)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
@@ -24,8 +25,9 @@ from instar.jobs.task import Job
 from instar.models.build import build_network
 from instar.objectives.notation import exact
 from instar.runs.files import write_json
-from instar.stages.components import GivenObjects, adopt_store_views, choose_teacher
+from instar.stages.components import GivenObjects, adopt_store_views
 from instar.stages.first_look import look_at
+from instar.stages.given_teacher import choose_teacher
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
@@ -35,9 +37,6 @@ from instar.teachers.stored import Stored
 from instar.training.evaluate import choose_batch_size
 from instar.tuning.cells import LABELS, Cell, Criterion, Setting
 from instar.tuning.tuned import Tuned, as_command
-
-TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
-WEIGHTS = (0.0, 0.1, 0.5)
 
 LABELLING_BATCH_SIZE = 256
 
@@ -93,14 +92,15 @@ class Search:
     """A grid of objectives, and the trials that compare them.
 
     Args:
-        config: configuration of the trials, without objective and seed; its teachers fill the target store.
+        config: configuration of the trials, without objective and seed.
         out: folder of the search.
+        teacher: teacher that fills the target store, or a list of several.
         temperatures: temperatures of the grid.
         weights: label weights of the grid.
         seeds: number of seeds of the candidates that reach the last rung.
         criterion: score to minimise.
-        teacher: teacher, if it was given as a Python object.
         data: data, if they are already loaded.
+        network: network of a teacher's run folder that needs it.
         trust: allow model classes outside `instar.models`.
         trust_model: allow only the student's class, which the user named; a teacher's folder may be a stranger's.
         show: show progress on stderr.
@@ -111,15 +111,16 @@ class Search:
 
     config: RunConfig
     out: Path
-    temperatures: tuple[float, ...] = TEMPERATURES
-    weights: tuple[float, ...] = WEIGHTS
-    seeds: int = 3
-    criterion: Criterion = "error"
-    teacher: Any = None
-    data: Data | None = None
-    trust: bool = False
-    trust_model: bool = False
-    show: bool = True
+    teacher: Any
+    temperatures: tuple[float, ...]
+    weights: tuple[float, ...]
+    seeds: int
+    criterion: Criterion
+    data: Data | None
+    network: nn.Module | str | None
+    trust: bool
+    trust_model: bool
+    show: bool
 
     def __post_init__(self) -> None:
         for name, values, least in (
@@ -139,8 +140,6 @@ class Search:
         for name in ("objective", "targets", "store", "judge_test"):
             if name in self.config.model_fields_set:
                 raise ConfigError(f"tune chooses the setting '{name}' of its trials; leave it out.")
-        if self.teacher is None and not self.config.teachers:
-            raise ConfigError("tune needs a teacher; give one, such as a run folder.")
 
     def run(self, jobs: int | str = 1) -> Tuned:
         """Run the trials that are missing; see `tune`."""
@@ -178,8 +177,8 @@ class Search:
 
     def _ask(self, data: Data) -> Stored:
         """Return the store that all trials learn from: the teacher itself if it is a store, or a new one."""
-        teacher = list(self.config.teachers) if self.teacher is None else self.teacher
-        names, asked = choose_teacher(teacher, self.config.combine, self.trust)
+        combine = self.config.combine
+        names, asked = choose_teacher(self.teacher, combine, network=self.network, trust=self.trust)
         asked = reorder_classes(asked, data.classes)
         if isinstance(asked, Stored):
             self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
@@ -194,7 +193,7 @@ class Search:
         kept = StoreConfig(dtype="float32", temperature=self.temperatures[0] if len(self.temperatures) == 1 else None)
         labelling = Labelling(
             asked,
-            describe_teacher(asked, names, self.config.combine, precision),
+            describe_teacher(asked, names, combine, precision),
             data,
             loaders,
             {"train": kept, "validation": StoreConfig(dtype="float32")},

@@ -6,8 +6,8 @@ network.
 """
 
 from instar.procedures.specialists.clusters import Clusters, cluster
-from instar.procedures.specialists.combining import combine, folders_in
+from instar.procedures.specialists.combining import combine
 from instar.procedures.specialists.evaluating import Coverage, evaluate
 from instar.procedures.specialists.training import SpecialistRuns, plan, train
 
-__all__ = ["Clusters", "Coverage", "SpecialistRuns", "cluster", "combine", "evaluate", "folders_in", "plan", "train"]
+__all__ = ["Clusters", "Coverage", "SpecialistRuns", "cluster", "combine", "evaluate", "plan", "train"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from instar.analysis.clustering import cluster_columns
 from instar.analysis.covariance import Covariance, SketchedCovariance
 from instar.checks import checked
@@ -16,6 +18,7 @@ from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.errors import ConfigError
+from instar.models.trained import attach_network
 from instar.paths import given_path, local_path
 from instar.runs.files import read_json, write_json
 from instar.stages.argument_order import refuse_swapped
@@ -79,12 +82,14 @@ def cluster(
     generalist: Any,
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     *,
-    clusters: int,
+    clusters: int = 10,
     size: int | None = None,
     split: str = "train",
     raw: bool = False,
     streaming: bool = False,
     seed: int = 0,
+    out: str | Path | None = None,
+    network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
 ) -> Clusters:
@@ -105,6 +110,8 @@ def cluster(
         raw: cluster the raw columns, as the paper does.
         streaming: keep a random sketch of the covariance instead of the matrix, for very many classes.
         seed: seed of the first centres and of the order.
+        out: JSON file to write the clusters to.
+        network: network of a run folder that needs it, a module or the `package.module:name` of what builds it.
         trust: allow a model class outside `instar.models`.
         show: print the generalist's error on a few samples on stderr.
 
@@ -119,7 +126,7 @@ def cluster(
     3
     """
     refuse_swapped("cluster", generalist=generalist, data=data)
-    teacher = as_teacher(generalist, trust=trust)
+    teacher = as_teacher(attach_network(generalist, network, trust=trust), trust=trust)
     run = as_run(generalist)
     if run is not None:
         loaded = read_run_data(run, data, splits=("train",))
@@ -145,4 +152,7 @@ def cluster(
             found.add(by_example(targets.log_probs(1.0).exp())[some].cpu())
     sets = cluster_columns(found.columns(), clusters, size, seed, by_angle=not raw)
     names = samples.source.classes
-    return Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets if len(one)))
+    clustered = Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets if len(one)))
+    if out is not None:
+        clustered.write(out)
+    return clustered

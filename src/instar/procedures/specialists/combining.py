@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from instar.checks import checked
 from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import ConfigError, RunError
-from instar.paths import given_path, local_path
+from instar.models.trained import lend_network
+from instar.paths import given_path
 from instar.procedures.ensemble import make_teacher_run
 from instar.procedures.specialists.clusters import Clusters
 from instar.procedures.specialists.training import CLUSTERS, folder_name
@@ -18,10 +21,11 @@ from instar.runs.run import Run
 from instar.teachers.run_folders import SPECIALISTS, make_specialists, refuse_nesting
 
 
-def folders_in(given: Sequence[str | Path]) -> list[Path]:
+def folders_in(given: Sequence[str | Path | Run]) -> list[Path]:
     """Return run folders; a folder that `train` made is replaced by those of its specialists."""
     found: list[Path] = []
-    for path in map(local_path, given):
+    for one in given:
+        path = one.path if isinstance(one, Run) else given_path(one, "a specialist")
         if (path / CLUSTERS).is_file():
             found += [path / folder_name(number) for number in range(len(Clusters.read(path / CLUSTERS)))]
         else:
@@ -41,6 +45,7 @@ def combine(
     weights: Sequence[float] | None = None,
     divergence: Literal["forward", "reverse"] = "forward",
     allow_missing: bool = False,
+    network: nn.Module | str | None = None,
     trust: bool = False,
 ) -> Run:
     """Combine a generalist with its specialists, evaluate the combination, and return its run folder.
@@ -49,7 +54,7 @@ def combine(
 
     Args:
         generalist: run folder of the generalist.
-        specialists: complete run folders of the specialists.
+        specialists: complete run folders of the specialists, or the folder that `train` made for them.
         data: data whose test and validation samples are predicted; None takes the generalist's.
         out: run folder; new, or of the same combination.
         top: a specialist predicts a sample if it has one of this many classes that the generalist finds likeliest.
@@ -57,19 +62,20 @@ def combine(
         weights: weights of the specialists' divergences, one each; None takes 1.
         divergence: "forward", KL(p || q) as in the paper, or "reverse", KL(q || p).
         allow_missing: leave out specialists that are not complete; the result lists them.
+        network: network of those members that need it, a module or the `package.module:name` of what builds it.
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:
         RunError: if specialists are not complete and `allow_missing` is not set; names them.
         InstarError: in one sentence, for everything else that the caller can mend.
     """
-    first = generalist if isinstance(generalist, Run) else Run(generalist)
-    folders = [given.path if isinstance(given, Run) else given_path(given, "a specialist") for given in specialists]
+    first = lend_network(generalist if isinstance(generalist, Run) else Run(generalist), network)
+    folders = folders_in(specialists)
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
     if missing and not allow_missing:
         names = ", ".join(f"'{folder}'" for folder in missing)
         raise RunError(f"not complete: {names}; run their commands again, or allow missing ones (--allow-missing).")
-    runs = [Run(folder) for folder in folders if folder not in missing]
+    runs = [lend_network(Run(folder), network) for folder in folders if folder not in missing]
     arguments: dict[str, Any] = {"top": top, "weight": weight, "divergence": divergence}
     if weights is not None:
         if len(weights) != len(folders):

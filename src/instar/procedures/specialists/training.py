@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from instar.config import RunConfig, merge, validate
+from instar.config import RunConfig, flatten, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs.place import parse_jobs
 from instar.jobs.running import run_all
@@ -18,6 +18,7 @@ from instar.procedures.specialists.clusters import Clusters, cluster
 from instar.runs.files import explain_disk
 from instar.runs.locks import hold_folder
 from instar.runs.run import Run
+from instar.stages.configuration import nest
 from instar.stages.stage import Stage
 
 Way = Literal["dustbin", "full"]
@@ -124,13 +125,14 @@ def folder_name(number: int) -> str:
 
 def train(
     generalist: str | Path | Run,
-    clusters: Clusters | int,
+    clusters: Clusters | int | str | Path = 10,
     *,
     out: str | Path,
     size: int | None = None,
     way: Way = "dustbin",
     jobs: int | str = 1,
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
     trust: bool = False,
     show: bool = True,
     **training: Any,
@@ -145,12 +147,13 @@ def train(
 
     Args:
         generalist: run folder of the generalist.
-        clusters: result of `cluster`, or the number of clusters to find.
+        clusters: result of `cluster`, the number of clusters to find, or a JSON file with lists of class names.
         out: folder; each specialist is a run folder in it, beside `clusters.json`.
         size: classes per cluster, if the clusters are found here.
         way: "dustbin", one class for all others; or "full", the generalist's soft targets for their samples.
         jobs: number of processes, or Ray; see `instar.jobs.outcomes`.
         seed: seed of the clusters; the seeds of the runs follow from it.
+        settings: settings of the training by dotted name, as `{"training.epochs": 3}`; they override all others.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
         training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 by default.
@@ -161,20 +164,23 @@ def train(
 
     >>> import tempfile
     >>> from instar.models import MLP
-    >>> from instar import procedures
+    >>> import instar
     >>> folder = tempfile.mkdtemp()
-    >>> run = procedures.train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=folder + "/generalist")
+    >>> run = instar.train("digits", MLP([32]), epochs=5, learning_rate=0.01, out=folder + "/generalist")
     >>> runs = train(run, Clusters((("3", "8"), ("4", "9"))), out=folder + "/specialists", epochs=2, show=False)
     >>> runs[0].classes
     ('3', '8', '(all others)')
     """
     choices: dict[str, Any] = {"size": size, "way": way, "seed": seed, "trust": trust, "show": show}
-    return plan(generalist, clusters, out=out, **choices, **training).run(jobs)
+    over = nest(settings or {})
+    if others := flatten({name: value for name, value in over.items() if name != "training"}):
+        raise ConfigError(f"only settings of the training can be set here, not '{next(iter(others))}'.")
+    return plan(generalist, clusters, out=out, **choices, **merge(training, over.get("training", {}))).run(jobs)
 
 
 def plan(
     generalist: str | Path | Run,
-    clusters: Clusters | int,
+    clusters: Clusters | int | str | Path,
     *,
     out: str | Path,
     size: int | None = None,
@@ -189,6 +195,8 @@ def plan(
     If `clusters` is a number, they are read from the folder, or found if it has none.
     """
     path = generalist.path if isinstance(generalist, Run) else given_path(generalist, "the generalist")
+    if isinstance(clusters, str | Path):
+        clusters = Clusters.read(clusters)
     if isinstance(clusters, int):
         kept = local_path(out, "out") / CLUSTERS
         clusters = (

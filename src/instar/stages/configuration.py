@@ -1,0 +1,219 @@
+"""The configuration of a run, made and checked in one place for Python and the command line.
+
+Settings come from four layers, each laid over the one before: the defaults of `instar.config`, the file or mapping
+`config`, the arguments of the verb, and `settings` by dotted name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig, merge, read_yaml, validate
+from instar.data.dataset import Data, load_data
+from instar.data.views import View
+from instar.errors import ConfigError
+from instar.models.build import describe
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.trained import lend_network
+from instar.objectives.notation import as_objective
+from instar.objectives.objective import Objective, Term
+from instar.runs.run import Run
+from instar.stages.arguments import given_network
+from instar.stages.components import GivenObjects
+from instar.stages.stage import Stage
+
+_ELSEWHERE = (
+    (DataConfig, "the data; give data=instar.load_data(..., {name}=...)"),
+    (StoreConfig, "the target store; give store={{'{name}': ...}}"),
+    (ModelConfig, "the model; give model={{'name': ..., 'arguments': ...}}"),
+)
+"""Where the settings belong that a verb does not take by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Configured:
+    """A configuration, and the Python objects that it can only name.
+
+    Args:
+        config: everything that decides what the run does.
+        objects: what was given as Python objects.
+        trust_model: whether the caller named the class of the model, and so may have it imported.
+    """
+
+    config: RunConfig
+    objects: GivenObjects
+    trust_model: bool
+
+    def stage(self, out: Path, *, network: nn.Module | str | None, trust: bool, show: bool) -> Stage:
+        """Return the stage that makes this run in a folder.
+
+        Args:
+            out: the run folder.
+            network: the network of the run that training starts from, if that run needs it.
+            trust: allow model classes outside `instar.models`.
+            show: show progress on stderr.
+        """
+        objects, start = self.objects, self.objects.start or (Run(self.config.start) if self.config.start else None)
+        if start is not None:
+            objects = replace(objects, start=lend_network(start, network))
+        return Stage(self.config, out, objects, trust=trust, trust_model=self.trust_model, show=show)
+
+
+def configure(
+    verb: str,
+    config: str | Path | Mapping[str, Any] | None,
+    named: Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    *,
+    data: Any = None,
+    model: Any = None,
+    defaults: Mapping[str, Any] | None = None,
+    refused: tuple[str, ...] = (),
+    **given: Any,
+) -> Configured:
+    """Lay all that a caller gave over each other; an argument that is None was not given.
+
+    Args:
+        verb: the name of the function, for error messages.
+        config: a YAML file, or its content.
+        named: fields of `TrainingConfig`, and other fields of `RunConfig`, by name.
+        settings: any setting by dotted name, or nested.
+        data: from `load_data` or what it takes.
+        model: a name, a description or a module.
+        defaults: of this verb, for sections that nobody gives.
+        refused: settings that the verb has no use for.
+        given: fields of `RunConfig`, where an objective or views may be objects.
+
+    Raises:
+        ConfigError: for a setting that is unknown, impossible, or has no effect.
+
+    >>> made = configure("train", {"seed": 1}, {"epochs": 3}, {"data.subset": 9}, data="digits", model="mlp")
+    >>> made.config.data.subset, made.config.seed, made.config.training.epochs
+    (9, 1, 3)
+    """
+    network = None if model is None else given_network(model)
+    values = dict(defaults or {}) | _read(config)
+    values = merge(values, run_settings(verb, named))
+    values = merge(values, {name: as_setting(value) for name, value in given.items() if value is not None})
+    if isinstance(model, str | Mapping):
+        values = merge(values, {"model": {"name": model} if isinstance(model, str) else model})
+    elif model is not None:
+        values["model"] = describe(model).model_dump()
+    over = nest(settings or {})
+    source, loaded = _read_data(data, merge(values, over).get("data", {}))
+    values = merge(merge(values, {"data": source} if source else {}), over)
+    for name in refused:
+        if values.get(name):
+            raise ConfigError(f"{verb} takes no setting '{name}'.")
+    found = validate(RunConfig, values)
+    if loaded is not None and found.data != loaded.config:
+        raise ConfigError("the data are loaded already; select other samples of them by data.select(...).")
+    if network is not None and found.model != describe(network):
+        raise ConfigError("the model is a module, which settings cannot change; leave out those of 'model'.")
+    start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
+    objects = GivenObjects(
+        loaded,
+        network,
+        start=start if isinstance(start, Run) and str(start.path) == found.start else None,
+        objective=as_objective(found.objective if objective is None else objective),
+        views=_unless_overruled(given.get("views"), found.views),
+    )
+    return Configured(found, objects, names_a_class(model))
+
+
+def run_settings(verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return named settings as a configuration nests them: those of a run, and those of its training.
+
+    Args:
+        verb: that they were given to.
+        given: by name.
+
+    Raises:
+        ConfigError: for a setting that belongs elsewhere, says where.
+
+    >>> run_settings("train", {"epochs": 3, "start": "runs/a"})
+    {'training': {'epochs': 3}, 'start': 'runs/a'}
+    >>> run_settings("train", {"subset": 3})
+    Traceback (most recent call last):
+    instar.errors.ConfigError: 'subset' is a setting of the data; give data=instar.load_data(..., subset=...).
+    """
+    nested: dict[str, Any] = {"training": {}}
+    for name, value in given.items():
+        if name in ("data", "model", "training"):
+            raise ConfigError(f"{verb} takes no setting '{name}'.")
+        if name in TrainingConfig.model_fields:
+            nested["training"][name] = value
+        elif name in RunConfig.model_fields:
+            nested[name] = as_setting(value)
+        else:
+            for kind, place in _ELSEWHERE:
+                if name in kind.model_fields:
+                    raise ConfigError(f"'{name}' is a setting of {place.format(name=name)}.")
+            nested["training"][name] = value  # unknown: it is refused with the nearest known name
+    return nested
+
+
+def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by dotted name as nested ones; later names lie over earlier ones.
+
+    Raises:
+        ConfigError: when they are no mapping.
+
+    >>> nest({"training.epochs": 3, "training": {"ema": 0.9}, "seed": 1})
+    {'training': {'epochs': 3, 'ema': 0.9}, 'seed': 1}
+    """
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"settings must be a mapping, such as {{'data.subset': 100}}, got {type(settings).__name__}.")
+    nested: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = as_setting(value)
+        for key in reversed(str(name).split(".")):
+            inner = {key: inner}
+        nested = merge(nested, inner)
+    return nested
+
+
+def as_setting(value: Any) -> Any:
+    """Return a value as a configuration holds it: paths, runs, objectives and views as text."""
+    if isinstance(value, Run):
+        return str(value.path)
+    return str(value) if isinstance(value, Path | Objective | Term | View) else value
+
+
+def names_a_class(model: object) -> bool:
+    """Return whether a caller named a class outside `instar.models`, which is saying that it may be imported.
+
+    >>> names_a_class("my.networks:Small"), names_a_class("transformers:a/b"), names_a_class("mlp")
+    (True, False, False)
+    """
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return isinstance(name, str) and ":" in name and not name.startswith(TRANSFORMERS_PREFIX)
+
+
+def _unless_overruled(given: Any, text: str) -> Any:
+    """Return an object that was given, unless settings laid another one over it; None for text."""
+    return None if isinstance(given, str) or str(given) != text else given
+
+
+def _read(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return dict(config) if isinstance(config, Mapping) else read_yaml(config)
+
+
+def _read_data(data: Any, selection: Mapping[str, Any]) -> tuple[dict[str, Any], Data | None]:
+    """Return what a configuration says of data that were given, and the data themselves where they are objects."""
+    if data is None:
+        return {}, None
+    if isinstance(data, str | Path):
+        return {"source": str(data)}, None
+    if isinstance(data, DataConfig):
+        return data.model_dump(exclude_unset=True), None
+    if not isinstance(data, Data):
+        data = load_data(data, **{name: value for name, value in selection.items() if name != "source"})
+    return data.config.model_dump(), data
