@@ -9,7 +9,7 @@ from tests.docs.pages import HISTORY, PAGES, ROOT, commands, inline, read
 
 import instar
 from instar.cli import app
-from instar.cli.settings import parse_numbers, read_share
+from instar.cli.settings import parse_numbers, parse_share
 from instar.config import RunConfig, flatten, merge, parse_assignment, validate
 from instar.data import parse_views
 from instar.jobs.place import parse_jobs
@@ -25,7 +25,7 @@ TEXTS = {
     "views": parse_views,
     "keep": Keep.parse,
     "jobs": parse_jobs,
-    "share": read_share,
+    "share": parse_share,
     "temperatures": lambda text: parse_numbers("--temperatures", text),
     "weights": lambda text: parse_numbers("--weights", text),
 }
@@ -66,13 +66,14 @@ def check(words: list[str]) -> None:
     if model and ":" not in model:
         MODELS[model](**{".".join(key): value for key, value in map(parse_assignment, given.get("arg") or [])})
     if path[0] == "papers" and path[1] == "run":
-        assert given["scale"] in PAPERS[given["name"]].scales, f"--scale {given['scale']}"
+        assert (given["scale"] or "smoke") in PAPERS[given["name"]].scales, f"--scale {given['scale']}"
     verb: Any = instar
     for word in path:
         verb = getattr(verb, word.replace("-", "_"), None)
     for name, hint in (get_type_hints(verb) if callable(verb) else {}).items():
-        if get_origin(hint) is Literal and given.get(name) is not None:
-            assert given[name] in get_args(hint), f"--{name} {given[name]}"
+        for part in (hint, *get_args(hint)):
+            if get_origin(part) is Literal and given.get(name) is not None:
+                assert given[name] in get_args(part), f"--{name} {given[name]}"
 
 
 @pytest.mark.parametrize("page", PAGES)
