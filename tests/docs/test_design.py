@@ -5,7 +5,7 @@ import re
 import tomllib
 
 import pytest
-from tests.docs.pages import ROOT, section
+from tests.docs.pages import ROOT, blocks, section
 
 PACKAGE = ROOT / "src/instar"
 HOUSE = section("docs/design.md", "The house")
@@ -48,7 +48,7 @@ def test_the_layers_are_those_that_are_enforced():
         for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"
     )
-    (shown,) = re.findall(r"`(cli >[^`]*)`", HOUSE)
+    (shown,) = blocks(HOUSE, "")
     layers = [re.findall(r"\w+", layer) for layer in shown.split(">")]
     assert layers == [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
