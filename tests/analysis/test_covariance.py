@@ -41,7 +41,7 @@ def close(found, expected, precision=5e-6):
 @pytest.fixture(params=[10, 10_000])
 def chunk(request, monkeypatch):
     """Let a chunk, and a tile, have few numbers or many."""
-    monkeypatch.setattr(module, "LEAST", request.param)
+    monkeypatch.setattr(module, "MIN_CHUNK_NUMBERS", request.param)
 
 
 @pytest.mark.usefixtures("chunk")

@@ -16,8 +16,8 @@ from instar.models import MLP
 from instar.procedures.label import label
 from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.targets import TargetStore
-from instar.targets.manifest import FORMAT
-from instar.targets.shards import PAGE, read_records, write_shard
+from instar.targets.manifest import STORE_FORMAT
+from instar.targets.shards import PAGE_BYTES, read_records, write_shard
 from instar.teachers import as_teacher
 
 DIGITS = load_data("digits", subset=500)
@@ -62,7 +62,10 @@ DAMAGED = {
     "missing": (Path.unlink, rf"the shard '.*{SHARD}' is missing; run the label command again to make it"),
     "truncated": (cut, rf"the shard '.*{SHARD}' has 79,999 bytes instead of 80,000; delete it, and run the label com"),
     "empty": (lambda path: path.write_bytes(b""), rf"{SHARD}' has 0 bytes instead of"),
-    "first bit": (lambda path: flip(path, PAGE), rf"{SHARD}' has changed since it was written: its checksum is not"),
+    "first bit": (
+        lambda path: flip(path, PAGE_BYTES),
+        rf"{SHARD}' has changed since it was written: its checksum is not",
+    ),
     "last bit": (lambda path: flip(path, -1), rf"{SHARD}' has changed .*delete it, and run the label command again"),
 }
 
@@ -103,8 +106,8 @@ def test_a_manifest_that_is_newer_or_damaged_or_missing_is_refused(copy, tmp_pat
     content = json.loads(file.read_text())
     for text, sentence in (
         (
-            json.dumps(content | {"format": FORMAT + 1}),
-            f"in store format {FORMAT + 1}, and this version of Instar reads up to {FORMAT}; upgrade",
+            json.dumps(content | {"format": STORE_FORMAT + 1}),
+            f"in store format {STORE_FORMAT + 1}, and this version of Instar reads up to {STORE_FORMAT}; upgrade",
         ),
         (file.read_text()[:-30], "the manifest of '.*copy' is damaged: "),
         ("[]", "the manifest of '.*copy' is damaged: "),
@@ -142,7 +145,7 @@ def test_a_true_store_is_verified_within_the_rounding_of_its_type(tmp_path, keep
     found = verify_targets(store, teacher=network(), rows=100)
     assert found.rows == 300
     assert found.difference <= {"float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}[dtype]
-    assert found.bytes == targets_info(store)["bytes"] - PAGE * len(store.pieces())
+    assert found.bytes == targets_info(store)["bytes"] - PAGE_BYTES * len(store.pieces())
     assert f"differ by at most {found.difference:.2g}" in str(found)
     assert "all checksums match" in str(found)
 

@@ -11,7 +11,7 @@ from instar.errors import StoreError
 from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.runs.files import write_json
 from instar.targets import TargetStore
-from instar.targets.manifest import MANIFEST, Answering, Manifest, PartDescription
+from instar.targets.manifest import MANIFEST_FILE, Answering, Manifest, PartDescription
 
 
 @pytest.fixture
@@ -26,18 +26,18 @@ def store(tmp_path: Path) -> TargetStore:
 
 
 def change(store: TargetStore, **changes: object) -> None:
-    content = json.loads((store.path / MANIFEST).read_text())
+    content = json.loads((store.path / MANIFEST_FILE).read_text())
     content["parts"]["train"] |= changes
-    write_json(store.path / MANIFEST, content)
+    write_json(store.path / MANIFEST_FILE, content)
 
 
 @pytest.mark.parametrize(
     "name", ["../train", "/tmp/train", "a/b", "..", "", ".hidden", "a\\b", "train\n", "a\0b", "x" * 5000]
 )
 def test_a_part_whose_name_leads_elsewhere_is_refused(store: TargetStore, tmp_path: Path, name: str) -> None:
-    content = json.loads((store.path / MANIFEST).read_text())
+    content = json.loads((store.path / MANIFEST_FILE).read_text())
     content["parts"] = {name: content["parts"]["train"]}
-    write_json(store.path / MANIFEST, content)
+    write_json(store.path / MANIFEST_FILE, content)
     for use in (targets_info, verify_targets, lambda path: merge_targets([path], tmp_path / "merged")):
         with pytest.raises(StoreError, match="is damaged"):
             use(store.path)

@@ -8,7 +8,7 @@ import torch
 from instar.errors import StoreError
 from instar.runs.files import write_json
 from instar.targets import Answering, Manifest, PartDescription, TargetStore
-from instar.targets.manifest import FORMAT, MANIFEST, Shard, read_manifest
+from instar.targets.manifest import MANIFEST_FILE, STORE_FORMAT, Shard, read_manifest
 from instar.targets.store import checksum_of_ids, ids_file
 
 IDS = torch.tensor([0, 2])
@@ -30,9 +30,9 @@ def folder(tmp_path):
 
 def changed(folder, change):
     """Change the manifest in a folder."""
-    content = json.loads((folder / MANIFEST).read_text())
+    content = json.loads((folder / MANIFEST_FILE).read_text())
     change(content)
-    write_json(folder / MANIFEST, content)
+    write_json(folder / MANIFEST_FILE, content)
 
 
 def finished(folder):
@@ -44,26 +44,26 @@ def finished(folder):
 
 def test_a_manifest_reads_back(folder):
     assert read_manifest(folder) == plan()
-    assert read_manifest(folder).format == FORMAT
+    assert read_manifest(folder).format == STORE_FORMAT
     assert finished(folder).manifest == read_manifest(folder)
     assert read_manifest(folder).complete
 
 
 def test_the_same_plan_takes_the_store_up_again(folder):
-    before = (folder / MANIFEST).read_bytes()
+    before = (folder / MANIFEST_FILE).read_bytes()
     store = finished(folder)
-    named = (folder / MANIFEST).read_bytes()
+    named = (folder / MANIFEST_FILE).read_bytes()
     assert before != named
     again = TargetStore.start(folder, plan(), {})
     assert again.complete
     assert again.fingerprint == TargetStore(folder).fingerprint
     assert store.manifest == again.manifest
-    assert (folder / MANIFEST).read_bytes() == named
+    assert (folder / MANIFEST_FILE).read_bytes() == named
 
 
 def test_a_start_that_was_killed_is_taken_up(tmp_path):
     chosen = plan(ids=checksum_of_ids(IDS))
-    (tmp_path / f".{MANIFEST}.1.partial").write_text("{")
+    (tmp_path / f".{MANIFEST_FILE}.1.partial").write_text("{")
     (tmp_path / ".lock").touch()
     TargetStore.start(tmp_path, chosen, {"train": IDS})
     written = ids_file(tmp_path, "train").read_bytes()
@@ -133,21 +133,23 @@ def test_a_folder_without_a_manifest_is_no_store(tmp_path):
 
 
 def test_a_newer_format_is_refused_before_its_unknown_fields(folder):
-    changed(folder, lambda content: content.update(format=FORMAT + 1, colour="blue"))
-    sentence = f"in store format {FORMAT + 1}, and this version of Instar reads up to {FORMAT}; upgrade Instar"
+    changed(folder, lambda content: content.update(format=STORE_FORMAT + 1, colour="blue"))
+    sentence = (
+        f"in store format {STORE_FORMAT + 1}, and this version of Instar reads up to {STORE_FORMAT}; upgrade Instar"
+    )
     with pytest.raises(StoreError, match=sentence):
         TargetStore(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1', "[]", "3", "null", '"store"', "{}"])
 def test_a_damaged_manifest_is_refused(folder, text):
-    (folder / MANIFEST).write_text(text)
+    (folder / MANIFEST_FILE).write_text(text)
     with pytest.raises(StoreError, match=f"the manifest of '{folder}' is damaged: "):
         TargetStore(folder)
 
 
 def test_bytes_that_are_no_text_are_refused(folder):
-    (folder / MANIFEST).write_bytes(b"\xff\xfe\x00")
+    (folder / MANIFEST_FILE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StoreError, match="is damaged: "):
         TargetStore(folder)
 

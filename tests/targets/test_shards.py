@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from instar.errors import StoreError
 from instar.targets.shards import (
-    PAGE,
+    PAGE_BYTES,
     checksum,
     map_shards,
     read_checksum,
@@ -23,7 +23,7 @@ from instar.targets.shards import (
 )
 
 WIDTH = 4096
-ROWS = PAGE // WIDTH  # of the smallest shard that another can lie behind
+ROWS = PAGE_BYTES // WIDTH  # of the smallest shard that another can lie behind
 
 
 def some(rows, width=WIDTH, seed=0):
@@ -52,9 +52,9 @@ def test_shards_that_are_mapped_are_the_records_behind_each_other(tmp_path, size
 @pytest.mark.parametrize("wanted", [None, 1, 1000, 70000])
 def test_a_shard_ends_at_a_page_and_has_the_rows_that_were_wanted_or_few_more(width, wanted):
     rows = rows_per_shard(width, wanted)
-    least = next(rows for rows in range(1, PAGE + 1) if rows * width % PAGE == 0)
+    least = next(rows for rows in range(1, PAGE_BYTES + 1) if rows * width % PAGE_BYTES == 0)
     usual = min(65536, max(1, (64 << 20) // width))
-    assert rows * width % PAGE == 0
+    assert rows * width % PAGE_BYTES == 0
     assert 0 <= rows - (wanted or usual) < least
 
 
@@ -63,7 +63,7 @@ def test_a_shard_is_a_safetensors_file(tmp_path):
     assert torch.equal(load_file(path)["rows"], records)
     with safe_open(path, framework="pt") as file:
         assert file.metadata() == {"checksum": checksum(records)}
-    assert path.read_bytes()[PAGE:] == records.numpy().tobytes()
+    assert path.read_bytes()[PAGE_BYTES:] == records.numpy().tobytes()
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
@@ -77,7 +77,7 @@ def test_its_checksum_is_that_of_its_bytes(tmp_path):
 def test_one_bit_changes_the_checksum(tmp_path, bit):
     (path,), records = written(tmp_path, 5)
     content = bytearray(path.read_bytes())
-    content[PAGE + bit // 8] ^= 1 << bit % 8
+    content[PAGE_BYTES + bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
     assert checksum(read_records(path, 5, WIDTH)) != checksum(records)
 
@@ -163,7 +163,7 @@ def test_opening_reads_nothing(tmp_path):
     paths = [tmp_path / f"{index}.safetensors" for index in range(3)]
     for path in paths:
         path.touch()
-        os.truncate(path, PAGE + rows * width)
+        os.truncate(path, PAGE_BYTES + rows * width)
     with paths[2].open("rb+") as file:
         file.seek(-3, os.SEEK_END)
         file.write(b"end")

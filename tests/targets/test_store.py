@@ -11,7 +11,7 @@ from instar.errors import StoreError
 from instar.seeds import Draws
 from instar.targets import Answering, DenseTargets, Manifest, PartDescription, TargetStore
 from instar.targets.manifest import ALL_IDS
-from instar.targets.shards import PAGE, rows_per_shard
+from instar.targets.shards import PAGE_BYTES, rows_per_shard
 from instar.targets.store import checksum_of_ids, ids_file, link
 
 CLASSES = tuple(f"class {index}" for index in range(512))
@@ -113,7 +113,7 @@ def test_shards_are_those_of_all_parts_in_turn(tmp_path):
 def test_every_bit_is_checked(tmp_path):
     store = made(tmp_path / "store", train=part(400))
     last = store.file(store.pieces()[-1])
-    for at in (PAGE, last.stat().st_size - 1):
+    for at in (PAGE_BYTES, last.stat().st_size - 1):
         flip(last, at)
         with pytest.raises(StoreError, match=rf"the shard '.*{last.name}' has changed since it was written: its check"):
             TargetStore(tmp_path / "store").check()
@@ -171,7 +171,9 @@ def test_a_store_that_is_not_complete_is_refused_and_says_how_much_is_missing(tm
 
 def test_a_full_disk_is_refused_before_the_first_shard(tmp_path, monkeypatch):
     store = TargetStore.start(tmp_path / "store", plan(train=part(400)), {})
-    needed = sum(PAGE + len(store.manifest.parts["train"].shard_rows(piece.index)) * 1024 for piece in store.pieces())
+    needed = sum(
+        PAGE_BYTES + len(store.manifest.parts["train"].shard_rows(piece.index)) * 1024 for piece in store.pieces()
+    )
     free = types.SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     store.refuse_full_disk(store.missing())

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from instar.compute import tiling
 from instar.errors import ConfigError, MismatchError
-from instar.teachers.combining import LEAST, Opinion, combine, patterns
+from instar.teachers.combining import MIN_LOG_PROBABILITY, Opinion, combine, patterns
 
 DIVERGENCES = pytest.mark.parametrize("divergence", ["forward", "reverse"])
 
@@ -51,7 +51,11 @@ def divergence_of(log_q, generalist, opinions, weight, divergence):
         if len(log_p) > len(classes):
             others = [i for i in range(len(log_q)) if i not in classes.tolist()]
             theirs = torch.cat([theirs, log_q[others].logsumexp(0, keepdim=True)])
-        p, q = (log_p.clamp(min=LEAST), theirs) if divergence == "forward" else (theirs, log_p.clamp(min=LEAST))
+        p, q = (
+            (log_p.clamp(min=MIN_LOG_PROBABILITY), theirs)
+            if divergence == "forward"
+            else (theirs, log_p.clamp(min=MIN_LOG_PROBABILITY))
+        )
         total = total + of_this * (p.exp() * (p - q)).sum()
     return total
 
@@ -173,7 +177,7 @@ def test_tiles_and_parts_change_nothing(divergence, monkeypatch):
     generalist, opinions, weight = problem(5, classes=20, specialists=9, asked=0.9)
     whole = combine(generalist, opinions, divergence, weight)
     monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 500)
-    monkeypatch.setattr(patterns, "SOLVED", 300)
+    monkeypatch.setattr(patterns, "MAX_SOLVED_NUMBERS", 300)
     torch.testing.assert_close(combine(generalist, opinions, divergence, weight), whole, rtol=0, atol=1e-9)
 
 
@@ -181,7 +185,7 @@ def test_tiles_and_parts_change_nothing(divergence, monkeypatch):
 def test_patterns_that_are_there_are_enough(divergence, monkeypatch):
     generalist, opinions, weight = problem(6, classes=9, specialists=6, asked=0.8)
     dense = combine(generalist, opinions, divergence, weight)
-    monkeypatch.setattr(patterns, "DENSE", 1)
+    monkeypatch.setattr(patterns, "MAX_DENSE_DUSTBINS", 1)
     torch.testing.assert_close(combine(generalist, opinions, divergence, weight), dense, rtol=0, atol=1e-9)
 
 

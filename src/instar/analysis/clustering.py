@@ -9,10 +9,10 @@ from torch import Tensor
 from instar.errors import ConfigError, DataError
 from instar.seeds import generator
 
-BATCH = 256
+BATCH_COLUMNS = 256
 """Columns that are told their centres before those move."""
 
-TRIES = 20
+CANDIDATES_PER_CENTRE = 20
 """Columns that are drawn for each first centre: two centres in one cluster, and none in another, stay so."""
 
 
@@ -148,13 +148,13 @@ def _first_centres(points: _Points, clusters: int, random: torch.Generator) -> T
         gaps = left[:, best].index_fill(0, torch.stack(chosen), 0)
         # where all others are like one that was chosen, each of them is as good
         chances = gaps if gaps.any() else torch.ones_like(gaps).index_fill_(0, torch.stack(chosen), 0)
-        drawn = torch.multinomial(chances / chances.max(), TRIES, replacement=True, generator=random)
+        drawn = torch.multinomial(chances / chances.max(), CANDIDATES_PER_CENTRE, replacement=True, generator=random)
 
 
 def _one_pass(points: _Points, centres: Tensor, random: torch.Generator) -> None:
     """Move the centres `[clusters, d]` by all columns once."""
     counts, own_gaps = torch.ones(len(centres)), torch.zeros(len(points))
-    for some in torch.randperm(len(points), generator=random).split(BATCH):
+    for some in torch.randperm(len(points), generator=random).split(BATCH_COLUMNS):
         batch = points[some]
         own_gaps[some], nearest = points.gaps_of(some, batch, centres).min(1)
         came = torch.bincount(nearest, minlength=len(centres)).float()

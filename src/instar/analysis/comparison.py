@@ -11,7 +11,7 @@ import numpy as np
 from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, sign_flip_test, sign_test
 from instar.analysis.significance import paired_interval, paired_t_test
 
-MOST_SEEDS = 10_000
+MAX_SEEDS = 10_000
 """Nobody trains more; where it takes more to see a difference, none is said."""
 
 
@@ -140,7 +140,7 @@ def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float 
     most = 2
     while not is_enough(most):
         most *= 2
-        if most > MOST_SEEDS:
+        if most > MAX_SEEDS:
             return None
     return 2 + bisect_left(range(2, most + 1), True, key=is_enough)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from instar.analysis.comparison import MOST_SEEDS, Difference
+from instar.analysis.comparison import MAX_SEEDS, Difference
 from instar.analysis.significance import SIGNIFICANCE_LEVEL
 
 
@@ -95,7 +95,7 @@ class Comparison:
         if "t" not in found.corrected:
             return f"{question}, {paired} cannot tell: all have the same difference, which gives no interval."
         few = self.error.seeds_needed
-        needed = f"more than {MOST_SEEDS:,}" if few is None else f"{few:,}"
+        needed = f"more than {MAX_SEEDS:,}" if few is None else f"{few:,}"
         known = (
             f"{in_words(found)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
             f"{p_value(found.corrected['sign'])}. To see such a difference with 80% power at 5% takes {needed} seeds."
@@ -108,7 +108,7 @@ class Comparison:
         return f"{question}, {paired} do not settle: {known}"
 
     def rows(self, who: str) -> list[str]:
-        """Return lines of the table, under `HEADING`."""
+        """Return lines of the table, under `TABLE_HEADING`."""
         lines = []
         for name, quantity, places in (("error (%)", self.error, 2), ("NLL (nats)", self.nll, 4)):
             if quantity is None:
@@ -121,7 +121,7 @@ class Comparison:
         return lines
 
 
-HEADING = f"{'':4}{'':12}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
+TABLE_HEADING = f"{'':4}{'':12}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
 
 
 def _row(who: str, name: str, over: str, values: str, found: Difference, places: int) -> str:

@@ -18,13 +18,13 @@ from torch import Tensor
 from instar.errors import ConfigError, DataError
 from instar.seeds import generator
 
-LEAST, MOST = 1 << 16, 1 << 22
+MIN_CHUNK_NUMBERS, MAX_CHUNK_NUMBERS = 1 << 16, 1 << 22
 """Numbers of a chunk of predictions, at least and at most."""
 
-FEW = 1 << 15
+MAX_TILE_NUMBERS = 1 << 15
 """Numbers of a tile that stays in the cache, and that torch does not split over threads, which cost more than it."""
 
-ROWS = 1024
+MAX_CHUNK_ROWS = 1024
 """Rows of a chunk, at most, whose products are summed in float32."""
 
 Blocks = Iterator[tuple[slice, Tensor]]
@@ -47,7 +47,7 @@ class _Columns(ABC):
         self.num_classes, self.count, self.diagonal = num_classes, 0, diagonal
         self._mean = torch.zeros(num_classes, dtype=torch.float64)
         self._held = torch.zeros(num_classes, width)
-        self._most = min(max(self._held.numel() // 8, LEAST), MOST)
+        self._most = min(max(self._held.numel() // 8, MIN_CHUNK_NUMBERS), MAX_CHUNK_NUMBERS)
         self._waiting: list[tuple[Tensor | None, Tensor]] = []
         self._rows_waiting = 0
 
@@ -103,7 +103,7 @@ class _Columns(ABC):
 
     def _rows(self, k: int, is_sparse: bool) -> int:
         """Return how many rows of k numbers make a chunk."""
-        return max(1, min(self._most // k, self._most if is_sparse else ROWS))
+        return max(1, min(self._most // k, self._most if is_sparse else MAX_CHUNK_ROWS))
 
     def _take(self, ids: Tensor | None, probs: Tensor) -> None:
         """Copy predictions, and work through what waits when there is enough of one kind."""
@@ -199,7 +199,7 @@ class Covariance(_Columns):
         named, said = ids.numpy(), probs.numpy()
         by_class = _by_class(ids, probs, self.num_classes)
         offsets = by_class.indptr.tolist()
-        for part in self._parts(FEW):
+        for part in self._parts(MAX_TILE_NUMBERS):
             block = torch.outer(-mean[part], mean)
             of_classes = block.numpy()
             for i in range(part.start, part.stop):

@@ -13,7 +13,7 @@ from instar.analysis.calibration import expected_calibration_error
 from instar.analysis.scores import Scores
 from instar.analysis.significance import wilson_interval
 
-MOST_CLASSES = 1000
+MAX_COUNTED_CLASSES = 1000
 """Up to so many, the errors of each class are counted."""
 
 MAX_EXPONENT = 700.0
@@ -70,7 +70,7 @@ def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
         "nll": quick_metrics(scores)["nll"],
         "ece": expected_calibration_error(scores.confidence, ~scores.wrong),
     }
-    if len(classes) <= MOST_CLASSES:
+    if len(classes) <= MAX_COUNTED_CLASSES:
         found["class_errors"] = dict(zip(classes, _by_class(scores, len(classes)), strict=True))
     return found
 

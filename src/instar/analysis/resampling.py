@@ -10,7 +10,7 @@ Numbers = NDArray[np.float64]
 
 RESAMPLES = 10_000
 """Enough that the ends of an interval move by about a hundredth of its width with the seed."""
-_AT_ONCE = 1 << 21  # draws that are held together
+_MAX_HELD_DRAWS = 1 << 21  # draws that are held together
 
 
 def bootstrap(
@@ -36,7 +36,7 @@ def bootstrap(
     samples = len(rows)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     is_few = 16 * len(kinds) < samples  # one binomial number for each kind is then cheaper than a draw for each sample
-    step = max(1, _AT_ONCE // (len(kinds) if is_few else samples))
+    step = max(1, _MAX_HELD_DRAWS // (len(kinds) if is_few else samples))
     sums = []
     for number in (min(step, resamples - start) for start in range(0, resamples, step)):
         if is_few:

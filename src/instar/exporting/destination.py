@@ -14,9 +14,9 @@ from instar.errors import RunError
 from instar.exporting.loading import is_hub
 from instar.runs.files import explain_full_disk
 from instar.runs.locks import whole
-from instar.targets.manifest import MANIFEST
+from instar.targets.manifest import MANIFEST_FILE
 
-_INSTAR_FILES = ("environment.json", MANIFEST)  # a run folder has the first, and a target store the second
+_INSTAR_FILES = ("environment.json", MANIFEST_FILE)  # a run folder has the first, and a target store the second
 
 
 def refuse_in_use(path: Path, *, is_folder: bool) -> None:

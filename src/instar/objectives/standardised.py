@@ -12,7 +12,7 @@ from instar.objectives.objective import Need, Term, Value
 from instar.objectives.soft_targets import SoftTargets
 from instar.targets.targets import DenseTargets, Targets
 
-_SMALLEST = 1e-7
+_MIN_DEVIATION = 1e-7
 """Is added to the standard deviation, so that equal logits give zeros."""
 
 
@@ -74,7 +74,7 @@ class Standardised(Term):
 def _standardised(logits: Tensor) -> Tensor:
     if logits.numel() == 0:  # of no examples torch warns that they have no standard deviation
         return logits
-    return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + _SMALLEST)
+    return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + _MIN_DEVIATION)
 
 
 def _standardised_targets(targets: Targets | None) -> Targets | None:

@@ -18,7 +18,7 @@ from instar.analysis.comparison import (
     over_seeds,
     seeds_needed,
 )
-from instar.analysis.conclusions import HEADING, Comparison, Quantity, seeds_in_words
+from instar.analysis.conclusions import TABLE_HEADING, Comparison, Quantity, seeds_in_words
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.checks import checked
 from instar.errors import ConfigError
@@ -65,7 +65,7 @@ class Compared:
             for letter, name, seeds in zip(letters, self.methods, self.seeds, strict=True)
         ]
         said = [""]
-        lines += ["", HEADING]
+        lines += ["", TABLE_HEADING]
         for letter, comparison in zip(letters[1:], self.comparisons, strict=True):
             lines += comparison.rows(letter)
             said += map(_wrapped, comparison.conclusions(letter, "A", self.samples))

@@ -12,7 +12,7 @@ from instar.errors import ConfigError, RunError
 from instar.inspection.description import Inspection, describe_run
 from instar.paths import given_path
 from instar.runs.run import Run
-from instar.targets.manifest import MANIFEST
+from instar.targets.manifest import MANIFEST_FILE
 
 _RUN_FILES = ("environment.json", "metrics.jsonl", "result.json", "weights.safetensors")  # others have config.json too
 
@@ -39,7 +39,7 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     ('complete', 610, ())
     """
     folder = run.path if isinstance(run, Run) else given_path(run, "a run folder")
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST_FILE).is_file():
         raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
     if not any((folder / name).is_file() for name in _RUN_FILES):
         is_export = folder.is_file() or (folder / "model.safetensors").is_file()

@@ -17,7 +17,7 @@ from instar.models.architecture import Architecture
 from instar.models.build import MODELS
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.run import Run
-from instar.targets.manifest import MANIFEST
+from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
 from instar.teachers.teacher import Teacher
 
@@ -85,7 +85,7 @@ def _kinds_of_text(text: str) -> tuple[str, ...]:
         found.add("model")
     if text.startswith(TRANSFORMERS_PREFIX):
         found |= {"model", "teacher"}
-    if any(os.path.isfile(os.path.join(text, name)) for name in ("environment.json", "result.json", MANIFEST)):
+    if any(os.path.isfile(os.path.join(text, name)) for name in ("environment.json", "result.json", MANIFEST_FILE)):
         found.add("teacher")
     elif os.path.isdir(text):  # perhaps data, perhaps a run folder that is not whole
         found |= {"data", "teacher"}

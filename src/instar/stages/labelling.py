@@ -21,7 +21,7 @@ from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models.normalised import Normalised
 from instar.runs.environment import package_version
-from instar.targets.manifest import ALL_IDS, MANIFEST, Answering, Manifest, PartDescription, read_manifest
+from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Answering, Manifest, PartDescription, read_manifest
 from instar.targets.records import Keep, Record
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, TargetStore, checksum_of_ids
@@ -123,11 +123,11 @@ class Labelling:
 
         A folder that is a store itself is that store.
         """
-        if (folder / MANIFEST).is_file():
+        if (folder / MANIFEST_FILE).is_file():
             return self.start(folder)
         if folder.is_file():
             raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
-        for manifest in sorted(folder.glob(f"*/{MANIFEST}")):  # by what it holds, whatever its name
+        for manifest in sorted(folder.glob(f"*/{MANIFEST_FILE}")):  # by what it holds, whatever its name
             with suppress(StoreError):  # it is damaged, and not asked for
                 if not read_manifest(manifest.parent).other_plan(self.manifest):
                     return self.start(manifest.parent)

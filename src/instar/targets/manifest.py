@@ -18,14 +18,14 @@ from instar.runs.files import parse_json, unsealed
 from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 
-FORMAT = 2
+STORE_FORMAT = 2
 """1 had no checksum of the manifest."""
 
-MANIFEST = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 ALL_IDS = "all"
 
 
-MAX_SHARDS, MAX_ROWS = 100_000, 1 << 40
+MAX_SHARDS, MAX_PART_ROWS = 100_000, 1 << 40
 """Of a part: what a manifest says decides how many files are looked for."""
 
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
@@ -48,11 +48,11 @@ class PartDescription(Config):
 
     source: str = Field(description="name, for people")
     fingerprint: str = Field(description="of the source")
-    samples: int = Field(ge=1, le=MAX_ROWS)
+    samples: int = Field(ge=1, le=MAX_PART_ROWS)
     ids: str = Field(ALL_IDS, description="checksum of the file of ids; 'all': every id of the source")
     views: str = "Identity()"
     view_seed: int = 0
-    num_views: int = Field(1, ge=1, le=MAX_ROWS)
+    num_views: int = Field(1, ge=1, le=MAX_PART_ROWS)
     keep: str = "all"
     dtype: Number = "float16"
     temperature: float | None = Field(None, gt=0, description="at which alone the answers hold; none: at any")
@@ -60,7 +60,7 @@ class PartDescription(Config):
     positions: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...] = Field(
         (), max_length=4, description="shape of the positions of a sample"
     )
-    rows_per_shard: int = Field(ge=1, le=MAX_ROWS)
+    rows_per_shard: int = Field(ge=1, le=MAX_PART_ROWS)
     shards: tuple[Shard, ...] | None = Field(None, description="none while they are being made")
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ class Answering(Config):
 class Manifest(Config):
     """The whole store; it is complete when every part names its shards."""
 
-    format: int = FORMAT
+    format: int = STORE_FORMAT
     version: str = Field(description="of the Instar that made it")
     teacher: Answering
     data: dict[str, Any] = Field(description="how the samples were selected, as a run's configuration has it")
@@ -174,16 +174,16 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         StoreError: when there is none, or it is damaged or of a newer format.
     """
-    path = folder / MANIFEST
+    path = folder / MANIFEST_FILE
     if not path.is_file():
-        raise StoreError(f"'{folder}' is not a target store: it has no {MANIFEST}.")
+        raise StoreError(f"'{folder}' is not a target store: it has no {MANIFEST_FILE}.")
     try:
         content = parse_json(path)
         found = content.get("format") if isinstance(content, Mapping) else None
-        if isinstance(found, int) and found > FORMAT:
+        if isinstance(found, int) and found > STORE_FORMAT:
             raise StoreError(
-                f"'{folder}' was written in store format {found}, and this version of Instar reads up to {FORMAT}; "
-                "upgrade Instar."
+                f"'{folder}' was written in store format {found}, and this version of Instar reads up to "
+                f"{STORE_FORMAT}; upgrade Instar."
             )
         is_object = isinstance(content, dict)
         manifest = validate(Manifest, {k: v for k, v in content.items() if k != CHECKSUM} if is_object else content)

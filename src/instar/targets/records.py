@@ -20,10 +20,10 @@ from instar.targets.targets import DenseTargets, Targets
 Kind = Literal["all", "top", "sample"]
 Number = Literal["float32", "float16", "bfloat16"]
 
-_ALIGNED = 4
+_ALIGNMENT_BYTES = 4
 """Records begin at multiples of this many bytes, so that their numbers can be read where they lie."""
 
-_WIDE = 1024, 64
+_WIDE_RECORD_BYTES = 1024, 64
 """From this many bytes on at multiples of this many, so that shards need not be large to end at a page."""
 
 
@@ -129,7 +129,7 @@ class Record:
     def width(self) -> int:
         """Bytes of a record."""
         used = self.numbers * self.dtype.itemsize if self.keep.kind == "all" else self._ids.stop
-        aligned = _WIDE[1] if used >= _WIDE[0] else _ALIGNED
+        aligned = _WIDE_RECORD_BYTES[1] if used >= _WIDE_RECORD_BYTES[0] else _ALIGNMENT_BYTES
         return math.ceil(used / aligned) * aligned
 
     def values_of(self, targets: Targets) -> Tensor:

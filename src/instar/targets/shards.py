@@ -19,7 +19,7 @@ from torch import Tensor
 from instar.errors import StoreError
 from instar.runs.files import write_whole
 
-PAGE = 65536
+PAGE_BYTES = 65536
 """Records begin at this byte of a shard, and all shards but the last hold a multiple of it.
 
 It is the largest page in use, so every machine can map shards directly behind each other, and a gather need not know
@@ -29,7 +29,7 @@ in which of them a row lies.
 SHARD_ROWS, SHARD_BYTES = 65536, 64 << 20
 """A shard holds about this many rows or bytes, whichever is less: what is lost when labelling is killed."""
 
-_NAME = "rows"
+_TENSOR_NAME = "rows"
 _RESERVED, _FIXED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0), 0x10
 
 
@@ -39,7 +39,7 @@ def rows_per_shard(width: int, wanted: int | None = None) -> int:
     >>> rows_per_shard(132), rows_per_shard(132, wanted=1)
     (65536, 16384)
     """
-    step = PAGE // math.gcd(width, PAGE)
+    step = PAGE_BYTES // math.gcd(width, PAGE_BYTES)
     return step * math.ceil((wanted or min(SHARD_ROWS, max(1, SHARD_BYTES // width))) / step)
 
 
@@ -53,9 +53,9 @@ def write_shard(path: Path, records: Tensor) -> str:
     found = checksum(records)
     described = {
         "__metadata__": {"checksum": found},
-        _NAME: {"dtype": "U8", "shape": list(records.shape), "data_offsets": [0, records.numel()]},
+        _TENSOR_NAME: {"dtype": "U8", "shape": list(records.shape), "data_offsets": [0, records.numel()]},
     }
-    header = json.dumps(described, separators=(",", ":")).encode().ljust(PAGE - 8)
+    header = json.dumps(described, separators=(",", ":")).encode().ljust(PAGE_BYTES - 8)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -75,7 +75,7 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
     refuse_other_size(path, rows, width)
     try:
         with safe_open(path, framework="pt") as file:
-            shape, metadata = file.get_slice(_NAME).get_shape(), file.metadata() or {}
+            shape, metadata = file.get_slice(_TENSOR_NAME).get_shape(), file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise StoreError(
             f"the shard '{path}' is damaged: {error}; delete it, and run the label command again to make it anew."
@@ -91,7 +91,7 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
 
 def is_whole(path: Path, rows: int, width: int) -> bool:
     """Return whether a shard is there, and as long as its rows."""
-    return path.is_file() and path.stat().st_size == PAGE + rows * width
+    return path.is_file() and path.stat().st_size == PAGE_BYTES + rows * width
 
 
 def refuse_other_size(path: Path, rows: int, width: int) -> None:
@@ -100,7 +100,7 @@ def refuse_other_size(path: Path, rows: int, width: int) -> None:
     Raises:
         StoreError: when it is missing, or not as long as its rows.
     """
-    expected = PAGE + rows * width
+    expected = PAGE_BYTES + rows * width
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def map_shards(paths: Sequence[Path], rows: Sequence[int], width: int) -> Tensor
         refuse_other_size(path, count, width)
         file = os.open(path, os.O_RDONLY)
         try:
-            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file, PAGE)
+            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file, PAGE_BYTES)
         finally:
             os.close(file)  # the mapping stays
         offset += count * width

@@ -31,9 +31,9 @@ from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
 from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
-from instar.targets.manifest import ALL_IDS, MANIFEST, Manifest, PartDescription, Shard, read_manifest, shard_name
+from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, Shard, read_manifest, shard_name
 from instar.targets.records import Record
-from instar.targets.shards import PAGE, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
+from instar.targets.shards import PAGE_BYTES, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
 from instar.targets.targets import Targets
 
 _ID_BYTES = 8
@@ -133,7 +133,7 @@ class TargetStore:
         def found() -> TargetStore | None:
             # a start that was killed may have left hidden files, and the ids
             is_foreign = path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir())))
-            if (path / MANIFEST).exists():  # looked for last, because another process may just have begun
+            if (path / MANIFEST_FILE).exists():  # looked for last, because another process may just have begun
                 store = cls(path)
                 return store if store._is_planned(manifest, ids, name) else None
             if is_foreign:
@@ -146,8 +146,8 @@ class TargetStore:
             if not found():
                 for part, values in ids.items():
                     write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
-                if not (path / MANIFEST).exists():
-                    write_json(path / MANIFEST, manifest.model_dump(mode="json"))
+                if not (path / MANIFEST_FILE).exists():
+                    write_json(path / MANIFEST_FILE, manifest.model_dump(mode="json"))
         return cls(path)
 
     def _is_planned(self, manifest: Manifest, ids: Mapping[str, Tensor], name: str) -> bool:
@@ -203,7 +203,7 @@ class TargetStore:
     def bytes_of(self, piece: Piece) -> int:
         """Return the size of a shard."""
         part = self.manifest.parts[piece.part]
-        return PAGE + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
+        return PAGE_BYTES + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
 
     def refuse_full_disk(self, pieces: Sequence[Piece]) -> None:
         """Look, before the first shard is written, whether there is room for all of them.
@@ -248,7 +248,7 @@ class TargetStore:
         self.manifest = self.manifest.model_copy(update={"parts": parts})
         with hold_folder(self.path):
             remove_left_over(self.path)
-            write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
+            write_json(self.path / MANIFEST_FILE, self.manifest.model_dump(mode="json"))
 
     def part(self, name: str) -> StoredPart:
         """Open a part.

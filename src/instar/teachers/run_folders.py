@@ -13,7 +13,7 @@ from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.trained import lend_network, load_model, network_of
 from instar.runs.run import Run
-from instar.targets.manifest import MANIFEST
+from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
@@ -40,7 +40,7 @@ _OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
 def _of_path(thing: str | Path, *, trust: bool = False) -> Teacher:
     if isinstance(thing, str) and thing.startswith(TRANSFORMERS_PREFIX):
         return Module(CausalLM(thing.removeprefix(TRANSFORMERS_PREFIX)))
-    is_store = os.path.isfile(os.path.join(thing, MANIFEST))
+    is_store = os.path.isfile(os.path.join(thing, MANIFEST_FILE))
     return as_teacher(TargetStore(thing) if is_store else Run(thing), trust=trust)
 
 

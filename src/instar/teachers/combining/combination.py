@@ -12,7 +12,7 @@ from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
 from instar.teachers.combining.newton import forward, reverse
-from instar.teachers.combining.opinion import LEAST, Opinion, entries, put, take
+from instar.teachers.combining.opinion import MIN_LOG_PROBABILITY, Opinion, entries, put, take
 from instar.teachers.combining.patterns import Patterns
 
 Divergence = Literal["forward", "reverse"]
@@ -100,11 +100,11 @@ def _pooled(log_probs: Tensor, opinions: Sequence[Opinion], divergence: Divergen
 
     forward: log sum_m w_m p^m_i, reverse: sum_m w_m log p^m_i, with the generalist, whose weight is 1.
     """
-    pooled = log_probs.clamp(min=LEAST).contiguous()
+    pooled = log_probs.clamp(min=MIN_LOG_PROBABILITY).contiguous()
     total = torch.ones(len(pooled), dtype=torch.float64, device=pooled.device)
 
     def both(before: Tensor, said: Tensor, weight: float) -> Tensor:
-        said = said.clamp(min=LEAST).to(before)
+        said = said.clamp(min=MIN_LOG_PROBABILITY).to(before)
         if divergence == "reverse":
             return before.add_(said, alpha=weight)
         return torch.logaddexp(before, said.add_(math.log(weight)), out=before)

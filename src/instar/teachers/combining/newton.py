@@ -8,10 +8,10 @@ from torch import Tensor
 
 from instar.teachers.combining.columns import PatternMatrix, solution
 
-STEP = 1e-6
+CONVERGED_STEP = 1e-6
 """The relative step after which Newton's method ends, because the error behind it is its square."""
 
-FEW, MANY = 20, 200
+MAX_SCALED_ROUNDS, MAX_ROUNDS = 20, 200
 """Rounds of Newton's method: for what is well scaled, and for what is left."""
 
 
@@ -47,8 +47,8 @@ def forward(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor) -> 
     rest = torch.where(has_rest, rest * scale, total - c.sum(1, keepdim=True))
     d = torch.where(mass > 0, rest + PatternMatrix(inside).spread(lambdas), 1.0)
     easy, others = has_rest[:, 0].nonzero()[:, 0], (~has_rest[:, 0]).nonzero()[:, 0]
-    left = _ascend(mass, inside, c, d, lambdas, easy, FEW, pivoted=False)
-    _ascend(mass, inside, c, d, lambdas, torch.cat([left, others]), MANY, pivoted=True)
+    left = _ascend(mass, inside, c, d, lambdas, easy, MAX_SCALED_ROUNDS, pivoted=False)
+    _ascend(mass, inside, c, d, lambdas, torch.cat([left, others]), MAX_ROUNDS, pivoted=True)
     return d.log_()
 
 
@@ -78,7 +78,7 @@ def _ascend(
             step -= (x * step).sum(1, keepdim=True) / x.sum(1, keepdim=True)  # because x sums to W
             change, step = columns.spread(x * step) / own, step[:, 1:]
         change = torch.where(mass > 0, change, 0.0)
-        going = (~(torch.maximum(step.abs().amax(1), change.abs().amax(1)) <= STEP)).nonzero().view(-1)
+        going = (~(torch.maximum(step.abs().amax(1), change.abs().amax(1)) <= CONVERGED_STEP)).nonzero().view(-1)
         change, step = change.nan_to_num(0.0, 0.0, 0.0), step.nan_to_num(0.0, 0.0, 0.0)  # where digits are lost
         length = _length(mass, c, change, step)[:, None]
         own, known = own * (1 + length * change), known * (1 + length * step)
@@ -162,7 +162,7 @@ def reverse(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor, hea
         return q, sums, wrong
 
     q, sums, wrong = residual(x)
-    for _ in range(MANY):
+    for _ in range(MAX_ROUNDS):
         matrix = columns.gram(q / heard)
         matrix.diagonal(dim1=1, dim2=2)[:, 1:] += sums[:, 1:] / weights
         step = solution(matrix, sums * wrong)
@@ -176,7 +176,7 @@ def reverse(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor, hea
             length = torch.where(worse, length / 2, length)
         x = x + length[:, None] * step
         largest = (columns.spread(step) / heard).abs().amax(1)
-        going = (~(largest <= STEP)).nonzero().view(-1)
+        going = (~(largest <= CONVERGED_STEP)).nonzero().view(-1)
         if len(going) < len(left):
             found[left] = columns.spread(x) / heard
             left, log_mass, dustbins, weights, heard, x, q, sums, wrong = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-LEAST = -600.0
+MIN_LOG_PROBABILITY = -600.0
 """The least log-probability that is told from 0: float64 holds e^-600, and one over it."""
 
 

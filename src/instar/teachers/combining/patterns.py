@@ -11,15 +11,15 @@ from torch import Tensor
 from instar.compute.tiling import cached_tile_rows, tiles_of
 from instar.errors import ConfigError
 from instar.teachers.combining.columns import PatternMatrix
-from instar.teachers.combining.opinion import LEAST, Opinion, entries, put, take
+from instar.teachers.combining.opinion import MIN_LOG_PROBABILITY, Opinion, entries, put, take
 
-DENSE = 6
+MAX_DENSE_DUSTBINS = 6
 """Dustbins of one sample up to which each of the 2^k patterns of classes has a place, with classes in it or without."""
 
-MOST = 52
+MAX_DUSTBINS = 52
 """Dustbins that one sample may have: patterns are numbered in float64."""
 
-SOLVED = 1 << 18
+MAX_SOLVED_NUMBERS = 1 << 18
 """Numbers that say which specialists know which patterns, of the samples that are solved for at once."""
 
 
@@ -65,17 +65,19 @@ class Patterns:
         self._slots = chosen.cumsum(1) - 1
         bits = chosen * 2.0 ** self._slots.double()
         self._most = int(number.max()) if samples else 0
-        if self._most > MOST:
-            raise ConfigError(f"combine(opinions) must hold at most {MOST} dustbins for a sample, got {self._most}.")
+        if self._most > MAX_DUSTBINS:
+            raise ConfigError(
+                f"combine(opinions) must hold at most {MAX_DUSTBINS} dustbins for a sample, got {self._most}."
+            )
         self.size, self._first = 0, torch.empty_like(self._sets)
         self._blocks: list[tuple[DustbinGroup, Tensor | None]] = []
         within = torch.empty_like(number)  # the place of a set among those with as many specialists
         large: list[tuple[int, Tensor]] = []
-        signatures = _distinct(knows)[1].T.double() if self._most > DENSE else None
+        signatures = _distinct(knows)[1].T.double() if self._most > MAX_DENSE_DUSTBINS else None
         for k in number.unique().tolist():
             rows = (number[self._sets] == k).nonzero().view(-1)
             of_sets = None
-            if signatures is None or k <= DENSE:
+            if signatures is None or k <= MAX_DENSE_DUSTBINS:
                 inside = _bits(torch.arange(2**k, dtype=torch.float64, device=device), k)
             else:
                 own = (number == k).nonzero().view(-1)
@@ -101,7 +103,7 @@ class Patterns:
         """Yield the samples, as many as are solved for at once, with their patterns."""
         for block, of_sets in self._blocks:
             patterns = block.inside.shape[-2]
-            step = max(1, SOLVED // (patterns * max(1, block.dustbins)))
+            step = max(1, MAX_SOLVED_NUMBERS // (patterns * max(1, block.dustbins)))
             for start in range(0, len(block.rows), step):
                 some = slice(start, start + step)
                 inside = block.inside if of_sets is None else block.inside[of_sets[some]]
@@ -118,7 +120,7 @@ class Patterns:
         weights = torch.zeros_like(said)
         for i, one in enumerate(opinions):
             at = one.rows, self._slots[self._sets[one.rows], i]
-            said[at] = one.log_probs[:, -1].double().clamp(min=LEAST)
+            said[at] = one.log_probs[:, -1].double().clamp(min=MIN_LOG_PROBABILITY)
             weights[at] = one.weight
         return said, weights
 
