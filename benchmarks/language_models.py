@@ -20,7 +20,7 @@ from torch import nn
 import ours
 from instar.config import DataConfig
 from instar.data import Data, Loader, Samples
-from instar.data.text import windows
+from instar.data.text import cut_windows
 from instar.models import LSTM, CausalLM
 from instar.procedures.label import label
 from instar.teachers import Stored
@@ -48,7 +48,7 @@ class Shape:
         """Return random words, all equally likely: what they are does not matter to the time."""
         tokens = np.random.default_rng(0).integers(0, WORDS, self.steps * self.batch * self.length).astype(np.int32)
         names = tuple(str(number) for number in range(WORDS))
-        return Samples.all_of(windows("random words", tokens, names, 0, self.length, is_stream=is_stream))
+        return Samples.all_of(cut_windows("random words", tokens, names, 0, self.length, is_stream=is_stream))
 
 
 def measure(topic: Topic, steps: int) -> None:

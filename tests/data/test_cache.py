@@ -135,7 +135,7 @@ def test_large_data_are_mapped_and_read_the_same(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = load_hub(DataConfig(source=str(folder)))[0]
-    monkeypatch.setattr(decoded, "IN_MEMORY", 0)
+    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", 0)
     mapped = load_hub(DataConfig(source=str(folder)))[0]
     assert torch.equal(mapped.inputs, held.inputs)
     mapped.inputs[0] = 0  # as a careless caller might; the copy on disk must not change
@@ -175,7 +175,7 @@ def damage_every_file(cache: Path) -> Iterator[str]:
         yield f"no {path.name}"
 
 
-@pytest.mark.parametrize("in_memory", [decoded.IN_MEMORY, 0])
+@pytest.mark.parametrize("in_memory", [decoded.MAX_LOADED_BYTES, 0])
 def test_a_damaged_copy_heals(
     folder: Path,
     empty_cache: Path,
@@ -183,7 +183,7 @@ def test_a_damaged_copy_heals(
     capsys: pytest.CaptureFixture[str],
     in_memory: int,
 ) -> None:
-    monkeypatch.setattr(decoded, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", in_memory)
     right = load_hub(DataConfig(source=str(folder)))
     assert capsys.readouterr().err == ""
     for how in damage_every_file(empty_cache):
@@ -191,7 +191,7 @@ def test_a_damaged_copy_heals(
         assert [one and one.fingerprint() for one in found] == [one and one.fingerprint() for one in right], how
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("instar: the decoded copy '"), how
-        assert line.endswith("; it is thrown away, and the data are decoded anew."), how
+        assert line.endswith("; the data are decoded again."), how
     assert load(folder) == [10, 11, 12, 13]
     assert (capsys.readouterr().err, len(entries(empty_cache))) == ("", 1)
 
@@ -203,7 +203,7 @@ def test_a_copy_from_before_there_were_checksums_is_decoded_again(
     path = next(path for path in files(empty_cache) if path.name == "complete.json")
     path.write_text(json.dumps({"splits": ["train", "test"], "classes": ["a", "b"]}))
     assert load(folder) == [10, 11, 12, 13]
-    assert "from before there were checksums" in capsys.readouterr().err
+    assert "(it has no checksums)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '{"files": {}}', "{" * 5000, '{"checksum": 1}'])
@@ -216,12 +216,12 @@ def test_a_copy_described_by_anything_heals(folder: Path, empty_cache: Path, con
 def test_a_large_file_is_read_for_its_checksum_where_it_was_touched(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoded, "IN_MEMORY", 0)
+    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", 0)
     load(folder)
     path = next(path for path in files(empty_cache) if path.name == "train.npy")
     written = path.stat().st_mtime_ns
     hashed: list[str] = []
-    monkeypatch.setattr(cache, "checksum", lambda path, whole=cache.checksum: hashed.append(path.name) or whole(path))
+    monkeypatch.setattr(cache, "hash_file", lambda path, whole=cache.hash_file: hashed.append(path.name) or whole(path))
     load(folder)
     assert hashed == []
     os.utime(path)

@@ -81,12 +81,15 @@ def test_another_number_of_arrays_is_refused(number: int) -> None:
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (np.eye(5)[LABELS], r"shape \[100, 5\] with a single one in each row, as one-hot labels\. Give class numbers"),
-        (LABELS + 0.5, r"sample 0 of 'arrays' has the label 0\.5\. Quantities \(regression\) cannot be learnt yet"),
+        (
+            np.eye(5)[LABELS],
+            r"shape \[100, 5\] with a single one in each row, like one-hot labels\. Give class numbers",
+        ),
+        (LABELS + 0.5, r"sample 0 of 'arrays' has the label 0\.5\. Regression is not supported yet"),
         (LABELS[:0], "the classes are unknown"),
         (
             np.stack([LABELS, LABELS], 1),
-            r"one per sample, or one per position .* shape \[100, 2\], and",
+            r"one label per sample, or one per position .* shape \[100, 2\], and",
         ),
     ],
 )
@@ -96,19 +99,19 @@ def test_labels_that_are_no_classes_of_samples_are_refused(labels: np.ndarray, t
 
 
 def test_words_and_ragged_rows_are_refused_as_inputs() -> None:
-    with pytest.raises(DataError, match="inputs must be numbers; those of 'arrays' are words"):
+    with pytest.raises(DataError, match="inputs must be numbers, but those of 'arrays' are words"):
         load_data(([["cat"]] * 100, LABELS))
-    with pytest.raises(DataError, match="inputs of 'arrays' must be numbers in one shape for all samples: "):
+    with pytest.raises(DataError, match="inputs of 'arrays' must be numbers of the same shape in all samples: "):
         load_data(([[1, 2], [3]], [0, 1]))
 
 
 def test_inputs_and_labels_must_be_as_many() -> None:
-    with pytest.raises(DataError, match=r"'arrays' has 100 inputs and 99 labels\."):
+    with pytest.raises(DataError, match=r"'arrays' has 100 inputs but 99 labels\."):
         load_data((INPUTS, LABELS[:99]))
 
 
 def test_arrays_cannot_be_loaded_by_name() -> None:
-    with pytest.raises(DataError, match="the run was made from arrays; give the data again"):
+    with pytest.raises(DataError, match="the run was trained on arrays; pass them again"):
         load_data(arrays().config)
 
 
@@ -161,7 +164,9 @@ def test_select_is_the_same_as_loading_with_the_selection() -> None:
 
 
 def test_select_cannot_change_the_source() -> None:
-    with pytest.raises(ConfigError, match=r"'image_size' belongs to the source and cannot be selected; call load_data"):
+    with pytest.raises(
+        ConfigError, match=r"'image_size' is a setting of the source and cannot be changed; call load_data"
+    ):
         arrays().select(image_size=(2, 2))
 
 
@@ -184,7 +189,7 @@ def test_splits_are_found_by_name() -> None:
     data = arrays(validation=0)
     assert (data.split("train"), data.split("test")) == (data.train, data.test)
     for name in ("validation", "dev"):
-        with pytest.raises(DataError, match=rf"split '{name}' is not there; known are: train, validation \(when"):
+        with pytest.raises(DataError, match=rf"split '{name}' does not exist; expected train, validation \(if"):
             data.split(name)
 
 
@@ -204,5 +209,5 @@ def test_a_validation_split_of_the_source_is_kept(folder_with_validation: Path) 
     assert data.config.source == str(folder_with_validation)
     assert [len(part or ()) for part in (data.train, data.validation, data.test)] == [10, 4, 6]
     assert len(data.select(subset=5).validation or ()) == 4
-    with pytest.raises(ConfigError, match="'train_on_all' needs a validation set that is split off train"):
+    with pytest.raises(ConfigError, match="'train_on_all' needs a validation set split off train"):
         data.select(train_on_all=True)

@@ -93,7 +93,9 @@ def test_a_value_may_be_named_that_means_no_label():
 def test_equal_values_are_one_class_in_all_splits():
     assert mapped([0, 3], [3.0, 1.0]) == ([0, 2], [2, 1], ("0", "1", "3"))
     assert mapped([None, None], ["b", "a"]) == ([-1, -1], [1, 0], ("a", "b"))
-    with pytest.raises(DataError, match=r"one kind in all splits; those of 'split \d' are w.* and those of 'split \d'"):
+    with pytest.raises(
+        DataError, match=r"the same type in all splits; those of 'split \d' are w.* and those of 'split \d'"
+    ):
         mapped(["0", "1"], [0, 1])
 
 
@@ -114,15 +116,18 @@ SPARSE = np.random.default_rng(0).permutation(300)[:40].repeat(5)
     [
         (
             [0, 1, -1],
-            r"the label -1 \(sample 2 of 'split 0'\) may be a class, or .* no label\. Set data\.unlabelled=-1",
+            r"the label -1 \(sample 2 of 'split 0'\) may be a class or mark a missing label\. Set data\.unlabelled=-1",
         ),
         ([[0, 1], [-100, 2]], r"the label -100 \(sample 1, position 0 of .* data\.unlabelled=-100"),
         (np.array(["a", "nan"]), r"the label 'nan' \(sample 1 of .* data\.unlabelled='nan' .* data\.labels=classes"),
         (["a", ""], r"the label '' \(sample 1 of"),
         (SPARSE, r"200 labels are 40 different whole numbers from \d+ to \d+\. They may be classes, or quantities"),
-        (SPARSE * 1.0, "data.labels=classes where they are classes"),
+        (SPARSE * 1.0, "data.labels=classes if they are classes"),
         (SPARSE[::5][:15], "15 labels are 15 different whole numbers"),
-        ([f"file {number}" for number in range(30)], "30 different words. They may be classes, or texts or names"),
+        (
+            [f"file {number}" for number in range(30)],
+            "30 different words. They may be classes, or texts or sample names",
+        ),
     ],
 )
 def test_labels_with_several_readings_are_refused_unless_a_setting_chooses(given, told):
@@ -139,7 +144,7 @@ def test_labels_with_one_reading_are_read(given):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([0, 1.5], r"sample 1 of 'split 0' has the label 1\.5\. Quantities \(regression\) cannot"),
+        ([0, 1.5], r"sample 1 of 'split 0' has the label 1\.5\. Regression is not supported yet"),
         (np.array([0, np.inf]), "sample 1 of 'split 0' has the label inf"),
         (np.array([0, 2**63], dtype=np.uint64), "has the label 9223372036854775808"),
         ([1, "a"], r"sample 1 of 'split 0' has the label 'a' \(str\) beside whole numbers"),
@@ -147,8 +152,8 @@ def test_labels_with_one_reading_are_read(given):
         ([None, "a", [1]], r"sample 2 of 'split 0' has the label \[1\] \(list\)"),
         (np.array([1j]), r"has the label 1j \(complex\)"),
         (np.array(["2020-01-01"], dtype="M8[D]"), r"\(date\)"),
-        ([[0, 1], [0]], "has the label|one shape for all samples"),
-        (3, "must be an array with one label for each sample; those of 'split 0' are 3"),
+        ([[0, 1], [0]], "has the label|the same shape in all samples"),
+        (3, "must be an array with one label per sample; those of 'split 0' are 3"),
         ("cat", "must be an array"),
     ],
 )

@@ -168,14 +168,14 @@ def test_loaders_of_one_source_share_its_copy_on_a_device() -> None:
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """No device has memory for what has more than one dimension."""
-    original = held.copied
+    original = held.copy_to_device
 
     def copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         if tensor.dim() > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate too much")
         return original(tensor, device)
 
-    monkeypatch.setattr(held, "copied", copied)
+    monkeypatch.setattr(held, "copy_to_device", copied)
 
 
 @pytest.mark.usefixtures("no_room")
@@ -199,11 +199,11 @@ def test_inputs_that_stay_on_the_host_are_those_of_the_batch(monkeypatch: pytest
 
     def gathered(inputs: torch.Tensor, places: torch.Tensor, device: torch.device) -> torch.Tensor:
         found.append(inputs[places])  # on the CPU, before they go where nobody can read them
-        return held.gathered(inputs, places, device)
+        return held.gather_inputs(inputs, places, device)
 
     plain = Loader(samples(skip=4), 5, seed=3)
     expected = [batch.inputs for batch in (*epoch(plain, 1), *plain.in_order())]
-    monkeypatch.setattr(loader_module, "gathered", gathered)
+    monkeypatch.setattr(loader_module, "gather_inputs", gathered)
     far = Loader(samples(skip=4), 5, seed=3, device="meta")
     assert len([*epoch(far, 1), *far.in_order()]) == len(found) == len(expected)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

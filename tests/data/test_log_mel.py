@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from instar.data.log_mel import BANDS, FLOOR, log_mel, mel_bands
+from instar.data.log_mel import MIN_ENERGY, NUM_BANDS, log_mel, mel_bands
 
 
 def tone(frequency: float, samples: int = 2000, rate: int = 8000, height: float = 0.5) -> np.ndarray:
@@ -15,8 +15,8 @@ def tone(frequency: float, samples: int = 2000, rate: int = 8000, height: float 
 
 def tops(rate: int) -> list[float]:
     """The frequencies at which the bands are highest."""
-    step = 1127 * math.log(1 + rate / 2 / 700) / (BANDS + 1)
-    return [700 * (math.exp(step * band / 1127) - 1) for band in range(1, BANDS + 1)]
+    step = 1127 * math.log(1 + rate / 2 / 700) / (NUM_BANDS + 1)
+    return [700 * (math.exp(step * band / 1127) - 1) for band in range(1, NUM_BANDS + 1)]
 
 
 def by_definition(wave: np.ndarray, rate: int, transform: int) -> list[list[float]]:
@@ -26,7 +26,7 @@ def by_definition(wave: np.ndarray, rate: int, transform: int) -> list[list[floa
     mel = [1127 * math.log(1 + frequency / 700) for frequency in feet]
     frames = []
     for start in range(0, len(wave) - width + 1, hop):
-        energies = [0.0] * BANDS
+        energies = [0.0] * NUM_BANDS
         for k in range(transform // 2 + 1):
             total = sum(
                 wave[start + i]
@@ -35,7 +35,7 @@ def by_definition(wave: np.ndarray, rate: int, transform: int) -> list[list[floa
                 for i in range(width)
             )
             place = 1127 * math.log(1 + k * rate / transform / 700)
-            for band in range(BANDS):
+            for band in range(NUM_BANDS):
                 below, top, above = mel[band : band + 3]
                 height = min((place - below) / (top - below), (above - place) / (above - top))
                 energies[band] += max(0.0, height) * abs(total) ** 2
@@ -47,7 +47,7 @@ def by_definition(wave: np.ndarray, rate: int, transform: int) -> list[list[floa
 def test_frames_are_those_of_the_definition(rate: int, transform: int) -> None:
     wave = np.random.default_rng(0).uniform(-1, 1, round(0.048 * rate))
     found = log_mel(wave, rate)
-    assert (found.shape, found.dtype) == ((3, BANDS), np.float32)
+    assert (found.shape, found.dtype) == ((3, NUM_BANDS), np.float32)
     np.testing.assert_allclose(found, by_definition(wave, rate, transform), rtol=1e-5, atol=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_frames_are_those_of_the_definition(rate: int, transform: int) -> None:
     [(2, 1), (199, 1), (200, 1), (279, 1), (280, 2), (359, 2), (360, 3), (8000, 98)],
 )
 def test_there_are_as_many_frames_as_whole_windows_and_at_least_one(samples: int, frames: int) -> None:
-    assert log_mel(np.ones(samples), 8000).shape == (frames, BANDS)
+    assert log_mel(np.ones(samples), 8000).shape == (frames, NUM_BANDS)
 
 
 def test_a_recording_shorter_than_a_window_has_silence_after_it() -> None:
@@ -77,12 +77,14 @@ def test_a_tone_twice_as_high_has_four_times_the_energy() -> None:
 
 
 def test_silence_is_the_logarithm_of_the_floor() -> None:
-    np.testing.assert_array_equal(log_mel(np.zeros(1000), 8000), np.full((11, BANDS), np.log(np.float32(FLOOR))))
+    np.testing.assert_array_equal(
+        log_mel(np.zeros(1000), 8000), np.full((11, NUM_BANDS), np.log(np.float32(MIN_ENERGY)))
+    )
 
 
 def test_the_rounding_of_sixteen_bits_is_above_the_floor() -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000) / 32768
-    assert (log_mel(noise, 8000) > math.log(FLOOR)).all()
+    assert (log_mel(noise, 8000) > math.log(MIN_ENERGY)).all()
 
 
 @pytest.mark.parametrize("rate", [4000, 5119, 5120, 5121, 8000, 11025, 16000, 22050, 44100, 48000])

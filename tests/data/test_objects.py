@@ -113,7 +113,7 @@ def test_images_have_their_channels_first_however_they_came(shape, expected):
 @pytest.mark.parametrize("shape", [(3, 8, 3), (4, 4, 4), (64, 64, 10), (9, 128, 1), (1, 8, 1), (64, 8, 4)])
 def test_channels_that_may_be_first_or_last_are_asked_for(shape):
     images = RANDOM.standard_normal((10, *shape))
-    with pytest.raises(DataError, match=rf"{shape[0]} channels first or with {shape[2]} channels last. Set"):
+    with pytest.raises(DataError, match=rf"{shape[0]} channels first or with {shape[2]} channels last\. Set"):
         loaded(images, LABELS[:10])
     assert loaded(images, LABELS[:10], layout="CHW").train.input_shape == shape
     assert loaded(images, LABELS[:10], layout="HWC").train.input_shape == (shape[2], shape[0], shape[1])
@@ -124,9 +124,9 @@ def test_a_layout_may_be_named_and_must_fit():
     assert torch.equal(
         loaded(PIXELS, LABELS[:10], layout="CHW").train.inputs(), loaded(PIXELS, LABELS[:10]).train.inputs()
     )
-    with pytest.raises(DataError, match=r"layout=HWC needs inputs \[samples, H, W, C\]; a sample has shape \[6\]"):
+    with pytest.raises(DataError, match=r"layout=HWC needs inputs \[samples, H, W, C\], but a sample has shape \[6\]"):
         loaded(VECTORS, layout="HWC")
-    with pytest.raises(InstarError, match="'layout' says how arrays are read, and 'digits' is read from files"):
+    with pytest.raises(InstarError, match="'layout' is a setting of arrays, but 'digits' is read from files"):
         load_data("digits", layout="HWC")
 
 
@@ -153,25 +153,25 @@ def test_whole_numbers_that_may_be_tokens_are_asked_for():
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        (VECTORS * 1j, "inputs must be numbers; those of 'arrays' are complex numbers"),
+        (VECTORS * 1j, "inputs must be numbers, but those of 'arrays' are complex numbers"),
         (np.full((40, 2), "a"), "are words"),
         (np.zeros((40, 2), "M8[D]"), "are dates"),
-        (np.array([[1.0, "a"]] * 40, dtype=object), r"sample 0 of 'arrays' holds 'a' \(str\)"),
+        (np.array([[1.0, "a"]] * 40, dtype=object), r"sample 0 of 'arrays' contains 'a' \(str\)"),
         (np.array([[1.0, None]] * 40, dtype=object), "sample 0 of 'arrays' has NaN or infinity"),
         (np.array(3.0), r"those of 'arrays' have shape \[\]"),
         (VECTORS[:, 0], r"have shape \[40\]\. Give inputs\[:, None\]"),
         (VECTORS[:, :0], "each sample is empty"),
-        (VECTORS[:0], "'arrays' has 0 inputs and 40 labels|holds no samples"),
-        (VECTORS[:39], "'arrays' has 39 inputs and 40 labels"),
+        (VECTORS[:0], "'arrays' has 0 inputs but 40 labels|has no samples"),
+        (VECTORS[:39], "'arrays' has 39 inputs but 40 labels"),
         (np.where(np.arange(40)[:, None] == 17, np.nan, VECTORS), "sample 17 of 'arrays' has NaN or infinity"),
         (np.where(np.arange(40)[:, None] == 3, np.inf, VECTORS), "sample 3 of 'arrays' has NaN or infinity"),
         (VECTORS.astype(float) * 1e300, "sample 0 of 'arrays' has a number too large for float32"),
-        (scipy.sparse.csr_matrix(VECTORS), r"are a sparse matrix; give dense ones, as inputs\.toarray\(\)"),
+        (scipy.sparse.csr_matrix(VECTORS), r"are a sparse matrix; convert them with inputs\.toarray\(\)"),
         (torch.tensor(VECTORS).to_sparse(), "tensors of 'arrays' must be dense"),
-        (np.ma.MaskedArray(VECTORS, VECTORS > 0), r"hold masked values; fill them"),
-        (pd.DataFrame({"age": [1.0] * 40, "city": ["x"] * 40}), "column 'city' of the inputs of 'arrays' holds"),
+        (np.ma.MaskedArray(VECTORS, VECTORS > 0), r"contain masked values; fill them"),
+        (pd.DataFrame({"age": [1.0] * 40, "city": ["x"] * 40}), "but column 'city' of 'arrays' has"),
         (pd.DataFrame({"age": [1.0] * 39 + [None]}), "sample 39 of 'arrays' has no value in column 'age'"),
-        ([[1.0, 2.0], [1.0]] * 20, "must be numbers in one shape for all samples"),
+        ([[1.0, 2.0], [1.0]] * 20, "must be numbers of the same shape in all samples"),
         (TensorDataset(torch.zeros(3, 2)), "inputs must be an array; got TensorDataset"),
         (None, "inputs must be an array; got NoneType"),
     ],
@@ -186,12 +186,12 @@ def test_inputs_that_cannot_be_learnt_from_are_refused_with_their_place(inputs, 
     [
         (
             (VECTORS, LABELS, VECTORS[:, :5], LABELS),
-            r"one shape in all splits; those of 'train arrays' .* \[6\] .* \[5\]",
+            r"the same shape in all splits; a sample of 'train arrays' .* \[6\], .* \[5\]",
         ),
         ((PIXELS, LABELS[:10], PIXELS / 255, LABELS[:10]), "uint8 in 'train arrays' and float64 in 'test arrays'"),
         ((VECTORS, VECTORS, LABELS, LABELS), "the order of scikit-learn's train_test_split"),
-        ((VECTORS, LABELS, VECTORS, LABELS.astype(str)), "one kind in all splits"),
-        ((TOKENS, TOKENS, TOKENS, LABELS), r"labels must have one shape in all splits; they have \[40, 5\]"),
+        ((VECTORS, LABELS, VECTORS, LABELS.astype(str)), "the same type in all splits"),
+        ((TOKENS, TOKENS, TOKENS, LABELS), r"labels must have the same shape in all splits, got \[40, 5\]"),
         (
             (pd.DataFrame(VECTORS), LABELS, pd.DataFrame(VECTORS)[[1, 0, 2, 3, 4, 5]], LABELS),
             "'1' where 'train",
@@ -276,12 +276,12 @@ def test_data_sets_of_the_library_are_read_as_from_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (STREAM, "a streaming data set cannot be read by sample; load it with streaming=False"),
+        (STREAM, "a streaming data set cannot be read by index; load it with streaming=False"),
         (datasets.IterableDatasetDict({"train": STREAM}), "a streaming data set"),
         ({"train": STREAM, "test": STREAM}, "a streaming data set"),
-        (datasets.DatasetDict({"dev": ROWS}), "the data set needs the split train; found: dev"),
-        (Endless(), "a data set without a length cannot be read by sample"),
-        (Items([]), "holds no samples"),
+        (datasets.DatasetDict({"dev": ROWS}), "the data set needs a split 'train', found: dev"),
+        (Endless(), "a data set without a length cannot be read by index"),
+        (Items([]), "has no samples"),
         (Items([{"x": 1}]), r"item 0 of the data set for 'train' must be \(input, label\); got \{'x': 1\}"),
         (Items([(torch.zeros(2), 0), (torch.zeros(3), 1)]), r"item 1 of 'train' has \[3\], and the first has \[2\]"),
         (DataLoader(TensorDataset(torch.zeros(3, 2))), "data must be a name, a folder, or .* got one DataLoader"),
@@ -289,9 +289,9 @@ def test_data_sets_of_the_library_are_read_as_from_files(tmp_path, monkeypatch):
         (pd.DataFrame(VECTORS), "got one DataFrame"),
         (3, "got one int"),
         (None, "got one NoneType"),
-        ({"x": VECTORS, "y": LABELS}, "data by split need 'train' and 'test'; found: 'x', 'y'"),
+        ({"x": VECTORS, "y": LABELS}, "data by split need 'train' and 'test', found: 'x', 'y'"),
         (iter([1, 2]), "got one list_iterator"),
-        (EXPECTED, r"loaded already; select other samples of them by data\.select"),
+        (EXPECTED, r"already loaded; select other samples with data\.select"),
     ],
 )
 def test_what_is_no_data_is_refused_with_the_forms_that_are(given, told):
@@ -333,7 +333,7 @@ def test_how_data_were_read_is_one_line_on_stderr_at_the_start_of_a_run(tmp_path
     line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("instar: data"))
     assert "36 train, 4 validation and 4 test samples; 4 classes (0, 1, 2, 3); inputs [3, 8, 8] uint8" in line
     assert "axes read as height, width, channels" in line
-    assert "no train sample has the class 3" in line
+    assert "no training sample has class 3" in line
 
 
 def test_data_are_shown_in_few_words():
@@ -405,12 +405,12 @@ TABLE = pd.DataFrame(VECTORS, columns=list("abcdef"))
 )
 def test_a_column_of_a_table_that_holds_no_real_numbers_is_refused(values, kind):
     for table in (TABLE.assign(z=values), pd.concat([TABLE, pd.DataFrame({"a": values})], axis=1)):
-        with pytest.raises(DataError, match=rf"column '[za]' of the inputs of 'arrays' holds {kind}"):
+        with pytest.raises(DataError, match=rf"but column '[za]' of 'arrays' has {kind}"):
             loaded(table)
 
 
 def test_words_among_numbers_are_not_parsed():
-    with pytest.raises(DataError, match=r"sample 3 of 'arrays' holds '1.5' \(str\)"):
+    with pytest.raises(DataError, match=r"sample 3 of 'arrays' contains '1.5' \(str\)"):
         loaded(np.where(np.arange(40)[:, None] == 3, "1.5", VECTORS.astype(object)))
 
 

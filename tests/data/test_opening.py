@@ -46,7 +46,7 @@ def test_folders_of_wav_files_with_metadata_are_recordings(tmp_path: Path) -> No
         for number in range(3):
             soundfile.write(tmp_path / split / f"{number}.wav", tone(number), 8000)
         (tmp_path / split / "metadata.csv").write_text("file_name,word\n0.wav,no\n1.wav,yes\n2.wav,no\n")
-    with pytest.raises(DataError, match=r"its columns are: audio, word; name one by label_column"):
+    with pytest.raises(DataError, match=r"its columns are: audio, word; choose one with label_column"):
         load_data(tmp_path)
     data = load_data(tmp_path, label_column="word", states=1, validation=0)
     assert (data.classes, data.train.source.labels[:, 0].tolist()) == (("no/1", "yes/1"), [0, 1, 0])
@@ -76,7 +76,7 @@ def test_files_of_two_kinds_are_refused(tmp_path: Path, suffix: str, content: st
     for split in ("train", "test"):
         (tmp_path / f"{split}.{suffix}").write_text(content)
     with pytest.raises(
-        DataError, match=rf"may be read from 'test\.(txt|{suffix})' or from '.*', and the other would be left out; move"
+        DataError, match=rf"may be in 'test\.(txt|{suffix})' or in '.*', and only one type of file is read; move"
     ):
         load_data(tmp_path)
 
@@ -89,9 +89,7 @@ def test_files_that_name_other_classes_are_refused_with_both_lists(tmp_path: Pat
         )
         rows = datasets.Dataset.from_dict({"x": [[1.0], [2.0]], "label": [0, 1]}, features)
         rows.to_parquet(tmp_path / f"{split}.parquet")
-    message = (
-        rf"'label' of '.*' has the classes cat, dog in 'train\.parquet', and {', '.join(names)} in 'test\.parquet'"
-    )
+    message = rf"column 'label' has cat, dog in 'train\.parquet' and {', '.join(names)} in 'test\.parquet'"
     with pytest.raises(DataError, match=message):
         load_data(tmp_path, input_column="x")
 

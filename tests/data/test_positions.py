@@ -57,7 +57,7 @@ def test_a_part_of_a_stream_is_read_alike():
 
 
 def test_a_stream_that_is_too_short_for_a_batch_is_refused():
-    with pytest.raises(DataError, match="'stream' has 3 windows, too few to read 4 at once; lower batch_size"):
+    with pytest.raises(DataError, match=r"'stream' has 3 windows, fewer than a batch \(4\); lower batch_size"):
         Loader(Samples.all_of(stream(3)), 4, seed=0).batch(0)
 
 
@@ -111,13 +111,15 @@ def test_lengths_belong_to_the_content():
     whole, cut = ragged([3, 3]), ragged([3, 2])
     assert whole.fingerprint() != cut.fingerprint()
     assert whole.positions == 3
-    with pytest.raises(DataError, match="lengths of 'x' must be one number for each sample with positions"):
+    with pytest.raises(
+        DataError, match="lengths of 'x' must be one number per sample, and samples must have positions"
+    ):
         Source("x", torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), CLASSES, lengths=torch.ones(2))
 
 
 @pytest.mark.parametrize(("shape", "states"), [((2, 3), 2), ((2,), 3)])
 def test_states_are_those_of_whole_words_at_positions(shape, states):
-    with pytest.raises(DataError, match=f"classes of 'x' must be {states} states of each word, at positions"):
+    with pytest.raises(DataError, match=f"classes of 'x' must be {states} states per word, with labels at positions"):
         Source("x", torch.zeros(2, 3), torch.zeros(shape, dtype=torch.int64), tuple("abc"), task=Words(states))
 
 
@@ -128,5 +130,5 @@ def test_a_label_outside_the_classes_is_named_by_its_sample():
 
 
 def test_classes_of_whole_samples_are_asked_for_in_vain():
-    with pytest.raises(DataError, match="'ragged' have a class at every position, and none as a whole"):
+    with pytest.raises(DataError, match="'ragged' have labels at positions, so they cannot be chosen by class"):
         Samples.all_of(ragged([1, 2])).omit_classes(["a"])

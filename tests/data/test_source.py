@@ -19,7 +19,7 @@ def source(inputs: torch.Tensor | None = None, classes: tuple[str, ...] = CLASSE
 def test_labels_outside_the_classes_are_refused(label: int, at: int) -> None:
     labels = torch.zeros(30, dtype=torch.int64)
     labels[at] = label
-    message = rf"labels of 'x' must be from 0 to 2 \(3 classes\), or -1 for none; found {label} at sample {at}\."
+    message = rf"labels of 'x' must be from 0 to 2 \(3 classes\), or -1 \(unlabelled\); found {label} at sample {at}\."
     with pytest.raises(DataError, match=message):
         Source("x", torch.zeros(30, 2), labels, CLASSES)
 
@@ -29,9 +29,9 @@ def test_every_label_up_to_the_last_class_and_none_are_taken() -> None:
 
 
 def test_inputs_and_labels_must_be_as_many_and_some() -> None:
-    with pytest.raises(DataError, match=r"'x' has 3 inputs and 2 labels\."):
+    with pytest.raises(DataError, match=r"'x' has 3 inputs but 2 labels\."):
         Source("x", torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), CLASSES)
-    with pytest.raises(DataError, match=r"'x' holds no samples\."):
+    with pytest.raises(DataError, match=r"'x' has no samples\."):
         Source("x", torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), CLASSES)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instar.config import DataConfig, validate
 from instar.data import UNLABELLED, Batch, Crop, Data, Flip, Loader, Samples, Source, View, load_data
-from instar.data.special import DUSTBIN, of_special_classes
+from instar.data.special import DUSTBIN, select_special_classes
 from instar.errors import ConfigError, DataError
 
 few = settings(deadline=None, derandomize=True, max_examples=40)
@@ -223,7 +223,7 @@ def test_the_split_seed_decides_which_others_are_in_validation() -> None:
     config = [validate(DataConfig, {"source": "arrays", "special_classes": ["1"], "split_seed": n}) for n in (0, 0, 1)]
     ids = [
         found.ids.tolist()
-        for _, found, _ in (of_special_classes(c, whole.train, whole.validation, whole.test) for c in config)
+        for _, found, _ in (select_special_classes(c, whole.train, whole.validation, whole.test) for c in config)
         if found is not None
     ]
     assert ids[0] == ids[1] != ids[2]
@@ -234,7 +234,7 @@ def test_validation_without_a_special_sample_is_left_as_it_is() -> None:
     whole = arrays(validation=0.4)
     config = validate(DataConfig, {"source": "arrays", "special_classes": ["1"]})
     others = held_out(whole).omit_classes(["1"])
-    _, found, _ = of_special_classes(config, whole.train, others, whole.test)
+    _, found, _ = select_special_classes(config, whole.train, others, whole.test)
     assert found is not None
     assert torch.equal(found.ids, others.ids)
 
@@ -309,8 +309,8 @@ def test_a_class_that_is_called_as_the_dustbin_is_cannot_be_special() -> None:
     source = Source("own", torch.zeros(4, 2), torch.tensor([0, 1, 2, 2]), ("a", "b", DUSTBIN))
     own = Samples.all_of(source)
     config = validate(DataConfig, {"source": "own", "special_classes": ["a", DUSTBIN], "rest": "dustbin"})
-    with pytest.raises(DataError, match=r"'\(all others\)' is what the dustbin is called, and cannot be a special"):
-        of_special_classes(config, own, None, own)
+    with pytest.raises(DataError, match=r"'\(all others\)' is the name of the dustbin class and cannot be a special"):
+        select_special_classes(config, own, None, own)
 
 
 @pytest.mark.parametrize("rest", ["dustbin", "unlabelled"])

@@ -139,25 +139,29 @@ def test_names_of_states_are_in_the_order_of_their_numbers() -> None:
 
 
 def test_a_recording_of_one_sample_is_named_and_one_shorter_than_a_window_is_a_frame(tmp_path: Path) -> None:
-    message = r"recording 1 of '.*' \(train\) is too short: it has 1 of at least 2 samples\.$"
+    message = r"recording 1 of '.*' \(train\) is too short: expected at least 2 samples, found 1\.$"
     refused(tmp_path / "one", [coded(noise(500)), coded(noise(1))], message)
-    refused(tmp_path / "none", [coded(noise(0), kind="WAV")], r"recording 0 .* it has 0 of at least 2 samples\.$")
+    refused(tmp_path / "none", [coded(noise(0), kind="WAV")], r"recording 0 .* expected at least 2 samples, found 0\.$")
     train = load_hub(str(write_both(tmp_path / "two", [coded(noise(2))])))[0]
     assert (train.lengths.tolist(), train.labels.tolist()) == ([1], [[0]])
 
 
 def test_another_rate_is_named_with_its_row(tmp_path: Path) -> None:
     recordings = [coded(noise(500)), coded(noise(500)), coded(noise(900), rate=16000)]
-    message = r"recording 2 of '.*' \(train\) has 16000 samples a second, the first has 8000; all must be alike\.$"
+    message = (
+        r"recording 2 of '.*' \(train\) has a sampling rate of 16000 Hz, the first has 8000 Hz; resample one of them\.$"
+    )
     refused(tmp_path / "within", recordings, message)
     write(tmp_path / "across", "train", recordings[:1], [0])
     write(tmp_path / "across", "test", recordings[2:], [0])
-    with pytest.raises(DataError, match=r"recording 0 of '.*' \(test\) has 16000 samples a second, the first has 8000"):
+    with pytest.raises(
+        DataError, match=r"recording 0 of '.*' \(test\) has a sampling rate of 16000 Hz, the first has 8000 Hz"
+    ):
         load_hub(str(tmp_path / "across"))
 
 
 def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
-    message = r"recording 0 of '.*' \(train\) has 2000 samples a second; it needs at least 4000\.$"
+    message = r"recording 0 of '.*' \(train\) has a sampling rate of 2000 Hz; expected at least 4000 Hz\.$"
     refused(tmp_path, [coded(noise(500), rate=2000)], message)
 
 
@@ -170,7 +174,7 @@ def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
         ({"bytes": None, "path": None}, "a value is missing"),
         ({"bytes": b"", "path": None}, "a value is missing"),
         (None, "a value is missing"),
-        (coded(np.array([0.0, np.nan, 1.0] * 100), kind="WAV"), "it holds NaN or infinite samples"),
+        (coded(np.array([0.0, np.nan, 1.0] * 100), kind="WAV"), "it has NaN or infinite samples"),
     ],
 )
 def test_what_cannot_be_decoded_is_named_by_its_row(tmp_path: Path, recording: Any, reason: str) -> None:
@@ -195,7 +199,9 @@ def test_several_columns_of_recordings_need_a_name(tmp_path: Path) -> None:
     columns = {"audio": [coded(noise(500))], "other": [coded(noise(700))], "word": [0]}
     for split in ("train", "test"):
         datasets.Dataset.from_dict(columns, features=features).to_parquet(tmp_path / f"{split}.parquet")
-    with pytest.raises(DataError, match=r"several input columns \(audio, other\); name one by input_column"):
+    with pytest.raises(
+        DataError, match=r"several possible input columns \(audio, other\); choose one with input_column"
+    ):
         load_hub(str(tmp_path))
     assert load_hub(str(tmp_path), input_column="other")[0].lengths.tolist() == [7]
 
@@ -211,7 +217,7 @@ def test_states_are_a_setting_that_belongs_to_the_source(tmp_path: Path) -> None
     data = load_data(write_both(tmp_path, [coded(noise(500))] * 4), validation=0.5, states=2)
     assert data.classes == ("yes/1", "yes/2", "no/1", "no/2")
     assert (len(data.train), len(data.validation), len(data.test)) == (2, 2, 4)
-    with pytest.raises(ConfigError, match="'states' belongs to the source and cannot be selected"):
+    with pytest.raises(ConfigError, match="'states' is a setting of the source and cannot be changed"):
         data.select(states=3)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instar.data import load_data
-from instar.data.text import Words, windows
+from instar.data.text import Words, cut_windows
 from instar.errors import DataError
 
 LINES = ["the cat sat", "the dog", "", "<unk> sat sat"]
@@ -75,8 +75,8 @@ def test_a_column_of_text_beside_labels_is_named(tmp_path):
     for columns in ({}, {"input_column": "text"}):
         with pytest.raises(
             DataError,
-            match=r"(no column of images or recordings|holds neither images nor recordings).* Set data\.input_column "
-            r"and data\.label_column to the same column \(text\) to read its words for a language model, without any ",
+            match=r"(no column of images or recordings|contains neither images nor recordings).* To train a "
+            r"language model on text without labels, set data\.input_column and data\.label_column to the same column ",
         ):
             load_data(str(tmp_path), **columns)
     found = load_data(str(tmp_path), input_column="text", label_column="text", validation=0)
@@ -115,14 +115,18 @@ def test_names_of_files_are_no_text(tmp_path, column):
     for split in ("train", "test"):
         rows = [f"{split}/{number}.png" + ",cat" * ("," in column) for number in range(3)]
         (tmp_path / f"{split}.csv").write_text("\n".join([column, *rows]) + "\n")
-    with pytest.raises(DataError, match=r"Column 'file' names files: put these into one folder per class, or beside a"):
+    with pytest.raises(
+        DataError, match=r"Column 'file' contains file names: put the files into one folder per class, or beside a"
+    ):
         load_data(tmp_path)
 
 
 def test_a_table_is_refused_in_a_sentence_that_says_what_is_read(tmp_path):
     for split in ("train", "test"):
         (tmp_path / f"{split}.csv").write_text("age,income,churn\n31,10.5,Yes\n44,11.5,No\n")
-    with pytest.raises(DataError, match=r"no column of images or recordings .* age, income, churn; .*tables cannot be"):
+    with pytest.raises(
+        DataError, match=r"no column of images or recordings .* age, income, churn; .*tables are not supported"
+    ):
         load_data(tmp_path)
 
 
@@ -149,8 +153,8 @@ def test_refuses_in_words(tmp_path, train, test, message):
 
 
 def test_a_text_without_a_word_is_refused():
-    with pytest.raises(DataError, match="'nothing' holds no words"):
-        windows("nothing", Words.of([]).encode([], "nothing"), ("<eos>",), 0, 35)
+    with pytest.raises(DataError, match="'nothing' has no words"):
+        cut_windows("nothing", Words.of([]).encode([], "nothing"), ("<eos>",), 0, 35)
 
 
 def test_a_word_that_is_not_known_is_unk_where_there_is_one():
@@ -181,7 +185,7 @@ def test_a_tokenizer_has_its_own_classes_and_ends_lines_with_its_own_token(tmp_p
 def test_a_tokenizer_without_an_end_or_a_folder_is_refused(tmp_path):
     pytest.importorskip("transformers", reason="needs the extra transformers")
     folder = folder_of(tmp_path / "text", LINES)
-    with pytest.raises(DataError, match=r"has no token for the end of a text \(eos_token\)"):
+    with pytest.raises(DataError, match=r"has no end-of-text token; set its eos_token"):
         load_data(folder, tokenizer=make_tokenizer(tmp_path / "tokenizer"))
     with pytest.raises(DataError, match=r"transformers cannot load the tokenizer '.*nothing'"):
         load_data(folder, tokenizer=str(tmp_path / "nothing"))

@@ -13,7 +13,7 @@ from torch import nn
 import instar
 from instar.config import DataConfig
 from instar.data import Data, Samples, Source, load_data
-from instar.data.text import windows
+from instar.data.text import cut_windows
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.models import LSTM, MLP, CharacterLSTM, DenseNet, FrameNet, WideResNet
 from instar.procedures.correct_bias import correct_bias
@@ -137,7 +137,7 @@ def test_a_shift_of_logits_is_exported_with_the_model(trained, tmp_path):
 
 def text_and_frames():
     random = np.random.default_rng(0)
-    tokens = [windows("text", random.integers(0, 5, 90).astype(np.int32), tuple("abcde"), end=0, length=6)] * 2
+    tokens = [cut_windows("text", random.integers(0, 5, 90).astype(np.int32), tuple("abcde"), end=0, length=6)] * 2
     frames = random.standard_normal((20, 6, 3)).astype(np.float32)
     labels = torch.from_numpy(random.integers(0, 5, (20, 6)))
     recorded = [Source("frames", torch.from_numpy(frames), labels, tuple("abcde"))] * 2
@@ -212,9 +212,9 @@ def test_a_run_that_has_no_model_or_other_data_is_refused(trained, tmp_path):
     both = ensemble(runs, out=tmp_path / "both")
     with pytest.raises(MismatchError, match="combines several models and has no weights of its own"):
         export(both, "onnx")
-    with pytest.raises(MismatchError, match=r"has samples of classes that '.*' does not know"):
+    with pytest.raises(MismatchError, match=r"expected the classes of '.*', found samples of other classes in"):
         export(runs[0], "safetensors", data=PIXELS)
-    with pytest.raises(instar.InstarError, match="made from arrays; give the data again"):
+    with pytest.raises(instar.InstarError, match="trained on arrays; pass them again"):
         export(trained, "safetensors")
     with pytest.raises(ConfigError, match="format 'onxx' is unknown; did you mean 'onnx'"):
         export(trained, "onxx")

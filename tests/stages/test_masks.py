@@ -135,10 +135,10 @@ def test_a_mask_is_part_of_the_content_where_there_is_one():
     ("mask", "told"),
     [
         ({"train": MASK}, r"must have the shape of its labels, \[24\], or \[24\] for whole samples; got \[24, 8\]"),
-        ({"train": MASK[:, 0].long() * 2}, "must hold True and False, or 1 and 0; got int64 values"),
+        ({"train": MASK[:, 0].long() * 2}, "must be True and False, or 1 and 0; got int64 values"),
         ({"train": MASK[:, 0] & False}, "is False everywhere"),
-        ({"dev": MASK[:, 0]}, "the mask names the split 'dev'; the data have: train, test"),
-        (MASK[:, 0], "give a mask for each split"),
+        ({"dev": MASK[:, 0]}, "the mask names an unknown split 'dev'; the data have: train, test"),
+        (MASK[:, 0], "expected one mask per split"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(mask, told):

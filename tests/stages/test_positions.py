@@ -8,7 +8,7 @@ import torch
 
 from instar.config import DataConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, Source
-from instar.data.text import windows
+from instar.data.text import cut_windows
 from instar.errors import MismatchError
 from instar.models import LSTM, FrameNet
 from instar.procedures.distill import distill
@@ -32,7 +32,7 @@ def recordings(count):
 
 
 def text(count):
-    return Samples.all_of(windows("text", RANDOM.integers(0, 5, count).astype(np.int32), CLASSES, end=0, length=5))
+    return Samples.all_of(cut_windows("text", RANDOM.integers(0, 5, count).astype(np.int32), CLASSES, end=0, length=5))
 
 
 CASES = {
@@ -108,7 +108,7 @@ def other_windows(samples):
     source = samples.source
     if source.task.is_stream:
         tokens = source.labels[source.labels >= 0].numpy().astype(np.int32)
-        return Samples.all_of(windows("text", tokens, CLASSES, end=0, length=7))
+        return Samples.all_of(cut_windows("text", tokens, CLASSES, end=0, length=7))
     return Samples.all_of(replace(source, lengths=(source.lengths - 1)))
 
 

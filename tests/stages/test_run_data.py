@@ -106,7 +106,9 @@ def test_classes_of_other_data_are_those_of_the_run_by_name(run, tmp_path: Path)
     names = ("grey", "dark", "bright")
     assert evaluate(run, load_data(swapped, image_size=(4, 4), classes=names))["errors"] == 0
     other = write_images(tmp_path / "other", names=("dark", "hell"), seed=2)
-    with pytest.raises(MismatchError, match=r"has samples of classes that '.*run' does not know \(hell\); it"):
+    with pytest.raises(
+        MismatchError, match=r"expected the classes of '.*run' \(.*\), found samples of other classes in .* \(hell\)"
+    ):
         evaluate(run, other)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from instar.config import DataConfig
 from instar.data import Data, Samples, load_data
-from instar.data.text import windows
+from instar.data.text import cut_windows
 from instar.models import LSTM, MLP
 from instar.procedures.distill import distill
 from instar.procedures.train import train
@@ -55,7 +55,7 @@ def learn_text(teacher, out, settings, stop):
 
 def text():
     tokens = np.random.default_rng(0).integers(0, 7, 103).astype(np.int32)
-    samples = Samples.all_of(windows("text", tokens, tuple("abcdefg"), end=0, length=5))
+    samples = Samples.all_of(cut_windows("text", tokens, tuple("abcdefg"), end=0, length=5))
     return Data(DataConfig(source="arrays"), samples, None, samples)
 
 

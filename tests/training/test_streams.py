@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from instar.config import DataConfig
 from instar.data import Data, Loader, Samples
-from instar.data.text import windows
+from instar.data.text import cut_windows
 from instar.errors import MismatchError
 from instar.models import LSTM, Carried
 from instar.procedures.distill import distill
@@ -35,7 +35,7 @@ MODEL = LSTM(6, 2, 0.3)
 
 
 def text(tokens):
-    return Samples.all_of(windows("text", RANDOM.integers(0, 7, tokens).astype(np.int32), WORDS, end=0, length=5))
+    return Samples.all_of(cut_windows("text", RANDOM.integers(0, 7, tokens).astype(np.int32), WORDS, end=0, length=5))
 
 
 DATA = Data(DataConfig(source="arrays"), text(103), text(41), text(62))

@@ -1,4 +1,4 @@
-"""Samples with stable ids, views of them, and the sources they come from."""
+"""Data sources, samples with stable ids, and views (augmentations) of them."""
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data, load_data

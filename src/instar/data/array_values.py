@@ -1,4 +1,4 @@
-"""Inputs as people hold them: arrays, tensors, lists and tables of numbers; what is none of these is refused."""
+"""Conversion of inputs (arrays, tensors, lists, tables) to NumPy arrays of numbers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ from torch import Tensor
 from instar.data.images import pixels_of
 from instar.errors import DataError
 
-_WHAT = {"c": "complex numbers", "M": "dates", "m": "durations", "U": "words", "S": "bytes", "V": "records"}
+_UNSUPPORTED_VALUES = {
+    "c": "complex numbers",
+    "M": "dates",
+    "m": "durations",
+    "U": "words",
+    "S": "bytes",
+    "V": "records",
+}
 
 
 def read_numbers(split: str, given: Any) -> NDArray[Any]:
-    """Return inputs as an array of booleans, whole numbers or floats, `[samples, ...]`; it may share their memory.
+    """Return inputs as an array of booleans, integers or floats, `[samples, ...]`, which may share their memory.
 
     Raises:
-        DataError: when they hold something else, have no axis of features, or their rows differ in shape.
+        DataError: when the inputs have another type, no feature axis, or rows of different shapes.
 
     >>> read_numbers("train", [torch.zeros(2), torch.ones(2)]).tolist()
     [[0.0, 0.0], [1.0, 1.0]]
@@ -33,12 +40,12 @@ def read_numbers(split: str, given: Any) -> NDArray[Any]:
     if array.dtype.kind == "O":
         array = _from_objects(split, array)
     if array.dtype.kind not in "biuf":
-        what = _WHAT.get(array.dtype.kind, f"values of {array.dtype}")
-        raise DataError(f"inputs must be numbers; those of '{split}' are {what}.")
+        what = _UNSUPPORTED_VALUES.get(array.dtype.kind, f"values of {array.dtype}")
+        raise DataError(f"inputs must be numbers, but those of '{split}' are {what}.")
     if array.ndim < 2:
         shape = list(array.shape)
         raise DataError(
-            f"inputs must have an axis of samples and at least one of features; those of '{split}' have shape {shape}."
+            f"inputs must have a sample axis and at least one feature axis; those of '{split}' have shape {shape}."
             + (" Give inputs[:, None] if each sample has one feature." if array.ndim == 1 else "")
         )
     if len(array) and not array.size:
@@ -47,22 +54,22 @@ def read_numbers(split: str, given: Any) -> NDArray[Any]:
 
 
 def is_table(given: Any) -> bool:
-    """Return whether inputs are a data frame of pandas, whose columns are features."""
-    pandas = sys.modules.get("pandas")  # an object of pandas is there only where pandas was imported
+    """Return whether inputs are a pandas data frame, whose columns are features."""
+    pandas = sys.modules.get("pandas")  # a pandas object exists only if pandas was imported
     return pandas is not None and isinstance(given, pandas.DataFrame)
 
 
 def _as_array(split: str, given: Any) -> NDArray[Any]:
     sparse = sys.modules.get("scipy.sparse")
     if sparse and sparse.issparse(given):
-        raise DataError(f"inputs of '{split}' are a sparse matrix; give dense ones, as inputs.toarray().")
+        raise DataError(f"inputs of '{split}' are a sparse matrix; convert them with inputs.toarray().")
     if isinstance(given, Tensor):
         return as_numpy(split, given)
     if is_table(given):
         return _from_table(split, given)
     if isinstance(given, np.ma.MaskedArray):
         if np.ma.is_masked(given):
-            raise DataError(f"inputs of '{split}' hold masked values; fill them, as inputs.filled(0).")
+            raise DataError(f"inputs of '{split}' contain masked values; fill them, as with inputs.filled(0).")
         return np.asarray(given.data)
     try:
         if isinstance(given, Sequence) and any(map(_is_row, given)):
@@ -70,7 +77,7 @@ def _as_array(split: str, given: Any) -> NDArray[Any]:
         return np.asarray(given)
     except (TypeError, ValueError) as error:  # rows of different lengths
         reason = str(error).split(".")[0]
-        raise DataError(f"inputs of '{split}' must be numbers in one shape for all samples: {reason}.") from None
+        raise DataError(f"inputs of '{split}' must be numbers of the same shape in all samples: {reason}.") from None
 
 
 def _is_row(given: object) -> bool:
@@ -115,13 +122,13 @@ def stacked(split: str, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def as_numpy(split: str, tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor as an array, which shares its memory where it can.
+    """Return a tensor as an array, which shares its memory if possible.
 
     Raises:
         DataError: when the tensor is sparse, quantised or nested.
     """
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        raise DataError(f"tensors of '{split}' must be dense; a sparse, quantised or nested one was given.")
+        raise DataError(f"tensors of '{split}' must be dense, got a sparse, quantised or nested tensor.")
     tensor = tensor.detach().cpu()
     known = (torch.float16, torch.float32, torch.float64)
     if tensor.is_floating_point() and tensor.dtype not in known:  # bfloat16, which NumPy does not have
@@ -135,27 +142,27 @@ def _from_table(split: str, table: Any) -> NDArray[Any]:
     for name, dtype in zip(table.columns, table.dtypes, strict=True):
         if is_complex_dtype(dtype) or not (is_numeric_dtype(dtype) or is_bool_dtype(dtype)):
             raise DataError(
-                f"column '{name}' of the inputs of '{split}' holds {dtype} values; inputs must be numbers. Encode it, "
-                "or leave it out."
+                f"inputs must be numbers, but column '{name}' of '{split}' has {dtype} values. Encode the column, or "
+                "remove it."
             )
     if (missing := np.asarray(table.isna())).any():
         row, column = np.argwhere(missing)[0]
-        raise DataError(f"sample {row} of '{split}' has no value in column '{table.columns[column]}'; fill it in.")
+        raise DataError(f"sample {row} of '{split}' has no value in column '{table.columns[column]}'; fill it.")
     return np.asarray(table.to_numpy(dtype=np.float64))
 
 
 def _from_objects(split: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return objects as floats; in a row of them may stand whole numbers too long for any other dtype."""
-    if not any(issubclass(kind, str | bytes) for kind in set(map(type, array.ravel()))):  # which NumPy would parse
+    """Convert an array of objects to floats; integers may be too long for another dtype."""
+    if not any(issubclass(kind, str | bytes) for kind in set(map(type, array.ravel()))):  # NumPy would parse texts
         with suppress(TypeError, ValueError, OverflowError):
             return array.astype(np.float64)
     for place, value in np.ndenumerate(array):
         if not _is_number(value):
             raise DataError(
-                f"inputs must be numbers in one shape for all samples; sample {place[0] if place else 0} of '{split}' "
-                f"holds {value!r:.40} ({type(value).__name__})."
+                f"inputs must be numbers of the same shape in all samples; sample {place[0] if place else 0} of "
+                f"'{split}' contains {value!r:.40} ({type(value).__name__})."
             )
-    raise DataError(f"inputs of '{split}' must be numbers in one shape for all samples.")
+    raise DataError(f"inputs of '{split}' must be numbers of the same shape in all samples.")
 
 
 def _is_number(value: Any) -> bool:

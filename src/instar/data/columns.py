@@ -1,4 +1,4 @@
-"""Which columns of a data set are inputs and labels: found by their types where one reading is possible, else named."""
+"""Choice of the input and label columns of a data set, by their types or by name."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
-from instar.data.opening import listed
+from instar.data.opening import join_names
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
-Kind = Literal["images", "recordings", "arrays", "text"]
+ColumnKind = Literal["images", "recordings", "arrays", "text"]
 
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
 )
-_LOOKED_AT = 100  # rows from the first on, where values tell what a column holds
+_NUM_INSPECTED_ROWS = 100  # first rows whose values tell the type of a column
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a data set is read as.
+    """The columns of a data set and the type of its inputs.
 
     Args:
-        kind: of the inputs; labels of text are its own tokens.
-        inputs: their column.
-        labels: their column.
+        kind: type of the inputs; the labels of text are its own tokens.
+        inputs: column of the inputs.
+        labels: column of the labels.
     """
 
-    kind: Kind
+    kind: ColumnKind
     inputs: str
     labels: str
 
     def cast(self, splits: Mapping[str, datasets.Dataset]) -> dict[str, datasets.Dataset]:
-        """Return the rows with a column of inputs whose type says what it holds, with content that is not decoded."""
+        """Return the rows with the input column cast to the feature type of its kind, without decoding the content."""
         import datasets
 
         feature = {"images": datasets.Image, "recordings": datasets.Audio}.get(self.kind)
@@ -50,14 +50,14 @@ class Reading:
 
 
 def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -> Reading:
-    """Return how the splits are read.
+    """Choose the input and label columns.
 
-    A column of images or recordings is the input, and one of class labels the label, where there is one of each. A
-    single column of strings is text for a language model. All else is named by `input_column` and `label_column`:
-    other columns as labels, lists of numbers as inputs, and one column as both for text beside other columns.
+    The only column of images or recordings is the input, and the only column of class labels is the label. A data set
+    with one column of strings is text for a language model. `input_column` and `label_column` choose other columns:
+    any labels, lists of numbers as inputs, or one column for both to read text beside other columns.
 
     Raises:
-        DataError: when a named column is missing, or none or several readings are possible; names the settings.
+        DataError: when a chosen column is missing, or none or several readings are possible; names the settings.
     """
     rows, name = splits["train"], config.source
     features: Mapping[str, Any] = rows.features
@@ -76,8 +76,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     given = config.input_column or _the_one("input", [column for column in features if kinds[column]], rows, config)
     if kinds[given] is None and _is_scalar(features[given]):
         raise DataError(
-            f"column '{given}' of '{name}' holds neither images nor recordings nor lists of numbers, so it cannot be "
-            f"the input.{_other_readings(rows)}"
+            f"column '{given}' of '{name}' contains neither images nor recordings nor lists of numbers, so it cannot "
+            f"be the input.{_other_readings(rows)}"
         )
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     labels = config.label_column or _the_one("label", classes, rows, config)
@@ -85,7 +85,7 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
 
 
 def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
-    """Return the column of text whose words are inputs and labels; none where the data are no text."""
+    """Return the column of text whose words are inputs and labels; None if the data are not text."""
     if config.input_column is not None or config.label_column is not None:
         same = config.input_column == config.label_column
         return config.input_column if same and _is_string(rows.features[config.input_column]) else None
@@ -95,51 +95,47 @@ def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
         return None
     if _are_files(rows, columns[0]):
         raise DataError(
-            f"column '{columns[0]}' of '{config.source}' holds names of files, which is no text.{_other_readings(rows)}"
+            f"column '{columns[0]}' of '{config.source}' contains file names, not text.{_other_readings(rows)}"
         )
     return columns[0]
 
 
 def _the_one(role: str, candidates: list[str], rows: datasets.Dataset, config: DataConfig) -> str:
-    """Return the only candidate.
-
-    Raises:
-        DataError: when there is none, or several.
-    """
     name = config.source
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
         raise DataError(
-            f"data '{name}' has several {role} columns ({', '.join(candidates)}); name one by {role}_column."
+            f"data '{name}' has several possible {role} columns ({', '.join(candidates)}); choose one with "
+            f"{role}_column."
         )
     kind = "images or recordings" if role == "input" else "class labels"
     raise DataError(
-        f"data '{name}' has no column of {kind} that could be the {role}; its columns are: "
-        f"{listed(rows.features, 20)}; name one by {role}_column.{_other_readings(rows) if role == 'input' else ''}"
+        f"data '{name}' has no column of {kind} for the {role}; its columns are: {join_names(rows.features, 20)}; "
+        f"choose one with {role}_column.{_other_readings(rows) if role == 'input' else ''}"
     )
 
 
 def _other_readings(rows: datasets.Dataset) -> str:
-    """Return in sentences how data without images or recordings can be read."""
+    """Return advice, in sentences, on data without images or recordings."""
     strings = [column for column in rows.features if _is_string(rows.features[column])]
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
     if files:
         told += (
-            f" Column '{files[0]}' names files: put these into one folder per class, or beside a metadata.csv in which "
-            "that column is called file_name."
+            f" Column '{files[0]}' contains file names: put the files into one folder per class, or beside a "
+            "metadata.csv that calls this column file_name."
         )
     if texts := [column for column in strings if column not in files]:
         told += (
-            f" Set data.input_column and data.label_column to the same column ({listed(texts)}) to read its words for "
-            "a language model, without any labels."
+            f" To train a language model on text without labels, set data.input_column and data.label_column to the "
+            f"same column ({join_names(texts)})."
         )
-    return f"{told} Texts with labels and tables cannot be learnt from yet."
+    return f"{told} Texts with labels and tables are not supported yet."
 
 
 def _media(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:
-    """Return what a column of images or recordings holds; bytes without a type are told apart by their beginning."""
+    """Return whether a column holds images or recordings, if any; the first bytes tell columns of plain bytes apart."""
     from datasets import Image
 
     feature = rows.features[column]
@@ -155,7 +151,7 @@ def _media(rows: datasets.Dataset, column: str) -> Literal["images", "recordings
 
 
 def _first_content(rows: datasets.Dataset, column: str) -> bytes:
-    for row in itertools.islice(rows.select_columns([column]), _LOOKED_AT):
+    for row in itertools.islice(rows.select_columns([column]), _NUM_INSPECTED_ROWS):
         value = row[column]
         content = value.get("bytes") if isinstance(value, dict) else value
         if content:
@@ -170,7 +166,7 @@ def _is_image(content: bytes) -> bool:
         Image.open(io.BytesIO(content))
     except Image.DecompressionBombError:
         return True
-    except Exception:  # whatever Pillow raises of bytes that are no image
+    except Exception:  # Pillow raises various errors for bytes that are not an image
         return False
     return True
 
@@ -194,6 +190,6 @@ def _is_scalar(feature: Any) -> bool:
 
 
 def _are_files(rows: datasets.Dataset, column: str) -> bool:
-    """Return whether all first values of a column of strings are names of images or recordings."""
-    values = [value for value in rows[:_LOOKED_AT][column] if value]
+    """Return whether the first values of a column of strings are all file names of images or recordings."""
+    values = [value for value in rows[:_NUM_INSPECTED_ROWS][column] if value]
     return bool(values) and all(_MEDIA.search(value) for value in values)

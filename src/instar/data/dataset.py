@@ -1,4 +1,4 @@
-"""`load_data`: a name, a folder or arrays become train, validation and test samples."""
+"""`load_data`: loads a name, a folder or arrays as training, validation and test samples."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from instar.config import DataConfig, validate
 from instar.data.describe import describe_splits
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub
-from instar.data.masks import with_masks
+from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
 from instar.data.samples import Samples, Source
-from instar.data.special import of_special_classes
+from instar.data.special import select_special_classes
 from instar.errors import ConfigError, DataError
 
-ARRAYS = "arrays"
-"""The source name of data that was given as Python objects."""
+ARRAYS_SOURCE = "arrays"
+"""Source name of data given as Python objects."""
 
-_OF_OBJECTS = ("inputs", "layout")
-"""Fields that say how arrays are read."""
+_ARRAY_SETTINGS = ("inputs", "layout")
+"""Settings of how arrays are read."""
 
-_OF_FILES = ("input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where")
-_OF_THE_SOURCE = frozenset(["source", *_OF_FILES, *_OF_OBJECTS, "labels", "unlabelled", "classes"])
-"""Fields that no selection can change."""
+_FILE_SETTINGS = ("input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where")
+_SOURCE_SETTINGS = frozenset(["source", *_FILE_SETTINGS, *_ARRAY_SETTINGS, "labels", "unlabelled", "classes"])
+"""Settings that `Data.select` cannot change."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """What a run learns from, chooses by, and is judged on.
+    """Training, validation and test samples.
 
     Args:
-        config: how it was selected; round-trips through the run folder.
-        train: the samples to learn from, after selection.
-        validation: the samples for choices, set aside from the source's train split, or its own; none when share is 0.
-        test: the samples for the final number.
+        config: settings of the data, which are written to the run folder.
+        train: training samples, after selection.
+        validation: validation samples, split off the training split or from a split of their own; None if
+            `config.validation` is 0.
+        test: test samples.
     """
 
     config: DataConfig
@@ -67,12 +68,12 @@ class Data:
 
     @property
     def held_out(self) -> Samples | None:
-        """The validation samples, unless `train_on_all` put them into train, where a score would mean nothing."""
+        """Validation samples; None if `train_on_all` also trains on them, because a score would then mean nothing."""
         inside = self.validation is not None and self.validation.source is self.train.source
         return None if inside and self.config.train_on_all else self.validation
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the content hashes of the sources of train and test."""
+        """Return content hashes of the training and test sources."""
         return {"train": self.train.source.fingerprint(), "test": self.test.source.fingerprint()}
 
     def split(self, name: str) -> Samples:
@@ -83,23 +84,23 @@ class Data:
         """
         if name not in self.splits:
             raise DataError(
-                f"split '{name}' is not there; known are: train, validation (when its share is above 0), test."
+                f"split '{name}' does not exist; expected train, validation (if data.validation is above 0) or test."
             )
         return self.splits[name]
 
     def select(self, **changes: Any) -> Data:
-        """Return the same data under another selection, for example `omit_classes=["3"]`.
+        """Return the same data with another selection, for example `omit_classes=["3"]`.
 
         Raises:
-            ConfigError: for an unknown or impossible selection, or a change of the source itself.
+            ConfigError: when a setting is unknown, impossible, or belongs to the source.
 
         >>> digits = load_data("digits")
         >>> digits.select(omit_classes=["3"]).train.labels.unique().tolist()
         [0, 1, 2, 4, 5, 6, 7, 8, 9]
         """
-        fixed = sorted(_OF_THE_SOURCE & changes.keys())
+        fixed = sorted(_SOURCE_SETTINGS & changes.keys())
         if fixed:
-            raise ConfigError(f"'{fixed[0]}' belongs to the source and cannot be selected; call load_data again.")
+            raise ConfigError(f"'{fixed[0]}' is a setting of the source and cannot be changed; call load_data again.")
         config = validate(DataConfig, self.config.model_dump() | changes)
         own = self.validation.source if self.validation and self.validation.source is not self.train.source else None
         train, test = self.train.source, self.test.source
@@ -107,20 +108,20 @@ class Data:
 
 
 def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **selection: Any) -> Data:
-    """Load data by name or from Python objects, split off a validation set, and select.
+    """Load data by name or from Python objects, split off a validation set, and select training samples.
 
     Args:
-        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; arrays, as `(inputs, labels)` or
-            `(train_inputs, train_labels, test_inputs, test_labels)`, of NumPy, torch or pandas; or torch data sets of
-            (input, label). Labels may be numbers, booleans or words, and None where there are none. What is given
-            without a test split is split 80 : 20 into train and test. Objects are copied.
-        mask: where there is a loss, bool in the shape of the labels or one per sample, for each split as
-            `{"train": ..., "test": ...}`. Elsewhere nothing is learnt, neither from labels nor teachers, or judged.
-        selection: fields of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
+        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; NumPy, torch or pandas arrays as
+            `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`; or torch data sets of
+            (input, label). Labels may be numbers, booleans or words, or None. Data without a test split are split
+            80 : 20 into train and test. Objects are copied.
+        mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
+            positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
+        selection: settings of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
 
     Raises:
-        DataError: when the data cannot be found, read or understood, or can be understood in several ways.
-        ConfigError: for an unknown or impossible selection.
+        DataError: when the data cannot be found, read or interpreted, or have several interpretations.
+        ConfigError: when a setting is unknown or impossible.
 
     >>> data = load_data("digits", validation=0.25)
     >>> len(data.train), len(data.validation), len(data.test), data.train.input_shape
@@ -129,29 +130,29 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
     ('no', 'yes')
     """
     if isinstance(spec, Data):
-        raise DataError("the data are loaded already; select other samples of them by data.select(...).")
+        raise DataError("the data are already loaded; select other samples with data.select(...).")
     if isinstance(spec, DataConfig):
         config = validate(DataConfig, spec.model_dump() | selection)
     else:
-        source = str(spec) if isinstance(spec, str | Path) else ARRAYS
+        source = str(spec) if isinstance(spec, str | Path) else ARRAYS_SOURCE
         config = validate(DataConfig, {"source": source} | selection)
-    if config.test_where is not None and config.source in (ARRAYS, "digits"):
-        raise ConfigError(f"'test_where' needs data with columns; the source '{config.source}' has none.")
-    sources = with_masks(_read(spec, config), mask)
+    if config.test_where is not None and config.source in (ARRAYS_SOURCE, "digits"):
+        raise ConfigError(f"'test_where' needs data with columns, but the source '{config.source}' has none.")
+    sources = apply_masks(_read(spec, config), mask)
     if "test" not in sources:
         sources = _split(sources["train"], config.split_seed)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
 def _read(spec: Any, config: DataConfig) -> dict[str, Source]:
-    """Return sources by split; train alone where it is still to be split."""
+    """Return sources by split; only "train" if it must still be split."""
     if not isinstance(spec, str | Path | DataConfig):
         return read_objects(spec, config)
-    if config.source == ARRAYS:
-        raise DataError("the run was made from arrays; give the data again, as data=load_data((inputs, labels)).")
-    for name in _OF_OBJECTS:
+    if config.source == ARRAYS_SOURCE:
+        raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
+    for name in _ARRAY_SETTINGS:
         if getattr(config, name) is not None:
-            raise ConfigError(f"'{name}' says how arrays are read, and '{config.source}' is read from files.")
+            raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' is read from files.")
     train, validation, test = load_digits() if config.source == "digits" else load_hub(config)
     if config.classes and config.classes != train.classes:
         raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
@@ -165,7 +166,7 @@ def _split(source: Source, seed: int) -> dict[str, Source]:
 
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
     if validation and config.train_on_all:
-        raise ConfigError("'train_on_all' needs a validation set that is split off train; this source has its own.")
+        raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
     samples, seed = Samples.all_of(train), config.split_seed
     held_out = Samples.all_of(validation) if validation else None
     if validation is None and config.validation > 0:
@@ -185,5 +186,5 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
         raise DataError(f"no training sample of '{train.name}' has a loss; the mask leaves none after the selection.")
     judged = Samples.all_of(test)
     if config.special_classes:
-        samples, held_out, judged = of_special_classes(config, samples, held_out, judged)
+        samples, held_out, judged = select_special_classes(config, samples, held_out, judged)
     return Data(config, samples, held_out, judged)

@@ -1,4 +1,4 @@
-"""The cache of decoded data: one array of inputs and one of labels per split, made once."""
+"""Decoded data in the cache: one array of inputs and one of labels per split."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from numpy.typing import NDArray
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.columns import Reading
-from instar.data.images import arrays
+from instar.data.images import decode_arrays
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
-from instar.data.opening import listed
+from instar.data.opening import join_names
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import Source
-from instar.data.speech import Frames, all_waves, padded, spoken
-from instar.data.text import Pretrained, Words, lines, windows
+from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
+from instar.data.text import Pretrained, Words, cut_windows, read_lines
 from instar.errors import DataError
 
-IN_MEMORY = 2 << 30
-"""Decoded inputs up to this many bytes are read into memory; larger ones are mapped."""
+MAX_LOADED_BYTES = 2 << 30
+"""Size up to which decoded inputs are read into memory; larger inputs are memory-mapped."""
 
-VERSION = 2
-"""Of the cache's layout, and of how images and recordings become arrays."""
+CACHE_VERSION = 2
+"""Version of the layout of the cache and of the decoding of images and recordings."""
 
-_NAMED_BY_FOLDERS = ("imagefolder", "audiofolder")  # readers that take the names of folders for classes
+_NAMED_BY_FOLDERS = ("imagefolder", "audiofolder")  # readers of the library that use folder names as classes
 
 
 def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: DataConfig) -> dict[str, Any]:
-    """Write the arrays of every split into a folder, and return what they hold.
+    """Write the decoded arrays of each split into a folder, and return a description of their content.
 
     Args:
-        splits: rows by split, whose inputs are not decoded.
-        reading: which columns are what.
-        folder: where the decoded data go.
-        config: names the data, and says how labels and images are read.
+        splits: rows by split, with inputs that are not decoded.
+        reading: input and label columns.
+        folder: folder to write to.
+        config: name of the data, and settings of labels and images.
 
     Raises:
-        DataError: when something cannot be decoded, inputs differ in shape, or labels may be read in several ways.
+        DataError: when a row cannot be decoded, inputs differ in shape, or labels have several interpretations.
     """
     labels, classes = _labels(splits, reading.labels, config)
     for split, known in labels.items():
@@ -57,31 +57,31 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
 def decode_text(
     splits: Mapping[str, Any], column: str, name: str, folder: Path, tokenizer: str | None
 ) -> dict[str, Any]:
-    """Write the tokens of every split into a folder, and return what they hold.
+    """Write the tokens of each split into a folder, and return a description of their content.
 
     Args:
         splits: rows by split.
-        column: of the lines.
-        name: of the data, for people.
-        folder: where the tokens go.
-        tokenizer: folder or Hub id; none: words of the train split.
+        column: column of the lines.
+        name: name of the data, for error messages.
+        folder: folder to write to.
+        tokenizer: folder or Hub id of a tokenizer; None: use the words of the training split.
 
     Raises:
-        DataError: when a line is missing, or a word has no number.
+        DataError: when a line is missing, or a word is not in the vocabulary.
     """
-    encoder = Pretrained(tokenizer) if tokenizer else Words.of(lines(splits["train"], column, name))
+    encoder = Pretrained(tokenizer) if tokenizer else Words.of(read_lines(splits["train"], column, name))
     for split, rows in splits.items():
-        np.save(folder / f"{split}-tokens.npy", encoder.encode(lines(rows, column, name), f"{name} ({split})"))
+        np.save(folder / f"{split}-tokens.npy", encoder.encode(read_lines(rows, column, name), f"{name} ({split})"))
     return {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
 
 
 def read(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str, Source]:
-    """Return the decoded splits, text in windows and recorded words in states, as the configuration says.
+    """Return the sources of the decoded splits, with text cut into windows and recorded words into states.
 
     Args:
-        folder: of the copy.
-        holds: what `decode` or `decode_text` returned.
-        config: how they are read.
+        folder: folder of the copy.
+        holds: description that `decode` or `decode_text` returned.
+        config: settings of windows and states.
     """
     classes = tuple(holds["classes"])
     found = {}
@@ -89,30 +89,30 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str
         name = f"{config.source} ({split})"
         if "end" in holds:
             tokens = np.load(folder / f"{split}-tokens.npy", allow_pickle=False)
-            found[split] = windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
+            found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
             found[split] = _read(folder, name, split, classes, config.states)
     return found
 
 
 def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states: int) -> Source:
-    inputs = np.load(folder / f"{split}.npy", mmap_mode="c", allow_pickle=False)  # "c": torch wants a writable map
-    if inputs.nbytes <= IN_MEMORY:
+    inputs = np.load(
+        folder / f"{split}.npy", mmap_mode="c", allow_pickle=False
+    )  # "c", because torch needs a writable map
+    if inputs.nbytes <= MAX_LOADED_BYTES:
         inputs = np.array(inputs)
     labels = torch.from_numpy(np.load(folder / f"{split}-labels.npy", allow_pickle=False))
     lengths = folder / f"{split}-lengths.npy"
     if lengths.is_file():
         counts = torch.from_numpy(np.load(lengths, allow_pickle=False))
         sound = read_recordings(folder, split)
-        return spoken(name, torch.from_numpy(inputs), labels, counts, classes, states, sound)
+        return make_spoken_source(name, torch.from_numpy(inputs), labels, counts, classes, states, sound)
     return Source(name, torch.from_numpy(inputs), labels, classes)
 
 
 def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name: str) -> None:
-    """Write frames, all splits padded to the longest recording, and how many of each are its own.
-
-    Of the last split, which is for the test, the sound is written too; a report shows samples of no other.
-    """
+    """Write frames, padded to the longest recording of all splits, and the number of frames of each recording."""
+    # the report plays test samples, so the sound of the last split, which is the test split, is written too
     found: dict[str, list[Frames]] = {split: [] for split in splits}
     test = list(splits)[-1]
     with recorder(folder, test) as record:
@@ -123,22 +123,22 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name
     longest = max((len(frames) for recordings in found.values() for frames in recordings), default=0)
     for split, recordings in found.items():
         np.save(folder / f"{split}-lengths.npy", np.array([len(frames) for frames in recordings], dtype=np.int64))
-        rows = (padded(frames, longest) for frames in recordings)
+        rows = (pad_frames(frames, longest) for frames in recordings)
         _write_inputs(folder / f"{split}.npy", rows, len(recordings), name)
 
 
 class _MixedColoursError(DataError):
-    """Some images are grey, and some have colour."""
+    """Some images are grey, and others have colour."""
 
 
 def _write_arrays(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
-    """Write the inputs of all splits in one shape; grey images have three channels where any image has colour."""
+    """Write the inputs of all splits in one shape; grey images get three channels if any image has colour."""
 
     def write(*, colour: bool) -> None:
         first = None
         for split, rows in splits.items():
             where = f"{config.source} ({split})"
-            found = arrays(rows, column, where, config.image_size, colour=colour)
+            found = decode_arrays(rows, column, where, config.image_size, colour=colour)
             first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
 
     try:
@@ -152,10 +152,11 @@ def _write_inputs(
 ) -> NDArray[Any]:
     """Write `count` rows one by one into one array on disk, so that memory does not grow with the data.
 
-    Returns what all rows were like: the first, or that of a split before this one.
+    Returns:
+        A row with the common shape and dtype: `like`, or else the first row.
     """
     is_written = False
-    with path.open("wb") as file:  # no memory map: on a full disk that kills the process without a word
+    with path.open("wb") as file:  # not a memory map, because a full disk would kill the process without a message
         for index, row in enumerate(rows):
             first = row if like is None else like
             if (row.shape, row.dtype) != (first.shape, first.dtype):
@@ -167,33 +168,33 @@ def _write_inputs(
             file.write(row.tobytes())
             like, is_written = first, True
     if like is None or not is_written:
-        raise DataError(f"'{name}' holds no samples.")
+        raise DataError(f"'{name}' has no samples.")
     return like
 
 
 def _difference(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -> DataError:
-    """Return the error of an input that is not like the first of all."""
+    """Return the error about an input that differs in shape or dtype from the first input."""
     is_image = row.dtype == first.dtype == np.uint8 and row.ndim == first.ndim == 3
     kind = _MixedColoursError if is_image and {len(row), len(first)} == {1, 3} else DataError
     return kind(
-        f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, the first has "
-        f"{list(first.shape)} and {first.dtype}; all must be alike, and image_size resizes images."
+        f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, but the first has "
+        f"{list(first.shape)} and {first.dtype}. All inputs must be alike; resize images with data.image_size."
     )
 
 
 def _labels(
     splits: Mapping[str, Any], column: str, config: DataConfig
 ) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
-    """Return the class number of every label by split, `UNLABELLED` where there is none, and the names of the classes.
+    """Return the class numbers of the labels by split, `UNLABELLED` for missing labels, and the class names.
 
     Raises:
-        DataError: when labels may be read in several ways, or a split has labels that the training split lacks, in data
-            that do not say themselves what their classes are.
+        DataError: when labels have several interpretations, or a split has classes that the training split lacks and
+            that the data do not declare.
     """
     names = getattr(splits["train"].features[column], "names", None)
     for split, rows in splits.items():
         if (others := getattr(rows.features[column], "names", None)) != names:
-            ours, theirs = (f"the classes {listed(some)}" if some else "no names" for some in (names, others))
+            ours, theirs = (f"the classes {join_names(some)}" if some else "no names" for some in (names, others))
             raise DataError(
                 f"label column '{column}' of '{config.source}' has {ours} in train and {theirs} in {split}; all splits "
                 "must have the same, in one order."
@@ -219,12 +220,12 @@ def _labels(
 
 
 def _refuse_new_classes(labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], name: str) -> None:
-    """Refuse a split with classes that no training sample has, which may be the same classes under other names."""
+    """Refuse a split with classes that no training sample has; they may be the same classes under other names."""
     present = {split: [classes[at] for at in np.unique(known[known >= 0])] for split, known in labels.items()}
     for split, names in present.items():
         if new := set(names) - set(present["train"]):
             raise DataError(
-                f"split {split} of '{name}' has the classes {listed(names)}, and train has {listed(present['train'])}: "
-                f"{listed(sorted(new))} cannot be learnt. Give classes the same names in all splits, or name all "
-                "classes by data.classes."
+                f"expected the classes of the training split of '{name}' ({join_names(present['train'])}), found "
+                f"{join_names(sorted(new))} in split {split} ({join_names(names)}). Use the same class names in all "
+                "splits, or list all classes in data.classes."
             )

@@ -1,4 +1,4 @@
-"""How splits were read, in one line for people."""
+"""A one-line description of data and how they were read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN_LETTERS = 20
 
 
 def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
-    """Return the samples of each split, the classes, the shape of an input and how it was read, in one line.
+    """Describe in one line the samples per split, the classes, the input shape and how inputs were read.
 
     Args:
         name: of the data.
@@ -35,12 +35,12 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     seen, judged = (_classes_of(Samples.all_of(splits[name].source).judged_labels()) for name in ("train", "test"))
     unseen = judged - seen
     if unseen and seen:
-        parts.append(f"no train sample has the class {_names([source.classes[number] for number in sorted(unseen)])}")
+        parts.append(f"no training sample has class {_names([source.classes[number] for number in sorted(unseen)])}")
     return "; ".join(parts)
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:
-    """Return how many labels are missing, and how many have no loss."""
+    """Return notes on missing labels and on samples or positions without a loss."""
     what = "samples" if samples.source.positions is None else "positions"
     valid = torch.ones_like(samples.labels, dtype=torch.bool)
     if samples.source.lengths is not None:

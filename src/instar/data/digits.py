@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's 1,797 handwritten digits, 8 x 8 pixels."""
+"""The built-in data set: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from instar.data.samples import Samples, Source
 
 
 def load_digits() -> tuple[Source, None, Source]:
-    """Return (train, none, test) of 1,200 and 597 digits, split at random with a fixed seed; pixels in 0..1.
+    """Return (train, None, test) with 1,200 and 597 digits, split at random with a fixed seed; pixels are in 0..1.
 
     Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), as scikit-learn ships it.
     """

@@ -1,4 +1,4 @@
-"""What an epoch is, and in which order: all samples shuffled, half of them special, or a text in columns."""
+"""Epochs, the samples of one pass in their order: all shuffled, half of them special, or a text in columns."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 
 class Epoch(ABC):
-    """Which samples an epoch has, by their places among the samples."""
+    """The samples of an epoch in their order, as indices of the training samples."""
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """The number of samples in an epoch."""
+        """Number of samples in an epoch."""
 
     @abstractmethod
     def order(self, generator: torch.Generator) -> Tensor:
-        """Return the places of its samples one after another, int64 `[size]`."""
+        """Return the indices of the samples in their order, int64 `[size]`."""
 
 
 @dataclass(frozen=True)
 class Shuffled(Epoch):
-    """Every sample once, in random order.
+    """Each sample once, in random order.
 
     Args:
-        count: samples.
+        count: number of samples.
 
     >>> Shuffled(3).order(torch.Generator()).sort().values
     tensor([0, 1, 2])
@@ -37,7 +37,7 @@ class Shuffled(Epoch):
 
     @property
     def size(self) -> int:
-        """All samples."""
+        """Number of all samples."""
         return self.count
 
     def order(self, generator: torch.Generator) -> Tensor:
@@ -47,10 +47,10 @@ class Shuffled(Epoch):
 
 @dataclass(frozen=True, eq=False)
 class HalfSpecial(Epoch):
-    """Every special sample once, and as many of the rest, none a second time before all were there once.
+    """Each special sample once, and as many others, which repeat only after all of them were drawn.
 
     Args:
-        special: bool `[samples]`.
+        special: whether each sample is special, bool `[samples]`.
 
     >>> HalfSpecial(torch.tensor([True, False, False])).size
     2
@@ -60,7 +60,7 @@ class HalfSpecial(Epoch):
 
     @property
     def size(self) -> int:
-        """Twice the special samples."""
+        """Twice the number of special samples."""
         return 2 * int(self.special.sum())
 
     def order(self, generator: torch.Generator) -> Tensor:
@@ -74,14 +74,14 @@ class HalfSpecial(Epoch):
 
 @dataclass(frozen=True)
 class StreamColumns(Epoch):
-    """A stream cut into columns that are read side by side: batch s holds sample s of each, and so they go on in s + 1.
+    """A stream that is cut into columns of equal length, side by side: batch s has sample s of each column.
 
-    The same in every epoch. What is left where columns are equally long, fewer samples than there are columns, is not
-    read.
+    So each row of batch s + 1 continues the same row of batch s. The order is the same in each epoch. Samples that do
+    not fill a whole row at the end are left out.
 
     Args:
-        count: samples.
-        columns: samples in a batch.
+        count: number of samples.
+        columns: samples per batch.
 
     >>> StreamColumns(7, 2).order(torch.Generator())
     tensor([0, 3, 1, 4, 2, 5])
@@ -92,7 +92,7 @@ class StreamColumns(Epoch):
 
     @property
     def size(self) -> int:
-        """The samples of columns that are equally long."""
+        """Number of samples in columns of equal length."""
         return self.count - self.count % self.columns
 
     def order(self, generator: torch.Generator) -> Tensor:
@@ -101,7 +101,7 @@ class StreamColumns(Epoch):
 
 
 def side_by_side(start: int, stop: int, columns: int) -> list[Tensor]:
-    """Return the places of a stream from `start` to `stop`, row by row of columns, of which the last may be shorter.
+    """Return the indices `start` to `stop` of a stream, row by row of columns; the last columns may be shorter.
 
     >>> side_by_side(0, 5, 2)
     [tensor([0, 3]), tensor([1, 4]), tensor([2])]

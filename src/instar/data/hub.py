@@ -1,4 +1,4 @@
-"""Hugging Face data sets, from the Hub or from a local folder in the same layout, decoded once to a compact cache."""
+"""Hugging Face data sets from the Hub or a local folder in the same layout, decoded once into the cache."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 
 def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
-    """Return (train, validation or none, test) of a Hub id or a local folder.
+    """Return (train, validation or None, test) of a Hub id or a local folder.
 
-    Columns are found by their types where one reading is possible; see `choose_reading`. The test split is `test`, or
-    `validation` where there is no other. Decoded once to one array per split in the cache.
+    `choose_reading` chooses the columns. The test split is `test`, or `validation` if there is no `test`.
 
     Args:
-        config: its source is `ylecun/mnist`, or a folder of parquet, JSON, CSV, text or image files as
-            `datasets.load_dataset` reads them.
+        config: settings whose source is a Hub id such as `ylecun/mnist`, or a folder of parquet, JSON, CSV, text or
+            image files that `datasets.load_dataset` reads.
 
     Raises:
         DataError: when the data, a split or a column cannot be found, or a file cannot be decoded.
@@ -40,17 +39,17 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
     if local and not any(path.is_file() for path in Path(name).rglob("*")):
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
-        raise DataError(f"'{name}' is no folder, and a Hub id has the form 'owner/name'; {nearest(name, ['digits'])}")
+        raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
     splits = read_rows(open_data(name), config)
     return splits["train"], splits.get("validation"), splits["test"]
 
 
 def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict[str, Source]:
-    """Return the sources of rows by split: "train" and "test" and perhaps "validation"; or "train" alone.
+    """Return sources by split from rows by split; only "train" if there is no other split.
 
     Args:
-        found: rows by split; validation is the test split where there is no other.
-        config: names the data, and says how they are read.
+        found: rows by split; validation becomes the test split if there is no other.
+        config: name of the data, and how to read them.
 
     Raises:
         DataError: when a column cannot be found, or a value cannot be decoded.
@@ -60,7 +59,7 @@ def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict
         found = _held_out(found, config.test_where, name)
     reading = choose_reading(found, config)
     options: list[object] = [config.input_column, config.label_column, config.image_size]
-    # what follows is there only where it is needed, so that older copies are found
+    # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
     options += ["sound"] if reading.kind == "recordings" else []
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
@@ -71,7 +70,7 @@ def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict
         return decoded.decode(reading.cast(found), reading, folder, config)
 
     folder = cache_folder() / _cache_key(name, found, *options)
-    splits = decoded.read(folder, keep(folder, write, hashed_bytes=decoded.IN_MEMORY), config)
+    splits = decoded.read(folder, keep(folder, write, hashed_bytes=decoded.MAX_LOADED_BYTES), config)
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
@@ -79,7 +78,7 @@ def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict
 
 
 def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:
-    """Return the rows whose column has the value, of all splits, as test, and the other rows of the other splits."""
+    """Return the rows of all splits with the value as the test split, and the other rows of the other splits."""
     import datasets
 
     column, value = where.split("=", 1)
@@ -96,13 +95,13 @@ def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> 
     if value not in seen:
         raise DataError(f"no row of '{name}' has {column} '{value}'; {nearest(value, seen)}")
     if not len(others["train"]):
-        raise DataError(f"all training rows of '{name}' have {column} '{value}', and none is left.")
+        raise DataError(f"all training rows of '{name}' have {column} '{value}', so no row is left to train on.")
     return others | {"test": datasets.concatenate_datasets(test)}
 
 
 def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: object) -> str:
-    """Return a name for the decoded copy that changes with the data and with how they are decoded."""
-    # the library fingerprints each split from its files' contents or modification times
+    """Return a name for the decoded copy that depends on the data and on how they are decoded."""
+    # the library computes the fingerprint of a split from the content or modification time of its files
     states = {split: rows._fingerprint for split, rows in dataset.items()}
-    text = json.dumps([decoded.VERSION, states, *map(repr, options)], sort_keys=True)
+    text = json.dumps([decoded.CACHE_VERSION, states, *map(repr, options)], sort_keys=True)
     return f"{Path(name).name[:40]}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

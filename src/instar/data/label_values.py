@@ -1,4 +1,4 @@
-"""Labels as people hold them: which are known, and whether those are whole numbers, booleans or words."""
+"""Reading of labels of one split: which are known, and whether they are whole numbers, booleans or words."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from numpy.typing import NDArray
 
 from instar.errors import DataError
 
-Kind = Literal["whole numbers", "booleans", "words"]
+LabelKind = Literal["whole numbers", "booleans", "words"]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelValues:
-    """The labels of one split, flat.
+    """The labels of one split as a flat array.
 
     Args:
-        split: its name, for people.
-        shape: of the labels as they were given.
-        known: bool `[labels]`, which of them are there.
-        values: the known labels: int64, bool, or an object array of words.
-        kind: of the known labels; none where there is no label.
-        is_text: whether they were an array of words, in which NumPy makes the word "nan" of a missing value.
+        split: name of the split, for error messages.
+        shape: original shape of the labels.
+        known: whether each label is known, bool `[labels]`.
+        values: known labels: int64, bool, or an object array of words.
+        kind: type of the known labels; None if no label is known.
+        is_text: whether the labels were an array of words, in which NumPy turns a missing value into the word "nan".
     """
 
     split: str
     shape: tuple[int, ...]
     known: NDArray[np.bool_]
     values: NDArray[Any]
-    kind: Kind | None
+    kind: LabelKind | None
     is_text: bool = False
 
     @classmethod
     def read(cls, split: str, given: Any) -> Self:
-        """Read labels of any kind; None, NaN, NA and masked values are no labels.
+        """Read labels of any type; None, NaN, NA and masked values are missing labels.
 
         Raises:
-            DataError: when a label is no whole number, boolean or word, or kinds are mixed.
+            DataError: when a label is not a whole number, boolean or word, or types are mixed.
 
         >>> found = LabelValues.read("train", [2.0, None, 5])
         >>> found.values.tolist(), found.known.tolist(), found.kind
@@ -65,11 +65,11 @@ class LabelValues:
         values = values.astype({"whole numbers": np.int64, "booleans": bool, "words": object}[kind or "words"])
         return cls(split, array.shape, known, values, kind, found.is_text)
 
-    def _kind(self) -> Kind | None:
+    def _kind(self) -> LabelKind | None:
         if len(self.values) == 0:
             return None
         if self.values.dtype.kind != "O":
-            kinds: list[Kind | None] = [_KINDS.get(self.values.dtype.kind)]
+            kinds: list[LabelKind | None] = [_KIND_OF_DTYPE.get(self.values.dtype.kind)]
         else:
             kinds = [_kind_of(value) for value in self.values.tolist()]
         for place, kind in enumerate(kinds):
@@ -78,7 +78,7 @@ class LabelValues:
                 odd = np.arange(len(self.values)) == place
                 beside = f" beside {kinds[0]}" if kinds[0] and kind else ""
                 raise DataError(
-                    "labels must be whole numbers, booleans or words, all of one kind; "
+                    "labels must all be whole numbers, all booleans or all words; "
                     f"{self.where(odd)} has the label {value!r:.40} ({type(value).__name__}){beside}."
                 )
         return kinds[0]
@@ -91,12 +91,12 @@ class LabelValues:
         if odd.any():
             raise DataError(
                 f"labels must be whole numbers, booleans or words that name classes; {self.where(odd)} has the label "
-                f"{self.values[odd][0]}. Quantities (regression) cannot be learnt yet."
+                f"{self.values[odd][0]}. Regression is not supported yet."
             )
         return self.values.astype(np.int64)
 
     def where(self, chosen: NDArray[np.bool_]) -> str:
-        """Return the place of the first chosen label in words."""
+        """Describe the place of the first chosen label."""
         first = np.flatnonzero(self.known)[np.flatnonzero(chosen)[0]]
         sample, *position = (int(place) for place in np.unravel_index(first, self.shape))
         return f"sample {sample}" + "".join(f", position {at}" for at in position) + f" of '{self.split}'"
@@ -106,7 +106,7 @@ class LabelValues:
         return list(set(self.values.tolist())) if self.kind == "words" else np.unique(self.values).tolist()
 
     def without(self, unlabelled: int | str | None) -> Self:
-        """Return the labels without those that are called `unlabelled`."""
+        """Return the labels with the value `unlabelled` marked as missing."""
         chosen = np.zeros(len(self.values), dtype=bool)
         for value in self.distinct():
             if unlabelled is not None and str(value) == str(unlabelled):
@@ -117,7 +117,7 @@ class LabelValues:
         return type(self)(self.split, self.shape, known, self.values[~chosen], kind, self.is_text)
 
 
-_KINDS: dict[str, Kind] = {
+_KIND_OF_DTYPE: dict[str, LabelKind] = {
     "i": "whole numbers",
     "u": "whole numbers",
     "f": "whole numbers",
@@ -127,7 +127,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def _kind_of(value: object) -> Kind | None:
+def _kind_of(value: object) -> LabelKind | None:
     if isinstance(value, bool):
         return "booleans"
     if isinstance(value, str):
@@ -136,7 +136,7 @@ def _kind_of(value: object) -> Kind | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return what a scalar of NumPy or torch, or bytes, stand for in Python."""
+    """Convert a scalar of NumPy or torch, or bytes, to a Python value."""
     if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.dim() == 0):
         return value.item()
     if isinstance(value, str):  # an enumeration of words may show itself otherwise
@@ -145,8 +145,8 @@ def _plain(value: Any) -> Any:
 
 
 def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return labels as an array, and which are known as far as their container says it."""
-    pandas = sys.modules.get("pandas")  # an object of pandas is there only where pandas was imported
+    """Return labels as an array, and whether each is known according to the mask of their container."""
+    pandas = sys.modules.get("pandas")  # a pandas object exists only if pandas was imported
     if pandas and isinstance(
         given, pandas.Series | pandas.DataFrame | pandas.Index | pandas.api.extensions.ExtensionArray
     ):
@@ -157,14 +157,12 @@ def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         tensor = given.detach().cpu()
         array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     elif isinstance(given, Sequence) and not isinstance(given, str):
-        try:  # as objects, since NumPy would make words of [1, "a"] and numbers of [True, 2]
+        try:  # as objects, because NumPy would turn [1, "a"] into words and [True, 2] into numbers
             array = np.array(given, dtype=object)
         except ValueError:
-            raise DataError(f"labels of '{split}' must have one shape for all samples, got several.") from None
+            raise DataError(f"labels of '{split}' must have the same shape in all samples, got several.") from None
     else:
         array = np.asarray(given)
     if array.ndim == 0:
-        raise DataError(
-            f"labels must be an array with one label for each sample; those of '{split}' are {given!r:.60}."
-        )
+        raise DataError(f"labels must be an array with one label per sample; those of '{split}' are {given!r:.60}.")
     return array, np.ones(array.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""Labels of any kind become class numbers, by value and for all splits together: equal labels are one class."""
+"""Mapping of label values to class numbers, with the same classes in all splits."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from instar.config import DataConfig
 from instar.data.label_values import LabelValues
 from instar.errors import DataError, nearest
 
-MOST_NUMBERS = 20
-"""More distinct whole numbers than this may be quantities as well as classes, unless they count from 0 or 1."""
+MAX_UNDOUBTED_NUMBERS = 20
+"""Most distinct whole numbers that are classes without doubt; more may be quantities, unless they count from 0 or 1."""
 
-MOST_RARE = 10
-"""More classes than this are doubted where a class has fewer than two samples on average."""
+MAX_UNDOUBTED_CLASSES = 10
+"""Most classes without doubt if a class has fewer than two samples on average."""
 
 _WORDS_FOR_MISSING = ("nan", "None", "<NA>", "NaT")
-"""What NumPy makes of missing values in an array of words."""
+"""Words that NumPy makes of missing values in an array of words."""
 
 
 def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
-    """Return the class number of each label by split, `UNLABELLED` where there is none, and the names of the classes.
+    """Return the class numbers of the labels by split, `UNLABELLED` for missing labels, and the class names.
 
-    Labels may be whole numbers of any dtype, booleans or words, as arrays, tensors, lists or objects of pandas. Equal
-    values are one class in all splits. Classes are sorted by value and named by it, so that -1 and +1 become classes 0
-    and 1 with the names "-1" and "1". None, NaN, NA, a masked value and the value `config.unlabelled` are no label.
+    Labels may be whole numbers of any dtype, booleans or words, in arrays, tensors, lists or pandas objects. Equal
+    values are the same class in all splits. Classes are sorted by value and named after it: -1 and +1 become classes 0
+    and 1 with the names "-1" and "1". None, NaN, NA, masked values and `config.unlabelled` are missing labels.
 
     Args:
-        splits: labels by the name of their split, `[samples]` or `[samples, position]`.
-        config: `unlabelled`, `labels` and `classes` say how labels are read.
+        splits: labels by split, `[samples]` or `[samples, position]`.
+        config: its `unlabelled`, `labels` and `classes` choose the reading.
 
     Returns:
-        int64 in the shape of the labels by split, and the names.
+        Class numbers by split, int64 in the shape of the labels, and the class names.
 
     Raises:
-        DataError: when a label is of no such kind, kinds are mixed, or several readings are possible; then it names
-            the setting that chooses.
+        DataError: when a label has another type, or types are mixed. If several readings are possible, names the
+            setting to choose one.
 
     >>> labels, classes = map_labels({"train": [1, -1, None], "test": [-1.0, 1.0]}, DataConfig(source="arrays"))
     >>> classes, labels["train"].tolist(), labels["test"].tolist()
@@ -49,7 +49,7 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
     kinds = {labels.kind: labels.split for labels in reversed(found) if labels.kind}
     if len(kinds) > 1:
         told = " and ".join(f"those of '{split}' are {kind}" for kind, split in kinds.items())
-        raise DataError(f"labels must be of one kind in all splits; {told}.")
+        raise DataError(f"labels must have the same type in all splits; {told}.")
     names = config.classes
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"data.classes names '{twice}' twice.")
@@ -63,7 +63,7 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
 
 
 def _numbered(labels: LabelValues, numbers: Mapping[str, int]) -> NDArray[np.int64]:
-    """Return the class numbers of labels, in their shape."""
+    """Return the class numbers of the labels in their original shape."""
     of_values: dict[Any, int] = {}
     for value in labels.distinct():
         if str(value) not in numbers:
@@ -80,11 +80,7 @@ def _numbered(labels: LabelValues, numbers: Mapping[str, int]) -> NDArray[np.int
 
 
 def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) -> None:
-    """Refuse labels that may mean several things.
-
-    Raises:
-        DataError: names the readings and the setting that chooses.
-    """
+    """Refuse labels with several interpretations, and name the setting to choose one."""
     are_numbers = any(labels.kind == "whole numbers" for labels in found)
     negative = [value for value in distinct if value < 0] if are_numbers else []
     for labels in found:
@@ -94,17 +90,17 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
         for value in doubtful:
             if (chosen := labels.values == value).any():
                 raise DataError(
-                    f"the label {value!r} ({labels.where(chosen)}) may be a class, or say that there is no label. Set "
-                    f"data.unlabelled={value!r} where it is no label, or data.labels=classes where it is a class."
+                    f"the label {value!r} ({labels.where(chosen)}) may be a class or mark a missing label. Set "
+                    f"data.unlabelled={value!r} if it marks a missing label, or data.labels=classes if it is a class."
                 )
     number, samples = len(distinct), sum(len(labels.values) for labels in found)
-    many = are_numbers and number > MOST_NUMBERS
-    rare = number > MOST_RARE and 2 * number > samples
+    many = are_numbers and number > MAX_UNDOUBTED_NUMBERS
+    rare = number > MAX_UNDOUBTED_CLASSES and 2 * number > samples
     counted = are_numbers and distinct[-1] - distinct[0] == number - 1 and distinct[0] in (0, 1)
     if (many or rare) and not counted:
         values = f"whole numbers from {distinct[0]} to {distinct[-1]}" if are_numbers else "words"
-        other = "quantities (regression), which cannot be learnt yet" if are_numbers else "texts or names of samples"
+        other = "quantities (regression), which are not supported yet" if are_numbers else "texts or sample names"
         raise DataError(
             f"the {samples:,} labels are {number:,} different {values}. They may be classes, or {other}. Set "
-            "data.labels=classes where they are classes."
+            "data.labels=classes if they are classes."
         )

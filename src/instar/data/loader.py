@@ -1,4 +1,4 @@
-"""Batches as a pure function of the step: resuming is asking for the next one."""
+"""Loading of batches, each a pure function of the step, so that a resumed run sees the same batches."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import torch
 from torch import Tensor
 
 from instar.data.epochs import Epoch, side_by_side
-from instar.data.held import copied, gathered, inputs_near
+from instar.data.held import copy_to_device, gather_inputs, place_inputs
 from instar.data.samples import Samples
 from instar.data.views import Identity, View
 from instar.seeds import Draws, derive, generator
 
-AHEAD = 32 << 20
-"""On an accelerator, as many batches are made at once as hold this many bytes of inputs.
+MAX_PREFETCHED_BYTES = 32 << 20
+"""Size of the inputs that an accelerator augments at once, for several coming batches.
 
-Augmentation is some hundred operations, each of which an accelerator does for thousands of samples in the time in which
-a CPU asks for it once.
+Augmentation runs about a hundred operations. An accelerator processes thousands of samples in the time that a CPU needs
+to launch one operation.
 """
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What batches are drawn from: the same origin, id and view are the same pixels.
+    """The samples and views that batches are drawn from; an origin, an id and a view determine the pixels.
 
     Args:
-        samples: those that can be drawn.
-        views: the augmentation.
-        seed: of the views; 0 where they draw nothing.
-        num_views: views per sample that are used in turn; none: a new one each epoch.
+        samples: samples that batches are drawn from.
+        views: augmentation.
+        seed: seed of the views; 0 if they draw no random numbers.
+        num_views: views per sample, used in turn; None: a new view each epoch.
     """
 
     samples: Samples
@@ -44,22 +44,22 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a step sees.
+    """The samples of one training step.
 
     Args:
         ids: sample ids, int64 `[batch]`.
-        view: which view of them this is; the same number for the whole batch.
-        inputs: `[batch, ...]`, as the source holds them, augmented.
-        labels: int64 `[batch]` or `[batch, position]`, `UNLABELLED` where there is none.
-        mask: bool in the shape of the labels, which samples or positions are valid: neither those beyond the end of a
-            sample nor those for which the source says that there is no loss; none where all are.
-        step: of training, counted from 0.
-        seed: of the run's random numbers about samples.
-        origin: what it was drawn from; who knows that need not look at the ids, which may be on an accelerator.
-        order: ids of all samples of its pass, in their order, int64 `[samples]` in the memory of the host, for those
-            who must look at ids, or look ahead.
-        place: where in that order the batch begins.
-        begins: whether it is the first of its pass, before which nothing of a stream was read.
+        view: number of the view, the same for the whole batch.
+        inputs: augmented raw inputs, `[batch, ...]`.
+        labels: int64 `[batch]` or `[batch, position]`; `UNLABELLED` marks a missing label.
+        mask: bool in the shape of the labels: False beyond the end of a sample and where the source has no loss; None
+            if all samples or positions are valid.
+        step: training step, counted from 0.
+        seed: seed of the run's random numbers per sample.
+        origin: samples and views that the batch was drawn from.
+        order: ids of all samples of the pass in their order, int64 `[samples]` on the host. Reading ids or looking
+            ahead there does not wait for an accelerator.
+        place: index in `order` where the batch starts.
+        begins: whether it is the first batch of its pass, so that a recurrent network has no state yet.
     """
 
     ids: Tensor
@@ -76,7 +76,7 @@ class Batch:
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
-        """Return examples of which the labels alone are known, numbered from 0: enough for a term of a loss."""
+        """Return a batch with only labels, numbered from 0, which is enough for a loss term."""
         return cls(torch.arange(len(labels), device=labels.device), 0, labels, labels)
 
     def __len__(self) -> int:
@@ -84,15 +84,15 @@ class Batch:
 
     @property
     def host_ids(self) -> list[int]:
-        """The sample ids, without waiting for an accelerator where the order of the pass is known."""
+        """Sample ids; does not wait for an accelerator if the order of the pass is known."""
         ids = self.ids if self.order is None else self.order[self.place : self.place + len(self)]
         found: list[int] = ids.tolist()
         return found
 
     def examples(self) -> Batch:
-        """Return every position as an example of its own, with the id (sample id) positions + position.
+        """Return each position as an example of its own, with the id (sample id) * positions + position.
 
-        A batch of samples without positions is what it was.
+        A batch of samples without positions is returned unchanged.
         """
         if self.labels.dim() == 1:
             return self
@@ -110,14 +110,14 @@ class Batch:
         )
 
     def count(self) -> int:
-        """Return the number of examples: samples, or valid positions, without waiting where a source says how many."""
+        """Return the number of valid samples or positions; does not wait for an accelerator if the source is known."""
         if self.mask is None:
             return self.labels.numel()
         mask = self._host_mask()
         return int(self.mask.sum() if mask is None else mask.sum())
 
     def valid(self) -> Tensor | None:
-        """Return where its valid examples are among all, int64 `[valid]`, waiting as little; none where all are."""
+        """Return the indices of valid examples among all, int64 `[valid]`; None if all are valid."""
         if self.mask is None:
             return None
         mask = self._host_mask()
@@ -126,7 +126,7 @@ class Batch:
         return mask.flatten().nonzero().flatten().to(self.mask.device, non_blocking=True)
 
     def _host_mask(self) -> Tensor | None:
-        """Return the mask in the memory of the host, where the source says it."""
+        """Return the mask on the host, if the source is known."""
         source = self.origin.samples.source if self.origin else None
         if source is None or self.mask is None:
             return None
@@ -134,7 +134,7 @@ class Batch:
         return source.valid(ids, self.mask.shape[1] if self.mask.dim() == 2 else None)
 
     def draws(self, name: str) -> Draws:
-        """Return random numbers that are a function of (seed, name, sample, step)."""
+        """Return random numbers that are a pure function of (seed, name, sample, step)."""
         return Draws(derive(self.seed, name), self.ids, self.step)
 
     def part(self, start: int, stop: int) -> Batch:
@@ -144,7 +144,7 @@ class Batch:
         return self._at(slice(start, stop), place=self.place + start)
 
     def rows(self, index: Tensor) -> Batch:
-        """Return the samples at `index`, which stand in no order that one could look ahead in."""
+        """Return the samples at `index`, without the order of the pass."""
         return self._at(index, order=None)
 
     def _at(self, rows: slice | Tensor, **changes: Any) -> Batch:
@@ -158,7 +158,7 @@ class Batch:
         )
 
     def parts(self, number: int) -> Iterator[Batch]:
-        """Return `number` parts of nearly equal size, none of them empty."""
+        """Yield at most `number` parts of nearly equal size, none of them empty."""
         if number == 1:
             return iter((self,))
         edges = [len(self) * i // number for i in range(number + 1)]
@@ -166,9 +166,9 @@ class Batch:
 
 
 def given_inputs(batch: Batch) -> Tensor:
-    """Return the inputs of a batch as they were given, where the source has rounded them and no view has changed them.
+    """Return the exact inputs of a batch if the source rounded them to float32 and no view changed them.
 
-    A float64 table is held in float32 for networks; a tree may split between two values that are one in float32.
+    A decision tree may split between two float64 values that are equal in float32.
     """
     if batch.origin is None or not isinstance(batch.origin.views, Identity):
         return batch.inputs
@@ -178,7 +178,7 @@ def given_inputs(batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class _Order:
-    """Samples one after another: ids and labels on the device of the batches, and ids on the host."""
+    """Samples in order: ids and labels on the device of the batches, and ids on the host."""
 
     ids: Tensor
     labels: Tensor
@@ -186,20 +186,20 @@ class _Order:
 
 
 class Loader:
-    """Batches of augmented samples, each a pure function of the step.
+    """A loader of batches of augmented samples, each a pure function of the step.
 
-    The samples of epoch e are in an order of its own, drawn from the seed; its view is e, or e modulo `num_views`. All
-    batches of an epoch are full but the last two, which share what is left, so that none is tiny. Inputs, labels and
-    the order of an epoch are on the device, so that no step waits for it.
+    The seed determines a new order for each epoch. The view of epoch e is e, or e modulo `num_views`. All batches of an
+    epoch are full except the last two, which share the remaining samples so that none is tiny. Inputs, labels and the
+    order of an epoch are on the device, so that no step waits for it.
 
     Args:
-        samples: what to learn from.
-        batch_size: the most samples in a batch.
-        seed: of the order, and of the views where they have none of their own.
-        views: the augmentation.
-        num_views: views per sample that are used in turn; none: a new one each epoch.
-        view_seed: of the views; runs that have it in common see the same views, each in its own order.
-        device: where batches are made.
+        samples: training samples.
+        batch_size: samples per batch.
+        seed: seed of the order, and of the views if `view_seed` is None.
+        views: augmentation.
+        num_views: views per sample, used in turn; None: a new view each epoch.
+        view_seed: seed of the views; runs with the same seed see the same views, each in its own order.
+        device: device of the batches.
     """
 
     def __init__(
@@ -223,28 +223,28 @@ class Loader:
         self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
         self._view_draws = derive(self.origin.seed, "views")
         self.device = torch.device(device)
-        self._inputs = inputs_near(samples.source, self.device)
+        self._inputs = place_inputs(samples.source, self.device)
         self._is_near = self._inputs.device.type == self.device.type
-        ids, labels = copied(samples.ids, self.device), copied(samples.labels, self.device)
+        ids, labels = copy_to_device(samples.ids, self.device), copy_to_device(samples.labels, self.device)
         self._in_order = _Order(ids, labels, samples.ids)
         lengths = samples.source.lengths
-        self._lengths = None if lengths is None else copied(lengths, self.device)
+        self._lengths = None if lengths is None else copy_to_device(lengths, self.device)
         has_loss = samples.source.mask
-        self._has_loss = None if has_loss is None else copied(has_loss, self.device)
+        self._has_loss = None if has_loss is None else copy_to_device(has_loss, self.device)
         self._order_of: tuple[int, _Order] = (-1, self._in_order)
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
-            self._ahead = max(1, AHEAD // (self._inputs[0].nbytes * batch_size))
+            self._ahead = max(1, MAX_PREFETCHED_BYTES // (self._inputs[0].nbytes * batch_size))
         self._made: tuple[range, Batch] | None = None
 
     @cached_property
     def epoch(self) -> Epoch:
-        """What an epoch is, for who asks for batches by step."""
+        """Samples of an epoch in their order."""
         return self.samples.epoch(self.batch_size)
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """The number of batches in an epoch."""
+        """Number of batches in an epoch."""
         return -(-self.epoch.size // self.batch_size)
 
     def batch(self, step: int) -> Batch:
@@ -253,7 +253,7 @@ class Loader:
         if self._ahead == 1:
             return self._several(step, at, at + 1)
         if self._made is None or step not in self._made[0]:
-            self._made = None  # before the next are made, so that their memory is used again
+            self._made = None  # frees the memory before the next batches are made
             first = at - at % self._ahead
             stop = min(first + self._ahead, self.steps_per_epoch)
             start = step - at + first
@@ -263,23 +263,23 @@ class Loader:
         return replace(several.part(self._edge(at) - begin, self._edge(at + 1) - begin), step=step)
 
     def _several(self, step: int, first: int, stop: int) -> Batch:
-        """Return batches first..stop of the epoch of `step` as one."""
+        """Return batches first..stop of the epoch of `step` as one batch."""
         epoch = step // self.steps_per_epoch
         if self._order_of[0] != epoch:
             self._order_of = epoch, self._shuffled(epoch)
         return self._make(self._order_of[1], slice(self._edge(first), self._edge(stop)), self.view_of(epoch), step)
 
     def _shuffled(self, epoch: int) -> _Order:
-        """Return the order of an epoch, drawn on the CPU so that it is the same on every device."""
+        # drawn on the CPU, so that it is the same for all devices
         return self._ordered(self.epoch.order(generator(self.seed, "order", epoch)))
 
     def _ordered(self, places: Tensor) -> _Order:
-        order = copied(places, self.device)
+        order = copy_to_device(places, self.device)
         ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
         return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, places))
 
     def _edge(self, at: int) -> int:
-        """Return where batch `at` of an epoch begins."""
+        """Return the index of the first sample of batch `at` in an epoch."""
         full = max(0, self.steps_per_epoch - 2)
         if at <= full:
             return at * self.batch_size
@@ -287,14 +287,14 @@ class Loader:
         return self.epoch.size - (left // 2 if at < self.steps_per_epoch else 0)
 
     def view_of(self, epoch: int) -> int:
-        """Return which view an epoch shows."""
+        """Return the number of the view in an epoch."""
         return epoch if self.num_views is None else epoch % self.num_views
 
     def in_order(self, view: int = 0, start: int = 0, stop: int | None = None, *, trim: bool = True) -> Iterator[Batch]:
-        """Go through the samples once, or through those from `start` to `stop`, all in the same view.
+        """Yield batches of the samples from `start` to `stop` in order, all in the same view.
 
-        A stream is read in columns, so that a batch goes on where the one before it ends. Positions that no sample of a
-        batch has are left out, but where `trim` is false.
+        A stream is read in columns, so that each batch continues the one before. With `trim`, a batch is cut to its
+        longest sample.
         """
         stop = len(self.samples) if stop is None else stop
         order, sizes = self._in_order, [min(self.batch_size, stop - at) for at in range(start, stop, self.batch_size)]
@@ -307,9 +307,9 @@ class Loader:
 
     def _make(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
         ids, labels, mask = order.ids[rows], order.labels[rows], None
-        inputs = gathered(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
+        inputs = gather_inputs(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
         lengths = self.samples.source.lengths
-        if lengths is not None and self._lengths is not None:  # positions that no sample of the batch has are left out
+        if lengths is not None and self._lengths is not None:  # cut the batch to its longest sample
             least, most = (int(found) for found in lengths[order.on_host[rows]].aminmax())
             longest = most if trim else labels.shape[1]
             inputs, labels = inputs[:, :longest], labels[:, :longest]

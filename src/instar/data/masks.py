@@ -1,4 +1,4 @@
-"""Where there is a loss: a mask beside the labels, per sample or per position."""
+"""Masks of samples or positions that have a loss."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from instar.data.samples import Source
 from instar.errors import DataError
 
 
-def with_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
-    """Return sources whose samples, or positions of samples, have a loss only where a mask is true.
+def apply_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
+    """Return sources whose samples or positions have a loss only where a mask is true.
 
-    A mask is not the lack of a label: an example without a label still has soft targets, one without a loss has
-    nothing that is learnt or judged.
+    A masked example differs from an unlabelled one: an unlabelled example still has soft targets, but a masked example
+    is neither trained on nor evaluated.
 
     Args:
-        sources: by split.
-        given: a mask for each split by its name, or a pair (train, test); or one mask, where there is one source. It is
-            bool (or 0 and 1), `[samples]` or in the shape of the labels; none: there is a loss everywhere.
+        sources: sources by split.
+        given: a mask per split by name, a pair (train, test), or one mask for a single source. A mask is bool (or 0 and
+            1), `[samples]` or in the shape of the labels; None: all examples have a loss.
 
     Raises:
-        DataError: when a mask has another shape, holds other values, names no split, or leaves no loss at all.
+        DataError: when a mask has another shape, other values, an unknown split, or is false everywhere.
 
     >>> source = Source("three", torch.zeros(3, 2), torch.tensor([0, 1, 0]), ("a", "b"))
-    >>> with_masks({"train": source}, [1, 1, 0])["train"].mask.tolist()
+    >>> apply_masks({"train": source}, [1, 1, 0])["train"].mask.tolist()
     [True, True, False]
     """
     if given is None:
@@ -42,10 +42,10 @@ def with_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
     elif isinstance(given, tuple) and len(given) == 2:
         masks = dict(zip(("train", "test"), given, strict=True))
     else:
-        raise DataError("give a mask for each split, as mask={'train': ..., 'test': ...}; None: a loss everywhere.")
+        raise DataError("expected one mask per split, mask={'train': ..., 'test': ...}; use None for a split without.")
     unknown = [name for name in masks if name not in sources]
     if unknown:
-        raise DataError(f"the mask names the split '{unknown[0]}'; the data have: {', '.join(sources)}.")
+        raise DataError(f"the mask names an unknown split '{unknown[0]}'; the data have: {', '.join(sources)}.")
     return {
         split: source if masks.get(split) is None else replace(source, mask=_read_mask(source, masks[split]))
         for split, source in sources.items()
@@ -55,7 +55,7 @@ def with_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
 def _read_mask(source: Source, given: Any) -> Tensor:
     array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
-        raise DataError(f"the mask of '{source.name}' must hold True and False, or 1 and 0; got {array.dtype} values.")
+        raise DataError(f"the mask of '{source.name}' must be True and False, or 1 and 0; got {array.dtype} values.")
     shape = tuple(source.labels.shape)
     if array.shape not in {shape, shape[:1]}:
         raise DataError(
@@ -68,5 +68,5 @@ def _read_mask(source: Source, given: Any) -> Tensor:
     if source.lengths is not None:
         mask = mask & (torch.arange(shape[1]) < source.lengths[:, None])
     if not mask.any():
-        raise DataError(f"the mask of '{source.name}' is False everywhere, so that there is no loss at all.")
+        raise DataError(f"the mask of '{source.name}' is False everywhere, so no sample has a loss.")
     return mask.contiguous()

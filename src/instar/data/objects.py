@@ -1,4 +1,4 @@
-"""Data given as Python objects: arrays, tables, and data sets of torch, with or without labels."""
+"""Reading of data given as Python objects: arrays, tables and torch data sets, with or without labels."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ from instar.data.samples import Source
 from instar.errors import DataError
 from instar.tasks.next_token import NextToken
 
-FORMS = (
-    "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a data set of torch or of "
-    "Hugging Face, a "
-    "pair (train, test) of such data sets, or one of these by split, as {'train': ..., 'test': ...}"
+DATA_FORMS = (
+    "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch or Hugging Face data set, a "
+    "pair (train, test) of data sets, or one of these per split, as {'train': ..., 'test': ...}"
 )
-"""What data may be given as; labels may be None."""
+"""Forms of data objects, for error messages; labels may be None."""
 
-_SPLITS = ("train", "validation", "test")
+_SPLIT_NAMES = ("train", "validation", "test")
 
-Given = tuple[Any, Any]
-"""Inputs and labels; the labels are None where there are none."""
+InputsAndLabels = tuple[Any, Any]
+"""Inputs, and labels or None."""
 
 
 def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
-    """Return sources by split: "train" and "test" and perhaps "validation"; or "train" alone, which is to be split.
+    """Return sources by split; only "train" if the data must still be split.
 
-    What is given is copied, so that nobody can change it afterwards.
+    Inputs and labels are copied, so that later changes of the objects have no effect.
 
     Args:
-        given: in one of `FORMS`.
-        config: how inputs and labels are read.
+        given: data in one of `DATA_FORMS`.
+        config: settings of inputs and labels.
 
     Raises:
-        DataError: when it has another form, or inputs or labels cannot be read in one way.
+        DataError: when the data have another form, or inputs or labels have no or several interpretations.
     """
     if (rows := rows_by_split(given)) is not None:
         return read_rows(rows, config)
@@ -57,13 +56,13 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     if not classes:
         raise DataError(
             "no sample has a label, so the classes are unknown. Give labels of the test samples, as (inputs, None, "
-            "test_inputs, test_labels), or name the classes by data.classes."
+            "test_inputs, test_labels), or list the classes in data.classes."
         )
     labels = {name: found[:, 0] if found.shape[1:] == (1,) else found for name, found in labels.items()}
     shapes = {found.shape[1:] for found in labels.values()}
     if len(shapes) > 1:
         told = " and ".join(f"{list(found.shape)} in '{name}'" for name, found in labels.items())
-        raise DataError(f"labels must have one shape in all splits; they have {told}.")
+        raise DataError(f"labels must have the same shape in all splits, got {told}.")
     shape = shapes.pop() if shapes else ()
     given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
     held, reading = read_inputs(given_inputs, shape[0] if shape else None, config)
@@ -94,29 +93,29 @@ def _are_next_tokens(sources: Iterable[Source]) -> bool:
 def _refuse_unfit(
     name: str, inputs: Tensor, labels: NDArray[np.int64], classes: tuple[str, ...], config: DataConfig
 ) -> None:
-    """Refuse labels that are neither one per sample nor one per position of the samples."""
+    """Refuse labels that are neither one per sample nor one per position."""
     if len(inputs) != len(labels) or labels.ndim == 1:
-        return  # Source says what is wrong with their number
+        return  # Source reports a wrong number of labels
     looks_one_hot = labels.shape[1] > 1 and len(classes) == 2 and (labels.sum(1) == 1).all()
     if looks_one_hot and config.labels != "classes":
         raise DataError(
-            f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, as one-hot labels. "
+            f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, like one-hot labels. "
             "Give class numbers, as labels.argmax(1); or set data.labels=classes if each position has a label."
         )
     has_positions = inputs.dim() > 2 or inputs.dtype == torch.int64
     if labels.ndim > 2 or not has_positions or inputs.shape[1] != labels.shape[1]:
         raise DataError(
-            f"labels must be one per sample, or one per position of inputs [samples, position, ...]; those of '{name}' "
-            f"have shape {list(labels.shape)}, and the inputs {list(inputs.shape)}."
+            f"expected one label per sample, or one per position of inputs [samples, position, ...]; labels of "
+            f"'{name}' have shape {list(labels.shape)}, and inputs {list(inputs.shape)}."
         )
 
 
 def _by_split(given: Any) -> dict[str, Any]:
-    """Return what was given for each split, or for train alone."""
+    """Return the data of each split, or only of "train"."""
     if isinstance(given, Mapping):
-        if "train" in given and "test" in given and set(given) <= set(_SPLITS):
-            return {split: given[split] for split in _SPLITS if split in given}
-        raise DataError(f"data by split need 'train' and 'test'; found: {', '.join(map(repr, given)):.200}.")
+        if "train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES):
+            return {split: given[split] for split in _SPLIT_NAMES if split in given}
+        raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
     if isinstance(given, Dataset):
         return {"train": given}
     if isinstance(given, list | tuple):
@@ -127,16 +126,16 @@ def _by_split(given: Any) -> dict[str, Any]:
             return {"train": given[0], "test": given[1]}
         if len(given) in (1, 2):
             return {"train": given}
-        raise DataError(f"arrays must be {FORMS}; got {len(given)} of them.")
-    raise DataError(f"data must be a name, a folder, or {FORMS}; got one {type(given).__name__}.")
+        raise DataError(f"arrays must be {DATA_FORMS}; got {len(given)} of them.")
+    raise DataError(f"data must be a name, a folder, or {DATA_FORMS}; got one {type(given).__name__}.")
 
 
 def _refuse_order_of_scikit_learn(given: Sequence[Any]) -> None:
     _, second, third, _ = (getattr(array, "shape", None) for array in given)
     if second is not None and third is not None and len(second) > 1 and len(third) == 1:
         raise DataError(
-            "four arrays must be (train_inputs, train_labels, test_inputs, test_labels); they seem to be in the order "
-            "of scikit-learn's train_test_split, (train_inputs, test_inputs, train_labels, test_labels)."
+            "four arrays must be (train_inputs, train_labels, test_inputs, test_labels); these seem to have the order "
+            "of scikit-learn's train_test_split: (train_inputs, test_inputs, train_labels, test_labels)."
         )
 
 
@@ -144,25 +143,21 @@ def _is_pair(part: object) -> bool:
     return isinstance(part, tuple) and len(part) == 2 and all(hasattr(array, "shape") and array.shape for array in part)
 
 
-def _inputs_and_labels(split: str, part: Any) -> Given:
+def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
     if isinstance(part, Dataset):
         return _read_items(split, part)
     if isinstance(part, list | tuple) and len(part) in (1, 2):
         inputs, labels = (*part, None)[:2]
         if isinstance(inputs, Dataset | DataLoader) or inputs is None:
-            raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {FORMS}.")
+            raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {DATA_FORMS}.")
         return inputs, labels
     raise DataError(f"'{split}' must be (inputs, labels) or a torch data set; got {type(part).__name__}.")
 
 
-def _read_items(split: str, dataset: Dataset[Any]) -> Given:
-    """Return the inputs and labels of a torch data set, each item read once.
-
-    Raises:
-        DataError: when it has no length, or an item cannot be read or is not (input, label).
-    """
+def _read_items(split: str, dataset: Dataset[Any]) -> InputsAndLabels:
+    """Return the inputs and labels of a torch data set; reads each item once."""
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-        raise DataError("a data set without a length cannot be read by sample; give it as arrays.")
+        raise DataError("a data set without a length cannot be read by index; give arrays instead.")
     inputs: list[NDArray[Any]] = []
     labels: list[Any] = []
     for index in range(len(dataset)):
@@ -175,10 +170,10 @@ def _read_items(split: str, dataset: Dataset[Any]) -> Given:
             item = (item,)
         if not isinstance(item, list | tuple) or len(item) not in (1, 2):
             raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
-        inputs.append(as_row(split, item[0]).copy())  # some data sets write every item into the same memory
+        inputs.append(as_row(split, item[0]).copy())  # some data sets write each item into the same memory
         labels.append(_in_python(item[1]) if len(item) == 2 else None)
     if not inputs:
-        raise DataError(f"the data set for '{split}' holds no samples.")
+        raise DataError(f"the data set for '{split}' has no samples.")
     return stacked(split, inputs), labels
 
 

@@ -1,4 +1,4 @@
-"""Opening data sets by Hugging Face's library, in the same layout from the Hub and from a local folder."""
+"""Opening of data sets with Hugging Face's library, from the Hub or from a local folder in the same layout."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from instar.errors import DataError, shortened
 if TYPE_CHECKING:
     import datasets
 
-TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt"])
-"""Suffixes of files with rows."""
+TABLE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt"])
+"""Suffixes of files of rows."""
 
 
 def open_data(name: str) -> dict[str, datasets.Dataset]:
-    """Return the rows of a Hub id or a local folder by split: train, and validation, test or both.
+    """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
-    No code of the data set runs: the library knows no scripts of data sets since its version 4.
+    No code of the data set runs, because the library has not supported data set scripts since version 4.
 
     Raises:
-        DataError: when the data cannot be read, have files of several kinds for a split, or lack a split.
+        DataError: when the data cannot be read, have files of several types for a split, or lack a split.
     """
     import datasets
 
-    # The library shows its own bars and warnings for steps that we report in our own words, and logs errors that it
-    # raises as well, with the whole content of a cell.
+    # the library shows progress bars and warnings for steps that we report ourselves, and logs errors that it also
+    # raises, with the whole content of a cell
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(logging.CRITICAL)
-    # by its whole path, since the library takes a folder called "text" or "csv" for one of its own readers
+    # the absolute path, because the library mistakes a folder called "text" or "csv" for one of its readers
     where = str(Path(name).absolute()) if os.path.isdir(name) else name
     try:
         builder = datasets.load_dataset_builder(where)
@@ -42,9 +42,9 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
             builder.BASE_FEATURE = _recording()
         builder.download_and_prepare()
         found = builder.as_dataset()
-    except Exception as error:  # the library raises a dozen kinds, from connection to parsing
+    except Exception as error:  # the library raises a dozen classes, for connections and for parsing
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
-        told = error.__cause__ if is_parsing and error.__cause__ else error  # which of the two says what is wrong
+        told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
         raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
     if "train" not in found or not {"test", "validation"} & set(found):
         raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.")
@@ -55,17 +55,17 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
 
 
 def column_names(name: str) -> tuple[str, ...]:
-    """Return the names of the columns of a Hub id or a local folder."""
+    """Return the column names of a Hub id or a local folder."""
     return tuple(open_data(name)["train"].features)
 
 
 def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
-    """Return the rows of data sets of the library that were given as objects, by split; none where these are none.
+    """Return the rows of Hugging Face data set objects by split; None for other objects.
 
     Raises:
-        DataError: when they stream, or have no train split.
+        DataError: when the data sets stream, or have no train split.
     """
-    library = sys.modules.get("datasets")  # an object of the library is there only where it was imported
+    library = sys.modules.get("datasets")  # an object of the library exists only if it was imported
     if library is None:
         return None
     if isinstance(given, library.Dataset):
@@ -74,16 +74,16 @@ def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
         return dict(zip(("train", "test"), given, strict=True))
     parts = list(given.values()) if isinstance(given, Mapping) else [given]
     if any(isinstance(rows, library.IterableDataset | library.IterableDatasetDict) for rows in parts):
-        raise DataError("a streaming data set cannot be read by sample; load it with streaming=False.")
+        raise DataError("a streaming data set cannot be read by index; load it with streaming=False.")
     if not isinstance(given, Mapping) or not parts or not all(isinstance(rows, library.Dataset) for rows in parts):
         return None
     if "train" not in given:
-        raise DataError(f"the data set needs the split train; found: {', '.join(map(str, given)):.200}.")
+        raise DataError(f"the data set needs a split 'train', found: {', '.join(map(str, given)):.200}.")
     return {split: given[split] for split in ("train", "validation", "test") if split in given}
 
 
 def _recording() -> type[Any]:
-    """Return a feature of recordings that are files: their paths, which need no decoder of the library's."""
+    """Return a feature of recordings in files that keeps their paths, and needs no audio decoder."""
     import datasets
 
     @dataclass
@@ -99,27 +99,27 @@ def _recording() -> type[Any]:
 
 
 def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]]) -> None:
-    """Refuse files of rows that are named as those of a split and not read: the library chooses one kind of files."""
+    """Refuse files that are named like those of a split but not read, because the library reads one type of file."""
     from datasets.data_files import DataFilesDict, get_data_patterns
 
     read = {Path(path).resolve() for paths in files.values() for path in paths}
     card = folder / "README.md"
-    if card.is_file() and "data_files" in card.read_text(errors="replace"):  # it says which files are the data
+    if card.is_file() and "data_files" in card.read_text(errors="replace"):  # the card lists the files of the data set
         return
-    others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in TABLES} - read
+    others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in TABLE_SUFFIXES} - read
     if not others:
         return
     matched = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
     for path in sorted(Path(str(path)).resolve() for split in files for path in matched.get(split, [])):
         if path in others:
             raise DataError(
-                f"data '{name}' may be read from '{path.name}' or from '{min(read).name}', and the other would be left "
-                "out; move the files that are not meant out of the folder."
+                f"data '{name}' may be in '{path.name}' or in '{min(read).name}', and only one type of file is read; "
+                "move the files that do not belong to the data out of the folder."
             )
 
 
 def _refuse_other_class_names(name: str, files: Mapping[str, list[str]]) -> None:
-    """Refuse Parquet files whose columns of class labels name other classes than the first, for a label is a number."""
+    """Refuse Parquet files that number the classes of a label column differently."""
     import datasets
     import pyarrow.parquet
 
@@ -131,15 +131,16 @@ def _refuse_other_class_names(name: str, files: Mapping[str, list[str]]) -> None
                 other, names = first.setdefault(column, (path, feature.names))
                 if names != feature.names:
                     raise DataError(
-                        f"column '{column}' of '{name}' has the classes {listed(names)} in '{Path(other).name}', and "
-                        f"{listed(feature.names)} in '{Path(path).name}'; all files must have the same, in one order."
+                        f"all files of '{name}' must have the same classes in the same order; column '{column}' has "
+                        f"{join_names(names)} in '{Path(other).name}' and {join_names(feature.names)} in "
+                        f"'{Path(path).name}'."
                     )
 
 
-def listed(names: Any, most: int = 8) -> str:
-    """Return some names with commas between them.
+def join_names(names: Any, most: int = 8) -> str:
+    """Join names with commas, and leave some out if there are more than `most`.
 
-    >>> listed(["a", "b", "c"], most=2)
+    >>> join_names(["a", "b", "c"], most=2)
     'a, b, ... (3)'
     """
     names = [str(one) for one in names]

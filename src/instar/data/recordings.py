@@ -1,4 +1,4 @@
-"""The sound of recordings, kept for people to hear; networks see frames."""
+"""The sound of recordings, which the report plays; networks read only their frames."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Wave = NDArray[np.int16]
-"""The samples of sound, from -32768 to 32767."""
+"""Sound samples from -32768 to 32767."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """The sound of a row of recordings.
+    """The sound of several recordings.
 
     Args:
-        waves: of all, one behind the other, int16 `[samples of sound]`.
-        starts: where each begins, and last of all where the last one ends, int64 `[recordings + 1]`.
-        rate: samples of sound in a second.
+        waves: sound of all recordings, concatenated, int16 `[sound samples]`.
+        starts: index of the first sample of each recording, and the end of the last one, int64 `[recordings + 1]`.
+        rate: sampling rate in Hz.
 
     >>> Recordings(np.array([7, 8, 9], np.int16), np.array([0, 1, 3]), 8000).wave(1).tolist()
     [8, 9]
@@ -35,15 +35,16 @@ class Recordings:
         return len(self.starts) - 1
 
     def wave(self, number: int) -> Wave:
-        """Return the sound of one recording, `[samples of sound]`."""
+        """Return the sound of one recording, `[sound samples]`."""
         return self.waves[self.starts[number] : self.starts[number + 1]]
 
     def some(self, numbers: Iterable[int], room: int) -> tuple[list[int], Recordings]:
-        """Return which of these recordings have room, and their sound; one too long makes way for those after it.
+        """Choose recordings that fit into `room` bytes, and return their numbers and their sound.
 
         Args:
-            numbers: of recordings, the most wanted first; one may be there again.
-            room: bytes that their sound may take.
+            numbers: numbers of recordings in order of preference; duplicates are ignored, and a recording that does not
+                fit is skipped.
+            room: size limit of the sound in bytes.
         """
         chosen: list[int] = []
         for number in dict.fromkeys(numbers):
@@ -58,12 +59,12 @@ class Recordings:
 
 @contextmanager
 def recorder(folder: Path, split: str) -> Iterator[Callable[[NDArray[np.float32], int], None]]:
-    """Give what writes the recordings of a split one by one, so that memory does not grow with the data.
+    """Yield a function that writes the recordings of a split one by one, so that memory does not grow with the data.
 
-    It takes the sound of one, `[samples of sound]`, of which what lies outside -1..1 is cut, and the rate of all.
+    Its arguments are the sound of one recording, `[sound samples]`, which is clipped to -1..1, and the sampling rate.
 
     Args:
-        folder: of decoded data.
+        folder: folder of decoded data.
         split: name of the split.
     """
     starts: list[int] = [0]
@@ -80,7 +81,7 @@ def recorder(folder: Path, split: str) -> Iterator[Callable[[NDArray[np.float32]
 
 
 def read_recordings(folder: Path, split: str) -> Recordings | None:
-    """Return the recordings of a split, mapped; none where they were not kept."""
+    """Return the memory-mapped recordings of a split; None if their sound was not stored."""
     if not _about(folder, split).is_file():
         return None
     with np.load(_about(folder, split), allow_pickle=False) as about:

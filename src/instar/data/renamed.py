@@ -1,4 +1,4 @@
-"""The same data with the classes of a model: numbers of classes change, samples do not."""
+"""Renumbering of the classes of data to those of a model."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data
-from instar.data.opening import listed
+from instar.data.opening import join_names
 from instar.data.samples import Samples, Source
-from instar.data.text import UNKNOWN
+from instar.data.text import UNKNOWN_TOKEN
 from instar.errors import MismatchError
 from instar.tasks.next_token import NextToken
 
 
-def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number: bool = False) -> Data:
-    """Return data whose labels number these classes; words of a text that are none of them become `<unk>`.
+def rename_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number: bool = False) -> Data:
+    """Return data whose labels are numbers of `classes`; other words of a text become `<unk>`.
 
     Args:
-        data: with classes of the same names, in any order.
-        classes: what they are to be.
-        whose: these are, for people.
-        by_number: take each class for the one of the same number, whatever its name.
+        data: data with the same class names, in any order.
+        classes: class names of the model.
+        whose: owner of `classes`, for error messages.
+        by_number: match classes by number instead of by name.
 
     Raises:
-        MismatchError: when a sample has a class that is none of these.
+        MismatchError: when a sample has a class that is not in `classes`.
     """
     if not classes or data.classes == classes:
         return data
@@ -42,19 +42,19 @@ def with_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_number:
 
 
 def _renamed(source: Source, classes: tuple[str, ...], whose: str, by_number: bool) -> tuple[Source, Tensor]:
-    """Return a source with other classes, and the new number of each old one; the last is of no label."""
+    """Return a source with other classes, and the new number of each old class, with `UNLABELLED` at the end."""
     numbers = {name: number for number, name in enumerate(classes)}
-    # the tokens of windows are numbered as the classes are; those of arrays have numbers of their own, and no lengths
+    # tokens in windows have the numbers of the classes; tokens in arrays have other numbers, and no lengths
     is_text = isinstance(source.task, NextToken) and source.lengths is not None
-    unknown = numbers.get(UNKNOWN) if is_text else None
+    unknown = numbers.get(UNKNOWN_TOKEN) if is_text else None
     found = list(range(len(source.classes))) if by_number else [numbers.get(name, unknown) for name in source.classes]
     missing = [at for at, number in enumerate(found) if number is None]
     present = torch.isin(torch.tensor(missing, dtype=torch.long), source.labels)
     if present.any():
         names = [source.classes[at] for at, is_there in zip(missing, present.tolist(), strict=True) if is_there]
         raise MismatchError(
-            f"'{source.name}' has samples of classes that {whose} does not know ({listed(names)}); it knows "
-            f"{listed(classes)}."
+            f"expected the classes of {whose} ({join_names(classes)}), found samples of other classes in "
+            f"'{source.name}' ({join_names(names)})."
         )
     new = torch.tensor([UNLABELLED if number is None else number for number in found] + [UNLABELLED])
     inputs = new[source.inputs.long()].to(source.inputs.dtype) if is_text else source.inputs

@@ -1,7 +1,7 @@
-"""Samples with ids that last for life: what a source holds, and selections of it.
+"""Sources of samples with permanent ids, and selections of samples.
 
-A `Source` numbers its samples 0..N-1 and never changes. `Samples` names some of them by id. Everything that is stored
-about a sample, from targets to predictions, is keyed by its id in its source, never by a position in an epoch.
+A `Source` numbers its samples 0..N-1 and never changes. `Samples` selects some of them by id. All stored values of a
+sample, such as targets and predictions, are keyed by its id in the source, never by its position in an epoch.
 """
 
 from __future__ import annotations
@@ -31,26 +31,25 @@ class Source:
     A sample may have positions, such as the words of a text or the frames of a recording, each with a label.
 
     Args:
-        name: where it came from, with the split, for people.
-        inputs: `[samples, ...]`; uint8 holds pixels 0..255, which models see as 0..1; floats are seen as they are, and
-            so are other whole numbers, which are tokens.
+        name: name of the source and the split, for messages.
+        inputs: raw inputs `[samples, ...]`: uint8 are pixels 0..255, floats are numbers, other integers are tokens.
         labels: int64 `[samples]` or `[samples, position]`, in [0, classes) or `UNLABELLED`.
-        classes: the names of the classes.
-        whole: what it was made from, where some of its classes are one.
-        lengths: int64 `[samples]`, how many positions of each are valid, the first ones; none: all are.
-        task: what the labels mean; no part of the content.
-        columns: what else is known of each sample, by name, such as the sound of recordings; no part of the content.
-        given: the inputs as they were given, `[samples, ...]`, where `inputs` are rounded; no part of the content.
-        mask: bool in the shape of the labels, false where there is no loss: whatever a label or a teacher says there is
-            neither learnt nor judged; none: there is one everywhere. A position beyond `lengths` has no loss either.
-        reading: how inputs and labels were found and read, for people; no part of the content.
+        classes: class names.
+        whole: original source, if some of its classes were merged into one here.
+        lengths: number of valid positions of each sample, int64 `[samples]`; None: all positions are valid.
+        task: meaning of the labels; not part of the fingerprint.
+        columns: further values of each sample by name, such as the sound of recordings; not part of the fingerprint.
+        given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
+        mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
+            trained on nor evaluated. None: all have a loss up to `lengths`.
+        reading: description of how inputs and labels were read; not part of the fingerprint.
 
     Raises:
-        DataError: when lengths differ, there are no samples, or a label is outside the classes.
+        DataError: when inputs and labels differ in number, there are no samples, or a label is outside the classes.
 
     >>> Source("two", torch.zeros(2, 3), torch.tensor([0, 7]), ("a", "b"))
     Traceback (most recent call last):
-    instar.errors.DataError: labels of 'two' must be from 0 to 1 (2 classes), or -1 for none; found 7 at sample 1.
+    instar.errors.DataError: labels of 'two' must be from 0 to 1 (2 classes), or -1 (unlabelled); found 7 at sample 1.
     """
 
     name: str
@@ -67,16 +66,16 @@ class Source:
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
-            raise DataError(f"'{self.name}' holds no samples.")
+            raise DataError(f"'{self.name}' has no samples.")
         if len(self.inputs) != len(self.labels):
-            raise DataError(f"'{self.name}' has {len(self.inputs)} inputs and {len(self.labels)} labels.")
+            raise DataError(f"'{self.name}' has {len(self.inputs)} inputs but {len(self.labels)} labels.")
         if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
-            raise DataError(f"lengths of '{self.name}' must be one number for each sample with positions.")
+            raise DataError(f"lengths of '{self.name}' must be one number per sample, and samples must have positions.")
         if problem := self.task.find_problem(self.labels, self.classes):
             raise DataError(f"classes of '{self.name}' must be {problem}.")
         for name, column in self.columns.items():
             if len(column) != len(self):
-                raise DataError(f"'{self.name}' has {len(self)} inputs and {len(column)} {name}s.")
+                raise DataError(f"'{self.name}' has {len(self)} inputs but {len(column)} {name}s.")
         if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
             found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
             raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
@@ -85,7 +84,7 @@ class Source:
             at = int(outside[0, 0])
             raise DataError(
                 f"labels of '{self.name}' must be from 0 to {len(self.classes) - 1} ({len(self.classes)} classes), "
-                f"or -1 for none; found {int(self.labels[tuple(outside[0])])} at sample {at}."
+                f"or -1 (unlabelled); found {int(self.labels[tuple(outside[0])])} at sample {at}."
             )
 
     def __len__(self) -> int:
@@ -93,18 +92,15 @@ class Source:
 
     @property
     def positions(self) -> int | None:
-        """The most positions of a sample; none where samples have none."""
+        """Number of positions per sample; None if samples have no positions."""
         return self.labels.shape[1] if self.labels.dim() == 2 else None
 
     def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
-        """Return which of the first `longest` positions of some samples, or which of these, have a loss; none: all.
+        """Return whether each sample or position has a loss, bool `[n]` or `[n, position]`; None: all have one.
 
         Args:
-            ids: int64 `[n]`.
-            longest: positions; none: all.
-
-        Returns:
-            bool `[n]` or `[n, position]`.
+            ids: sample ids, int64 `[n]`.
+            longest: number of positions to return; None: all.
         """
         if self.mask is None and self.lengths is None:
             return None
@@ -117,11 +113,11 @@ class Source:
         return valid if mask is None else valid & mask
 
     def fingerprint(self) -> str:
-        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask and the names of the classes."""
+        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask and class names."""
         return self._fingerprint
 
     @cached_property
-    def _fingerprint(self) -> str:  # reads everything, and the content never changes
+    def _fingerprint(self) -> str:  # cached, because it reads all data, which never change
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
         for tensor in (self.inputs, self.labels, self.lengths, self.mask):
@@ -134,14 +130,14 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Some samples of a source, by id.
+    """A selection of samples of a source, by id.
 
     Args:
-        source: where they are.
-        ids: int64 `[n]`, ids in the source.
-        labels: int64 `[n]` or `[n, position]`, `UNLABELLED` where the label is not to be used.
-        special: bool `[n]`, those that are half of every epoch, beside as many that are drawn from the rest; none: an
-            epoch has all samples once.
+        source: source of the samples.
+        ids: sample ids, int64 `[n]`.
+        labels: int64 `[n]` or `[n, position]`; `UNLABELLED` hides the label of the source.
+        special: whether a sample belongs to the special half of each epoch, bool `[n]`; the other half is drawn from
+            the rest. None: an epoch has each sample once.
 
     >>> source = Source("four", torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     >>> samples = Samples.all_of(source)
@@ -158,7 +154,7 @@ class Samples:
 
     @classmethod
     def all_of(cls, source: Source) -> Samples:
-        """Select every sample."""
+        """Select all samples of a source."""
         return cls(source, torch.arange(len(source)), source.labels)
 
     def __len__(self) -> int:
@@ -166,19 +162,19 @@ class Samples:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes of the source, whether or not all occur."""
+        """Number of classes of the source, including those without samples."""
         return len(self.source.classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input."""
+        """Shape of one input."""
         return tuple(self.source.inputs.shape[1:])
 
     def epoch(self, batch_size: int) -> Epoch:
-        """Return what an epoch of these samples is.
+        """Return the epoch of these samples.
 
         Raises:
-            DataError: when a stream is too short for a batch.
+            DataError: when a stream has fewer samples than a batch.
         """
         if self.special is not None:
             return HalfSpecial(self.special)
@@ -186,12 +182,12 @@ class Samples:
             return Shuffled(len(self))
         if len(self) < batch_size:
             raise DataError(
-                f"'{self.source.name}' has {len(self)} windows, too few to read {batch_size} at once; lower batch_size."
+                f"'{self.source.name}' has {len(self)} windows, fewer than a batch ({batch_size}); lower batch_size."
             )
         return StreamColumns(len(self), batch_size)
 
     def places(self, ids: Tensor) -> Tensor:
-        """Return where samples stand among these, by their ids, int64 like `ids`; all of them must be here."""
+        """Return the indices of samples in this selection by id, int64 in the shape of `ids`; all must be selected."""
         known, order = self._by_id
         return order[torch.searchsorted(known, ids)]
 
@@ -205,12 +201,12 @@ class Samples:
         return self.source.inputs[self.ids]
 
     def judged_labels(self) -> Tensor:
-        """Return the labels, `UNLABELLED` also where there is no loss: those that scores are about."""
+        """Return the labels to evaluate: `UNLABELLED` where there is no label or no loss."""
         mask = self.source.mask
         return self.labels if mask is None else torch.where(mask[self.ids], self.labels, UNLABELLED)
 
     def apart(self, name: str) -> Source:
-        """Return these samples as a source of their own, numbered from 0, with the labels that they have here."""
+        """Return these samples as a new source, numbered from 0, with their labels in this selection."""
         old = self.source
         found = (old.lengths, old.mask, old.given)
         lengths, mask, given = (None if tensor is None else tensor[self.ids] for tensor in found)
@@ -223,7 +219,7 @@ class Samples:
         """Return the samples at `positions` (indices or a mask).
 
         Raises:
-            DataError: when none is left.
+            DataError: when no sample is left.
         """
         special = None if self.special is None else self.special[positions]
         chosen = replace(self, ids=self.ids[positions], labels=self.labels[positions], special=special)
@@ -232,7 +228,7 @@ class Samples:
         return chosen
 
     def split(self, share: float, seed: int) -> tuple[Samples, Samples]:
-        """Return (rest, share): a seeded random split, kept in order of id; of a stream the share is its end."""
+        """Split at random into (rest, share), both in order of id; the share of a stream is its end."""
         count = round(share * len(self))
         if self.source.task.is_stream:
             places = torch.arange(len(self))
@@ -241,7 +237,7 @@ class Samples:
         return self.select(order[count:].sort().values), self.select(order[:count].sort().values)
 
     def subset(self, count: int, seed: int) -> Samples:
-        """Return `count` random samples, kept in order of id; of a stream the first."""
+        """Return `count` random samples in order of id; the first ones of a stream."""
         if count > len(self):
             raise DataError(f"'subset' must be at most the {len(self)} samples of '{self.source.name}', got {count}.")
         if self.source.task.is_stream:
@@ -257,31 +253,33 @@ class Samples:
         return self.select(~self.of_classes(names))
 
     def keep_classes(self, names: list[str]) -> Samples:
-        """Return the samples of these classes alone."""
+        """Return only the samples of these classes."""
         return self.select(self.of_classes(names))
 
     def of_classes(self, names: list[str]) -> Tensor:
-        """Return which samples have one of these classes, bool `[n]`.
+        """Return whether each sample has one of these classes, bool `[n]`.
 
         Raises:
-            DataError: for an unknown class, or samples with positions, which have no class as a whole.
+            DataError: when a class is unknown, or labels are at positions, so that a sample has no class.
         """
         if self.source.positions is not None:
-            raise DataError(f"samples of '{self.source.name}' have a class at every position, and none as a whole.")
+            raise DataError(
+                f"samples of '{self.source.name}' have labels at positions, so they cannot be chosen by class."
+            )
         return torch.isin(self.labels, self.class_indices(names))
 
     def drop_labels(self, share: float, seed: int) -> Samples:
-        """Hide a random share of the labels: a transfer set that is unlabelled, or partly."""
+        """Hide a random share of the labels, for a transfer set with few or no labels."""
         hidden = torch.randperm(len(self), generator=generator(seed, "labels"))[: round(share * len(self))]
         labels = self.labels.clone()
         labels[hidden] = UNLABELLED
         return replace(self, labels=labels)
 
     def class_indices(self, names: list[str]) -> Tensor:
-        """Return the indices of classes given by name.
+        """Return the numbers of classes given by name.
 
         Raises:
-            DataError: for an unknown name, with the nearest known one.
+            DataError: when a name is unknown; suggests the nearest known one.
         """
         known = {name: index for index, name in enumerate(self.source.classes)}
         for name in names:

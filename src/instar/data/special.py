@@ -1,4 +1,4 @@
-"""Data of a specialist: half of its own classes, half of the rest, which may be one class or have no labels."""
+"""Training data of a specialist: half from its classes, half from the rest, which may be one class or unlabelled."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from instar.errors import DataError
 from instar.seeds import generator
 
 DUSTBIN = "(all others)"
-"""The class of what is in none of the special ones, the last."""
+"""Name of the last class, which stands for all classes that are not special."""
 
 
-def of_special_classes(
+def select_special_classes(
     config: DataConfig, train: Samples, held_out: Samples | None, test: Samples
 ) -> tuple[Samples, Samples | None, Samples]:
-    """Return train, validation and test samples for a specialist.
+    """Return training, validation and test samples for a specialist.
 
-    Training samples are all there, marked so that half of each epoch is special. Validation samples are as many special
-    ones as others, which stay the same, so that a score means the same after every epoch. Test samples are all there.
+    All training samples stay, marked so that half of each epoch is special. Validation keeps as many special samples as
+    others, the same ones in each epoch, so that scores are comparable. All test samples stay.
 
     Raises:
-        DataError: when a class is unknown or named twice, or there are no samples of one of the halves.
+        DataError: when a class is unknown or named twice, or one of the halves has no samples.
     """
     names = list(config.special_classes)
     if len(set(names)) < len(names):
@@ -54,7 +54,7 @@ def of_special_classes(
 
 
 def _half(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
-    """Return as many special samples as others, all judged, drawn from the larger half; all where one is missing."""
+    """Return equal numbers of special and other evaluated samples, drawn at random; all if one half is empty."""
     judged = samples.judged_labels() != UNLABELLED
     halves = (special & judged).nonzero()[:, 0], (~special & judged).nonzero()[:, 0]
     count = min(map(len, halves))
@@ -65,9 +65,11 @@ def _half(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
 
 
 def _with_dustbin(source: Source, names: list[str]) -> tuple[Source, torch.Tensor]:
-    """Return a source whose classes are the named ones, in that order, and one for all others; and its new labels."""
+    """Return a source with the named classes and one dustbin class, and the new number of each old class."""
     if DUSTBIN in names:
-        raise DataError(f"'{DUSTBIN}' is what the dustbin is called, and cannot be a special class.")
+        raise DataError(
+            f"'{DUSTBIN}' is the name of the dustbin class and cannot be a special class; rename the class."
+        )
     new = torch.full((len(source.classes) + 1,), len(names))
     new[Samples.all_of(source).class_indices(names)] = torch.arange(len(names))
     new[UNLABELLED] = UNLABELLED

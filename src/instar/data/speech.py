@@ -1,7 +1,7 @@
-"""Recordings of spoken words: their bytes become log-mel frames, and their frames the states of the word.
+"""Recordings of spoken words: decoding, and labels of their frames.
 
-A recording is a sample and its frames are positions. A word is a row of states, which share the frames of a recording
-out in equal parts, so that a class is a part of a word, such as "seven/2".
+A recording is a sample, and its frames are positions. A word is a sequence of states, each with an equal part of the
+frames of a recording. A class is one state of a word, such as "seven/2".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.log_mel import SLOWEST
+from instar.data.log_mel import MIN_SAMPLING_RATE_HZ
 from instar.data.recordings import Recordings
 from instar.data.samples import Source
 from instar.errors import DataError, shortened
@@ -24,21 +24,21 @@ from instar.tasks.words import Words
 
 
 def is_recording(feature: Any) -> bool:
-    """Return whether a column of this feature type holds recordings: Audio, or a structure of bytes and path."""
+    """Return whether a feature type is that of recordings: Audio, or a structure of bytes and path."""
     from datasets import Audio
 
     return isinstance(feature, Audio) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
 
 
 def decode_recording(recording: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
-    """Return samples in -1..1 `[samples]`, the mean of all channels, and how many there are in a second.
+    """Return the sound samples in -1..1 `[samples]`, averaged over channels, and the sampling rate in Hz.
 
     Args:
-        recording: the `bytes` of a file (FLAC, WAV, OGG, MP3), or its `path`.
+        recording: `bytes` of a file (FLAC, WAV, OGG, MP3), or its `path`.
 
     Raises:
-        DataError: when the package that reads such files is not installed.
-        ValueError: when the file cannot be read, or holds what is no sound.
+        DataError: when the package soundfile is not installed.
+        ValueError: when the file cannot be read, or is not sound.
     """
     try:
         import soundfile
@@ -52,25 +52,25 @@ def decode_recording(recording: Mapping[str, Any]) -> tuple[NDArray[np.float32],
     except soundfile.LibsndfileError as error:
         raise ValueError(error.error_string.rstrip(".")) from None
     if not np.isfinite(wave).all():
-        raise ValueError("it holds NaN or infinite samples")
+        raise ValueError("it has NaN or infinite samples")
     return wave.mean(1), rate
 
 
 Frames = NDArray[np.float32]
-"""The log-mel frames of a recording, `[frames, bands]`."""
+"""Log-mel frames of a recording, `[frames, bands]`."""
 
 
 def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tuple[str, NDArray[np.float32], int]]:
-    """Give the split, the samples in -1..1 `[samples]` and the rate of every recording, one by one.
+    """Yield the split, the sound samples in -1..1 `[samples]` and the sampling rate of each recording.
 
     Args:
         splits: rows by split.
-        column: of the recordings, whose type does not decode them.
-        name: of the data, for people.
+        column: column of recordings that are not decoded.
+        name: name of the data, for error messages.
 
     Raises:
-        DataError: with the row, for a recording that cannot be decoded, has fewer than two samples, or another rate
-            than the first.
+        DataError: when a recording cannot be decoded, has fewer than two samples, or another sampling rate than the
+            first; names the row.
     """
     first: int | None = None
     for split, rows in splits.items():
@@ -91,19 +91,17 @@ def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tup
 
 def _require_sound(where: str, samples: int, rate: int, first: int) -> None:
     if samples < 2:
-        raise DataError(f"{where} is too short: it has {samples} of at least 2 samples.")
+        raise DataError(f"{where} is too short: expected at least 2 samples, found {samples}.")
     if rate != first:
-        raise DataError(f"{where} has {rate} samples a second, the first has {first}; all must be alike.")
-    if rate < SLOWEST:
-        raise DataError(f"{where} has {rate} samples a second; it needs at least {SLOWEST}.")
+        raise DataError(f"{where} has a sampling rate of {rate} Hz, the first has {first} Hz; resample one of them.")
+    if rate < MIN_SAMPLING_RATE_HZ:
+        raise DataError(f"{where} has a sampling rate of {rate} Hz; expected at least {MIN_SAMPLING_RATE_HZ} Hz.")
 
 
-def padded(frames: Frames, count: int) -> Frames:
-    """Return `count` frames: those that there are, then the last one again and again.
+def pad_frames(frames: Frames, count: int) -> Frames:
+    """Pad frames to `count` by repeating the last one, as `FrameNet` does beyond the end of a batch.
 
-    What lies beyond the end is so what `FrameNet` takes it for, however far a batch reaches.
-
-    >>> padded(np.array([[1.0], [2.0]], dtype=np.float32), 4)[:, 0].tolist()
+    >>> pad_frames(np.array([[1.0], [2.0]], dtype=np.float32), 4)[:, 0].tolist()
     [1.0, 2.0, 2.0, 2.0]
     """
     return np.pad(frames, ((0, count - len(frames)), (0, 0)), mode="edge")
@@ -112,13 +110,13 @@ def padded(frames: Frames, count: int) -> Frames:
 def state_labels(words: Tensor, lengths: Tensor, states: int, positions: int) -> Tensor:
     """Return word * states + floor(states t / n) for frame t of n, int64 `[recordings, position]`.
 
-    `UNLABELLED` from frame n on, and where the word is.
+    Frames from n on, and frames of unlabelled words, are `UNLABELLED`.
 
     Args:
-        words: int64 `[recordings]`.
-        lengths: n, int64 `[recordings]`.
-        states: of a word.
-        positions: the frames of the longest recording.
+        words: class of each word, int64 `[recordings]`.
+        lengths: number of frames n, int64 `[recordings]`.
+        states: number of states per word.
+        positions: number of frames of the longest recording.
 
     >>> state_labels(torch.tensor([0, 2]), torch.tensor([6, 4]), 3, 6).tolist()
     [[0, 0, 1, 1, 2, 2], [6, 6, 7, 8, -1, -1]]
@@ -129,7 +127,7 @@ def state_labels(words: Tensor, lengths: Tensor, states: int, positions: int) ->
 
 
 def state_names(words: tuple[str, ...], states: int) -> tuple[str, ...]:
-    """Return the names of the states of all words.
+    """Return the class names of the states of all words.
 
     >>> state_names(("yes", "no"), 2)
     ('yes/1', 'yes/2', 'no/1', 'no/2')
@@ -137,7 +135,7 @@ def state_names(words: tuple[str, ...], states: int) -> tuple[str, ...]:
     return tuple(f"{word}/{state}" for word in words for state in range(1, states + 1))
 
 
-def spoken(
+def make_spoken_source(
     name: str,
     inputs: Tensor,
     words: Tensor,
@@ -146,16 +144,16 @@ def spoken(
     states: int,
     sound: Recordings | None = None,
 ) -> Source:
-    """Return recordings of words as a source of frames, each labelled with its state.
+    """Return a source of recorded words whose frames are labelled with states.
 
     Args:
-        name: of the source.
+        name: name of the source.
         inputs: frames, float32 `[recordings, position, bands]`.
-        words: int64 `[recordings]`, `UNLABELLED` where it is not known.
-        lengths: the frames of each recording, int64 `[recordings]`.
-        names: of the words.
-        states: of a word.
-        sound: of the recordings, where it was kept.
+        words: class of each word, int64 `[recordings]`, or `UNLABELLED`.
+        lengths: number of frames of each recording, int64 `[recordings]`.
+        names: names of the words.
+        states: number of states per word.
+        sound: sound of the recordings, if it is stored.
     """
     labels = state_labels(words, lengths, states, inputs.shape[1])
     columns = {} if sound is None else {"sound": sound}

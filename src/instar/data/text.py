@@ -1,4 +1,4 @@
-"""Text: lines become one stream of tokens, cut into windows whose labels are the tokens that come next."""
+"""Text for language models: a stream of tokens, cut into windows whose labels are the next tokens."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from instar.errors import DataError
 from instar.foreign import from_pretrained
 from instar.tasks.next_token import NextToken
 
-END = "<eos>"
-"""The word at the end of every line."""
+END_TOKEN = "<eos>"
+"""Word at the end of each line."""
 
-UNKNOWN = "<unk>"
-"""The word that stands for all that are not in the vocabulary."""
+UNKNOWN_TOKEN = "<unk>"
+"""Word that stands for all words outside the vocabulary."""
 
-_AT_ONCE = 1000  # lines
+_LINES_PER_READ = 1000
 
 
-def lines(rows: Any, column: str, name: str) -> Iterator[str]:
-    """Return the lines of a column of text.
+def read_lines(rows: Any, column: str, name: str) -> Iterator[str]:
+    """Yield the lines of a column of text.
 
     Raises:
-        DataError: with the row, when one is missing.
+        DataError: when a line is missing; names the row.
     """
-    for start in range(0, len(rows), _AT_ONCE):
-        for index, line in enumerate(rows[start : start + _AT_ONCE][column], start):
+    for start in range(0, len(rows), _LINES_PER_READ):
+        for index, line in enumerate(rows[start : start + _LINES_PER_READ][column], start):
             if line is None:
                 raise DataError(f"row {index} of '{name}' has no text.")
             yield line
 
 
 class Encoder(ABC):
-    """Turns lines into tokens.
+    """An encoder of lines to tokens.
 
     Args:
-        classes: the tokens by number.
+        classes: tokens by number.
         end: number of the token at the end of a line.
     """
 
@@ -53,11 +53,11 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, some: Iterable[str], name: str) -> NDArray[np.int32]:
-        """Return the tokens of some lines one after another, int32 `[tokens]`; `name` says to people whose they are."""
+        """Return the tokens of all lines, concatenated, int32 `[tokens]`; `name` is for error messages."""
 
 
 class Words(Encoder):
-    """Words as they stand between spaces, with `<eos>` after every line; an empty line is an `<eos>` alone.
+    """Words separated by spaces, with `<eos>` after each line; an empty line is only `<eos>`.
 
     >>> words = Words.of(["a rose is a rose", "a rose"])
     >>> words.classes, words.encode(["rose is", ""], "garden").tolist()
@@ -66,20 +66,20 @@ class Words(Encoder):
 
     @classmethod
     def of(cls, some: Iterable[str]) -> Words:
-        """Return the words of some lines, the most frequent first, and of equals the first in the alphabet."""
+        """Build the vocabulary of some lines, sorted by frequency and then alphabetically."""
         counts = Counter(chain.from_iterable(map(_words, some)))
-        counts.setdefault(END, 0)
+        counts.setdefault(END_TOKEN, 0)
         classes = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls(classes, classes.index(END))
+        return cls(classes, classes.index(END_TOKEN))
 
     def encode(self, some: Iterable[str], name: str) -> NDArray[np.int32]:
         """Return the numbers of the words.
 
         Raises:
-            DataError: when a word is not in the vocabulary, which has no `<unk>`; names its line.
+            DataError: when a word is not in the vocabulary, and the vocabulary has no `<unk>`; names the line.
         """
         numbers = {word: number for number, word in enumerate(self.classes)}
-        unknown = numbers.get(UNKNOWN)
+        unknown = numbers.get(UNKNOWN_TOKEN)
         found: list[int] = []
         for index, line in enumerate(some):
             for word in _words(line):
@@ -87,31 +87,32 @@ class Words(Encoder):
                 if number is None:
                     raise DataError(
                         f"line {index} of '{name}' has the word '{word:.40}', which is not among the "
-                        f"{len(self.classes):,} words of the train split, and no '{UNKNOWN}' stands there for others."
+                        f"{len(self.classes):,} words of the training split, and there is no word '{UNKNOWN_TOKEN}' to "
+                        "replace it."
                     )
                 found.append(number)
         return np.asarray(found, dtype=np.int32)
 
 
 def _words(line: str) -> list[str]:
-    return [*line.split(), END]
+    return [*line.split(), END_TOKEN]
 
 
 class Pretrained(Encoder):
-    """A tokenizer of Transformers, with its end-of-text token after every line that is not empty.
+    """A Transformers tokenizer, with its end-of-text token after each line that is not empty.
 
     Args:
         tokenizer: folder or Hub id.
 
     Raises:
-        DataError: when it cannot be loaded, or has no token for the end of a text.
+        DataError: when the tokenizer cannot be loaded, or has no end-of-text token.
     """
 
     def __init__(self, tokenizer: str) -> None:
         self._tokenizer = from_pretrained("AutoTokenizer", tokenizer, "the tokenizer", raises=DataError)
         end = self._tokenizer.eos_token_id
         if end is None:
-            raise DataError(f"the tokenizer '{tokenizer}' has no token for the end of a text (eos_token).")
+            raise DataError(f"the tokenizer '{tokenizer}' has no end-of-text token; set its eos_token.")
         size = len(self._tokenizer)
         super().__init__(self._tokenizer.convert_ids_to_tokens(list(range(size))), int(end))
 
@@ -125,7 +126,7 @@ class Pretrained(Encoder):
         return np.concatenate(found)
 
 
-def windows(
+def cut_windows(
     name: str,
     tokens: NDArray[np.int32],
     classes: tuple[str, ...],
@@ -134,28 +135,28 @@ def windows(
     *,
     is_stream: bool = True,
 ) -> Source:
-    """Cut a stream of tokens x_1 ... x_T into windows; position t is given x_(t-1), and its label is x_t.
+    """Cut a stream of tokens x_1 ... x_T into windows; the input at position t is x_(t-1), and its label is x_t.
 
-    Before x_1 stands the token that ends lines. So every token is a label once, and T is the number of words by which
-    the logarithm of a perplexity is divided.
+    The input before x_1 is the end-of-line token. So each token is a label once, and a perplexity is the exponential of
+    the mean over T tokens.
 
     Args:
-        name: for people.
-        tokens: int32 `[T]`.
-        classes: the vocabulary.
-        end: number of the token that ends lines.
-        length: positions of a window; the last may have fewer.
-        is_stream: whether they are to be read in order.
+        name: name of the source, for messages.
+        tokens: tokens, int32 `[T]`.
+        classes: vocabulary.
+        end: number of the end-of-line token.
+        length: positions per window; the last window may have fewer.
+        is_stream: whether to read the windows in order.
 
     Raises:
         DataError: when there are no tokens.
 
-    >>> source = windows("five", np.arange(5, dtype=np.int32), tuple("abcde"), end=4, length=3)
+    >>> source = cut_windows("five", np.arange(5, dtype=np.int32), tuple("abcde"), end=4, length=3)
     >>> source.inputs.tolist(), source.labels.tolist(), source.lengths.tolist()
     ([[4, 0, 1], [2, 3, 0]], [[0, 1, 2], [3, 4, -1]], [3, 2])
     """
     if len(tokens) == 0:
-        raise DataError(f"'{name}' holds no words.")
+        raise DataError(f"'{name}' has no words.")
     number = -(-len(tokens) // length)
     labels = torch.full((number * length,), UNLABELLED)
     labels[: len(tokens)] = torch.from_numpy(tokens.astype(np.int64))

@@ -1,7 +1,7 @@
-"""Views: augmentation as a pure function of (seed, id, view).
+"""Views: augmentations that are pure functions of (seed, id, view).
 
-View 3 of sample 17 is the same tensor in every epoch, on every machine and with any number of workers. So teacher and
-student always see the same pixels, and a run that was killed resumes exactly.
+View 3 of sample 17 is the same tensor in each epoch, on each machine and with any number of workers. So teacher and
+student always see the same pixels, and a killed run resumes exactly.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from instar.seeds import Draws, derive
 
 
 class View(ABC):
-    """An augmentation of a batch of inputs. Views add up: `Crop(4) + Flip()` crops, then flips."""
+    """An augmentation of a batch of inputs. A sum applies views in order: `Crop(4) + Flip()` crops, then flips."""
 
     @abstractmethod
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return the view of `inputs` `[batch, channels, height, width]`, same shape and dtype, that `draws` decide."""
+        """Augment `inputs` `[batch, channels, height, width]` by the random numbers `draws`; keep shape and dtype."""
 
     def __add__(self, other: View) -> View:
         return Chain((*_parts(self), *_parts(other)))
@@ -37,12 +37,12 @@ def _parts(view: View) -> tuple[View, ...]:
 
 @dataclass(frozen=True)
 class Chain(View):
-    """Several views, one after the other, each with random numbers of its own: `Flip() + Flip()` is no identity."""
+    """Several views in order, each with its own random numbers, so `Flip() + Flip()` is not the identity."""
 
     parts: tuple[View, ...]
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return the view that the last part makes of the view before it."""
+        """Apply all parts in order."""
         for index, part in enumerate(self.parts):
             inputs = part(inputs, replace(draws, seed=derive(draws.seed, "part", index)) if index else draws)
         return inputs
@@ -53,17 +53,17 @@ class Chain(View):
 
 @dataclass(frozen=True)
 class Identity(View):
-    """The samples as they are."""
+    """No augmentation."""
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return `inputs`."""
+        """Return `inputs` unchanged."""
         return inputs
 
 
 @checked
 @dataclass(frozen=True)
 class Shift(View):
-    """Shift by whole pixels, each axis uniform in [-pixels, pixels], zeros moving in: the jitter of Hinton et al. 2015.
+    """Shift by whole pixels, uniform in [-pixels, pixels] per axis, and fill with zeros, as in Hinton et al. 2015.
 
     >>> import torch
     >>> image = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3)
@@ -74,7 +74,7 @@ class Shift(View):
     pixels: Count = 2
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return each image at a place of its own."""
+        """Shift each image by its own offset."""
         _require_images(inputs, "Shift", self.pixels)
         return _random_window(inputs, self.pixels, "zero", draws)
 
@@ -82,13 +82,13 @@ class Shift(View):
 @checked
 @dataclass(frozen=True)
 class Crop(View):
-    """Pad by `padding` pixels, then cut a window of the old size at random: the augmentation of CIFAR."""
+    """Pad by `padding` pixels, then crop a random window of the original size: the standard augmentation of CIFAR."""
 
     padding: Count = 4
     mode: Literal["reflect", "zero"] = "reflect"
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return a window of each padded image."""
+        """Crop a window from each padded image."""
         _require_images(inputs, "Crop", self.padding)
         return _random_window(inputs, self.padding, self.mode, draws)
 
@@ -98,23 +98,23 @@ class Flip(View):
     """Mirror left and right with probability one half."""
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Return half of the images mirrored."""
+        """Mirror each image with probability one half."""
         _require_images(inputs, "Flip")
         chosen = draws.below(2, "flip").bool()
         return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
 
 
 VIEWS = {view.__name__: view for view in (Identity, Shift, Crop, Flip)}
-"""The views that can be named in a configuration; one line for each new one."""
+"""Views by their names in a configuration; add one line for a new view."""
 
 
 def as_view(views: str | View) -> View:
-    """Return views that a user gave as text or as an object."""
+    """Return views given as text or as an object."""
     return views if isinstance(views, View) else parse_views(views)
 
 
 def parse_views(text: str) -> View:
-    """Read views as text.
+    """Parse the text of views.
 
     >>> parse_views("Crop(4) + Flip()").parts
     (Crop(padding=4, mode='reflect'), Flip())
@@ -130,13 +130,15 @@ def _require_images(inputs: Tensor, name: str, pixels: int = 0) -> None:
         raise MismatchError(
             f"view '{name}' needs images [batch, channels, height, width], got inputs of shape {list(inputs.shape)}."
         )
-    if pixels > 2 * max(inputs.shape[2:]):  # three images in four would be empty, and padding takes any memory
+    if pixels > 2 * max(
+        inputs.shape[2:]
+    ):  # three in four images would be empty, and padding could take any amount of memory
         size = " x ".join(map(str, inputs.shape[2:]))
-        raise ConfigError(f"{name}({pixels}) moves most images of {size} pixels out of sight; give fewer pixels.")
+        raise ConfigError(f"{name}({pixels}) moves most images of {size} pixels out of view; give fewer pixels.")
 
 
 def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"], draws: Draws) -> Tensor:
-    """Pad all sides, and cut from each sample a window of the old size at a place of its own."""
+    """Pad all sides, and crop a window of the original size from each sample at a random place."""
     height, width = inputs.shape[2:]
     if mode == "reflect":
         rows, columns = _reflected(height, padding, inputs.device), _reflected(width, padding, inputs.device)
@@ -151,7 +153,7 @@ def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"
 
 
 def _reflected(size: int, padding: int, device: torch.device) -> Tensor:
-    """Return the indices of a line of `size` pixels with `padding` more on both sides, mirrored without the edge."""
+    """Return the pixel indices of a line of `size` pixels, reflected by `padding` on both sides without the edge."""
     if padding >= size:
         raise ConfigError(f"Crop(padding) must be below the image size {size} to reflect, got {padding}.")
     index = torch.arange(-padding, size + padding, device=device).abs()

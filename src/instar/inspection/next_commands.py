@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import default_settings, parse_assignment
-from instar.data.dataset import ARRAYS
+from instar.data.dataset import ARRAYS_SOURCE
 from instar.errors import RunError
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.documents import ModelFile, read_document
@@ -31,7 +31,7 @@ def next_commands(row: RunRow, state: str) -> list[str]:
         return [command] if command.startswith("instar ") else []
     report = f"instar report {shlex.quote(str(row.folder.parent))}"
     data = row.config["data"]
-    if data["source"] == ARRAYS or _needs_network(row.folder):  # which no command can name
+    if data["source"] == ARRAYS_SOURCE or _needs_network(row.folder):  # which no command can name
         return [report]
     network = _network(row)
     name = str(network["model"]["name"]) if network else ""

@@ -13,7 +13,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import ModelConfig, RunConfig, validate
-from instar.data.dataset import ARRAYS, Data, load_data
+from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
 from instar.data.views import View, as_view
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.place import parse_jobs
@@ -260,7 +260,7 @@ class LineagePlan:
         data = self.data
         if here:  # each of several processes finds the decoded data in the cache
             data = data or load_data(self.config.data)
-        elif self.config.data.source != ARRAYS:
+        elif self.config.data.source != ARRAYS_SOURCE:
             data = None
         plan = replace(self, data=data, show=self.show and here)
         arms = plan.controls() if controls else {}

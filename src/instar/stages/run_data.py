@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data.dataset import ARRAYS, Data, load_data
-from instar.data.opening import column_names, listed
-from instar.data.renamed import with_classes
+from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
+from instar.data.opening import column_names, join_names
+from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
@@ -41,7 +41,7 @@ def read_run_data(
     """
     found = given if isinstance(given, Data) else _read(run, given)
     refuse_other_inputs(run, found)
-    found = with_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
+    found = rename_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
     for split in splits:
         compare_fingerprints(run, found, split)
     return found
@@ -129,8 +129,8 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
     if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
         how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
         raise MismatchError(
-            f"'{teacher.path}' has {how} ({listed(theirs)}) than '{data.train.source.name}' ({listed(ours)}), so its "
-            "answers would be about other classes; data.classes names all classes and their order."
+            f"'{teacher.path}' has {how} ({join_names(theirs)}) than '{data.train.source.name}' ({join_names(ours)}), "
+            "so its answers would be about other classes; data.classes names all classes and their order."
         )
 
 
@@ -171,10 +171,13 @@ def _are_numbered(run: Run, data: Data) -> bool:
     wanted, found = run_classes(run), data.classes
     if set(wanted) & set(found):
         return False
-    if data.config.source == ARRAYS and _are_numbers(found):
+    if data.config.source == ARRAYS_SOURCE and _are_numbers(found):
         return len(found) <= len(wanted)
-    if run.config["data"]["source"] == ARRAYS and _are_numbers(wanted) and len(found) == len(wanted):
-        say(f"instar: '{run.path}' knows its classes by number alone, which are taken to be {listed(found)} in order.")
+    if run.config["data"]["source"] == ARRAYS_SOURCE and _are_numbers(wanted) and len(found) == len(wanted):
+        say(
+            f"instar: '{run.path}' knows its classes by number alone, which are taken to be {join_names(found)} in "
+            "order."
+        )
         return True
     return False
 

@@ -26,7 +26,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from instar.data.held import gathered
+from instar.data.held import gather_inputs
 from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
@@ -87,7 +87,7 @@ class StoredPart:
 
     def targets(self, ids: Tensor, view: int, device: torch.device | str = "cpu") -> Targets:
         """Return the answers about `ids`, int64 `[batch]` on the host, in one view."""
-        found = gathered(self.records, self.rows(ids, view), torch.device(device))
+        found = gather_inputs(self.records, self.rows(ids, view), torch.device(device))
         if self.part.positions:
             found = found.view(len(ids), *self.part.positions, self.record.width)
         return self.record.decode(found)

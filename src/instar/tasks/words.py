@@ -43,7 +43,7 @@ class Words(Task):
     def find_problem(self, labels: Tensor, classes: tuple[str, ...]) -> str | None:
         """Return why labels or classes are not those of the states of words."""
         fits = labels.dim() == 2 and len(classes) % self.states == 0
-        return None if fits else f"{self.states} states of each word, at positions"
+        return None if fits else f"{self.states} states per word, with labels at positions"
 
     def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return whether each recording is taken for another word, bool `[recordings whose word is known]`."""

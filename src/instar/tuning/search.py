@@ -14,7 +14,7 @@ from torch import nn
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.config import RunConfig, StoreConfig, validate
-from instar.data.dataset import ARRAYS, Data, load_data
+from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
 from instar.data.loader import Loader
 from instar.data.samples import Samples, is_labelled
 from instar.data.views import parse_views
@@ -163,12 +163,12 @@ class Search:
             look.tell()
         config = config.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
         # other processes read the decoded data from the cache
-        given = GivenObjects(data if here or data.config.source == ARRAYS else None)
+        given = GivenObjects(data if here or data.config.source == ARRAYS_SOURCE else None)
         show = self.show and here
         stage = Stage(config, self.out, given, trust=self.trust, trust_model=self.trust_model, show=show)
         cells, baseline = self._halve(stage, jobs)
         tuned = Tuned(self.criterion, len(data.held_out), cells, baseline, first_look=look.as_dict())
-        if data.config.source != ARRAYS:
+        if data.config.source != ARRAYS_SOURCE:
             teachers = self.config.teachers or config.teachers
             command = as_command(self.config, tuned.objective, teachers, self.out / "student", trust=self.trust)
             tuned = replace(tuned, command=command)
