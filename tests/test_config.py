@@ -1,3 +1,5 @@
+"""Configurations: defaults, files, assignments, and the sentence for every wrong setting."""
+
 import json
 from pathlib import Path
 

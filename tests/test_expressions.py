@@ -1,3 +1,5 @@
+"""Expressions of calls, such as objectives and views, are read without running any code."""
+
 import pytest
 
 from instar.errors import ConfigError, InstarError, MismatchError, nearest

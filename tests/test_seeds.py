@@ -1,3 +1,5 @@
+"""Seeds and draws: fixed for life, independent of each other, and uniform."""
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Which matrix library and which precision a device gets, and that a context restores what was there."""
+
 import pytest
 import torch
 

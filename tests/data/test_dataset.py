@@ -1,3 +1,5 @@
+"""Data from names and arrays: splits, selections, and what is refused."""
+
 from pathlib import Path
 
 import datasets

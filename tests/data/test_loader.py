@@ -1,3 +1,5 @@
+"""Batches as a function of the step: order, views, parts, and where inputs are stored."""
+
 import random
 
 import pytest

@@ -1,3 +1,5 @@
+"""Samples of a source: splits and selections keep their ids, and depend on the seed alone."""
+
 from collections.abc import Callable
 
 import pytest

@@ -1,3 +1,5 @@
+"""A source checks its labels, and its fingerprint changes with any of its content."""
+
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""Views as functions of seed, id and view: what they draw, how they are written, and what they refuse."""
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The run folder: how it is started, resumed and completed, and which folders are refused."""
+
 import json
 from pathlib import Path
 
