@@ -8,6 +8,14 @@ from torch import Tensor, nn
 
 from instar.errors import ConfigError, MismatchError
 
+HiddenState = tuple[Tensor, ...]
+"""Tensors `[batch, ...]`; empty at the start of a text."""
+
+
+def carries_state(network: nn.Module) -> bool:
+    """Return whether a network has a hidden state: called with one, it returns its logits and the next state."""
+    return bool(getattr(network, "carries_state", False))
+
 
 class Architecture(nn.Module):
     """A network that is either a description without weights, or built with layers.

@@ -11,14 +11,7 @@ from torch import Tensor, nn
 
 from instar.data.loader import Batch
 from instar.errors import MismatchError
-
-HiddenState = tuple[Tensor, ...]
-"""Tensors `[batch, ...]`; empty at the start of a text."""
-
-
-def carries_state(network: nn.Module) -> bool:
-    """Return whether a network has a hidden state: called with one, it returns its logits and the next state."""
-    return bool(getattr(network, "carries_state", False))
+from instar.models.architecture import HiddenState, carries_state
 
 
 class Carried:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from instar.checks import Count, DropProbability, Layers, checked
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture, require_counts
-from instar.models.carried import HiddenState
+from instar.models.architecture import Architecture, HiddenState, require_counts
 from instar.models.dropout import Dropout
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from instar.data.samples import Samples, Source
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture
-from instar.models.carried import HiddenState, carries_state
+from instar.models.architecture import Architecture, HiddenState, carries_state
 from instar.models.outputs import logits_of
 
 MAX_STATISTICS_SAMPLES = 100_000

@@ -31,9 +31,8 @@ from instar.errors import ConfigError
 from instar.papers.furlanello2018 import compared, verdict
 from instar.papers.specialist_plan import Problem, SpecialistPlan
 from instar.papers.table import Order, Table, TableRow
-from instar.procedures import specialists
-from instar.procedures.specialists.evaluating import Coverage
-from instar.procedures.specialists.training import CLUSTERS
+from instar.procedures.specialists.clusters import CLUSTERS_FILE
+from instar.procedures.specialists.evaluating import Coverage, evaluate
 from instar.runs.run import Run
 
 TITLE = "Hinton, Vinyals and Dean 2015, section 5: specialists"
@@ -130,7 +129,7 @@ def run(order: Order) -> Table:
         for arm in plan.arms():
             experts = plan.experts(arm)
             experts.out.mkdir(parents=True, exist_ok=True)
-            experts.clusters.write(experts.out / CLUSTERS)
+            experts.clusters.write(experts.out / CLUSTERS_FILE)
     order.train(stage for plan in plans for arm in plan.arms() for stage in plan.experts(arm).stages())
     for plan in plans:
         for combined in (*map(plan.combine, plan.arms()), plan.combine_generalists()):
@@ -172,7 +171,7 @@ def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
         )
     ]
     for arm in plans[0].arms():
-        found = [specialists.evaluate(plan.out / f"{arm}-combined") for plan in plans]
+        found = [evaluate(plan.out / f"{arm}-combined") for plan in plans]
         published = PUBLISHED_ACCURACIES if arm == "dustbin" else {}
         rows += _arm_rows(f"{name}: {ARM_TITLES[arm]}", found, published)
     generalist = accuracy("generalist-0")
@@ -237,7 +236,7 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
         ("... than the student of the ensemble", "student-of-specialists", "student-of-generalists"),
     ]
     sentences = [verdict(claim, errors(better), errors(worse)) for claim, better, worse in claims]
-    slopes = [slope(specialists.evaluate(plan.out / "dustbin-combined")) for plan in plans]
+    slopes = [slope(evaluate(plan.out / "dustbin-combined")) for plan in plans]
     middle, low, high = paired_interval([0.0] * len(slopes), slopes)
     grows = "grows" if low > 0 else "falls" if high < 0 else "neither grows nor falls for certain"
     sentences.append(

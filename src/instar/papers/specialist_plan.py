@@ -14,10 +14,10 @@ import torch
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
 from instar.papers.table import STUDENT_SEED_OFFSET
-from instar.procedures import specialists
 from instar.procedures.ensemble import ensemble
-from instar.procedures.specialists.clusters import Clusters
-from instar.procedures.specialists.training import CLUSTERS, Way
+from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, cluster
+from instar.procedures.specialists.combining import combine
+from instar.procedures.specialists.training import SpecialistRuns, Way
 from instar.runs.run import Run
 from instar.seeds import generator
 from instar.stages.stage import Stage
@@ -147,22 +147,20 @@ class SpecialistPlan:
             random, names = generator(self.seed, "random classes"), self.data.classes
             drawn = [torch.randperm(len(names), generator=random)[:size].sort().values for _ in range(count)]
             return Clusters(tuple(tuple(names[index] for index in some.tolist()) for some in drawn))
-        return specialists.cluster(
-            self.generalist, self.data, split="validation", clusters=count, size=size, seed=self.seed
-        )
+        return cluster(self.generalist, self.data, split="validation", clusters=count, size=size, seed=self.seed)
 
-    def experts(self, arm: str) -> specialists.SpecialistRuns:
+    def experts(self, arm: str) -> SpecialistRuns:
         """Return the specialists of an arm; clusters that its folder already holds are read, not computed."""
         kind, way = SPECIALIST_SETS[arm]
         folder, expert = self.out / arm, dict(self.problem.expert)
-        path = folder / CLUSTERS
+        path = folder / CLUSTERS_FILE
         clusters = Clusters.read(path) if path.exists() else self.clusters(kind)
-        return specialists.SpecialistRuns(self.generalist, clusters, folder, way, expert, self.seed, show=False)
+        return SpecialistRuns(self.generalist, clusters, folder, way, expert, self.seed, show=False)
 
     def combine(self, arm: str) -> Run:
         """Combine the generalist and the specialists of an arm."""
         folders = self.experts(arm).folders()
-        return specialists.combine(self.generalist, folders, self.data, out=self.out / f"{arm}-combined")
+        return combine(self.generalist, folders, self.data, out=self.out / f"{arm}-combined")
 
     def combine_generalists(self) -> Run:
         """Combine the generalists into the control ensemble."""

@@ -33,6 +33,9 @@ from instar.training.evaluate import BATCH_SIZE
 
 MAX_PRINTED_CLASSES = 24
 
+CLUSTERS_FILE = "clusters.json"
+"""File of the clusters, beside the run folders of their specialists."""
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -156,3 +159,8 @@ def cluster(
     if out is not None:
         clustered.write(out)
     return clustered
+
+
+def name_folder(number: int) -> str:
+    """Return the name of the run folder of a specialist."""
+    return f"specialist-{number:02}"

@@ -15,8 +15,7 @@ from instar.errors import ConfigError, RunError
 from instar.models.trained import lend_network
 from instar.paths import given_path
 from instar.procedures.ensemble import make_teacher_run
-from instar.procedures.specialists.clusters import Clusters
-from instar.procedures.specialists.training import CLUSTERS, folder_name
+from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, name_folder
 from instar.runs.run import Run
 from instar.teachers.run_folders import SPECIALISTS, make_specialists, refuse_nesting
 
@@ -26,8 +25,8 @@ def folders_in(given: Sequence[str | Path | Run]) -> list[Path]:
     found: list[Path] = []
     for one in given:
         path = one.path if isinstance(one, Run) else given_path(one, "a specialist")
-        if (path / CLUSTERS).is_file():
-            found += [path / folder_name(number) for number in range(len(Clusters.read(path / CLUSTERS)))]
+        if (path / CLUSTERS_FILE).is_file():
+            found += [path / name_folder(number) for number in range(len(Clusters.read(path / CLUSTERS_FILE)))]
         else:
             found.append(path)
     return found

@@ -14,7 +14,7 @@ from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.trained import TrainedRun
 from instar.paths import given_path, local_path
-from instar.procedures.specialists.clusters import Clusters, cluster
+from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, cluster, name_folder
 from instar.runs.files import explain_disk
 from instar.runs.locks import hold_folder
 from instar.runs.run import Run
@@ -29,9 +29,6 @@ WAYS: dict[Way, dict[str, Any]] = {
 }
 """Settings against over-fitting: all other classes become one (section 5.1), or the specialist learns from the
 generalist's soft targets for their samples (section 6.1)."""
-
-CLUSTERS = "clusters.json"
-"""File of the clusters, beside the run folders of their specialists."""
 
 PATIENCE_EPOCHS = 3
 """A specialist stops after this many epochs without a lower validation NLL."""
@@ -63,7 +60,7 @@ class SpecialistRuns:
 
     def folders(self) -> list[Path]:
         """Return the run folders."""
-        return [self.out / folder_name(number) for number in range(len(self.clusters))]
+        return [self.out / name_folder(number) for number in range(len(self.clusters))]
 
     def run(self, jobs: int | str = 1) -> list[TrainedRun]:
         """Train the specialists that are not complete; one that fails does not stop the others."""
@@ -73,13 +70,15 @@ class SpecialistRuns:
 
     def _keep_clusters(self) -> None:
         """Write the clusters beside the runs, and refuse other clusters, because runs keep those they started with."""
-        kept = self.out / CLUSTERS
+        kept = self.out / CLUSTERS_FILE
         if not kept.exists():
             with explain_disk(self.out), hold_folder(self.out):
                 if not kept.exists():
                     self.clusters.write(kept)
         if Clusters.read(kept) != self.clusters:
-            raise RunError(f"'{self.out}' holds specialists of other clusters ({CLUSTERS}); choose another folder.")
+            raise RunError(
+                f"'{self.out}' holds specialists of other clusters ({CLUSTERS_FILE}); choose another folder."
+            )
 
     def stages(self) -> list[Stage]:
         """Return one stage for each specialist.
@@ -116,11 +115,6 @@ class SpecialistRuns:
             }
             stages.append(Stage(validate(RunConfig, values), folder, trust=self.trust, show=self.show))
         return stages
-
-
-def folder_name(number: int) -> str:
-    """Return the name of the run folder of a specialist."""
-    return f"specialist-{number:02}"
 
 
 def train(
@@ -198,7 +192,7 @@ def plan(
     if isinstance(clusters, str | Path):
         clusters = Clusters.read(clusters)
     if isinstance(clusters, int):
-        kept = local_path(out, "out") / CLUSTERS
+        kept = local_path(out, "out") / CLUSTERS_FILE
         clusters = (
             Clusters.read(kept)
             if kept.exists()
