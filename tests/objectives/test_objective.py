@@ -1,11 +1,13 @@
 """Sums of terms: their weights, and what is refused in words."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.objectives import HardLabels, LogitMatching, Objective, SoftTargets, parse_objective
+from instar.objectives import HardLabels, LogitMatching, Need, Objective, SoftTargets, Term, Value, parse_objective
 from instar.targets import DenseTargets
 
 
@@ -84,3 +86,27 @@ def test_an_objective_of_weights_0_is_refused_before_the_first_step():
     unheard.check(has_teacher=True, has_labels=True)
     with pytest.raises(ConfigError, match="at least one weight of the objective must be above 0"):
         (0 * HardLabels()).check(has_teacher=False, has_labels=True)
+
+
+@dataclass(frozen=True)
+class Undeclared(Term):
+    """Returns weights, and does not say so."""
+
+    needs = frozenset[Need]()
+    name = "undeclared"
+
+    def __call__(self, logits, batch, targets):
+        return Value(logits.sum(-1))
+
+    def weights(self, batch, targets):
+        return torch.ones(len(batch))
+
+
+def test_weights_that_no_term_declares_are_refused():
+    with pytest.raises(ConfigError, match="Undeclared returns weights; set its weighs_examples to True"):
+        (1.0 * Undeclared())(torch.zeros(2, 3), Batch.of_labels(torch.tensor([0, 1])), None)
+
+
+def test_a_term_reads_targets_at_its_own_temperature_and_others_at_1():
+    assert (SoftTargets(4) + LogitMatching() + HardLabels()).temperatures == {4.0, 1.0}
+    assert Undeclared().temperature == 1.0

@@ -44,6 +44,9 @@ class Value:
 class Term(ABC):
     """One term of an objective. Terms add up: `SoftTargets(4) + 0.1 * HardLabels()`."""
 
+    temperature: float = 1.0
+    """Temperature of the targets that the term reads; a term with another one has a field of this name."""
+
     @property
     @abstractmethod
     def needs(self) -> frozenset[Need]:
@@ -56,11 +59,8 @@ class Term(ABC):
 
     @property
     def weighs_examples(self) -> bool:
-        """Whether `weights` returns any; a term that has some sets it to true as an attribute of the class."""
+        """Whether `weights` returns weights; a term that has some sets it to True as an attribute of the class."""
         return False
-
-    temperature: float = 1.0
-    """At which the term asks the teacher."""
 
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
