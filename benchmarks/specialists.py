@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from instar.seeds import generator
-from instar.teachers.combining import Divergence, Opinion, combine
+from instar.teachers.combining import Divergence, Opinion, combine_opinions
 from measure import Measured, Topic, parser, seconds
 from memory import in_new_process, peak_above
 
@@ -100,12 +100,12 @@ def combining(topic: Topic, samples: int) -> None:
     log_p, opinions = first.make()
     if topic.wanted(case.format("largest norm of a gradient")):
         exact = [replace(one, log_probs=one.log_probs.double()) for one in opinions]
-        norm = Descent(log_p.double(), exact).norm(combine(log_p, opinions).double())
+        norm = Descent(log_p.double(), exact).norm(combine_opinions(log_p, opinions).double())
         add(topic, case.format("largest norm of a gradient"), "norm", [norm])
     per_sample = f"combining one of {first}, forward, over SciPy's L-BFGS-B"
     topic.compare(
         per_sample,
-        lambda: seconds(lambda: combine(log_p, opinions)) / samples,
+        lambda: seconds(lambda: combine_opinions(log_p, opinions)) / samples,
         lambda: seconds(lambda: by_scipy(log_p, opinions)) / BY_SCIPY,
         turns=1,
     )
@@ -115,7 +115,7 @@ def combining(topic: Topic, samples: int) -> None:
         left = descent.norm(descent.descend(length))
         topic.compare(
             case.format(f"over gradient descent, {STEPS} steps of {length}, which leave a norm of {left:.1g}"),
-            lambda: seconds(lambda: combine(log_p, opinions)),
+            lambda: seconds(lambda: combine_opinions(log_p, opinions)),
             lambda: seconds(lambda: descent.descend(length)),
             turns=1,
         )
@@ -135,17 +135,17 @@ def speeds(
     for seed in range(number):
         log_p, opinions = replace(problem, samples=together).make(seed)
         for divergence, found in taken.items():
-            combine(log_p, opinions, divergence)
+            combine_opinions(log_p, opinions, divergence)
             for i in range(rounds):
-                found[i] += seconds(partial(combine, log_p, opinions, divergence))
+                found[i] += seconds(partial(combine_opinions, log_p, opinions, divergence))
     return {divergence: [number * together / time for time in found] for divergence, found in taken.items()}
 
 
 def peak(problem: Problem, divergence: Divergence) -> int:
     """Return the bytes that combining takes beside what it is given, at most."""
-    combine(*replace(problem, samples=10).make(), divergence)  # so that code is loaded
+    combine_opinions(*replace(problem, samples=10).make(), divergence)  # so that code is loaded
     log_p, opinions = problem.make()
-    return peak_above(lambda: combine(log_p, opinions, divergence))
+    return peak_above(lambda: combine_opinions(log_p, opinions, divergence))
 
 
 Numbers = NDArray[np.float64]
@@ -253,7 +253,7 @@ def growth(topic: Topic, samples: int) -> None:
 def time_of(problem: Problem) -> Callable[[], float]:
     """Return what measures combining."""
     log_p, opinions = problem.make()
-    return lambda: seconds(lambda: combine(log_p, opinions))
+    return lambda: seconds(lambda: combine_opinions(log_p, opinions))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from instar.errors import StoreError
 from instar.targets.shards import (
     PAGE_BYTES,
-    checksum,
+    hash_records,
     map_shards,
     read_checksum,
     read_records,
@@ -62,15 +62,15 @@ def test_a_shard_is_a_safetensors_file(tmp_path):
     (path,), records = written(tmp_path, 5)
     assert torch.equal(load_file(path)["rows"], records)
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {"checksum": checksum(records)}
+        assert file.metadata() == {"checksum": hash_records(records)}
     assert path.read_bytes()[PAGE_BYTES:] == records.numpy().tobytes()
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
 def test_its_checksum_is_that_of_its_bytes(tmp_path):
     (path,), records = written(tmp_path, 5)
-    assert read_checksum(path, 5, WIDTH) == checksum(records) == checksum(read_records(path, 5, WIDTH))
-    assert checksum(records.view(10, -1)) == checksum(records)
+    assert read_checksum(path, 5, WIDTH) == hash_records(records) == hash_records(read_records(path, 5, WIDTH))
+    assert hash_records(records.view(10, -1)) == hash_records(records)
 
 
 @pytest.mark.parametrize("bit", [0, 12345, 5 * WIDTH * 8 - 1])
@@ -79,7 +79,7 @@ def test_one_bit_changes_the_checksum(tmp_path, bit):
     content = bytearray(path.read_bytes())
     content[PAGE_BYTES + bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
-    assert checksum(read_records(path, 5, WIDTH)) != checksum(records)
+    assert hash_records(read_records(path, 5, WIDTH)) != hash_records(records)
 
 
 def test_a_missing_shard_is_named(tmp_path):

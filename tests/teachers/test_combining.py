@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from instar.compute import tiling
 from instar.errors import ConfigError, MismatchError
-from instar.teachers.combining import MIN_LOG_PROBABILITY, Opinion, combine, patterns
+from instar.teachers.combining import MIN_LOG_PROBABILITY, Opinion, combine_opinions, patterns
 
 DIVERGENCES = pytest.mark.parametrize("divergence", ["forward", "reverse"])
 
@@ -67,7 +67,7 @@ def gradient(log_q, *problem):
 
 
 def worst_gradient(generalist, opinions, weight, divergence):
-    found = combine(generalist, opinions, divergence, weight)
+    found = combine_opinions(generalist, opinions, divergence, weight)
     assert found.isfinite().all()
     assert found.dtype == generalist.dtype
     rows = range(len(generalist))
@@ -111,7 +111,7 @@ def minimum(generalist, opinions, weight, divergence):
 def test_scipy_finds_the_same_minimum_of_200_problems(divergence):
     for seed in range(200):
         generalist, opinions, weight = problem(seed, samples=1, asked=0.8, specialists=seed % 5 + 1)
-        found = combine(generalist, opinions, divergence, weight)[0].exp()
+        found = combine_opinions(generalist, opinions, divergence, weight)[0].exp()
         expected = minimum(generalist[0], of_sample(opinions, 0), weight, divergence)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -152,7 +152,7 @@ def test_the_gradient_that_is_tested_is_that_of_finite_differences(divergence):
     values = [[divergence_of((logits + s * step).log_softmax(0), *said) for s in (-1, 1)] for step in steps]
     slopes = torch.tensor([(high - low) / 2e-5 for low, high in values])
     torch.testing.assert_close(gradient(logits, *said), slopes, rtol=1e-6, atol=1e-7)
-    combined = combine(generalist, opinions, divergence, weight)[0]
+    combined = combine_opinions(generalist, opinions, divergence, weight)[0]
     at = divergence_of(combined, *said)
     assert all(divergence_of((combined + 1e2 * step).log_softmax(0), *said) > at for step in steps)
 
@@ -161,32 +161,32 @@ def test_the_gradient_that_is_tested_is_that_of_finite_differences(divergence):
 @pytest.mark.parametrize("classes", [7, 30])
 def test_a_batch_is_its_samples_one_by_one(divergence, classes):
     generalist, opinions, weight = problem(4, classes=classes, specialists=9, asked=0.7)
-    together = combine(generalist, opinions, divergence, weight)
+    together = combine_opinions(generalist, opinions, divergence, weight)
     for row in range(len(generalist)):
         alone = [
             Opinion(torch.zeros(1, dtype=torch.int64), one.log_probs[one.rows == row], one.classes, one.weight)
             for one in opinions
             if (one.rows == row).any()
         ]
-        found = combine(generalist[row : row + 1], alone, divergence, weight)
+        found = combine_opinions(generalist[row : row + 1], alone, divergence, weight)
         torch.testing.assert_close(found[0], together[row], rtol=0, atol=1e-9)
 
 
 @DIVERGENCES
 def test_tiles_and_parts_change_nothing(divergence, monkeypatch):
     generalist, opinions, weight = problem(5, classes=20, specialists=9, asked=0.9)
-    whole = combine(generalist, opinions, divergence, weight)
+    whole = combine_opinions(generalist, opinions, divergence, weight)
     monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 500)
     monkeypatch.setattr(patterns, "MAX_SOLVED_NUMBERS", 300)
-    torch.testing.assert_close(combine(generalist, opinions, divergence, weight), whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(combine_opinions(generalist, opinions, divergence, weight), whole, rtol=0, atol=1e-9)
 
 
 @DIVERGENCES
 def test_patterns_that_are_there_are_enough(divergence, monkeypatch):
     generalist, opinions, weight = problem(6, classes=9, specialists=6, asked=0.8)
-    dense = combine(generalist, opinions, divergence, weight)
+    dense = combine_opinions(generalist, opinions, divergence, weight)
     monkeypatch.setattr(patterns, "MAX_DENSE_DUSTBINS", 1)
-    torch.testing.assert_close(combine(generalist, opinions, divergence, weight), dense, rtol=0, atol=1e-9)
+    torch.testing.assert_close(combine_opinions(generalist, opinions, divergence, weight), dense, rtol=0, atol=1e-9)
 
 
 @DIVERGENCES
@@ -195,12 +195,12 @@ def test_without_opinions_the_generalist_stays_as_it_is(divergence):
     generalist[1, 2] = -math.inf
     nobody = Opinion(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3), torch.arange(2))
     some = Opinion(torch.tensor([4, 0]), torch.full((2, 3), math.log(1 / 3)), torch.arange(2))
-    assert torch.equal(combine(generalist, [], divergence, 0.3), generalist)
-    assert torch.equal(combine(generalist, [nobody], divergence, 0.3), generalist)
-    found = combine(generalist, [nobody, some], divergence, 0.3)
+    assert torch.equal(combine_opinions(generalist, [], divergence, 0.3), generalist)
+    assert torch.equal(combine_opinions(generalist, [nobody], divergence, 0.3), generalist)
+    found = combine_opinions(generalist, [nobody, some], divergence, 0.3)
     assert torch.equal(found[[1, 2, 3, 5]], generalist[[1, 2, 3, 5]])
     assert not (found[[0, 4]] == generalist[[0, 4]]).any()
-    assert combine(generalist[:0], [nobody], divergence).shape == (0, 5)
+    assert combine_opinions(generalist[:0], [nobody], divergence).shape == (0, 5)
 
 
 def test_without_dustbins_it_is_the_weighted_mean():
@@ -214,14 +214,16 @@ def test_without_dustbins_it_is_the_weighted_mean():
         arithmetic[one.rows] += one.weight * sorted_.exp()
         geometric[one.rows] += one.weight * sorted_
         total[one.rows] += one.weight
-    forward, reverse = (combine(generalist, opinions, divergence, weight) for divergence in ("forward", "reverse"))
+    forward, reverse = (
+        combine_opinions(generalist, opinions, divergence, weight) for divergence in ("forward", "reverse")
+    )
     torch.testing.assert_close(forward, (arithmetic / total).log(), rtol=0, atol=1e-12)
     torch.testing.assert_close(reverse, (geometric / total).log_softmax(1), rtol=0, atol=1e-12)
 
 
 def test_one_dustbin_has_a_closed_form_that_newton_finds(monkeypatch):
     generalist, (one,), weight = problem(8, classes=9, specialists=1, asked=1.0, full=0.0)
-    found = combine(generalist, [one], "forward", weight).exp()[one.rows]
+    found = combine_opinions(generalist, [one], "forward", weight).exp()[one.rows]
     p, own = generalist.exp()[one.rows], one.log_probs.exp()
     a, c, total = weight * p, one.weight * own[:, -1:], weight + one.weight
     a[:, one.classes] += one.weight * own[:, :-1]
@@ -231,7 +233,7 @@ def test_one_dustbin_has_a_closed_form_that_newton_finds(monkeypatch):
     torch.testing.assert_close(found, a / (total - lambdas * outside), rtol=1e-12, atol=0)
     # beside a specialist of all classes and no weight, whose dustbin is next to nothing, Newton's method is needed
     empty = Opinion(one.rows, torch.zeros(len(one.rows), 1, dtype=torch.float64), torch.arange(0), 0.7)
-    found = combine(generalist, [one, empty], "forward", weight).exp()[one.rows]
+    found = combine_opinions(generalist, [one, empty], "forward", weight).exp()[one.rows]
     torch.testing.assert_close(found, a / (total - lambdas * outside), rtol=1e-9, atol=0)
 
 
@@ -256,7 +258,7 @@ def test_all_or_nothing_in_the_dustbin(divergence, dustbin, others):
     said = torch.cat([known, torch.full((40, 1), dustbin, dtype=torch.float64)], 1).log()
     sure = Opinion(torch.arange(40), said, torch.tensor([5, 0, 3]), 2.0)
     assert worst_gradient(generalist, [sure, *opinions], weight, divergence) < 1e-10
-    found = combine(generalist, [sure, *opinions], divergence, weight).exp()
+    found = combine_opinions(generalist, [sure, *opinions], divergence, weight).exp()
     if divergence == "reverse":
         inside = found[:, sure.classes].sum(1)
         torch.testing.assert_close(inside, torch.full((40,), 1 - dustbin, dtype=torch.float64), atol=1e-12, rtol=0)
@@ -274,14 +276,14 @@ def test_small_probabilities_keep_their_digits(divergence):
         Opinion(torch.tensor([0]), torch.tensor([[0.0, -200.0, -200.0]]).double(), torch.tensor([0, 1])),
         Opinion(torch.tensor([0]), torch.tensor([[0.0, -200.0, -200.0]]).double(), torch.tensor([0, 2])),
     ]
-    found = combine(sure, opinions, divergence)[0]
+    found = combine_opinions(sure, opinions, divergence)[0]
     assert abs(float(found[0])) < 1e-12
     assert float(found[3] - found[4]) == pytest.approx(10)
     if divergence == "forward":  # q_1 = 2 e^-200 / (3 - lambda), and lambda is nearly 0
         assert float(found[1]) < -199
     assert worst_gradient(sure, opinions, 1.0, divergence) < 1e-12
     torch.testing.assert_close(
-        combine(sure.float(), changed(opinions, torch.Tensor.float), divergence)[0].double(), found
+        combine_opinions(sure.float(), changed(opinions, torch.Tensor.float), divergence)[0].double(), found
     )
 
 
@@ -296,27 +298,31 @@ def test_who_agrees_changes_nothing(divergence):
         others[classes] = False
         said = torch.cat([generalist[:, classes], generalist[:, others].logsumexp(1, keepdim=True)], 1)
         opinions.append(Opinion(torch.arange(20), said, classes, float(own)))
-        torch.testing.assert_close(combine(generalist, opinions, divergence, 0.4), generalist, rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            combine_opinions(generalist, opinions, divergence, 0.4), generalist, rtol=0, atol=1e-9
+        )
 
 
 @DIVERGENCES
 def test_the_order_of_opinions_and_classes_does_not_matter(divergence):
     generalist, opinions, weight = problem(12, classes=12, specialists=8)
-    expected = combine(generalist, opinions, divergence, weight)
+    expected = combine_opinions(generalist, opinions, divergence, weight)
     turned = []
     for one in opinions[::-1]:
         own, rows = torch.arange(len(one.classes)).flip(0), torch.arange(len(one.rows)).flip(0)
         said = torch.cat([one.log_probs[:, own], one.log_probs[:, len(own) :]], 1)
         turned.append(Opinion(one.rows[rows], said[rows], one.classes[own], one.weight))
-    torch.testing.assert_close(combine(generalist, turned, divergence, weight), expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(combine_opinions(generalist, turned, divergence, weight), expected, rtol=0, atol=1e-9)
 
 
 @DIVERGENCES
 def test_weights_count_relative_to_each_other(divergence):
     generalist, opinions, weight = problem(13)
-    expected = combine(generalist, opinions, divergence, weight)
+    expected = combine_opinions(generalist, opinions, divergence, weight)
     opinions = [Opinion(one.rows, one.log_probs, one.classes, 10 * one.weight) for one in opinions]
-    torch.testing.assert_close(combine(generalist, opinions, divergence, 10 * weight), expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        combine_opinions(generalist, opinions, divergence, 10 * weight), expected, rtol=0, atol=1e-9
+    )
 
 
 @DIVERGENCES
@@ -339,8 +345,8 @@ def test_more_specialists_than_one_number_can_name():
 def test_leaves_what_it_is_given_alone(divergence):
     generalist, opinions, weight = problem(16, samples=10, classes=8, scale=200.0)
     before = [generalist.clone(), *(one.log_probs.clone() for one in opinions)]
-    combine(generalist.T.contiguous().T, opinions, divergence, weight)
-    combine(generalist.requires_grad_(), opinions, divergence, weight)
+    combine_opinions(generalist.T.contiguous().T, opinions, divergence, weight)
+    combine_opinions(generalist.requires_grad_(), opinions, divergence, weight)
     after = [generalist, *(one.log_probs for one in opinions)]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -368,4 +374,4 @@ ROW, HALVES = torch.tensor([0]), torch.full((1, 2), 0.5).log()
 )
 def test_refuses_in_words(opinions, choices, error, message):
     with pytest.raises(error, match=message):
-        combine(torch.full((1, 3), 1 / 3).log(), opinions, **choices)
+        combine_opinions(torch.full((1, 3), 1 / 3).log(), opinions, **choices)

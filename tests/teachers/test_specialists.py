@@ -7,7 +7,7 @@ from torch import nn
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.teachers import Module, Specialist, Specialists, Teacher
-from instar.teachers.combining import Opinion, combine
+from instar.teachers.combining import Opinion, combine_opinions
 
 CLASSES = 6
 
@@ -92,7 +92,7 @@ def test_it_is_the_combination_of_what_the_active_ones_say(divergence, dustbin):
         theirs = Module(expert.teacher.network).targets(BATCH).log_probs(1.0)[rows]
         classes = torch.tensor(expert.classes if dustbin else range(CLASSES))
         opinions.append(Opinion(rows, theirs, classes, expert.weight))
-    torch.testing.assert_close(log_probs(together), combine(said, opinions, divergence, 0.5).log_softmax(1))
+    torch.testing.assert_close(log_probs(together), combine_opinions(said, opinions, divergence, 0.5).log_softmax(1))
 
 
 def test_a_batch_is_its_samples_one_by_one():

@@ -43,14 +43,14 @@ def rows_per_shard(width: int, wanted: int | None = None) -> int:
     return step * math.ceil((wanted or min(SHARD_ROWS, max(1, SHARD_BYTES // width))) / step)
 
 
-def checksum(records: Tensor) -> str:
+def hash_records(records: Tensor) -> str:
     """Return a hash of the bytes of records, uint8 and contiguous."""
     return xxhash.xxh3_128_hexdigest(records.reshape(-1).numpy().data)
 
 
 def write_shard(path: Path, records: Tensor) -> str:
     """Write records, uint8 `[rows, width]`, to a safetensors file, whole or not at all; return their checksum."""
-    found = checksum(records)
+    found = hash_records(records)
     described = {
         "__metadata__": {"checksum": found},
         _TENSOR_NAME: {"dtype": "U8", "shape": list(records.shape), "data_offsets": [0, records.numel()]},

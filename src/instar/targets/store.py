@@ -33,7 +33,15 @@ from instar.runs.files import explain_disk, write_json
 from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, Shard, read_manifest, shard_name
 from instar.targets.records import Record
-from instar.targets.shards import PAGE_BYTES, checksum, is_whole, map_shards, read_checksum, read_records, write_shard
+from instar.targets.shards import (
+    PAGE_BYTES,
+    hash_records,
+    is_whole,
+    map_shards,
+    read_checksum,
+    read_records,
+    write_shard,
+)
 from instar.targets.targets import Targets
 
 _ID_BYTES = 8
@@ -291,7 +299,7 @@ class TargetStore:
                 )
             for shard in part.shards or ():
                 records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
-                if checksum(records) != shard.checksum:
+                if hash_records(records) != shard.checksum:
                     raise StoreError(
                         f"the shard '{self.path / shard.name}' has changed since it was written: its checksum is not "
                         "that of the manifest; delete it, and run the label command again to make it anew."
@@ -339,7 +347,7 @@ def _locked(file: IO[str], byte: int) -> Iterator[bool]:
 
 def checksum_of_ids(ids: Tensor) -> str:
     """Return the hash of ids, int64."""
-    return checksum(ids.contiguous().view(torch.uint8))
+    return hash_records(ids.contiguous().view(torch.uint8))
 
 
 def link(source: Path, target: Path) -> None:

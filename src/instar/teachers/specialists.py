@@ -14,7 +14,7 @@ from instar.compute.execution import Execution
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, by_example
-from instar.teachers.combining.combination import Divergence, combine
+from instar.teachers.combining.combination import Divergence, combine_opinions
 from instar.teachers.combining.opinion import Opinion
 from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
@@ -108,7 +108,7 @@ class Specialists(Teacher):
             return DenseTargets(logits)
         active = torch.cat([opinion.rows for opinion in asked]).unique()
         values = by_example(logits.clone())
-        values[active] = combine(log_p, asked, self.divergence, self.weight)[active].to(values)
+        values[active] = combine_opinions(log_p, asked, self.divergence, self.weight)[active].to(values)
         return DenseTargets(values.view(logits.shape))
 
     def _opinion(self, number: int, batch: Batch, log_p: Tensor, likeliest: Tensor) -> Opinion:

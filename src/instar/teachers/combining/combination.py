@@ -19,7 +19,7 @@ Divergence = Literal["forward", "reverse"]
 
 
 @torch.no_grad()
-def combine(
+def combine_opinions(
     log_probs: Tensor, opinions: Sequence[Opinion], divergence: Divergence = "forward", weight: float = 1.0
 ) -> Tensor:
     """Return log q, `[samples, classes]`, of the q that is nearest to what a generalist and specialists say.
@@ -48,11 +48,11 @@ def combine(
 
     >>> generalist = torch.tensor([[0.7, 0.2, 0.1]]).log()
     >>> unsure = Opinion(torch.tensor([0]), torch.tensor([[0.3, 0.3, 0.4]]).log(), torch.tensor([0, 1]))
-    >>> [round(float(p), 4) for p in combine(generalist, [unsure])[0].exp()]
+    >>> [round(float(p), 4) for p in combine_opinions(generalist, [unsure])[0].exp()]
     [0.5, 0.25, 0.25]
     """
     if divergence not in get_args(Divergence):
-        raise ConfigError(f"combine(divergence) must be 'forward' or 'reverse', got {divergence!r}.")
+        raise ConfigError(f"combine_opinions(divergence) must be 'forward' or 'reverse', got {divergence!r}.")
     for one in opinions:
         _refuse(one, log_probs.shape[1], weight)
     opinions = [replace(one, weight=one.weight / weight) for one in opinions]
@@ -83,7 +83,7 @@ def combine(
 def _refuse(opinion: Opinion, classes: int, weight: float) -> None:
     """Refuse what has no answer."""
     if not (0 < weight < float("inf") and 0 < opinion.weight < float("inf")):
-        raise ConfigError(f"combine(weights) must be above 0, got {weight} and {opinion.weight}.")
+        raise ConfigError(f"combine_opinions(weights) must be above 0, got {weight} and {opinion.weight}.")
     (n, width), own = opinion.log_probs.shape, len(opinion.classes)
     if n != len(opinion.rows) or width - own not in (0, 1):
         raise MismatchError(

@@ -67,7 +67,7 @@ class Patterns:
         self._most = int(number.max()) if samples else 0
         if self._most > MAX_DUSTBINS:
             raise ConfigError(
-                f"combine(opinions) must hold at most {MAX_DUSTBINS} dustbins for a sample, got {self._most}."
+                f"combine_opinions(opinions) must hold at most {MAX_DUSTBINS} dustbins for a sample, got {self._most}."
             )
         self.size, self._first = 0, torch.empty_like(self._sets)
         self._blocks: list[tuple[DustbinGroup, Tensor | None]] = []
