@@ -168,12 +168,18 @@ SETTLED, OPEN = difference(-1, -2, -0.5, t=0.01, sign=0.25), difference(-1, -2, 
             None,
             (0,),
             (1, 1),
-            "B makes fewer errors than A on these 600 samples for these weights: 1.00 points ",
+            "B makes fewer errors than A on these 600 samples with these weights: 1.00 points ",
         ),
         (BETTER, None, (0,), (1, 1), "1.00 points fewer (95%: 0.50 to 2.00 fewer); p 0.0100."),
-        (BETTER, None, (0,), (1, 1), "one seed cannot tell"),
+        (BETTER, None, (0,), (1, 1), "there is only one seed. Train both with more seeds."),
         (difference(1, 0.5, 2, mcnemar=0.01), None, (), (1, 1), "B makes more errors than A"),
-        (UNSURE, None, (), (1, 1), "it cannot be concluded that B is better than A, or worse, or as good"),
+        (
+            UNSURE,
+            None,
+            (),
+            (1, 1),
+            "the difference of B and A is not significant, which does not show that they are equally good",
+        ),
         (Difference(0, 0, 0, 0, 0, {}, {"mcnemar": 1.0}), None, (), (1, 1), "there is no difference"),
         (UNSURE, None, (), (2, 3), "they have no seed in common"),
         (
@@ -181,16 +187,16 @@ SETTLED, OPEN = difference(-1, -2, -0.5, t=0.01, sign=0.25), difference(-1, -2, 
             SETTLED,
             (0, 1, 2),
             (3, 3),
-            "On average another training of B makes fewer errors than one of A",
+            "On average, new runs of B make fewer errors than new runs of A",
         ),
         (
             UNSURE,
             OPEN,
             (0, 1, 2),
             (3, 3),
-            "3 paired seeds do not settle: 1.00 points fewer (95%: 2.00 fewer to 0.50 more)",
+            "fewer errors than new runs of A: over 3 paired seeds, 1.00 points fewer (95%: 2.00 fewer to 0.50 more)",
         ),
-        (UNSURE, OPEN, (0, 1, 2), (3, 3), "To see such a difference with 80% power at 5% takes 7 seeds."),
+        (UNSURE, OPEN, (0, 1, 2), (3, 3), "Detecting this difference with 80% power at 5% takes 7 seeds."),
         (UNSURE, difference(-1, -1, -1, sign=0.25), (0, 1, 2), (3, 3), "the same difference, which gives no interval"),
     ],
 )
@@ -198,5 +204,5 @@ def test_the_words_say_what_is_known_and_what_is_not(over_samples, over, seeds, 
     quantity = Quantity(5.0, 4.0, over_samples, over, 7)
     found = Comparison("b", runs, seeds, ((), (8, 9)), quantity, None).conclusions("B", "A", 600)
     assert words in " ".join(found)
-    assert found[-1] == "The NLL is infinite for a sample, and is left out."
-    assert "Left out, because B alone has runs of them: seeds 8, 9." in found
+    assert found[-1] == "The NLL is left out, because it is infinite for at least one sample."
+    assert "Only B has runs of seeds 8, 9; these runs are left out." in found

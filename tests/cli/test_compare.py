@@ -32,8 +32,8 @@ def test_two_trainings_are_compared(instar) -> None:
     code, out, err = instar("compare", "w2/0", "w32/0")
     assert code == 0, err
     results = [Run(name).metrics for name in ("w2/0", "w32/0")]
-    assert "B makes fewer errors than A on these 597 samples for these weights" in out
-    assert "one seed cannot tell" in " ".join(out.split())
+    assert "B makes fewer errors than A on these 597 samples with these weights" in out
+    assert "there is only one seed" in " ".join(out.split())
     assert f"{100 * results[0]['error']:.2f}" in out
     assert max(map(len, out.splitlines())) <= 100
 
@@ -49,7 +49,7 @@ def test_two_trainings_are_compared(instar) -> None:
     assert difference["low"] < difference["mean"] < difference["high"] < 0
     assert difference["corrected"]["mcnemar"] < 1e-6
     assert (comparison["error"]["over_seeds"], comparison["pairs"]) == (None, {})
-    assert any("one seed cannot tell" in sentence for sentence in comparison["conclusions"])
+    assert any("there is only one seed" in sentence for sentence in comparison["conclusions"])
 
 
 def test_folders_of_seeds_are_paired(instar) -> None:

@@ -132,7 +132,7 @@ def test_seeds_that_one_alone_has_are_named_and_left_out(write: Write, tmp_path:
     write("c", 7)
     both, none = compare(tmp_path / "a", tmp_path / "b", tmp_path / "c").comparisons
     assert (both.seeds, both.left_out, both.runs) == ((1, 2), ((0,), (5,)), (2, 2))
-    assert "Left out, because B alone has runs of them: seed 5." in both.conclusions("B", "A", 200)
+    assert "Only B has runs of seed 5; these runs are left out." in both.conclusions("B", "A", 200)
     assert (none.seeds, none.left_out, none.runs, none.error.over_seeds) == ((), ((), ()), (3, 1), None)
 
 

@@ -1,4 +1,4 @@
-"""How closely a student follows its teacher, right or wrong."""
+"""Agreement of a student with its teacher, whether their predictions are right or wrong."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from instar.analysis.scores import Scores
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return KL(teacher || student) in nats at T = 1, float64 `[examples]`, of logits `[examples, classes]`.
+    """Return KL(teacher || student) in nats at T = 1, float64 `[examples]`, from logits `[examples, classes]`.
 
-    0 log 0 is 0. It is infinite where the student gives nothing to a class that the teacher gives something.
+    0 log 0 is 0. The divergence is infinite if the student gives probability 0 to a class that the teacher does not.
 
     >>> divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist()
     [0.0]
@@ -29,9 +29,9 @@ def fidelity(student: Scores, teacher: Scores, divergences: Tensor) -> dict[str,
     Source: Stanton et al. 2021, "Does knowledge distillation really work?", section 3.
 
     Args:
-        student: its answers.
-        teacher: its answers about the same examples.
-        divergences: from `divergence`.
+        student: scores of the student.
+        teacher: scores of the teacher on the same examples.
+        divergences: KL divergences that `divergence` returned.
 
     >>> logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> scores = Scores.of(logits, torch.tensor([0, 1]))

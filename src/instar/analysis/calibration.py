@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Calibration: whether predicted probabilities match accuracies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def expected_calibration_error(confidence: Tensor, is_right: Tensor, bins: int =
     Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3.
 
     Args:
-        confidence: the largest probability, `[examples]`.
-        is_right: whether its class is the label, bool `[examples]`.
+        confidence: largest probability of each example, `[examples]`.
+        is_right: whether the predicted class is the label, bool `[examples]`.
         bins: number of bins.
 
     >>> import torch
@@ -21,5 +21,5 @@ def expected_calibration_error(confidence: Tensor, is_right: Tensor, bins: int =
     """
     from torchmetrics.functional.classification import binary_calibration_error
 
-    # it takes values outside of 0..1 for logits, and rounding may leave a probability above 1
+    # torchmetrics treats values outside 0..1 as logits, and rounding may leave a probability above 1
     return float(binary_calibration_error(confidence.float().clamp(0, 1), is_right.long(), n_bins=bins))

@@ -1,4 +1,4 @@
-"""Sets of classes for specialists: online k-means on the columns of the covariance of a teacher's predictions."""
+"""Clusters of classes for specialists: online k-means on the columns of the covariance of a teacher's predictions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from instar.errors import ConfigError, DataError
 from instar.seeds import generator
 
 BATCH_COLUMNS = 256
-"""Columns that are told their centres before those move."""
+"""Number of columns that are assigned to centres before the centres move."""
 
 CANDIDATES_PER_CENTRE = 20
-"""Columns that are drawn for each first centre: two centres in one cluster, and none in another, stay so."""
+"""Number of candidates for each initial centre; later passes cannot repair two centres in one cluster."""
 
 
 def cluster_columns(
@@ -26,35 +26,35 @@ def cluster_columns(
 ) -> list[Tensor]:
     """Return the classes of each cluster of columns, found by online k-means.
 
-    The first centres are drawn by k-means++. In each pass over the columns, in random order, a column x moves the
-    nearest centre c, and c forgets what it got in earlier ones:
+    k-means++ draws the initial centres. In each pass over the columns, in random order, a column x moves the nearest
+    centre c, which forgets the columns of earlier passes:
 
-        c = c + (x - c) / n        n: what c has got in this pass, and 1 for where it was
+        c = c + (x - c) / n        n: columns that c got in this pass, plus 1 for its old place
 
-    A centre that gets nothing in a pass is put where a column is farthest from its own.
+    A centre without columns in a pass moves to the column that is farthest from its own centre.
 
-    Classes that are hardly predicted have short columns, and those are near to every centre, and sums of many are
-    nearer than single ones. `by_angle` therefore gives columns and centres the length 1. Variances are most of a column
-    and say nothing about confusions; an accumulator with `diagonal=False` leaves them out.
+    Rarely predicted classes have short columns, which are near to all centres. `by_angle` therefore scales columns and
+    centres to length 1. Variances dominate a column but do not show confusions; `diagonal=False` in the covariance
+    leaves them out.
 
     Source: section 5.3 of 1503.02531; MacQueen 1967; batches: Sculley 2010; first centres, the best of several draws:
     Arthur and Vassilvitskii 2007; angles: Dhillon and Modha 2001.
 
     Args:
-        columns: float `[C, d]`, one row for each class.
-        clusters: their number.
-        size: classes of a set: those to which its centre is the nearest with room for them, then the nearest of all
-            others, so that sets overlap, and every class is in one where there is room for all; none: every class is in
-            the set of the nearest centre alone, and no set is empty.
-        seed: of the first centres and the order.
-        passes: over all columns.
-        by_angle: whether the length of a column counts for nothing.
+        columns: columns of the covariance, float `[C, d]`, one row per class.
+        clusters: number of clusters.
+        size: number of classes per cluster: first those whose nearest centre with room it is, then the nearest of all
+            others. Clusters then overlap, and each class is in one if there is room. None: each class is only in the
+            cluster of its nearest centre, and no cluster is empty.
+        seed: seed of the initial centres and of the order.
+        passes: number of passes over all columns.
+        by_angle: whether to ignore the length of columns.
 
     Returns:
-        Ids of classes, ascending, int64 `[classes of the set]` for each set.
+        Class numbers of each cluster in ascending order, int64 `[classes of the cluster]`.
 
     Raises:
-        ConfigError: when the number of clusters or the size is not from 1 to C, or passes are below 0.
+        ConfigError: when clusters or size is not between 1 and C, or passes is below 0.
         DataError: when a number is not finite.
 
     >>> columns = torch.tensor([[0.0, 1.0], [5.0, 0.0], [0.0, 1.1], [5.1, 0.0], [3.0, 0.0]])
@@ -82,7 +82,7 @@ def cluster_columns(
 
 
 def _with_room(gaps: Tensor, size: int) -> Tensor:
-    """Return who is given to whom, `[C, n]`: the closest pairs first, each class once, each centre `size` times."""
+    """Assign each class to one centre, closest pairs first, with `size` classes per centre; bool `[C, n]`."""
     classes, centres = gaps.shape
     is_free, room = [True] * classes, [size] * centres
     given = torch.zeros(classes, centres, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Whether one method is better than another: over test samples for the weights as they are, and over seeds."""
+"""Comparison of two methods, over test samples with fixed weights and over seeds with fixed samples."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, si
 from instar.analysis.significance import paired_interval, paired_t_test
 
 MAX_SEEDS = 10_000
-"""Nobody trains more; where it takes more to see a difference, none is said."""
+"""Largest number of seeds that `seeds_needed` returns."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Method - reference: below zero, the method has less of what is bad.
+    """A difference method - reference; a negative difference means that the method has fewer errors or a lower NLL.
 
     Args:
-        mean: of the difference.
-        low: lower end of its interval.
-        high: upper end.
-        better: samples, or seeds, on which the method has less.
-        worse: those on which it has more.
-        p: two-sided p-values by the name of the test; tests that say nothing here are missing.
-        corrected: the same for all comparisons together, where `correct` has seen them.
+        mean: mean difference.
+        low: lower end of the confidence interval.
+        high: upper end of the confidence interval.
+        better: number of samples or seeds on which the method is better.
+        worse: number of samples or seeds on which the method is worse.
+        p: two-sided p-values by test; tests that do not apply are missing.
+        corrected: p-values corrected for the number of comparisons; set by `correct`.
     """
 
     mean: float
@@ -45,20 +45,20 @@ class Difference:
 def error_over_samples(
     reference: Counts, method: Counts, examples: Counts, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
-    """Return the difference of the error rates, mean over runs, as if other samples had been drawn; runs are fixed.
+    """Return the difference of mean error rates, with an interval and a test over samples; the runs are fixed.
 
     d = sum_i (mean_r m_ri - mean_r f_ri) / sum_i n_i over samples i and runs r, with the interval of `bootstrap`. The
-    test "mcnemar" is McNemar's, exact, where every sample has one example and both have one run. Else it is that of
-    `sign_flip_test`, which is the same for differences of any size.
+    test "mcnemar" is McNemar's exact test if each sample has one example and each method one run. Otherwise it is
+    `sign_flip_test`, its generalisation to differences of any size.
 
     Source: McNemar 1947; Dietterich 1998, section 3.1.
 
     Args:
-        reference: wrong answers f of the reference, `[runs, samples]`.
-        method: wrong answers m of the method, `[runs, samples]`; it may have another number of runs.
-        examples: labelled examples n of each sample, `[samples]`, each 1 or more.
-        resamples: of the bootstrap, and of the signs.
-        seed: of both.
+        reference: errors f of the reference, `[runs, samples]`.
+        method: errors m of the method, `[runs, samples]`; the number of runs may differ.
+        examples: number n of labelled examples of each sample, `[samples]`, at least 1.
+        resamples: number of resamples of the bootstrap and of the signs.
+        seed: seed of the bootstrap and of the signs.
 
     >>> reference, method = np.array([[1, 1, 1, 1, 1, 0, 0, 1]]), np.array([[0, 0, 0, 0, 0, 0, 0, 1]])
     >>> found = error_over_samples(reference, method, examples=np.ones(8, int))
@@ -66,7 +66,7 @@ def error_over_samples(
     (-0.625, 5, 0, {'mcnemar': 0.0625})
     """
     runs = len(reference) * len(method)
-    totals = len(reference) * method.sum(0) - len(method) * reference.sum(0)  # whole numbers, of which few are distinct
+    totals = len(reference) * method.sum(0) - len(method) * reference.sum(0)  # integers with few distinct values
     low, high = bootstrap(totals[:, None], examples, resamples=resamples, seed=seed)[:, 0] / runs
     better, worse = int((totals < 0).sum()), int((totals > 0).sum())
     single = runs == 1 and examples.max() == 1
@@ -78,14 +78,14 @@ def error_over_samples(
 def nll_over_samples(
     totals: Numbers, examples: Counts, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Difference]:
-    """Return differences of the mean NLL with the intervals of `bootstrap`, for several methods on the same resamples.
+    """Return the difference of the mean NLL of several methods, with `bootstrap` intervals from the same resamples.
 
     Args:
-        totals: for each sample and method, NLL of the method - NLL of the reference, summed over the examples of the
-            sample, mean over runs, `[samples, methods]`, in nats.
-        examples: of each sample, `[samples]`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        totals: NLL of the method - NLL of the reference in nats, summed over the examples of a sample and averaged over
+            runs, `[samples, methods]`.
+        examples: number of examples of each sample, `[samples]`.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     >>> (found,) = nll_over_samples(np.array([[-0.5], [-1.5], [-1.0]]), np.array([1, 1, 1]))
     >>> found.mean, found.low, found.high, found.better
@@ -97,9 +97,9 @@ def nll_over_samples(
 
 
 def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Difference:
-    """Return the mean difference over paired seeds with Student's interval, and two tests, the paired "t" and "sign".
+    """Return the mean difference over paired seeds with Student's interval, a paired t test "t" and a "sign" test.
 
-    Where all seeds have the same difference there is no spread: the interval is a point, and "t" is missing.
+    If all seeds have the same difference, low = mean = high, and "t" is missing.
 
     Args:
         reference: one number per seed, two or more.
@@ -116,10 +116,10 @@ def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Differenc
 
 
 def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float = 0.05) -> int | None:
-    """Return how many paired seeds a two-sided t test needs to see these differences again with the given power.
+    """Return the number of paired seeds with which a two-sided t test detects these differences with the given power.
 
-    The smallest n with P(|T| > t_(1 - level/2, n - 1)) >= power, T noncentral t with n - 1 degrees of freedom and
-    noncentrality sqrt(n) mean / sd; none above 10,000, and without a difference or a spread.
+    The smallest n with P(|T| > t_(1 - level/2, n - 1)) >= power, where T is noncentral t with n - 1 degrees of freedom
+    and noncentrality sqrt(n) mean / sd. None if n is above 10,000, or the mean or the spread is 0.
 
     Source: Cohen 1988, "Statistical power analysis for the behavioral sciences", section 2.3.5.
 
@@ -134,7 +134,7 @@ def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float 
 
     def is_enough(seeds: int) -> bool:
         edge, centre = t.isf(level / 2, seeds - 1), effect * np.sqrt(seeds)
-        # the second is P(T < -edge), which as nct.cdf is NaN where it is tiny
+        # the second term is P(T < -edge); nct.cdf would return NaN for tiny values
         return bool(nct.sf(edge, seeds - 1, centre) + nct.sf(edge, seeds - 1, -centre) >= power)
 
     most = 2
@@ -146,7 +146,7 @@ def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float 
 
 
 def correct(found: Sequence[Difference]) -> list[Difference]:
-    """Return differences with their p-values corrected, test by test, for how many of them have the test (Holm 1979).
+    """Return the differences with p-values corrected per test for the number of comparisons (Holm 1979).
 
     >>> [each.corrected["t"] for each in correct([Difference(0, 0, 0, 0, 0, {"t": p}) for p in (0.03, 0.01, 0.5)])]
     [0.06, 0.03, 0.5]

@@ -1,4 +1,4 @@
-"""What a comparison of two methods shows and what it cannot, as a table and in words."""
+"""Conclusions of a comparison of two methods, as a table and as sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from instar.analysis.significance import SIGNIFICANCE_LEVEL
 
 @dataclass(frozen=True)
 class Quantity:
-    """The test error, or the NLL, of a method beside that of the reference.
+    """The test error or the NLL of a method and of the reference.
 
     Args:
-        reference: mean over the runs of the reference that take part.
-        method: mean over those of the method.
-        over_samples: the difference of these, for the weights as they are.
-        over_seeds: the difference, for the test samples as they are; none with fewer than two paired seeds.
-        seeds_needed: to see this difference over seeds with a power of 80% at 5%; none where that cannot be said.
+        reference: mean over the compared runs of the reference.
+        method: mean over the compared runs of the method.
+        over_samples: difference with a test over samples, for fixed weights.
+        over_seeds: difference with a test over seeds, for fixed samples; None with fewer than two paired seeds.
+        seeds_needed: number of seeds to detect this difference with 80% power at 5%; None if unknown.
     """
 
     reference: float
@@ -30,16 +30,16 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method beside the reference.
+    """A comparison of a method with the reference.
 
     Args:
-        name: of the method, as it was given.
-        runs: how many of the reference and of the method take part.
-        seeds: those of paired runs; none where the runs have no seed in common.
-        left_out: seeds that only the reference, and that only the method has, where others are paired.
-        error: in percent, differences in points.
-        nll: in nats; none where it is infinite.
-        pairs: differences of the error in points for each pair of runs, by seed, where there are several.
+        name: name of the method.
+        runs: number of compared runs of the reference and of the method.
+        seeds: seeds of paired runs; empty if the runs have no seed in common.
+        left_out: seeds that only the reference has, and seeds that only the method has, if others are paired.
+        error: test error in percent, with differences in percentage points.
+        nll: NLL in nats; None if it is infinite.
+        pairs: difference of the error in percentage points for each pair of runs by seed, if there are several.
     """
 
     name: str
@@ -51,20 +51,20 @@ class Comparison:
     pairs: Mapping[int, Difference] = field(default_factory=dict)
 
     def conclusions(self, who: str, reference: str, samples: int) -> list[str]:
-        """Return sentences on what is known for these weights, and for another training.
+        """Return sentences on these weights, and on new training runs.
 
         Args:
-            who: the method, in a word.
-            reference: the reference, in a word.
-            samples: how many test samples there are.
+            who: short name of the method.
+            reference: short name of the reference.
+            samples: number of test samples.
         """
         here = self._for_these_weights(who, reference, f"these {samples:,} samples")
         found = [here, self._for_another(who, reference)]
         for seeds, owner in zip(self.left_out, (reference, who), strict=True):
             if seeds:
-                found.append(f"Left out, because {owner} alone has runs of them: {seeds_in_words(seeds)}.")
+                found.append(f"Only {owner} has runs of {seeds_in_words(seeds)}; these runs are left out.")
         if self.nll is None:
-            found.append("The NLL is infinite for a sample, and is left out.")
+            found.append("The NLL is left out, because it is infinite for at least one sample.")
         return found
 
     def _for_these_weights(self, who: str, reference: str, samples: str) -> str:
@@ -72,43 +72,41 @@ class Comparison:
         several = f"the weights of these runs ({self.runs[0]} of {reference}, {self.runs[1]} of {who})"
         weights = "these weights" if self.runs == (1, 1) else several
         if not found.better and not found.worse:
-            return f"{who} and {reference} err alike on each of {samples} for {weights}: there is no difference."
+            return f"{who} and {reference} make the same errors on {samples} with {weights}: there is no difference."
         amount, p = in_words(found), p_value(found.corrected["mcnemar"])
         if found.corrected["mcnemar"] < SIGNIFICANCE_LEVEL:
             more = f"{who} makes {direction(found)} errors than {reference}"
-            return f"{more} on {samples} for {weights}: {amount}; p {p}."
+            return f"{more} on {samples} with {weights}: {amount}; p {p}."
         return (
-            f"On {samples} for {weights}, it cannot be concluded that {who} is better than {reference}, or worse, or "
-            f"as good: {amount}; p {p}."
+            f"On {samples} with {weights}, the difference of {who} and {reference} is not significant, which does not "
+            f"show that they are equally good: {amount}; p {p}."
         )
 
     def _for_another(self, who: str, reference: str) -> str:
         found = self.error.over_seeds
-        question = f"Whether another training of {who} would make fewer errors than one of {reference}"
+        question = f"It is unknown whether new runs of {who} would make fewer errors than new runs of {reference}"
         if not self.seeds and self.runs != (1, 1):
-            return f"{question} cannot be said: they have no seed in common; train both with the same seeds."
+            return f"{question}: they have no seed in common. Train both with the same seeds."
         if found is None:
-            return (
-                f"{question}, one seed cannot tell, nor how many seeds would: that takes two or more, the same of both."
-            )
+            return f"{question}, or how many seeds would show it: there is only one seed. Train both with more seeds."
         paired = f"{len(self.seeds)} paired seeds"
         if "t" not in found.corrected:
-            return f"{question}, {paired} cannot tell: all have the same difference, which gives no interval."
+            return f"{question}: all {paired} have the same difference, which gives no interval."
         few = self.error.seeds_needed
         needed = f"more than {MAX_SEEDS:,}" if few is None else f"{few:,}"
         known = (
             f"{in_words(found)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
-            f"{p_value(found.corrected['sign'])}. To see such a difference with 80% power at 5% takes {needed} seeds."
+            f"{p_value(found.corrected['sign'])}. Detecting this difference with 80% power at 5% takes {needed} seeds."
         )
         if found.corrected["t"] < SIGNIFICANCE_LEVEL:
             return (
-                f"On average another training of {who} makes {direction(found)} errors than one of {reference} on the "
+                f"On average, new runs of {who} make {direction(found)} errors than new runs of {reference} on the "
                 f"same samples: over {paired}, {known}"
             )
-        return f"{question}, {paired} do not settle: {known}"
+        return f"{question}: over {paired}, {known}"
 
     def rows(self, who: str) -> list[str]:
-        """Return lines of the table, under `TABLE_HEADING`."""
+        """Return the lines of the table below `TABLE_HEADING`."""
         lines = []
         for name, quantity, places in (("error (%)", self.error, 2), ("NLL (nats)", self.nll, 4)):
             if quantity is None:
@@ -131,7 +129,7 @@ def _row(who: str, name: str, over: str, values: str, found: Difference, places:
 
 
 def in_words(found: Difference) -> str:
-    """Return a difference in points of errors.
+    """Describe a difference of errors in percentage points.
 
     >>> in_words(Difference(-1.2, -2.0, -0.4, 3, 0)), in_words(Difference(0.0, -0.5, 0.7, 1, 1))
     ('1.20 points fewer (95%: 0.40 to 2.00 fewer)', 'as many (95%: 0.50 fewer to 0.70 more)')
@@ -149,7 +147,7 @@ def direction(found: Difference) -> str:
 
 
 def p_value(p: float) -> str:
-    """Return a p-value to four places.
+    """Format a p-value with four decimal places.
 
     >>> p_value(0.03125), p_value(0.00001)
     ('0.0312', '<0.0001')
@@ -158,7 +156,7 @@ def p_value(p: float) -> str:
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
-    """Return seeds by number.
+    """Describe seeds by their numbers.
 
     >>> seeds_in_words([3]), seeds_in_words([0, 1])
     ('seed 3', 'seeds 0, 1')

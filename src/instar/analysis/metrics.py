@@ -1,4 +1,4 @@
-"""How good a set of predictions is."""
+"""Metrics of predictions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from instar.analysis.scores import Scores
 from instar.analysis.significance import wilson_interval
 
 MAX_COUNTED_CLASSES = 1000
-"""Up to so many, the errors of each class are counted."""
+"""Largest number of classes whose errors are counted per class."""
 
 MAX_EXPONENT = 700.0
-"""Nats whose exponential is still a number."""
+"""Largest mean NLL in nats whose exponential is finite in float64."""
 
 
 def quick_metrics(scores: Scores) -> dict[str, float]:
-    """Return error (share of wrong answers) and NLL (nats) of the labelled examples: what is watched while training.
+    """Return error (share of wrong predictions) and NLL (nats) of the labelled examples, for validation.
 
     >>> quick_metrics(Scores.of(torch.tensor([[0.0, 9.0], [0.0, 9.0]]), torch.tensor([1, 0])))["error"]
     0.5
@@ -31,7 +31,7 @@ def quick_metrics(scores: Scores) -> dict[str, float]:
 
 
 def perplexity(nll: float) -> float:
-    """Return e to the power of a mean NLL in nats; infinite where that is no number.
+    """Return exp(NLL) of a mean NLL in nats; infinite if it overflows.
 
     >>> perplexity(0.0), perplexity(1e6)
     (1.0, inf)
@@ -43,18 +43,18 @@ def nll_of_each(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the NLL of each example in nats, float64 `[examples]`.
 
     Args:
-        logits: `[examples, classes]`.
-        labels: int64 `[examples]`, all of them known.
+        logits: logits, `[examples, classes]`.
+        labels: known labels, int64 `[examples]`.
     """
     return F.cross_entropy(logits.double(), labels, reduction="none")
 
 
 def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the report shows: errors with a 95% interval, NLL, calibration, and errors of each class.
+    """Return errors with a 95% interval, NLL, calibration error, and errors of each class.
 
     Args:
-        scores: unlabelled examples are left out.
-        classes: names of the classes.
+        scores: scores of a model; unlabelled examples are left out.
+        classes: class names.
 
     Returns:
         `samples`, `errors` (count), `error` (share), `error_interval` (Wilson, 95%), `nll` (nats), `ece` (share, 15

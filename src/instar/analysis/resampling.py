@@ -1,4 +1,4 @@
-"""Resampling of paired differences: what other samples, or other signs, would have given."""
+"""Resampling of paired differences: bootstrap over samples, and tests of random signs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ Counts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 RESAMPLES = 10_000
-"""Enough that the ends of an interval move by about a hundredth of its width with the seed."""
+"""Number of resamples: the ends of an interval then vary with the seed by about a hundredth of its width."""
 _MAX_HELD_DRAWS = 1 << 21  # draws that are held together
 
 
 def bootstrap(
     totals: NDArray[np.number], sizes: Counts, *, resamples: int, seed: int, confidence: float = 0.95
 ) -> Numbers:
-    """Return the percentile interval `[2, columns]` of sum_i t_i / sum_i n_i when samples are drawn with replacement.
+    """Return the percentile bootstrap interval `[2, columns]` of sum_i t_i / sum_i n_i.
 
     Source: Efron 1979; Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.3.
 
     Args:
         totals: t, `[samples, columns]`; all columns see the same resamples.
         sizes: n, `[samples]`.
-        resamples: how many.
-        seed: of the draws.
-        confidence: of the interval.
+        resamples: number of resamples.
+        seed: seed of the draws.
+        confidence: confidence level of the interval.
 
     >>> low, high = bootstrap(np.array([[-1], [0]] * 200), np.ones(400, int), resamples=10_000, seed=0)[:, 0]
     >>> round(float(low), 2), round(float(high), 2)
@@ -35,7 +35,7 @@ def bootstrap(
     rows = np.column_stack([totals, sizes]).astype(float)
     samples = len(rows)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    is_few = 16 * len(kinds) < samples  # one binomial number for each kind is then cheaper than a draw for each sample
+    is_few = 16 * len(kinds) < samples  # then one multinomial draw of counts is cheaper than a draw per sample
     step = max(1, _MAX_HELD_DRAWS // (len(kinds) if is_few else samples))
     sums = []
     for number in (min(step, resamples - start) for start in range(0, resamples, step)):
@@ -52,7 +52,7 @@ def bootstrap(
 
 
 def sign_test(better: int, worse: int) -> float:
-    """Return the exact p-value of as many signs, ties left out; of samples that one of two runs knows, it is McNemar's.
+    """Return the exact two-sided p-value of a sign test without ties; for correct samples this is McNemar's test.
 
     >>> sign_test(0, 0), sign_test(6, 0)
     (1.0, 0.03125)
@@ -63,22 +63,20 @@ def sign_test(better: int, worse: int) -> float:
 
 
 def sign_flip_test(totals: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Return the p-value of |sum_i t_i| when every t_i may as well have the other sign, at least 1 / (resamples + 1).
-
-    How many of the t_i of one size turn positive is binomial, so that one number is drawn for each size, not a sign for
-    each sample.
+    """Return the p-value of |sum_i t_i| under random signs of the t_i, at least 1 / (resamples + 1).
 
     Source: Fisher 1935; Phipson and Smyth 2010, equation 2.
 
     Args:
         totals: whole numbers t, `[samples]`.
-        resamples: how many times all signs are drawn.
-        seed: of the draws.
+        resamples: number of draws of all signs.
+        seed: seed of the draws.
 
     >>> round(sign_flip_test(np.array([1] * 9 + [-1] * 2)), 2), sign_test(9, 2)
     (0.07, 0.0654296875)
     """
     sizes, counts = np.unique(np.abs(totals[totals != 0]), return_counts=True)
+    # the number of positive signs among equal |t_i| is binomial, so one draw per size replaces one per sample
     positive = np.random.default_rng(seed).binomial(counts, 0.5, (resamples, len(counts)))
     sums = (2 * positive - counts) @ sizes
     return float(1 + (np.abs(sums) >= abs(totals.sum())).sum()) / (1 + resamples)

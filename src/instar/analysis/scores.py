@@ -1,4 +1,4 @@
-"""What is known of examples once their logits were looked at: a few numbers each, however many classes there are."""
+"""Scores of examples: a few numbers per example in place of the logits of all classes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 UNLABELLED = -1
-"""The label of a sample that has none."""
+"""Label of an unlabelled sample."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Answers about some examples, `[examples]` each.
+    """Scores of some examples, `[examples]` each.
 
     Args:
-        labels: int64, `UNLABELLED` where there is none.
-        answers: the likeliest class, int64.
-        next_answers: the one after it.
+        labels: int64, `UNLABELLED` for unlabelled examples.
+        answers: predicted (most probable) class, int64.
+        next_answers: second most probable class, int64.
         confidence: max_c p_c, float64.
-        nll: -log p_label in nats, float32; NaN where there is no label.
+        nll: -log p_label in nats, float32; NaN for unlabelled examples.
     """
 
     labels: Tensor
@@ -32,7 +32,7 @@ class Scores:
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor) -> Scores:
-        """Look at logits `[examples, classes]`.
+        """Compute the scores of logits `[examples, classes]`.
 
         >>> scores = Scores.of(torch.tensor([[0.0, 9.0], [0.0, 9.0]]), torch.tensor([1, 0]))
         >>> scores.wrong.tolist(), [round(value, 2) for value in scores.nll.tolist()]
@@ -41,7 +41,7 @@ class Scores:
         largest, answers = logits.max(1, keepdim=True)
         both = logits.topk(min(2, logits.shape[1]), 1).indices
         next_answers = torch.where(both[:, :1] == answers, both[:, -1:], both[:, :1])
-        # from the largest down, so that what is nearly 0 keeps its digits; one pass over all classes
+        # relative to the largest logit, so that an NLL near 0 keeps its digits; one pass over all classes
         spread = (logits - largest).exp_().sum(1, keepdim=True)
         nll = spread.log() - (logits.gather(1, labels.clamp(min=0)[:, None]) - largest)
         known = labels != UNLABELLED
@@ -51,19 +51,19 @@ class Scores:
 
     @classmethod
     def joined(cls, parts: Sequence[Scores]) -> Scores:
-        """Return the scores of several sets of examples, one after another, on the CPU."""
+        """Concatenate the scores of several sets of examples on the CPU."""
         # one transfer each, because each makes an accelerator wait
         return cls(*(torch.cat([getattr(part, field.name) for part in parts]).cpu() for field in fields(cls)))
 
     @property
     def wrong(self) -> Tensor:
-        """Whether the answer is not the label, bool."""
+        """Whether the predicted class is not the label, bool."""
         return self.answers != self.labels
 
     def at(self, index: Tensor | slice) -> Scores:
-        """Return those of the examples at `index` (indices, a mask or a stretch)."""
+        """Return the scores of the examples at `index` (indices, a mask or a slice)."""
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def known(self) -> Scores:
-        """Return those of the labelled examples."""
+        """Return the scores of the labelled examples."""
         return self.at(self.labels != UNLABELLED)

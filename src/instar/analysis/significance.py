@@ -1,4 +1,4 @@
-"""How sure a number is."""
+"""Confidence intervals and significance tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from instar.analysis.resampling import sign_test
 
 SIGNIFICANCE_LEVEL = 0.05
-"""A p-value below it, divided by the number of tests, is more than chance."""
+"""Level of significance, divided by the number of tests."""
 
 
 def wilson_interval(errors: int, samples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the error rate behind `errors` wrong of `samples` (Wilson 1927).
+    """Return the confidence interval of the error rate, with `errors` wrong of `samples` (Wilson 1927).
 
     >>> tuple(round(bound, 4) for bound in wilson_interval(67, 10_000))
     (0.0053, 0.0085)
@@ -28,12 +28,13 @@ def wilson_interval(errors: int, samples: int, confidence: float = 0.95) -> tupl
 def mean_interval(
     values: ArrayLike, confidence: float = 0.95, largest: float | None = None
 ) -> tuple[float, float, float]:
-    """Return (mean, low, high) of two or more numbers, by Student's t; a point where they have no spread.
+    """Return (mean, low, high) of two or more numbers by Student's t; low = mean = high if they have no spread.
 
     Args:
-        values: the numbers.
-        confidence: of the interval.
-        largest: the largest number that the values come from, whose rounding is no spread; None: the largest value.
+        values: two or more numbers.
+        confidence: confidence level of the interval.
+        largest: largest number that the values were computed from, whose rounding does not count as spread; None: the
+            largest value.
 
     >>> tuple(round(value, 2) for value in mean_interval([1.0, 2.0, 3.0]))
     (2.0, -0.48, 4.48)
@@ -42,7 +43,7 @@ def mean_interval(
 
     numbers = np.asarray(values, dtype=float)
     rounding = 8 * np.finfo(float).eps * (np.abs(numbers).max() if largest is None else largest)
-    if np.ptp(numbers) <= rounding:  # as 0.3 - 0.2 has no spread beside 0.2 - 0.1
+    if np.ptp(numbers) <= rounding:  # for example 0.3 - 0.2 and 0.2 - 0.1
         return (float(numbers[0]),) * 3
     interval = ttest_1samp(numbers, 0.0).confidence_interval(confidence)
     return float(numbers.mean()), float(interval.low), float(interval.high)
@@ -51,17 +52,17 @@ def mean_interval(
 def paired_interval(
     ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Return (mean, low, high) of theirs - ours over pairs that share a seed, by Student's t.
+    """Return (mean, low, high) of theirs - ours over pairs with the same seed, by Student's t.
 
-    Above zero, ours is smaller: fewer errors.
+    A positive difference means that ours is smaller, for example has fewer errors.
 
     Args:
         ours: one number per seed.
         theirs: one number per seed, in the same order.
-        confidence: of the interval.
+        confidence: confidence level of the interval.
 
     Raises:
-        ValueError: when there are fewer than two pairs, or lengths differ.
+        ValueError: when there are fewer than two pairs, or the lengths differ.
 
     >>> mean, low, high = paired_interval([1, 2, 3], [3, 4, 6])
     >>> round(mean, 2), low > 0
@@ -85,13 +86,13 @@ def paired_t_test(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
-    """Return which model is significantly the best on the same samples; None where that is open.
+    """Return the index of the model that is significantly the best on the same samples; None if there is none.
 
-    Its mean must be below each of the others at a level of 0.05 divided by their number (Bonferroni), paired by sample.
+    Its mean must be below that of each other model at level 0.05 / (number of others) (Bonferroni), paired by sample.
 
     Args:
-        values: of two or more models, `[samples]` each: wrong answers as bool, which McNemar's exact test compares, or
-            numbers such as the NLL, which Student's t compares.
+        values: values `[samples]` of two or more models: errors as bool, compared by McNemar's exact test, or numbers
+            such as the NLL, compared by Student's t.
 
     >>> good, bad = np.zeros(40, bool), np.ones(40, bool)
     >>> best_of([bad, good]), best_of([good, good])
@@ -104,7 +105,7 @@ def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
         if place == best:
             continue
         is_counted = values[best].dtype == bool
-        if np.ptp(difference) == 0:  # the same everywhere: no test can tell how sure it is
+        if np.ptp(difference) == 0:  # the same on all samples, so no test applies
             return best if is_counted and difference[0] else None
         if is_counted:
             p = sign_test(int((difference > 0).sum()), int((difference < 0).sum()))

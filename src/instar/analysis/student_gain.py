@@ -1,4 +1,4 @@
-"""Where a student is better than its teacher: on the samples that the teacher told it most about, or elsewhere."""
+"""Groups of samples on which a student is better than its teacher."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from instar.analysis.scores import Scores
 
 
 def gain(student: Scores, teacher: Scores) -> dict[str, dict[str, float | None]]:
-    """Return, per group of samples, gain = errors of the teacher - errors of the student, and its share of all gain.
+    """Return, per group of samples, gain = teacher errors - student errors, and its share of the total gain.
 
     The groups overlap:
 
-    - "all": every labelled sample;
-    - "unsure": the teacher's largest probability is in its lowest quarter, ties at the edge included;
-    - "wrong": the teacher's answer is not the label, so the student can only gain;
-    - "second": of these, the label is the teacher's next answer.
+    - "all": all labelled samples;
+    - "unsure": the quarter of samples with the lowest confidence of the teacher, including ties at the edge;
+    - "wrong": samples that the teacher gets wrong, where the student can only gain;
+    - "second": samples of "wrong" whose label is the teacher's second class.
 
     Args:
-        student: its answers; unlabelled samples are left out.
-        teacher: its answers about the same samples.
+        student: scores of the student; unlabelled samples are left out.
+        teacher: scores of the teacher on the same samples.
 
     Returns:
-        By group `samples`, `teacher_errors`, `student_errors` and `gain` (counts), and `share`, the group's gain by
-        that of all: above 1 where the student loses elsewhere, and none where it gains nothing in all.
+        By group, the counts `samples`, `teacher_errors`, `student_errors` and `gain`, and `share`, the gain of the
+        group divided by the total gain: above 1 if the student loses elsewhere, None if it gains nothing in total.
 
     >>> labels = torch.tensor([1, 1, 0])
     >>> teacher = Scores.of(torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [9.0, 0.0, 1.0]]), labels)

@@ -1,4 +1,4 @@
-"""Which word was said: the one whose states follow each other best through the frames of a recording."""
+"""Recognition of recorded words by Viterbi alignment of frames with the states of each word."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from instar.errors import MismatchError
 
 
 def word_scores(log_posteriors: Tensor, lengths: Tensor, states: int) -> Tensor:
-    """Return the score of every word for every recording, `[recordings, words]`.
+    """Return the score of each word for each recording, `[recordings, words]`.
 
         score(w) = max_a (1 / n) sum_t log p(w, a_t | x, t)
 
     over the alignments a of the n frames with the states 1..S of the word: a_1 = 1, a_n = S, and a_(t+1) is a_t or
-    a_t + 1. Found by d_t(s) = e_t(s) + max(d_(t-1)(s), d_(t-1)(s - 1)), for all words and recordings at once. A
-    recording of fewer frames than states has no alignment, and -inf for all words.
+    a_t + 1. Computed by d_t(s) = e_t(s) + max(d_(t-1)(s), d_(t-1)(s - 1)) for all words and recordings at once. A
+    recording with fewer frames than states has no alignment, and scores -inf for all words.
 
     Source: Viterbi 1967.
 
     Args:
         log_posteriors: log p(state | frame), `[recordings, frames, classes]`, where class w S + s - 1 is state s of
-            word w. What lies beyond the length of a recording is not looked at.
-        lengths: n, int64 `[recordings]`.
-        states: S.
+            word w. Frames beyond the length of a recording are ignored.
+        lengths: number of frames n, int64 `[recordings]`.
+        states: number of states S per word.
 
     Raises:
-        MismatchError: when the classes are not those of words of so many states.
+        MismatchError: when the number of classes is not a multiple of `states`.
 
     >>> posteriors = torch.tensor([[[0.5, 0.2, 0.2, 0.1], [0.3, 0.3, 0.3, 0.1]]])
     >>> word_scores(posteriors.log(), torch.tensor([2]), states=2).exp().square()
@@ -47,7 +47,7 @@ def word_scores(log_posteriors: Tensor, lengths: Tensor, states: int) -> Tensor:
 
 
 def spoken_words(scores: Tensor) -> Tensor:
-    """Return the word with the best score, int64 `[recordings]`; `UNLABELLED` where no word has an alignment.
+    """Return the word with the best score, int64 `[recordings]`; `UNLABELLED` if no word has an alignment.
 
     >>> spoken_words(torch.tensor([[-1.0, -0.5], [-torch.inf, -torch.inf]])).tolist()
     [1, -1]
@@ -57,12 +57,12 @@ def spoken_words(scores: Tensor) -> Tensor:
 
 
 def wrong_words(scores: Tensor, labels: Tensor, states: int) -> Tensor:
-    """Return whether the best word is not the right one, bool `[recordings whose word is known]`.
+    """Return whether the best word is wrong, bool `[recordings with a known word]`.
 
     Args:
-        scores: from `word_scores`, `[recordings, words]`.
-        labels: of the frames as the source has them, int64 `[recordings, frames]`.
-        states: of a word.
+        scores: word scores that `word_scores` returned, `[recordings, words]`.
+        labels: labels of the frames, int64 `[recordings, frames]`.
+        states: number of states per word.
 
     >>> labels = torch.tensor([[0, 1], [2, 3], [-1, -1]])
     >>> wrong_words(torch.tensor([[-1.0, -2.0], [-1.0, -2.0], [-1.0, -2.0]]), labels, states=2)
