@@ -17,8 +17,10 @@ INTRODUCTION = """\
 A setting decides what a run does. Set one with `--set name=value` on the command line, or nest it in the YAML file of
 `--config`. Flags such as `--epochs` are short forms of the most common settings.
 
-In Python, the settings of a run and of `training` are arguments of `train`, `distill`, `born_again` and `tune`. Those
-of `data` are arguments of `load_data`, and those of `store` are the dictionary `store`.
+In Python, `train`, `distill`, `born_again` and `tune` take the file as `config=`, any setting by its dotted name, as
+`settings={"data.subset": 100}`, and those of a run and of `training` also as arguments, as `epochs=20`. Those of `data`
+are also arguments of `load_data`. On both roads the defaults come first, then the file, then the arguments or flags,
+and then `settings` or `--set`; the last one counts.
 
 ```
 instar train digits --model mlp --arg widths=[64,64] --set training.learning_rate=0.01 --out runs/teacher

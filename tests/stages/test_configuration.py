@@ -71,6 +71,16 @@ def test_what_cannot_be_a_run_is_refused_in_a_sentence(layers: dict[str, Any], s
         made(**layers)
 
 
+def test_a_class_that_a_configuration_names_needs_trust_and_one_that_the_caller_names_does_not(tmp_path: Path) -> None:
+    named = {"name": "torch.nn:Linear", "arguments": {"in_features": 8, "out_features": 10}}
+    for layers in ({"config": {"model": named}}, {"settings": {"model": named}}):
+        with pytest.raises(ConfigError, match=r"allow this with --trust \(trust=True\)"):
+            train("digits", out=tmp_path / "no", **layers)
+    assert configure("train", None, {}, {}, data="digits", model="mine:Net").trust_model
+    assert not configure("train", {"model": named}, {}, {}, data="digits", model={"arguments": {}}).trust_model
+    assert not (tmp_path / "no").exists()
+
+
 def test_python_and_the_command_line_make_the_same_run(instar: Any, tmp_path: Path) -> None:
     words = ["--set", "data.subset=60", "--set", "training.learning_rate=0.02", "--epochs", "1", "--seed", "2"]
     code, _, err = instar(

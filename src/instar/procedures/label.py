@@ -12,6 +12,7 @@ from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.compute.precision import Precision
 from instar.config import RunConfig, StoreConfig, flatten, validate
+from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.data.views import Identity, View, as_view
 from instar.errors import ConfigError, say
@@ -26,6 +27,7 @@ from instar.stages.run_data import as_run, read_run_data
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
 from instar.teachers.reordered import reorder_classes
+from instar.teachers.teacher import Teacher
 from instar.training.evaluate import choose_batch_size
 
 
@@ -126,25 +128,11 @@ def label(
     loaded = as_data(spec) if run is None else read_run_data(run, spec)
     names, asked = choose_teacher(chosen, made.combine, network=network, trust=trust)
     asked = reorder_classes(asked, loaded.classes)
-    named = describe_teacher(asked, names, made.combine, made.training.teacher_precision)
-    device = make_accelerator().device
-    asked.prepare(Execution(device, made.training.teacher_precision, max_convolved_samples=batch_size))
-    loaders = {
-        "train": Loader(
-            loaded.train,
-            choose_batch_size(loaded.train, batch_size),
-            seed=made.seed,
-            views=view,
-            num_views=made.num_views,
-            view_seed=made.view_seed,
-            device=device,
-        )
-    }
-    choices = {"train": choice}
-    for name, samples in (("validation", loaded.held_out), ("test", loaded.test)):
-        if held_out and samples is not None and asked.knows(samples):
-            loaders[name] = Loader(samples, choose_batch_size(samples, batch_size), seed=made.seed, device=device)
-            choices[name] = StoreConfig(dtype=choice.dtype)
+    arithmetic = made.training.teacher_precision
+    named = describe_teacher(asked, names, made.combine, arithmetic)
+    asked.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
+    loaders = _make_loaders(made, loaded, asked if held_out else None, view, batch_size)
+    choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
     labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))
     if store.missing():
@@ -166,6 +154,29 @@ def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int
         raise ConfigError(f"{number} views of samples as they are would all be alike; give an augmentation too.")
     if not 1 <= share[0] <= share[1]:
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
+
+
+def _make_loaders(
+    config: RunConfig, data: Data, teacher: Teacher | None, view: View, batch_size: int
+) -> dict[str, Loader]:
+    """Return the samples of each part; those of validation and test without views, if the teacher knows them."""
+    device = make_accelerator().device
+    loaders = {
+        "train": Loader(
+            data.train,
+            choose_batch_size(data.train, batch_size),
+            seed=config.seed,
+            views=view,
+            num_views=config.num_views,
+            view_seed=config.view_seed,
+            device=device,
+        )
+    }
+    for name, samples in (("validation", data.held_out), ("test", data.test)):
+        if teacher is not None and samples is not None and teacher.knows(samples):
+            size = choose_batch_size(samples, batch_size)
+            loaders[name] = Loader(samples, size, seed=config.seed, device=device)
+    return loaders
 
 
 def describe(store: TargetStore) -> str:
