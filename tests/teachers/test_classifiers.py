@@ -28,6 +28,7 @@ from instar.data import Loader, Samples, Shift, Source, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP
 from instar.procedures.distill import distill
+from instar.procedures.evaluate import evaluate
 from instar.teachers import Classifier, as_teacher
 
 INPUTS = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
@@ -193,3 +194,13 @@ def test_views_change_what_a_classifier_sees():
     shifted = Loader(Samples.all_of(source), 6, seed=0, views=Shift(1)).batch(0)
     assert torch.equal(given_inputs(shifted), shifted.inputs)
     assert (given_inputs(Loader(Samples.all_of(source), 6, seed=0).batch(0)) == 0).all()
+
+
+def test_columns_of_tables_are_found_by_name_whatever_their_order():
+    table = pandas.DataFrame(np.random.default_rng(0).random((60, 4)), columns=list("abcd"))
+    labels = (table["a"] > table["d"]).to_numpy()
+    forest = RandomForestClassifier(5, random_state=0).fit(table[["d", "a"]], labels)
+    orders = ["d", "a"], ["a", "d"], list("cbad")
+    assert len({evaluate(forest, load_data((table[order], labels)))["nll"] for order in orders}) == 1
+    with pytest.raises(MismatchError, match="fitted to a table with the column 'd', and the data have none"):
+        evaluate(forest, load_data((table[["a", "b"]], labels)))

@@ -59,6 +59,11 @@ def is_table(given: Any) -> bool:
     return pandas is not None and isinstance(given, pandas.DataFrame)
 
 
+def columns_of(given: Any) -> tuple[str, ...]:
+    """Return the names of the columns of a table; none of other inputs."""
+    return tuple(map(str, given.columns)) if is_table(given) else ()
+
+
 def _as_array(split: str, given: Any) -> NDArray[Any]:
     sparse = sys.modules.get("scipy.sparse")
     if sparse and sparse.issparse(given):

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
-from instar.data.array_values import as_row, is_image, stacked
+from instar.data.array_values import as_row, columns_of, is_image, stacked
 from instar.data.hub import read_rows
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
@@ -71,7 +71,15 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         inputs, exact = held[name].inputs, held[name].exact
         here = labels.get(name, np.full((len(inputs), *shape), UNLABELLED))
         _refuse_unfit(name, inputs, here, classes, config)
-        sources[split] = Source(name, inputs, torch.from_numpy(here), classes, given=exact, reading=reading)
+        sources[split] = Source(
+            name,
+            inputs,
+            torch.from_numpy(here),
+            classes,
+            given=exact,
+            reading=reading,
+            feature_names=columns_of(parts[split][0]),
+        )
     if shape and _are_next_tokens(sources.values()):
         return {split: replace(source, task=NextToken()) for split, source in sources.items()}
     return sources

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from instar.data.loader import Batch, given_inputs
-from instar.errors import ConfigError, MismatchError
+from instar.errors import ConfigError, MismatchError, nearest
 from instar.targets.targets import DenseTargets
 from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
@@ -59,7 +59,7 @@ class Classifier(Teacher):
         Raises:
             MismatchError: when its classes or features are not those of the data.
         """
-        inputs = given_inputs(batch).flatten(1).cpu().numpy()
+        inputs = self._by_name(given_inputs(batch).flatten(1).cpu().numpy(), batch)
         width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
         if width != inputs.shape[1]:
             raise MismatchError(
@@ -76,6 +76,19 @@ class Classifier(Teacher):
             places = torch.tensor(columns, device=found.device)
             found = found.new_zeros(len(found), classes).index_copy_(1, places, found)
         return DenseTargets(found.clamp(min=self.floor).log())
+
+    def _by_name(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
+        """Return the columns that the classifier was fitted to, where both it and the data name their columns."""
+        wanted = [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
+        found = batch.origin.samples.source.feature_names if batch.origin else ()
+        if not wanted or not found:
+            return inputs
+        if missing := [name for name in wanted if name not in found]:
+            raise MismatchError(
+                f"the classifier {type(self.estimator).__name__} was fitted to a table with the column "
+                f"'{missing[0]}', and the data have none; {nearest(missing[0], found)}"
+            )
+        return inputs[:, np.array([found.index(name) for name in wanted])]
 
     def _ask(self, inputs: NDArray[Any]) -> NDArray[Any]:
         names = getattr(self.estimator, "feature_names_in_", None)
