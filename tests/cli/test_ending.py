@@ -80,7 +80,7 @@ def test_a_command_without_a_verb_shows_the_help(instar) -> None:
 def test_an_interrupted_command_says_how_to_go_on(instar, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("instar.procedures.compare.compare", failing(KeyboardInterrupt()))
     assert instar("compare", "a", "b") == (
-        130, "", "instar: interrupted; the same command goes on from what is kept.\n"
+        130, "", "instar: interrupted; run the same command again to resume.\n"
     )  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def test_an_unexpected_error_names_the_file_of_its_traceback(instar, monkeypatch
     [
         (PermissionError(13, "Permission denied", "/x/y"), "'/x/y' cannot be read or written: Permission denied."),
         (OSError(28, "No space left on device"), "a file cannot be read or written: No space left on device."),
-        (MemoryError(), "the memory does not suffice"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "the memory does not suffice"),
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
     ],
 )
 def test_what_is_short_on_the_machine_is_for_the_user_to_mend(

@@ -185,4 +185,7 @@ def test_a_network_is_given_again_wherever_a_run_folder_needs_it(
     code, _, err = instar(*start, *given)
     assert code == 0, err
     code, _, err = instar(*fresh[:-1], "no", *given)
-    assert (code, err) == (2, "instar: network= is for the run folder that start names, and there is none.\n")
+    assert (code, err) == (
+        2,
+        "instar: network= needs start=, because it is the network of that run folder; leave it out.\n",
+    )

@@ -140,7 +140,7 @@ REFUSED = {
     "share out of range": (["--teacher", "T", "--share", "3/2"], "instar: share must be (i, n) with i from 1 to n"),
     "views alone": (
         ["--teacher", "T", "--num-views", "3"],
-        "instar: 3 views of samples as they are would",
+        "instar: 3 views without augmentation would",
     ),
     "augmentation alone": (["--teacher", "T", "--views", "Flip()"], "instar: a target store holds a number of"),
     "keep": (["--teacher", "T", "--keep", "best"], "instar: keep must be 'all', 'top:K' or 'sample:N'"),

@@ -66,7 +66,7 @@ def test_a_search_ends_with_the_command_that_trains_its_choice(instar, teacher: 
     [
         (
             ["--temperatures", "1;4"],
-            "--temperatures must be numbers with commas between, such as 1,2.5, got '1;4'.",
+            "--temperatures must be numbers separated by commas, such as 1,2.5, got '1;4'.",
         ),
         (["--weights=-1,0"], "weights must be different numbers of at least 0, got -1, 0."),
         (["--set", "objective=HardLabels()"], "tune chooses the setting 'objective' of its trials; leave it out."),

@@ -145,7 +145,7 @@ class TestCluster:
         assert run_all([tasks.visible_accelerators], "ray") == [""]
 
     def test_what_no_node_has_is_refused_on_a_machine_and_awaited_on_a_cluster(self, capfd):
-        needs = "a task needs 1 cores and 8 accelerators, and Ray's nodes have 1 cores and 0 accelerators, 1 cores"
+        needs = "a task needs 1 cores and 8 accelerators, but Ray's nodes have 1 cores and 0 accelerators, 1 cores"
         with pytest.raises(ConfigError, match=needs):
             _check(RayCluster(gpus=8), alone=True)
         _check(RayCluster(gpus=8), alone=False)

@@ -154,12 +154,12 @@ def test_generations_beside_controls_in_two_processes_are_the_same(tmp_path: Pat
 def test_bad_input_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="generations must be at least 1, got 0"):
         grow(tmp_path / "none", generations=0)
-    with pytest.raises(ConfigError, match=r"'HardLabels\(label_smoothing=0.0\)' listens to no teacher"):
+    with pytest.raises(ConfigError, match=r"'HardLabels\(label_smoothing=0.0\)' has no term with a teacher"):
         grow(tmp_path / "labels", objective="HardLabels()")
     with pytest.raises(ConfigError, match=r"every generation starts from fresh weights.*got a Linear with weights"):
         born_again(DIGITS, torch.nn.Linear(64, 10), out=tmp_path / "weights", **SETTINGS)
     unsplit = instar.load_data("digits", subset=120, validation=0.0)
-    with pytest.raises(ConfigError, match="stop_early needs a validation split with labels, and there is none"):
+    with pytest.raises(ConfigError, match="stop_early needs a labelled validation split, and there is none"):
         born_again(unsplit, MLP([8]), out=tmp_path / "early", stop_early=True, show=False, **SETTINGS)
 
 

@@ -39,7 +39,7 @@ REFUSED = {
         {"keep": "top:1", "temperature": 0.0},
         "'temperature': input should be greater than or equal to 0.000001, got 0",
     ),
-    "views without augmentation": ({"views": "Identity()"}, "5 views of samples as they are would all be alike"),
+    "views without augmentation": ({"views": "Identity()"}, "5 views without augmentation would all be alike"),
     "endless views": ({"num_views": None}, r"a number of views, and 'Shift\(pixels=1\)' are endless; say how many"),
     "no views": ({"num_views": 0}, "num_views"),
     "view": ({"views": "Spin(1)"}, "Spin"),

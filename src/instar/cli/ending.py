@@ -1,10 +1,10 @@
-"""How a command ends: its exit code, and one sentence on stderr where there is no result.
+"""How a command ends: its exit code, and one sentence on stderr if there is no result.
 
-0    there is a result on stdout
-1    an error of Instar's own; the traceback is in a file that the sentence names
-2    something that the user can mend
+0    result on stdout
+1    unexpected error; the sentence names a file with the traceback
+2    error that the user can mend
 130  interrupted by the user
-141  nobody reads stdout
+141  the reader of stdout is gone
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _MENDABLE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
     errno.EISDIR, errno.ELOOP, errno.EMFILE,
 }  # fmt: skip
-"""Errors of the file system that are about the user's disk or paths, and not about Instar."""
+"""Errors of the file system that the user's disk or paths cause, not Instar."""
 
 
 def exit_code(app: Callable[..., Any]) -> int:
-    """Run the command line, say on stderr why it ended early, and return its exit code."""
+    """Run the command line, print on stderr why it ended early, and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     try:
         code = app(prog_name="instar", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # Typer ends with 1 then
+        if isinstance(ended.__context__, BrokenPipeError):  # for which Typer exits with 1
             return _unread()
         raise
     except BrokenPipeError:
@@ -51,13 +51,13 @@ def exit_code(app: Callable[..., Any]) -> int:
             return _told(error)
         code = INTERRUPTED
     if code == INTERRUPTED:
-        say("instar: interrupted; the same command goes on from what is kept.")
+        say("instar: interrupted; run the same command again to resume.")
     return code if isinstance(code, int) else 0
 
 
 def _told(error: Exception) -> int:
-    """Say in one sentence what went wrong."""
-    if hasattr(error, "format_message"):  # of the parser of the command line
+    """Print one sentence about an error, and return the exit code."""
+    if hasattr(error, "format_message"):  # an error of the command line's parser
         if type(error).__name__ == "NoArgsIsHelpError":
             say(error.format_message())
         else:
@@ -69,31 +69,31 @@ def _told(error: Exception) -> int:
         where = f"'{error.filename}'" if error.filename else "a file"
         say(f"instar: {as_sentence(f'{where} cannot be read or written: {error.strerror}.')}")
     elif is_out_of_memory(error):
-        say(f"instar: {as_sentence(f'the memory does not suffice: {error}.')} Try a smaller model or batch_size.")
+        say(f"instar: {as_sentence(f'out of memory: {error}.')} Try a smaller model or batch_size.")
     else:
         say(
             f"instar: unexpected {as_sentence(_named(error))}. The traceback is in {_kept(error)}; "
-            "where it does not end in code of yours, please report it with that file."
+            "unless it ends in your own code, please report it with that file."
         )
         return UNEXPECTED
     return USER_ERROR
 
 
 def _named(error: BaseException) -> str:
-    """Return kind and words of an error; of several the first beside what they have in common."""
+    """Return type and message of an error; for a group also those of its first error."""
     words = f"{type(error).__name__}: {error}".rstrip(".: ")
     return f"{words}, first {_named(error.exceptions[0])}" if isinstance(error, BaseExceptionGroup) else words
 
 
 def _usage(error: Any) -> str:
-    """Return what the parser says, with the value that it found, which some of its sentences lack."""
+    """Return the parser's message, with the value that it found if the message lacks it."""
     text = str(error.format_message()).rstrip(".")
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
     return f"{text}, got {problems[0]['input']!r}." if problems else f"{text}."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory of the machine or of an accelerator ran out; torch has several ways to say so."""
+    """Return whether the machine or an accelerator ran out of memory, for which torch has several errors."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -102,7 +102,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Return whether Typer made this of Ctrl-C."""
+    """Return whether this is Typer's error for Ctrl-C."""
     return type(error).__name__ == "Abort"
 
 
@@ -119,7 +119,7 @@ def _kept(error: Exception) -> str:
 
 
 def _unread() -> int:
-    """Return the code for a stdout that nobody reads, and keep Python from writing there at its end."""
+    """Return the exit code for a closed stdout, and redirect stdout, so that Python does not write there at exit."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

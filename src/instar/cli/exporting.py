@@ -12,7 +12,7 @@ from instar.cli.settings import only_given
 if TYPE_CHECKING:
     from instar.inspection.description import Inspection
 
-MOST_CLASSES = 20
+MAX_LINE_CLASSES = 20
 
 
 def export(
@@ -25,7 +25,7 @@ def export(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Write the trained model alone for others: raw inputs in, logits out, compared with the model on test samples.
+    """Write the trained model for other programs: raw inputs in, logits out, compared on test samples.
 
     Example: instar export runs/student --to onnx
     """
@@ -39,7 +39,7 @@ def inspect(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Say what a run folder is, where it came from, how good it is, whether it is whole, and what could be done next.
+    """Describe a run folder: model, origin, scores, damaged files, and what to do next.
 
     Example: instar inspect runs/student
     """
@@ -51,7 +51,7 @@ def inspect(
 
 
 def _print_page(found: Inspection) -> None:
-    """Print every section; whatever comes from the folder is text, and no markup."""
+    """Print every section, with text from the folder as text, never as markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -75,14 +75,14 @@ def _print_page(found: Inspection) -> None:
     colour = {"complete": "green", "incomplete": "yellow", "damaged": "red"}[found.state]
     console.print(Text.assemble((one_line(found.path), "bold"), "  ", (found.state, colour)))
     section("model", _model(found))
-    section("made from", _origin(found))
+    section("training", _origin(found))
     section("scores", [(f"{s.split} {s.name}", *s.text(), s.how) for s in found.scores])
     section("files", [(file.name, f"{file.bytes:,} bytes", file.problem) for file in found.files])
     step = None if found.resumes_at is None else f"from the checkpoint after step {found.resumes_at}"
     section("state", [("damaged", file.name, file.problem) for file in found.damaged])
     section("notes", [("resumes", step), *(("note", note) for note in found.notes)])
     if found.commands:
-        console.print(Text("next", style="bold"))
+        console.print(Text("next commands", style="bold"))
         for command in found.commands:
             console.print(Text(f"  {one_line(command)}"), soft_wrap=True)
 
@@ -91,13 +91,13 @@ def _model(found: Inspection) -> list[tuple[str, Any]]:
     model = found.model
     arguments = ", ".join(f"{key}={value}" for key, value in (model["arguments"] or {}).items() if value)
     classes = model["classes"]
-    names = None if classes is None else f"{len(classes)}: {', '.join(map(repr, classes[:MOST_CLASSES]))}"
+    names = None if classes is None else f"{len(classes)}: {', '.join(map(repr, classes[:MAX_LINE_CLASSES]))}"
     return [
         ("name", f"{model['name']}({arguments})" if model["name"] else None),
         ("parameters", None if model["parameters"] is None else f"{model['parameters']:,}"),
         ("weights", None if model["bytes"] is None else f"{model['bytes']:,} bytes"),
-        ("inputs", None if model["input_shape"] is None else f"{model['input_shape']} each, as the data hold them"),
-        ("classes", names if classes is None or len(classes) <= MOST_CLASSES else f"{names}, ..."),
+        ("inputs", None if model["input_shape"] is None else f"{model['input_shape']} per sample, raw"),
+        ("classes", names if classes is None or len(classes) <= MAX_LINE_CLASSES else f"{names}, ..."),
     ]
 
 

@@ -30,65 +30,67 @@ def import_named(name: str | None) -> str | None:
 
 # what a command is about
 DataArgument = Annotated[
-    str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the same layout')
+    str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub')
 ]
 RunArgument = Annotated[str, typer.Argument(help="a run folder")]
 SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="a run folder or target store")]
-MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="run folders, each complete")]
-RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders with some in them, at any depth")]
+MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]
+RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders that hold some at any depth")]
 MethodsArgument = Annotated[
     list[str],
     typer.Argument(
-        help="two or more: run folders, or folders with runs that differ in their seed; the first is the reference"
+        help="two or more run folders, or folders with runs that differ only in their seed; the first is the reference"
     ),
 ]
 StoreArgument = Annotated[str, typer.Argument(help="a target store")]
-StoresArgument = Annotated[list[str], typer.Argument(help="target stores that were labelled with --share")]
+StoresArgument = Annotated[list[str], typer.Argument(help="target stores made with --share")]
 GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]
 SpecialistsArgument = Annotated[
-    list[str], typer.Argument(help="run folders of specialists, or the folder that has them")
+    list[str], typer.Argument(help="run folders of specialists, or the folder that holds them")
 ]
-CombinedArgument = Annotated[str, typer.Argument(help="run folder of a generalist with its specialists")]
-PaperArgument = Annotated[str, typer.Argument(help="a name from `instar papers list`")]
+CombinedArgument = Annotated[str, typer.Argument(help="run folder that specialists combine made")]
+PaperArgument = Annotated[str, typer.Argument(help="name of a table, as `instar papers list` prints it")]
 
 # what comes in
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", help="a family such as mlp, cnn or wide-resnet, or package.module:Class", callback=import_named
+        "--model", help="family, such as mlp, cnn or wide-resnet, or package.module:Class", callback=import_named
     ),
 ]
 ArgOption = Annotated[
-    list[str] | None, typer.Option("--arg", help="an argument of the model, as name=value; may be repeated")
+    list[str] | None, typer.Option("--arg", help="argument of the model, as name=value; may be repeated")
 ]
 StudentOption = Annotated[
     str | None,
-    typer.Option("--student", help="model of the later generations, where it is another", callback=import_named),
+    typer.Option("--student", help="model of the later generations, if it differs from --model", callback=import_named),
 ]
 StudentArgOption = Annotated[
-    list[str] | None, typer.Option("--student-arg", help="an argument of the student, as name=value; may be repeated")
+    list[str] | None, typer.Option("--student-arg", help="argument of the student, as name=value; may be repeated")
 ]
 TeacherOption = Annotated[
-    list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat it for an ensemble")
+    list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat the flag for an ensemble")
 ]
-OneTeacherOption = Annotated[str | None, typer.Option("--teacher", help="a run folder; adds agreement with it")]
+OneTeacherOption = Annotated[
+    str | None, typer.Option("--teacher", help="run folder of a teacher; adds the agreement with it")
+]
 CombineOption = Annotated[
-    str | None, typer.Option("--combine", help="geometric (mean logits) or arithmetic (mean probabilities)")
+    str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
 ]
 StartOption = Annotated[
-    str | None, typer.Option("--start", help="run folder whose weights are the initial ones; its classes may be others")
+    str | None, typer.Option("--start", help="run folder with the initial weights; its classes may differ")
 ]
-OtherDataOption = Annotated[str | None, typer.Option("--data", help="other data than those of the run")]
+OtherDataOption = Annotated[str | None, typer.Option("--data", help="data to use instead of those of the run")]
 NetworkOption = Annotated[
     str | None,
-    typer.Option("--network", help="package.module:name of what makes the network of a run that needs it; see --trust"),
+    typer.Option("--network", help="package.module:name of a function that makes the network of a run; needs --trust"),
 ]
 TeacherNetworkOption = Annotated[
-    str | None, typer.Option("--teacher-network", help="the same for the run folder of --teacher")
+    str | None, typer.Option("--teacher-network", help="--network for the run folder of --teacher")
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="allow classes outside instar.models to be imported", callback=import_from_here),
+    typer.Option("--trust", help="allow imports of classes outside instar.models", callback=import_from_here),
 ]
 
 # how a student learns
@@ -99,43 +101,46 @@ LaterObjectiveOption = Annotated[
     str | None,
     typer.Option(
         "--objective",
-        help='of the later generations; "SoftTargets(1) + HardLabels()" adds the labels [default: SoftTargets(1)]',
+        help='objective of later generations; "SoftTargets(1) + HardLabels()" adds labels [default: SoftTargets(1)]',
     ),
 ]
 TemperatureOption = Annotated[
-    float | None, typer.Option("--temperature", help="T of 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given")
+    float | None,
+    typer.Option("--temperature", help="T of the objective 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given"),
 ]
 TargetsOption = Annotated[
     str | None,
     typer.Option(
-        "--targets", help="online; memory or store: ask the teacher once per sample and view; or a folder of stores"
+        "--targets", help="online; memory or store: query the teacher once per sample and view; or a folder of stores"
     ),
 ]
 ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
 NumViewsOption = Annotated[int | None, typer.Option("--num-views", min=1, help="views per sample, used in turn")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="of initial weights, order, dropout and views")]
-ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file of settings")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="seed of initial weights, data order, dropout and views")
+]
+ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file with settings")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="any setting, as training.learning_rate=0.1; may be repeated")
+    list[str] | None, typer.Option("--set", help="any setting, such as training.learning_rate=0.1; may be repeated")
 ]
 JobsOption = Annotated[
     str | None,
-    typer.Option("--jobs", help='runs at a time: a number, or Ray as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
+    typer.Option("--jobs", help='number of runs at a time, or Ray, as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
 ]
 
 # a lineage
 GenerationsOption = Annotated[
-    int | None, typer.Option("--generations", help="how many are born after generation 0 [default: 3]")
+    int | None, typer.Option("--generations", help="number of generations after generation 0 [default: 3]")
 ]
 StopEarlyOption = Annotated[
-    bool, typer.Option("--stop-early", help="end with the first generation that is no better on validation")
+    bool, typer.Option("--stop-early", help="stop after the first generation that is not better on validation")
 ]
 ControlsOption = Annotated[
     bool | None,
     typer.Option(
         "--controls/--no-controls",
-        help="also train as many models from labels with other seeds, and one with label smoothing [default: True]",
+        help="also train as many models on labels with other seeds, and one with label smoothing [default: True]",
     ),
 ]
 DistilEnsembleOption = Annotated[
@@ -144,79 +149,86 @@ DistilEnsembleOption = Annotated[
 
 # a search
 TemperaturesOption = Annotated[
-    str | None, typer.Option("--temperatures", help="T of SoftTargets(T) to try [default: 1,2,4,8]")
+    str | None, typer.Option("--temperatures", help="values of T in SoftTargets(T) to try [default: 1,2,4,8]")
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="w of SoftTargets(T) + w * HardLabels() to try; 0 is without labels [default: 0,0.1,0.5]",
+        help="values of w in SoftTargets(T) + w * HardLabels() to try; 0: no labels [default: 0,0.1,0.5]",
     ),
 ]
 SearchSeedsOption = Annotated[
-    int | None, typer.Option("--seeds", help="of the candidates that are never dropped, at least 2 [default: 3]")
+    int | None, typer.Option("--seeds", help="seeds of the candidates that are never dropped, at least 2 [default: 3]")
 ]
 CriterionOption = Annotated[
-    str | None, typer.Option("--criterion", help="what is to be small on validation: error, or nll [default: error]")
+    str | None, typer.Option("--criterion", help="validation score to minimise: error or nll [default: error]")
 ]
 
 # target stores
-KeepOption = Annotated[str | None, typer.Option("--keep", help="all, top:K or sample:N classes")]
-DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32, float16 or bfloat16")]
-StoreTemperatureOption = Annotated[
-    float | None, typer.Option("--temperature", help="of top:K, sample:N and arithmetic means; 1 if not given")
+KeepOption = Annotated[str | None, typer.Option("--keep", help="classes to store: all, top:K or sample:N")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="type of the stored numbers: float32, float16 or bfloat16")
 ]
-StoreSeedOption = Annotated[int | None, typer.Option("--seed", help="of the views, and of the classes drawn")]
+StoreTemperatureOption = Annotated[
+    float | None,
+    typer.Option("--temperature", help="temperature of top:K, sample:N and arithmetic means; 1 if not given"),
+]
+StoreSeedOption = Annotated[int | None, typer.Option("--seed", help="seed of the views and of the drawn classes")]
 HeldOutOption = Annotated[
     bool | None,
-    typer.Option("--held-out/--no-held-out", help="label the validation and test samples too [default: True]"),
+    typer.Option("--held-out/--no-held-out", help="also label the validation and test samples [default: True]"),
 ]
 TeacherPrecisionOption = Annotated[
-    str | None, typer.Option("--precision", help="arithmetic of the teacher: float32, float32-fast, bfloat16")
+    str | None, typer.Option("--precision", help="precision of the teacher: float32, float32-fast or bfloat16")
 ]
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="samples that are asked about at a time [default: 256]")
+    int | None, typer.Option("--batch-size", min=1, help="samples that the teacher labels at a time [default: 256]")
 ]
 ShareOption = Annotated[
     str | None,
-    typer.Option("--share", help="i/n: make the i-th n-th alone, to merge; the same command shares by itself"),
+    typer.Option(
+        "--share", help="i/n: label only the i-th of n shares, to merge later; on one disk, repeat the command instead"
+    ),
 ]
-ShardRowsOption = Annotated[int | None, typer.Option("--shard-rows", min=1, help="rows of a shard")]
+ShardRowsOption = Annotated[int | None, typer.Option("--shard-rows", min=1, help="rows per shard")]
 RowsOption = Annotated[
     int | None,
-    typer.Option("--rows", min=0, help="rows of each part that the teacher is asked again [default: 256]"),
+    typer.Option("--rows", min=0, help="rows of each part that the teacher labels again [default: 256]"),
 ]
-RowsSeedOption = Annotated[int | None, typer.Option("--seed", help="of the choice of rows [default: 0]")]
+RowsSeedOption = Annotated[int | None, typer.Option("--seed", help="seed of the choice of rows [default: 0]")]
 
 # specialists
 ClustersOption = Annotated[
-    int | None, typer.Option("--clusters", min=1, help="how many clusters of confusable classes [default: 10]")
+    int | None, typer.Option("--clusters", min=1, help="number of clusters of confusable classes [default: 10]")
 ]
 GivenClustersOption = Annotated[
     str | None,
-    typer.Option("--clusters", help="the same, or a JSON file with lists of names of classes [default: 10]"),
+    typer.Option("--clusters", help="number of clusters, or a JSON file with lists of class names [default: 10]"),
 ]
 SizeOption = Annotated[
     int | None,
-    typer.Option("--size", min=1, help="classes in each, which may overlap; each class is in one if not given"),
+    typer.Option(
+        "--size", min=1, help="classes per cluster, which may overlap; if not given, each class is in one cluster"
+    ),
 ]
-RawOption = Annotated[bool, typer.Option("--raw", help="cluster the columns as they are, as the paper does")]
+RawOption = Annotated[bool, typer.Option("--raw", help="cluster the raw columns, as the paper does")]
 StreamingOption = Annotated[
-    bool, typer.Option("--streaming", help="hold a sketch of the covariance alone, for very many classes")
+    bool, typer.Option("--streaming", help="keep only a sketch of the covariance, for very many classes")
 ]
 ClusterSeedOption = Annotated[
-    int | None, typer.Option("--seed", help="of the clusters; those of the runs follow from it [default: 0]")
+    int | None, typer.Option("--seed", help="seed of the clusters; the seeds of the runs follow from it [default: 0]")
 ]
 WayOption = Annotated[
     str | None,
     typer.Option(
         "--way",
-        help="dustbin: all other classes are one; full: the generalist's soft targets there [default: dustbin]",
+        help="dustbin: one class for all others; full: the generalist's soft targets for them [default: dustbin]",
     ),
 ]
 TopOption = Annotated[
     int | None,
-    typer.Option("--top", min=1, help="ask those who have one of this many of the likeliest classes [default: 1]"),
+    typer.Option("--top", min=1, help="combine specialists that have one of this many likeliest classes [default: 1]"),
 ]
 DivergenceOption = Annotated[
     str | None,
@@ -226,14 +238,16 @@ GeneralistWeightOption = Annotated[
     float | None, typer.Option("--weight", help="weight of the generalist [default: 1.0]")
 ]
 SpecialistWeightsOption = Annotated[
-    str | None, typer.Option("--weights", help="weights of the specialists, with commas between; 1 if not given")
+    str | None, typer.Option("--weights", help="weights of the specialists, separated by commas; 1 if not given")
 ]
-AllowMissingOption = Annotated[bool, typer.Option("--allow-missing", help="leave out specialists that have failed")]
+AllowMissingOption = Annotated[
+    bool, typer.Option("--allow-missing", help="leave out specialists that are not complete")
+]
 
 # what is measured
 SplitOption = Annotated[str | None, typer.Option("--split", help="train, validation or test [default: test]")]
 CoverageSplitOption = Annotated[
-    str | None, typer.Option("--split", help="test, or validation for choices [default: test]")
+    str | None, typer.Option("--split", help="test, or validation to choose settings [default: test]")
 ]
 ClusterSplitOption = Annotated[
     str | None, typer.Option("--split", help="train, or validation for a generalist that overfits [default: train]")
@@ -241,66 +255,68 @@ ClusterSplitOption = Annotated[
 ClassOption = Annotated[list[str], typer.Option("--class", help="name of a class to shift; may be repeated")]
 RuleOption = Annotated[
     str | None,
-    typer.Option("--rule", help="prior (needs no labels) or labelled (validation split) [default: prior]"),
+    typer.Option("--rule", help="prior (needs no labels) or labelled (needs a validation split) [default: prior]"),
 ]
-OffsetOption = Annotated[float | None, typer.Option("--offset", help="shift by this instead, in nats")]
+OffsetOption = Annotated[float | None, typer.Option("--offset", help="offset in nats, instead of a rule")]
 PriorOption = Annotated[
-    str | None, typer.Option("--prior", help="share of every class, with commas between; those of train if not given")
+    str | None,
+    typer.Option("--prior", help="share of every class, separated by commas; the shares in train if not given"),
 ]
 ResamplesOption = Annotated[
     int | None,
-    typer.Option("--resamples", min=1, help="of the bootstrap over test samples [default: 10000]"),
+    typer.Option("--resamples", min=1, help="resamples of the bootstrap over test samples [default: 10000]"),
 ]
-BootstrapSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="of the bootstrap [default: 0]")]
+BootstrapSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the bootstrap [default: 0]")]
 
 # what is written
-OutOption = Annotated[str, typer.Option("--out", help="the run folder; run the same command again to resume it")]
+OutOption = Annotated[str, typer.Option("--out", help="run folder; run the same command again to resume")]
 SearchOutOption = Annotated[
-    str, typer.Option("--out", help="folder of the search; run the same command again to resume it")
+    str, typer.Option("--out", help="folder of the search; run the same command again to resume")
 ]
 LineageOutOption = Annotated[
     str | None,
     typer.Option(
-        "--out", help="folder of the lineage; run the same command again to resume it [default: runs/born-again]"
+        "--out", help="folder of the lineage; run the same command again to resume [default: runs/born-again]"
     ),
 ]
 SpecialistsOutOption = Annotated[
-    str, typer.Option("--out", help="folder of their run folders; run the same command again to resume it")
+    str, typer.Option("--out", help="folder of the specialists' runs; run the same command again to resume")
 ]
-StoreOutOption = Annotated[str, typer.Option("--out", help="the target store; run the same command again to resume it")]
-MergedOutOption = Annotated[str, typer.Option("--out", help="the folder of the whole store")]
-CorrectedOutOption = Annotated[str, typer.Option("--out", help="the folder of the corrected run")]
-ClustersOutOption = Annotated[str | None, typer.Option("--out", help="JSON file to write the clusters to")]
+StoreOutOption = Annotated[str, typer.Option("--out", help="target store; run the same command again to resume")]
+MergedOutOption = Annotated[str, typer.Option("--out", help="folder of the merged store")]
+CorrectedOutOption = Annotated[str, typer.Option("--out", help="folder of the corrected run")]
+ClustersOutOption = Annotated[str | None, typer.Option("--out", help="JSON file for the clusters")]
 ReportOutOption = Annotated[
-    str | None, typer.Option("--out", help="the HTML file; report.html in the folder of all if not given")
+    str | None, typer.Option("--out", help="HTML file; report.html in the common folder if not given")
 ]
 ExportOutOption = Annotated[
-    str | None, typer.Option("--out", help="the file or folder; in the folder export of the run if not given")
+    str | None, typer.Option("--out", help="file or folder; in the folder export of the run if not given")
 ]
 ToOption = Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")]
 ToleranceOption = Annotated[
     float | None,
-    typer.Option("--tolerance", help="the largest difference of a logit that is allowed, in nats [default: 0.0001]"),
+    typer.Option("--tolerance", help="largest allowed difference of a logit, in nats [default: 0.0001]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 
 # the demo and papers
 DemoOutOption = Annotated[
-    str | None, typer.Option("--out", help="where the runs and the report go [default: runs/demo]")
+    str | None, typer.Option("--out", help="folder of the runs and the report [default: runs/demo]")
 ]
 DemoSeedsOption = Annotated[
-    int | None, typer.Option("--seeds", min=2, help="students with and without distillation [default: 5]")
+    int | None, typer.Option("--seeds", min=2, help="number of students with and without distillation [default: 5]")
 ]
 ScaleOption = Annotated[
     str | None, typer.Option("--scale", help="smoke, small, paper (hours on two cores) or gpu [default: smoke]")
 ]
-PaperDataOption = Annotated[
-    str | None, typer.Option("--data", help="the data set, where it is not the paper's default")
-]
+PaperDataOption = Annotated[str | None, typer.Option("--data", help="data set, if not the paper's")]
 PaperOutOption = Annotated[str | None, typer.Option("--out", help="folder of the runs and the table")]
 PaperSeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")]
-NetsOption = Annotated[list[str] | None, typer.Option("--net", help="rows of this network alone; may be repeated")]
+NetsOption = Annotated[list[str] | None, typer.Option("--net", help="show only rows of this network; may be repeated")]
 PaperPrecisionOption = Annotated[
     str | None,
-    typer.Option("--precision", help="where the recipe has bfloat16; default: that, or float32-fast without units"),
+    typer.Option(
+        "--precision",
+        help="precision in place of the recipe's bfloat16; float32-fast by default on devices without units for it",
+    ),
 ]

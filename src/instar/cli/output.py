@@ -1,4 +1,4 @@
-"""Results on stdout, for people or as JSON."""
+"""Prints results on stdout, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def print_json(values: Any) -> None:
-    """Print values as JSON, with null for numbers that are not finite."""
+    """Print values as JSON, with null for NaN and infinite numbers."""
     from instar.runs.files import to_json
 
     print(to_json(values))
 
 
 def print_result(values: Any, text: object, as_json: bool) -> None:
-    """Print what a verb found, as JSON or for people."""
+    """Print the result of a verb as text or as JSON."""
     if as_json:
         print_json(values)
     else:
@@ -49,7 +49,7 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
 
 
 def print_store(store: str | Path | TargetStore, as_json: bool) -> None:
-    """Print what a target store says about itself."""
+    """Print the description of a target store."""
     from instar.procedures.target_stores import describe_targets
     from instar.procedures.target_stores import targets_info as info
 

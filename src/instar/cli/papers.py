@@ -14,13 +14,13 @@ def demo(
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Distil an ensemble of five nets into one of a tenth of the size, on embedded data, and write a report."""
+    """Distil an ensemble of five networks into one of a tenth of the size, on embedded data, and write a report."""
     summary = instar.demo(**only_given(out=out, seeds=seeds, jobs=jobs))
     print_result(summary.as_dict(), summary, as_json)
 
 
 def list_papers(as_json: options.JsonOption = False) -> None:
-    """List the tables that can be reproduced."""
+    """List the tables that Instar can reproduce."""
     from instar.papers.catalogue import PAPERS
 
     if as_json:

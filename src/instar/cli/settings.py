@@ -1,4 +1,4 @@
-"""Words of the command line as values: name=value, numbers with commas between, i/n, and flags that were given."""
+"""Parses values of the command line: name=value, lists of numbers, i/n, and flags that were given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def only_given(**flags: Any) -> dict[str, Any]:
-    """Return the flags that were given; the function that is called has the defaults of all others.
+    """Return the flags that were given; all others keep the defaults of the function.
 
     >>> only_given(epochs=3, views=None, teacher=[])
     {'epochs': 3}
@@ -16,7 +16,7 @@ def only_given(**flags: Any) -> dict[str, Any]:
 
 
 def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict[str, Any]:
-    """Return `name=value` as settings by dotted name, inside a section.
+    """Parse assignments `name=value` into settings by dotted name, inside a section.
 
     >>> parse_settings(["widths=[8]"], "model.arguments")
     {'model.arguments.widths': [8]}
@@ -26,24 +26,24 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     found: dict[str, Any] = {}
     for path, value in map(parse_assignment, assignments or ()):
         name = ".".join([section, *path] if section else path)
-        found.pop(name, None)  # the last one counts, and lies over all before it
+        found.pop(name, None)  # the last assignment counts, also over earlier ones of its section
         found[name] = value
     return found
 
 
 def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
-    """Return one teacher, or several; None where none is given."""
+    """Return one teacher or a list of several; None if none is given."""
     return teachers[0] if teachers and len(teachers) == 1 else teachers or None
 
 
 def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:
-    """Return a model by name with its arguments; None where neither is given."""
+    """Return a model by name with its arguments; None if neither is given."""
     model = only_given(name=name, arguments=parse_settings(arguments) or None)
     return model or None
 
 
 def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
-    """Read numbers with commas between.
+    """Parse numbers that are separated by commas.
 
     >>> parse_numbers("--weights", "0,0.5")
     (0.0, 0.5)
@@ -55,11 +55,11 @@ def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
     try:
         return tuple(map(float, text.split(",")))
     except ValueError:
-        raise ConfigError(f"{flag} must be numbers with commas between, such as 1,2.5, got '{text}'.") from None
+        raise ConfigError(f"{flag} must be numbers separated by commas, such as 1,2.5, got '{text}'.") from None
 
 
 def parse_share(text: str | None) -> tuple[int, int] | None:
-    """Read i/n.
+    """Parse i/n.
 
     >>> parse_share("1/4")
     (1, 4)

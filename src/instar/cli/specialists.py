@@ -24,7 +24,7 @@ def cluster(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Print which classes a generalist confuses.
+    """Print clusters of classes that a generalist confuses.
 
     Example: instar specialists cluster runs/generalist --clusters 5 --size 3
     """
@@ -73,7 +73,7 @@ def combine(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Make one teacher of a generalist and its specialists.
+    """Combine a generalist and its specialists into one teacher.
 
     Example: instar specialists combine runs/generalist runs/specialists --out runs/combined
     """
@@ -98,7 +98,7 @@ def evaluate(
     split: options.CoverageSplitOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Say where specialists make their generalist better, by how many of them know the right class.
+    """Show the gains over the generalist by the number of specialists that know the right class.
 
     Example: instar specialists evaluate runs/combined
     """

@@ -31,7 +31,7 @@ def label(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Ask a teacher once: write what it says about every sample and view to a target store.
+    """Label data with a teacher once: write its targets for every sample and view to a store.
 
     Example: instar label digits --teacher runs/teacher --keep top:5 --temperature 4 --out runs/targets
     """
@@ -63,7 +63,7 @@ def label(
 
 
 def info(store: options.StoreArgument, as_json: options.JsonOption = False) -> None:
-    """Say whose answers a store holds, about what, how large it is, and whether it is complete."""
+    """Describe a target store: teacher, data, size, and missing shards."""
     print_store(store, as_json)
 
 
@@ -77,12 +77,12 @@ def verify(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Compare every checksum, and ask the teacher again about random rows."""
+    """Compare every checksum, and let the teacher label random rows again."""
     given = only_given(teacher=parse_teachers(teacher), data=data, rows=rows, seed=seed, network=network)
     found = instar.verify_targets(store, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 
 
 def merge(stores: options.StoresArgument, out: options.MergedOutOption, as_json: options.JsonOption = False) -> None:
-    """Put the shards of several stores of one plan into one."""
+    """Merge the shares of a target store into one store."""
     print_store(instar.merge_targets(stores, out), as_json)

@@ -10,7 +10,7 @@ from instar.cli import exporting, measuring, papers, specialists, targets, train
 from instar.cli.ending import exit_code
 
 app = typer.Typer(
-    help="Distil the models you have into one that is smaller or better.",
+    help="Distil your models into one that is smaller or better.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,17 +33,19 @@ for verb in (
 ):
     app.command()(verb)
 
-targets_app = typer.Typer(help="What a target store holds, and whether it is whole and true.", no_args_is_help=True)
+targets_app = typer.Typer(help="Describe, verify and merge target stores.", no_args_is_help=True)
 for command in (targets.info, targets.verify, targets.merge):
     targets_app.command()(command)
 app.add_typer(targets_app, name="targets")
 
-specialists_app = typer.Typer(help="Experts on the classes that a model confuses.", no_args_is_help=True)
+specialists_app = typer.Typer(
+    help="Train experts on the classes that a model confuses, and combine them.", no_args_is_help=True
+)
 for step in (specialists.cluster, specialists.train, specialists.combine, specialists.evaluate):
     specialists_app.command()(step)
 app.add_typer(specialists_app, name="specialists")
 
-papers_app = typer.Typer(help="Reproduce published tables, our numbers beside theirs.", no_args_is_help=True)
+papers_app = typer.Typer(help="Reproduce published tables, beside the papers' numbers.", no_args_is_help=True)
 papers_app.command("list")(papers.list_papers)
 papers_app.command()(papers.run)
 app.add_typer(papers_app, name="papers")

@@ -1,1 +1,1 @@
-"""The verbs, one per file: sequences of stages, each from run folders to a run folder."""
+"""The verbs, one per file: each turns data and run folders into a run folder."""

@@ -36,22 +36,22 @@ from instar.stages.stage import Stage
 from instar.teachers.conversion import as_teacher
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
-"""Of generation 0, where no model is named."""
+"""Model of generation 0 if none is given."""
 
-SMOOTHING = "HardLabels(0.1)"
-"""The objective of the control arm with softened labels and no teacher."""
+SMOOTHING_OBJECTIVE = "HardLabels(0.1)"
+"""Objective of the control with label smoothing."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a sequence of generations came to; every part of it is a run folder.
+    """A finished sequence of generations; every part of it is a run folder.
 
     Args:
-        generations: the complete runs, generation 0 first.
-        ensembles: of the generations, without and with generation 0, and distilled back into one model.
-        controls: what the same effort gives without a teacher.
-        stopped: why there are fewer generations than were asked for; empty otherwise.
-        report: the HTML file.
+        generations: complete runs, generation 0 first.
+        ensembles: ensembles of the generations, without and with generation 0, and the student of the first.
+        controls: runs of the same budget without a teacher.
+        stopped: reason for fewer generations than requested; empty otherwise.
+        report: HTML file.
     """
 
     generations: tuple[TrainedRun, ...]
@@ -62,7 +62,7 @@ class Lineage:
 
     @property
     def best(self) -> TrainedRun:
-        """The generation with the fewest validation errors; the last one where there is no validation split."""
+        """The generation with the fewest validation errors; the last one if there is no validation split."""
         if self.generations[0].result["validation"] is None:
             return self.generations[-1]
         return min(self.generations, key=lambda run: float(run.result["validation"]["error"]))
@@ -72,7 +72,7 @@ class Lineage:
         return {"runs": self.rows(), "best": str(self.best.path), "stopped": self.stopped, "report": str(self.report)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row per run: its size, its errors with their interval, and what it gains on generation 0.
+        """Return one row per run: parameters, test errors with their interval, and gain over generation 0.
 
         The gain is in percentage points of the test error, with a 95% interval over the test samples.
         """
@@ -94,7 +94,7 @@ class Lineage:
         return rows
 
     def __str__(self) -> str:
-        lines = [f"{'':24}{'parameters':>12}{'test error':>12}{'95% interval':>18}   gain on generation-0 (points)"]
+        lines = [f"{'':24}{'parameters':>12}{'test error':>12}{'95% interval':>18}   gain over generation-0 (points)"]
         for row in self.rows():
             low, high = row["error_interval"]
             gain, least, most = row["gain"]
@@ -134,36 +134,35 @@ def born_again(
     show: bool = True,
     **named: Any,
 ) -> Lineage:
-    """Train generation 0 on labels, and each later one on the soft targets of the one before it.
+    """Train generation 0 on labels, and each later generation on the soft targets of the one before it.
 
-    Every generation has initial weights, an order of the data and views of its own seed, 1000 seed + k, and the
-    schedule of generation 0; student and teacher see the same views. A lineage that was killed is taken up inside the
-    generation that it had reached. Beside the generations it measures their ensembles (mean of probabilities, with and
-    without generation 0) and, as controls at equal effort, as many models from labels with other seeds, their ensemble,
-    and one with label smoothing.
+    Generation k has the seed 1000 seed + k for initial weights, data order and views, and the schedule of generation 0.
+    Student and teacher see the same views. A killed lineage resumes inside the generation that it had reached. The
+    result includes the ensembles of the generations (mean of probabilities, with and without generation 0) and controls
+    of the same budget: as many models from labels with other seeds, their ensemble, and one with label smoothing.
 
     Source: Furlanello et al. 2018, "Born-again neural networks".
 
     Args:
-        data: from `load_data` or what it takes.
-        model: generation 0, as in `train`, but for a module with weights of its own; None: a small "mlp".
+        data: result of `load_data`, or its argument.
+        model: generation 0, as in `train`, but not a module with weights; None is a small "mlp".
         out: folder of the lineage; each generation is a run folder in it.
-        generations: how many are born after generation 0, at least 1.
-        student: the later generations, where they differ from generation 0.
-        objective: of the later generations; "SoftTargets(1) + HardLabels()" is BAN+L.
-        stop_early: end with the first generation whose validation errors are not below those of the best before it.
-        controls: train the control arms too.
+        generations: number of generations after generation 0, at least 1.
+        student: model of the later generations; None takes that of generation 0.
+        objective: objective of the later generations; "SoftTargets(1) + HardLabels()" is BAN+L.
+        stop_early: stop after the first generation whose validation error is not below the best before it.
+        controls: train the controls too.
         distil_ensemble: distil the ensemble of the later generations back into one model.
-        targets: where the teachers' answers come from, as in `distill`.
-        store: what is kept of them, as in `distill`.
+        targets: source of the students' targets, as in `distill`.
+        store: what a target store keeps, as in `distill`.
         views: augmentation, as in `distill`.
         num_views: views per sample, as in `distill`.
         seed: the seeds of all runs follow from it.
-        jobs: runs at a time, or Ray; see `instar.jobs.outcomes`.
-        config: a YAML file of settings, as in `train`; those of generation 0, which the others share.
+        jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
+        config: YAML file of settings, as in `train`, for all generations.
         settings: any settings by dotted name, as in `train`.
-        network: the network of generations that need it when they are loaded again: a module, or the
-            `package.module:name` of what makes it.
+        network: network of generations that need it when they are loaded again: a module, or the
+            `package.module:name` of a function that makes it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
         named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
@@ -220,19 +219,19 @@ class LineagePlan:
     """The stages of a lineage.
 
     Args:
-        config: of generation 0.
+        config: configuration of generation 0.
         out: folder of the lineage.
-        generations: how many come after generation 0.
-        student: the model of these.
-        objective: of these.
-        stop_early: end when a generation is no better than the best before it.
-        data: the data, where they are at hand.
-        network: the network of generations that need it when they are loaded again.
+        generations: number of generations after generation 0.
+        student: model of the later generations.
+        objective: objective of the later generations.
+        stop_early: stop when a generation is not better than the best before it.
+        data: data, if they are already loaded.
+        network: network of generations that need it when they are loaded again.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
 
     Raises:
-        ConfigError: when there would be no generations, or nothing for them to learn from a teacher.
+        ConfigError: if there are no generations, or the objective has no term with a teacher.
     """
 
     config: RunConfig
@@ -251,11 +250,11 @@ class LineagePlan:
             raise ConfigError(f"generations must be at least 1, got {self.generations}.")
         if Need.TEACHER not in self.objective.needs:
             raise ConfigError(
-                f"the objective '{self.objective}' listens to no teacher, so nothing would be born again."
+                f"the objective '{self.objective}' has no term with a teacher; add one, such as SoftTargets(1)."
             )
 
     def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
-        """Do what is left to do; see `born_again`."""
+        """Train the runs that are missing; see `born_again`."""
         here = parse_jobs(jobs).here
         data = self.data
         if here:  # each of several processes finds the decoded data in the cache
@@ -278,10 +277,10 @@ class LineagePlan:
         return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(self.out))
 
     def grow(self) -> tuple[int, str]:
-        """Train generation after generation; return the number of the last, and why it was not the one asked for.
+        """Train generation after generation; return the number of the last, and why it stopped early.
 
         Raises:
-            NonFiniteError: names the generation that diverged.
+            NonFiniteError: if a generation diverges; names it.
         """
         best: tuple[float, int] | None = None
         for number in range(self.generations + 1):
@@ -293,7 +292,7 @@ class LineagePlan:
             if not self.stop_early:
                 continue
             if run.result["validation"] is None:
-                raise ConfigError("stop_early needs a validation split with labels, and there is none.")
+                raise ConfigError("stop_early needs a labelled validation split, and there is none.")
             score = run.result["validation"]["error"]
             if best and score >= best[0]:
                 reason = f"its validation error, {score:.2%}, is not below the {best[0]:.2%} of generation {best[1]}"
@@ -312,9 +311,9 @@ class LineagePlan:
         return self._student(f"{teacher.name}-distilled", self.generations + 1, teacher)
 
     def controls(self) -> dict[str, Stage]:
-        """Return as many label-trained models as there are later generations, and one with label smoothing."""
+        """Return the controls: one label-trained model per later generation, and one with label smoothing."""
         found = {f"labels-{k}": self._stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
-        return found | {"label-smoothing": self._stage("label-smoothing", 1, {"objective": SMOOTHING})}
+        return found | {"label-smoothing": self._stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
 
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
@@ -335,7 +334,7 @@ class LineagePlan:
 
 
 def _wrong(run: Run) -> list[float]:
-    """Return for each labelled test sample whether the run's answer was wrong."""
+    """Return 1 for each labelled test sample that the run predicts wrong, else 0."""
     tensors = read_predictions(run)
     labels = tensors["test.labels"]
     wrong = tensors["test.logits"].argmax(1) != labels

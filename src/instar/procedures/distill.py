@@ -1,4 +1,4 @@
-"""`instar distill`: a student from a teacher."""
+"""`instar distill`: trains a student on a teacher's targets."""
 
 from __future__ import annotations
 
@@ -45,29 +45,29 @@ def distill(
     show: bool = True,
     **named: Any,
 ) -> TrainedRun:
-    """Train a student on a teacher's soft targets, or take up a run that was killed, and return the complete run.
+    """Train a student on a teacher's soft targets, or resume a killed run, and return the complete run.
 
     Args:
-        data: the transfer set, from `load_data` or what it takes. Labels are not needed for `SoftTargets` alone.
-        teacher: a run or its folder, a target store, a torch module, a fitted scikit-learn classifier, any
-            `instar.Teacher`, or a list of these; None: those of `config`.
-        model: the student, as in `train`.
-        out: the run folder; new, or of the same run.
-        objective: a weighted sum of terms; None: `SoftTargets(T) + 0.1 * HardLabels()`.
-        temperature: T of that one; None: 4.
-        combine: how several teachers are averaged: "geometric" (mean of logits) or "arithmetic" (of probabilities).
-        targets: "online" asks the teacher at each step. "memory" and "store" ask it once per (sample, view), and hold
-            its answers, or keep them in the run folder; anything else is a folder of target stores to keep them in,
-            which other students of the same teacher and views share.
-        store: fields of `StoreConfig`, what is kept: {"keep": "top:32", "dtype": "float16"}.
-        views: augmentation; teacher and student see the same views. None: those of a target store, or none.
+        data: transfer set: result of `load_data`, or its argument. `SoftTargets` alone needs no labels.
+        teacher: run or its folder, target store, torch module, fitted scikit-learn classifier, any `instar.Teacher`, or
+            a list of these; None takes the teachers of `config`.
+        model: student, as in `train`.
+        out: run folder; new, or of the same run.
+        objective: weighted sum of terms; None is `SoftTargets(T) + 0.1 * HardLabels()`.
+        temperature: T of the default objective; None is 4.
+        combine: average of several teachers: "geometric" (mean of logits) or "arithmetic" (mean of probabilities).
+        targets: "online" queries the teacher at each step. "memory" and "store" query it once per (sample, view), and
+            keep the targets in memory or in the run folder. Anything else is a folder of target stores, which students
+            of the same teacher and views share.
+        store: fields of `StoreConfig`: what a store keeps, such as {"keep": "top:32", "dtype": "float16"}.
+        views: augmentation; teacher and student see the same views. None takes those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
-        start: run folder whose weights are the initial ones, as in `train`.
-        seed: of initial weights, order, dropout and views.
-        config: a YAML file of settings, as in `train`.
+        start: run folder with the initial weights, as in `train`.
+        seed: seed of initial weights, data order, dropout and views.
+        config: YAML file of settings, as in `train`.
         settings: any settings by dotted name, as in `train`.
-        network: the network of the run folders of teachers, and of `start`, that need it: a module or the
-            `package.module:name` of what makes it.
+        network: network of the run folders of teachers, and of `start`, that need it: a module, or the
+            `package.module:name` of a function that makes it.
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
         show: show progress on stderr.
         named: fields of `TrainingConfig` and `RunConfig`, as in `train`.

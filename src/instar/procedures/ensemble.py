@@ -41,7 +41,8 @@ def ensemble(
         data: data whose test and validation samples are predicted; None takes the data of the first member.
         out: run folder; new, or of the same ensemble.
         combine: "arithmetic", the mean of probabilities, or "geometric", the mean of logits.
-        network: the network of those members that need it, a module or the `package.module:name` of what makes it.
+        network: network of the members that need it: a module, or the `package.module:name` of a function that makes
+            it.
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:

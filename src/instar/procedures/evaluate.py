@@ -41,7 +41,8 @@ def evaluate(
         split: "train", "validation" or "test".
         teacher: teacher to compare with; adds agreement and KL divergence.
         trust: allow model classes outside `instar.models`.
-        network: the network of a run folder that needs it, a module or the `package.module:name` of what makes it.
+        network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
+            it.
         teacher_network: the same for the teacher.
 
     Returns:

@@ -1,4 +1,4 @@
-"""`instar label`: ask a teacher once, and keep its answers in a target store."""
+"""`instar label`: labels data with a teacher once, and writes the targets to a store."""
 
 from __future__ import annotations
 
@@ -54,39 +54,39 @@ def label(
     trust: bool = False,
     show: bool = True,
 ) -> TargetStore:
-    """Write what a teacher says about every training sample in every view, or take up a store that was begun.
+    """Write a teacher's targets for every training sample in every view to a store, or resume an unfinished store.
 
-    The store is a teacher wherever one can stand. Give the same command in several processes, and they share the work;
-    on machines without a common disk give each a `share` and a folder, and merge them.
+    The store is a teacher like any other. Several processes with the same command share the work. Machines without a
+    common disk each get a `share` and a folder; merge the folders afterwards.
 
     Args:
-        data: from `load_data`, or what it takes; None: those of `config`.
-        teacher: what `distill` takes: run folders, modules, classifiers, an ensemble, another store.
-        out: the folder; new, or of the same store.
-        views: the augmentation, replayed by every student.
-        num_views: how many views per sample.
+        data: result of `load_data`, or its argument; None takes the data of `config`.
+        teacher: teacher, as in `distill`: run folders, modules, classifiers, an ensemble, another store.
+        out: folder of the store; new, or of the same store.
+        views: augmentation, replayed by every student.
+        num_views: views per sample.
         keep: "all" classes; "top:K", the K largest and the mass of the rest; or "sample:N" classes drawn from p^T.
-        dtype: of what is kept.
-        temperature: T of what cannot hold at any: "top", "sample", and arithmetic means. None is 1.
-        seed: of the views, and of the classes drawn.
-        held_out: ask about the validation and test samples too, as they are and with all classes, so that students can
-            be compared with the teacher on them.
-        combine: how several teachers are averaged.
-        precision: arithmetic of the teacher.
-        batch_size: samples that are asked about at a time; of a text at most ten windows, each of a stretch of its own,
+        dtype: type of the stored numbers.
+        temperature: temperature of targets that do not serve all: "top", "sample", and arithmetic means. None is 1.
+        seed: seed of the views and of the drawn classes.
+        held_out: also label the validation and test samples, without augmentation and with all classes, so that
+            students can be compared with the teacher on them.
+        combine: average of several teachers, as in `distill`.
+        precision: precision of the teacher.
+        batch_size: samples that the teacher labels at a time; for text at most ten windows, each from its own stretch,
             which the teacher reads from its beginning.
-        share: (i, n) makes the i-th n-th of the shards alone; the store is complete when all shares are merged.
-        shard_rows: rows of a shard, rounded up to whole pages; None: what is usual.
-        config: a YAML file of settings, as in `train`: those of its students, which may have the same file.
+        share: (i, n) makes only the i-th of n shares of the shards; the store is complete after all are merged.
+        shard_rows: rows per shard, rounded up to whole pages; None takes the default.
+        config: YAML file of settings, as in `train`; its students may use the same file.
         settings: settings of the data by dotted name, as in `train`.
-        network: the network of a teacher's run folder that needs it, a module or the `package.module:name` of what
-            makes it.
+        network: network of a teacher's run folder that needs it: a module, or the `package.module:name` of a function
+            that makes it.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
-        show: say on stderr how large the store will be, and how far it is.
+        show: print the size of the store and show progress on stderr.
 
     Raises:
-        StoreError: when the disk has too little room, or the folder holds something else.
-        NonFiniteError: names the samples about which the teacher answers NaN.
+        StoreError: if the disk has too little room, or the folder holds something else.
+        NonFiniteError: if the teacher predicts NaN; names the samples.
         InstarError: in one sentence, for everything else that the caller can mend.
 
     >>> import tempfile
@@ -103,7 +103,7 @@ def label(
     refuse_swapped("label", data=data, teacher=teacher)
     if others := flatten({name: value for name, value in nest(settings or {}).items() if name != "data"}):
         name = next(iter(others))
-        raise ConfigError(f"label takes settings of the data alone, such as data.validation=0, got '{name}'.")
+        raise ConfigError(f"label takes only settings of the data, such as data.validation=0, got '{name}'.")
     given = configure(
         "label",
         config,
@@ -151,7 +151,7 @@ def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int
             raise ConfigError(f"{name} must be at least 1, got {number}.")
     number = config.num_views
     if isinstance(view, Identity) and (number or 1) > 1:
-        raise ConfigError(f"{number} views of samples as they are would all be alike; give an augmentation too.")
+        raise ConfigError(f"{number} views without augmentation would all be alike; give an augmentation (views).")
     if not 1 <= share[0] <= share[1]:
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
 
@@ -180,7 +180,7 @@ def _make_loaders(
 
 
 def describe(store: TargetStore) -> str:
-    """Return in one line per part what a store holds, and how large it is."""
+    """Return the content and size of a store, one line per part."""
     lines = []
     for name, part in store.manifest.parts.items():
         width = part.width(store.num_classes)

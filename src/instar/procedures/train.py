@@ -1,4 +1,4 @@
-"""`instar train`: a model from labels."""
+"""`instar train`: trains a model on labels."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def train(
     show: bool = True,
     **named: Any,
 ) -> TrainedRun:
-    """Train a model from labels, or take up a run that was killed, and return the complete run.
+    """Train a model on labels, or resume a killed run, and return the complete run.
 
     Args:
-        data: from `load_data`, or what it takes; None: those of `config`.
-        model: a family such as "mlp", with arguments as `{"name": ..., "arguments": {...}}`; an architecture such as
-            `instar.models.MLP([500, 300])`; or a torch module of yours, which is copied and trained from where it is.
-            Its inputs are not standardised then (pixels are 0..1), unless it is an `instar.models.Normalised`; layers
-            in eval mode beside others in train mode stay in it. None: that of `config`.
-        out: the run folder; new, or of the same run.
-        objective: terms that need no teacher.
+        data: result of `load_data`, or its argument; None takes the data of `config`.
+        model: family such as "mlp", with arguments as `{"name": ..., "arguments": {...}}`; architecture such as
+            `instar.models.MLP([500, 300])`; or your own torch module, which is copied and trained further. Instar does
+            not standardise the inputs of a module (pixels are 0..1), unless it is an `instar.models.Normalised`, and
+            keeps layers in eval mode if others are in train mode. None takes the model of `config`.
+        out: run folder; new, or of the same run.
+        objective: weighted sum of terms without a teacher.
         views: augmentation, for example `"Crop(4) + Flip()"`.
         num_views: views per sample, used in turn; None makes a new one each epoch.
-        start: run folder whose weights are the initial ones; its last layer is fitted to the classes.
-        seed: of initial weights, order, dropout and views.
-        config: a YAML file of settings, or its content; what is given here lies over it.
-        settings: any settings by dotted name, as `{"data.subset": 100}`; they lie over everything else.
-        network: the network of the run that `start` names, if it needs one: a module or the `package.module:name` of
-            what makes it.
-        trust: allow model classes outside `instar.models`; one that `model` names needs no more permission.
+        start: run folder with the initial weights; its last layer is adapted to the classes.
+        seed: seed of initial weights, data order, dropout and views.
+        config: YAML file of settings, or its content; arguments override it.
+        settings: any settings by dotted name, such as `{"data.subset": 100}`; they override everything else.
+        network: network of the run in `start`, if it needs one: a module, or the `package.module:name` of a function
+            that makes it.
+        trust: allow model classes outside `instar.models`; a class that `model` names is always allowed.
         show: show progress on stderr.
         named: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
             `RunConfig`: view_seed, correct_prior, judge_test.
@@ -89,5 +89,5 @@ def train(
         seed=seed,
     )
     if network is not None and given.config.start is None:
-        raise ConfigError("network= is for the run folder that start names, and there is none.")
+        raise ConfigError("network= needs start=, because it is the network of that run folder; leave it out.")
     return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()

@@ -1,4 +1,4 @@
-"""`instar tune`: which temperature, and which weight of hard labels?"""
+"""`instar tune`: chooses the temperature and the weight of hard labels."""
 
 from __future__ import annotations
 
@@ -44,38 +44,38 @@ def tune(
     show: bool = True,
     **named: Any,
 ) -> Tuned:
-    """Find T and w of SoftTargets(T) + w HardLabels() by successive halving, or take up a search that was killed.
+    """Find T and w of SoftTargets(T) + w HardLabels() by successive halving, or resume a killed search.
 
-    All candidates are trained with one seed. The better half, rounded up and never fewer than two, gets a second one,
-    the better half of these has four, and so on up to all seeds. Labels alone have every seed, as the baseline. All
-    candidates learn from one target store, and no trial is judged on the test split, but on the validation samples.
+    All candidates are trained with one seed. The better half, rounded up and never fewer than two, gets a second seed,
+    the better half of these has four, and so on up to all seeds. The baseline, labels alone, has every seed. All
+    candidates learn from one target store. Trials are evaluated on the validation samples, never on the test split.
 
     Source: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization",
     algorithm 1, with a seed for the pull of an arm.
 
     Args:
-        data: from `load_data` or what it takes, with labels and a validation split.
-        teacher: what `distill` takes; it is asked once.
-        model: the student, as in `train`, but for a module with weights of its own.
+        data: result of `load_data` or its argument, with labels and a validation split.
+        teacher: teacher, as in `distill`; it labels the data once.
+        model: student, as in `train`, but not a module with weights.
         out: folder of the search; each trial is a run folder in it.
-        temperatures: T of the grid.
-        weights: w of the grid.
-        seeds: how many the candidates have that are never dropped, at least 2.
-        criterion: what is to be small: "error", ties by NLL; or "nll".
-        combine: how several teachers are averaged.
-        views: augmentation, of which a number is kept. None: the views of a target store, or none.
+        temperatures: temperatures T of the grid.
+        weights: weights w of the grid.
+        seeds: number of seeds of candidates that are never dropped, at least 2.
+        criterion: validation score to minimise: "error", with ties broken by NLL, or "nll".
+        combine: average of several teachers, as in `distill`.
+        views: augmentation, with a finite number of views. None takes the views of a target store, or none.
         num_views: views per sample.
         seed: trials have the seeds 1000 seed + k.
-        jobs: trials at a time, or Ray; see `instar.jobs.outcomes`.
-        config: a YAML file of settings, as in `train`.
+        jobs: number of trials at a time, or Ray; see `instar.jobs.outcomes`.
+        config: YAML file of settings, as in `train`.
         settings: any settings by dotted name, as in `train`.
-        network: the network of a teacher's run folder that needs it, as in `distill`.
+        network: network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
         named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
 
     Raises:
-        NonFiniteError: when the baseline diverged, or every candidate; one alone is dropped.
+        NonFiniteError: if the baseline or every candidate diverges; a single candidate that diverges is dropped.
         InstarError: in one sentence, for everything else that the caller can mend.
 
     >>> import tempfile
