@@ -25,7 +25,9 @@ def export(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Write the trained model for other programs: raw inputs in, logits out, compared on test samples.
+    """Write a trained model for other programs.
+
+    The export takes raw inputs and returns logits; Instar compares it with the model on test samples.
 
     Example: instar export runs/student --to onnx
     """
@@ -39,7 +41,9 @@ def inspect(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Describe a run folder: model, origin, scores, damaged files, and what to do next.
+    """Describe a run folder, and suggest next commands.
+
+    Prints model, origin, scores and files, and names damaged ones.
 
     Example: instar inspect runs/student
     """

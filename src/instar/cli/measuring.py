@@ -18,7 +18,10 @@ def evaluate(
     network: options.NetworkOption = None,
     teacher_network: options.TeacherNetworkOption = None,
 ) -> None:
-    """Evaluate a trained model: errors with a 95% interval, NLL, calibration, and agreement with a teacher."""
+    """Evaluate a run or a target store.
+
+    Prints errors with a 95% interval, NLL, calibration, and agreement with a teacher.
+    """
     given = only_given(split=split, teacher=teacher, network=network, teacher_network=teacher_network)
     found = instar.evaluate(subject, data, trust=trust, **given)
     print_metrics(found, as_json, title=f"{subject} on {split or 'test'}")
@@ -30,7 +33,9 @@ def compare(
     seed: options.BootstrapSeedOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Compare methods with the first one, over test samples and over seeds, with intervals and tests.
+    """Compare methods with a reference.
+
+    Prints differences over test samples and over seeds, with intervals and tests.
 
     Example: instar compare runs/labels runs/distilled
     """
@@ -47,7 +52,9 @@ def ensemble(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Combine complete runs into an ensemble, which is a teacher like any other run folder.
+    """Combine complete runs into an ensemble.
+
+    The ensemble is a run folder, and a teacher like any other.
 
     Example: instar ensemble runs/a runs/b runs/c --combine arithmetic --out runs/together
     """
@@ -67,7 +74,10 @@ def correct_bias(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Shift the logits of classes that the student's transfer set lacked or had too often."""
+    """Correct the biases of classes that training lacked.
+
+    Shifts the logits of classes that the student's transfer set lacked or had too often.
+    """
     given = only_given(rule=rule, offset=offset, prior=parse_numbers("--prior", prior), data=data, network=network)
     print_run(instar.correct_bias(run, classes, out=out, trust=trust, **given), as_json)
 
@@ -75,6 +85,6 @@ def correct_bias(
 def report(
     runs: options.RunsArgument, out: options.ReportOutOption = None, as_json: options.JsonOption = False
 ) -> None:
-    """Write an HTML report about all runs in one or several folders."""
+    """Write an HTML report about folders of runs."""
     path = instar.report(runs, out)
     print_result({"report": str(path)}, path, as_json)

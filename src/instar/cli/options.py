@@ -32,8 +32,8 @@ def import_named(name: str | None) -> str | None:
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub')
 ]
-RunArgument = Annotated[str, typer.Argument(help="a run folder")]
-SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="a run folder or target store")]
+RunArgument = Annotated[str, typer.Argument(help="run folder")]
+SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="run folder or target store")]
 MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]
 RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders that hold some at any depth")]
 MethodsArgument = Annotated[
@@ -42,7 +42,7 @@ MethodsArgument = Annotated[
         help="two or more run folders, or folders with runs that differ only in their seed; the first is the reference"
     ),
 ]
-StoreArgument = Annotated[str, typer.Argument(help="a target store")]
+StoreArgument = Annotated[str, typer.Argument(help="target store")]
 StoresArgument = Annotated[list[str], typer.Argument(help="target stores made with --share")]
 GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]
 SpecialistsArgument = Annotated[
@@ -80,7 +80,7 @@ CombineOption = Annotated[
 StartOption = Annotated[
     str | None, typer.Option("--start", help="run folder with the initial weights; its classes may differ")
 ]
-OtherDataOption = Annotated[str | None, typer.Option("--data", help="data to use instead of those of the run")]
+OtherDataOption = Annotated[str | None, typer.Option("--data", help="data to use instead of the recorded data")]
 NetworkOption = Annotated[
     str | None,
     typer.Option("--network", help="package.module:name of a function that makes the network of a run; needs --trust"),

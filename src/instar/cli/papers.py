@@ -14,7 +14,10 @@ def demo(
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Distil an ensemble of five networks into one of a tenth of the size, on embedded data, and write a report."""
+    """Distil five networks into a small one, in a minute.
+
+    Uses embedded data, compares with training on labels, and writes a report.
+    """
     summary = instar.demo(**only_given(out=out, seeds=seeds, jobs=jobs))
     print_result(summary.as_dict(), summary, as_json)
 

@@ -46,7 +46,7 @@ def train(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Train a specialist for every cluster of classes that a generalist confuses.
+    """Train a specialist for every cluster of classes.
 
     Example: instar specialists train runs/generalist --clusters 5 --size 3 --jobs 2 --out runs/specialists
     """
@@ -98,7 +98,7 @@ def evaluate(
     split: options.CoverageSplitOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show the gains over the generalist by the number of specialists that know the right class.
+    """Show where specialists improve on their generalist.
 
     Example: instar specialists evaluate runs/combined
     """

@@ -31,7 +31,9 @@ def label(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Label data with a teacher once: write its targets for every sample and view to a store.
+    """Write a teacher's targets to a target store.
+
+    The teacher labels every sample in every view once; students then learn from the store.
 
     Example: instar label digits --teacher runs/teacher --keep top:5 --temperature 4 --out runs/targets
     """
@@ -77,7 +79,7 @@ def verify(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Compare every checksum, and let the teacher label random rows again."""
+    """Verify checksums, and compare rows with the teacher."""
     given = only_given(teacher=parse_teachers(teacher), data=data, rows=rows, seed=seed, network=network)
     found = instar.verify_targets(store, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)

@@ -26,7 +26,7 @@ def train(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Train a model from labels.
+    """Train a model on labels.
 
     Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
     """
@@ -66,7 +66,7 @@ def distill(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Train a student on the soft targets of one teacher or several.
+    """Train a student on the soft targets of teachers.
 
     Example: instar distill digits --teacher runs/teacher --model mlp --arg widths=[16] --temperature 4 --out runs/small
     """
@@ -120,7 +120,7 @@ def born_again(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Re-train a model on its own soft targets, generation after generation.
+    """Retrain a model on its own soft targets, in generations.
 
     Example: instar born-again digits --generations 3
     """
@@ -174,7 +174,9 @@ def tune(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Choose the temperature and the weight of hard labels on the validation split, dropping the worse half early.
+    """Choose the temperature and the weight of labels.
+
+    Candidates are compared on the validation split by successive halving.
 
     Example: instar tune digits --teacher runs/teacher --model mlp --arg widths=[16] --epochs 10 --out runs/tune
     """

@@ -38,14 +38,12 @@ for command in (targets.info, targets.verify, targets.merge):
     targets_app.command()(command)
 app.add_typer(targets_app, name="targets")
 
-specialists_app = typer.Typer(
-    help="Train experts on the classes that a model confuses, and combine them.", no_args_is_help=True
-)
+specialists_app = typer.Typer(help="Train experts on the classes that a model confuses.", no_args_is_help=True)
 for step in (specialists.cluster, specialists.train, specialists.combine, specialists.evaluate):
     specialists_app.command()(step)
 app.add_typer(specialists_app, name="specialists")
 
-papers_app = typer.Typer(help="Reproduce published tables, beside the papers' numbers.", no_args_is_help=True)
+papers_app = typer.Typer(help="Reproduce tables of published papers.", no_args_is_help=True)
 papers_app.command("list")(papers.list_papers)
 papers_app.command()(papers.run)
 app.add_typer(papers_app, name="papers")
