@@ -42,7 +42,7 @@ def test_an_object_stands_for_itself_and_a_name_keeps_what_is_said_of_it() -> No
     assert made(FILE, data=arrays, settings={"data.subset": 9}).data.subset == 9
     data = load_data("digits", subset=20)
     assert made(FILE, data=data).data == data.config
-    with pytest.raises(ConfigError, match=r"^the data are loaded already; select other samples of them by data"):
+    with pytest.raises(ConfigError, match=r"^the data are already loaded, so settings cannot change them; use data"):
         made(FILE, data=data, settings={"data.subset": 9})
     with pytest.raises(ConfigError, match=r"^the model is a module, which settings cannot change"):
         made(FILE, model=nn.Linear(64, 10), settings={"model.arguments.widths": [3]})

@@ -43,7 +43,7 @@ def evaluate(
         trust: allow model classes outside `instar.models`.
         network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
             it.
-        teacher_network: the same for the teacher.
+        teacher_network: network of the teacher's run folder, if it needs one.
 
     Returns:
         errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error

@@ -51,7 +51,7 @@ def refuse_swapped(verb: str, **given: Any) -> None:
 
 
 def kinds_of(value: object) -> tuple[str, ...]:
-    """Return what a value can be: "data", "teacher", "model", several of them, or none where that cannot be told.
+    """Return what a value can be: "data", "teacher", "model", several of them, or none if that is unknown.
 
     >>> kinds_of("resnet"), kinds_of(nn.Linear(2, 2)), kinds_of([[0.5], [0.1]]), kinds_of("owner/name")
     (('model',), ('teacher', 'model'), ('data',), ())

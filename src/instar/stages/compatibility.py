@@ -53,7 +53,7 @@ def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
 
     Args:
         who: "student" or "teacher".
-        inputs: of the call inside the context.
+        inputs: inputs of the call inside the context.
 
     Raises:
         MismatchError: names the student or the teacher.

@@ -55,7 +55,7 @@ class Components:
         network: the user's network, all of its weights with their sizes; None: the configuration describes one.
         teacher: the teacher, its classes in the order of the data; None: the run learns from labels alone.
         start: the run whose weights are the initial ones; None: they are random, or those of the network.
-        objective: what is minimised.
+        objective: objective to minimise.
         views: the augmentation of the training samples.
     """
 
@@ -105,7 +105,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     """Return the components of a run: those that were given, and the others as the configuration names them.
 
     Args:
-        config: what to do.
+        config: configuration of the run.
         given: Python objects.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
 

@@ -1,7 +1,7 @@
 """The configuration of a run, made and checked in one place for Python and the command line.
 
-Settings come from four layers, each laid over the one before: the defaults of `instar.config`, the file or mapping
-`config`, the arguments of the verb, and `settings` by dotted name.
+Settings come from four layers, each of which overrides the ones before: the defaults of `instar.config`, the file or
+mapping `config`, the arguments of the verb, and `settings` by dotted name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ELSEWHERE = (
     (StoreConfig, "the target store; give store={{'{name}': ...}}"),
     (ModelConfig, "the model; give model={{'name': ..., 'arguments': ...}}"),
 )
-"""Where the settings belong that a verb does not take by name."""
+"""Where to give settings that a verb does not take by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +40,9 @@ class Configured:
     """A configuration, and the Python objects that it can only name.
 
     Args:
-        config: everything that decides what the run does.
-        objects: what was given as Python objects.
-        trust_model: whether the caller named the class of the model, and so may have it imported.
+        config: the whole configuration.
+        objects: Python objects that the caller gave.
+        trust_model: whether the caller named the class of the model, which allows its import.
     """
 
     config: RunConfig
@@ -76,16 +76,16 @@ def configure(
     refused: tuple[str, ...] = (),
     **given: Any,
 ) -> Configured:
-    """Lay all that a caller gave over each other; an argument that is None was not given.
+    """Merge the layers that a caller gave; an argument that is None was not given.
 
     Args:
         verb: the name of the function, for error messages.
-        config: a YAML file, or its content.
+        config: YAML file of settings, or its content.
         named: fields of `TrainingConfig`, and other fields of `RunConfig`, by name.
         settings: any setting by dotted name, or nested.
-        data: from `load_data` or what it takes.
-        model: a name, a description or a module.
-        defaults: of this verb, for sections that nobody gives.
+        data: result of `load_data`, or its argument.
+        model: name, description or module.
+        defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
         given: fields of `RunConfig`, where an objective or views may be objects.
 
@@ -112,9 +112,9 @@ def configure(
             raise ConfigError(f"{verb} takes no setting '{name}'.")
     found = validate(RunConfig, values)
     if loaded is not None and found.data != loaded.config:
-        raise ConfigError("the data are loaded already; select other samples of them by data.select(...).")
+        raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe(network):
-        raise ConfigError("the model is a module, which settings cannot change; leave out those of 'model'.")
+        raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
     start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
     objects = GivenObjects(
         loaded,
@@ -127,14 +127,14 @@ def configure(
 
 
 def run_settings(verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named settings as a configuration nests them: those of a run, and those of its training.
+    """Nest named settings as a configuration does: those of a run, and those of its training.
 
     Args:
-        verb: that they were given to.
-        given: by name.
+        verb: name of the function, for error messages.
+        given: settings by name.
 
     Raises:
-        ConfigError: for a setting that belongs elsewhere, says where.
+        ConfigError: for a setting that belongs elsewhere; says where.
 
     >>> run_settings("train", {"epochs": 3, "start": "runs/a"})
     {'training': {'epochs': 3}, 'start': 'runs/a'}
@@ -159,10 +159,10 @@ def run_settings(verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by dotted name as nested ones; later names lie over earlier ones.
+    """Return settings by dotted name as nested settings; later names override earlier ones.
 
     Raises:
-        ConfigError: when they are no mapping.
+        ConfigError: if they are not a mapping.
 
     >>> nest({"training.epochs": 3, "training": {"ema": 0.9}, "seed": 1})
     {'training': {'epochs': 3, 'ema': 0.9}, 'seed': 1}
@@ -186,7 +186,7 @@ def as_setting(value: Any) -> Any:
 
 
 def names_a_class(model: object) -> bool:
-    """Return whether a caller named a class outside `instar.models`, which is saying that it may be imported.
+    """Return whether a caller named a class outside `instar.models`, which allows its import.
 
     >>> names_a_class("my.networks:Small"), names_a_class("transformers:a/b"), names_a_class("mlp")
     (True, False, False)
@@ -196,7 +196,7 @@ def names_a_class(model: object) -> bool:
 
 
 def _unless_overruled(given: Any, text: str) -> Any:
-    """Return an object that was given, unless settings laid another one over it; None for text."""
+    """Return an object that was given, unless settings override it; None for text."""
     return None if isinstance(given, str) or str(given) != text else given
 
 
@@ -207,7 +207,7 @@ def _read(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _read_data(data: Any, selection: Mapping[str, Any]) -> tuple[dict[str, Any], Data | None]:
-    """Return what a configuration says of data that were given, and the data themselves where they are objects."""
+    """Return the configuration of data that were given, and the data themselves if they are objects."""
     if data is None:
         return {}, None
     if isinstance(data, str | Path):

@@ -1,4 +1,4 @@
-"""What predicting costs: time at batches of 1 and 64, multiply-adds, and the memory that the process reached."""
+"""The cost of a prediction: latency for batches of 1 and 64, multiply-adds, and peak memory of the process."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = 
     """Return the cost of predictions, measured in at most about half a second.
 
     Args:
-        model: a model, or several as one.
-        samples: that it predicts.
-        device: of the model.
+        model: model, or several as one teacher.
+        samples: samples that it predicts.
+        device: device of the model.
 
     Returns:
         `latency`: by batch size the `median`, `low` and `high` quartile in milliseconds and how often it was measured;

@@ -1,18 +1,18 @@
-"""What a run folder keeps for the report about its teacher: answers on test and train, and some samples to look at.
+"""What a run folder records for the report: predictions of student and teacher, and some samples to look at.
 
     examples.safetensors
-      test.*, train.*    of at most 20,000 and 500 examples: label, answers, confidences and KL of teacher and student;
+      test.*, train.*    at most 20,000 and 500 examples: label, predictions, confidences and KL of teacher and student;
                          train samples only if the teacher that training queried knows them without augmentation
-      shown.ids          labelled test samples whose logits are kept, int64 `[n]`; the first m are those to look at
-      shown.positions    of samples with positions, which one of each, int64 `[n]`
-      shown.labels       of them, int64 `[n]`
-      shown.logits       of the teacher, less the largest of each sample, float16 `[n, classes]`: at most 256 KiB
-      shown.student      the same of the student, where predictions.safetensors has too many classes to hold its logits
+      shown.ids          labelled test samples with logits, int64 `[n]`; the first m have inputs to look at
+      shown.positions    position in each sample, if samples have positions, int64 `[n]`
+      shown.labels       labels, int64 `[n]`
+      shown.logits       the teacher's logits less the largest of each sample, float16 `[n, classes]`: at most 256 KiB
+      shown.student      the student's logits alike, if predictions.safetensors has no room for logits
       shown.inputs       `[m, ...]`, m at most 64, small images as uint8, rows of numbers or tokens: at most 256 KiB
-      sounds.ids         of recordings whose sound is kept, those of the first m that have room, int64 `[k]`
-      sounds.waves       of them, one behind the other, int16: at most 512 KiB
-      sounds.starts      where each begins, and last of all where the last one ends, int64 `[k + 1]`
-      sounds.rate        samples of sound in a second, int64 `[1]`
+      sounds.ids         samples with a sound, among the first m, int64 `[k]`
+      sounds.waves       their sounds, one after the other, int16: at most 512 KiB
+      sounds.starts      start of each sound, and the end of the last one, int64 `[k + 1]`
+      sounds.rate        samples of sound per second, int64 `[1]`
 
 No test sample is predicted twice for this: the predictions are recorded while the student is judged.
 """
@@ -55,8 +55,8 @@ class RecordingTeacher(Teacher):
     """A teacher, or the student, whose logits of some samples are recorded while it is queried.
 
     Args:
-        teacher: whose logits are recorded.
-        samples: that it will be queried about.
+        teacher: teacher whose logits are recorded.
+        samples: samples that it will predict.
     """
 
     def __init__(self, teacher: Teacher, samples: Samples) -> None:
@@ -112,9 +112,9 @@ def keep_examples(
         run: the folder.
         student: recorded while it was judged on the test split.
         teacher: recorded beside it.
-        data: of the run.
+        data: data of the run.
         judged: the student on the test split.
-        device: of student and teacher.
+        device: device of student and teacher.
         queried: the teacher that training queried, for the training samples; None: the teacher itself.
     """
     queried = queried or teacher.members[0]
@@ -156,7 +156,7 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
 
     Args:
         inputs: `[m, ...]`.
-        lengths: how many positions of each are valid, int64 `[m]`; none: all are.
+        lengths: number of valid positions of each, int64 `[m]`; None if all are valid.
 
     >>> small(torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])).tolist()
     [[[[0, 127], [255, 63]]]]
@@ -180,7 +180,7 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Samples, judged: Judged) -> dict[str, Tensor]:
-    """Return ids, labels, logits and inputs of the examples that are kept; nothing where none has room."""
+    """Return ids, labels, logits and inputs of the shown examples; empty if there is no room for any."""
     ids, positions, logits = teacher.recorded()
     places = samples.places(ids)
     per_sample = samples.source.positions

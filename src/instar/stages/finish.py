@@ -41,11 +41,11 @@ def finish_run(
     Args:
         run: the folder.
         model: the model that the run made, or several models as one.
-        data: whose test and validation samples the model predicts.
+        data: data whose test and validation samples the model predicts.
         facts: further values of the result.
         teacher: the model's teacher. A split that it cannot predict, or not with the probabilities of all classes at
             temperature 1, is compared with nothing.
-        device: of model and teacher.
+        device: device of model and teacher.
         queried: the teacher that training queried, such as stored targets; None: `teacher`.
         judge_test: predict the test samples; a trial of a search does not.
         notes: sentences about what could not be measured before.
@@ -96,7 +96,7 @@ def note_failure(what: str, notes: list[str]) -> Iterator[None]:
     A full disk is an error all the same: the result would fail too.
 
     Args:
-        what: is measured or kept, as it begins a sentence.
+        what: subject of the sentence: what was measured or written.
         notes: takes the sentence.
 
     >>> notes = []

@@ -49,8 +49,8 @@ class FirstLook:
 
     Args:
         split: "validation", or "train" where the teacher can predict no labelled validation sample; None: no labels.
-        examples: how many were counted.
-        errors: how many of them the teacher gets wrong.
+        examples: number of examples.
+        errors: number of wrong predictions.
         chance: the error of always predicting the commonest class.
         warnings: sentences on what seems wrong.
     """
@@ -85,8 +85,9 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     Args:
         teacher: on the device of the loader.
         data: its labelled validation samples are used; without any, its training samples.
-        loader: of the training samples; its views are used where the teacher does not know samples without views.
-        objective: is tried on the targets; None: the targets go into a store, and labelling names those that are NaN.
+        loader: loader of the training samples; its views are used if the teacher does not know samples without views.
+        objective: objective to try on the targets; None for targets of a store, where labelling names those that are
+            NaN.
 
     Raises:
         NonFiniteError: when a target is NaN, or the objective is not finite for the targets; names the samples.

@@ -35,7 +35,7 @@ def teacher_of(verb: str, teacher: Any, config: RunConfig) -> Any:
 
     Args:
         verb: the name of the function, for error messages.
-        teacher: what was given.
+        teacher: teacher that was given.
         config: made with `teachers=paths_of(teacher)`, so that it differs only where settings say so.
 
     Raises:
@@ -58,7 +58,7 @@ def choose_teacher(
 
     Args:
         teacher: one, or a list of several.
-        combine: how several are averaged.
+        combine: average of several teachers.
         network: the network of run folders that need it.
         trust: allow model classes outside `instar.models`.
 

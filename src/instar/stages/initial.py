@@ -49,7 +49,7 @@ class InitialModel:
         is_foreign: the user's code makes its network.
         reads_as_is: its inputs are not standardised, because its network came with weights.
         unmakeable: why its description does not rebuild the network, so that loading the run needs it; None: it does.
-        probe: a few raw training inputs, `[n, ...]`.
+        probe: some raw training inputs, `[n, ...]`.
     """
 
     model: Normalised
@@ -80,7 +80,7 @@ class InitialModel:
         """Yield sentences about what may surprise in how the network is trained.
 
         Args:
-            unused: what `rehearse` returned.
+            unused: result of `rehearse`.
         """
         network = self.model.network
         if self.reads_as_is:

@@ -40,9 +40,9 @@ class Labelling:
     Args:
         teacher: the teacher, on the device of the loaders.
         answering: its description in the manifest.
-        data: of the samples.
-        loaders: by part, the samples and views.
-        choices: by part, what is stored.
+        data: data that hold the samples.
+        loaders: samples and views of each part of the store.
+        choices: what each part stores.
         shard_rows: rows of a shard; None: the default.
     """
 
@@ -139,8 +139,8 @@ class Labelling:
         """Query the teacher for the missing shards of a store, and wait for those that other processes are making.
 
         Args:
-            store: from `start`.
-            title: of the progress bar.
+            store: result of `start`.
+            title: title of the progress bar.
             share: (i, n) makes only every n-th shard, beginning with the i-th, and waits for no other.
             show: show progress on stderr.
 

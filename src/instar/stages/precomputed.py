@@ -18,7 +18,7 @@ from instar.training.progress import ProgressBar
 
 
 def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
-    """Return what is to be labelled before the first step; None where no target is stored on disk.
+    """Return what the teacher labels before the first step; None if no target is stored on disk.
 
     Raises:
         InstarError: when the objective needs what will not be stored.
@@ -59,8 +59,8 @@ def precompute_targets(
         teacher: on the device of the loader.
         config: says where targets are stored; "online": nowhere, and the teacher itself is returned.
         loader: its samples and views.
-        labelling: from `plan_labelling`.
-        folder: of the run; holds the store where the configuration names no other place.
+        labelling: result of `plan_labelling`.
+        folder: run folder, which holds the store unless the configuration names another place.
         show: show progress on stderr.
     """
     title = f"{folder.name}: teacher"

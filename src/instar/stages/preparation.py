@@ -45,7 +45,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     """Make the model, the batches and the teacher ready, and try each of them on a few samples.
 
     Args:
-        components: of the run.
+        components: components of the run.
         trust: allow model classes outside `instar.models`.
         show: say on stderr how the data are read, and what may surprise about the model.
 

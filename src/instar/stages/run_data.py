@@ -48,7 +48,7 @@ def read_run_data(
 
 
 def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | None:
-    """Return the recorded and the present fingerprint of a split where they differ; None where they agree.
+    """Return the recorded and the present fingerprint of a split if they differ; None if they agree.
 
     Stderr reports a difference if both come from a source of the same name. A validation set that is split off train
     has the fingerprint of train; a validation set of its own is not recorded.
@@ -141,7 +141,7 @@ def recording_rate(data: Data) -> int | None:
 
 
 def recorded_rate(run: Run) -> int | None:
-    """Return the samples a second of the recordings that a run was made with; None where it does not know."""
+    """Return the sampling rate of the recordings that a run was made with; None if it is unknown."""
     rate: int | None = run.result.get("rate") if run.complete else None
     return rate
 

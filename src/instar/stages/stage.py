@@ -33,7 +33,7 @@ class Stage:
     """One run: its configuration, and what was given as Python objects.
 
     Args:
-        config: what to do.
+        config: configuration of the run.
         out: the run folder.
         given: Python objects in place of those that the configuration names.
         trust: allow model classes outside `instar.models`, here and in the teachers' run folders.

@@ -24,17 +24,17 @@ class Interval(ABC):
     def bounds(
         self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
     ) -> Bounds | None:
-        """Return the lower and the upper end; None where they cannot be computed.
+        """Return the lower and the upper end; None if they cannot be computed.
 
         Args:
-            value: of the metric.
+            value: value of the metric.
             metrics: all metrics of the split.
             predictions: logits `[samples, classes]` and labels `[samples]` of labelled samples; None for samples with
                 positions, which are not independent, and where no logits were stored.
         """
 
     def describe(self, metrics: Mapping[str, Any], bounds: Bounds | None) -> str:
-        """Return in words how the interval was computed; empty where there is none."""
+        """Return in words how the interval was computed; empty if there is none."""
         return "" if bounds is None else self.name
 
 
@@ -58,7 +58,7 @@ class Wilson(Interval):
     def bounds(
         self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
     ) -> Bounds | None:
-        """Return the ends; None where the share is not one of so many examples."""
+        """Return the ends; None if the share is not a share of so many examples."""
         examples = metrics.get(self.of)
         if not examples:
             return None

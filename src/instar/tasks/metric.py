@@ -30,8 +30,8 @@ class Metric:
         label: name of its line on the command line; empty: no line.
         line: the text of that line, a format string over all metrics; empty: the value with its unit.
         title: heading of its column in the report, without the unit; empty: no column.
-        meaning: a sentence for the legend of the report.
-        how: how it is computed, in a few words, for `inspect` and the model card.
+        meaning: sentence for the legend of the report.
+        how: computation in a few words, for `inspect` and the model card.
         has_spread: whether it differs between seeds, so that the report shows its standard deviation.
 
     >>> top_five = Metric("top_5_error", "share", label="top 5", title="Top-5 error")
@@ -52,7 +52,7 @@ class Metric:
     has_spread: bool = True
 
     def terminal_line(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return the text of its line on the command line; None where there is nothing to show.
+        """Return the text of its line on the command line; None if there is nothing to show.
 
         JSON has no infinity, so a number that a run folder holds as null is infinite.
         """

@@ -42,7 +42,7 @@ class Task:
 
         Args:
             logits: `[batch, position, classes]` or `[batch, classes]`.
-            labels: in the shape of the logits without classes, `UNLABELLED` where there is none.
+            labels: in the shape of the logits without classes, `UNLABELLED` for missing labels.
             lengths: valid positions of each sample, int64 `[batch]`.
         """
         return {}
@@ -51,9 +51,9 @@ class Task:
         """Return the metrics of a model, with the counts behind them, by name.
 
         Args:
-            scores: of the examples; unlabelled ones are left out.
+            scores: scores of the labelled examples.
             classes: their names.
-            observed: what `observe` returned, all batches joined.
+            observed: results of `observe`, all batches joined.
         """
         known = scores.known()
         own = {metric.name: metric.measure(known, observed) for metric in self.metrics if metric.measure}
