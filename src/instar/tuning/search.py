@@ -154,7 +154,7 @@ class Search:
         # refuse a wrong model or store once, and not in every trial
         trust = self.trust or self.trust_model
         build_network(self.config.model, data.train.input_shape, data.classes, trust=trust)
-        stored = self._ask(data)
+        stored = self._label(data)
         config = adopt_store_views(stored, self.config)
         loader = _labelling_loader(data.train, config)
         stored.targets(next(loader.in_order()).part(0, 2))
@@ -175,25 +175,27 @@ class Search:
         write_json(self.out / "tune.json", tuned.as_dict())
         return tuned
 
-    def _ask(self, data: Data) -> Stored:
+    def _label(self, data: Data) -> Stored:
         """Return the store that all trials learn from: the teacher itself if it is a store, or a new one."""
         combine = self.config.combine
-        names, asked = choose_teacher(self.teacher, combine, network=self.network, trust=self.trust)
-        asked = reorder_classes(asked, data.classes)
-        if isinstance(asked, Stored):
-            self._refuse_other_temperatures(f"'{asked.store.path}'", next(iter(asked.store.manifest.parts.values())))
-            return asked
+        names, teacher = choose_teacher(self.teacher, combine, network=self.network, trust=self.trust)
+        teacher = reorder_classes(teacher, data.classes)
+        if isinstance(teacher, Stored):
+            self._refuse_other_temperatures(
+                f"'{teacher.store.path}'", next(iter(teacher.store.manifest.parts.values()))
+            )
+            return teacher
         device, precision = make_accelerator().device, self.config.training.teacher_precision
-        asked.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
+        teacher.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
         loaders = {"train": _labelling_loader(data.train, self.config, device)}
-        if data.held_out is not None and asked.knows(data.held_out):  # for the agreement of trials with the teacher
+        if data.held_out is not None and teacher.knows(data.held_out):  # for the agreement of trials with the teacher
             size = choose_batch_size(data.held_out, LABELLING_BATCH_SIZE)
             loaders["validation"] = Loader(data.held_out, size, seed=self.config.seed, device=device)
         # in float32, so that scores do not depend on whether targets are stored or live
         kept = StoreConfig(dtype="float32", temperature=self.temperatures[0] if len(self.temperatures) == 1 else None)
         labelling = Labelling(
-            asked,
-            describe_teacher(asked, names, combine, precision),
+            teacher,
+            describe_teacher(teacher, names, combine, precision),
             data,
             loaders,
             {"train": kept, "validation": StoreConfig(dtype="float32")},
