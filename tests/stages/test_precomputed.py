@@ -171,7 +171,7 @@ def test_an_arithmetic_mean_is_kept_at_one_temperature_and_a_geometric_at_any(tm
 
 def test_an_objective_that_asks_at_two_temperatures_needs_one_to_be_named_for_a_few_classes(tmp_path) -> None:
     settings = {"objective": "SoftTargets(2) + DecoupledKD(temperature=4)", "targets": "store", **VIEWS}
-    with pytest.raises(ConfigError, match=r"asks at temperatures 2, 4; name the one to keep \(store\.temperature\)"):
+    with pytest.raises(ConfigError, match=r"needs temperatures 2, 4; choose the one to store \(store\.temperature\)"):
         student(network(), tmp_path / "two", store={"keep": "top:3"}, **settings)
 
 

@@ -318,8 +318,10 @@ class LineagePlan:
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
         stage = self._stage(name, number, changes)
-        asked = as_teacher(lend_network(teacher, self.network), trust=self.trust) if self.network is not None else None
-        return replace(stage, given=replace(stage.given, teacher=asked, objective=self.objective))
+        resolved = (
+            as_teacher(lend_network(teacher, self.network), trust=self.trust) if self.network is not None else None
+        )
+        return replace(stage, given=replace(stage.given, teacher=resolved, objective=self.objective))
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})

@@ -106,10 +106,10 @@ def distill(
         **target_settings(targets, store),
     )
     chosen = teacher_of("distill", teacher, given.config)
-    names, asked = choose_teacher(chosen, given.config.combine, network=network, trust=trust)
+    names, resolved = choose_teacher(chosen, given.config.combine, network=network, trust=trust)
     given = replace(
         given,
         config=given.config.model_copy(update={"teachers": names}),
-        objects=replace(given.objects, teacher=asked),
+        objects=replace(given.objects, teacher=resolved),
     )
     return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()

@@ -126,17 +126,17 @@ def label(
     chosen = teacher_of("label", teacher, made)
     run, spec = as_run(chosen[0] if isinstance(chosen, list | tuple) else chosen), given.objects.data or made.data
     loaded = as_data(spec) if run is None else read_run_data(run, spec)
-    names, asked = choose_teacher(chosen, made.combine, network=network, trust=trust)
-    asked = reorder_classes(asked, loaded.classes)
+    names, resolved = choose_teacher(chosen, made.combine, network=network, trust=trust)
+    resolved = reorder_classes(resolved, loaded.classes)
     arithmetic = made.training.teacher_precision
-    named = describe_teacher(asked, names, made.combine, arithmetic)
-    asked.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
-    loaders = _make_loaders(made, loaded, asked if held_out else None, view, batch_size)
+    named = describe_teacher(resolved, names, made.combine, arithmetic)
+    resolved.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
+    loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
     choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
-    labelling = Labelling(asked, named, loaded, loaders, choices, shard_rows)
+    labelling = Labelling(resolved, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))
     if store.missing():
-        look = look_at(asked, loaded, loaders["train"])
+        look = look_at(resolved, loaded, loaders["train"])
         store.first_look = look.as_dict()
         if show:
             look.tell()

@@ -85,11 +85,11 @@ def describe_targets(store: str | Path) -> str:
     """Return a description of a store in words."""
     found = TargetStore(store)
     manifest, missing = found.manifest, len(found.missing())
-    asked = manifest.teacher
-    names = f" ({asked.combine} mean)" if len(asked.names) > 1 else ""
+    origin = manifest.teacher
+    names = f" ({origin.combine} mean)" if len(origin.names) > 1 else ""
     return "\n".join(
         [
-            f"teacher: {', '.join(asked.names)}{names}, fingerprint {asked.fingerprint[:8]}, {asked.precision}",
+            f"teacher: {', '.join(origin.names)}{names}, fingerprint {origin.fingerprint[:8]}, {origin.precision}",
             describe(found),
             f"{missing} shards are missing; run the label command again." if missing else "complete",
         ]
@@ -132,15 +132,15 @@ def verify_targets(
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
-    _, asked = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
-    asked = reorder_classes(asked, manifest.classes)
-    if asked.fingerprint() != manifest.teacher.fingerprint:
+    _, resolved = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
+    resolved = reorder_classes(resolved, manifest.classes)
+    if resolved.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
             f"'{found.path}' holds targets of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, but the "
-            f"given teacher has {asked.fingerprint()[:8]}."
+            f"given teacher has {resolved.fingerprint()[:8]}."
         )
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
-    asked.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
+    resolved.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
     worst, where = 0.0, "everywhere"
     count = 0
     for name, part in manifest.parts.items():
@@ -151,7 +151,7 @@ def verify_targets(
             at = chosen[chosen // part.samples == view].sort().values - view * part.samples
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
-                differences = _differences(asked, stored, _source(loaded, part, found), ids, view)
+                differences = _differences(resolved, stored, _source(loaded, part, found), ids, view)
                 differences = differences.nan_to_num(nan=torch.inf)
                 if float(differences.max()) >= worst:
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"

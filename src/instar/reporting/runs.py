@@ -90,8 +90,8 @@ class Runs:
         """
         kept = self.examples(row)
         if "shown.student" in kept:  # with many classes, a run keeps only the logits of the shown samples
-            asked = {"ids": ids} | ({} if positions is None else {"positions": positions})
-            same = all(np.array_equal(kept[f"shown.{name}"][: len(ids)], wanted) for name, wanted in asked.items())
+            requested = {"ids": ids} | ({} if positions is None else {"positions": positions})
+            same = all(np.array_equal(kept[f"shown.{name}"][: len(ids)], wanted) for name, wanted in requested.items())
             return kept["shown.student"][: len(ids)].astype(float) if same else None
         found: Mapping[str, Array] = self._try(row, lambda: self._read_predictions(row), {})
         if "test.logits" not in found or found["test.logits"].ndim != (2 if positions is None else 3):

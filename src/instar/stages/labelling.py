@@ -128,7 +128,7 @@ class Labelling:
         if folder.is_file():
             raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
         for manifest in sorted(folder.glob(f"*/{MANIFEST_FILE}")):  # by what it holds, whatever its name
-            with suppress(StoreError):  # it is damaged, and not asked for
+            with suppress(StoreError):  # a damaged store is passed over
                 if not read_manifest(manifest.parent).other_plan(self.manifest):
                     return self.start(manifest.parent)
         plan = repr(self.manifest.plan()).encode()
@@ -208,18 +208,18 @@ class Labelling:
             first = view * samples
             stretch = max(rows.start - first, 0), min(rows.stop - first, samples)
             batches = loader.in_order(view, *stretch, trim=False)
-            asked: list[tuple[Batch, Targets]] = []
+            labelled: list[tuple[Batch, Targets]] = []
             size = 0
             for batch in batches:
                 answers = self.teacher.targets(batch)
-                asked.append((batch, answers))
+                labelled.append((batch, answers))
                 size += batch.labels.numel() * record.num_classes * 4
                 bar.advance(len(batch))
                 if size >= MAX_PENDING_BYTES:
-                    yield view, *_together(record, asked)
-                    asked, size = [], 0
-            if asked:
-                yield view, *_together(record, asked)
+                    yield view, *_together(record, labelled)
+                    labelled, size = [], 0
+            if labelled:
+                yield view, *_together(record, labelled)
 
     def _describe(self, bad: Mapping[Piece, list[int]], store: TargetStore) -> str:
         by_source: dict[str, set[int]] = {}
@@ -235,9 +235,9 @@ class Labelling:
         )
 
 
-def _together(record: Record, asked: list[tuple[Batch, Targets]]) -> tuple[Tensor, Tensor]:
+def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Tensor, Tensor]:
     """Return the ids of several batches, and what is stored of their targets."""
-    batches, answers = zip(*asked, strict=True)
+    batches, answers = zip(*labelled, strict=True)
     return torch.cat([batch.ids for batch in batches]), record.values_of(answers[0].joined(answers[1:]))
 
 

@@ -31,8 +31,10 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
     part = labelling.manifest.parts["train"]
     if part.temperature is not None and config.store.temperature is None:
         if len(objective.temperatures) > 1:
-            asked = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
-            raise ConfigError(f"the objective asks at temperatures {asked}; name the one to keep (store.temperature).")
+            temperatures = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
+            raise ConfigError(
+                f"the objective needs temperatures {temperatures}; choose the one to store (store.temperature)."
+            )
         choice = config.store.model_copy(update={"temperature": min(objective.temperatures)})
         labelling = replace(labelling, choices={"train": choice})
         part = labelling.manifest.parts["train"]
