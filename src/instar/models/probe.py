@@ -6,6 +6,9 @@ but the function differs. The families of `instar.models` need no such check.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +17,7 @@ from instar.errors import MismatchError, RunError, shortened
 from instar.models.copying import copy_network
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised, dtype_of
+from instar.runs.documents import FunctionProbe
 from instar.runs.files import write_tensors
 from instar.runs.run import Run
 
@@ -22,6 +26,12 @@ PROBE = "probe.safetensors"
 
 NUM_PROBE_INPUTS = 4
 """Number of inputs in the probe."""
+
+MAX_PROBE_LOGITS = 16
+"""Logits of a network that a configuration records."""
+
+ACCELERATOR_TOLERANCE = 1e-2
+"""Relative difference of logits between accelerators, which may multiply in TF32."""
 
 
 def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
@@ -63,6 +73,29 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
     return True
 
 
+def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) -> dict[str, FunctionProbe]:
+    """Return by name and number a few logits of each network for raw inputs `[n, ...]`.
+
+    A network is left out if it cannot predict the inputs, or if its logits change from call to call.
+    """
+    found: dict[str, FunctionProbe] = {}
+    for number, network in enumerate(networks):
+        device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
+        try:
+            model = network
+            if not isinstance(network, Normalised):
+                model = Normalised(network, torch.zeros(1), torch.ones(1))
+            logits, again = (compute_logits(model, inputs.to(device)) for _ in range(2))
+        except Exception:  # raised by the user's network; the first batch raises it again, and names the network
+            continue
+        dtype = dtype_of(network)
+        if logits.isfinite().all() and are_close(again, logits, dtype):
+            few = logits.flatten()[:: -(-logits.numel() // MAX_PROBE_LOGITS)].tolist()
+            tolerance = _rounding(dtype) if device.type == "cpu" else max(_rounding(dtype), ACCELERATOR_TOLERANCE)
+            found[f"{name} {number + 1}"] = FunctionProbe(logits=few, tolerance=tolerance)
+    return found
+
+
 @torch.no_grad()
 def compute_logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return logits in eval mode, as float32 on the CPU, with the same random numbers at every call."""
@@ -81,6 +114,10 @@ def are_close(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
         return False
     if not finite.any():
         return True
-    relative = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) ** 0.5
-    allowed = relative * wanted[finite].abs().max() + 1e-6
+    allowed = _rounding(dtype) * wanted[finite].abs().max() + 1e-6
     return bool(((found - wanted)[finite].abs() <= allowed).all())
+
+
+def _rounding(dtype: torch.dtype) -> float:
+    """Return the relative difference of logits that rounding may cause."""
+    return math.sqrt(max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps))

@@ -24,6 +24,7 @@ from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
+from instar.stages.weights import few_inputs
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
 from instar.teachers.reordered import reorder_classes
@@ -129,7 +130,7 @@ def label(
     names, resolved = choose_teacher(chosen, made.combine, network=network, trust=trust)
     resolved = reorder_classes(resolved, loaded.classes)
     arithmetic = made.training.teacher_precision
-    named = describe_teacher(resolved, names, made.combine, arithmetic)
+    named = describe_teacher(resolved, names, made.combine, arithmetic, few_inputs(loaded))
     resolved.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
     choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}

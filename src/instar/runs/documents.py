@@ -56,12 +56,41 @@ class RunSettings(Document):
     seed: int = 0
 
 
+class FunctionProbe(BaseModel):
+    """A few logits of a network for the first training inputs, to detect another function of the same weights.
+
+    >>> one, other = FunctionProbe(logits=[1.0, 2.0], tolerance=0.01), FunctionProbe(logits=[1.0, 2.1], tolerance=0.01)
+    >>> one.matches(one), one.matches(other)
+    (True, False)
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    logits: list[FiniteFloat]
+    tolerance: Annotated[FiniteFloat, Field(ge=0, description="of rounding, relative to the largest logit")]
+
+    def matches(self, other: FunctionProbe) -> bool:
+        """Return whether both differ only by rounding."""
+        largest = max(map(abs, self.logits), default=0.0)
+        allowed = max(self.tolerance, other.tolerance) * largest + 1e-6
+        pairs = zip(self.logits, other.logits, strict=False)
+        return len(self.logits) == len(other.logits) and all(abs(mine - theirs) <= allowed for mine, theirs in pairs)
+
+
+def find_other_function(mine: Mapping[str, FunctionProbe], theirs: Mapping[str, FunctionProbe]) -> str | None:
+    """Return the first name that both have and whose functions differ; None: there is none."""
+    return next((name for name in mine if name in theirs and not mine[name].matches(theirs[name])), None)
+
+
 class RunFile(Document):
     """`config.json` of a run."""
 
     format: int
     config: RunSettings
     fingerprints: dict[str, Any]
+    functions: dict[str, FunctionProbe] = Field(
+        default_factory=dict, description="by name, of the given network and of those of the teacher"
+    )
 
 
 class EnvironmentFile(Document):

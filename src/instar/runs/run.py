@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import xxhash
 from torch import Tensor
@@ -32,7 +32,18 @@ from torch import Tensor
 from instar.errors import RunError
 from instar.paths import given_path, local_path
 from instar.runs.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
-from instar.runs.documents import D, Fields, MetricsLine, ModelFile, ResultFile, RunFile, as_document, read_document
+from instar.runs.documents import (
+    D,
+    Fields,
+    FunctionProbe,
+    MetricsLine,
+    ModelFile,
+    ResultFile,
+    RunFile,
+    as_document,
+    find_other_function,
+    read_document,
+)
 from instar.runs.environment import environment
 from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.runs.locks import hold_folder, remove_left_over
@@ -126,8 +137,11 @@ class Run:
         config: Mapping[str, Any],
         fingerprints: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
+        functions: Mapping[str, FunctionProbe] | None = None,
     ) -> Iterator[Run]:
         """Do what `start` does, and lock the folder for this process; the system unlocks it when the process ends.
+
+        `functions` are compared where the folder has them too, because an older version wrote none.
 
         Another process with the same configuration waits for the lock, and then resumes the run or finds it complete.
         A process with another configuration is refused at once. A complete run is not locked, and nothing is written.
@@ -135,11 +149,12 @@ class Run:
         path = local_path(path, "out")
         asked = {"format": RUN_FORMAT, "config": dict(config), "fingerprints": dict(fingerprints)}
         asked = json.loads(to_json(asked))  # as it is read back: tuples become lists
+        functions = functions or {}
 
         def found() -> Run | None:
             run = cls._in(path)
             if run is not None:
-                run._refuse_other(asked, {"config": dict(defaults or {})})
+                run._refuse_other(asked, {"config": dict(defaults or {})}, functions)
             return run
 
         run = found()
@@ -151,7 +166,8 @@ class Run:
             with explain_disk(path):  # only for these lines, and not for the work inside the context
                 held.enter_context(hold_folder(path, found))
                 remove_left_over(path)
-                run = found() or cls._make(path, asked)
+                probes = {name: probe.model_dump() for name, probe in functions.items()}
+                run = found() or cls._make(path, asked | ({"functions": probes} if probes else {}))
             yield run
 
     @classmethod
@@ -173,13 +189,26 @@ class Run:
         write_json(path / "config.json", content)
         return cls(path)
 
-    def _refuse_other(self, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    def _refuse_other(
+        self, content: Mapping[str, Any], defaults: Mapping[str, Any], functions: Mapping[str, FunctionProbe]
+    ) -> None:
         mine = self._settings | {"format": RUN_FORMAT}  # a folder keeps its older format
+        mine.pop("functions", None)
         if found := describe_difference(mine, content, defaults):
-            raise RunError(
-                f"'{self.path}' contains a run of another configuration ({found}); "
-                "choose another folder, or delete this one."
-            )
+            self.refuse_configuration(found)
+        if name := find_other_function(self._file.functions, functions):
+            self.refuse_configuration(f"{name} has the same weights and computes other logits")
+
+    def refuse_configuration(self, difference: str) -> NoReturn:
+        """Refuse to go on with a run of another configuration.
+
+        Raises:
+            RunError: names the difference.
+        """
+        raise RunError(
+            f"'{self.path}' contains a run of another configuration ({difference}); "
+            "choose another folder, or delete this one."
+        )
 
     @property
     def config(self) -> dict[str, Any]:

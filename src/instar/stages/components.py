@@ -12,13 +12,15 @@ from instar.data.dataset import Data, load_data
 from instar.data.samples import is_labelled
 from instar.data.views import View, parse_views
 from instar.errors import ConfigError, DataError
+from instar.models.probe import probe_functions
 from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
+from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
-from instar.stages.weights import size_lazy_layers
+from instar.stages.weights import few_inputs, size_lazy_layers
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -99,6 +101,11 @@ class Components:
         if self.start is not None:  # by its weights: the folder may move, and another run may take its place
             found["start"] = Module(load_model(self.start, trust=trust)).fingerprint()
         return found
+
+    def functions(self) -> dict[str, FunctionProbe]:
+        """Return a few logits of the networks of the teacher; a fingerprint knows their weights alone."""
+        networks = [] if self.teacher is None else self.teacher.modules()
+        return probe_functions("teacher", networks, few_inputs(self.data))
 
 
 def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -> Components:

@@ -20,6 +20,7 @@ from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models.normalised import Normalised
+from instar.models.probe import probe_functions
 from instar.runs.environment import package_version
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Answering, Manifest, PartDescription, read_manifest
 from instar.targets.records import Keep, Record
@@ -241,8 +242,10 @@ def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Te
     return torch.cat([batch.ids for batch in batches]), record.values_of(answers[0].joined(answers[1:]))
 
 
-def describe_teacher(teacher: Teacher, names: tuple[str, ...], combine: str, precision: str) -> Answering:
-    """Return the description of a teacher for a manifest."""
+def describe_teacher(
+    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, inputs: Tensor
+) -> Answering:
+    """Return the description of a teacher for a manifest, with a few of its logits for raw inputs `[n, ...]`."""
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [
         {name: getattr(network, name).flatten().tolist() for name in ("mean", "std")} for network in networks
@@ -255,5 +258,6 @@ def describe_teacher(teacher: Teacher, names: tuple[str, ...], combine: str, pre
             "fingerprint": teacher.fingerprint(),
             "precision": precision,
             "normalisation": statistics,
+            "functions": probe_functions("teacher", teacher.modules(), inputs),
         },
     )

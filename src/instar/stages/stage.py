@@ -14,8 +14,11 @@ from accelerate import Accelerator
 
 from instar.config import RunConfig, default_settings
 from instar.data.samples import is_labelled
-from instar.models.probe import write_probe
+from instar.errors import MismatchError
+from instar.models.copying import copy_network
+from instar.models.probe import probe_functions, write_probe
 from instar.models.trained import TrainedRun, save_model
+from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.components import Components, GivenObjects, resolve_components
 from instar.stages.finish import finish_run, note_failure
@@ -59,12 +62,19 @@ class Stage:
             components.check()
             # before any model is moved, laid out anew or called
             fingerprints = components.fingerprints(trust=self.trust)
+            functions = components.functions()
             prepared = prepare(components, trust=self.trust or self.trust_model, show=self.show)
+            initial = prepared.initial
+            if initial.is_foreign:
+                functions |= probe_functions("student", [copy_network(initial.model).cpu()], initial.probe)
             look = self._look(components, prepared)
-            with self._hold_run(components, fingerprints, prepared.accelerator) as run:
-                if not run.complete:
+            with self._hold_run(components, fingerprints, functions, prepared.accelerator) as run:
+                was_complete = run.complete
+                if not was_complete:
                     queried, seconds = self._learn(components, prepared, run)
                     _finish(components, prepared, run, queried, seconds, look)
+            if was_complete and initial.is_foreign:
+                _refuse_another_student(run)
             return run
 
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
@@ -80,14 +90,18 @@ class Stage:
 
     @contextmanager
     def _hold_run(
-        self, components: Components, fingerprints: dict[str, Any], accelerator: Accelerator
+        self,
+        components: Components,
+        fingerprints: dict[str, Any],
+        functions: dict[str, FunctionProbe],
+        accelerator: Accelerator,
     ) -> Iterator[TrainedRun]:
         """Hold the run folder, and leave there what goes wrong."""
         with ExitStack() as held:
             with accelerator.main_process_first():  # one process makes the folder, and the others find it
                 if accelerator.is_main_process:
                     config = components.config.model_dump(mode="json")
-                    held.enter_context(Run.held(self.out, config, fingerprints, default_settings()))
+                    held.enter_context(Run.held(self.out, config, fingerprints, default_settings(), functions))
                 run = TrainedRun(self.out, trust=self.trust or self.trust_model, network=components.network)
             try:
                 yield run
@@ -117,6 +131,14 @@ class Stage:
         if config.correct_prior:
             shift_logits(model, to_prior(data.train), prepared.initial.probe)
         return teacher, seconds
+
+
+def _refuse_another_student(run: TrainedRun) -> None:
+    """Refuse a complete run whose weights give the network of this command other logits than the run recorded."""
+    try:
+        _ = run.model
+    except MismatchError:
+        run.refuse_configuration("its student has the same weights and computes other logits")
 
 
 def _finish(

@@ -14,6 +14,7 @@ from instar.compute.precision import Precision
 from instar.config import Config, differences, validate
 from instar.errors import ConfigError, RunError, StoreError
 from instar.runs.checksums import CHECKSUM
+from instar.runs.documents import FunctionProbe, find_other_function
 from instar.runs.files import parse_json, unsealed
 from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
@@ -123,6 +124,9 @@ class Answering(Config):
     combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several were averaged")
     fingerprint: str = Field(description="of all weights, of members and of the ensemble")
     precision: Precision = "float32"
+    functions: dict[str, FunctionProbe] = Field(
+        default_factory=dict, description="by number, a few logits of each network; not compared with older stores"
+    )
     normalisation: tuple[dict[str, list[float]], ...] = Field((), description="mean and std of the inputs, per network")
 
 
@@ -155,7 +159,7 @@ class Manifest(Config):
 
     def plan(self) -> dict[str, Any]:
         """Return what was asked for: everything but the shards, where the data lay, and the version."""
-        found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names"}})
+        found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names", "functions"}})
         for part in found["parts"].values():
             del part["shards"]
         return found | {"format": 1}  # how the manifest is written says nothing about what was asked for
@@ -165,6 +169,8 @@ class Manifest(Config):
         mine, theirs = self.plan(), other.plan()
         for part in (*mine["parts"].values(), *theirs["parts"].values()):
             del part["source"]  # its fingerprint says what it is
+        if name := find_other_function(self.teacher.functions, other.teacher.functions):
+            return f"{name} has the same weights and computes other logits"
         return differences(mine, theirs)
 
 

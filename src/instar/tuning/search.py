@@ -31,6 +31,7 @@ from instar.stages.given_teacher import choose_teacher
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
+from instar.stages.weights import few_inputs
 from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
@@ -195,7 +196,7 @@ class Search:
         kept = StoreConfig(dtype="float32", temperature=self.temperatures[0] if len(self.temperatures) == 1 else None)
         labelling = Labelling(
             teacher,
-            describe_teacher(teacher, names, combine, precision),
+            describe_teacher(teacher, names, combine, precision, few_inputs(data)),
             data,
             loaders,
             {"train": kept, "validation": StoreConfig(dtype="float32")},
