@@ -89,7 +89,7 @@ def test_flags_lie_over_the_file_and_assignments_over_flags(instar, tmp_path: Pa
         ),
         ([*TRAIN, "--objective", "HardLables()"], "term 'HardLables' is unknown; did you mean 'HardLabels'?"),
         ([*TRAIN, "--objective", "-1 * HardLabels()"], "weight of HardLabels must be at least 0, got -1"),
-        ([*TRAIN, "--objective", "SoftTargets(4)"], "SoftTargets needs a teacher, and the run has none"),
+        ([*TRAIN, "--objective", "SoftTargets(4)"], "SoftTargets needs a teacher, but the run has none"),
         ([*TRAIN, "--views", "Flipp()"], "view 'Flipp' is unknown; did you mean 'Flip'?"),
         (["train", "--model", "mlp"], "'data' is required but missing"),
         ([*TRAIN, "--config", "missing.yaml"], "'missing.yaml' cannot be read"),

@@ -106,7 +106,7 @@ def test_several_teachers_are_labelled_as_one(instar, trained: Path, tmp_path: P
     student = ["distill", *DATA, "--teacher", tmp_path / "store", *MODEL, "--epochs", "1", "--out", tmp_path / "run"]
     code, _, err = instar(*student, "--temperature", "2")
     assert code == 2
-    assert "were kept for temperature 4, and are asked for at 2" in err
+    assert "were stored at temperature 4, but the objective needs 2" in err
     ran = result(instar(*student, "--temperature", "4", "--json"))
     assert "agreement" not in ran["metrics"]
 

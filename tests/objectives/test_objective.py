@@ -41,7 +41,7 @@ def test_low_precision_logits_are_summed_in_float32():
         ("SoftTargets(-2)", r"SoftTargets\(temperature\) must be greater than 0, got -2"),
         ("HardLabels(1.5)", r"HardLabels\(label_smoothing\) must be at least 0 and below 1, got 1.5"),
         ("SoftTarget(4)", "'SoftTarget' is unknown; did you mean 'SoftTargets'"),
-        ("SoftTargets(4) + SoftTargets(2)", "'soft_targets' stands 2 times"),
+        ("SoftTargets(4) + SoftTargets(2)", "'soft_targets' appears 2 times"),
         ("SoftTargets(temprature=4)", "SoftTargets"),
         ("SoftTargets(4) + 3", "cannot be read at '3'"),
         ("SoftTargets(", "cannot be read"),
@@ -77,7 +77,7 @@ def test_refuses_a_run_without_the_labels_that_a_term_needs():
 
 
 def test_refuses_a_teacher_that_nobody_listens_to():
-    with pytest.raises(MismatchError, match=r"no term of the objective .* listens to it"):
+    with pytest.raises(MismatchError, match=r"no term of the objective .* uses the teacher"):
         (1.0 * HardLabels()).check(has_teacher=True, has_labels=True)
 
 

@@ -101,7 +101,7 @@ def test_is_written_as_text():
         ("Standardised(SoftTarget(2))", "term 'SoftTarget' is unknown; did you mean 'SoftTargets'"),
         ("Standardised(SoftTargets(2) + HardLabels())", r"got 'SoftTargets\(2\) \+ HardLabels\(\)'"),
         ("Standardised(SoftTargets(0))", r"SoftTargets\(temperature\) must be greater than 0, got 0"),
-        ("Standardised(SoftTargets(2)) + Standardised(SoftTargets(4))", "'standardised_soft_targets' stands 2 times"),
+        ("Standardised(SoftTargets(2)) + Standardised(SoftTargets(4))", "'standardised_soft_targets' appears 2 times"),
     ],
 )
 def test_refuses_in_words(text, message):

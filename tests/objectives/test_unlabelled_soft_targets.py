@@ -105,7 +105,7 @@ def test_a_specialist_is_trained_by_it(tmp_path):
 
 
 def test_it_needs_a_teacher_and_a_temperature(tmp_path):
-    with pytest.raises(MismatchError, match="UnlabelledSoftTargets needs a teacher, and the run has none"):
+    with pytest.raises(MismatchError, match="UnlabelledSoftTargets needs a teacher, but the run has none"):
         train("digits", MLP([4]), objective="UnlabelledSoftTargets(2)", out=tmp_path / "run")
     with pytest.raises(ConfigError, match=r"must be greater than 0, got 0"):
         parse_objective("UnlabelledSoftTargets(0)")

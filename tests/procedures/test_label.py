@@ -61,7 +61,9 @@ def test_a_complete_store_is_not_asked_for_again(tmp_path: Path) -> None:
 
 def test_a_disk_with_too_little_room_is_refused_before_a_shard_is_written(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**9, 10**9 - 100_000, 100_000))
-    with pytest.raises(StoreError, match=r"store' needs 0\.4 MB more, and the disk has 0\.1 MB; free some, or keep"):
+    with pytest.raises(
+        StoreError, match=r"store' needs 0\.4 MB more, but the disk has 0\.1 MB; free some space, or store"
+    ):
         label(DIGITS, network(), out=tmp_path / "store", **VIEWS, **SHARDS)
     assert not list((tmp_path / "store").glob("*-*.safetensors"))
 

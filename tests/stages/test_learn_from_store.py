@@ -147,7 +147,7 @@ def test_a_store_is_evaluated_combined_and_labelled_like_its_teacher(tmp_path, s
     assert verify_targets(few, teacher=store).difference < 2e-3
     kept = few.part("train").targets(DIGITS.train.ids, 3), direct.part("train").targets(DIGITS.train.ids, 3)
     torch.testing.assert_close(kept[0].kept, kept[1].kept, atol=1e-3, rtol=1e-3)
-    with pytest.raises(MismatchError, match="these targets hold 3 of 10 classes, and all are asked for"):
+    with pytest.raises(MismatchError, match="these targets have 3 of 10 classes, but the objective needs all"):
         label(DIGITS, few, out=tmp_path / "none", seed=5, show=False, **VIEWS)
 
 

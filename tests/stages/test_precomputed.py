@@ -125,7 +125,7 @@ NEED_ALL = ["LogitMatching()", "PermutedDarkKnowledge()", "DecoupledKD()", "Stan
 
 @pytest.mark.parametrize("objective", NEED_ALL)
 def test_terms_that_need_all_classes_refuse_a_few_before_anything_is_asked_or_made(tmp_path, objective: str) -> None:
-    sentence = "these targets hold 3 of 10 classes, and all are asked for; keep all in the store"
+    sentence = "these targets have 3 of 10 classes, but the objective needs all; store all classes"
     teacher = Counted(network())
     with pytest.raises(MismatchError, match=sentence):
         student(teacher, tmp_path / "kept", objective=objective, targets="store", store={"keep": "top:3"}, **VIEWS)
@@ -140,13 +140,13 @@ def test_terms_that_need_all_classes_refuse_a_few_before_anything_is_asked_or_ma
 
 def test_a_few_classes_hold_at_their_temperature_alone(tmp_path) -> None:
     few = label(DIGITS, network(), out=tmp_path / "few", keep="top:3", temperature=4, show=False)
-    with pytest.raises(MismatchError, match=r"were kept for temperature 4, and are asked for at 2;"):
+    with pytest.raises(MismatchError, match=r"were stored at temperature 4, but the objective needs 2;"):
         student(few, tmp_path / "student")
     assert not (tmp_path / "student").exists()
     assert student(few, tmp_path / "fits", objective="SoftTargets(4)").complete
     kept = student(network(), tmp_path / "kept", targets="store", store={"keep": "top:3"})
     assert TargetStore(kept.path / "targets").manifest.parts["train"].temperature == 2  # that of the objective
-    with pytest.raises(MismatchError, match=r"were kept for temperature 4, and are asked for at 2;"):
+    with pytest.raises(MismatchError, match=r"were stored at temperature 4, but the objective needs 2;"):
         student(network(), tmp_path / "other", targets="store", store={"keep": "top:3", "temperature": 4})
 
 
@@ -155,7 +155,7 @@ def test_an_arithmetic_mean_is_kept_at_one_temperature_and_a_geometric_at_any(tm
     arithmetic, geometric = Ensemble(members, "arithmetic"), Ensemble(members)
     plain = {"dtype": "float32", "batch_size": 100, "show": False, **VIEWS}
     store = label(DIGITS, arithmetic, out=tmp_path / "arithmetic", temperature=3, **plain)
-    with pytest.raises(MismatchError, match=r"were kept for temperature 3, and are asked for at 2;"):
+    with pytest.raises(MismatchError, match=r"were stored at temperature 3, but the objective needs 2;"):
         student(store, tmp_path / "refused")
     given = student(store, tmp_path / "given", objective="SoftTargets(3)")
     live = student(arithmetic, tmp_path / "live", objective="SoftTargets(3)", **VIEWS)

@@ -157,7 +157,7 @@ BOUND = DenseTargets(TEACHERS[0], temperature=3.0)
 )
 def test_another_temperature_is_refused_and_both_are_named(bound):
     sentence = (
-        r"kept for temperature 3, and are asked for at {};.*keep the logits of one network or of a geometric mean"
+        r"stored at temperature 3, but the objective needs {};.*store the logits of one network or of a geometric mean"
     )
     for ask in (bound.log_probs, bound.softened, lambda t: bound.cross_entropy(STUDENT[: len(bound.values)], t)):
         with pytest.raises(MismatchError, match=sentence.format(r"1\.5")):

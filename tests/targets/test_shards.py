@@ -110,7 +110,7 @@ def test_what_is_as_long_and_no_safetensors_file_is_damaged(tmp_path):
 
 def test_records_of_another_shape_are_refused_and_both_are_named(tmp_path):
     (path,), _ = written(tmp_path, 6)
-    with pytest.raises(StoreError, match=rf"holds records of shape \[6, {WIDTH}\], and \[3, {2 * WIDTH}\] were exp"):
+    with pytest.raises(StoreError, match=rf"has records of shape \[6, {WIDTH}\], expected \[3, {2 * WIDTH}\]"):
         read_checksum(path, 3, 2 * WIDTH)
 
 

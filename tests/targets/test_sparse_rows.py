@@ -31,15 +31,17 @@ def same(one, other):
 def test_dense_rows_are_refused(keep):
     for ask in (lambda t: t.log_probs(2.0), lambda t: t.logits(), lambda t: t.softened(2.0)):
         with pytest.raises(
-            MismatchError, match=r"hold 3 (of|draws from) 9 classes, and all are asked for; keep all in the store\."
+            MismatchError, match=r"have 3 (of|draws from) 9 classes, but the objective needs all; store all classes\."
         ):
             ask(kept(keep))
 
 
 def test_another_temperature_is_refused_and_both_are_named():
-    with pytest.raises(MismatchError, match=r"kept for temperature 2, and are asked for at 4; make the store at that"):
+    with pytest.raises(
+        MismatchError, match=r"stored at temperature 2, but the objective needs 4; make the store at that"
+    ):
         kept().cross_entropy(STUDENT, 4.0)
-    with pytest.raises(MismatchError, match=r"kept for temperature 0\.5, and are asked for at 1;"):
+    with pytest.raises(MismatchError, match=r"stored at temperature 0\.5, but the objective needs 1;"):
         SoftTargets(1)(STUDENT, Batch.of_labels(LABELS), kept(temperature=0.5))
 
 
@@ -48,12 +50,12 @@ def test_confidence_is_the_largest_probability_at_temperature_1():
 
 
 def test_confidence_at_another_temperature_is_refused():
-    with pytest.raises(MismatchError, match="kept for temperature 2, and are asked for at 1;"):
+    with pytest.raises(MismatchError, match="stored at temperature 2, but the objective needs 1;"):
         kept().confidence()
 
 
 def test_confidence_of_drawn_classes_is_refused():
-    with pytest.raises(MismatchError, match="all are asked for; keep all in the store"):
+    with pytest.raises(MismatchError, match="the objective needs all; store all classes"):
         kept("sample:3", temperature=1.0).confidence()
 
 

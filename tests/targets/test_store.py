@@ -178,9 +178,7 @@ def test_a_full_disk_is_refused_before_the_first_shard(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     store.refuse_full_disk(store.missing())
     free.free = needed - 1_000_000
-    sentence = (
-        f"needs {needed / 1e6:,.1f} MB more, and the disk has {needed / 1e6 - 1:,.1f} MB; free some, or keep fewer"
-    )
+    sentence = f"needs {needed / 1e6:,.1f} MB more, but the disk has {needed / 1e6 - 1:,.1f} MB; free some space, or"
     with pytest.raises(StoreError, match=sentence):
         store.refuse_full_disk(store.missing())
 

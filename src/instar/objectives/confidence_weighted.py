@@ -1,4 +1,4 @@
-"""Labels weighed by how sure the teacher is: what remains of distillation without its dark knowledge."""
+"""Labels weighted by the teacher's confidence: distillation without dark knowledge."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from instar.targets.targets import Targets
 class ConfidenceWeighted(Term):
     """L = sum_s (w_s / sum_u w_u) (-log q_s[label]) with w_s = max_c p_sc, the teacher's largest probability (CWTM).
 
-    In nats, at temperature 1. The sums go over the labelled examples of a whole batch, however it is split, so the
-    weights sum to 1 per batch and equal ones give the plain cross-entropy. w_s is the largest probability even where
-    the teacher is wrong; its mean is recorded as `teacher_confidence`. An example without a label gives 0.
+    In nats, at temperature 1. The sums are over the labelled examples of a whole batch, however it is split, so the
+    weights sum to 1 per batch, and equal weights give the plain cross-entropy. w_s is the largest probability even if
+    the teacher is wrong; its mean is recorded as `teacher_confidence`. The loss of an unlabelled example is 0.
 
     Source: Furlanello et al. 2018, "Dark knowledge under the light".
 
@@ -38,13 +38,13 @@ class ConfidenceWeighted(Term):
     weighs_examples = True
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return the cross-entropy per example, not yet weighed, and the teacher's confidence beside it."""
+        """Return the unweighted cross-entropy per example, and record the teacher's confidence."""
         labels = batch.labels
         flat = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=UNLABELLED, reduction="none")
         return Value(flat.view(labels.shape), {"teacher_confidence": _confidence(targets).to(logits)})
 
     def weights(self, batch: Batch, targets: Targets | None) -> Tensor:
-        """Return the teacher's largest probability, and 0 for examples without a label."""
+        """Return the teacher's largest probability; 0 for unlabelled examples."""
         return _confidence(targets).masked_fill(batch.labels == UNLABELLED, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Distillation in two parts: whether the label is right, and which of the other classes are likely."""
+"""Decoupled distillation: the probability of the label, and the distribution over the other classes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class DecoupledKD(Term):
         TCKD = KL([p_t, 1 - p_t] || [q_t, 1 - q_t])     t the label, p the teacher, q the student, softened by T
         NCKD = KL(p_hat || q_hat)                       p_hat_c = p_c / (1 - p_t) for c other than t; q_hat alike
 
-    In nats, per example. KL(p || q) = TCKD + (1 - p_t) NCKD, so ordinary distillation is alpha = 1 and a beta of
-    1 - p_t, which all but vanishes where the teacher is sure. Both parts are recorded, without T^2, as
-    `target_divergence` and `other_divergence`. An example without a label gives 0. Where the teacher leaves exactly
-    nothing to the other classes, p_hat is not defined and NCKD is 0.
+    In nats per example. KL(p || q) = TCKD + (1 - p_t) NCKD, so ordinary distillation is alpha = 1 and beta = 1 - p_t,
+    which is nearly 0 if the teacher is confident. Both parts are recorded, without T^2, as `target_divergence` and
+    `other_divergence`. The loss of an unlabelled example is 0. If the teacher gives the other classes probability 0,
+    p_hat is undefined, and NCKD is 0.
 
-    Source: Zhao et al. 2022, "Decoupled knowledge distillation". Their code raises the weight of
-    this term from 0 over the first 20 epochs; that is left out, because a term knows steps and not epochs. They add
-    `HardLabels()` with weight 1, and choose beta between 2 and 8 by the pair of networks.
+    Source: Zhao et al. 2022, "Decoupled knowledge distillation". Their code raises the weight of this term from 0 over
+    the first 20 epochs; we leave that out, because a term knows only steps. They add `HardLabels()` with weight 1, and
+    choose beta between 2 and 8 for each pair of networks.
 
     Args:
         alpha: weight of TCKD, at least 0.
@@ -55,7 +55,7 @@ class DecoupledKD(Term):
     name = "decoupled"
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return the weighted sum of both divergences times T^2 per example, and each of them beside it."""
+        """Return the weighted sum of both divergences times T^2 per example, and record each divergence."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         teacher = targets.log_probs(self.temperature).to(logits)
         unlabelled = batch.labels == UNLABELLED

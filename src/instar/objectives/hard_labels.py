@@ -23,7 +23,7 @@ from instar.targets.targets import Targets
 class HardLabels(Term):
     """l = -sum_c y_c log q_c with q = softmax(z), and y_c = (1 - s) [c = label] + s / C.
 
-    In nats, per example, at temperature 1. An example without a label gives 0.
+    In nats per example, at temperature 1. The loss of an unlabelled example is 0.
 
     Source: Hinton et al. 2015, section 2; smoothing s from Szegedy et al. 2016, section 7.
 
@@ -53,7 +53,7 @@ class HardLabels(Term):
         """Return the cross-entropy per example."""
         z, labels = logits.flatten(0, -2), batch.labels.flatten()
         if exceeds_cached_tile(z) and not self.label_smoothing:
-            # a label is a class that was drawn for certain; this takes half the memory, and fewer passes
+            # a label is a class drawn with probability 1; this takes half the memory of F.cross_entropy
             ids = labels.clamp(min=0)[:, None]
             drawn = sparse_cross_entropy(z, ids, torch.ones_like(ids, dtype=z.dtype), 1.0)
             flat = torch.where(labels == UNLABELLED, 0.0, drawn)

@@ -1,4 +1,4 @@
-"""Squared distance of logits: what distillation becomes at high temperature."""
+"""Squared distance of logits, the limit of distillation at high temperature."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from instar.targets.targets import Targets
 class LogitMatching(Term):
     """l = 1/(2C) sum_c ((z_c - mean z) - (v_c - mean v))^2 over C classes.
 
-    Per example. The logits are centred, because adding a constant to all changes no probability. The gradient is
-    (z_c - v_c) / C for centred logits: the limit of `SoftTargets(T)` as T grows.
+    Per example. The logits are centred, because adding a constant to all logits changes no probability. The gradient
+    for centred logits is (z_c - v_c) / C, the limit of `SoftTargets(T)` as T grows.
 
     Source: Hinton et al. 2015, section 2.1, equation 4, times T^2.
 

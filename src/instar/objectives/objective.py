@@ -1,4 +1,4 @@
-"""Terms of a loss, and their weighted sum, which owns the weights, the masks and the mean."""
+"""Loss terms, and the objective: their weighted sum, which owns weights, masks and the mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from instar.targets.targets import Targets
 
 
 class Need(Enum):
-    """What a term may need."""
+    """Something that a term needs from a run."""
 
     LABELS = "labels"
     TEACHER = "a teacher"
@@ -30,11 +30,11 @@ class Need(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """What a term found.
+    """The value of a term.
 
     Args:
-        loss: what is minimised, one number per example, `[batch]` or `[batch, position]`.
-        beside: numbers of the same shape that are recorded beside it and not minimised.
+        loss: loss of each example, `[batch]` or `[batch, position]`.
+        beside: further values of the same shape that are recorded by name, but not minimised.
     """
 
     loss: Tensor
@@ -42,7 +42,7 @@ class Value:
 
 
 class Term(ABC):
-    """One term of an objective. Terms add up: `SoftTargets(4) + 0.1 * HardLabels()`."""
+    """One term of an objective, as in `SoftTargets(4) + 0.1 * HardLabels()`."""
 
     temperature: float = 1.0
     """Temperature of the targets that the term reads; a term with another one has a field of this name."""
@@ -50,33 +50,33 @@ class Term(ABC):
     @property
     @abstractmethod
     def needs(self) -> frozenset[Need]:
-        """What must be there before the first step; most terms set it as an attribute of the class."""
+        """Whether the term needs labels, a teacher, or both; usually a class attribute."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The name under which the term is recorded; most terms set it as an attribute of the class."""
+        """Name of the term in metrics.jsonl; usually a class attribute."""
 
     @property
     def weighs_examples(self) -> bool:
-        """Whether `weights` returns weights; a term that has some sets it to True as an attribute of the class."""
+        """Whether `weights` returns weights; a term with weights sets the class attribute to True."""
         return False
 
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return one number per example.
+        """Return the loss of each example.
 
         Args:
-            logits: of the student, float32 `[..., classes]`.
-            batch: the examples, of which there may be none; its labels are `[...]`, `UNLABELLED` where there is none.
-            targets: of the teacher; none when no term needs one.
+            logits: logits of the student, float32 `[..., classes]`.
+            batch: batch with labels `[...]`, `UNLABELLED` for unlabelled examples; it may be empty.
+            targets: targets of the teacher; None if no term needs a teacher.
         """
 
     def weights(self, batch: Batch, targets: Targets | None) -> Tensor | None:
-        """Return how much each example counts, at least 0, `[...]`; none: all alike.
+        """Return the weight of each example, at least 0, `[...]`; None means equal weights.
 
-        The objective divides them by their mean over the whole batch, so they say how examples share the loss and not
-        how large it is. Examples with weight 0 are left out of that mean.
+        The objective divides the weights by their mean over the whole batch, without weights of 0. So they distribute
+        the loss over examples, and do not change its size.
         """
         return None
 
@@ -91,19 +91,19 @@ class Term(ABC):
 class Objective:
     """L = (1/N) sum_n sum_t w_t l_t(n) over N examples: samples, or valid positions of samples.
 
-    Calling it gives sums over examples; whoever holds the whole batch divides by its N, so the loss does not depend on
-    how a batch is split. An example without a label contributes 0 to the terms that need one, and still counts in N.
-    Where a term weighs examples by v_n, l_t(n) is multiplied by v_n / mean(v), the mean being over the whole batch:
-    `totals` of its parts, added up, are handed to each of them.
+    A call returns sums over examples, and the training loop divides by the N of the whole batch, so the loss does not
+    depend on how a batch is split. An unlabelled example adds 0 to the terms that need a label, and still counts in N.
+    If a term has weights v_n, l_t(n) is multiplied by v_n / mean(v) with the mean over the whole batch: the loop adds
+    the `totals` of all parts, and passes the sum to each part.
 
-    Losses of many classes are found in tiles of examples, so that what is needed beside the logits is a tile, and one
-    gradient; of a network that returns `Projected`, a tile and the gradient of its last layer.
+    With many classes, the loss is computed in tiles of examples. Its memory is then a tile and one gradient; for a
+    network that returns `Projected`, a tile and the gradient of the output layer.
 
     Args:
         parts: pairs of a weight, at least 0, and a term.
 
     Raises:
-        ConfigError: when there is no term, a weight is negative or not finite, or two terms have one name.
+        ConfigError: when there is no term, a weight is negative or not finite, or two terms have the same name.
 
     >>> from instar.objectives import HardLabels, SoftTargets
     >>> SoftTargets(4) + 0.1 * HardLabels()
@@ -123,7 +123,9 @@ class Objective:
         names = [term.name for _, term in self.parts]
         for name in names:
             if names.count(name) > 1:
-                raise ConfigError(f"a term may stand once in an objective; '{name}' stands {names.count(name)} times.")
+                raise ConfigError(
+                    f"each term may appear once in an objective; '{name}' appears {names.count(name)} times."
+                )
 
     def __add__(self, other: Term | Objective) -> Objective:
         return Objective(self.parts + (other if isinstance(other, Objective) else 1.0 * other).parts)
@@ -141,20 +143,20 @@ class Objective:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the terms need together."""
+        """Needs of all terms."""
         return frozenset().union(*(term.needs for _, term in self.parts))
 
     @property
     def temperatures(self) -> frozenset[float]:
-        """Those at which its terms ask the teacher."""
+        """Temperatures of the teacher's targets that the terms read."""
         return frozenset(float(term.temperature) for _, term in self.parts if Need.TEACHER in term.needs)
 
     def check(self, *, has_teacher: bool, has_labels: bool) -> None:
-        """Refuse, before the first step, to start without what the terms need.
+        """Refuse a run that lacks what the terms need, before the first step.
 
         Raises:
             ConfigError: when all weights are 0.
-            MismatchError: names the term and what it misses.
+            MismatchError: when a term lacks labels or a teacher, or no term uses the teacher; names the term.
         """
         if sum(weight for weight, _ in self.parts) == 0:
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
@@ -162,19 +164,17 @@ class Objective:
         for _, term in self.parts:
             for need in term.needs:
                 if not given[need]:
-                    raise MismatchError(f"{type(term).__name__} needs {need.value}, and the run has none.")
+                    raise MismatchError(f"{type(term).__name__} needs {need.value}, but the run has none.")
         if has_teacher and Need.TEACHER not in self.needs:
-            raise MismatchError(
-                f"a teacher was given, and no term of the objective '{self}' listens to it; add SoftTargets."
-            )
+            raise MismatchError(f"no term of the objective '{self}' uses the teacher; add SoftTargets.")
 
     @property
     def weighs_examples(self) -> bool:
-        """Whether any term weighs examples, so that `totals` of a whole batch are needed before its first part."""
+        """Whether any term has weights, so that the loss of a part needs the `totals` of the whole batch."""
         return any(term.weighs_examples for _, term in self.parts)
 
     def totals(self, batch: Batch, targets: Targets | None) -> Tensor:
-        """Return sum and number of the weights above 0 of every term, `[terms, 2]`, to be added up over parts."""
+        """Return sum and number of the positive weights of each term, `[terms, 2]`, to add over parts of a batch."""
         found = [
             torch.stack([_totals(term.weights(some, answers), some) for _, term in self.parts])
             for _, some, answers in tiles(batch, targets, targets.num_classes if targets else 1)
@@ -190,15 +190,15 @@ class Objective:
         *,
         keep_logits: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the sum over examples of the weighted terms, and the sum of every part by name, detached.
+        """Return the sum over examples of the weighted terms, and the detached sum of each term by name.
 
         Args:
-            logits: of the student, `[batch, classes]` or `[batch, position, classes]`; or what would make them.
-            batch: its labels and mask are used.
-            targets: what the teacher says about the batch, where a term needs it.
-            totals: of the whole batch that this is a part of; none: this is all of it.
-            keep_logits: false says that nobody needs the logits from now on, and the gradient is asked for once, which
-                then may take their memory: for many classes most of what a loss takes.
+            logits: logits of the student, `[batch, classes]` or `[batch, position, classes]`, or `Projected`.
+            batch: batch with labels and mask.
+            targets: targets of the teacher, if a term needs them.
+            totals: `totals` of the whole batch, if `batch` is a part of it; None: `batch` is the whole batch.
+            keep_logits: False if the logits are not used later and the gradient is computed once; the gradient then
+                overwrites them, which saves most of the memory of a loss over many classes.
         """
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
@@ -206,7 +206,7 @@ class Objective:
             return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
         logits = to_loss_dtype(logits)
         if batch.mask is not None:
-            # an invalid position may hold anything, and NaN * 0 is NaN in a gradient too
+            # an invalid position may have any logits, and NaN * 0 is NaN in a gradient too
             logits = torch.where(batch.mask[..., None], logits, 0.0)
             batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
         return self._sums(totals, logits, batch, targets)
@@ -214,7 +214,6 @@ class Objective:
     def _sums(
         self, totals: Tensor | None, logits: Tensor, batch: Batch, targets: Targets | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what calling it returns, of logits in which nothing is left that is not valid."""
         weighted: list[Tensor] = []
         sums: dict[str, Tensor] = {}
         for index, (weight, term) in enumerate(self.parts):
@@ -242,5 +241,5 @@ def _totals(weights: Tensor | None, batch: Batch) -> Tensor:
 
 
 def _masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:
-    # where, not a product: an invalid position may hold anything, and 0 * inf is NaN
+    # where, not a product: an invalid position may have any value, and 0 * inf is NaN
     return (values if mask is None else torch.where(mask, values, 0.0)).sum()

@@ -1,4 +1,4 @@
-"""Soft targets whose wrong classes have changed places: what remains of dark knowledge without its similarities."""
+"""Soft targets with permuted wrong classes: dark knowledge without class similarities."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ Scope = Literal["sample", "batch", "fixed"]
 class PermutedDarkKnowledge(Term):
     """l = -sum_c p'_c log q_c: p'_a = p_a for a = argmax p, the other n - 1 probabilities in a random order (DKPP).
 
-    In nats per example, at temperature 1, without labels. Every example keeps how sure its teacher was and how its
-    doubt was spread; which classes the doubt was about is lost, and how thoroughly depends on `scope`:
+    In nats per example, at temperature 1, without labels. Each target keeps the teacher's confidence and the
+    probabilities of the other classes, but not which classes they belong to. `scope` sets how much is lost:
 
-    - "sample": a new order per (seed, sample, step). Destroys all that ties a wrong class to an example or to another
-      class: on average over steps the targets are p_a, and (1 - p_a) / (n - 1) for the others.
-    - "batch": one order per step for all samples. Within a step, examples that resemble each other still have targets
-      that do; over steps nothing is left.
-    - "fixed": one order for the whole run. Destroys no more than the names of the wrong classes: they are relabelled,
-      and how classes vary together can still be learnt.
+    - "sample": a new order per (seed, sample, step). Nothing links a wrong class to an example or to another class: the
+      mean targets over steps are p_a, and (1 - p_a) / (n - 1) for the others.
+    - "batch": one order per step for all samples. Similar examples have similar targets within a step, but not over
+      steps.
+    - "fixed": one order for the whole run. Only the names of the wrong classes are lost; the student can still learn
+      how classes vary together.
 
     Source: Furlanello et al. 2018, "Dark knowledge under the light". The paper does not say how often the order is
-    drawn; that it means to destroy pairwise similarities leaves "sample".
+    drawn. It intends to destroy pairwise similarities, which only "sample" does.
 
     Args:
-        scope: how many examples and steps share an order.
+        scope: examples and steps that share an order: "sample", "batch" or "fixed".
 
     Raises:
-        ConfigError: when the scope is none of the three.
+        ConfigError: when the scope is unknown.
 
     >>> import torch
     >>> from instar.targets import DenseTargets

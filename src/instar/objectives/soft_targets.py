@@ -1,4 +1,4 @@
-"""Cross-entropy with the teacher's softened probabilities: distillation."""
+"""Cross-entropy with the teacher's softened probabilities, the distillation loss."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from instar.targets.targets import Targets
 class SoftTargets(Term):
     """l = -T^2 sum_c p_c^T log q_c^T with p^T the teacher's and q^T = softmax(z / T) the student's probabilities.
 
-    In nats, per example: summed over classes, never divided by their number. T^2 belongs to this term on every path:
-    the gradient is T (q^T - p^T), so the balance with other terms stays when T is changed. What is minimised is the
-    cross-entropy; KL(p^T || q^T), without T^2 so that runs at different T compare, is recorded as `kl_to_teacher`. Both
-    have the same gradient up to T^2, because the entropy of the teacher is a constant.
+    In nats per example: a sum over classes, never a mean. This term always contains the factor T^2: its gradient is
+    T (q^T - p^T), so the balance with other terms does not depend on T. The term minimises the cross-entropy, and
+    records KL(p^T || q^T) as `kl_to_teacher`, without T^2 so that runs at different T are comparable. Both have the
+    same gradient up to T^2, because the entropy of the teacher is constant.
 
     Source: Hinton et al. 2015, section 2, equations 1 and 2.
 
@@ -44,10 +44,10 @@ class SoftTargets(Term):
     name = "soft_targets"
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return T^2 times the cross-entropy per example, and the KL divergence beside it."""
+        """Return T^2 times the cross-entropy per example, and record the KL divergence."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         cross_entropy, entropy = targets.cross_entropy(logits, self.temperature)
         divergence = cross_entropy.detach() - entropy
-        if not targets.is_estimate:  # rounding may leave a difference of equals below 0
+        if not targets.is_estimate:  # rounding may leave it slightly below 0
             divergence = divergence.clamp(min=0)
         return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})

@@ -1,4 +1,4 @@
-"""Any term on standardised logits: a student need not copy how large its teacher's logits are."""
+"""Any term on standardised logits, so that a student need not match the scale of its teacher's logits."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from instar.objectives.soft_targets import SoftTargets
 from instar.targets.targets import DenseTargets, Targets
 
 _MIN_DEVIATION = 1e-7
-"""Is added to the standard deviation, so that equal logits give zeros."""
+"""Added to the standard deviation, so that equal logits become zeros."""
 
 
 @dataclass(frozen=True)
 class Standardised(Term):
     """l(z, v) = l_term(s(z), s(v)), where s(z)_c = (z_c - mean z) / (std z + 1e-7), for student and teacher alike.
 
-    Per example, over its C classes; in the unit of the term inside, which also says what is needed. The loss does not
-    change when logits are shifted or scaled by a positive number, so a small student is free to be less sure than its
-    teacher. What the term records is recorded as `standardised_...`.
+    Per example over its C classes, in the unit of the inner term, which also determines what is needed. Shifting the
+    logits or scaling them by a positive number does not change the loss, so a small student may be less confident than
+    its teacher. The values of the inner term are recorded as `standardised_...`.
 
     Source: Sun et al. 2024, "Logit standardization in knowledge distillation", whose authors use
     `9 * Standardised(SoftTargets(2)) + 0.1 * HardLabels()`. std divides by C - 1.
 
     Args:
-        term: what is given standardised logits, for example `SoftTargets`, `DecoupledKD` or `LogitMatching`.
+        term: inner term, such as `SoftTargets`, `DecoupledKD` or `LogitMatching`.
 
     Raises:
-        ConfigError: when `term` is no term.
+        ConfigError: when `term` is not a `Term`.
 
     >>> import torch
     >>> batch, teacher = Batch.of_labels(torch.tensor([0])), DenseTargets(torch.tensor([[2.0, 0.0, 1.0]]))
@@ -48,12 +48,12 @@ class Standardised(Term):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the term inside needs."""
+        """Needs of the inner term."""
         return self.term.needs
 
     @property
     def name(self) -> str:
-        """The name of the term inside, marked."""
+        """Name of the inner term with the prefix `standardised_`."""
         return f"standardised_{self.term.name}"
 
     @property

@@ -1,4 +1,4 @@
-"""Soft targets for the examples that have no label."""
+"""Soft targets for unlabelled examples."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from instar.targets.targets import Targets
 @checked
 @dataclass(frozen=True)
 class UnlabelledSoftTargets(Term):
-    """l = -T^2 sum_c p_c^T log q_c^T for an example without a label, and 0 for one with a label.
+    """l = -T^2 sum_c p_c^T log q_c^T for an unlabelled example, and 0 for a labelled one.
 
-    With `HardLabels()` beside it, every example is learnt once: from its label, or from the teacher. That is the second
-    way in which a specialist is kept from over-fitting: labels for its own classes, the generalist for all others.
+    Together with `HardLabels()`, the student learns each example either from its label or from the teacher. A
+    specialist that learns labels of its classes and the generalist's targets for all others over-fits less.
 
     Source: Hinton et al. 2015, section 6.1.
 
@@ -48,7 +48,7 @@ class UnlabelledSoftTargets(Term):
         return SoftTargets(self.temperature)
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return T^2 times the cross-entropy per example without a label, and the KL divergence beside it."""
+        """Return T^2 times the cross-entropy per unlabelled example, and record the KL divergence."""
         value = self._of_all(logits, batch, targets)
         is_taught = batch.labels == UNLABELLED
         beside = {name: torch.where(is_taught, found, 0.0) for name, found in value.beside.items()}

@@ -1,4 +1,4 @@
-"""Targets of all classes whose logits are made for whoever asks."""
+"""Targets of a teacher with many classes, whose logits are computed when they are read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from instar.targets.targets import DenseTargets, Index, Targets
 
 @dataclass(frozen=True, eq=False)
 class ProjectedTargets(Targets):
-    """p^T = softmax(v / T) with v = W h + b: the answer of a teacher of many classes that shows its hidden states.
+    """p^T = softmax(v / T) with v = W h + b, from the hidden states h of a teacher with many classes.
 
-    The logits of a tile of examples are made when the tile is asked for, and go with it. Asked for all examples at
-    once, it makes all of them, and keeps them.
+    The logits of a tile of examples are computed when the tile is read, and freed with it. Reading all examples at once
+    computes and caches all logits.
 
     Args:
-        projected: v, `[..., classes]`; no gradient goes there.
+        projected: v, `[..., classes]`; it receives no gradient.
 
     >>> ProjectedTargets(Projected(torch.ones(1, 2), torch.zeros(4, 2))).log_probs(1.0).exp()
     tensor([[0.2500, 0.2500, 0.2500, 0.2500]])

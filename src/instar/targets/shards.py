@@ -78,12 +78,12 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
             shape, metadata = file.get_slice(_TENSOR_NAME).get_shape(), file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise StoreError(
-            f"the shard '{path}' is damaged: {error}; delete it, and run the label command again to make it anew."
+            f"the shard '{path}' is damaged: {error}; delete it, and run the label command again."
         ) from None
     if shape != [rows, width] or "checksum" not in metadata:
         raise StoreError(
-            f"the shard '{path}' holds records of shape {shape}, and {[rows, width]} were expected; delete it, and run "
-            "the label command again to make it anew."
+            f"the shard '{path}' has records of shape {shape}, expected {[rows, width]}; delete it, and run the label "
+            "command again."
         )
     found: str = metadata["checksum"]
     return found
@@ -95,7 +95,7 @@ def is_whole(path: Path, rows: int, width: int) -> bool:
 
 
 def refuse_other_size(path: Path, rows: int, width: int) -> None:
-    """Look at the size of a shard: whoever maps one that was cut short is killed where the rest was.
+    """Refuse a shard of the wrong size, because reading beyond the end of a mapped file kills the process.
 
     Raises:
         StoreError: when it is missing, or not as long as its rows.
@@ -108,7 +108,7 @@ def refuse_other_size(path: Path, rows: int, width: int) -> None:
     if size != expected:
         raise StoreError(
             f"the shard '{path}' has {size:,} bytes instead of {expected:,}; delete it, and run the label command "
-            "again to make it anew."
+            "again."
         )
 
 

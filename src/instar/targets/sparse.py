@@ -1,4 +1,4 @@
-"""Targets of a few classes: the largest probabilities with one bucket for the rest, or classes drawn at random."""
+"""Sparse targets: the largest probabilities with one bucket for the rest, or classes drawn at random."""
 
 from __future__ import annotations
 
@@ -16,65 +16,65 @@ from instar.targets.targets import Index, Targets, by_example, like, refuse_othe
 
 @dataclass(frozen=True, eq=False)
 class SparseTargets(Targets):
-    """What a teacher says of k classes S, and of all others together, at one temperature T.
+    """A teacher's probabilities of k classes S, and of all others together, at one temperature T.
 
     The loss of a student q = softmax(z / T) is
 
         H = -sum_{i in S} p_i log q_i - r log sum_{c not in S} q_c        r: the mass of the rest, in one bucket
 
-    so H - H(p, r) is the KL divergence between teacher and student that are both told the k classes and "another"
-    apart: at most the KL over all classes, equal to it for k = C, and never negative. A bucket says nothing about
-    which of its classes is likely. Classes drawn at random with replacement have p_i = 1/k and no bucket, and make H an
-    unbiased estimate of the cross-entropy with all classes, and its gradient one of the gradient.
+    so H - H(p, r) is the KL divergence over the k classes and "another": never negative, at most the KL over all
+    classes, and equal to it for k = C. The bucket does not tell which of its classes is likely. Classes drawn at random
+    with replacement have p_i = 1/k and no bucket. H and its gradient are then unbiased estimates of the cross-entropy
+    over all classes and of its gradient.
 
     Source: sampling is Random Sampling KD (2503.16870).
 
     Args:
-        ids: of the classes, int64 `[..., k]`; a class may stand more than once where classes were drawn.
-        kept: p_i, float `[..., k]`, largest first where they are the largest, and r behind them where there is a
-            bucket; they sum to 1.
-        entropy: of (p, r), or where classes were drawn, of all classes, in nats, float `[...]`.
-        num_classes: C.
-        temperature: T.
+        ids: class numbers, int64 `[..., k]`; drawn classes may repeat.
+        kept: probabilities that sum to 1: the k largest in descending order, then r, float `[..., k + 1]`; or 1/k of
+            each drawn class, `[..., k]`.
+        entropy: entropy in nats, float `[...]`: of (p, r), or of all classes if classes were drawn.
+        num_classes: number of classes C.
+        temperature: temperature T.
 
     Raises:
-        MismatchError: when they are asked for at another temperature, or for all classes.
+        MismatchError: when they are read at another temperature, or for all classes.
 
     >>> targets = SparseTargets(torch.tensor([[1]]), torch.tensor([[0.5, 0.5]]), torch.tensor([0.6931]), 4, 1.0)
     >>> [round(float(value), 4) for value in targets.cross_entropy(torch.zeros(1, 4), 1.0)]
     [0.837, 0.6931]
     >>> targets.log_probs(1.0)
     Traceback (most recent call last):
-    instar.errors.MismatchError: these targets hold 1 of 4 classes, and all are asked for; keep all in the store.
+    instar.errors.MismatchError: these targets have 1 of 4 classes, but the objective needs all; store all classes.
     """
 
     ids: Tensor
     kept: Tensor
     entropy: Tensor
-    num_classes: int = 0  # a dataclass takes the property of the base class for a default
+    num_classes: int = 0  # without a default, a dataclass would use the property of the base class
     temperature: float = 1.0
 
     @property
     def rest(self) -> Tensor | None:
-        """The mass of the classes that are not kept, `[...]`; none where classes were drawn."""
+        """Probability of all other classes together, `[...]`; None if classes were drawn."""
         return None if self.is_estimate else self.kept[..., -1]
 
     @property
     def is_estimate(self) -> bool:
-        """Whether classes were drawn."""
+        """Whether classes were drawn at random."""
         return self.kept.shape[-1] == self.ids.shape[-1]
 
     def log_probs(self, temperature: float) -> NoReturn:
-        """Refuse."""
+        """Raise MismatchError, because probabilities of most classes are missing."""
         held = f"{self.ids.shape[-1]} {'draws from' if self.is_estimate else 'of'} {self.num_classes} classes"
-        raise MismatchError(f"these targets hold {held}, and all are asked for; keep all in the store.")
+        raise MismatchError(f"these targets have {held}, but the objective needs all; store all classes.")
 
     def logits(self) -> NoReturn:
-        """Refuse."""
+        """Raise MismatchError, because probabilities of most classes are missing."""
         self.log_probs(1.0)
 
     def cross_entropy(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return H and the entropy of the teacher, `[...]` each; of all classes nothing is made but the gradient."""
+        """Return H and the entropy of the teacher, `[...]` each; over all classes, only the gradient is allocated."""
         refuse_other_temperature(self.temperature, temperature)
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
         z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)

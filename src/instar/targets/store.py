@@ -1,11 +1,11 @@
 """A target store: a folder with one manifest and the shards of its parts.
 
-    manifest.json            what it holds; names its shards when all are there
-    train-00000.safetensors  records, a page after the start of the file
-    train.ids.safetensors    ids of the samples, where a part holds some of a source
+    manifest.json            description of the store; lists its shards once all are written
+    train-00000.safetensors  records, starting one page after the start of the file
+    train.ids.safetensors    ids of the samples, if a part has only some samples of a source
 
-Every file is written under a temporary name and renamed when whole, so a store is complete or can be taken up, by
-several processes at the same time.
+Each file is written under a temporary name and then renamed, so a store is complete or can be resumed, also by several
+processes at the same time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ID_BYTES = 8
 
 @dataclass(frozen=True)
 class Piece:
-    """One shard of a store: of which part, which number in it, which number in the store."""
+    """One shard of a store: its part, its number in the part, and its number in the store."""
 
     part: str
     index: int
@@ -63,13 +63,13 @@ class Piece:
 
 
 class StoredPart:
-    """The answers of one part, mapped: nothing is read before it is asked for.
+    """The memory-mapped targets of one part of a store.
 
     Args:
-        records: uint8 `[rows, width]`.
-        part: what they are.
-        record: the layout.
-        ids: of the samples, int64, sorted; none: all of the source.
+        records: records, uint8 `[rows, width]`.
+        part: description of the part.
+        record: layout of a record.
+        ids: sorted sample ids, int64; None: all samples of the source.
     """
 
     def __init__(self, records: Tensor, part: PartDescription, record: Record, ids: Tensor | None) -> None:
@@ -77,24 +77,24 @@ class StoredPart:
 
     @property
     def bytes_of_answer(self) -> int:
-        """Memory that the answer about one sample takes: numbers in float32, and ids in int64."""
+        """Memory of one sample's decoded targets: numbers in float32, and ids in int64."""
         numbers = self.record.numbers * 4 + self.record.keep.number * 8
         return numbers * math.prod(self.part.positions)
 
     def unknown(self, ids: Tensor) -> Tensor:
-        """Return those of `ids` that have no answers."""
+        """Return those of `ids` that have no stored targets."""
         if self.ids is None:
             return ids[ids >= self.part.samples]
         at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
         return ids[self.ids[at] != ids]
 
     def rows(self, ids: Tensor, view: int) -> Tensor:
-        """Return where the answers about `ids`, which are known, lie."""
+        """Return the rows of `ids`, all of which must be stored."""
         at = ids if self.ids is None else torch.searchsorted(self.ids, ids)
         return at + view * self.part.samples if view else at
 
     def targets(self, ids: Tensor, view: int, device: torch.device | str = "cpu") -> Targets:
-        """Return the answers about `ids`, int64 `[batch]` on the host, in one view."""
+        """Return the targets of `ids`, int64 `[batch]` on the host, in one view."""
         found = gather_inputs(self.records, self.rows(ids, view), torch.device(device))
         if self.part.positions:
             found = found.view(len(ids), *self.part.positions, self.record.width)
@@ -102,20 +102,20 @@ class StoredPart:
 
 
 class TargetStore:
-    """A folder of answers. Opening one reads its manifest and no answer.
+    """A folder of stored targets. Opening it reads only its manifest.
 
     Args:
-        path: the folder.
+        path: path of the folder.
 
     Raises:
-        StoreError: when it is no store, damaged, or of a newer format.
+        StoreError: when the folder is not a store, is damaged, or has a newer format.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = given_path(path, "a target store")
         self.manifest = read_manifest(self.path)
         self.first_look: dict[str, Any] | None = None
-        """What its teacher was worth on a few samples, for whoever has just labelled; no part of the store."""
+        """Quality of the teacher on a few samples, set by `label`; not part of the store."""
         self._opened: dict[str, StoredPart] = {}
 
     def __repr__(self) -> str:
@@ -125,30 +125,30 @@ class TargetStore:
     def start(
         cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor], name: str = "asked for"
     ) -> TargetStore:
-        """Make the folder, or take it up again when it was planned the same.
+        """Create the folder, or open it again if it has the same plan.
 
         Args:
-            path: the folder.
-            manifest: the plan, without shards.
-            ids: by part, of those that do not hold all of their source.
-            name: of the plan, for people.
+            path: path of the folder.
+            manifest: plan of the store, without shards.
+            ids: sample ids by part, for parts with only some samples of their source.
+            name: name of the plan, for error messages.
 
         Raises:
-            StoreError: when it holds something else; names what differs.
+            StoreError: when the folder contains something else; names what differs.
         """
         path = local_path(path)
 
         def found() -> TargetStore | None:
-            # a start that was killed may have left hidden files, and the ids
+            # a process that was killed at its start may have left hidden files, and the ids
             is_foreign = path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir())))
-            if (path / MANIFEST_FILE).exists():  # looked for last, because another process may just have begun
+            if (path / MANIFEST_FILE).exists():  # tested last, because another process may have just created it
                 store = cls(path)
                 return store if store._is_planned(manifest, ids, name) else None
             if is_foreign:
                 raise StoreError(f"'{path}' exists and is not a target store; choose a new or an empty folder.")
             return None
 
-        if store := found():  # which may be one that we cannot write to
+        if store := found():  # may be read-only
             return store
         with explain_disk(path), hold_folder(path, found):
             if not found():
@@ -159,15 +159,15 @@ class TargetStore:
         return cls(path)
 
     def _is_planned(self, manifest: Manifest, ids: Mapping[str, Tensor], name: str) -> bool:
-        """Return whether all files of a plan are there; raise StoreError where another plan's are."""
+        """Return whether all files of a plan exist; raise StoreError if the store has another plan."""
         self.refuse_other(manifest, name)
         return all(is_whole(ids_file(self.path, part), len(values), _ID_BYTES) for part, values in ids.items())
 
     def refuse_other(self, other: Manifest, name: str) -> None:
-        """Refuse a store whose plan differs from another.
+        """Refuse a store with another plan.
 
         Raises:
-            StoreError: names what differs.
+            StoreError: when the plans differ; names what differs.
         """
         if found := self.manifest.other_plan(other):
             raise StoreError(
@@ -176,12 +176,12 @@ class TargetStore:
 
     @property
     def complete(self) -> bool:
-        """Whether all shards are there."""
+        """Whether all shards are written."""
         return self.manifest.complete
 
     @property
     def num_classes(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
         return len(self.manifest.classes)
 
     @property
@@ -200,11 +200,11 @@ class TargetStore:
         return self.path / piece.name
 
     def missing(self) -> list[Piece]:
-        """Return the shards that are not there, or not whole."""
+        """Return the shards that are missing or incomplete."""
         return [piece for piece in self.pieces() if not self.has(piece)]
 
     def has(self, piece: Piece) -> bool:
-        """Return whether a shard is there, as long as it must be."""
+        """Return whether a shard exists with its full size."""
         part = self.manifest.parts[piece.part]
         return is_whole(self.file(piece), len(part.shard_rows(piece.index)), part.width(self.num_classes))
 
@@ -214,21 +214,21 @@ class TargetStore:
         return PAGE_BYTES + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
 
     def refuse_full_disk(self, pieces: Sequence[Piece]) -> None:
-        """Look, before the first shard is written, whether there is room for all of them.
+        """Refuse a disk without room for all shards, before the first one is written.
 
         Raises:
-            StoreError: says how much is needed and how much there is.
+            StoreError: when the disk has too little room; names both sizes.
         """
         needed, free = sum(map(self.bytes_of, pieces)), shutil.disk_usage(self.path).free
         if needed > free:
             raise StoreError(
-                f"'{self.path}' needs {needed / 1e6:,.1f} MB more, and the disk has {free / 1e6:,.1f} MB; free some, "
-                "or keep fewer classes or views."
+                f"'{self.path}' needs {needed / 1e6:,.1f} MB more, but the disk has {free / 1e6:,.1f} MB; free some "
+                "space, or store fewer classes or views."
             )
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
-        """Take part in making the store: a shard is made by the process that has claimed it."""
+        """Open the claims on shards; a shard is made by the process that has claimed it."""
         with (self.path / LOCK_FILE).open("a") as file:
             yield Claims(self, file)
 
@@ -240,10 +240,10 @@ class TargetStore:
         write_shard(self.file(piece), records)
 
     def finish(self) -> None:
-        """Name the shards in the manifest, when all are there.
+        """List all shards in the manifest, which completes the store.
 
         Raises:
-            StoreError: when one is missing or damaged.
+            StoreError: when a shard is missing or damaged.
         """
         parts = {}
         for name, part in self.manifest.parts.items():
@@ -279,15 +279,15 @@ class TargetStore:
         return self._opened[name]
 
     def ids(self, name: str) -> Tensor:
-        """Return the ids of a part that holds some of its source, mapped, int64 `[samples]`."""
+        """Return the memory-mapped ids of a part with only some samples of its source, int64 `[samples]`."""
         samples = self.manifest.parts[name].samples
         return map_shards([ids_file(self.path, name)], [samples], _ID_BYTES).view(torch.int64).view(-1)
 
     def check(self) -> int:
-        """Read every byte and compare the checksums; return how many bytes of records there are.
+        """Verify the checksums of all files, and return the number of bytes of all records.
 
         Raises:
-            StoreError: names the first file that is missing, cut short or changed.
+            StoreError: when a file is missing, cut short or changed; names the first one.
         """
         read = 0
         for name, part in self.manifest.parts.items():
@@ -295,23 +295,23 @@ class TargetStore:
             if stored.ids is not None and checksum_of_ids(stored.ids) != part.ids:
                 raise StoreError(
                     f"'{ids_file(self.path, name)}' has changed since it was written; delete it, and run the label "
-                    "command again to make it anew."
+                    "command again."
                 )
             for shard in part.shards or ():
                 records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
                 if hash_records(records) != shard.checksum:
                     raise StoreError(
-                        f"the shard '{self.path / shard.name}' has changed since it was written: its checksum is not "
-                        "that of the manifest; delete it, and run the label command again to make it anew."
+                        f"the shard '{self.path / shard.name}' has changed since it was written: its checksum differs "
+                        "from the manifest; delete it, and run the label command again."
                     )
                 read += records.numel()
         return read
 
 
 class Claims:
-    """The shards that this process has taken on; the operating system gives them back when it dies.
+    """The shards that this process has claimed; the operating system releases them when the process ends.
 
-    They are locks on bytes of one file, which file systems of several machines honour too.
+    Claims are locks on single bytes of one file, which also work across machines on network file systems.
     """
 
     def __init__(self, store: TargetStore, file: IO[str]) -> None:
@@ -319,7 +319,7 @@ class Claims:
 
     @contextmanager
     def taken(self, piece: Piece) -> Iterator[bool]:
-        """Claim a shard for as long as the context lasts; false where it is another's, or there already."""
+        """Claim a shard inside the context; yield False if another process has claimed it, or it already exists."""
         with _locked(self._file, piece.number) as is_mine:
             if is_mine:
                 remove_left_over(self._store.path, piece.name)
@@ -328,14 +328,14 @@ class Claims:
 
 @contextmanager
 def _locked(file: IO[str], byte: int) -> Iterator[bool]:
-    """Hold a byte of the lock file; false says that another process does."""
+    """Lock a byte of the lock file; yield False if another process holds it."""
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise StoreError(
-                f"'{Path(file.name).parent}' is on a file system that cannot lock files ({error.strerror}); label into "
-                "a folder on another one."
+                f"'{Path(file.name).parent}' is on a file system that cannot lock files ({error.strerror}); choose a "
+                "folder on another file system."
             ) from None
         yield False
         return
@@ -351,7 +351,7 @@ def checksum_of_ids(ids: Tensor) -> str:
 
 
 def link(source: Path, target: Path) -> None:
-    """Put a file of one store into another, without copying it where the file system can."""
+    """Add a file of one store to another, as a hard link if the file system supports it."""
     with explain_disk(target), whole(target) as temporary:
         try:
             os.link(source, temporary)

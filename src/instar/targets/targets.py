@@ -1,4 +1,4 @@
-"""What a teacher says about a batch. Terms ask `log_probs(T)` and never how it was kept."""
+"""Soft targets of a teacher for a batch. Terms read `log_probs(T)`, whatever the targets are stored as."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from instar.targets.cross_entropy import dense_cross_entropy, scaled
 from instar.targets.many_classes import softened
 
 Index = Tensor | slice | tuple[slice, ...]
-"""Which examples: their numbers, a stretch of them, or of samples with positions a stretch of each."""
+"""Index of examples: numbers, a slice, or slices of samples and positions."""
 
 
 class Targets(ABC):
@@ -24,16 +24,16 @@ class Targets(ABC):
     @property
     @abstractmethod
     def num_classes(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
 
     @property
     def holds_at_any_temperature(self) -> bool:
-        """Whether its logits v give p^T = softmax(v / T) at every temperature."""
+        """Whether the logits v give p^T = softmax(v / T) at all temperatures."""
         return False
 
     @property
     def is_estimate(self) -> bool:
-        """Whether `cross_entropy` is right on average only, so that it may lie below the entropy."""
+        """Whether `cross_entropy` is an unbiased estimate, which may be below the entropy."""
         return False
 
     @abstractmethod
@@ -45,11 +45,11 @@ class Targets(ABC):
         """Return log-probabilities up to a constant per example, at temperature 1, `[..., classes]`."""
 
     def cross_entropy(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return -sum_c p_c^T log softmax(z / T)_c, and the entropy of p^T without gradient, in nats, `[...]` each.
+        """Return -sum_c p_c^T log softmax(z / T)_c and the entropy of p^T (without gradient), in nats, `[...]` each.
 
         Args:
-            logits: z of the student, `[..., classes]`.
-            temperature: T.
+            logits: logits z of the student, `[..., classes]`.
+            temperature: temperature T.
         """
         p, entropy = self.softened(temperature)
         z, p = by_example(logits), by_example(p.to(logits))
@@ -66,23 +66,23 @@ class Targets(ABC):
 
     @abstractmethod
     def flat(self) -> Targets:
-        """Return them as `[examples, ...]`: every position an example of its own."""
+        """Return the targets as `[examples, ...]`, with each position as an example."""
 
     @abstractmethod
     def rows(self, index: Index) -> Targets:
-        """Return the targets of the examples at `index`, and nothing that was found about others."""
+        """Return the targets of the examples at `index`, without cached values of the others."""
 
     def first(self, positions: int) -> Targets:
-        """Return the targets of the first positions of every sample, `[samples, positions, ...]`."""
+        """Return the targets of the first positions of each sample, `[samples, positions, ...]`."""
         return self.rows((slice(None), slice(positions)))
 
     def part(self, start: int, stop: int) -> Targets:
-        """Return the targets of the examples from `start` to `stop`; what was found about all of them is kept."""
+        """Return the targets of the examples from `start` to `stop`, sharing cached values of the whole."""
         return self.rows(slice(start, stop))
 
     @abstractmethod
     def joined(self, others: Sequence[Targets]) -> Targets:
-        """Return these targets with those of `others`, which are of the same kind, behind them."""
+        """Concatenate these targets with `others` of the same class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +90,11 @@ class DenseTargets(Targets):
     """p^T = softmax(v / T) from the logits v of all classes (Hinton et al. 2015, equation 1).
 
     Args:
-        values: logits, `[..., classes]`.
-        temperature: at which alone they hold, where they are T log p^T of a mixture; none: at any.
+        values: logits v, `[..., classes]`.
+        temperature: the only valid temperature, if the values are T log p^T of a mixture; None: any temperature.
 
     Raises:
-        MismatchError: when they are asked for at another temperature.
+        MismatchError: when they are read at another temperature.
 
     >>> DenseTargets(torch.tensor([[0.0, 0.0]])).log_probs(4).exp().tolist()
     [[0.5, 0.5]]
@@ -112,7 +112,7 @@ class DenseTargets(Targets):
 
     @property
     def holds_at_any_temperature(self) -> bool:
-        """Whether no temperature was named."""
+        """Whether the logits hold at any temperature."""
         return self.temperature is None
 
     def log_probs(self, temperature: float) -> Tensor:
@@ -121,7 +121,7 @@ class DenseTargets(Targets):
         return torch.log_softmax(scaled(self.values, temperature), dim=-1)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return p^T and its entropy; a part has them from the whole, where they are found once for all parts."""
+        """Return p^T and its entropy; a part reads them from the whole, which computes them once for all parts."""
         if self._whole:
             whole, rows = self._whole
             p, entropy = whole.softened(temperature)
@@ -164,10 +164,10 @@ class DenseTargets(Targets):
 
 @dataclass(frozen=True, eq=False)
 class MixtureTargets(Targets):
-    """p^T = sum_k w_k p_k^T: the arithmetic mean of the parts, taken at the temperature that is asked for.
+    """p^T = sum_k w_k p_k^T: the arithmetic mean of several targets at the temperature of the term.
 
     Args:
-        parts: the targets that are averaged.
+        parts: targets to average.
         log_weights: log w_k, `[parts]`, with sum_k w_k = 1.
     """
 
@@ -180,7 +180,7 @@ class MixtureTargets(Targets):
         return self.parts[0].num_classes
 
     def log_probs(self, temperature: float) -> Tensor:
-        """Return log sum_k w_k p_k^T, computed in logarithms so that small probabilities keep their digits."""
+        """Return log sum_k w_k p_k^T, computed with logarithms so that small probabilities stay accurate."""
         stacked = torch.stack([part.log_probs(temperature) for part in self.parts], dim=-1)
         return torch.logsumexp(stacked + self.log_weights.to(stacked), dim=-1)
 
@@ -205,7 +205,7 @@ class MixtureTargets(Targets):
 
 
 def by_example(tensor: Tensor) -> Tensor:
-    """Return `[..., n]` as `[examples, n]`; what has that shape already costs no step, not even in backward."""
+    """Return `[..., n]` as `[examples, n]`; a tensor of that shape is returned unchanged, which costs no operation."""
     return tensor if tensor.dim() == 2 else tensor.reshape(-1, tensor.shape[-1])
 
 
@@ -215,13 +215,13 @@ def like(shape: Tensor, values: Tensor) -> Tensor:
 
 
 def refuse_other_temperature(kept: float | None, asked: float) -> None:
-    """Refuse targets that were kept for one temperature and are asked for at another.
+    """Refuse to read targets of one temperature at another.
 
     Raises:
-        MismatchError: names both.
+        MismatchError: when the temperatures differ; names both.
     """
     if kept is not None and kept != asked:
         raise MismatchError(
-            f"these targets were kept for temperature {kept:g}, and are asked for at {asked:g}; make the store at that "
-            "temperature, or keep the logits of one network or of a geometric mean, which hold at any."
+            f"these targets were stored at temperature {kept:g}, but the objective needs {asked:g}; make the store at "
+            "that temperature, or store the logits of one network or of a geometric mean, which hold at any."
         )
