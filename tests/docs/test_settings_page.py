@@ -9,6 +9,7 @@ from tests.docs.pages import ROOT, read
 
 import instar.config
 from instar.config import Config, DataConfig, RunConfig, flatten, merge, parse_assignment, validate
+from instar.models import MODELS
 
 PAGE = "docs/settings.md"
 INTRODUCTION = """\
@@ -17,10 +18,17 @@ INTRODUCTION = """\
 A setting decides what a run does. Set one with `--set name=value` on the command line, or nest it in the YAML file of
 `--config`. Flags such as `--epochs` are short forms of the most common settings.
 
-In Python, `train`, `distill`, `born_again` and `tune` take the file as `config=`, any setting by its dotted name, as
-`settings={"data.subset": 100}`, and those of a run and of `training` also as arguments, as `epochs=20`. Those of `data`
-are also arguments of `load_data`. On both roads the defaults come first, then the file, then the arguments or flags,
-and then `settings` or `--set`; the last one counts.
+There are four layers, and a later layer overrides an earlier one:
+
+| layer | command line | Python (`train`, `distill`, `born_again`, `tune`) |
+|---|---|---|
+| 1. defaults | | |
+| 2. a file | `--config file.yaml` | `config="file.yaml"` |
+| 3. flags or arguments | `--epochs 20` | `epochs=20`, for the settings of a run and of `training` |
+| 4. settings by dotted name | `--set data.subset=100` | `settings={"data.subset": 100}` |
+
+The settings of `data` are also arguments of `load_data`. Those of `store` are the dictionary `store` of `distill` and
+`born_again`.
 
 ```
 instar train digits --model mlp --arg widths=[64,64] --set training.learning_rate=0.01 --out runs/teacher
@@ -88,6 +96,12 @@ def test_a_default_of_the_page_is_taken_when_it_is_set(name):
         values = {key: values}
     found = flatten(validate(RunConfig, merge(least, values)).model_dump())[name]
     assert found == value == flatten(validate(RunConfig, least).model_dump())[name]
+
+
+@pytest.mark.parametrize("name", ["docs/settings.md", "docs/distill.md"])
+def test_all_families_of_models_are_named(name):
+    (named,) = re.findall(r"\(((?:`?[a-z-]+`?,\s+){5,}`?[a-z-]+`?)\)", read(name))
+    assert re.findall(r"[a-z-]+", named) == list(MODELS)
 
 
 def test_every_setting_says_what_it_does():
