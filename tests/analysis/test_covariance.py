@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from instar.analysis import covariance as module
 from instar.analysis.covariance import Covariance, SketchedCovariance
 from instar.errors import ConfigError, DataError
 
@@ -38,30 +37,30 @@ def close(found, expected, precision=5e-6):
     np.testing.assert_allclose(found.double().numpy(), expected, rtol=0, atol=precision * np.abs(expected).max())
 
 
-@pytest.fixture(params=[10, 10_000])
-def chunk(request, monkeypatch):
-    """Let a chunk, and a tile, have few numbers or many."""
-    monkeypatch.setattr(module, "MIN_CHUNK_NUMBERS", request.param)
+@pytest.fixture(params=[False, True], ids=["one chunk", "a chunk for each batch"])
+def merge(request):
+    """Return a function that ends a chunk, as asking for the columns does, or one that does nothing."""
+    return lambda covariance: request.param and covariance.columns()
 
 
-@pytest.mark.usefixtures("chunk")
 @pytest.mark.parametrize("batch", [1, 7, 500])
-def test_dense_rows_in_any_batches_have_the_covariance_of_numpy(batch):
+def test_dense_rows_in_any_batches_have_the_covariance_of_numpy(batch, merge):
     rows = peaked_rows(500)
     covariance = Covariance(CLASSES)
     for part in torch.tensor(rows).split(batch):
         covariance.add(part)
+        merge(covariance)
     close(covariance.columns(), exact(rows))
     assert covariance.count == 500
 
 
-@pytest.mark.usefixtures("chunk")
 @pytest.mark.parametrize("batch", [1, 7, 500])
-def test_sparse_rows_in_any_batches_have_the_covariance_of_numpy(batch):
+def test_sparse_rows_in_any_batches_have_the_covariance_of_numpy(batch, merge):
     ids, probs, rows = sparse_rows(500)
     covariance = Covariance(CLASSES)
     for some, said in zip(ids.split(batch), probs.split(batch), strict=True):
         covariance.add_sparse(some, said)
+        merge(covariance)
     close(covariance.columns(), exact(rows))
 
 
@@ -99,9 +98,8 @@ def test_what_is_done_with_the_tensors_afterwards_does_not_matter():
     close(covariance.columns(), expected)
 
 
-@pytest.mark.usefixtures("chunk")
 @pytest.mark.parametrize("is_sparse", [False, True])
-def test_without_the_diagonal_only_the_diagonal_is_missing(is_sparse):
+def test_without_the_diagonal_only_the_diagonal_is_missing(is_sparse, merge):
     ids, probs, rows = sparse_rows(500)
     expected = exact(rows) * (1 - np.eye(CLASSES))
     for covariance in (Covariance(CLASSES, diagonal=False), SketchedCovariance(CLASSES, 8, diagonal=False)):
@@ -110,6 +108,7 @@ def test_without_the_diagonal_only_the_diagonal_is_missing(is_sparse):
                 covariance.add_sparse(ids[part], probs[part])
             else:
                 covariance.add(torch.tensor(rows)[part])
+            merge(covariance)
         kept = expected
         if isinstance(covariance, SketchedCovariance):
             kept = expected @ covariance._omega.double().numpy()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import instar.objectives
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.data import UNLABELLED, Batch
 from instar.models import Projected
 from instar.objectives import (
@@ -205,7 +205,7 @@ def as_hidden_states(logits):
 @every_term
 @pytest.mark.parametrize("shape", [(11,), (3, 4)], ids=str)
 @pytest.mark.parametrize("given", [itself, as_hidden_states])
-def test_tiles_of_examples_change_nothing(term, shape, given, monkeypatch):
+def test_tiles_of_examples_change_nothing(term, shape, given):
     logits, batch, targets = example(shape, 7)
     batch.labels[torch.arange(len(batch)) % 3 == 1] = UNLABELLED
     mask = torch.arange(4) < torch.tensor([[4], [2], [3]]) if len(shape) == 2 else None
@@ -217,5 +217,5 @@ def test_tiles_of_examples_change_nothing(term, shape, given, monkeypatch):
         return total.detach(), sums, torch.autograd.grad(3 * total, values)[0]
 
     whole = found(itself)
-    monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * logits.shape[-1] * 4)  # 4 rows, and fewer in the last tile
-    torch.testing.assert_close(found(given), whole)
+    with use_tile_bytes(loss=4 * logits.shape[-1] * 4):  # 4 rows, and fewer in the last tile
+        torch.testing.assert_close(found(given), whole)

@@ -35,8 +35,8 @@ def write(folder: Path, shade: int) -> None:
         rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
-def load(folder: Path, image_size: tuple[int, int] | None = None) -> list[int]:
-    train, _, _ = load_hub(DataConfig(source=str(folder), image_size=image_size))
+def load(folder: Path, image_size: tuple[int, int] | None = None, **options: int) -> list[int]:
+    train, _, _ = load_hub(DataConfig(source=str(folder), image_size=image_size), **options)
     return train.inputs[:, 0, 0, 0].tolist()
 
 
@@ -131,15 +131,12 @@ def test_a_full_disk_is_a_sentence(folder: Path, empty_cache: Path, monkeypatch:
     assert entries(empty_cache) == []
 
 
-def test_large_data_are_mapped_and_read_the_same(
-    folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_data_are_mapped_and_read_the_same(folder: Path, empty_cache: Path) -> None:
     held = load_hub(DataConfig(source=str(folder)))[0]
-    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", 0)
-    mapped = load_hub(DataConfig(source=str(folder)))[0]
+    mapped = load_hub(DataConfig(source=str(folder)), max_loaded_bytes=0)[0]
     assert torch.equal(mapped.inputs, held.inputs)
     mapped.inputs[0] = 0  # as a careless caller might; the copy on disk must not change
-    assert torch.equal(load_hub(DataConfig(source=str(folder)))[0].inputs, held.inputs)
+    assert torch.equal(load_hub(DataConfig(source=str(folder)), max_loaded_bytes=0)[0].inputs, held.inputs)
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,19 +172,14 @@ def damage_every_file(cache: Path) -> Iterator[str]:
         yield f"no {path.name}"
 
 
-@pytest.mark.parametrize("in_memory", [decoded.MAX_LOADED_BYTES, 0])
+@pytest.mark.parametrize("max_loaded_bytes", [decoded.MAX_LOADED_BYTES, 0])
 def test_a_damaged_copy_heals(
-    folder: Path,
-    empty_cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    in_memory: int,
+    folder: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str], max_loaded_bytes: int
 ) -> None:
-    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", in_memory)
-    right = load_hub(DataConfig(source=str(folder)))
+    right = load_hub(DataConfig(source=str(folder)), max_loaded_bytes=max_loaded_bytes)
     assert capsys.readouterr().err == ""
     for how in damage_every_file(empty_cache):
-        found = load_hub(DataConfig(source=str(folder)))
+        found = load_hub(DataConfig(source=str(folder)), max_loaded_bytes=max_loaded_bytes)
         assert [one and one.fingerprint() for one in found] == [one and one.fingerprint() for one in right], how
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("instar: the decoded copy '"), how
@@ -216,17 +208,16 @@ def test_a_copy_described_by_anything_heals(folder: Path, empty_cache: Path, con
 def test_a_large_file_is_read_for_its_checksum_where_it_was_touched(
     folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoded, "MAX_LOADED_BYTES", 0)
-    load(folder)
+    load(folder, max_loaded_bytes=0)
     path = next(path for path in files(empty_cache) if path.name == "train.npy")
     written = path.stat().st_mtime_ns
     hashed: list[str] = []
     monkeypatch.setattr(cache, "hash_file", lambda path, whole=cache.hash_file: hashed.append(path.name) or whole(path))
-    load(folder)
+    load(folder, max_loaded_bytes=0)
     assert hashed == []
     os.utime(path)
-    load(folder)
-    load(folder)
+    load(folder, max_loaded_bytes=0)
+    load(folder, max_loaded_bytes=0)
     assert (hashed, path.stat().st_mtime_ns) == (["train.npy"], written)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.data import Batch
 from instar.objectives import HardLabels, SoftTargets
 from instar.seeds import Draws
@@ -14,8 +14,9 @@ CLASSES, NUMBER = 40, 30
 
 
 @pytest.fixture(autouse=True)
-def _tiles_of_a_few_rows(monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 7 * CLASSES * 4)
+def _tiles_of_a_few_rows():
+    with use_tile_bytes(loss=7 * CLASSES * 4):
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Losses in tiles are those of all logits at once, whatever the targets are; and no more than a tile is ever made."""
 
-from contextlib import contextmanager
 from itertools import pairwise, product
 
 import pytest
@@ -9,8 +8,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from instar.compute import tiling
 from instar.compute.precision import autocast
+from instar.compute.tiling import use_tile_bytes
 from instar.data import UNLABELLED, Batch
 from instar.models import Projected
 from instar.objectives import (
@@ -98,32 +97,17 @@ def plainly(objective, batch, targets, given):
     return sums, gradients(loss, given)
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Return a context in which tiles have a few rows, and the last one fewer."""
-
-    @contextmanager
-    def context(rows=ROWS):
-        with monkeypatch.context() as patch:
-            patch.setattr(tiling, "MAX_LOSS_TILE_BYTES", rows * CLASSES * 4)
-            # so that targets go through tiles of their own
-            patch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 2 * CLASSES * 8)
-            yield
-
-    return context
+def few(rows=ROWS):
+    """Return a context in which tiles have a few rows, and the last one fewer; targets go through their own tiles."""
+    return use_tile_bytes(loss=rows * CLASSES * 4, cached=2 * CLASSES * 8)
 
 
-@pytest.fixture
-def tiled(few):
+def tiled(objective, batch, targets, given, made=Projected, **options):
     """Return sums and gradients from tiles."""
-
-    def ask(objective, batch, targets, given, made=Projected, **options):
-        with few():
-            loss, sums = objective(made(*given), batch, targets, **options)
-            assert loss == sums["loss"]
-            return sums, gradients(loss, given)
-
-    return ask
+    with few():
+        loss, sums = objective(made(*given), batch, targets, **options)
+        assert loss == sums["loss"]
+        return sums, gradients(loss, given)
 
 
 def logits_of(*given):
@@ -138,14 +122,14 @@ def same(found, expected):
 @every_mask
 @pytest.mark.parametrize("made", [Projected, logits_of])
 @pytest.mark.parametrize("keep_logits", [True, False])
-def test_loss_and_gradients_are_those_of_all_logits_at_once(objective, targets, mask, made, keep_logits, tiled):
+def test_loss_and_gradients_are_those_of_all_logits_at_once(objective, targets, mask, made, keep_logits):
     given, batch = leaves(HIDDEN, WEIGHT, BIAS), batch_of(mask)
     expected = plainly(objective, batch, targets, given)
     same(tiled(objective, batch, targets, given, made, keep_logits=keep_logits), expected)
 
 
 @every_case
-def test_gradients_equal_finite_differences(objective, targets, few):
+def test_gradients_equal_finite_differences(objective, targets):
     batch = batch_of(MASKS["ragged"])
     with few():
         assert torch.autograd.gradcheck(
@@ -155,7 +139,7 @@ def test_gradients_equal_finite_differences(objective, targets, few):
 
 @every_case
 @pytest.mark.parametrize("rows", [1, 7, 100])
-def test_any_number_of_rows_is_right(objective, targets, rows, few):
+def test_any_number_of_rows_is_right(objective, targets, rows):
     given, batch = leaves(HIDDEN, WEIGHT, BIAS), batch_of(MASKS["masked"])
     expected = plainly(objective, batch, targets, given)
     with few(rows):
@@ -164,7 +148,7 @@ def test_any_number_of_rows_is_right(objective, targets, rows, few):
 
 
 @every_case
-def test_samples_without_positions_are_examples(objective, targets, tiled):
+def test_samples_without_positions_are_examples(objective, targets):
     labels, flat = LABELS.flatten(), targets and targets.flat()
     given, batch = leaves(HIDDEN.flatten(0, 1), WEIGHT, BIAS), Batch.of_labels(labels)
     expected = plainly(objective, batch, flat, given)
@@ -173,7 +157,7 @@ def test_samples_without_positions_are_examples(objective, targets, tiled):
 
 @every_case
 @every_mask
-def test_micro_batches_add_up_to_the_whole(objective, targets, mask, few):
+def test_micro_batches_add_up_to_the_whole(objective, targets, mask):
     given, batch = leaves(HIDDEN, WEIGHT, BIAS), batch_of(mask)
     sums, expected = plainly(objective, batch, targets, given)
     with few():
@@ -207,7 +191,7 @@ def with_rubbish(targets, mask, rubbish):
 
 @every_case
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf])
-def test_what_is_not_valid_may_be_anything(objective, targets, rubbish, tiled):
+def test_what_is_not_valid_may_be_anything(objective, targets, rubbish):
     given, mask = leaves(HIDDEN, WEIGHT, BIAS), MASKS["ragged"]
     expected = plainly(objective, batch_of(mask), targets, given)
     batch, targets = batch_of(mask, LABELS.masked_fill(~mask, 999)), with_rubbish(targets, mask, rubbish)
@@ -223,7 +207,7 @@ def test_what_is_not_valid_may_be_anything(objective, targets, rubbish, tiled):
 
 
 @pytest.mark.parametrize("wanted", list(product([True, False], repeat=3))[:-1], ids=str)
-def test_only_gradients_that_are_wanted_are_found(wanted, tiled, few):
+def test_only_gradients_that_are_wanted_are_found(wanted):
     given, batch = leaves(HIDDEN, WEIGHT, BIAS), batch_of(MASKS["masked"])
     _, expected = plainly(SOFT_AND_HARD, batch, DENSE, given)
     for leaf, is_wanted in zip(given, wanted, strict=True):
@@ -238,13 +222,13 @@ def test_only_gradients_that_are_wanted_are_found(wanted, tiled, few):
             assert leaf.grad is None
 
 
-def test_without_a_bias_there_is_none(tiled):
+def test_without_a_bias_there_is_none():
     given, batch = leaves(HIDDEN, WEIGHT), batch_of(None)
     same(tiled(SOFT_AND_HARD, batch, DENSE, given), plainly(SOFT_AND_HARD, batch, DENSE, given))
 
 
 @every_case
-def test_without_gradients_the_sums_are_the_same(objective, targets, few):
+def test_without_gradients_the_sums_are_the_same(objective, targets):
     given, batch = leaves(HIDDEN, WEIGHT, BIAS), batch_of(MASKS["masked"])
     expected, _ = plainly(objective, batch, targets, given)
     with few(), torch.no_grad():
@@ -254,7 +238,7 @@ def test_without_gradients_the_sums_are_the_same(objective, targets, few):
             same(sums, expected)
 
 
-def test_a_teacher_may_have_answered_in_inference_mode(tiled):
+def test_a_teacher_may_have_answered_in_inference_mode():
     teacher = nn.Linear(3, CLASSES)  # its weights have gradients, and its hidden states cannot be saved for one
     with torch.inference_mode():
         answers = ProjectedTargets(Projected(TEACHER_HIDDEN.float(), teacher.weight, teacher.bias))
@@ -265,7 +249,7 @@ def test_a_teacher_may_have_answered_in_inference_mode(tiled):
     assert teacher.weight.grad is None
 
 
-def test_half_precision_is_that_of_autocast_with_sums_in_float32(few):
+def test_half_precision_is_that_of_autocast_with_sums_in_float32():
     layer, cpu = nn.Linear(UNITS, CLASSES), torch.device("cpu")
     (hidden,), batch = leaves(HIDDEN.float()), batch_of(None)
     found = {}
@@ -317,11 +301,10 @@ def answers_of_many_words(kind):
     return record.decode(record.encode(DenseTargets(values), Draws(0, torch.arange(8), 0)))
 
 
-def sizes_made(objective, logits, kind, monkeypatch, mask=None, **options):
+def sizes_made(objective, logits, kind, mask=None, **options):
     """Return the sizes of what is made for a loss and its gradient."""
     labels, answers = torch.randint(WORDS, SHAPE), answers_of_many_words(kind)
-    with monkeypatch.context() as patch, Sizes() as sizes:
-        patch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * TILE)
+    with use_tile_bytes(loss=4 * TILE), Sizes() as sizes:
         objective(logits, Batch(torch.arange(8), 0, labels, labels, mask), answers, **options)[0].backward()
     return sizes.made
 
@@ -331,28 +314,28 @@ valid_or_not = pytest.mark.parametrize("mask", [None, torch.rand(SHAPE) < 0.6], 
 
 @pytest.mark.parametrize("kind", ["dense", "projected", "mixture", "top:3", "sample:5"])
 @valid_or_not
-def test_of_hidden_states_no_more_than_a_tile_of_logits_is_made(kind, mask, monkeypatch):
+def test_of_hidden_states_no_more_than_a_tile_of_logits_is_made(kind, mask):
     objective = SOFT_AND_HARD if ":" in kind else MANY
     hidden, layer = torch.randn(*SHAPE, 3, requires_grad=True), nn.Linear(3, WORDS)
     projected = Projected(hidden, layer.weight, layer.bias)
-    made = sizes_made(objective, projected, kind, monkeypatch, mask)
+    made = sizes_made(objective, projected, kind, mask)
     assert TILE <= max(made) <= (2 * TILE if kind == "mixture" else TILE)  # a mixture has its parts side by side
 
 
 @pytest.mark.parametrize("kind", ["dense", "projected", "top:3", "sample:5"])
 @valid_or_not
-def test_beside_logits_their_gradient_is_made_or_takes_their_place(kind, mask, monkeypatch):
+def test_beside_logits_their_gradient_is_made_or_takes_their_place(kind, mask):
     layer, hidden = nn.Linear(3, WORDS), torch.randn(*SHAPE, 3)
-    made = sizes_made(SOFT_AND_HARD, layer(hidden), kind, monkeypatch, mask, keep_logits=False)
+    made = sizes_made(SOFT_AND_HARD, layer(hidden), kind, mask, keep_logits=False)
     assert max(made) == TILE
-    made = sizes_made(SOFT_AND_HARD, layer(hidden).tanh(), kind, monkeypatch, mask, keep_logits=False)
+    made = sizes_made(SOFT_AND_HARD, layer(hidden).tanh(), kind, mask, keep_logits=False)
     assert made.count(WHOLE) == 2  # what tanh makes of it is the other
     assert max(size for size in made if size < WHOLE) == TILE
 
 
 @pytest.mark.parametrize(("keep_logits", "number"), [(True, 2), (False, 1)])
-def test_a_gradient_that_is_asked_for_once_is_not_copied(keep_logits, number, monkeypatch):
+def test_a_gradient_that_is_asked_for_once_is_not_copied(keep_logits, number):
     hidden, layer = torch.randn(*SHAPE, 30, requires_grad=True), nn.Linear(30, WORDS)
     projected = Projected(hidden, layer.weight, layer.bias)
-    made = sizes_made(SOFT_AND_HARD, projected, "dense", monkeypatch, keep_logits=keep_logits)
+    made = sizes_made(SOFT_AND_HARD, projected, "dense", keep_logits=keep_logits)
     assert made.count(layer.weight.numel()) == number

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from instar.reporting import explorer
+from instar.reporting.explorer import MAX_REPORT_SOUND_BYTES, Sounds, collect_samples
 from instar.reporting.runs import Runs
 from instar.runs.rows import collect
 
@@ -52,7 +52,7 @@ def save_answers(folder: Path, heard: list[int] | None) -> None:
 
 
 def explored(folder: Path) -> dict[str, Any]:
-    found = explorer.collect_samples(Runs(collect(folder)))
+    found = collect_samples(Runs(collect(folder)))
     assert found is not None
     data: dict[str, Any] = found["data"]
     return data
@@ -104,10 +104,14 @@ def test_runs_on_the_same_data_share_sounds_and_others_do_not(tmp_path: Path, he
     assert sounds_of(data, 2) == ["other/7", None, None]
 
 
-def test_all_sounds_of_a_report_have_a_limit(tmp_path: Path, hear: Hear, monkeypatch: pytest.MonkeyPatch) -> None:
-    hear("run", [7, 4])
-    whole = {key: len(found["address"]) for key, found in explored(tmp_path)["sounds"].items()}
-    assert whole["one/7"] < whole["one/4"]
-    for room, expected in ((sum(whole.values()), ["one/7", "one/4"]), (sum(whole.values()) - 1, ["one/7"])):
-        monkeypatch.setattr(explorer, "MAX_REPORT_SOUND_BYTES", room)
-        assert list(explored(tmp_path)["sounds"]) == expected
+def test_all_sounds_of_a_report_have_a_limit() -> None:
+    def kept_within(max_bytes: int) -> dict[str, int]:
+        sounds = Sounds(max_bytes)
+        for key, length in (("short", 700), ("long", 900), ("short", 700)):
+            assert sounds.add(key, np.zeros(length, np.int16), 8000) == (key if key in sounds.sounds else None)
+        return {key: len(found["address"]) for key, found in sounds.sounds.items()}
+
+    whole = kept_within(MAX_REPORT_SOUND_BYTES)
+    assert 0 < whole["short"] < whole["long"]
+    assert kept_within(sum(whole.values())) == whole
+    assert list(kept_within(sum(whole.values()) - 1)) == ["short"]

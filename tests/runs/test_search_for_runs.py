@@ -1,6 +1,5 @@
 """Folders that nobody would look for runs in end in a sentence: endless, deep and huge ones."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,13 @@ from instar.procedures.report import report
 from instar.runs.rows import collect
 
 
-def test_a_tree_of_many_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["instar.runs.rows"], "MAX_FOLDERS", 20)
+def test_a_tree_of_many_folders_is_refused(tmp_path: Path) -> None:
     for number in range(19):
         (tmp_path / f"folder-{number}").mkdir()
-    assert collect(tmp_path) == []
+    assert collect(tmp_path, max_folders=20) == []
     (tmp_path / "one-more").mkdir()
     with pytest.raises(RunError, match="contains more than 20 folders, which is too many to search"):
-        report(tmp_path)
+        collect(tmp_path, max_folders=20)
 
 
 def test_a_deep_tree_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from instar import distill, evaluate, models, train
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.data import Loader, load_data
 from instar.errors import DataError, MismatchError
 from instar.objectives import parse_objective
@@ -40,11 +40,9 @@ def by_hand(logits, labels, teacher, mask, temperature):
     return torch.stack(losses).mean()
 
 
-@pytest.mark.parametrize("in_tiles", [False, True])
+@pytest.mark.parametrize("tile_bytes", [1 << 20, 4 * CLASSES * 3])
 @pytest.mark.parametrize("arrays", [TOKEN_DATA, ROW_DATA])
-def test_the_loss_is_the_mean_over_what_has_one(arrays, in_tiles, monkeypatch):
-    if in_tiles:
-        monkeypatch.setattr(tiling, "MAX_LOSS_TILE_BYTES", 4 * CLASSES * 3)
+def test_the_loss_is_the_mean_over_what_has_one(arrays, tile_bytes):
     mask = MASK if arrays is TOKEN_DATA else MASK[:, 0]
     data = load_data(arrays, mask={"train": mask}, classes=NAMES, validation=0)
     objective = parse_objective("SoftTargets(3) + 0.3 * HardLabels()")
@@ -55,7 +53,8 @@ def test_the_loss_is_the_mean_over_what_has_one(arrays, in_tiles, monkeypatch):
         logits, teacher = (torch.tensor(RANDOM.standard_normal(shape)).requires_grad_() for _ in range(2))
         expected = by_hand(logits, batch.labels, teacher.detach(), mask[batch.ids], 3)
         (wanted,) = torch.autograd.grad(expected, logits)
-        loss = objective(logits, batch, DenseTargets(teacher.detach()))[0] / batch.count()
+        with use_tile_bytes(loss=tile_bytes):
+            loss = objective(logits, batch, DenseTargets(teacher.detach()))[0] / batch.count()
         assert batch.count() == mask[batch.ids].sum() == len(batch.valid())
         assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
         torch.testing.assert_close(torch.autograd.grad(loss, logits)[0], wanted, rtol=1e-5, atol=1e-7)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.errors import MismatchError
 from instar.targets import DenseTargets, MixtureTargets
 
@@ -16,9 +16,10 @@ temperatures = pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 
 
 @pytest.fixture(autouse=True, params=[1, 2 * 5 * 8, 1 << 20], ids="tile of {} bytes".format)
-def tile(request, monkeypatch):
+def tile(request):
     """Run everything with a row at once, with two, and with all without tiles."""
-    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", request.param)
+    with use_tile_bytes(cached=request.param):
+        yield
 
 
 def probabilities(targets, temperature):

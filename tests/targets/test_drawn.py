@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.data import Batch
 from instar.objectives import SoftTargets
 from instar.seeds import Draws
@@ -34,19 +34,19 @@ def losses_and_gradients(targets, rows):
 
 @pytest.mark.parametrize("tile", [1, 1 << 20])
 @pytest.mark.parametrize("shape", [(5,), (2, 3)], ids=str)
-def test_loss_and_gradient_are_those_of_the_mean_over_draws_and_duplicates_count(shape, tile, monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
+def test_loss_and_gradient_are_those_of_the_mean_over_draws_and_duplicates_count(shape, tile):
     ids = torch.randint(4, (*shape, 6), generator=torch.Generator().manual_seed(1))  # 6 draws among 4: some stand twice
     targets = SparseTargets(ids, torch.full((*shape, 6), 1 / 6, dtype=torch.float64), torch.zeros(shape), 7, 3.0)
     logits = torch.randn(*shape, 7, dtype=torch.float64, generator=GENERATOR, requires_grad=True)
     weights = torch.linspace(-1, 2, ids[..., 0].numel(), dtype=torch.float64).view(shape)
     log_q = torch.log_softmax(logits / 3.0, -1)
     plain = -sum(log_q.gather(-1, ids[..., [draw]])[..., 0] for draw in range(6)) / 6
-    found, _ = targets.cross_entropy(logits, 3.0)
-    torch.testing.assert_close(found, plain, rtol=1e-12, atol=0)
-    (one,), (other,) = (torch.autograd.grad((weights * loss).sum(), logits) for loss in (found, plain))
-    torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-14)
-    assert torch.autograd.gradcheck(lambda z: targets.cross_entropy(z, 3.0)[0], logits)
+    with use_tile_bytes(cached=tile):
+        found, _ = targets.cross_entropy(logits, 3.0)
+        torch.testing.assert_close(found, plain, rtol=1e-12, atol=0)
+        (one,), (other,) = (torch.autograd.grad((weights * loss).sum(), logits) for loss in (found, plain))
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-14)
+        assert torch.autograd.gradcheck(lambda z: targets.cross_entropy(z, 3.0)[0], logits)
 
 
 def test_one_class_drawn_every_time_is_a_hard_label():

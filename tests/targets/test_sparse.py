@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.targets import DenseTargets, SparseTargets
 
 SHAPES = [(6,), (3, 4)]
@@ -100,27 +100,28 @@ def test_gradient_of_the_rest_is_shared_by_what_the_student_thinks():
 @pytest.mark.parametrize("shape", [(11,), (3, 4)], ids=str)
 @pytest.mark.parametrize("k", [2, 7])
 @pytest.mark.parametrize("classes", [7, 40])  # short rows are worked on across examples
-def test_tiles_change_nothing(shape, k, classes, monkeypatch):
+def test_tiles_change_nothing(shape, k, classes):
     logits, teacher = example(shape, classes, seed=3)
     targets = largest(teacher, k, 2.0)
     whole = targets.cross_entropy(logits, 2.0)[0]
     expected = gradient(whole, logits)
     cuts = []
     for rows in (1, 3, 5):
-        monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", rows * classes * 8)
-        cuts.append(targets.cross_entropy(logits, 2.0)[0])
+        with use_tile_bytes(cached=rows * classes * 8):
+            cuts.append(targets.cross_entropy(logits, 2.0)[0])
+            found = gradient(cuts[-1], logits)
         torch.testing.assert_close(cuts[-1], whole, rtol=1e-14, atol=1e-15)
-        torch.testing.assert_close(gradient(cuts[-1], logits), expected, rtol=1e-14, atol=1e-16)
+        torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-16)
     assert torch.equal(cuts[0], cuts[1])
     assert torch.equal(cuts[0], cuts[2])
 
 
 @pytest.mark.parametrize("tile", [1, 1 << 20])
-def test_a_gradient_can_be_asked_for_twice(tile, monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
+def test_a_gradient_can_be_asked_for_twice(tile):
     logits, teacher = example()
-    loss = largest(teacher, 2, 2.0).cross_entropy(logits, 2.0)[0].sum()
-    one, other = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for _ in range(2))
+    with use_tile_bytes(cached=tile):
+        loss = largest(teacher, 2, 2.0).cross_entropy(logits, 2.0)[0].sum()
+        one, other = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(one, other)
 
 

@@ -5,16 +5,15 @@ import math
 import pytest
 import torch
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.targets import SparseTargets
 
 tiles = pytest.mark.parametrize("tile", [1, 1 << 20])
 
 
 @pytest.fixture
-def asked(tile, monkeypatch):
+def asked(tile):
     """Return loss and gradient, with tiles of that many bytes."""
-    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", tile)
 
     def ask(targets, logits, temperature=1.0):
         logits = torch.as_tensor(logits).clone().requires_grad_()
@@ -24,7 +23,8 @@ def asked(tile, monkeypatch):
         assert torch.isfinite(logits.grad).all()
         return loss.detach(), logits.grad
 
-    return ask
+    with use_tile_bytes(cached=tile):
+        yield ask
 
 
 def targets_of(ids, kept, classes, temperature=1.0):

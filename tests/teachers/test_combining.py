@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from instar.compute import tiling
+from instar.compute.tiling import use_tile_bytes
 from instar.errors import ConfigError, MismatchError
-from instar.teachers.combining import MIN_LOG_PROBABILITY, Opinion, combine_opinions, patterns
+from instar.teachers.combining import MIN_LOG_PROBABILITY, Opinion, combine_opinions
 
 DIVERGENCES = pytest.mark.parametrize("divergence", ["forward", "reverse"])
 
@@ -173,20 +173,35 @@ def test_a_batch_is_its_samples_one_by_one(divergence, classes):
 
 
 @DIVERGENCES
-def test_tiles_and_parts_change_nothing(divergence, monkeypatch):
+def test_tiles_change_nothing(divergence):
     generalist, opinions, weight = problem(5, classes=20, specialists=9, asked=0.9)
     whole = combine_opinions(generalist, opinions, divergence, weight)
-    monkeypatch.setattr(tiling, "MAX_CACHED_TILE_BYTES", 500)
-    monkeypatch.setattr(patterns, "MAX_SOLVED_NUMBERS", 300)
-    torch.testing.assert_close(combine_opinions(generalist, opinions, divergence, weight), whole, rtol=0, atol=1e-9)
+    with use_tile_bytes(cached=500):
+        found = combine_opinions(generalist, opinions, divergence, weight)
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-9)
 
 
 @DIVERGENCES
-def test_patterns_that_are_there_are_enough(divergence, monkeypatch):
+def test_more_samples_than_are_solved_for_at_once_are_combined_alike(divergence):
+    generalist, opinions, weight = problem(5, samples=5000, classes=20, specialists=9, asked=0.95)
+    whole = combine_opinions(generalist, opinions, divergence, weight)
+    for start in range(0, 5000, 500):
+        some = slice(start, start + 500)
+        own = [(one, (one.rows >= start) & (one.rows < start + 500)) for one in opinions]
+        few = [Opinion(one.rows[at] - start, one.log_probs[at], one.classes, one.weight) for one, at in own]
+        found = combine_opinions(generalist[some], few, divergence, weight)
+        torch.testing.assert_close(found, whole[some], rtol=0, atol=1e-9)
+
+
+@DIVERGENCES
+def test_of_many_dustbins_only_the_patterns_that_have_classes_are_needed(divergence):
     generalist, opinions, weight = problem(6, classes=9, specialists=6, asked=0.8)
     dense = combine_opinions(generalist, opinions, divergence, weight)
-    monkeypatch.setattr(patterns, "MAX_DENSE_DUSTBINS", 1)
-    torch.testing.assert_close(combine_opinions(generalist, opinions, divergence, weight), dense, rtol=0, atol=1e-9)
+    # seven more of nearly no weight: up to six dustbins, each of the 2^k patterns has a place
+    every_row, uniform = torch.arange(len(generalist)), torch.full((len(generalist), 3), 1 / 3).log()
+    silent = [Opinion(every_row, uniform, torch.tensor([i, i + 1]), 1e-13) for i in range(7)]
+    found = combine_opinions(generalist, opinions + silent, divergence, weight)
+    torch.testing.assert_close(found, dense, rtol=0, atol=1e-9)
 
 
 @DIVERGENCES

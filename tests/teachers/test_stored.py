@@ -72,11 +72,9 @@ def test_shards_that_end_inside_a_view_hold_the_same_answers(tmp_path) -> None:
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("ahead", [None, 40 * 64 * 2, 1])
-def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, monkeypatch, micro_batches, ahead) -> None:
-    if ahead:
-        monkeypatch.setattr("instar.teachers.stored.LOOKAHEAD_BYTES", ahead)
+def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, micro_batches, ahead) -> None:
     live = Module(network())
-    stored = Stored(written(tmp_path / "store", live))
+    stored = Stored(written(tmp_path / "store", live), lookahead_bytes=ahead)
     # two students with orders of their own, and held-out samples, ask by turns over more epochs than there are views
     first, second = loader(SUBSET.train, seed=1, view_seed=SEED), loader(SUBSET.train, seed=2, view_seed=SEED)
     test = list(Loader(SUBSET.test, 256, seed=0).in_order())

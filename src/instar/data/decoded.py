@@ -75,13 +75,14 @@ def decode_text(
     return {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
 
 
-def read(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str, Source]:
+def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_bytes: int) -> dict[str, Source]:
     """Return the sources of the decoded splits, with text cut into windows and recorded words into states.
 
     Args:
         folder: folder of the copy.
         holds: description that `decode` or `decode_text` returned.
         config: settings of windows and states.
+        max_loaded_bytes: inputs up to this size are read into memory; larger ones are mapped.
     """
     classes = tuple(holds["classes"])
     found = {}
@@ -91,15 +92,15 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str
             tokens = np.load(folder / f"{split}-tokens.npy", allow_pickle=False)
             found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
-            found[split] = _read(folder, name, split, classes, config.states)
+            found[split] = _read(folder, name, split, classes, config.states, max_loaded_bytes)
     return found
 
 
-def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states: int) -> Source:
+def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states: int, max_loaded_bytes: int) -> Source:
     inputs = np.load(
         folder / f"{split}.npy", mmap_mode="c", allow_pickle=False
     )  # "c", because torch needs a writable map
-    if inputs.nbytes <= MAX_LOADED_BYTES:
+    if inputs.nbytes <= max_loaded_bytes:
         inputs = np.array(inputs)
     labels = torch.from_numpy(np.load(folder / f"{split}-labels.npy", allow_pickle=False))
     lengths = folder / f"{split}-lengths.npy"

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import datasets
 
 
-def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
+def load_hub(
+    config: DataConfig, *, max_loaded_bytes: int = decoded.MAX_LOADED_BYTES
+) -> tuple[Source, Source | None, Source]:
     """Return (train, validation or None, test) of a Hub id or a local folder.
 
     `choose_reading` chooses the columns. The test split is `test`, or `validation` if there is no `test`.
@@ -30,6 +32,7 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
     Args:
         config: settings whose source is a Hub id such as `ylecun/mnist`, or a folder of parquet, JSON, CSV, text or
             image files that `datasets.load_dataset` reads.
+        max_loaded_bytes: decoded inputs up to this size are read into memory; larger ones are mapped.
 
     Raises:
         DataError: when the data, a split or a column cannot be found, or a file cannot be decoded.
@@ -40,16 +43,19 @@ def load_hub(config: DataConfig) -> tuple[Source, Source | None, Source]:
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    splits = read_rows(open_data(name), config)
+    splits = read_rows(open_data(name), config, max_loaded_bytes)
     return splits["train"], splits.get("validation"), splits["test"]
 
 
-def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict[str, Source]:
+def read_rows(
+    found: Mapping[str, datasets.Dataset], config: DataConfig, max_loaded_bytes: int = decoded.MAX_LOADED_BYTES
+) -> dict[str, Source]:
     """Return sources by split from rows by split; only "train" if there is no other split.
 
     Args:
         found: rows by split; validation becomes the test split if there is no other.
         config: name of the data, and how to read them.
+        max_loaded_bytes: as for `load_hub`.
 
     Raises:
         DataError: when a column cannot be found, or a value cannot be decoded.
@@ -70,7 +76,7 @@ def read_rows(found: Mapping[str, datasets.Dataset], config: DataConfig) -> dict
         return decoded.decode(reading.cast(found), reading, folder, config)
 
     folder = cache_folder() / _cache_key(name, found, *options)
-    splits = decoded.read(folder, keep(folder, write, hashed_bytes=decoded.MAX_LOADED_BYTES), config)
+    splits = decoded.read(folder, keep(folder, write, hashed_bytes=max_loaded_bytes), config, max_loaded_bytes)
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"

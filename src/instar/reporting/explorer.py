@@ -86,11 +86,11 @@ class Pictures:
 
 
 class Sounds:
-    """Recordings as WAV data URLs, each once, up to `MAX_REPORT_SOUND_BYTES`."""
+    """Recordings as WAV data URLs, each once, up to `max_bytes` in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_REPORT_SOUND_BYTES) -> None:
         self.sounds: dict[str, dict[str, Any]] = {}
-        self._room = MAX_REPORT_SOUND_BYTES
+        self._room = max_bytes
 
     def add(self, key: str, samples: Array | None, rate: int) -> str | None:
         """Add a sound `[samples]` of int16, and return its key; None if the run folder or the page had no room."""

@@ -49,15 +49,15 @@ def cpu_name() -> str:
     )
 
 
-def commit() -> str | None:
-    """Return the git commit of the imported package, with "+changes" if files differ; None if it is not a checkout."""
-    here = Path(__file__).parent
+def commit(file: Path = Path(__file__)) -> str | None:
+    """Return the git commit of a file of the package, with "+changes" if files differ; None if it is in no checkout."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may be inside another checkout
+        git("ls-files", "--error-unmatch", file.name)  # an installed copy may be inside another checkout
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -80,7 +80,7 @@ class RunRow:
         return f"{self.config['objective']}{corrected}"
 
 
-def collect(root: Path, base: Path | None = None) -> list[RunRow]:
+def collect(root: Path, base: Path | None = None, *, max_folders: int = MAX_FOLDERS) -> list[RunRow]:
     """Return a row for each run folder at or below `root`, and for folders of other programs, in natural name order.
 
     Folders whose names begin with a dot are skipped.
@@ -88,6 +88,7 @@ def collect(root: Path, base: Path | None = None) -> list[RunRow]:
     Args:
         root: folder to search.
         base: folder that names are relative to; `root` by default.
+        max_folders: most folders that are searched.
 
     Raises:
         RunError: when `root` is not a folder, or has too many or too deeply nested folders to be a folder of runs.
@@ -95,7 +96,7 @@ def collect(root: Path, base: Path | None = None) -> list[RunRow]:
     if not os.path.isdir(root):
         raise RunError(f"'{root}' is not a folder; give a folder that contains runs.")
     base = (base or root).resolve()
-    found = list(_find(root.resolve()))  # counts all folders before any file is read
+    found = list(_find(root.resolve(), max_folders))  # counts all folders before any file is read
     rows = [
         read_row(folder, _name(folder, base))
         if _is_run(folder, files)
@@ -139,12 +140,12 @@ def read_row(folder: Path, name: str) -> RunRow:
     return RunRow(name, folder, state, tuple(notes), config, fingerprints, environment, numbers, history)
 
 
-def _find(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def _find(root: Path, max_folders: int) -> Iterator[tuple[Path, list[str]]]:
     """Yield the folders that contain config.json or environment.json, and the names of their files."""
     for number, (path, subfolders, files) in enumerate(os.walk(root)):  # follows no links
         depth = len(Path(path).parts) - len(root.parts)
-        if number >= MAX_FOLDERS or depth > MAX_DEPTH:
-            found = f"folders {depth} deep" if depth > MAX_DEPTH else f"more than {MAX_FOLDERS:,} folders"
+        if number >= max_folders or depth > MAX_DEPTH:
+            found = f"folders {depth} deep" if depth > MAX_DEPTH else f"more than {max_folders:,} folders"
             raise RunError(
                 f"'{root}' contains {found}, which is too many to search; give the folders that contain the runs."
             )

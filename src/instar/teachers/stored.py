@@ -6,8 +6,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from instar.data.loader import Batch, Origin
 from instar.data.samples import Samples
 from instar.data.views import Identity
@@ -49,28 +47,25 @@ class _Ahead:
         return found
 
 
-def _rows_ahead(part: StoredPart, device: torch.device) -> int:
-    """Return how many samples are looked up at once."""
-    return (LOOKAHEAD_BYTES if device.type == "cpu" else ACCELERATOR_LOOKAHEAD_BYTES) // part.bytes_of_answer
-
-
 class Stored(Teacher):
     """The targets of a target store, looked up by (id, view).
 
     Args:
         store: its folder.
+        lookahead_bytes: bytes of targets of the coming batches that are looked up at once; None: as suits the device.
 
     Raises:
         StoreError: when it is not complete, damaged, or from a newer version.
     """
 
-    def __init__(self, store: TargetStore | str | Path) -> None:
+    def __init__(self, store: TargetStore | str | Path, *, lookahead_bytes: int | None = None) -> None:
         self.store = store if isinstance(store, TargetStore) else TargetStore(store)
         self._parts = {name: self.store.part(name) for name in self.store.manifest.parts}
         if sum(part.records.numel() for part in self._parts.values()) <= MAX_CHECKED_BYTES:
             self.store.check()
         self._seen: tuple[Origin | None, StoredPart | None] = (None, None)
         self._ahead: _Ahead | None = None
+        self._lookahead_bytes = lookahead_bytes
 
     def targets(self, batch: Batch) -> Targets:
         """Return the stored targets of the batch.
@@ -86,7 +81,9 @@ class Stored(Teacher):
             return drop_positions(part.targets(batch.ids.cpu(), batch.view, batch.ids.device), batch)
         found = self._ahead.about(batch) if self._ahead else None
         if found is None:
-            until = batch.place + max(len(batch), _rows_ahead(part, batch.ids.device))
+            is_cpu = batch.ids.device.type == "cpu"
+            ahead = self._lookahead_bytes or (LOOKAHEAD_BYTES if is_cpu else ACCELERATOR_LOOKAHEAD_BYTES)
+            until = batch.place + max(len(batch), ahead // part.bytes_of_answer)
             ids = batch.order[batch.place : until]
             answers = part.targets(ids, batch.view, batch.ids.device)
             self._ahead = _Ahead(batch, batch.place + len(ids), answers)
