@@ -218,7 +218,7 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence_before_there_is_a_
         (tmp_path / "missing", "is not a run folder: it has no config.json"),
         (tmp_path / "empty", "is not a run folder: it has no config.json"),
         (tmp_path / "ensemble", r"weights\.safetensors' is missing"),
-        (unfinished.path, r"weights\.safetensors' is missing"),
+        (unfinished.path, "unfinished' is not complete; run its command again to finish it"),
     ]
     for path, words in cases:
         with pytest.raises(InstarError, match=words):

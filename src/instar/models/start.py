@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.build import last_layer
+from instar.models.normalised import dtype_of
+from instar.models.probe import NUM_PROBE_INPUTS, are_close, compute_logits
 from instar.models.trained import load_model
 from instar.runs.run import Run
 
@@ -37,13 +39,13 @@ def start_from(
         trust: allow a model class outside `instar.models`.
 
     Raises:
-        MismatchError: when the architectures differ, no class is common, or several classes are new.
+        MismatchError: when the architectures or their functions differ, no class is common, or several classes are new.
     """
     theirs = load_model(run, trust=trust)
-    known = list(run.classes)
+    known, common = list(run.classes), list(range(len(classes)))
     weights = theirs.state_dict()
+    few = samples.source.inputs[samples.ids[:NUM_PROBE_INPUTS]]
     if tuple(known) != classes:
-        few = samples.source.inputs[samples.ids[:4]]
         name, layer = last_layer(theirs, len(known), "be fitted to other classes", few)
         common, left = _sorted_out(known, classes)
         units = torch.cat([layer.weight, layer.bias[:, None]], 1).detach()
@@ -56,6 +58,13 @@ def start_from(
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise MismatchError(f"the model cannot start from '{run.path}', whose model differs: {reason}.") from None
+    kept = [index for index, their_index in enumerate(common) if their_index >= 0]
+    wanted = compute_logits(theirs, few)[..., [common[index] for index in kept]]
+    if not are_close(compute_logits(model, few)[..., kept], wanted, dtype_of(model)):
+        raise MismatchError(
+            f"the model cannot start from '{run.path}', whose model differs: with the same weights it computes other "
+            "logits. Give the model the arguments of that run's."
+        )
 
 
 def _sorted_out(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:

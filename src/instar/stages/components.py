@@ -130,6 +130,8 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)
     start = given.start or (Run(config.start) if config.start else None)
+    if start is not None:
+        start.require_complete()
     if start is not None and network is not None and network_of(start) is None:
         start = attach_network(start, network)
     views = given.views or parse_views(config.views)
