@@ -79,7 +79,7 @@ def test_flags_lie_over_the_file_and_assignments_over_flags(instar, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "nowhere", "--model", "mlp", "--arg", "widths=[8]"], "'nowhere' is no folder"),
+        (["train", "nowhere", "--model", "mlp", "--arg", "widths=[8]"], "'nowhere' is not a folder"),
         (["train", "digits", "--model", "mpl"], "model 'mpl' is unknown; did you mean 'mlp'?"),
         (["train", "digits", "--model", "mlp", "--arg", "width=[8]"], "did you mean 'widths'?"),
         ([*TRAIN, "--set", "training.lerning_rate=1"], "did you mean 'learning_rate'?"),
