@@ -263,6 +263,7 @@ class LineagePlan:
             data = None
         plan = replace(self, data=data, show=self.show and here)
         arms = plan.controls() if controls else {}
+        # generations need each other, so they are one job; each control is another
         tasks: list[Job[Any]] = [Job(plan.grow, plan.out), *(Job(stage.run, stage.out) for stage in arms.values())]
         last, stopped = run_all(tasks, jobs)[0]
         names = [f"generation-{number}" for number in range(last + 1)]
@@ -325,7 +326,7 @@ class LineagePlan:
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
-        if not values["teachers"]:
+        if not values["teachers"]:  # a run without a teacher has no targets to store
             values |= {"targets": "online", "store": {}}
         config = validate(RunConfig, values)
         return Stage(config, self.out / name, GivenObjects(self.data), trust=self.trust, show=self.show)

@@ -126,6 +126,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     def errors(ours: Counts, theirs: Counts) -> Difference:
         return error_over_samples(ours, theirs, examples, resamples=resamples, seed=seed).times(100)
 
+    # pairs of single runs are corrected together, and the comparisons over all runs together
     of_pairs = [[errors(*both) for both in pairing.pairs("wrong")] for pairing in pairings]
     corrected = iter(correct([found for pairs in of_pairs for found in pairs]))
     over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
@@ -212,6 +213,7 @@ def _quantities(
 
 
 def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int, seed: int) -> list[Quantity | None]:
+    # an infinite NLL has no mean, so such methods are compared by their errors only
     finite = [pairing for pairing in pairings if all(np.isfinite(each).all() for each in pairing.of_both("nll"))]
     if not finite:
         return [None] * len(pairings)

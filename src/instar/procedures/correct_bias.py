@@ -78,7 +78,7 @@ def correct_bias(
         raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")
     correction = {
         "classes": list(classes),
-        "rule": rule if offset is None else "given",
+        "rule": rule if offset is None else "given",  # a published offset follows no rule
         "offset": offset,
         "prior": list(prior) if prior is not None else None,
     }
@@ -98,6 +98,7 @@ def correct_bias(
             kept = ModelConfig(name=described.name, arguments=described.arguments)
             shape, names = tuple(described.input_shape), tuple(described.classes)
             save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
+            # the corrected model returns other logits for the same probe
             if (run.path / PROBE).is_file():
                 write_probe(corrected, model, run.tensors(PROBE)[0]["inputs"])
             facts = {
@@ -126,6 +127,7 @@ def _find(
             raise DataError("rule 'labelled' needs a labelled validation split; set validation above 0.")
         logits = _with_loss(data.validation, predict(Module(model), data.validation))
         return labelled_offset(logits, _with_loss(data.validation, data.validation.labels), named)
+    # the mean over all samples, also of classes that the transfer set left out, estimates the prior
     probe = Samples.all_of(data.train.source)
     if prior is None:
         labels = _with_loss(probe, probe.labels)

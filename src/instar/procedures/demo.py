@@ -24,12 +24,12 @@ from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
 from instar.teachers.ensemble import Ensemble
 
-MEMBERS = 5
-# Chosen on the validation split (docs/log.md, 2026-11-21).
-TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
-STUDENT = {"name": "mlp", "arguments": {"widths": [128, 128]}}
-OBJECTIVE = "SoftTargets(3)"
-TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "evaluate_every": 5}
+TEACHER_MEMBERS = 5
+# chosen on the validation split (docs/log.md, 2026-11-21).
+DEMO_TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
+DEMO_STUDENT = {"name": "mlp", "arguments": {"widths": [128, 128]}}
+DEMO_OBJECTIVE = "SoftTargets(3)"
+DEMO_TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "evaluate_every": 5}
 
 
 @dataclass(frozen=True)
@@ -99,21 +99,23 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
     parse_jobs(jobs)  # refuses a wrong value before the first run
     folder = local_path(out, "out")
     teachers = [
-        _stage(folder / f"teacher-{i}", TEACHER, seed=1000 + i, views="Shift(1)", epochs=40) for i in range(MEMBERS)
+        _stage(folder / f"teacher-{i}", DEMO_TEACHER, seed=1000 + i, views="Shift(1)", epochs=40)
+        for i in range(TEACHER_MEMBERS)
     ]
-    hard = [_stage(folder / f"labels-{seed}", STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
+    hard = [_stage(folder / f"labels-{seed}", DEMO_STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
     distilled = [
         _stage(
             folder / f"distilled-{seed}",
-            STUDENT,
+            DEMO_STUDENT,
             seed=seed,
             epochs=60,
             teachers=[str(teacher.out) for teacher in teachers],
-            objective=OBJECTIVE,
+            objective=DEMO_OBJECTIVE,
             **shared_target_settings(folder, "store"),
         )
         for seed in range(seeds)
     ]
+    # students of labels need no teacher, so they train beside the teachers
     run_all([Job(stage.run, stage.out) for stage in teachers + hard], jobs)
     run_all([Job(stage.run, stage.out) for stage in distilled], jobs)
 
@@ -138,5 +140,5 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
 
 def _stage(out: Path, model: dict[str, Any], *, epochs: int, **config: Any) -> Stage:
     data = {"source": "digits", "validation": 0.2, "train_on_all": True}
-    values = {"data": data, "model": model, "training": TRAINING | {"epochs": epochs}, **config}
+    values = {"data": data, "model": model, "training": DEMO_TRAINING | {"epochs": epochs}, **config}
     return Stage(validate(RunConfig, values), out, show=False)

@@ -78,6 +78,7 @@ def evaluate(
     followed = followed and reorder_classes(followed, samples.source.classes)
     if (other := as_run(teacher)) is not None:
         refuse_other_reading(other, found)
+    # the numbers of a run in its folder are those of other samples if the data have changed since
     changed = None if run is None else compare_fingerprints(run, found, split)
     metrics = judge(answering, samples, teacher=followed, keep=False).metrics()
     return metrics if changed is None else metrics | {"changed_data": changed}

@@ -125,6 +125,7 @@ def label(
     view = given.objects.views or as_view(made.views)
     _check(made, view, batch_size, share, shard_rows)
     chosen = teacher_of("label", teacher, made)
+    # the data are read as the teacher read its own, with its classes in order
     run, spec = as_run(chosen[0] if isinstance(chosen, list | tuple) else chosen), given.objects.data or made.data
     loaded = as_data(spec) if run is None else read_run_data(run, spec)
     names, resolved = choose_teacher(chosen, made.combine, network=network, trust=trust)
@@ -133,6 +134,7 @@ def label(
     named = describe_teacher(resolved, names, made.combine, arithmetic, few_inputs(loaded))
     resolved.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
+    # students are compared with the teacher on held-out samples, which takes all classes
     choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
     labelling = Labelling(resolved, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))

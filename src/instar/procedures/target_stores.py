@@ -152,7 +152,7 @@ def verify_targets(
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
                 differences = _differences(resolved, stored, _source(loaded, part, found), ids, view)
-                differences = differences.nan_to_num(nan=torch.inf)
+                differences = differences.nan_to_num(nan=torch.inf)  # NaN must not pass as a small difference
                 if float(differences.max()) >= worst:
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
         if worst > MAX_PROBABILITY_DIFFERENCES[part.dtype]:
@@ -196,6 +196,7 @@ def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tens
 def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
     temperature = stored.part.temperature or 1.0
     said = live.log_probs(temperature).cpu()
+    # what a record holds is compared: all probabilities, the largest and the rest, or the drawn classes
     if not isinstance(kept, SparseTargets):
         difference = (kept.log_probs(temperature).exp() - said.exp()).abs().amax(-1)
     elif kept.rest is not None:
@@ -204,6 +205,7 @@ def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, v
     else:  # the same draws again; rounding may move a draw across the edge between two classes
         again = stored.record.decode(stored.record.encode_values(said, stored.part.draws(ids, view)))
         assert isinstance(again, SparseTargets)
+        # two draws may differ through rounding; more than two count as a difference
         most = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
         difference = torch.maximum(most.clamp(min=0), (again.entropy - kept.entropy).abs().double())
     return difference.reshape(len(ids), -1).amax(1).double()
@@ -228,6 +230,7 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
     parts = {name: part.model_copy(update={"shards": None}) for name, part in first.manifest.parts.items()}
     ids = {name: first.ids(name) for name, part in parts.items() if part.ids != ALL_IDS}
     merged = TargetStore.start(out, first.manifest.model_copy(update={"parts": parts}), ids, f"'{first.path}'")
+    # shards have checksums of their own, so links are as safe as copies
     for piece in merged.missing():
         holder = next((store for store in found if store.has(piece)), None)
         if holder is not None:

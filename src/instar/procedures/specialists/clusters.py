@@ -114,7 +114,8 @@ def cluster(
         streaming: keep a random sketch of the covariance instead of the matrix, for very many classes.
         seed: seed of the first centres and of the order.
         out: JSON file to write the clusters to.
-        network: network of a run folder that needs it, a module or the `package.module:name` of what builds it.
+        network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
+            it.
         trust: allow a model class outside `instar.models`.
         show: print the generalist's error on a few samples on stderr.
 

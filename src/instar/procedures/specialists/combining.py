@@ -61,7 +61,8 @@ def combine(
         weights: weights of the specialists' divergences, one each; None takes 1.
         divergence: "forward", KL(p || q) as in the paper, or "reverse", KL(q || p).
         allow_missing: leave out specialists that are not complete; the result lists them.
-        network: network of those members that need it, a module or the `package.module:name` of what builds it.
+        network: network of the members that need it: a module, or the `package.module:name` of a function that
+            makes it.
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:

@@ -23,7 +23,7 @@ from instar.stages.stage import Stage
 
 Way = Literal["dustbin", "full"]
 
-WAYS: dict[Way, dict[str, Any]] = {
+WAY_SETTINGS: dict[Way, dict[str, Any]] = {
     "dustbin": {"data": {"rest": "dustbin"}, "objective": "HardLabels()"},
     "full": {"data": {"rest": "unlabelled"}, "objective": "HardLabels() + UnlabelledSoftTargets(1)"},
 }
@@ -73,7 +73,7 @@ class SpecialistRuns:
         kept = self.out / CLUSTERS_FILE
         if not kept.exists():
             with explain_disk(self.out), hold_folder(self.out):
-                if not kept.exists():
+                if not kept.exists():  # another command may have written them while this one waited for the lock
                     self.clusters.write(kept)
         if Clusters.read(kept) != self.clusters:
             raise RunError(
@@ -87,8 +87,8 @@ class SpecialistRuns:
             ConfigError: if `way` is unknown.
             MismatchError: if a cluster names a class that the generalist does not have.
         """
-        if self.way not in WAYS:
-            raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAYS)}")
+        if self.way not in WAY_SETTINGS:
+            raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAY_SETTINGS)}")
         theirs = Run(self.generalist).config
         known = Run(self.generalist).classes
         for number, names in enumerate(self.clusters.sets):
@@ -100,11 +100,12 @@ class SpecialistRuns:
                     )
         stages = []
         for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
-            values = merge(theirs, WAYS[self.way])
+            values = merge(theirs, WAY_SETTINGS[self.way])
             values = merge(
                 values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE_EPOCHS}}
             )
             values = merge(values, {"training": self.training})
+            # the generalist's settings, except those about its own teacher and start
             values |= {
                 "start": str(self.generalist),
                 "teachers": [str(self.generalist)] if self.way == "full" else [],
