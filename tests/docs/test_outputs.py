@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.docs.pages import blocks, read
 
 from instar.procedures.demo import DemoSummary
-from instar.tuning.cells import LABELS, Cell, Setting
+from instar.tuning.cells import BASELINE, Cell, Setting
 from instar.tuning.tuned import Tuned
 
 
@@ -44,4 +44,4 @@ def test_the_outcome_of_a_search_in_the_page_about_tune():
         *(cell(Setting(8, weight), errors, dropped=0) for weight, errors in ((0, 10), (0.1, 10), (0.5, 9))),
     )
     command = shown.splitlines()[-1]
-    assert shown == f"{Tuned('error', 120, cells, cell(LABELS, 6, 5, 7), command)}\n"
+    assert shown == f"{Tuned('error', 120, cells, cell(BASELINE, 6, 5, 7), command)}\n"

@@ -19,7 +19,7 @@ from instar.models.trained import restore_model
 from instar.runs.documents import ExportHeader, HubFile, as_document, read_document
 from instar.runs.files import read_json, read_tensors
 
-WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 """File of the weights in a folder for the Hub; its header has all that loading needs."""
 
 
@@ -27,14 +27,14 @@ def load_export(path: Path, *, trust: bool = False, network: nn.Module | str | N
     """Return the model of a safetensors file or Hub folder that `instar export` wrote; see `instar.load`."""
     if path.is_dir():
         refuse_changed(path)
-        path /= WEIGHTS
+        path /= WEIGHTS_FILE
     tensors, header = read_tensors(path, sealed=lambda header: header.get("format") not in (None, 1))
     return _rebuild(tensors, header, path, trust, network)
 
 
 def is_hub(folder: Path) -> bool:
     """Return whether a folder was written by `instar export --to hub`."""
-    if not (folder / WEIGHTS).is_file() or not (folder / "config.json").is_file():
+    if not (folder / WEIGHTS_FILE).is_file() or not (folder / "config.json").is_file():
         return False
     try:
         content = read_json(folder / "config.json")
@@ -49,10 +49,10 @@ def refuse_changed(folder: Path) -> None:
     Raises:
         RunError: if the weights have changed since the export.
     """
-    wanted, found = read_document(folder / "config.json", HubFile).sha256, sha256(folder / WEIGHTS)
+    wanted, found = read_document(folder / "config.json", HubFile).sha256, sha256(folder / WEIGHTS_FILE)
     if wanted != found:
         raise RunError(
-            f"'{folder / WEIGHTS}' is damaged: its SHA-256 is {found[:12]}..., but config.json says {wanted}."
+            f"'{folder / WEIGHTS_FILE}' is damaged: its SHA-256 is {found[:12]}..., but config.json says {wanted}."
         )
 
 

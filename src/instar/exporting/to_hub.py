@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from instar.exporting.card import model_card
-from instar.exporting.loading import WEIGHTS, load_export, sha256
+from instar.exporting.loading import WEIGHTS_FILE, load_export, sha256
 from instar.exporting.student import Predict, Student
 from instar.exporting.to_safetensors import write_safetensors
 from instar.inspection.description import describe_run
@@ -19,10 +19,10 @@ def write_hub(student: Student, path: Path) -> Predict:
         ConfigError: if the model's class is not trusted.
     """
     path.mkdir()
-    write_safetensors(student, path / WEIGHTS)
+    write_safetensors(student, path / WEIGHTS_FILE)
     names = student.classes
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
-    content = {"library_name": "instar", **student.header, **labels, "sha256": sha256(path / WEIGHTS)}
+    content = {"library_name": "instar", **student.header, **labels, "sha256": sha256(path / WEIGHTS_FILE)}
     write_json(path / "config.json", content)
     card = model_card(describe_run(student.run, trust=student.trust), student)
     write_whole(path / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))

@@ -54,7 +54,7 @@ class JudgedPredictions:
         return ~self.right
 
 
-PER_SAMPLE = {"errors": "wrong", "error": "wrong", "nll": "nll"}
+SAMPLE_ATTRIBUTES = {"errors": "wrong", "error": "wrong", "nll": "nll"}
 """Attributes of `JudgedPredictions` by the metric that is their mean or sum over samples."""
 
 

@@ -19,7 +19,7 @@ MAX_NAMED_CLASSES = 30
 """The axes have no room for more names."""
 MAX_MATRIX_CLASSES = 1000
 """Runs with more classes have no matrix."""
-DECADES = 5
+PROBABILITY_DECADES = 5
 """Range of the probabilities, from 1e-5 to 1; each is one byte of log10 p."""
 MAX_LOST_PAIRS = 10
 REFERENCE_TEMPERATURE = 4
@@ -35,7 +35,12 @@ def compare_similarities(runs: Runs) -> Mapping[str, Any] | None:
     if not found:
         return None
     tables = [{"name": one["name"], "pairs": one.pop("pairs"), "lost": one.pop("lost")} for one in found]
-    data = {"runs": found, "temperatures": SHOWN_TEMPERATURES, "decades": DECADES, "named": MAX_NAMED_CLASSES}
+    data = {
+        "runs": found,
+        "temperatures": SHOWN_TEMPERATURES,
+        "decades": PROBABILITY_DECADES,
+        "named": MAX_NAMED_CLASSES,
+    }
     return {"data": data, "tables": tables, "at": REFERENCE_TEMPERATURE}
 
 
@@ -95,7 +100,7 @@ def lost_similarity(teacher: Array, student: Array) -> float:
 
 def in_bytes(matrix: Array) -> str:
     """Return log10 of probabilities from 1e-5 to 1 as one byte each, in base 64; 0 means 1e-5 or less."""
-    scaled = 255 * (1 + np.log10(np.maximum(matrix, 10.0**-DECADES)) / DECADES)
+    scaled = 255 * (1 + np.log10(np.maximum(matrix, 10.0**-PROBABILITY_DECADES)) / PROBABILITY_DECADES)
     return base64.b64encode(np.rint(scaled).clip(0, 255).astype(np.uint8).tobytes()).decode()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from instar.analysis.significance import best_of
 from instar.reporting.columns import Column, choose_columns, figure
 from instar.reporting.groups import Group, compare_groups, find_teacher
-from instar.reporting.runs import PER_SAMPLE, JudgedPredictions, Runs
+from instar.reporting.runs import SAMPLE_ATTRIBUTES, JudgedPredictions, Runs
 from instar.reporting.section import Section
 from instar.reporting.verdict import judge_comparison
 from instar.runs.rows import RunRow
@@ -77,9 +77,11 @@ def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
     for alike in known.values():
         if len(alike) < 2:
             continue
-        winners = {name: best_of([getattr(found, name) for _, found in alike]) for name in set(PER_SAMPLE.values())}
+        winners = {
+            name: best_of([getattr(found, name) for _, found in alike]) for name in set(SAMPLE_ATTRIBUTES.values())
+        }
         for at, column in enumerate(shown):
-            winner = winners.get(PER_SAMPLE.get(column.metric, ""))
+            winner = winners.get(SAMPLE_ATTRIBUTES.get(column.metric, ""))
             if winner is not None:
                 cells.add((alike[winner][0], at))
     return cells

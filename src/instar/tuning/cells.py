@@ -20,7 +20,7 @@ class Setting:
         temperature: temperature T; None for labels alone, the baseline.
         weight: weight w of the labels.
 
-    >>> Setting(4.0, 0.1).objective, Setting(4.0, 0.0).objective, LABELS.objective
+    >>> Setting(4.0, 0.1).objective, Setting(4.0, 0.0).objective, BASELINE.objective
     ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(4)', 'HardLabels()')
     """
 
@@ -40,7 +40,7 @@ class Setting:
         return "labels" if self.temperature is None else f"T{exact(self.temperature)}-w{exact(self.weight)}"
 
 
-LABELS = Setting(None, 1.0)
+BASELINE = Setting(None, 1.0)
 """The baseline: labels alone."""
 
 

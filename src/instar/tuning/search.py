@@ -36,7 +36,7 @@ from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
 from instar.training.evaluate import choose_batch_size
-from instar.tuning.cells import LABELS, Cell, Criterion, Setting
+from instar.tuning.cells import BASELINE, Cell, Criterion, Setting
 from instar.tuning.tuned import Tuned, as_command
 
 LABELLING_BATCH_SIZE = 256
@@ -219,12 +219,12 @@ class Search:
         # a rung adds seeds, not epochs: with more epochs most schedules have other rates from the first step on, so a
         # longer trial would have to start again
         grid = [Setting(temperature, weight) for temperature in self.temperatures for weight in self.weights]
-        cells = {setting: Cell(setting) for setting in (LABELS, *grid)}
+        cells = {setting: Cell(setting) for setting in (BASELINE, *grid)}
         left = grid
         for rung, count in enumerate(seeds_by_rung(self.seeds), start=1):
             if self.show:
                 say(f"rung {rung}: {len(left)} candidates, {count} of {self.seeds} seeds")
-            new = [(setting, k) for setting in (LABELS, *left) for k in range(len(cells[setting].seeds), count)]
+            new = [(setting, k) for setting in (BASELINE, *left) for k in range(len(cells[setting].seeds), count)]
             trials = [self._trial(stage, setting, 1000 * self.config.seed + k) for setting, k in new]
             scores = run_all([Job(trial.run, trial.out) for trial in trials], jobs)
             for (setting, _), trial, score in zip(new, trials, scores, strict=True):
@@ -236,14 +236,14 @@ class Search:
                 if setting not in staying:
                     cells[setting] = replace(cells[setting], dropped=rung)
             left = staying
-            if not left or cells[LABELS].diverged:
+            if not left or cells[BASELINE].diverged:
                 who = "the baseline, labels alone," if left else "every candidate"
                 raise NonFiniteError(f"{who} diverged in '{self.out}'; lower training.learning_rate.")
-        return tuple(cells[setting] for setting in grid), cells[LABELS]
+        return tuple(cells[setting] for setting in grid), cells[BASELINE]
 
     def _trial(self, stage: Stage, setting: Setting, seed: int) -> Trial:
         values = stage.config.model_dump() | {"objective": setting.objective, "seed": seed}
-        if setting is LABELS:
+        if setting is BASELINE:
             values["teachers"] = ()
         out = self.out / f"{setting.name}-seed-{seed}"
         return Trial(replace(stage, config=validate(RunConfig, values), out=out))
