@@ -125,7 +125,7 @@ NEED_ALL = ["LogitMatching()", "PermutedDarkKnowledge()", "DecoupledKD()", "Stan
 
 @pytest.mark.parametrize("objective", NEED_ALL)
 def test_terms_that_need_all_classes_refuse_a_few_before_anything_is_asked_or_made(tmp_path, objective: str) -> None:
-    sentence = "these targets have 3 of 10 classes, but the objective needs all; store all classes"
+    sentence = r"these targets have 3 of 10 classes, but the objective needs all; store all \(keep=all\)"
     teacher = Counted(network())
     with pytest.raises(MismatchError, match=sentence):
         student(teacher, tmp_path / "kept", objective=objective, targets="store", store={"keep": "top:3"}, **VIEWS)

@@ -31,7 +31,8 @@ def same(one, other):
 def test_dense_rows_are_refused(keep):
     for ask in (lambda t: t.log_probs(2.0), lambda t: t.logits(), lambda t: t.softened(2.0)):
         with pytest.raises(
-            MismatchError, match=r"have 3 (of|draws from) 9 classes, but the objective needs all; store all classes\."
+            MismatchError,
+            match=r"have 3 (of|draws from) 9 classes, but the objective needs all; store all \(keep=all\)\.",
         ):
             ask(kept(keep))
 
@@ -55,7 +56,7 @@ def test_confidence_at_another_temperature_is_refused():
 
 
 def test_confidence_of_drawn_classes_is_refused():
-    with pytest.raises(MismatchError, match="the objective needs all; store all classes"):
+    with pytest.raises(MismatchError, match=r"the objective needs all; store all \(keep=all\)"):
         kept("sample:3", temperature=1.0).confidence()
 
 

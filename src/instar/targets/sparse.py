@@ -45,7 +45,7 @@ class SparseTargets(Targets):
     [0.837, 0.6931]
     >>> targets.log_probs(1.0)
     Traceback (most recent call last):
-    instar.errors.MismatchError: these targets have 1 of 4 classes, but the objective needs all; store all classes.
+    instar.errors.MismatchError: these targets have 1 of 4 classes, but the objective needs all; store all (keep=all).
     """
 
     ids: Tensor
@@ -67,7 +67,7 @@ class SparseTargets(Targets):
     def log_probs(self, temperature: float) -> NoReturn:
         """Raise MismatchError, because probabilities of most classes are missing."""
         held = f"{self.ids.shape[-1]} {'draws from' if self.is_estimate else 'of'} {self.num_classes} classes"
-        raise MismatchError(f"these targets have {held}, but the objective needs all; store all classes.")
+        raise MismatchError(f"these targets have {held}, but the objective needs all; store all (keep=all).")
 
     def logits(self) -> NoReturn:
         """Raise MismatchError, because probabilities of most classes are missing."""
