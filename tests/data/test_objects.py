@@ -126,7 +126,7 @@ def test_a_layout_may_be_named_and_must_fit():
     )
     with pytest.raises(DataError, match=r"layout=HWC needs inputs \[samples, H, W, C\], but a sample has shape \[6\]"):
         loaded(VECTORS, layout="HWC")
-    with pytest.raises(InstarError, match="'layout' is a setting of arrays, but 'digits' is read from files"):
+    with pytest.raises(InstarError, match="'layout' is a setting of arrays, but 'digits' contains images"):
         load_data("digits", layout="HWC")
 
 

@@ -41,8 +41,8 @@ class CopiedInputs:
 
 def read_inputs(
     given: Mapping[str, Any], positions: int | None, config: DataConfig
-) -> tuple[dict[str, CopiedInputs], str]:
-    """Return copies of the inputs of all splits, and a description of how they were read.
+) -> tuple[dict[str, CopiedInputs], InputKind, str | None]:
+    """Return copies of the inputs of all splits, their kind, and their layout if it was not channels first.
 
     uint8 arrays are pixels. Floats, booleans and other integers are numbers, except that integers `[samples, position]`
     with a label at each position are tokens. The shape tells whether images have their channels last. If several
@@ -58,9 +58,9 @@ def read_inputs(
             readings are possible, names the setting to choose one.
 
     >>> images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
-    >>> held, reading = read_inputs({"train": images}, None, DataConfig(source="arrays"))
-    >>> held["train"].inputs.shape, reading
-    (torch.Size([2, 3, 8, 8]), 'pixels, axes read as height, width, channels')
+    >>> held, kind, order = read_inputs({"train": images}, None, DataConfig(source="arrays"))
+    >>> held["train"].inputs.shape, kind, order
+    (torch.Size([2, 3, 8, 8]), 'pixels', 'HWC')
     """
     arrays = {split: read_numbers(split, values) for split, values in given.items()}
     _refuse_other_columns(given)
@@ -73,8 +73,7 @@ def read_inputs(
         held[split] = CopiedInputs(
             _channels_first(inputs, order), None if exact is None else _channels_first(exact, order)
         )
-    axes = {"HWC": ", axes read as height, width, channels", "HW": ", axes read as height, width"}.get(order or "", "")
-    return held, kind + axes
+    return held, kind, order
 
 
 def _channels_first(inputs: Tensor, order: str | None) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
+from instar.data.images import number_type
 from instar.data.opening import join_names
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
@@ -71,16 +72,23 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     if text := _text_column(rows, config):
         return Reading("text", text, text)
     kinds = {column: _media(rows, column) for column in features}
-    from datasets import ClassLabel
+    from datasets import ClassLabel, Image
 
     given = config.input_column or _the_one("input", [column for column in features if kinds[column]], rows, config)
-    if kinds[given] is None and _is_scalar(features[given]):
+    if isinstance(getattr(features[given], "feature", None), Image):
+        raise DataError(f"column '{given}' of '{name}' contains lists of images; a sample must have one image.")
+    if kinds[given] is None and number_type(features[given]) is None:
         raise DataError(
             f"column '{given}' of '{name}' contains neither images nor recordings nor lists of numbers, so it cannot "
             f"be the input.{_other_readings(rows)}"
         )
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     labels = config.label_column or _the_one("label", classes, rows, config)
+    if given == labels:
+        raise DataError(
+            f"column '{given}' of '{name}' cannot be both the input and the label. Choose another one with "
+            f"input_column or label_column; columns: {join_names(features, 20)}."
+        )
     return Reading(kinds[given] or "arrays", given, labels)
 
 
@@ -181,12 +189,6 @@ def _is_sound(content: bytes) -> bool:
 
 def _is_string(feature: Any) -> bool:
     return getattr(feature, "dtype", "") in ("string", "large_string")
-
-
-def _is_scalar(feature: Any) -> bool:
-    import datasets
-
-    return isinstance(feature, datasets.Value | datasets.ClassLabel)
 
 
 def _are_files(rows: datasets.Dataset, column: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from instar.config import DataConfig, validate
 from instar.data.describe import describe_splits
 from instar.data.digits import load_digits
-from instar.data.hub import load_hub
+from instar.data.hub import load_hub, refuse_array_settings
 from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
 from instar.data.samples import Samples, Source
@@ -19,11 +19,8 @@ from instar.errors import ConfigError, DataError
 ARRAYS_SOURCE = "arrays"
 """Source name of data given as Python objects."""
 
-_ARRAY_SETTINGS = ("inputs", "layout")
-"""Settings of how arrays are read."""
-
 _FILE_SETTINGS = ("input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where")
-_SOURCE_SETTINGS = frozenset(["source", *_FILE_SETTINGS, *_ARRAY_SETTINGS, "labels", "unlabelled", "classes"])
+_SOURCE_SETTINGS = frozenset(["source", *_FILE_SETTINGS, "inputs", "layout", "labels", "unlabelled", "classes"])
 """Settings that `Data.select` cannot change."""
 
 
@@ -144,16 +141,28 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
-def _read(spec: Any, config: DataConfig) -> dict[str, Source]:
+def load_recorded_data(config: DataConfig) -> Data:
+    """Load data with the settings of a run; arrays in files are read as the run read them.
+
+    Raises:
+        DataError: when the data cannot be found, read or interpreted, or have several interpretations.
+    """
+    sources = _read(config, config, is_recorded=True)
+    return _select(config, sources["train"], sources.get("validation"), sources["test"])
+
+
+def _read(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[str, Source]:
     """Return sources by split; only "train" if it must still be split."""
     if not isinstance(spec, str | Path | DataConfig):
         return read_objects(spec, config)
     if config.source == ARRAYS_SOURCE:
         raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
-    for name in _ARRAY_SETTINGS:
-        if getattr(config, name) is not None:
-            raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' is read from files.")
-    train, validation, test = load_digits() if config.source == "digits" else load_hub(config)
+    if config.source == "digits":
+        if not is_recorded:
+            refuse_array_settings(config, "images")
+        train, validation, test = load_digits()
+    else:
+        train, validation, test = load_hub(config, is_recorded=is_recorded)
     if config.classes and config.classes != train.classes:
         raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
     return {"train": train, "test": test} | ({"validation": validation} if validation else {})
@@ -167,6 +176,8 @@ def _split(source: Source, seed: int) -> dict[str, Source]:
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
     if validation and config.train_on_all:
         raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
+    if config.source != ARRAYS_SOURCE:
+        config = config.model_copy(update=train.settings)
     samples, seed = Samples.all_of(train), config.split_seed
     held_out = Samples.all_of(validation) if validation else None
     if validation is None and config.validation > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
+from instar.data.array_sources import make_array_sources
 from instar.data.columns import Reading
-from instar.data.images import decode_arrays
+from instar.data.images import decode_images, decode_numbers
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
 from instar.data.opening import join_names
@@ -22,6 +24,7 @@ from instar.data.samples import Source
 from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
 from instar.data.text import Pretrained, Words, cut_windows, read_lines
 from instar.errors import DataError
+from instar.tasks.next_token import NextToken
 
 MAX_LOADED_BYTES = 2 << 30
 """Size up to which decoded inputs are read into memory; larger inputs are memory-mapped."""
@@ -45,12 +48,14 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
         DataError: when a row cannot be decoded, inputs differ in shape, or labels have several interpretations.
     """
     labels, classes = _labels(splits, reading.labels, config)
+    if reading.kind == "arrays":
+        return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
     for split, known in labels.items():
         np.save(folder / f"{split}-labels.npy", known)
     if reading.kind == "recordings":
         _write_recordings(folder, splits, reading.inputs, config.source)
     else:
-        _write_arrays(folder, splits, reading.inputs, config)
+        _write_images(folder, splits, reading.inputs, config)
     return {"splits": list(labels), "classes": classes}
 
 
@@ -93,15 +98,21 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
             found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
             found[split] = _read(folder, name, split, classes, config.states, max_loaded_bytes)
+        if "arrays" in holds:
+            exact = folder / f"{split}-exact.npy"
+            given = torch.from_numpy(_load(exact, max_loaded_bytes)) if exact.is_file() else None
+            task = NextToken() if holds["are_next_tokens"] else found[split].task
+            found[split] = replace(found[split], given=given, task=task, **holds["arrays"])
     return found
 
 
+def _load(path: Path, max_loaded_bytes: int) -> NDArray[Any]:
+    array = np.load(path, mmap_mode="c", allow_pickle=False)  # "c", because torch needs a writable map
+    return np.array(array) if array.nbytes <= max_loaded_bytes else array
+
+
 def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states: int, max_loaded_bytes: int) -> Source:
-    inputs = np.load(
-        folder / f"{split}.npy", mmap_mode="c", allow_pickle=False
-    )  # "c", because torch needs a writable map
-    if inputs.nbytes <= max_loaded_bytes:
-        inputs = np.array(inputs)
+    inputs = _load(folder / f"{split}.npy", max_loaded_bytes)
     labels = torch.from_numpy(np.load(folder / f"{split}-labels.npy", allow_pickle=False))
     lengths = folder / f"{split}-lengths.npy"
     if lengths.is_file():
@@ -132,20 +143,47 @@ class _MixedColoursError(DataError):
     """Some images are grey, and others have colour."""
 
 
-def _write_arrays(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
-    """Write the inputs of all splits in one shape; grey images get three channels if any image has colour."""
+def _write_images(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
+    """Write the images of all splits in one shape; grey images get three channels if any image has colour."""
 
     def write(*, colour: bool) -> None:
         first = None
         for split, rows in splits.items():
             where = f"{config.source} ({split})"
-            found = decode_arrays(rows, column, where, config.image_size, colour=colour)
+            found = decode_images(rows, column, where, config.image_size, colour=colour)
             first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
 
     try:
         write(colour=False)
     except _MixedColoursError:
         write(colour=True)
+
+
+def _write_arrays(
+    folder: Path,
+    splits: Mapping[str, Any],
+    column: str,
+    labels: Mapping[str, NDArray[np.int64]],
+    classes: list[str],
+    config: DataConfig,
+) -> dict[str, Any]:
+    """Write a column of arrays, interpreted as arrays given in Python, and return a description of the folder."""
+    raw, known, first = {}, {}, None
+    for split, rows in splits.items():
+        where, path = f"{config.source} ({split})", folder / f"{split}-raw.npy"
+        first = _write_inputs(path, decode_numbers(rows, column, where), len(rows), where, first)
+        raw[where], known[where] = np.load(path, mmap_mode="r", allow_pickle=False), labels[split]
+    sources = make_array_sources(raw, known, tuple(classes), config)
+    for split in splits:
+        source = sources[f"{config.source} ({split})"]
+        np.save(folder / f"{split}.npy", source.inputs.numpy())
+        np.save(folder / f"{split}-labels.npy", source.labels.numpy())
+        if source.given is not None:
+            np.save(folder / f"{split}-exact.npy", source.given.numpy())
+        (folder / f"{split}-raw.npy").unlink()
+    arrays = {"reading": source.reading, "settings": dict(source.settings)}
+    are_next_tokens = isinstance(source.task, NextToken)
+    return {"splits": list(splits), "classes": classes, "arrays": arrays, "are_next_tokens": are_next_tokens}
 
 
 def _write_inputs(

@@ -10,20 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from instar.config import DataConfig
 from instar.data import decoded
 from instar.data.cache import cache_folder, keep
 from instar.data.columns import choose_reading
 from instar.data.opening import open_data
 from instar.data.samples import Source
-from instar.errors import DataError, nearest
+from instar.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
 
 def load_hub(
-    config: DataConfig, *, max_loaded_bytes: int = decoded.MAX_LOADED_BYTES
+    config: DataConfig, *, is_recorded: bool = False, max_loaded_bytes: int = decoded.MAX_LOADED_BYTES
 ) -> tuple[Source, Source | None, Source]:
     """Return (train, validation or None, test) of a Hub id or a local folder.
 
@@ -32,6 +34,7 @@ def load_hub(
     Args:
         config: settings whose source is a Hub id such as `ylecun/mnist`, or a folder of parquet, JSON, CSV, text or
             image files that `datasets.load_dataset` reads.
+        is_recorded: read arrays as the run that recorded these settings.
         max_loaded_bytes: decoded inputs up to this size are read into memory; larger ones are mapped.
 
     Raises:
@@ -43,32 +46,43 @@ def load_hub(
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    splits = read_rows(open_data(name), config, max_loaded_bytes)
+    splits = read_rows(open_data(name), config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
     return splits["train"], splits.get("validation"), splits["test"]
 
 
 def read_rows(
-    found: Mapping[str, datasets.Dataset], config: DataConfig, max_loaded_bytes: int = decoded.MAX_LOADED_BYTES
+    found: Mapping[str, datasets.Dataset],
+    config: DataConfig,
+    *,
+    is_recorded: bool = False,
+    max_loaded_bytes: int = decoded.MAX_LOADED_BYTES,
 ) -> dict[str, Source]:
     """Return sources by split from rows by split; only "train" if there is no other split.
 
     Args:
         found: rows by split; validation becomes the test split if there is no other.
         config: name of the data, and how to read them.
+        is_recorded: read arrays as the run that recorded these settings.
         max_loaded_bytes: as for `load_hub`.
 
     Raises:
-        DataError: when a column cannot be found, or a value cannot be decoded.
+        DataError: when a column cannot be found, a value cannot be decoded, or arrays have several interpretations.
+        ConfigError: when a setting of arrays is given for other data.
     """
     name = config.source
     if config.test_where is not None:
         found = _held_out(found, config.test_where, name)
     reading = choose_reading(found, config)
+    if reading.kind == "arrays":
+        config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
+    elif not is_recorded:
+        refuse_array_settings(config, reading.kind)
     options: list[object] = [config.input_column, config.label_column, config.image_size]
     # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
     options += ["sound"] if reading.kind == "recordings" else []
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
+    options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
 
     def write(folder: Path) -> dict[str, object]:
         if reading.kind == "text":
@@ -80,7 +94,23 @@ def read_rows(
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
+    columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
     return {split: replace(source, reading=columns) for split, source in splits.items()}
+
+
+def refuse_array_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of arrays for data of another kind."""
+    for name in ("inputs", "layout"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' contains {kind}.")
+
+
+def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> DataConfig:
+    """Return settings that read arrays as a run did: as numbers with unchanged axes, unless it recorded otherwise."""
+    # older versions read all arrays in files like this, and recorded nothing
+    axes = max(map(np.ndim, rows[:1][column]), default=0)
+    settings = {"inputs": config.inputs or "numbers", "layout": config.layout or ("CHW" if axes == 3 else None)}
+    return config.model_copy(update=settings)
 
 
 def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:

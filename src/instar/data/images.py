@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,67 @@ from instar.errors import DataError, shortened
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of Pillow with more than 8 bits
 
 
-def decode_arrays(
+def decode_images(
     rows: Any, column: str, name: str, image_size: tuple[int, int] | None, *, colour: bool
 ) -> Iterator[NDArray[Any]]:
-    """Yield the inputs of a split one by one: images as uint8 `[channels, height, width]`, other inputs as float32.
+    """Yield the images of a split one by one, `[channels, height, width]`.
 
     Args:
         rows: rows of the split.
-        column: column of the inputs; its images must not be decoded yet, so that errors can name row and file.
+        column: column of images that are not decoded yet, so that errors can name row and file.
         name: name of the split, for error messages.
         image_size: resize each image to (height, width).
         colour: return grey images with three channels too.
 
     Raises:
-        DataError: when an input cannot be decoded; names the row, and the file if there is one.
+        DataError: when an image cannot be decoded; names the row, and the file if there is one.
+    """
+    return _decode_each(rows, column, name, lambda value: pixels_of(_opened(value), image_size, colour))
+
+
+def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
+    """Yield the arrays of a split one by one, in the number type of the column.
+
+    Args:
+        rows: rows of the split.
+        column: column of lists of numbers.
+        name: name of the split, for error messages.
+
+    Raises:
+        DataError: when a list is ragged or has missing whole numbers; names the row.
+    """
+    dtype = number_type(rows.features[column])
+    return _decode_each(rows, column, name, lambda value: np.asarray(value, dtype=dtype))
+
+
+def number_type(feature: Any) -> np.dtype[Any] | None:
+    """Return the number type of a column of lists; None for columns of anything else.
+
+    >>> import datasets
+    >>> number_type(datasets.List(datasets.Value("uint8"))), number_type(datasets.List(datasets.Value("string")))
+    (dtype('uint8'), None)
     """
     import datasets
 
-    is_image = isinstance(rows.features[column], datasets.Image)
+    if isinstance(feature, datasets.Value | datasets.ClassLabel):
+        return None
+    while hasattr(feature, "feature"):  # lists of lists
+        feature = feature.feature
+    name = str(getattr(feature, "dtype", ""))
+    if name.startswith("decimal"):
+        return np.dtype(np.float64)
+    return np.dtype(name) if re.fullmatch(r"bool|u?int\d+|float\d+", name) else None
+
+
+def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     for index, row in enumerate(rows.select_columns([column])):
         value = row[column]
         try:
             if value is None:
                 raise ValueError("a value is missing")
-            yield pixels_of(_opened(value), image_size, colour) if is_image else np.asarray(value, dtype=np.float32)
+            yield decode(value)
         except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
-            path = value.get("path") if is_image and value else None
+            path = value.get("path") if isinstance(value, dict) else None
             where = f"row {index}, file '{path}'" if path else f"row {index}"
             raise DataError(f"column '{column}' of '{name}', {where}, cannot be decoded: {shortened(error)}.") from None
 

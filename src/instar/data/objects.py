@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
-from instar.data.array_inputs import read_inputs
-from instar.data.array_values import as_row, columns_of, is_image, stacked
+from instar.data.array_sources import make_array_sources
+from instar.data.array_values import as_row, is_image, stacked
 from instar.data.hub import read_rows
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
 from instar.data.samples import Source
 from instar.errors import DataError
-from instar.tasks.next_token import NextToken
 
 DATA_FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch or Hugging Face data set, a "
@@ -58,64 +54,9 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
             "no sample has a label, so the classes are unknown. Give labels of the test samples, as (inputs, None, "
             "test_inputs, test_labels), or list the classes in data.classes."
         )
-    labels = {name: found[:, 0] if found.shape[1:] == (1,) else found for name, found in labels.items()}
-    shapes = {found.shape[1:] for found in labels.values()}
-    if len(shapes) > 1:
-        told = " and ".join(f"{list(found.shape)} in '{name}'" for name, found in labels.items())
-        raise DataError(f"labels must have the same shape in all splits, got {told}.")
-    shape = shapes.pop() if shapes else ()
     given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
-    held, reading = read_inputs(given_inputs, shape[0] if shape else None, config)
-    sources = {}
-    for split, name in names.items():
-        inputs, exact = held[name].inputs, held[name].exact
-        here = labels.get(name, np.full((len(inputs), *shape), UNLABELLED))
-        _refuse_unfit(name, inputs, here, classes, config)
-        sources[split] = Source(
-            name,
-            inputs,
-            torch.from_numpy(here),
-            classes,
-            given=exact,
-            reading=reading,
-            feature_names=columns_of(parts[split][0]),
-        )
-    if shape and _are_next_tokens(sources.values()):
-        return {split: replace(source, task=NextToken()) for split, source in sources.items()}
-    return sources
-
-
-def _are_next_tokens(sources: Iterable[Source]) -> bool:
-    """Whether every label, where there are any, is the token at the position after it."""
-    matches = []
-    for source in sources:
-        if source.inputs.dtype != torch.int64 or not all(name.isdecimal() for name in source.classes):
-            return False
-        labels, following = source.labels[:, :-1], source.inputs[:, 1:]
-        numbers = torch.tensor([int(name) for name in source.classes])
-        matches.append((numbers[labels] == following)[labels != UNLABELLED])
-    found = torch.cat(matches)
-    return found.numel() > 0 and bool(found.all())
-
-
-def _refuse_unfit(
-    name: str, inputs: Tensor, labels: NDArray[np.int64], classes: tuple[str, ...], config: DataConfig
-) -> None:
-    """Refuse labels that are neither one per sample nor one per position."""
-    if len(inputs) != len(labels) or labels.ndim == 1:
-        return  # Source reports a wrong number of labels
-    looks_one_hot = labels.shape[1] > 1 and len(classes) == 2 and (labels.sum(1) == 1).all()
-    if looks_one_hot and config.labels != "classes":
-        raise DataError(
-            f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, like one-hot labels. "
-            "Give class numbers, as labels.argmax(1); or set data.labels=classes if each position has a label."
-        )
-    has_positions = inputs.dim() > 2 or inputs.dtype == torch.int64
-    if labels.ndim > 2 or not has_positions or inputs.shape[1] != labels.shape[1]:
-        raise DataError(
-            f"expected one label per sample, or one per position of inputs [samples, position, ...]; labels of "
-            f"'{name}' have shape {list(labels.shape)}, and inputs {list(inputs.shape)}."
-        )
+    sources = make_array_sources(given_inputs, labels, classes, config)
+    return {split: sources[name] for split, name in names.items()}
 
 
 def _by_split(given: Any) -> dict[str, Any]:

@@ -69,9 +69,9 @@ def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
     if library is None:
         return None
     if isinstance(given, library.Dataset):
-        return {"train": given}
+        return {"train": _without_format(given)}
     if isinstance(given, tuple) and len(given) == 2 and all(isinstance(rows, library.Dataset) for rows in given):
-        return dict(zip(("train", "test"), given, strict=True))
+        return {split: _without_format(rows) for split, rows in zip(("train", "test"), given, strict=True)}
     parts = list(given.values()) if isinstance(given, Mapping) else [given]
     if any(isinstance(rows, library.IterableDataset | library.IterableDatasetDict) for rows in parts):
         raise DataError("a streaming data set cannot be read by index; load it with streaming=False.")
@@ -79,7 +79,22 @@ def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
         return None
     if "train" not in given:
         raise DataError(f"the data set needs a split 'train', found: {', '.join(map(str, given)):.200}.")
-    return {split: given[split] for split in ("train", "validation", "test") if split in given}
+    return {split: _without_format(given[split]) for split in ("train", "validation", "test") if split in given}
+
+
+def _without_format(rows: datasets.Dataset) -> datasets.Dataset:
+    """Return rows whose values are Python objects, whatever they are formatted as for other libraries.
+
+    Raises:
+        DataError: when the rows have a transform, which may change at every access.
+    """
+    format_type = rows.format["type"]
+    if format_type == "custom":
+        raise DataError(
+            "the data set has a transform (set_transform or with_transform), which Instar does not apply. Apply it "
+            "once with map, or remove it with reset_format; random changes belong into views."
+        )
+    return rows if format_type is None else rows.with_format(None)
 
 
 def _recording() -> type[Any]:

@@ -43,6 +43,7 @@ class Source:
         mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
             trained on nor evaluated. None: all have a loss up to `lengths`.
         reading: description of how inputs and labels were read; not part of the fingerprint.
+        settings: data settings that read files in the same way again; not part of the fingerprint.
         feature_names: column names of a table, in order; not part of the fingerprint.
 
     Raises:
@@ -64,6 +65,7 @@ class Source:
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

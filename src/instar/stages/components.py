@@ -126,6 +126,11 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if teacher is not None:
         config = adopt_store_views(teacher, config)  # a target store knows no other views
     data = given.data or load_data(config.data)
+    reading = {
+        "inputs": data.config.inputs,
+        "layout": data.config.layout,
+    }  # the run reads arrays in files like this again
+    config = config.model_copy(update={"data": config.data.model_copy(update=reading)})
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)

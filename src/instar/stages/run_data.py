@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
+from instar.data.dataset import ARRAYS_SOURCE, Data, load_data, load_recorded_data
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
@@ -77,7 +77,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     """Return data, read as a run read its own."""
     recorded = run.config["data"]
     if given is None:
-        return load_data(validate(DataConfig, recorded))
+        return load_recorded_data(validate(DataConfig, recorded))
     kept = {name: recorded[name] for name in READING if name in recorded}
     if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
         kept |= {name: recorded[name] for name in ("special_classes", "rest")}
@@ -91,7 +91,14 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if os.path.isdir(given.source):  # where other data call their columns otherwise, these are found as usual
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
-    return load_data(validate(DataConfig, kept | {name: getattr(given, name) for name in given.model_fields_set}))
+    arrays = {name: recorded.get(name) for name in ("inputs", "layout") if recorded["source"] != ARRAYS_SOURCE}
+    settings = kept | arrays | {name: getattr(given, name) for name in given.model_fields_set}
+    if any(arrays.values()) or given.source == recorded["source"]:
+        return load_recorded_data(validate(DataConfig, settings))
+    found = load_data(validate(DataConfig, settings))
+    if (kind := found.config.inputs) != settings.get("inputs") and recorded["source"] != ARRAYS_SOURCE:
+        say(f"instar: '{given.source}' is read as {kind}; '{run.path}' recorded no reading. data.inputs changes this.")
+    return found
 
 
 def refuse_other_inputs(run: Run, data: Data) -> None:
