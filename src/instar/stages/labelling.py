@@ -27,7 +27,7 @@ from instar.targets.records import Keep, Record
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, TargetStore, checksum_of_ids
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import Teacher, query
 from instar.training.progress import ProgressBar
 
 MAX_PENDING_BYTES = 32 << 20
@@ -212,7 +212,7 @@ class Labelling:
             labelled: list[tuple[Batch, Targets]] = []
             size = 0
             for batch in batches:
-                answers = self.teacher.targets(batch)
+                answers = query(self.teacher, batch)
                 labelled.append((batch, answers))
                 size += batch.labels.numel() * record.num_classes * 4
                 bar.advance(len(batch))

@@ -36,6 +36,11 @@ class ProjectedTargets(Targets):
         return self.projected.num_classes
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the examples."""
+        return self.projected.hidden.shape[:-1]
+
+    @property
     def holds_at_any_temperature(self) -> bool:
         """Logits of a network do."""
         return True

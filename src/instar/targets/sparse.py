@@ -60,6 +60,11 @@ class SparseTargets(Targets):
         return None if self.is_estimate else self.kept[..., -1]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the examples."""
+        return self.ids.shape[:-1]
+
+    @property
     def is_estimate(self) -> bool:
         """Whether classes were drawn at random."""
         return self.kept.shape[-1] == self.ids.shape[-1]

@@ -27,6 +27,11 @@ class Targets(ABC):
         """Number of classes."""
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the examples, `[batch]` or `[batch, position]`; None: unknown."""
+        return None
+
+    @property
     def holds_at_any_temperature(self) -> bool:
         """Whether the logits v give p^T = softmax(v / T) at all temperatures."""
         return False
@@ -111,6 +116,11 @@ class DenseTargets(Targets):
         return self.values.shape[-1]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the examples."""
+        return self.values.shape[:-1]
+
+    @property
     def holds_at_any_temperature(self) -> bool:
         """Whether the logits hold at any temperature."""
         return self.temperature is None
@@ -178,6 +188,11 @@ class MixtureTargets(Targets):
     def num_classes(self) -> int:
         """The number of classes."""
         return self.parts[0].num_classes
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the examples."""
+        return self.parts[0].shape
 
     def log_probs(self, temperature: float) -> Tensor:
         """Return log sum_k w_k p_k^T, computed with logarithms so that small probabilities stay accurate."""

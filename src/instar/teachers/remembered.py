@@ -12,7 +12,7 @@ from instar.data.samples import Samples
 from instar.data.views import Identity
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher, drop_positions
+from instar.teachers.teacher import Teacher, drop_positions, query
 
 
 class Remembered(Teacher):
@@ -40,7 +40,7 @@ class Remembered(Teacher):
         for view in range(loader.num_views):
             parts, asked = [], []
             for batch in loader.in_order(view, trim=False):
-                parts.append(teacher.targets(batch))
+                parts.append(query(teacher, batch))
                 asked.append(batch.ids)
                 advance(len(batch))
             position[torch.cat(asked)] = torch.arange(len(loader.samples), device=loader.device)

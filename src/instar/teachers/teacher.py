@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
+import torch
 from torch import nn
 
 from instar.compute.execution import Execution
 from instar.data.loader import Batch
 from instar.data.samples import Samples
+from instar.errors import InstarError, MismatchError, shortened
 from instar.models.carried import Carried
 from instar.targets.targets import Targets
 
@@ -18,6 +21,47 @@ from instar.targets.targets import Targets
 def drop_positions(answers: Targets, batch: Batch) -> Targets:
     """Return stored targets of whole samples without the positions that a batch leaves out."""
     return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
+
+
+def query(teacher: Teacher, batch: Batch) -> Targets:
+    """Return the targets of a teacher of all classes of the data, for a batch of a loader.
+
+    Raises:
+        MismatchError: when it predicts other classes for this batch.
+    """
+    found = teacher.targets(batch)
+    if batch.origin is not None and found.num_classes != (classes := batch.origin.samples.num_classes):
+        name = type(teacher).__name__
+        raise MismatchError(f"the teacher {name} has {found.num_classes} classes, and the data have {classes}.")
+    return found
+
+
+def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch], Targets]:
+    """Wrap the method `targets` of a class of the user's: any defect becomes a sentence that names the class."""
+
+    @wraps(targets)
+    def checked(self: Any, batch: Batch) -> Targets:
+        name, expected = type(self).__name__, tuple(batch.labels.shape)
+        try:
+            found = targets(self, batch)
+        except (InstarError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # raised by the user's code
+            what = f"{type(error).__name__}: {shortened(error)}"
+            raise MismatchError(
+                f"the teacher {name} fails for inputs of shape {list(batch.inputs.shape)}: {what}."
+            ) from error
+        if not isinstance(found, Targets):
+            raise MismatchError(
+                f"the method 'targets' of the teacher {name} must return Targets, such as DenseTargets(logits), got "
+                f"{type(found).__name__}."
+            )
+        if found.shape is not None and tuple(found.shape) != expected:
+            wanted, got = (f"[{', '.join(map(str, (*shape, 'classes')))}]" for shape in (expected, found.shape))
+            raise MismatchError(f"the teacher {name} must return targets of shape {wanted}, got {got}.")
+        return found
+
+    return checked
 
 
 class Teacher(ABC):
@@ -29,6 +73,12 @@ class Teacher(ABC):
     members: Sequence[Teacher] = ()
     classes: tuple[str, ...] | None = None
     """The names of its classes, where they are known; without names, only its error shows another order."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        is_own = cls.__module__.partition(".")[0] == "instar"  # whose defects need their traceback
+        if "targets" in vars(cls) and not is_own:
+            cls.targets = _checked(cls.targets)  # type: ignore[assignment, method-assign]
 
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:

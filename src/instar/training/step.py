@@ -20,7 +20,7 @@ from instar.errors import MismatchError
 from instar.models.carried import Carried
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import Teacher, query
 from instar.training.gradient_terms import GradientTerms
 from instar.training.recorder import Recorder
 from instar.training.state import TrainState
@@ -73,7 +73,7 @@ def find_gradients(
     config, accelerator = student.config, student.accelerator
     parts = list(share_batch(batch, accelerator).parts(config.micro_batches))
     count = batch.count()
-    answers: Iterable[Targets | None] = (teacher.targets(part) if teacher else None for part in parts)
+    answers: Iterable[Targets | None] = (query(teacher, part) if teacher else None for part in parts)
     totals: Tensor | None = None
     if objective.weighs_examples:  # weights of examples depend on the targets of the whole batch
         answers = list(answers)
