@@ -1,6 +1,5 @@
 """Fixtures that the tests of every layer share."""
 
-import importlib
 import io
 import os
 import sys
@@ -114,20 +113,21 @@ class StoppedError(Exception):
 @pytest.fixture
 def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[Exception]]:
     """Let the loop fail once, before it takes a step, counted from 0 over all runs since; return the error."""
-    module = importlib.import_module("instar.training.loop")
-    original = module.learning_rate
+    from instar.training import loop
+
+    original = loop.learning_rate
 
     def arrange(step: int) -> type[Exception]:
         left = iter(range(step))
 
         def fail_once(*arguments: object) -> float:
             if next(left, None) is None:
-                monkeypatch.setattr(module, "learning_rate", original)
+                monkeypatch.setattr(loop, "learning_rate", original)
                 raise StoppedError
             rate: float = original(*arguments)
             return rate
 
-        monkeypatch.setattr(module, "learning_rate", fail_once)
+        monkeypatch.setattr(loop, "learning_rate", fail_once)
         return StoppedError
 
     return arrange

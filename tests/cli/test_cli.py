@@ -170,17 +170,14 @@ def test_the_flags_are_few_and_known() -> None:
     assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"}
 
 
-def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from instar.procedures.demo import demo
-
-    monkeypatch.setattr(sys.modules[demo.__module__], "MEMBERS", 2)
-    monkeypatch.setitem(sys.modules[demo.__module__].TRAINING, "learning_rate", 1e-3)
+def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path) -> None:
+    demo = ("demo", "--out", tmp_path, "--members", "2", "--seeds", "2", "--jobs", "1")
     started = time.monotonic()
-    code, out, _ = instar("demo", "--out", str(tmp_path), "--seeds", "2", "--jobs", "1")
+    code, out, _ = instar(*demo)
     assert code == 0
     assert "student, distilled" in out
     assert (tmp_path / "report.html").is_file()
-    again = instar("demo", "--out", str(tmp_path), "--seeds", "2", "--jobs", "1", "--json")
+    again = instar(*demo, "--json")
     summary = json.loads(again[1])
     assert len(summary["distilled_errors"]) == 2
     assert summary["seconds"] < time.monotonic() - started

@@ -31,6 +31,12 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
     return grow(tmp_path_factory.mktemp("lineage") / "out", controls=True, views="Shift(1)", distil_ensemble=True)
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
+    """A lineage without views, controls or interruption."""
+    return grow(tmp_path_factory.mktemp("straight") / "out")
+
+
 def test_each_generation_learns_from_the_one_before_it_alone(lineage: Lineage) -> None:
     first, *later = lineage.generations
     assert first.config["teachers"] == []
@@ -100,8 +106,9 @@ def test_its_table_pairs_every_run_with_generation_0(lineage: Lineage) -> None:
 
 
 @pytest.mark.parametrize("step", [3, STEPS + 3, 2 * STEPS + 5])
-def test_a_lineage_killed_in_any_generation_equals_one_that_was_not(tmp_path: Path, stop_before, step: int) -> None:
-    straight = grow(tmp_path / "straight")
+def test_a_lineage_killed_in_any_generation_equals_one_that_was_not(
+    straight: Lineage, tmp_path: Path, stop_before, step: int
+) -> None:
     stopped = stop_before(step)
     with pytest.raises(stopped):
         grow(tmp_path / "killed")
@@ -113,10 +120,9 @@ def test_a_lineage_killed_in_any_generation_equals_one_that_was_not(tmp_path: Pa
         assert all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_the_loop_takes_no_step_of_a_generation_that_is_complete(tmp_path: Path, stop_before) -> None:
-    grow(tmp_path / "out")
+def test_the_loop_takes_no_step_of_a_generation_that_is_complete(straight: Lineage, stop_before) -> None:
     stop_before(0)
-    grow(tmp_path / "out")
+    grow(straight.generations[0].path.parent)
 
 
 def test_a_generation_that_diverges_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
@@ -143,12 +149,10 @@ def test_the_student_may_be_of_another_family(tmp_path: Path) -> None:
     assert lineage.ensembles[0].result["parameters"] == 2 * lineage.generations[1].result["parameters"]
 
 
-def test_generations_beside_controls_in_two_processes_are_the_same(tmp_path: Path) -> None:
-    settings = {"generations": 1, "show": False} | SETTINGS
-    data = instar.load_data("digits", subset=120)
-    alone = born_again(data, MLP([8]), out=tmp_path / "alone", **settings)
-    together = born_again(data, MLP([8]), out=tmp_path / "together", jobs=2, **settings)
-    assert [run.metrics["nll"] for run in alone.generations] == [run.metrics["nll"] for run in together.generations]
+def test_generations_beside_controls_in_two_processes_are_the_same(lineage: Lineage, tmp_path: Path) -> None:
+    together = grow(tmp_path / "together", generations=1, controls=True, views="Shift(1)", jobs=2)
+    alone = lineage.generations[:2]
+    assert [run.metrics["nll"] for run in together.generations] == [run.metrics["nll"] for run in alone]
 
 
 def test_bad_input_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -5,14 +5,19 @@ import os
 import resource
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.chaos.harness import Ended, cli, problem_of, start
 from tests.chaos.kills import words
+from torch import Tensor
 
+from instar.data import View
+from instar.errors import RunError
+from instar.models import MLP
 from instar.procedures.train import train
+from instar.seeds import Draws
 
 VERBS = ["train", "distill", "label", "correct-bias", "export", "report"]
 
@@ -93,28 +98,31 @@ def test_a_limit_on_the_size_of_files_is_a_sentence(verb: str, base: Path, tmp_p
     assert (ended.code, problem_of(ended)) == (0, None)
 
 
-def test_a_full_disk_for_error_txt_does_not_hide_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **named: object) -> None:
-        (tmp_path / "run" / "error.txt").symlink_to("/dev/full")
+@dataclass(frozen=True)
+class WhileTraining(View):
+    """No augmentation; does something to the run folder at the first batch after the folder is made."""
+
+    run: Path
+    act: Callable[[Path], None]
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        if (self.run / "config.json").exists():
+            self.act(self.run)
+        return inputs
+
+
+def test_a_full_disk_for_error_txt_does_not_hide_the_error(tmp_path: Path) -> None:
+    def fail(run: Path) -> None:
+        (run / "error.txt").symlink_to("/dev/full")
         raise ZeroDivisionError
 
-    monkeypatch.setattr("instar.stages.stage.fit", fail)
+    view = WhileTraining(tmp_path / "run", fail)
     with pytest.raises(ZeroDivisionError):
-        train("digits", {"name": "mlp", "arguments": {"widths": [4]}}, out=tmp_path / "run", epochs=1)
+        train("digits", MLP([4]), views=view, out=tmp_path / "run", epochs=1)
 
 
-def test_a_run_folder_that_is_deleted_meanwhile_is_a_sentence(base: Path, tmp_path: Path, monkeypatch) -> None:
-    from instar.errors import RunError
-    from instar.stages import stage
-
-    fitted = stage.fit
-
-    def fit(*arguments: object, **named: object) -> float:
-        seconds: float = fitted(*arguments, **named)
-        shutil.rmtree(tmp_path / "run")
-        return seconds
-
-    monkeypatch.setattr(stage, "fit", fit)
+def test_a_run_folder_that_is_deleted_meanwhile_is_a_sentence(tmp_path: Path) -> None:
+    view = WhileTraining(tmp_path / "run", shutil.rmtree)
     with pytest.raises(RunError, match="cannot be written: No such file or directory"):
-        train("digits", {"name": "mlp", "arguments": {"widths": [4]}}, out=tmp_path / "run", epochs=1)
+        train("digits", MLP([4]), views=view, out=tmp_path / "run", epochs=1)
     assert os.listdir(tmp_path) == []

@@ -1,6 +1,5 @@
 """Learning rates, norms and averages against values worked out by hand or in NumPy."""
 
-import importlib
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ from instar.models import CNN, MLP, Normalised, load_model, statistics
 from instar.objectives import parse_objective
 from instar.procedures.train import train
 from instar.runs.run import Run
-from instar.training import fit
+from instar.training import fit, state
 from instar.training.optimise import WeightAverage, constrain_norms, learning_rate
 
 DIGITS = load_data("digits", subset=100)
@@ -115,14 +114,14 @@ def test_the_first_step_of_clipped_sgd_has_the_length_of_rate_times_limit(tmp_pa
 
 
 def test_the_average_is_what_a_run_ends_with(tmp_path, monkeypatch):
-    module, kept = importlib.import_module("instar.training.state"), []
+    kept = []
 
     class Kept(WeightAverage):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             kept.append(self)
 
-    monkeypatch.setattr(module, "WeightAverage", Kept)
+    monkeypatch.setattr(state, "WeightAverage", Kept)
     run = train(DIGITS, MLP([8]), out=tmp_path / "run", epochs=2, batch_size=32, ema=0.95)
     found = load_model(run).state_dict()
     assert len(kept) == 1

@@ -18,10 +18,10 @@ from instar.procedures.train import train
 from instar.runs.run import Run
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
+from instar.training import loop, validation
 from instar.training.state import initial_state
 from instar.training.validation import Validation
 
-MODULE = importlib.import_module("instar.training.validation")
 DIGITS = load_data("digits", subset=60)
 STEPS = 2  # of an epoch
 SETTINGS = {
@@ -58,7 +58,7 @@ def tell(patch, scores, every=1, first=FIRST):
     original = Validation.score
 
     def score(self, step, *arguments):
-        patch.setattr(MODULE, "measure_validation", lambda *_: {"error": 0.5, "nll": told[step]})
+        patch.setattr(validation, "measure_validation", lambda *_: {"error": 0.5, "nll": told[step]})
         original(self, step, *arguments)
 
     patch.setattr(Validation, "score", score)
@@ -118,7 +118,7 @@ def watched(run, scores, patch, done=0, first=FIRST, **settings):
     """Score a model whose weight is the number of steps, until it is over; return the steps and the model."""
 
     def tell_next(found):
-        patch.setattr(MODULE, "measure_validation", lambda *_: {"error": 0.5, "nll": found})
+        patch.setattr(validation, "measure_validation", lambda *_: {"error": 0.5, "nll": found})
 
     model = Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1))
     config = TrainingConfig(epochs=len(scores), **settings)
@@ -288,7 +288,7 @@ def test_a_run_that_is_over_takes_no_step_more_when_it_is_taken_up(tmp_path, mon
     fail_once("instar.stages.stage", "save_model")
     with pytest.raises(StoppedError):
         run_to(tmp_path / "run", patience=2)
-    monkeypatch.setattr(importlib.import_module("instar.training.loop"), "find_gradients", lambda *_: 1 / 0)
+    monkeypatch.setattr(loop, "find_gradients", lambda *_: 1 / 0)
     assert_same(straight["plain"], run_to(tmp_path / "run", patience=2))
 
 
@@ -308,7 +308,7 @@ def test_a_plateau_is_a_score_that_is_not_below_the_best(tmp_path, monkeypatch, 
     watch = Validation(run, DIGITS.validation, config, 1, 0, Accelerator(cpu=True))
     state = initial_state(Normalised(nn.Linear(1, 2), torch.zeros(1), torch.ones(1)), config, None)
     for step, score in enumerate(scores, start=1):
-        monkeypatch.setattr(MODULE, "measure_validation", lambda *_, found=score: {"error": 0.5, "nll": found})
+        monkeypatch.setattr(validation, "measure_validation", lambda *_, found=score: {"error": 0.5, "nll": found})
         watch.score(step, state)
     again = Validation(run, DIGITS.validation, config, 1, len(scores), Accelerator(cpu=True))
     assert watch.plateaus == again.plateaus == expected

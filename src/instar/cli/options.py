@@ -303,6 +303,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JS
 DemoOutOption = Annotated[
     str | None, typer.Option("--out", help="folder of the runs and the report [default: runs/demo]")
 ]
+DemoMembersOption = Annotated[
+    int | None, typer.Option("--members", min=1, help="teachers in the ensemble [default: 5]")
+]
 DemoSeedsOption = Annotated[
     int | None, typer.Option("--seeds", min=2, help="number of students with and without distillation [default: 5]")
 ]

@@ -10,6 +10,7 @@ from instar.cli.settings import only_given
 
 def demo(
     out: options.DemoOutOption = None,
+    members: options.DemoMembersOption = None,
     seeds: options.DemoSeedsOption = None,
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
@@ -18,7 +19,7 @@ def demo(
 
     Uses embedded data, compares with training on labels, and writes a report.
     """
-    summary = instar.demo(**only_given(out=out, seeds=seeds, jobs=jobs))
+    summary = instar.demo(**only_given(out=out, members=members, seeds=seeds, jobs=jobs))
     print_result(summary.as_dict(), summary, as_json)
 
 

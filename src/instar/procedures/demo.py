@@ -24,7 +24,6 @@ from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
 from instar.teachers.ensemble import Ensemble
 
-TEACHER_MEMBERS = 5
 # chosen on the validation split (docs/log.md, 2026-11-21).
 DEMO_TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
 DEMO_STUDENT = {"name": "mlp", "arguments": {"widths": [128, 128]}}
@@ -87,11 +86,12 @@ class DemoSummary:
 
 
 @checked
-def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2) -> DemoSummary:
+def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5, jobs: int | str = 2) -> DemoSummary:
     """Train an ensemble on scikit-learn's digits, distil it, train the same student on labels, and compare.
 
     Args:
         out: folder of the runs and the report; run the demo again to resume it or to see the table again.
+        members: number of teachers in the ensemble.
         seeds: number of students with and without distillation.
         jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
     """
@@ -100,7 +100,7 @@ def demo(out: str | Path = "runs/demo", *, seeds: Count = 5, jobs: int | str = 2
     folder = local_path(out, "out")
     teachers = [
         _stage(folder / f"teacher-{i}", DEMO_TEACHER, seed=1000 + i, views="Shift(1)", epochs=40)
-        for i in range(TEACHER_MEMBERS)
+        for i in range(members)
     ]
     hard = [_stage(folder / f"labels-{seed}", DEMO_STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
     distilled = [
