@@ -98,8 +98,7 @@ def correct_bias(
             kept = ModelConfig(name=described.name, arguments=described.arguments)
             shape, names = tuple(described.input_shape), tuple(described.classes)
             save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
-            # the corrected model returns other logits for the same probe
-            if (run.path / PROBE).is_file():
+            if (run.path / PROBE).is_file():  # the corrected model returns other logits for it
                 write_probe(corrected, model, run.tensors(PROBE)[0]["inputs"])
             facts = {
                 "parameters": run.result["parameters"],
