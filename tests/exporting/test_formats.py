@@ -212,7 +212,7 @@ def test_a_run_that_has_no_model_or_other_data_is_refused(trained, tmp_path):
     both = ensemble(runs, out=tmp_path / "both")
     with pytest.raises(MismatchError, match="combines several models and has no weights of its own"):
         export(both, "onnx")
-    with pytest.raises(MismatchError, match=r"expected the classes of '.*', found samples of other classes in"):
+    with pytest.raises(MismatchError, match=r"expected the classes of '.*' \(.*\), found samples of other classes in"):
         export(runs[0], "safetensors", data=PIXELS)
     with pytest.raises(instar.InstarError, match="trained on arrays; pass them again"):
         export(trained, "safetensors")
