@@ -13,6 +13,7 @@ from tests.older import as_older
 
 from instar.config import DataConfig
 from instar.data import Data, load_data
+from instar.data.dataset import load_recorded_data
 from instar.errors import ConfigError, DataError
 from instar.models import MLP
 from instar.procedures.evaluate import evaluate
@@ -173,3 +174,10 @@ def test_runs_from_before_readings_were_recorded_read_arrays_as_they_did(
     other = folder_of(tmp_path / "other", TOKENS[:, [0, 1, 2, 3, 4, 0]].tolist(), lists(1, "uint8"))
     evaluate(run.path, DataConfig(source=str(other)))
     assert "is read as pixels; '" in capsys.readouterr().err
+
+
+def test_the_data_of_a_run_have_the_classes_that_it_found(tmp_path: Path, empty_cache: Path) -> None:
+    folder = folder_of(tmp_path / "rows", RANDOM.random((20, 4)), labels=[0, 1, -1, 0] * 5)
+    with pytest.raises(DataError, match="may be a class or mark a missing label"):
+        loaded(folder)
+    assert load_recorded_data(DataConfig(source=str(folder), **COLUMNS)).classes == ("-1", "0", "1")

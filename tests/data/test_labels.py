@@ -124,6 +124,8 @@ SPARSE = np.random.default_rng(0).permutation(300)[:40].repeat(5)
         (SPARSE, r"200 labels are 40 different whole numbers from \d+ to \d+\. They may be classes, or quantities"),
         (SPARSE * 1.0, "data.labels=classes if they are classes"),
         (SPARSE[::5][:15], "15 labels are 15 different whole numbers"),
+        (np.arange(100), r"100 different whole numbers from 0 to 99\. They may be classes, or an index of the samples"),
+        (np.arange(50) % 30 + 1, "30 different whole numbers from 1 to 30"),
         (
             [f"file {number}" for number in range(30)],
             "30 different words. They may be classes, or texts or sample names",
@@ -136,7 +138,9 @@ def test_labels_with_several_readings_are_refused_unless_a_setting_chooses(given
     assert len(mapped(given, labels="classes")[-1]) == len(np.unique(np.array(given)))
 
 
-@pytest.mark.parametrize("given", [np.arange(100), np.arange(1, 101), ["a", "nan"], ["None", "b"], [0, -1], [5, -1]])
+@pytest.mark.parametrize(
+    "given", [np.arange(100).repeat(2), np.arange(1, 21), ["a", "nan"], ["None", "b"], [0, -1], [5, -1]]
+)
 def test_labels_with_one_reading_are_read(given):
     assert -1 not in mapped(given)[0]
 

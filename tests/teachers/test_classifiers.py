@@ -29,6 +29,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.models import MLP
 from instar.procedures.distill import distill
 from instar.procedures.evaluate import evaluate
+from instar.stages.first_look import look_at
 from instar.teachers import Classifier, as_teacher
 
 INPUTS = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
@@ -194,6 +195,30 @@ def test_views_change_what_a_classifier_sees():
     shifted = Loader(Samples.all_of(source), 6, seed=0, views=Shift(1)).batch(0)
     assert torch.equal(given_inputs(shifted), shifted.inputs)
     assert (given_inputs(Loader(Samples.all_of(source), 6, seed=0).batch(0)) == 0).all()
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (200, 6, 8, 3), dtype=np.uint8)
+REDDISH = (COLOURS[..., 0].mean((1, 2)) > COLOURS[..., 2].mean((1, 2))).astype(int)
+
+
+def test_pixels_come_in_the_order_of_the_arrays_that_were_given():
+    last = RandomForestClassifier(20, random_state=0).fit(COLOURS.reshape(200, -1), REDDISH)
+    first_axes = COLOURS.transpose(0, 3, 1, 2)
+    first = RandomForestClassifier(20, random_state=0).fit(first_axes.reshape(200, -1), REDDISH)
+    for fitted, images in ((last, COLOURS), (first, first_axes)):
+        assert evaluate(fitted, load_data((images, REDDISH, images, REDDISH)))["errors"] == 0
+
+
+def test_near_chance_the_first_look_names_the_order_of_pixels():
+    fitted = RandomForestClassifier(20, random_state=0).fit(COLOURS.reshape(200, -1), REDDISH)
+    data = load_data((COLOURS.transpose(0, 3, 1, 2), REDDISH))
+    (warning,) = look_at(Classifier(fitted), data, Loader(data.train, 32, seed=0)).warnings
+    assert warning.endswith("in the order channels, height, width; it may have been fitted to another order")
+    grey = load_data((COLOURS[..., 0], 1 - REDDISH), layout="HW")
+    other = RandomForestClassifier(20, random_state=0).fit(COLOURS[..., 2].reshape(200, -1), 1 - REDDISH)
+    assert (
+        "order" not in look_at(Classifier(other), grey, Loader(grey.train, 32, seed=0)).warnings[0].split("classes")[1]
+    )
 
 
 def test_columns_of_tables_are_found_by_name_whatever_their_order():

@@ -147,7 +147,8 @@ def load_recorded_data(config: DataConfig) -> Data:
     Raises:
         DataError: when the data cannot be found, read or interpreted, or have several interpretations.
     """
-    sources = _read(config, config, is_recorded=True)
+    labels = {"labels": config.labels or "classes"}  # a run that was trained has no doubt about its labels
+    sources = _read(config, config.model_copy(update=labels), is_recorded=True)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 

@@ -14,7 +14,10 @@ from instar.data.label_values import LabelValues
 from instar.errors import DataError, nearest
 
 MAX_UNDOUBTED_NUMBERS = 20
-"""Most distinct whole numbers that are classes without doubt; more may be quantities, unless they count from 0 or 1."""
+"""Most distinct whole numbers that are classes without doubt; more may be quantities, unless they count from 0 or 1.
+
+Numbers that count from 0 or 1 may be an index of the samples if a class has fewer than two samples on average.
+"""
 
 MAX_UNDOUBTED_CLASSES = 10
 """Most classes without doubt if a class has fewer than two samples on average."""
@@ -97,9 +100,10 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
     many = are_numbers and number > MAX_UNDOUBTED_NUMBERS
     rare = number > MAX_UNDOUBTED_CLASSES and 2 * number > samples
     counted = are_numbers and distinct[-1] - distinct[0] == number - 1 and distinct[0] in (0, 1)
-    if (many or rare) and not counted:
+    if (many and rare) if counted else (many or rare):
         values = f"whole numbers from {distinct[0]} to {distinct[-1]}" if are_numbers else "words"
         other = "quantities (regression), which are not supported yet" if are_numbers else "texts or sample names"
+        other = "an index of the samples" if counted else other
         raise DataError(
             f"the {samples:,} labels are {number:,} different {values}. They may be classes, or {other}. Set "
             "data.labels=classes if they are classes."

@@ -24,6 +24,7 @@ from instar.objectives.objective import Objective
 from instar.targets.projected import ProjectedTargets
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import DenseTargets, Targets, by_example
+from instar.teachers.classifier import Classifier
 from instar.teachers.teacher import Teacher
 from instar.training.diagnosis import name_samples
 
@@ -40,6 +41,10 @@ PROBABILITIES = (
 NEAR_CHANCE = (
     "the teacher is hardly better than chance on these samples; check how it expects its inputs to be normalised, and "
     "the order of its classes"
+)
+PIXEL_ORDER = (
+    ". The classifier gets the values of each image flattened in the order {order}; it may have been fitted to another "
+    "order"
 )
 
 
@@ -125,8 +130,17 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     chance = samples.source.task.chance(judged[judged != UNLABELLED])
     is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
     if is_near and chance > 0:
-        warnings.append(NEAR_CHANCE)
+        warnings.append(NEAR_CHANCE + _pixel_order(teacher, samples))
     return FirstLook(split, examples, errors, chance, tuple(warnings))
+
+
+def _pixel_order(teacher: Teacher, samples: Samples) -> str:
+    """Return the order of the pixels that classifiers of colour images get, as a sentence; else nothing."""
+    has_classifier = any(isinstance(one, Classifier) for one in _leaves(teacher))
+    if not has_classifier or len(samples.input_shape) != 3 or samples.input_shape[0] == 1:
+        return ""
+    is_given_last = samples.source.settings.get("layout") == "HWC"
+    return PIXEL_ORDER.format(order="height, width, channels" if is_given_last else "channels, height, width")
 
 
 def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]:

@@ -18,6 +18,7 @@ from instar.teachers.teacher import Teacher
 class Classifier(Teacher):
     """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in the precision that they came in.
 
+    Images are flattened in the order of axes of the arrays that the user gave; images of files have channels first.
     Its classes are matched with those of the data by name or, if they are no names, by number. A class that it does not
     know has p = 0.
 
@@ -59,7 +60,10 @@ class Classifier(Teacher):
         Raises:
             MismatchError: when its classes or features are not those of the data.
         """
-        inputs = self._by_name(given_inputs(batch).flatten(1).cpu().numpy(), batch)
+        given = given_inputs(batch)
+        if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":
+            given = given.movedim(1, -1)
+        inputs = self._by_name(given.flatten(1).cpu().numpy(), batch)
         width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
         if width != inputs.shape[1]:
             raise MismatchError(
