@@ -20,7 +20,7 @@ import torch
 torch.set_num_threads(1)
 import instar.runs.files
 from instar.data import load_data
-from instar.procedures import label
+from instar.procedures.label import label
 from instar.targets import TargetStore
 from instar.teachers import Module
 

@@ -1,7 +1,6 @@
 """Searches over temperatures and weights: who survives, what is asked and read, and what is said about it."""
 
 import gc
-import importlib
 import json
 import math
 import pickle
@@ -22,8 +21,11 @@ from instar.models import MLP
 from instar.procedures.report import report
 from instar.runs.files import read_json, read_tensors
 from instar.runs.run import Run
+from instar.stages import stage
 from instar.targets import Targets, TargetStore
 from instar.teachers import Teacher, as_teacher
+from instar.training import loop
+from instar.tuning import search as tuning_search
 from instar.tuning.cells import Cell, Setting
 from instar.tuning.tuned import Tuned
 
@@ -154,7 +156,6 @@ def test_no_trial_reads_the_test_split(whole, teacher, tmp_path):
 
 def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_path, monkeypatch):
     found, _, _ = whole
-    stage, loop = (importlib.import_module(f"instar.{name}") for name in ("stages.stage", "training.loop"))
     fit, rate = stage.fit, loop.learning_rate
     steps: list[tuple[str, int]] = []
     kills = [9, 27]  # inside the second trial of the first rung, and in the second rung
@@ -196,7 +197,7 @@ def test_trials_travel_to_other_processes(whole, teacher, tmp_path, monkeypatch)
         assert all(task.run.__self__.stage.given.data is None for task in tasks)  # each loads them
         return [pickle.loads(pickle.dumps(task))() for task in tasks]
 
-    monkeypatch.setattr(importlib.import_module("instar.tuning.search"), "run_all", elsewhere)
+    monkeypatch.setattr(tuning_search, "run_all", elsewhere)
     search = SEARCH | {"temperatures": [1, 4], "weights": [0], "seeds": 2, "jobs": 2}
     away = instar.tune(DIGITS, teacher, MLP([6]), out=tmp_path / "tune", **search)
     assert asked == [2, 2]
