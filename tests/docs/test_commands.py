@@ -12,7 +12,7 @@ from instar.cli import app
 from instar.cli.settings import parse_numbers, parse_share
 from instar.config import RunConfig, flatten, merge, parse_assignment, validate
 from instar.data import parse_views
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.models import MODELS
 from instar.objectives import parse_objective
 from instar.papers import PAPERS

@@ -14,7 +14,7 @@ from torch import nn
 from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import InstarError, MismatchError, RunError
-from instar.exporting.recorded import compare_with_recorded
+from instar.exporting.recorded_predictions import compare_with_recorded
 from instar.models import MLP, TrainedRun
 from instar.procedures.export import export
 from instar.procedures.inspect import inspect
@@ -195,7 +195,7 @@ class Noisy(nn.Module):
 
 def test_a_model_that_draws_random_numbers_is_refused_as_such(tmp_path: Path) -> None:
     run = train(DATA, Noisy(), out=tmp_path / "run", epochs=1)
-    with pytest.raises(MismatchError, match="returns other logits for the same inputs each time"):
+    with pytest.raises(MismatchError, match="returns different logits for the same inputs each time"):
         export(run, "safetensors", data=DATA)
 
 

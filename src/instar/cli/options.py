@@ -111,7 +111,8 @@ TemperatureOption = Annotated[
 TargetsOption = Annotated[
     str | None,
     typer.Option(
-        "--targets", help="online; memory or store: query the teacher once per sample and view; or a folder of stores"
+        "--targets",
+        help="online queries the teacher at each step; memory, store or a folder of stores: once per sample and view",
     ),
 ]
 ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
@@ -228,7 +229,7 @@ WayOption = Annotated[
 ]
 TopOption = Annotated[
     int | None,
-    typer.Option("--top", min=1, help="combine specialists that have one of this many likeliest classes [default: 1]"),
+    typer.Option("--top", min=1, help="combine specialists that cover any of this many likeliest classes [default: 1]"),
 ]
 DivergenceOption = Annotated[
     str | None,

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from instar.errors import one_line
+from instar.exporting.escaping import escape
 from instar.exporting.student import Student
-from instar.exporting.words import escape
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.causal_lm import TRANSFORMERS_PREFIX

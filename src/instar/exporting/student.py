@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import MismatchError
-from instar.exporting.recorded import Recorded, compare_with_recorded, largest_difference
+from instar.exporting.recorded_predictions import Recorded, compare_with_recorded, largest_difference
 from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
 from instar.models.trained import load_model, network_of
@@ -26,7 +26,7 @@ EXPORT_FORMAT = 2
 """Version of the header of every export; since 2 it has a checksum, which loading compares."""
 
 COMPARED_BATCH_SIZES = (7, 1)
-"""Batch sizes of the comparison: an odd one, to which no exporter fixes a graph by chance, and the smallest."""
+"""Batch sizes of the comparison: an unusual one, which no exporter hard-codes by chance, and the smallest."""
 
 Predict = Callable[[Tensor], Tensor]
 """Returns the logits `[batch, ...]` of raw inputs `[batch, ...]`."""

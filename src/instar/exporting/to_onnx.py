@@ -23,7 +23,7 @@ MAX_WEIGHT_BYTES = 1536 * 2**20
 
 
 def write_onnx(student: Student, path: Path) -> Predict:
-    """Write one file with the input "inputs", the output "logits", and classes and header as metadata, and run it.
+    """Write a file with input "inputs", output "logits" and metadata; return a function that runs it.
 
     The length of the axis "batch" is free, and that of "positions" too if the model takes any number.
 
@@ -40,7 +40,7 @@ def write_onnx(student: Student, path: Path) -> Predict:
     size = sum(tensor.nbytes for tensor in student.model.state_dict().values())
     if size > MAX_WEIGHT_BYTES:
         raise MismatchError(
-            f"onnx holds at most {MAX_WEIGHT_BYTES:,} bytes of weights in a file, and the model has {size:,}; choose "
+            f"an ONNX file holds at most {MAX_WEIGHT_BYTES:,} bytes of weights, and the model has {size:,}; choose "
             "another format."
         )
     try:

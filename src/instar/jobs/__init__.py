@@ -1,6 +1,6 @@
 """Runs tasks in this process, in several processes of this machine, or on Ray; `outcomes` states the contract."""
 
-from instar.jobs.place import Processes, RayCluster, parse_jobs
+from instar.jobs.backends import Processes, RayCluster, parse_jobs
 from instar.jobs.running import outcomes, run_all
 from instar.jobs.task import Job, JobsError, Outcome
 

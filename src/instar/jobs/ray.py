@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 from urllib.parse import urlsplit
 
 from instar.errors import ConfigError, say
-from instar.jobs.place import RayCluster
+from instar.jobs.backends import RayCluster
 from instar.jobs.task import MAX_RETRIES, JobsError, Outcome, attempt, leave_error, name_of, pack
 
 T = TypeVar("T")

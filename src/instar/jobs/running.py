@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TypeVar
 
 from instar.errors import InstarError
+from instar.jobs.backends import Processes, RayCluster, parse_jobs
 from instar.jobs.local import in_pool, in_this_process
-from instar.jobs.place import Processes, RayCluster, parse_jobs
 from instar.jobs.ray import on_ray
 from instar.jobs.task import JobsError, Outcome, name_of
 

@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
 from instar.compute.precision import Precision
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.reporting.columns import EN_DASH

@@ -16,7 +16,7 @@ from instar.config import ModelConfig, RunConfig, validate
 from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
 from instar.data.views import View, as_view
 from instar.errors import ConfigError, NonFiniteError
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import describe

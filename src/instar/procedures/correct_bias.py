@@ -27,7 +27,7 @@ from instar.stages.run_data import read_run_data
 from instar.stages.weights import few_inputs
 from instar.teachers.module import Module
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
-from instar.training.evaluate import predict
+from instar.training.scoring import predict
 
 Rule = Literal["prior", "labelled"]
 

@@ -13,7 +13,7 @@ from instar.analysis.significance import paired_interval
 from instar.checks import Count, checked
 from instar.config import RunConfig, validate
 from instar.data.dataset import load_data
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.paths import local_path

@@ -73,7 +73,7 @@ def distill(
         named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
 
     Raises:
-        InstarError: in one sentence, for everything that the caller can mend.
+        InstarError: in one sentence, for each mistake that the caller can correct.
 
     >>> import tempfile
     >>> from sklearn.ensemble import RandomForestClassifier

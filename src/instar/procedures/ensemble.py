@@ -46,7 +46,7 @@ def ensemble(
         trust: allow members whose model is a class outside `instar.models`.
 
     Raises:
-        InstarError: in one sentence, for everything that the caller can mend.
+        InstarError: in one sentence, for each mistake that the caller can correct.
 
     >>> import tempfile
     >>> from instar.models import MLP

@@ -18,7 +18,7 @@ from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, 
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
-from instar.training.evaluate import judge
+from instar.training.scoring import judge
 
 
 @checked

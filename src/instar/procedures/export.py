@@ -14,7 +14,7 @@ from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.exporting.destination import new_export, refuse_in_use
-from instar.exporting.recorded import Recorded
+from instar.exporting.recorded_predictions import Recorded
 from instar.exporting.student import COMPARED_BATCH_SIZES, Predict, Student, read_student
 from instar.exporting.to_hub import write_hub
 from instar.exporting.to_onnx import write_onnx

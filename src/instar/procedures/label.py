@@ -29,7 +29,7 @@ from instar.targets.records import Number
 from instar.targets.store import TargetStore
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
-from instar.training.evaluate import choose_batch_size
+from instar.training.scoring import choose_batch_size
 
 
 def label(

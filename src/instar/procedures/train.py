@@ -62,7 +62,7 @@ def train(
             `RunConfig`: view_seed, correct_prior, judge_test.
 
     Raises:
-        InstarError: in one sentence, for everything that the caller can mend.
+        InstarError: in one sentence, for each mistake that the caller can correct.
 
     >>> import tempfile
     >>> run = train("digits", "mpl", out=tempfile.mkdtemp() + "/run", epochs=2)

@@ -32,6 +32,7 @@ from torch import Tensor
 from instar.errors import RunError
 from instar.paths import given_path, local_path
 from instar.runs.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
+from instar.runs.config_comparison import describe_difference
 from instar.runs.documents import (
     D,
     Fields,
@@ -47,7 +48,6 @@ from instar.runs.documents import (
 from instar.runs.environment import environment
 from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
 from instar.runs.locks import hold_folder, remove_left_over
-from instar.runs.places import describe_difference
 
 RUN_FORMAT = 2
 """Version of the run folder. Format 1 had no checksums; format 2 verifies them at every read."""

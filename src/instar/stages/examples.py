@@ -36,7 +36,7 @@ from instar.runs.run import Run
 from instar.seeds import generator
 from instar.targets.targets import DenseTargets
 from instar.teachers.teacher import Teacher
-from instar.training.evaluate import Judged, judge
+from instar.training.scoring import Judged, judge
 
 EXAMPLES = "examples.safetensors"
 MAX_RECORDED_BYTES = 64 << 20

@@ -21,7 +21,7 @@ from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
-from instar.training.evaluate import judge, provides_logits
+from instar.training.scoring import judge, provides_logits
 
 
 def finish_run(

@@ -1,10 +1,10 @@
 """The loop, and what it is made of."""
 
 from instar.training.bias import labelled_offset, prior_offset, shift_logits
-from instar.training.evaluate import choose_batch_size, judge, predict
 from instar.training.loop import fit
 from instar.training.optimise import make_optimiser
 from instar.training.progress import ProgressBar
+from instar.training.scoring import choose_batch_size, judge, predict
 from instar.training.step import part_sizes, share_batch
 
 __all__ = [

@@ -50,7 +50,7 @@ def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int,
     """Restore the checkpoint of a run, where there is one; return the steps done and the seconds they took.
 
     Raises:
-        RunError: when the checkpoint is damaged, incomplete, of another run, or of no step of this run.
+        RunError: when the checkpoint is damaged, incomplete, of another run, or of a step beyond the last of this run.
     """
     if not run.checkpoint.exists():
         return 0, 0.0
@@ -60,7 +60,7 @@ def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int,
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = tensor
     if problem := _unfit(groups, header, state, total_steps):
-        raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it, and the run begins anew.")
+        raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it to restart the run from step 0.")
     optimiser = state.optimiser
     state.model.load_state_dict(groups["model"])
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
@@ -96,7 +96,9 @@ def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
             (header.lines != lines, f"does not fit metrics.jsonl, which has {lines} lines up to its step"),
         ):
             if is_so:
-                raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it, and the run begins anew.")
+                raise RunError(
+                    f"the checkpoint '{run.checkpoint}' {problem}; delete it to restart the run from step 0."
+                )
     return tensors, header
 
 

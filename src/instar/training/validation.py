@@ -17,7 +17,7 @@ from instar.runs.files import read_tensors, write_tensors
 from instar.runs.run import Run
 from instar.tasks.task import Task
 from instar.teachers.module import Module
-from instar.training.evaluate import measure_validation
+from instar.training.scoring import measure_validation
 from instar.training.state import TrainState
 
 

@@ -19,7 +19,7 @@ from instar.data.loader import Loader
 from instar.data.samples import Samples, is_labelled
 from instar.data.views import parse_views
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import build_network
@@ -35,7 +35,7 @@ from instar.stages.weights import few_inputs
 from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
-from instar.training.evaluate import choose_batch_size
+from instar.training.scoring import choose_batch_size
 from instar.tuning.cells import BASELINE, Cell, Criterion, Setting
 from instar.tuning.tuned import Tuned, as_command
 

@@ -29,7 +29,7 @@ from instar.targets.sparse import SparseTargets
 from instar.targets.targets import by_example
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
-from instar.training.evaluate import BATCH_SIZE
+from instar.training.scoring import BATCH_SIZE
 
 MAX_PRINTED_CLASSES = 24
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from instar.config import RunConfig, flatten, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.jobs.place import parse_jobs
+from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.trained import TrainedRun
@@ -154,8 +154,8 @@ def train(
         training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 by default.
 
     Raises:
-        InstarError: in one sentence, for everything that the caller can mend; one specialist that fails does not stop
-            the others.
+        InstarError: in one sentence, for each mistake that the caller can correct; one specialist that fails does
+            not stop the others.
 
     >>> import tempfile
     >>> from instar.models import MLP

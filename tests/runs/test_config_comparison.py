@@ -13,7 +13,7 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.procedures.label import label
 from instar.procedures.train import train
-from instar.runs.places import describe_difference
+from instar.runs.config_comparison import describe_difference
 from instar.runs.run import Run
 
 TINY = {"model": {"name": "mlp", "arguments": {"widths": [4]}}, "epochs": 1}

@@ -89,7 +89,7 @@ class Judged:
                 raise NonFiniteError(f"the {who} predicts NaN, or no probability at all, for {bad}.")
         source = self.samples.source
         if not (self.scores.labels != UNLABELLED).any():
-            raise DataError(f"no sample of '{source.name}' has a label and a loss, so nothing can be judged.")
+            raise DataError(f"no sample of '{source.name}' has a label and a loss, so there is nothing to evaluate.")
         found = source.task.measure(self.scores, source.classes, self.observed)
         if self.teacher is not None and self.divergences is not None:
             found |= fidelity(self.scores, self.teacher, self.divergences)

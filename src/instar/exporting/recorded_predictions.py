@@ -18,7 +18,7 @@ from instar.models.normalised import Normalised
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.teachers.module import Module
-from instar.training.evaluate import choose_batch_size
+from instar.training.scoring import choose_batch_size
 
 MAX_RELATIVE_DIFFERENCE = 1e-3
 """Largest allowed difference, as a share of the largest recorded logit.
@@ -97,7 +97,7 @@ def _compare(
     if difference > allowed:
         if not torch.equal(logits, Module(model).targets(batch).logits().float()):
             raise MismatchError(
-                f"the model of '{run.path}' returns other logits for the same inputs each time, so nothing can be "
+                f"the model of '{run.path}' returns different logits for the same inputs each time, so nothing can be "
                 "compared with it; it must not draw random numbers in eval mode."
             )
         raise MismatchError(
