@@ -186,3 +186,17 @@ def test_more_classes_than_there_are_and_unknown_types_are_refused():
     with pytest.raises(ConfigError, match="dtype must be float32, float16 or bfloat16, got 'int8'"):
         Record(Keep("all"), "int8", 10, None)
     assert Record(Keep("sample", 11), "float16", 10, 1.0).width == 16  # with replacement, so there may be more
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 100.0])
+def test_logits_beyond_the_range_of_float16_teach_what_they_did(temperature):
+    values = torch.tensor([[3.0, 1.5, -65_000.0, -70_000.0, -1e30, -math.inf]])
+    found = there_and_back(Record(Keep("all"), "float16", 6, None), values)
+    assert found.values.isfinite().all()
+    assert found.values[0, 3:].tolist() == [torch.finfo(torch.float16).min] * 3
+    student = torch.zeros(1, 6, requires_grad=True)
+    kept, wanted = (
+        torch.autograd.grad(targets.cross_entropy(student, temperature)[0].sum(), student)[0]
+        for targets in (found, DenseTargets(values))
+    )
+    torch.testing.assert_close(kept, wanted, rtol=0, atol=2 * HALF["float16"])

@@ -12,9 +12,13 @@ HiddenState = tuple[Tensor, ...]
 """Tensors `[batch, ...]`; empty at the start of a text."""
 
 
-def carries_state(network: nn.Module) -> bool:
-    """Return whether a network has a hidden state: called with one, it returns its logits and the next state."""
-    return bool(getattr(network, "carries_state", False))
+class TextNetwork:
+    """Base of networks that training calls with more than inputs; attributes of other networks mean nothing."""
+
+    carries_state: bool = False
+    """Whether it has a hidden state: called with one, it returns its logits and the next state."""
+    projects: bool = False
+    """Whether it returns `Projected` in place of logits when it is called with `project=True`."""
 
 
 class Architecture(nn.Module):

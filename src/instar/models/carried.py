@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from instar.data.loader import Batch
 from instar.errors import MismatchError
-from instar.models.architecture import HiddenState, carries_state
+from instar.models.architecture import HiddenState, TextNetwork
+from instar.models.normalised import Normalised
 
 
 class Carried:
     """A caller of a network that carries its hidden state from one window of a text to the next.
 
-    A network with many classes may have `projects`; it is then called with `project=True` and returns `Projected`
+    A `TextNetwork` with many classes may have `projects`; it is then called with `project=True` and returns `Projected`
     (hidden states and its output layer) in place of logits.
 
     States are keyed by the id of the window that was read last, so that no other window can use them. Each pass starts
@@ -28,8 +29,9 @@ class Carried:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._carries = carries_state(network)
-        self._options = {"project": True} if getattr(network, "projects", False) else {}
+        inner = network.network if isinstance(network, Normalised) else network
+        self._carries = isinstance(inner, TextNetwork) and inner.carries_state
+        self._options = {"project": True} if isinstance(inner, TextNetwork) and inner.projects else {}
         self._states: dict[tuple[int, ...], HiddenState] = {}
         self._place = math.inf  # place of the last batch at the start of a pass
 

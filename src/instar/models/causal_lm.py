@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
 from instar.foreign import from_config, from_pretrained, read_config
+from instar.models.architecture import TextNetwork
 from instar.models.lstm import require_tokens
 
 TRANSFORMERS_PREFIX = "transformers:"
 """Prefix of the names of Transformers models, before a folder or Hub id."""
 
 
-class CausalLM(nn.Module):
+class CausalLM(nn.Module, TextNetwork):
     """z_t = W h_t with the last hidden states h_t of a Transformers model for the tokens x_1 ... x_t.
 
     A model may have more rows in W than tokens, as padding to a round number. Padding rows get no logits, so they have

@@ -29,6 +29,7 @@ def copy_network(network: N) -> N:
     >>> bool((copied.weight == layer.weight).all()), copied.weight is layer.weight
     (True, False)
     """
+    refuse_unhashable(network)
     with torch.inference_mode(False), torch.no_grad():
         memo: dict[int, Any] = {id(tensor): _plain(tensor) for tensor in _tensors(network) if _is_special(tensor)}
         try:
@@ -42,6 +43,22 @@ def copy_network(network: N) -> N:
                 f"cannot copy the module {type(network).__name__}, and a run trains a copy of it ({shortened(error)}); "
                 "remove locks, open files and generators from its attributes."
             ) from None
+
+
+def refuse_unhashable(network: nn.Module) -> None:
+    """Refuse modules that PyTorch cannot list, because they have no hash.
+
+    Raises:
+        ConfigError: names the module, and what to do.
+    """
+    try:
+        for _ in network.modules():
+            pass
+    except TypeError:
+        raise ConfigError(
+            f"the module {type(network).__name__}, or one inside it, has no hash, which PyTorch needs; a dataclass has "
+            "one with @dataclass(eq=False)."
+        ) from None
 
 
 def _is_special(tensor: Tensor) -> bool:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from instar.checks import Count, DropProbability, Layers, checked
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture, HiddenState, require_counts
+from instar.models.architecture import Architecture, HiddenState, TextNetwork, require_counts
 from instar.models.dropout import Dropout
 
 
-class LanguageModel(Architecture):
+class LanguageModel(Architecture, TextNetwork):
     """e_t = embedding of x_t, h_t = LSTM(e_t, h_(t-1)), z_t = W h_t + b, with dropout on e_t and on each layer.
 
     In `build`, a subclass sets the embedding and calls `build_recurrent`.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instar.data.samples import Samples, Source
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture, HiddenState, carries_state
+from instar.models.architecture import Architecture, HiddenState
 from instar.models.outputs import logits_of
 
 MAX_STATISTICS_SAMPLES = 100_000
@@ -51,16 +51,6 @@ class Normalised(nn.Module):
                 setattr(self, name, value.to(mine, copy=True))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         self._reads_as_is = self._changes_nothing()
-
-    @property
-    def carries_state(self) -> bool:
-        """Whether the inner network has a hidden state, see `Carried`."""
-        return carries_state(self.network)
-
-    @property
-    def projects(self) -> bool:
-        """Whether the inner network can return `Projected` in place of logits, see `Carried`."""
-        return bool(getattr(self.network, "projects", False))
 
     def forward(self, inputs: Tensor, *state: HiddenState, **options: bool) -> Any:
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""

@@ -14,6 +14,7 @@ from instar.config import DataConfig, ModelConfig
 from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError, nearest
 from instar.models.architecture import Architecture
+from instar.models.copying import refuse_unhashable
 from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
@@ -84,4 +85,6 @@ def given_network(model: object) -> nn.Module | None:
         return None
     if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
         raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
+    if isinstance(model, nn.Module):
+        refuse_unhashable(model)
     return model if isinstance(model, nn.Module) else None

@@ -222,7 +222,15 @@ def _is_probabilities(targets: Targets, batch: Batch) -> bool:
     if not isinstance(targets, DenseTargets | ProjectedTargets) or not targets.holds_at_any_temperature:
         return False
     values = by_example(targets.logits())
-    values = values if batch.mask is None else values[batch.mask.flatten()]
+    return are_probabilities(values if batch.mask is None else values[batch.mask.flatten()])
+
+
+def are_probabilities(values: Tensor) -> bool:
+    """Return whether what is read as logits, `[examples, classes]`, looks like probabilities; see `PROBABILITIES`.
+
+    >>> are_probabilities(torch.eye(3)), are_probabilities(torch.eye(3) - 1)
+    (True, False)
+    """
     if len(values) == 0 or values.amin() < 0 or values.amin() == values.amax():
         return False
     sums = values.sum(1)

@@ -21,11 +21,13 @@ from instar.models.copying import copy_network
 from instar.models.imported import import_model
 from instar.models.modes import find_frozen_layers
 from instar.models.normalised import Normalised, is_tokens, statistics
+from instar.models.probe import compute_logits
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
 from instar.runs.run import Run
 from instar.seeds import seed_everything
 from instar.stages.compatibility import only_network
+from instar.stages.first_look import are_probabilities
 from instar.stages.rehearsal import (
     has_batch_statistics,
     least_part,
@@ -33,6 +35,7 @@ from instar.stages.rehearsal import (
     rehearse,
 )
 from instar.stages.weights import few_inputs, is_lazy_network, refuse_odd_weights, size_layers
+from instar.targets.targets import by_example
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
 
@@ -94,6 +97,11 @@ class InitialModel:
             yield f"layers that were given in eval mode stay in it: {list_some(kept)}."
         if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
             yield f"the weights of {list_some(moving)} are frozen; eval mode would freeze their running statistics too."
+        if self.is_foreign and self._returns_probabilities():
+            yield (
+                "warning: the student's outputs look like probabilities (never negative, at most 1 or of one sum), and "
+                "are read as logits, so that it trains badly; leave out softmax or sigmoid at its end."
+            )
         if unused:
             yield f"the logits do not depend on {list_some(unused)}, so these are not trained."
         if self.unmakeable:
@@ -101,6 +109,10 @@ class InitialModel:
                 f"the student's description does not make it again ({self.unmakeable}); whatever loads this run will "
                 "need it as network=, the module itself or the package.module:name of a function that returns it."
             )
+
+    def _returns_probabilities(self) -> bool:
+        device = next(self.model.parameters()).device
+        return are_probabilities(by_example(compute_logits(self.model, self.probe.to(device))))
 
 
 def make_initial(

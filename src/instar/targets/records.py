@@ -69,6 +69,7 @@ class Record:
     | sample | the entropy of p | N draws from p with replacement, in order |
 
     Half-precision logits are kept with their largest at 0, where the numbers lie closest; float32 ones as they came.
+    Those further below it than float16 reaches (65,504) are kept at its least number: their probability is 0 in both.
 
     Args:
         keep: which classes.

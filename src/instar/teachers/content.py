@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from types import BuiltinFunctionType, FunctionType
+from contextlib import suppress
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ EXECUTION_PARAMETERS = frozenset({"n_jobs", "verbose", "warm_start", "memory", "
 """Parameters on which no prediction of a fitted estimator depends."""
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None))
+_CONSTANTS = (*_PLAIN, np.ndarray, np.generic, Tensor)
 
 
 class Content:
@@ -57,7 +59,7 @@ class Content:
         elif isinstance(value, type | FunctionType | BuiltinFunctionType | np.ufunc):
             self._say("name", getattr(value, "__module__", ""), getattr(value, "__qualname__", value.__name__))
             if isinstance(value, FunctionType):
-                self._say(value.__code__.co_code.hex(), repr([c for c in value.__code__.co_consts if _is_plain(c)]))
+                self._add_function(value)
         elif id(value) in self._seen:
             self._say("again", str(self._seen[id(value)]))
         else:
@@ -92,6 +94,34 @@ class Content:
             self.add({name: part for name, part in vars(value).items() if name not in EXECUTION_PARAMETERS})
         else:
             self._add_reduced(value)
+
+    def _add_function(self, function: FunctionType) -> None:
+        """Add the code of a function, the names and values that it uses, and functions of its module that it calls."""
+        if id(function) in self._seen:
+            return
+        self._seen[id(function)] = len(self._seen)
+        self._alive.append(function)
+        names = self._add_code(function.__code__)
+        self.add([function.__defaults__, function.__kwdefaults__])
+        for cell in function.__closure__ or ():
+            with suppress(ValueError):  # the cell is still empty
+                self.add(cell.cell_contents)
+        for name in names:
+            found = function.__globals__.get(name)
+            is_own = isinstance(found, FunctionType) and found.__module__ == function.__module__
+            if is_own or isinstance(found, _CONSTANTS):
+                self.add(found)
+
+    def _add_code(self, code: CodeType) -> list[str]:
+        """Add code with the code inside it, such as that of a comprehension; return the global names that it uses."""
+        names = list(code.co_names)
+        self._say(code.co_code.hex(), repr(names))
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                names += self._add_code(constant)
+            else:
+                self.add(constant)
+        return names
 
     def _add_tensor(self, value: Tensor) -> None:
         self._say("tensor", json.dumps([list(value.shape), str(value.dtype)]))
@@ -136,7 +166,3 @@ class Content:
     def _say(self, *words: str) -> None:
         for word in words:
             self._digest.update(f"{len(word)}:{word}".encode())
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, _PLAIN)

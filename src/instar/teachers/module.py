@@ -12,6 +12,7 @@ from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.data.loader import Batch
 from instar.models.carried import Carried
+from instar.models.copying import refuse_unhashable
 from instar.models.normalised import reader_of
 from instar.models.outputs import logits_of
 from instar.targets.projected import ProjectedTargets
@@ -36,6 +37,7 @@ class Module(Teacher):
     """
 
     def __init__(self, network: nn.Module, classes: tuple[str, ...] | None = None) -> None:
+        refuse_unhashable(network)
         self.network, self.classes = network, classes
         self._read = reader_of(network)
         self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")
