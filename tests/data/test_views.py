@@ -188,5 +188,5 @@ def test_padding_as_large_as_the_image_cannot_be_reflected() -> None:
 
 @pytest.mark.parametrize("view", [Shift(10**8), Crop(10**8), Crop(10**8, "zero"), Flip() + Shift(15), Shift(2**31 - 1)])
 def test_a_view_larger_than_the_image_is_refused_before_memory_is_taken(view: View) -> None:
-    with pytest.raises(ConfigError, match=r"of 6 x 7 pixels out of sight"):
+    with pytest.raises(ConfigError, match=r"of 6 x 7 pixels out of view"):
         view(images(2), draws(range(2)))

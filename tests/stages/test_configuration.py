@@ -14,7 +14,7 @@ from instar.models import MLP
 from instar.objectives import HardLabels
 from instar.procedures.train import train
 from instar.runs.run import Run
-from instar.stages.configuration import configure
+from instar.stages.configuration import TypedName, configure
 
 FILE = {"data": {"source": "digits", "subset": 50}, "model": {"name": "mlp", "arguments": {"widths": [4]}}, "seed": 3}
 
@@ -71,12 +71,14 @@ def test_what_cannot_be_a_run_is_refused_in_a_sentence(layers: dict[str, Any], s
         made(**layers)
 
 
-def test_a_class_that_a_configuration_names_needs_trust_and_one_that_the_caller_names_does_not(tmp_path: Path) -> None:
+def test_a_class_needs_trust_unless_somebody_types_its_name_as_a_flag(tmp_path: Path) -> None:
     named = {"name": "torch.nn:Linear", "arguments": {"in_features": 8, "out_features": 10}}
-    for layers in ({"config": {"model": named}}, {"settings": {"model": named}}):
+    for layers in ({"config": {"model": named}}, {"settings": {"model": named}}, {"model": named}):
         with pytest.raises(ConfigError, match=r"allow this with --trust \(trust=True\)"):
             train("digits", out=tmp_path / "no", **layers)
-    assert configure("train", None, {}, {}, data="digits", model="mine:Net").trust_model
+    for model in (TypedName("mine:Net"), {"name": TypedName("mine:Net")}):
+        assert configure("train", None, {}, {}, data="digits", model=model).trust_model
+    assert not configure("train", None, {}, {}, data="digits", model="mine:Net").trust_model
     assert not configure("train", {"model": named}, {}, {}, data="digits", model={"arguments": {}}).trust_model
     assert not (tmp_path / "no").exists()
 

@@ -38,7 +38,9 @@ def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
 
 def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:
     """Return a model by name with its arguments; None if neither is given."""
-    model = only_given(name=name, arguments=parse_settings(arguments) or None)
+    from instar.stages.configuration import TypedName
+
+    model = only_given(name=None if name is None else TypedName(name), arguments=parse_settings(arguments) or None)
     return model or None
 
 

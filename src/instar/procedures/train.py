@@ -56,7 +56,7 @@ def train(
         settings: any settings by dotted name, such as `{"data.subset": 100}`; they override everything else.
         network: network of the run in `start`, if it needs one: a module, or the `package.module:name` of a function
             that makes it.
-        trust: allow model classes outside `instar.models`; a class that `model` names is always allowed.
+        trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
         named: fields of `TrainingConfig` (epochs, batch_size, learning_rate, ...), and the other fields of
             `RunConfig`: view_seed, correct_prior, judge_test.

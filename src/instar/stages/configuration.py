@@ -185,14 +185,20 @@ def as_setting(value: Any) -> Any:
     return str(value) if isinstance(value, Path | Objective | Term | View) else value
 
 
-def names_a_class(model: object) -> bool:
-    """Return whether a caller named a class outside `instar.models`, which allows its import.
+class TypedName(str):
+    """Name of a model that somebody typed as a flag, which allows the import of its class."""
 
-    >>> names_a_class("my.networks:Small"), names_a_class("transformers:a/b"), names_a_class("mlp")
-    (True, False, False)
+    __slots__ = ()
+
+
+def names_a_class(model: object) -> bool:
+    """Return whether somebody typed the name of a class outside `instar.models`, which allows its import.
+
+    >>> [names_a_class(model) for model in (TypedName("mine:Net"), "mine:Net", TypedName("mlp"))]
+    [True, False, False]
     """
     name = model.get("name") if isinstance(model, Mapping) else model
-    return isinstance(name, str) and ":" in name and not name.startswith(TRANSFORMERS_PREFIX)
+    return isinstance(name, TypedName) and ":" in name and not name.startswith(TRANSFORMERS_PREFIX)
 
 
 def _unless_overruled(given: Any, text: str) -> Any:
