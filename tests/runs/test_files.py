@@ -69,7 +69,7 @@ def test_a_full_disk_under_the_metrics_is_a_sentence(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", {}, {})
     (run.path / "metrics.jsonl").symlink_to("/dev/full")
     with pytest.raises(RunError, match=NO_SPACE):
-        run.append({"step": 1})
+        run.metrics_log.append({"step": 1})
 
 
 def test_other_faults_of_safetensors_are_not_called_a_full_disk(tmp_path: Path, monkeypatch) -> None:

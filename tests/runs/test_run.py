@@ -28,7 +28,7 @@ def test_start_writes_what_was_asked_for(run: Run) -> None:
 
 
 def test_start_takes_the_same_run_up_again(run: Run) -> None:
-    run.append({"step": 1})
+    run.metrics_log.append({"step": 1})
     before = (run.path / "config.json").read_bytes()
     again = Run.start(run.path, CONFIG, FINGERPRINTS)
     assert again.path == run.path
@@ -118,8 +118,8 @@ def test_the_result_makes_a_run_complete(run: Run) -> None:
 
 def test_the_history_leaves_out_a_line_that_was_cut(run: Run) -> None:
     assert run.history() == []
-    run.append({"step": 1, "loss": 0.5})
-    run.append({"step": 2, "loss": 0.25})
+    run.metrics_log.append({"step": 1, "loss": 0.5})
+    run.metrics_log.append({"step": 2, "loss": 0.25})
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "lo')
     assert run.history() == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
@@ -133,14 +133,14 @@ def test_a_damaged_line_in_the_middle_is_told(run: Run) -> None:
 
 def test_forget_after_drops_later_and_cut_lines(run: Run) -> None:
     for step in (10, 20, 30):
-        run.append({"step": step})
+        run.metrics_log.append({"step": step})
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4')
-    run.forget_after(20)
-    run.append({"step": 25})
+    run.metrics_log.forget_after(20)
+    run.metrics_log.append({"step": 25})
     assert run.history() == [{"step": 10}, {"step": 20}, {"step": 25}]
 
 
 def test_forgetting_where_nothing_was_written_is_no_error(run: Run) -> None:
-    run.forget_after(0)
+    run.metrics_log.forget_after(0)
     assert run.history() == []

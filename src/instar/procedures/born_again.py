@@ -29,7 +29,7 @@ from instar.procedures.report import report_where_possible
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import DataLike, ModelLike, given_network, target_settings
+from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_settings
 from instar.stages.components import GivenObjects
 from instar.stages.configuration import configure, names_a_class
 from instar.stages.stage import Stage
@@ -180,11 +180,7 @@ def born_again(
     """
     refuse_swapped("born_again", data=data, model=model)
     for described in (model, student):
-        if described is not None and given_network(described) is not None:
-            raise ConfigError(
-                "every generation starts from fresh weights, so born_again needs a model by name, by "
-                f"package.module:Class or as a description; got a {type(described).__name__} with weights."
-            )
+        refuse_weights("born_again", "generation", described)
     given = configure(
         "born_again",
         config,
@@ -199,7 +195,7 @@ def born_again(
         seed=seed,
         **target_settings(targets, store),
     )
-    plan = LineagePlan(
+    return LineagePlan(
         given.config,
         local_path(out, "out"),
         generations,
@@ -210,8 +206,7 @@ def born_again(
         network=network,
         trust=trust or given.trust_model or names_a_class(student),
         show=show,
-    )
-    return plan.run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
+    ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data
 from instar.stages.configuration import configure, nest
-from instar.stages.first_look import look_at
+from instar.stages.first_look import FirstLook, look_at
 from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
@@ -102,9 +102,7 @@ def label(
     True
     """
     refuse_swapped("label", data=data, teacher=teacher)
-    if others := flatten({name: value for name, value in nest(settings or {}).items() if name != "data"}):
-        name = next(iter(others))
-        raise ConfigError(f"label takes only settings of the data, such as data.validation=0, got '{name}'.")
+    _refuse_other_settings(settings)
     given = configure(
         "label",
         config,
@@ -120,8 +118,7 @@ def label(
         training=precision and {"teacher_precision": precision},
     )
     made = given.config
-    kept = {"keep": keep, "dtype": dtype, "temperature": temperature, "seed": seed}
-    choice = validate(StoreConfig, made.store.model_dump() | {name: v for name, v in kept.items() if v is not None})
+    choice = _choose_content(made, keep=keep, dtype=dtype, temperature=temperature, seed=seed)
     view = given.objects.views or as_view(made.views)
     _check(made, view, batch_size, share, shard_rows)
     chosen = teacher_of("label", teacher, made)
@@ -139,13 +136,28 @@ def label(
     labelling = Labelling(resolved, named, loaded, loaders, choices, shard_rows)
     store = labelling.start(local_path(out, "out"))
     if store.missing():
-        look = look_at(resolved, loaded, loaders["train"])
-        store.first_look = look.as_dict()
-        if show:
-            look.tell()
-            say(describe(store))
+        _announce(store, look_at(resolved, loaded, loaders["train"]), show)
     labelling.complete(store, str(out), share=share, show=show)
     return store
+
+
+def _refuse_other_settings(settings: Mapping[str, Any] | None) -> None:
+    if others := flatten({name: value for name, value in nest(settings or {}).items() if name != "data"}):
+        name = next(iter(others))
+        raise ConfigError(f"label takes only settings of the data, such as data.validation=0, got '{name}'.")
+
+
+def _choose_content(config: RunConfig, **given: Any) -> StoreConfig:
+    """Return what the store holds: the arguments that were given, over the settings of the configuration."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return validate(StoreConfig, config.store.model_dump() | chosen)
+
+
+def _announce(store: TargetStore, look: FirstLook, show: bool) -> None:
+    store.first_look = look.as_dict()
+    if show:
+        look.tell()
+        say(describe(store))
 
 
 def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int], shard_rows: int | None) -> None:

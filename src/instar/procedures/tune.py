@@ -10,10 +10,9 @@ from torch import nn
 
 from instar.checks import checked
 from instar.data.views import View, as_view
-from instar.errors import ConfigError
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import DataLike, ModelLike, given_network
+from instar.stages.arguments import DataLike, ModelLike, refuse_weights
 from instar.stages.configuration import configure
 from instar.stages.given_teacher import paths_of, teacher_of
 from instar.tuning.cells import Criterion
@@ -89,11 +88,7 @@ def tune(
     (True, (0, 1))
     """
     refuse_swapped("tune", data=data, teacher=teacher, model=model)
-    if model is not None and given_network(model) is not None:
-        raise ConfigError(
-            "every trial starts from fresh weights, so tune needs a model by name, by package.module:Class or as a "
-            f"description; got a {type(model).__name__} with weights."
-        )
+    refuse_weights("tune", "trial", model)
     given = configure(
         "tune",
         config,

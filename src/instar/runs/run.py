@@ -31,13 +31,12 @@ from torch import Tensor
 
 from instar.errors import RunError
 from instar.paths import given_path, local_path
-from instar.runs.checksums import CHECKSUM, digest, seal, tensors_checksum, unseal
+from instar.runs.checksums import CHECKSUM, digest, tensors_checksum
 from instar.runs.config_comparison import describe_difference
 from instar.runs.documents import (
     D,
     Fields,
     FunctionProbe,
-    MetricsLine,
     ModelFile,
     ResultFile,
     RunFile,
@@ -46,8 +45,9 @@ from instar.runs.documents import (
     read_document,
 )
 from instar.runs.environment import environment
-from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json, write_whole
+from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json
 from instar.runs.locks import hold_folder, remove_left_over
+from instar.runs.metrics_log import MetricsLog
 
 RUN_FORMAT = 2
 """Version of the run folder. Format 1 had no checksums; format 2 verifies them at every read."""
@@ -362,46 +362,16 @@ class Run:
         for path in (self.checkpoint, self.best):
             path.unlink(missing_ok=True)
 
+    @property
+    def metrics_log(self) -> MetricsLog:
+        """The lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        return MetricsLog(path, self.identity, self.sealed, self.finished.get(path.name))
+
     def history(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl, without a last line that a kill cut short.
+        """Return the values of all lines of metrics.jsonl.
 
         Raises:
-            RunError: when any other line is damaged.
+            RunError: when a line is damaged.
         """
-        return [values for _, values in self._lines()]
-
-    def _lines(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the complete lines of metrics.jsonl, each as text and as values."""
-        path = self.path / "metrics.jsonl"
-        content = path.read_bytes() if path.exists() else b""
-        wanted = self.finished.get(path.name) if content else None
-        if wanted is not None and wanted != xxhash.xxh3_128_hexdigest(content):
-            raise RunError(f"'{path}' is damaged or belongs to another run: result.json names another checksum.")
-        try:
-            lines = content.decode().split("\n")[:-1]
-            parsed = [json.loads(line) for line in lines]
-            for number, values in enumerate(parsed, start=1):
-                as_document(values, MetricsLine, f"{path}, line {number}")
-            plain = [Fields(unseal(values, required=self.sealed, key=self.identity), path) for values in parsed]
-        except RunError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"'{path}' is damaged: {error}.") from None
-        return list(zip(lines, plain, strict=True))
-
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        with explain_disk(path), path.open("a") as file:
-            file.write(to_json(seal(json.loads(to_json(line)), self.identity)) + "\n")
-
-    def num_lines(self) -> int:
-        """Return the number of lines of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
-
-    def forget_after(self, step: int) -> None:
-        """Delete the lines of metrics.jsonl after `step`, so that resuming does not write them twice."""
-        kept = [line for line, values in self._lines() if values["step"] <= step]
-        text = "".join(f"{line}\n" for line in kept)
-        write_whole(self.path / "metrics.jsonl", lambda temporary: temporary.write_text(text))
+        return [values for _, values in self.metrics_log.read()]

@@ -75,6 +75,19 @@ def distillation_objective(
     return distillation() if temperature is None else distillation(temperature)
 
 
+def refuse_weights(verb: str, part: str, model: object) -> None:
+    """Refuse a module where each part of a search or a lineage starts from fresh weights.
+
+    Raises:
+        ConfigError: names what the verb needs.
+    """
+    if model is not None and given_network(model) is not None:
+        raise ConfigError(
+            f"every {part} starts from fresh weights, so {verb} needs a model by name, by package.module:Class or as a "
+            f"description; got a {type(model).__name__} with weights."
+        )
+
+
 def given_network(model: object) -> nn.Module | None:
     """Return the user's own network, which is trained from where it is; a description is made under the run's seed.
 

@@ -41,7 +41,7 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     if accelerator.is_main_process:
-        header = {"step": step, "seconds": seconds, "run": run.identity, "lines": run.num_lines()}
+        header = {"step": step, "seconds": seconds, "run": run.identity, "lines": run.metrics_log.count()}
         # the names, so that a reader notices a tensor that is missing
         write_tensors(run.checkpoint, tensors, header | {"names": list(tensors)})
 

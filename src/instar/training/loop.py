@@ -78,7 +78,7 @@ def fit(
     optimiser, average = state.optimiser, state.average
     done, seconds_before = load_checkpoint(run, state, total_steps)
     if accelerator.is_main_process:
-        run.forget_after(done)
+        run.metrics_log.forget_after(done)
     else:  # each process has dropout masks of its own
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     student = wrap_model(state, loader, config, accelerator)

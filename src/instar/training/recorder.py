@@ -68,7 +68,9 @@ class Recorder:
         if accelerator.is_main_process:
             self._write_measured()
             line = {"kind": "train", "step": step, "epoch": step / self.steps_per_epoch, **means}
-            self.run.append(line | {"learning_rate": learning_rate, "examples": total, "seconds": round(seconds, 3)})
+            self.run.metrics_log.append(
+                line | {"learning_rate": learning_rate, "examples": total, "seconds": round(seconds, 3)}
+            )
         self._sums, self._counts, self._measured = [], [], []
         return means
 
@@ -78,7 +80,9 @@ class Recorder:
         values = torch.stack([torch.stack(list(numbers.values())) for _, numbers in self._measured]).tolist()
         for (step, numbers), row in zip(self._measured, values, strict=True):
             found = dict(zip(numbers, row, strict=True))  # NaN is null there: an angle with nothing is none
-            self.run.append({"kind": "gradients", "step": step, "epoch": step / self.steps_per_epoch} | found)
+            self.run.metrics_log.append(
+                {"kind": "gradients", "step": step, "epoch": step / self.steps_per_epoch} | found
+            )
 
     def _refuse(self, good: list[bool], values: list[float], step: int) -> None:
         terms = [(name, value) for name, value, ok in zip(self._names, values, good, strict=True) if not ok]

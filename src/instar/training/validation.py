@@ -85,7 +85,9 @@ class Validation:
         if self._accelerator.is_main_process:
             if self._patience and is_best:  # before the score, because a resumed run expects the weights of each score
                 write_tensors(self._run.best, scored.state_dict(), {"run": self._run.identity})
-            self._run.append({"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found)
+            self._run.metrics_log.append(
+                {"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found
+            )
         if self._patience and not math.isfinite(score):
             raise NonFiniteError(f"the {self._criterion.title} on validation is {score} after step {step}.")
         self._note(score)
