@@ -51,7 +51,12 @@ def test_predictions_are_those_that_the_metrics_come_from(runs):
     [
         (nn.Linear(2, 2), {}, ConfigError, "evaluating a Linear needs data"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 9)), {"data": DIGITS}, MismatchError, "the model has 9 classes"),
-        (nn.Flatten(), {"data": DIGITS, "split": "tset"}, DataError, "split 'tset' is not there"),
+        (
+            nn.Flatten(),
+            {"data": DIGITS, "split": "tset"},
+            DataError,
+            "split 'tset' does not exist; expected train, validation",
+        ),
     ],
 )
 def test_refuses_in_words(subject, arguments, error, message):

@@ -64,7 +64,7 @@ DAMAGED = {
     "empty": (lambda path: path.write_bytes(b""), rf"{SHARD}' has 0 bytes instead of"),
     "first bit": (
         lambda path: flip(path, PAGE_BYTES),
-        rf"{SHARD}' has changed since it was written: its checksum is not",
+        rf"{SHARD}' has changed since it was written: its checksum differs from the manifest",
     ),
     "last bit": (lambda path: flip(path, -1), rf"{SHARD}' has changed .*delete it, and run the label command again"),
 }

@@ -97,3 +97,13 @@ def test_python_and_the_command_line_make_the_same_run(instar: Any, tmp_path: Pa
     assert run.weights.read_bytes() == Run(tmp_path / "words").weights.read_bytes()
     again = train(config=run.config, out=tmp_path / "again", show=False)
     assert again.weights.read_bytes() == run.weights.read_bytes()
+
+
+@pytest.mark.parametrize("model", ["cnn", {"name": "cnn"}])
+def test_a_model_by_name_replaces_the_usual_one_with_its_arguments(model: Any) -> None:
+    usual = {"model": {"name": "mlp", "arguments": {"widths": [4]}}}
+    assert (
+        configure("born_again", None, {}, {}, data="digits", model=model, defaults=usual).config.model.arguments == {}
+    )
+    kept = configure("born_again", None, {}, {}, data="digits", model={"arguments": {"dropout": 0.1}}, defaults=usual)
+    assert kept.config.model.arguments == {"widths": [4], "dropout": 0.1}

@@ -97,7 +97,10 @@ def configure(
     (9, 1, 3)
     """
     network = None if model is None else given_network(model)
-    values = dict(defaults or {}) | _read(config)
+    values = dict(defaults or {})
+    if isinstance(model, str) or (isinstance(model, Mapping) and "name" in model):
+        values.pop("model", None)  # arguments of the usual model are not those of another one
+    values |= _read(config)
     values = merge(values, run_settings(verb, named))
     values = merge(values, {name: as_setting(value) for name, value in given.items() if value is not None})
     if isinstance(model, str | Mapping):

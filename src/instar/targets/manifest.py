@@ -169,9 +169,10 @@ class Manifest(Config):
         mine, theirs = self.plan(), other.plan()
         for part in (*mine["parts"].values(), *theirs["parts"].values()):
             del part["source"]  # its fingerprint says what it is
-        if name := find_other_function(self.teacher.functions, other.teacher.functions):
-            return f"{name} has the same weights and computes other logits"
-        return differences(mine, theirs)
+        if found := differences(mine, theirs):
+            return found
+        name = find_other_function(self.teacher.functions, other.teacher.functions)
+        return f"{name} has the same weights and computes other logits" if name else ""
 
 
 def read_manifest(folder: Path) -> Manifest:
