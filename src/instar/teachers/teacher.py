@@ -78,7 +78,7 @@ class Teacher(ABC):
         super().__init_subclass__(**arguments)
         is_own = cls.__module__.partition(".")[0] == "instar"  # whose defects need their traceback
         if "targets" in vars(cls) and not is_own:
-            cls.targets = _checked(cls.targets)  # type: ignore[assignment, method-assign]
+            cls.targets = _checked(cls.targets)  # type: ignore[assignment, method-assign]  # a class may replace its method
 
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:
