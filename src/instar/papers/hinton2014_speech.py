@@ -197,7 +197,7 @@ class SpeechPlan:
 
     def curve(self, name: str) -> list[tuple[float, float]]:
         """Return epoch and frame accuracy in % on validation recordings."""
-        lines = [line for line in Run(self.out / name).history() if line["kind"] == "validation"]
+        lines = [line for line in Run(self.out / name).history() if line.get("kind") == "validation"]
         return [(line["epoch"], round(100 * (1 - line["error"]), 2)) for line in lines]
 
 

@@ -49,18 +49,28 @@ def extract_series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
     >>> extract_series(history)
     {'train loss': [[1.0, 2.5]]}
     """
-    found: dict[str, list[list[float]]] = {}
+    found: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for line in history:
+        kind, epoch = line.get("kind", ""), line["epoch"]
         for name, value in line.items():
-            if name in UNPLOTTED_QUANTITIES or isinstance(value, bool) or not isinstance(value, int | float):
-                continue
-            if math.isfinite(value):
-                points = found.setdefault(f"{line.get('kind', '')} {name}".strip(), [])
-                points.append([float(f"{line['epoch']:.5g}"), float(f"{value:.5g}")])
-    return {name: _thinned(points) for name, points in found.items()}
+            # bool is a type of its own here, and a history is long, so one test must do for all types
+            if type(value) in (int, float) and name not in UNPLOTTED_QUANTITIES and math.isfinite(value):
+                epochs, values = found.setdefault((kind, name), ([], []))
+                epochs.append(epoch)
+                values.append(value)
+    return {
+        f"{kind} {name}".strip(): [
+            [_rounded(number) for number in point] for point in zip(*map(_thinned, columns), strict=True)
+        ]
+        for (kind, name), columns in found.items()
+    }
 
 
-def _thinned(points: list[list[float]]) -> list[list[float]]:
+def _rounded(number: float) -> float:
+    return float(f"{number:.5g}")
+
+
+def _thinned(points: list[float]) -> list[float]:
     every = math.ceil(len(points) / MAX_POINTS)
     return points if every == 1 else [*points[:-1:every], points[-1]]
 

@@ -69,6 +69,7 @@ class Runs:
         self.rows = rows
         self.complete = [row for row in rows if row.state == "complete"]
         self.problems: dict[str, str] = {}
+        self._opened: dict[str, Run] = {}
         self._predictions: dict[str, JudgedPredictions | None] = {}
         self._examples: dict[str, Mapping[str, Array]] = {}
 
@@ -110,7 +111,7 @@ class Runs:
         if row.name not in self._examples:
             found: Mapping[str, Array] = {}
             if (row.folder / EXAMPLES_FILE).exists():
-                found = self._try(row, lambda: _arrays(Run(row.folder).tensors(EXAMPLES_FILE)[0]), {})
+                found = self._try(row, lambda: _arrays(self._open(row).tensors(EXAMPLES_FILE)[0]), {})
             self._examples[row.name] = found
         return self._examples[row.name]
 
@@ -119,20 +120,25 @@ class Runs:
         if not (row.folder / COST_FILE).exists():
             return {}
         return self._try(
-            row, lambda: Run(row.folder).document(COST_FILE, CostFile).model_dump(exclude={"checksum"}), {}
+            row, lambda: self._open(row).document(COST_FILE, CostFile).model_dump(exclude={"checksum"}), {}
         )
 
     def classes(self, row: RunRow, number: int) -> list[str]:
         """Return the names of `number` classes, or their numbers if the run has no names."""
         try:
-            run = Run(row.folder)
+            run = self._open(row)
             names = list(run.metrics.get("class_errors") or run.classes)
         except RunError:
             names = []
         return [str(name) for name in names] if len(names) == number else [str(place) for place in range(number)]
 
+    def _open(self, row: RunRow) -> Run:
+        if row.name not in self._opened:
+            self._opened[row.name] = Run(row.folder)
+        return self._opened[row.name]
+
     def _read_predictions(self, row: RunRow) -> Mapping[str, Array]:
-        return _arrays(read_predictions(Run(row.folder))) if (row.folder / PREDICTIONS).exists() else {}
+        return _arrays(read_predictions(self._open(row))) if (row.folder / PREDICTIONS).exists() else {}
 
     def _try(self, row: RunRow, read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -151,8 +157,8 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
     """
     scaled = logits.astype(float) / temperature
     scaled -= scaled.max(-1, keepdims=True)
-    found: Array = scaled - np.log(np.exp(scaled).sum(-1, keepdims=True))
-    return found
+    scaled -= np.log(np.exp(scaled).sum(-1, keepdims=True))
+    return scaled
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:

@@ -58,11 +58,12 @@ def unseal(values: Mapping[str, Any], *, required: bool, key: str = "") -> dict[
     Raises:
         ValueError: when the checksum is wrong, or missing although required; the message is half a sentence.
     """
-    plain = {name: value for name, value in values.items() if name != CHECKSUM}
+    plain = dict(values)
+    checksum = plain.pop(CHECKSUM, None)
     if CHECKSUM not in values:
         if required:
             raise ValueError("its checksum is missing")
-    elif values[CHECKSUM] != digest(plain, key):
+    elif checksum != digest(plain, key):
         raise ValueError("its content does not match its checksum, so it was changed after it was written")
     return plain
 

@@ -276,10 +276,10 @@ class Fields(dict[str, Any]):
     def __init__(
         self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), path: Path = Path(), inside: str = ""
     ) -> None:  # `dataclasses.asdict` passes only the values
-        super().__init__(
-            (key, Fields(value, path, f"{inside}{key}.") if isinstance(value, dict) else value)
-            for key, value in dict(values).items()
-        )
+        super().__init__(values)
+        for key, value in self.items():
+            if isinstance(value, dict):
+                self[key] = Fields(value, path, f"{inside}{key}.")
         self._path, self._inside = path, inside
 
     def __missing__(self, key: str) -> Any:

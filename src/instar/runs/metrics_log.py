@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
+from pydantic_core import from_json
 
 from instar.errors import RunError
 from instar.runs.checksums import seal, unseal
-from instar.runs.documents import Fields, MetricsLine, as_document
+from instar.runs.documents import MetricsLine, as_document
 from instar.runs.files import explain_disk, to_json, write_whole
 
 
@@ -43,10 +44,11 @@ class MetricsLog:
             raise RunError(f"'{self.path}' is damaged or belongs to another run: result.json names another checksum.")
         try:
             lines = content.decode().split("\n")[:-1]
-            parsed = [json.loads(line) for line in lines]
+            parsed = [from_json(line) for line in lines]  # three times as fast as json.loads
             for number, values in enumerate(parsed, start=1):
                 as_document(values, MetricsLine, f"{self.path}, line {number}")
-            plain = [Fields(unseal(values, required=self.sealed, key=self.identity), self.path) for values in parsed]
+            # plain dictionaries, because the garbage collector follows each object of a class of ours
+            plain = [unseal(values, required=self.sealed, key=self.identity) for values in parsed]
         except RunError:
             raise
         except (ValueError, RecursionError) as error:

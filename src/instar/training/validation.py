@@ -13,6 +13,7 @@ from instar.config import TrainingConfig
 from instar.data.samples import Samples
 from instar.errors import NonFiniteError, RunError
 from instar.models.normalised import Normalised
+from instar.runs.documents import Fields
 from instar.runs.files import read_tensors, write_tensors
 from instar.runs.run import Run
 from instar.tasks.task import Task
@@ -54,8 +55,8 @@ class Validation:
         self.plateaus = 0
         """The number of scores whose perplexity is not far enough below the best one before them."""
         for line in lines:
-            if line["kind"] == "validation" and line["step"] <= done:
-                score = line[self._criterion.name]
+            if line.get("kind") == "validation" and line["step"] <= done:
+                score = Fields(line, run.metrics_log.path)[self._criterion.name]
                 self._note(math.inf if score is None else score)
 
     def is_due(self, step: int) -> bool:
