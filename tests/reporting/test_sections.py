@@ -42,6 +42,12 @@ def test_more_rivals_ask_for_more() -> None:
     assert best_of([~better, ~worse, ~worse]) is None
 
 
+def test_equal_runs_are_not_the_best_beside_a_worse_one() -> None:
+    good, bad = np.zeros(100, bool), np.ones(100, bool)
+    assert best_of([good, bad, good]) is None
+    assert best_of([good, bad, bad]) == 0
+
+
 def test_errors_on_other_test_sets_are_not_compared(tmp_path: Path, trained: Path) -> None:
     for name, test, error in (("a", "one", 0.5), ("b", "one", 0.25), ("easy", "other", 0.0)):
         shutil.copytree(trained / "teacher", tmp_path / name)

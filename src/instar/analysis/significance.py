@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from instar.analysis.resampling import sign_test
 
 SIGNIFICANCE_LEVEL = 0.05
-"""Level of significance, divided by the number of tests."""
+"""Level of significance of one test; several tests divide it by their number."""
 
 
 def wilson_interval(errors: int, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -42,8 +42,9 @@ def mean_interval(
     from scipy.stats import ttest_1samp
 
     numbers = np.asarray(values, dtype=float)
+    # rounding of the differences of two numbers, with a margin of a few bits
     rounding = 8 * np.finfo(float).eps * (np.abs(numbers).max() if largest is None else largest)
-    if np.ptp(numbers) <= rounding:  # for example 0.3 - 0.2 and 0.2 - 0.1
+    if np.ptp(numbers) <= rounding:  # such as 0.3 - 0.2 and 0.2 - 0.1
         return (float(numbers[0]),) * 3
     interval = ttest_1samp(numbers, 0.0).confidence_interval(confidence)
     return float(numbers.mean()), float(interval.low), float(interval.high)
@@ -71,6 +72,7 @@ def paired_interval(
     if len(ours) != len(theirs) or len(ours) < 2:
         raise ValueError(f"pairs need two or more seeds on both sides, got {len(ours)} and {len(theirs)}.")
     differences = np.asarray(theirs, dtype=float) - np.asarray(ours, dtype=float)
+    # differences round like the numbers that they come from, which may be much larger
     return mean_interval(differences, confidence, float(np.abs([ours, theirs]).max()))
 
 
@@ -91,8 +93,8 @@ def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
     Its mean must be below that of each other model at level 0.05 / (number of others) (Bonferroni), paired by sample.
 
     Args:
-        values: values `[samples]` of two or more models: errors as bool, compared by McNemar's exact test, or numbers
-            such as the NLL, compared by Student's t.
+        values: one array `[samples]` per model, for two or more models: errors as bool, compared by McNemar's exact
+            test, or numbers such as the NLL, compared by Student's t.
 
     >>> good, bad = np.zeros(40, bool), np.ones(40, bool)
     >>> best_of([bad, good]), best_of([good, good])
@@ -104,13 +106,10 @@ def best_of(values: Sequence[NDArray[np.generic]]) -> int | None:
         difference = theirs - numbers[best]
         if place == best:
             continue
-        is_counted = values[best].dtype == bool
-        if np.ptp(difference) == 0:  # the same on all samples, so no test applies
-            return best if is_counted and difference[0] else None
-        if is_counted:
+        if values[best].dtype == bool:
             p = sign_test(int((difference > 0).sum()), int((difference < 0).sum()))
-        else:
-            p = paired_t_test(theirs, numbers[best])
+        else:  # a difference without spread, as between equal models, has no t statistic
+            p = paired_t_test(theirs, numbers[best]) if np.ptp(difference) > 0 else 1.0
         if p >= SIGNIFICANCE_LEVEL / (len(values) - 1):
             return None
     return best
