@@ -219,5 +219,5 @@ def test_refusals_say_what_is_wrong():
     assert covariance.count == 0
     with pytest.raises(ConfigError, match=r"^width must be at least 1, got 0\.$"):
         SketchedCovariance(3, width=0)
-    with pytest.raises(ConfigError, match=r"^predictions are of at least 1 class, got 0\.$"):
+    with pytest.raises(ConfigError, match=r"^a covariance needs at least 1 class, got 0\.$"):
         Covariance(0)

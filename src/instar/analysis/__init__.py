@@ -1,4 +1,4 @@
-"""What happened: metrics, calibration, fidelity, gains and how sure they are; what is confused, or said."""
+"""Statistics of predictions: metrics, intervals and tests, calibration, fidelity, confusions and spoken words."""
 
 from instar.analysis.agreement import divergence, fidelity
 from instar.analysis.calibration import expected_calibration_error

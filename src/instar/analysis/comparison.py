@@ -66,10 +66,11 @@ def error_over_samples(
     (-0.625, 5, 0, {'mcnemar': 0.0625})
     """
     runs = len(reference) * len(method)
-    totals = len(reference) * method.sum(0) - len(method) * reference.sum(0)  # integers with few distinct values
+    # times both numbers of runs, so that totals are integers: they compare exactly, and have few distinct values
+    totals = len(reference) * method.sum(0) - len(method) * reference.sum(0)
     low, high = bootstrap(totals[:, None], examples, resamples=resamples, seed=seed)[:, 0] / runs
     better, worse = int((totals < 0).sum()), int((totals > 0).sum())
-    single = runs == 1 and examples.max() == 1
+    single = runs == 1 and examples.max() == 1  # then every difference is -1, 0 or 1, as McNemar's test needs
     p = sign_test(better, worse) if single else sign_flip_test(totals, resamples=resamples, seed=seed)
     mean = totals.sum() / examples.sum() / runs
     return Difference(float(mean), float(low), float(high), better, worse, {"mcnemar": p})
@@ -111,7 +112,8 @@ def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Differenc
     """
     differences = np.asarray(method, dtype=float) - np.asarray(reference, dtype=float)
     better, worse = int((differences < 0).sum()), int((differences > 0).sum())
-    p = {"t": paired_t_test(method, reference)} if np.ptp(differences) > 0 else {}
+    p = {"t": paired_t_test(method, reference)} if np.ptp(differences) > 0 else {}  # no spread, no t statistic
+    # the interval is of its second argument - its first
     return Difference(*paired_interval(reference, method), better, worse, p | {"sign": sign_test(better, worse)})
 
 
@@ -137,6 +139,7 @@ def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float 
         # the second term is P(T < -edge); nct.cdf would return NaN for tiny values
         return bool(nct.sf(edge, seeds - 1, centre) + nct.sf(edge, seeds - 1, -centre) >= power)
 
+    # power grows with the number of seeds: double until it suffices, then bisect
     most = 2
     while not is_enough(most):
         most *= 2
@@ -152,9 +155,11 @@ def correct(found: Sequence[Difference]) -> list[Difference]:
     [0.06, 0.03, 0.5]
     """
     corrected: list[dict[str, float]] = [{} for _ in found]
+    # tests that do not apply to a comparison do not count in its correction
     for test in sorted({name for each in found for name in each.p}):
         tested = sorted((each.p[test], place) for place, each in enumerate(found) if test in each.p)
         largest = 0.0
         for rank, (p, place) in enumerate(tested):
+            # the running maximum keeps the order: a larger p never has a smaller corrected p
             largest = corrected[place][test] = max(largest, min(1.0, (len(tested) - rank) * p))
     return [replace(each, corrected=values) for each, values in zip(found, corrected, strict=True)]

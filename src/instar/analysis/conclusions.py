@@ -11,14 +11,14 @@ from instar.analysis.significance import SIGNIFICANCE_LEVEL
 
 @dataclass(frozen=True)
 class Quantity:
-    """The test error or the NLL of a method and of the reference.
+    """The test error or the NLL of the reference and of a method.
 
     Args:
         reference: mean over the compared runs of the reference.
         method: mean over the compared runs of the method.
-        over_samples: difference with a test over samples, for fixed weights.
-        over_seeds: difference with a test over seeds, for fixed samples; None with fewer than two paired seeds.
-        seeds_needed: number of seeds to detect this difference with 80% power at 5%; None if unknown.
+        over_samples: difference, tested over samples with fixed weights.
+        over_seeds: difference, tested over seeds with fixed samples; None with fewer than two paired seeds.
+        seeds_needed: number of seeds that detect this difference with 80% power at 5%; None if unknown.
     """
 
     reference: float
@@ -39,7 +39,7 @@ class Comparison:
         left_out: seeds that only the reference has, and seeds that only the method has, if others are paired.
         error: test error in percent, with differences in percentage points.
         nll: NLL in nats; None if it is infinite.
-        pairs: difference of the error in percentage points for each pair of runs by seed, if there are several.
+        pairs: by seed, difference of the error of the pair of runs in percentage points; empty for a single pair.
     """
 
     name: str
@@ -50,82 +50,87 @@ class Comparison:
     nll: Quantity | None
     pairs: Mapping[int, Difference] = field(default_factory=dict)
 
-    def conclusions(self, who: str, reference: str, samples: int) -> list[str]:
-        """Return sentences on these weights, and on new training runs.
+    def conclusions(self, method: str, reference: str, samples: int) -> list[str]:
+        """Return one sentence about these weights and one about new training runs, then what was left out.
 
         Args:
-            who: short name of the method.
+            method: short name of the method.
             reference: short name of the reference.
             samples: number of test samples.
         """
-        here = self._for_these_weights(who, reference, f"these {samples:,} samples")
-        found = [here, self._for_another(who, reference)]
-        for seeds, owner in zip(self.left_out, (reference, who), strict=True):
+        # two questions: a test over samples says nothing about training again, a test over seeds does
+        found = [
+            self._about_these_weights(method, reference, f"these {samples:,} samples"),
+            self._about_new_runs(method, reference),
+        ]
+        for seeds, owner in zip(self.left_out, (reference, method), strict=True):
             if seeds:
                 found.append(f"Only {owner} has runs of {seeds_in_words(seeds)}; these runs are left out.")
         if self.nll is None:
             found.append("The NLL is left out, because it is infinite for at least one sample.")
         return found
 
-    def _for_these_weights(self, who: str, reference: str, samples: str) -> str:
+    def _about_these_weights(self, method: str, reference: str, samples: str) -> str:
         found = self.error.over_samples
-        several = f"the weights of these runs ({self.runs[0]} of {reference}, {self.runs[1]} of {who})"
+        several = f"the weights of these runs ({self.runs[0]} of {reference}, {self.runs[1]} of {method})"
         weights = "these weights" if self.runs == (1, 1) else several
-        if not found.better and not found.worse:
-            return f"{who} and {reference} make the same errors on {samples} with {weights}: there is no difference."
+        if not found.better and not found.worse:  # equal on each sample; a mean of 0 alone may be a balance
+            return f"{method} and {reference} make the same errors on {samples} with {weights}: there is no difference."
         amount, p = in_words(found), p_value(found.corrected["mcnemar"])
         if found.corrected["mcnemar"] < SIGNIFICANCE_LEVEL:
-            more = f"{who} makes {direction(found)} errors than {reference}"
+            more = f"{method} makes {direction(found)} errors than {reference}"
             return f"{more} on {samples} with {weights}: {amount}; p {p}."
         return (
-            f"On {samples} with {weights}, the difference of {who} and {reference} is not significant, which does not "
-            f"show that they are equally good: {amount}; p {p}."
+            f"On {samples} with {weights}, the difference of {method} and {reference} is not significant, which does "
+            f"not show that they are equally good: {amount}; p {p}."
         )
 
-    def _for_another(self, who: str, reference: str) -> str:
+    def _about_new_runs(self, method: str, reference: str) -> str:
         found = self.error.over_seeds
-        question = f"It is unknown whether new runs of {who} would make fewer errors than new runs of {reference}"
+        question = f"It is unknown whether new runs of {method} would make fewer errors than new runs of {reference}"
         if not self.seeds and self.runs != (1, 1):
             return f"{question}: they have no seed in common. Train both with the same seeds."
         if found is None:
             return f"{question}, or how many seeds would show it: there is only one seed. Train both with more seeds."
         paired = f"{len(self.seeds)} paired seeds"
+        # equal differences have no spread to estimate, whatever their size
         if "t" not in found.corrected:
             return f"{question}: all {paired} have the same difference, which gives no interval."
-        few = self.error.seeds_needed
-        needed = f"more than {MAX_SEEDS:,}" if few is None else f"{few:,}"
-        known = (
+        seeds = self.error.seeds_needed
+        needed = f"more than {MAX_SEEDS:,}" if seeds is None else f"{seeds:,}"
+        evidence = (
             f"{in_words(found)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
             f"{p_value(found.corrected['sign'])}. Detecting this difference with 80% power at 5% takes {needed} seeds."
         )
         if found.corrected["t"] < SIGNIFICANCE_LEVEL:
             return (
-                f"On average, new runs of {who} make {direction(found)} errors than new runs of {reference} on the "
-                f"same samples: over {paired}, {known}"
+                f"On average, new runs of {method} make {direction(found)} errors than new runs of {reference} on the "
+                f"same samples: over {paired}, {evidence}"
             )
-        return f"{question}: over {paired}, {known}"
+        return f"{question}: over {paired}, {evidence}"
 
-    def rows(self, who: str) -> list[str]:
-        """Return the lines of the table below `TABLE_HEADING`."""
+    def rows(self, method: str) -> list[str]:
+        """Return the lines of the table below `TABLE_HEADING`; `method` is the short name of the method."""
         lines = []
         for name, quantity, places in (("error (%)", self.error, 2), ("NLL (nats)", self.nll, 4)):
             if quantity is None:
                 continue
             values = f"{quantity.reference:>10.{places}f}{quantity.method:>10.{places}f}"
-            lines.append(_row(who, name, "samples", values, quantity.over_samples, places))
+            lines.append(_row(method, name, "samples", values, quantity.over_samples, places))
             if quantity.over_seeds:
                 lines.append(_row("", "", f"{len(self.seeds)} seeds", f"{'':20}", quantity.over_seeds, places))
-            who = ""
+            method = ""  # only the first line of a method has its name
         return lines
 
 
 TABLE_HEADING = f"{'':4}{'':12}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
 
 
-def _row(who: str, name: str, over: str, values: str, found: Difference, places: int) -> str:
+def _row(method: str, name: str, over: str, values: str, found: Difference, places: int) -> str:
     difference = f"{found.mean:+.{places}f} ({found.low:+.{places}f} to {found.high:+.{places}f})"
+    # the NLL has no test over samples: its cell stays empty
     p = next((p_value(found.corrected[test]) for test in ("mcnemar", "t") if test in found.corrected), "")
-    return f"{who:4}{name:12}{over:12}{values}   {difference:34}{p:>9}".rstrip()
+    return f"{method:4}{name:12}{over:12}{values}   {difference:34}{p:>9}".rstrip()
 
 
 def in_words(found: Difference) -> str:
@@ -135,14 +140,14 @@ def in_words(found: Difference) -> str:
     ('1.20 points fewer (95%: 0.40 to 2.00 fewer)', 'as many (95%: 0.50 fewer to 0.70 more)')
     """
     amount = f"{abs(found.mean):.2f} points {direction(found)}" if found.mean else "as many"
-    if found.low < 0 < found.high:
+    if found.low < 0 < found.high:  # the ends differ in direction, so each needs its own word
         return f"{amount} (95%: {-found.low:.2f} fewer to {found.high:.2f} more)"
     low, high = sorted(abs(end) for end in (found.low, found.high))
     return f"{amount} (95%: {low:.2f} to {high:.2f} {direction(found)})"
 
 
 def direction(found: Difference) -> str:
-    """Return whether the method makes fewer errors, or more."""
+    """Return "fewer" if the method makes fewer errors, else "more"."""
     return "fewer" if found.mean < 0 else "more"
 
 

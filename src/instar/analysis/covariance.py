@@ -1,7 +1,7 @@
-"""Which classes a teacher confuses: the covariance of its predictions, kept as they come, whole or as a sketch.
+"""Which classes a teacher confuses: the covariance of its predictions, updated batch by batch, exact or as a sketch.
 
-Source: section 5.3 of Hinton, Vinyals and Dean (1503.02531), whose specialists get the classes of one cluster of its
-columns (`clustering.py`). No labels are needed.
+Source: section 5.3 of Hinton, Vinyals and Dean (1503.02531). Each of their specialists gets the classes of one cluster
+of its columns (`clustering.py`). This needs no labels.
 """
 
 from __future__ import annotations
@@ -19,60 +19,64 @@ from instar.errors import ConfigError, DataError
 from instar.seeds import generator
 
 MIN_CHUNK_NUMBERS, MAX_CHUNK_NUMBERS = 1 << 16, 1 << 22
-"""Numbers of a chunk of predictions, at least and at most."""
+"""Bounds for the size of a chunk of predictions."""
 
 MAX_TILE_NUMBERS = 1 << 15
-"""Numbers of a tile that stays in the cache, and that torch does not split over threads, which cost more than it."""
+"""Size of a tile that stays in the cache; torch splits larger ones over threads, which cost more than they save."""
 
 MAX_CHUNK_ROWS = 1024
-"""Rows of a chunk, at most, whose products are summed in float32."""
+"""Largest number of rows of a dense chunk, whose products are summed in float32."""
 
 Blocks = Iterator[tuple[slice, Tensor]]
 
 
 class _Columns(ABC):
-    """Columns of a covariance [C, C], or of it times a matrix [C, width], from predictions that come in batches.
+    """Columns of a covariance [C, C], or of its product with a matrix [C, width], from predictions in batches.
 
-    Predictions wait until there are enough of them to be worth a pass over what is held. A chunk b of n_b is then put
-    to the n_a before it, and no number is larger than a covariance, so that float32 does for millions of rows:
+    Predictions wait until there are enough of them to be worth a pass over the columns. The chunk b of these n_b rows
+    is then merged with the n_a rows before it:
 
         Cov = Cov_a + w (Cov_b + (1 - w) d d^T - Cov_a)      w = n_b / (n_a + n_b), d = mean_b - mean_a
 
-    Source: Chan, Golub and LeVeque 1979, for the mean of the products in place of their sum.
+    No number is larger than a covariance, so float32 is precise enough for millions of rows.
+
+    Source: Chan, Golub and LeVeque 1979, here with means of products instead of sums.
     """
 
     def __init__(self, num_classes: int, width: int, diagonal: bool) -> None:
         if num_classes < 1:
-            raise ConfigError(f"predictions are of at least 1 class, got {num_classes}.")
+            raise ConfigError(f"a covariance needs at least 1 class, got {num_classes}.")
         self.num_classes, self.count, self.diagonal = num_classes, 0, diagonal
+        # float64, because d is a small difference of two means
         self._mean = torch.zeros(num_classes, dtype=torch.float64)
-        self._held = torch.zeros(num_classes, width)
-        self._most = min(max(self._held.numel() // 8, MIN_CHUNK_NUMBERS), MAX_CHUNK_NUMBERS)
+        self._columns = torch.zeros(num_classes, width)
+        # an eighth of the columns, so that a chunk adds little memory and is worth a pass over the columns
+        self._chunk_numbers = min(max(self._columns.numel() // 8, MIN_CHUNK_NUMBERS), MAX_CHUNK_NUMBERS)
         self._waiting: list[tuple[Tensor | None, Tensor]] = []
         self._rows_waiting = 0
 
     def add(self, probs: Tensor) -> None:
-        """Take predictions for all classes.
+        """Add predictions for all classes.
 
         Args:
-            probs: float `[batch, C]`.
+            probs: probabilities, float `[batch, C]`.
 
         Raises:
-            DataError: when the shape is another, or a number is not finite.
+            DataError: when the shape differs, or a number is not finite.
         """
         if probs.ndim != 2 or probs.shape[1] != self.num_classes:
             raise DataError(f"predictions must be [batch, {self.num_classes}], got {list(probs.shape)}.")
-        self._take(None, probs)
+        self._add(None, probs)
 
     def add_sparse(self, ids: Tensor, probs: Tensor) -> None:
-        """Take predictions for k classes per row: a class that is not named counts as 0, one named twice as both.
+        """Add predictions for k classes per row; a missing class counts as 0, and one that is named twice as the sum.
 
         Args:
-            ids: of the classes, int64 `[batch, k]`.
-            probs: float `[batch, k]`.
+            ids: class numbers, int64 `[batch, k]`.
+            probs: probabilities, float `[batch, k]`.
 
         Raises:
-            DataError: when the shapes differ, an id is not of a class, or a number is not finite.
+            DataError: when the shapes differ, an id is not that of a class, or a number is not finite.
         """
         if ids.ndim != 2 or ids.shape != probs.shape or not ids.shape[1]:
             shapes = f"{list(ids.shape)} and {list(probs.shape)}"
@@ -80,10 +84,10 @@ class _Columns(ABC):
         first, last = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
         if first < 0 or last >= self.num_classes:
             raise DataError(f"ids must be those of {self.num_classes} classes, from 0, got {first} to {last}.")
-        self._take(ids, probs)
+        self._add(ids, probs)
 
     def columns(self) -> Tensor:
-        """Return what is held, float32 `[C, width]`: not a copy, so the next predictions change it.
+        """Return the columns, float32 `[C, width]`; they are not copied, so later predictions change them.
 
         Raises:
             DataError: when no predictions were added.
@@ -91,42 +95,42 @@ class _Columns(ABC):
         self._merge()
         if not self.count:
             raise DataError("a covariance needs predictions, and none were added.")
-        return self._held
+        return self._columns
 
     @abstractmethod
     def _project(self, deviations: Tensor) -> Tensor:
-        """Return what is kept of rows of deviations, `[rows, C]` to `[rows, width]`."""
+        """Return deviations times the matrix, `[rows, C]` to `[rows, width]`."""
 
     @abstractmethod
     def _sparse_blocks(self, ids: Tensor, probs: Tensor, mean: Tensor) -> Blocks:
         """Yield the columns of a sparse chunk with this mean, by slices of classes."""
 
-    def _rows(self, k: int, is_sparse: bool) -> int:
-        """Return how many rows of k numbers make a chunk."""
-        return max(1, min(self._most // k, self._most if is_sparse else MAX_CHUNK_ROWS))
+    def _chunk_rows(self, k: int, is_sparse: bool) -> int:
+        # sparse chunks are summed in float64 and need no bound on their rows
+        return max(1, min(self._chunk_numbers // k, self._chunk_numbers if is_sparse else MAX_CHUNK_ROWS))
 
-    def _take(self, ids: Tensor | None, probs: Tensor) -> None:
-        """Copy predictions, and work through what waits when there is enough of one kind."""
+    def _add(self, ids: Tensor | None, probs: Tensor) -> None:
         if not probs.isfinite().all():
             raise DataError("predictions must be finite, and some are NaN or infinite.")
-        rows = self._rows(probs.shape[1], ids is not None)
+        # a batch may be larger than a chunk
+        rows = self._chunk_rows(probs.shape[1], ids is not None)
         for start in range(0, len(probs), rows):
             part = slice(start, start + rows)
-            self._hold(None if ids is None else ids[part], probs[part], rows)
+            self._append(None if ids is None else ids[part], probs[part], rows)
 
-    def _hold(self, ids: Tensor | None, probs: Tensor, rows: int) -> None:
-        if self._waiting:
+    def _append(self, ids: Tensor | None, probs: Tensor, rows: int) -> None:
+        if self._waiting:  # only rows of one kind and width make a chunk
             first_ids, first = self._waiting[0]
             if (first_ids is None) != (ids is None) or first.shape[1] != probs.shape[1]:
                 self._merge()
-        kept = None if ids is None else ids.to("cpu", torch.int64, copy=True)
-        self._waiting.append((kept, probs.detach().to("cpu", torch.float32, copy=True)))
+        # copies, because the caller may reuse its tensors before the chunk is full
+        copied = None if ids is None else ids.to("cpu", torch.int64, copy=True)
+        self._waiting.append((copied, probs.detach().to("cpu", torch.float32, copy=True)))
         self._rows_waiting += len(probs)
         if self._rows_waiting >= rows:
             self._merge()
 
     def _merge(self) -> None:
-        """Put the predictions that wait to those before."""
         if not self._waiting:
             return
         some_ids = [ids for ids, _ in self._waiting if ids is not None]
@@ -134,51 +138,51 @@ class _Columns(ABC):
         self._waiting, self._rows_waiting = [], 0
         if some_ids:
             ids, values = torch.cat(some_ids), probs.double()
-            mean, square = (self._sums(ids, moment) / len(probs) for moment in (values, values.square()))
+            mean, square = (self._class_sums(ids, moment) / len(probs) for moment in (values, values.square()))
             blocks = self._sparse_blocks(ids, values, mean)
         else:
             mean, square = (probs.double().pow_(moment).mean(0) for moment in (1, 2))
             blocks = self._dense_blocks(probs, mean)
         self.count += len(probs)
         weight, shift = len(probs) / self.count, mean - self._mean
-        kept_shift = (1 - weight) * self._project(shift[None].float())[0]
+        projected_shift = (1 - weight) * self._project(shift[None].float())[0]
         variance = (square - mean.square()) + (1 - weight) * shift.square()
+        # a block of classes at a time, so that Cov_b is never in memory beside Cov_a
         for part, block in blocks:
-            block.addr_(shift[part].to(block), kept_shift.to(block))
+            block.addr_(shift[part].to(block), projected_shift.to(block))  # Cov_b + (1 - w) d d^T
             if not self.diagonal:
-                self._leave_out(part, block, variance[part])
-            self._held[part].lerp_(block.float(), weight)
+                self._subtract_variance(part, block, variance[part])
+            self._columns[part].lerp_(block.float(), weight)  # Cov_a + w (block - Cov_a)
         self._mean += weight * shift
 
-    def _sums(self, ids: Tensor, values: Tensor) -> Tensor:
-        """Return sums by class, float64 `[C]`."""
+    def _class_sums(self, ids: Tensor, values: Tensor) -> Tensor:
         return torch.bincount(ids.flatten(), values.flatten(), self.num_classes)
 
     @abstractmethod
-    def _leave_out(self, part: slice, block: Tensor, variance: Tensor) -> None:
-        """Take the variances of the classes of a block out of it."""
+    def _subtract_variance(self, part: slice, block: Tensor, variance: Tensor) -> None:
+        """Remove the variances of the classes of a block from the block."""
 
     def _dense_blocks(self, probs: Tensor, mean: Tensor) -> Blocks:
-        """Yield the columns of a dense chunk with this mean, by slices of classes."""
-        deviations = probs.sub_(mean)  # of float32 in float64, so that what is left of nearly equal numbers is right
-        kept = self._project(deviations) / len(probs)
-        for part in self._parts(self._most):
-            yield part, deviations[:, part].t() @ kept
+        # torch subtracts the float64 mean from float32 in float64, so nearly equal numbers keep their difference
+        deviations = probs.sub_(mean)
+        projected = self._project(deviations) / len(probs)
+        for part in self._slices(self._chunk_numbers):
+            yield part, deviations[:, part].t() @ projected
 
-    def _parts(self, numbers: int) -> Iterator[slice]:
-        """Yield slices of classes whose blocks have so many numbers, or one class."""
-        tile = max(1, numbers // self._held.shape[1])
+    def _slices(self, numbers: int) -> Iterator[slice]:
+        """Yield slices of classes whose blocks have up to `numbers` numbers, or of one class."""
+        tile = max(1, numbers // self._columns.shape[1])
         return (slice(start, min(start + tile, self.num_classes)) for start in range(0, self.num_classes, tile))
 
 
 class Covariance(_Columns):
     """The covariance of predictions over samples, Cov = E[p p^T] - E[p] E[p]^T.
 
-    Beside its C^2 numbers, 900 MB at 15,000 classes, a chunk and what is made of it take 0.3 GB at most.
+    It takes C^2 numbers, 900 MB for 15,000 classes, and at most 0.3 GB more for a chunk and what is computed from it.
 
     Args:
         num_classes: C.
-        diagonal: whether the variances are kept; else zeros stand in their place.
+        diagonal: whether to keep the variances; otherwise they are 0.
 
     >>> covariance = Covariance(3)
     >>> covariance.add(torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]))
@@ -195,40 +199,41 @@ class Covariance(_Columns):
         return deviations
 
     def _sparse_blocks(self, ids: Tensor, probs: Tensor, mean: Tensor) -> Blocks:
-        """Yield E[p_i p] - mean_i mean, a class i at a time: the sums for one class stay in the cache."""
-        named, said = ids.numpy(), probs.numpy()
-        by_class = _by_class(ids, probs, self.num_classes)
-        offsets = by_class.indptr.tolist()
-        for part in self._parts(MAX_TILE_NUMBERS):
+        # E[p_i p] - mean_i mean, because deviations of sparse rows are dense; float64 survives the subtraction
+        classes, values = ids.numpy(), probs.numpy()
+        matrix = _by_class(ids, probs, self.num_classes)
+        offsets = matrix.indptr.tolist()
+        for part in self._slices(MAX_TILE_NUMBERS):
             block = torch.outer(-mean[part], mean)
-            of_classes = block.numpy()
+            shared = block.numpy()  # the same memory
+            # one class i at a time, from the rows that name it, so that the sums [C] stay in the cache
             for i in range(part.start, part.stop):
-                rows, weights = (of[offsets[i] : offsets[i + 1]] for of in (by_class.indices, by_class.data))
+                rows, weights = (of[offsets[i] : offsets[i + 1]] for of in (matrix.indices, matrix.data))
                 if len(rows):
-                    products = said.take(rows, 0) * (weights / len(said))[:, None]
-                    sums = np.bincount(named.take(rows, 0).ravel(), products.ravel(), self.num_classes)
-                    of_classes[i - part.start] += sums
+                    products = values.take(rows, 0) * (weights / len(values))[:, None]
+                    sums = np.bincount(classes.take(rows, 0).ravel(), products.ravel(), self.num_classes)
+                    shared[i - part.start] += sums
             yield part, block
 
-    def _leave_out(self, part: slice, block: Tensor, variance: Tensor) -> None:
-        block.diagonal(part.start).zero_()
+    def _subtract_variance(self, part: slice, block: Tensor, variance: Tensor) -> None:
+        block.diagonal(part.start).zero_()  # exactly 0, where a subtraction would leave rounding
 
 
 class SketchedCovariance(_Columns):
-    """The columns of the covariance times a random matrix of signs: as far from each other, in far fewer numbers.
+    """The covariance times a random matrix of signs, which keeps the distances of its columns in far fewer numbers.
 
         columns = Cov Omega = E[p (Omega^T (p - E[p]))^T]      Omega_ij = +-1 / sqrt(width)
 
-    The square of a distance has a relative standard deviation of at most sqrt(2 / width). The covariance is never
-    there: C x width numbers are, and Omega, which has as many.
+    The square of a distance has a relative standard deviation of at most sqrt(2 / width). The covariance itself is
+    never in memory, only C x width numbers, and as many of Omega.
 
-    Source: Achlioptas 2003, for the lemma of Johnson and Lindenstrauss.
+    Source: Achlioptas 2003, a construction for the lemma of Johnson and Lindenstrauss.
 
     Args:
         num_classes: C.
-        width: columns of Omega.
-        seed: of Omega.
-        diagonal: whether the variances are kept in Cov.
+        width: number of columns of Omega.
+        seed: seed of Omega.
+        diagonal: whether to keep the variances in Cov.
 
     Raises:
         ConfigError: when width is below 1.
@@ -247,27 +252,30 @@ class SketchedCovariance(_Columns):
         signs = torch.randint(2, (num_classes, width), generator=generator(seed, "sketch"), dtype=torch.float32)
         self._omega = signs.mul_(2).sub_(1).div_(width**0.5)
 
-    def _rows(self, k: int, is_sparse: bool) -> int:
-        return super()._rows(max(k, self._held.shape[1]), is_sparse=False)  # a row becomes `width` numbers of float32
+    def _chunk_rows(self, k: int, is_sparse: bool) -> int:
+        # a sparse row becomes `width` numbers of float32 too
+        return super()._chunk_rows(max(k, self._columns.shape[1]), is_sparse=False)
 
     def _project(self, deviations: Tensor) -> Tensor:
         return deviations @ self._omega
 
     def _sparse_blocks(self, ids: Tensor, probs: Tensor, mean: Tensor) -> Blocks:
-        """Yield sums of rows of the sketch, weighted by what they say of a class; of Omega, by what a row says."""
-        kept = F.embedding_bag(ids, self._omega, per_sample_weights=probs.float(), mode="sum")
-        kept = kept.sub_(self._project(mean[None].float())).div_(len(probs))
-        by_class = _by_class(ids, probs, self.num_classes)
-        rows, offsets = (torch.from_numpy(of).long() for of in (by_class.indices, by_class.indptr[:-1]))
-        weights = torch.from_numpy(by_class.data).float()
-        yield slice(0, self.num_classes), F.embedding_bag(rows, kept, offsets, per_sample_weights=weights, mode="sum")
+        # (p - mean) Omega of each row: the rows of Omega that it names, weighted by its probabilities
+        sketch = F.embedding_bag(ids, self._omega, per_sample_weights=probs.float(), mode="sum")
+        sketch = sketch.sub_(self._project(mean[None].float())).div_(len(probs))
+        # then E[p_i sketch] for each class i: the rows that name i, weighted by their probabilities of i
+        matrix = _by_class(ids, probs, self.num_classes)
+        rows, offsets = (torch.from_numpy(of).long() for of in (matrix.indices, matrix.indptr[:-1]))
+        weights = torch.from_numpy(matrix.data).float()
+        yield slice(0, self.num_classes), F.embedding_bag(rows, sketch, offsets, per_sample_weights=weights, mode="sum")
 
-    def _leave_out(self, part: slice, block: Tensor, variance: Tensor) -> None:
+    def _subtract_variance(self, part: slice, block: Tensor, variance: Tensor) -> None:
+        # diag(variance) Omega, because the columns hold Cov Omega
         block.addcmul_(self._omega[part], variance[:, None].float(), value=-1)
 
 
 def _by_class(ids: Tensor, probs: Tensor, num_classes: int) -> sparse.csc_array:
-    """Return a sparse chunk as a matrix `[batch, C]` that lists, for each class, its rows and what they say of it."""
+    """Return a sparse chunk as a matrix `[batch, C]` that lists, for each class, its rows and their probabilities."""
     ends = np.arange(0, ids.numel() + 1, ids.shape[1])
     shape = (len(ids), num_classes)
     return sparse.csr_array((probs.numpy().ravel(), ids.numpy().ravel(), ends), shape=shape).tocsc()

@@ -17,7 +17,7 @@ MAX_COUNTED_CLASSES = 1000
 """Largest number of classes whose errors are counted per class."""
 
 MAX_EXPONENT = 700.0
-"""Largest mean NLL in nats whose exponential is finite in float64."""
+"""Largest mean NLL in nats whose exponential is computed; float64 overflows at 709.8."""
 
 
 def quick_metrics(scores: Scores) -> dict[str, float]:
@@ -27,6 +27,7 @@ def quick_metrics(scores: Scores) -> dict[str, float]:
     0.5
     """
     scores = scores.known()
+    # float64, because a mean over millions of float32 values loses digits
     return {"error": float(scores.wrong.double().mean()), "nll": float(scores.nll.double().mean())}
 
 
@@ -58,7 +59,7 @@ def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
 
     Returns:
         `samples`, `errors` (count), `error` (share), `error_interval` (Wilson, 95%), `nll` (nats), `ece` (share, 15
-        bins), and of up to 1,000 classes `class_errors`, a pair [wrong, samples] by name.
+        bins), and, for up to 1,000 classes, `class_errors`, a pair [wrong, samples] by name.
     """
     scores = scores.known()
     errors, samples = int(scores.wrong.sum()), len(scores.labels)
@@ -70,14 +71,7 @@ def all_metrics(scores: Scores, classes: tuple[str, ...]) -> dict[str, Any]:
         "nll": quick_metrics(scores)["nll"],
         "ece": expected_calibration_error(scores.confidence, ~scores.wrong),
     }
-    if len(classes) <= MAX_COUNTED_CLASSES:
-        found["class_errors"] = dict(zip(classes, _by_class(scores, len(classes)), strict=True))
-    return found
-
-
-def _by_class(scores: Scores, classes: int) -> list[list[int]]:
-    """Return a pair [wrong, examples] for each class."""
-    counts: list[Tensor] = [scores.labels[scores.wrong].bincount(minlength=classes)]
-    counts.append(scores.labels.bincount(minlength=classes))
-    found: list[list[int]] = torch.stack(counts, 1).tolist()
+    if len(classes) <= MAX_COUNTED_CLASSES:  # result.json would be mostly this table
+        counts = [labels.bincount(minlength=len(classes)) for labels in (scores.labels[scores.wrong], scores.labels)]
+        found["class_errors"] = dict(zip(classes, torch.stack(counts, 1).tolist(), strict=True))
     return found

@@ -10,7 +10,8 @@ Numbers = NDArray[np.float64]
 
 RESAMPLES = 10_000
 """Number of resamples: the ends of an interval then vary with the seed by about a hundredth of its width."""
-_MAX_HELD_DRAWS = 1 << 21  # draws that are held together
+MAX_HELD_DRAWS = 1 << 21
+"""Largest number of draws in memory at a time: 16 MiB of int64."""
 
 
 def bootstrap(
@@ -32,21 +33,24 @@ def bootstrap(
     (-0.55, -0.45)
     """
     random = np.random.default_rng(seed)
-    rows = np.column_stack([totals, sizes]).astype(float)
+    rows = np.column_stack([totals, sizes]).astype(float)  # a resample draws t and n of a sample together
     samples = len(rows)
+    # samples with equal rows are interchangeable; errors of a few runs have only a few kinds of row
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     is_few = 16 * len(kinds) < samples  # then one multinomial draw of counts is cheaper than a draw per sample
-    step = max(1, _MAX_HELD_DRAWS // (len(kinds) if is_few else samples))
+    step = max(1, MAX_HELD_DRAWS // (len(kinds) if is_few else samples))
     sums = []
     for number in (min(step, resamples - start) for start in range(0, resamples, step)):
         if is_few:
             sums.append(random.multinomial(samples, counts / samples, number) @ kinds)
         else:
             drawn = random.integers(samples, size=(number, samples))
+            # each resample gets a range of indices of its own, so that one bincount counts all of them
             drawn += samples * np.arange(number)[:, None]
             sums.append(np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape) @ rows)
     found = np.concatenate(sums)
     tail = (1 - confidence) / 2
+    # the number of examples differs between resamples too, so the ratio is taken per resample
     ends: Numbers = np.quantile(found[:, :-1] / found[:, -1:], [tail, 1 - tail], axis=0)
     return ends
 
@@ -75,8 +79,9 @@ def sign_flip_test(totals: Counts, *, resamples: int = RESAMPLES, seed: int = 0)
     >>> round(sign_flip_test(np.array([1] * 9 + [-1] * 2)), 2), sign_test(9, 2)
     (0.07, 0.0654296875)
     """
-    sizes, counts = np.unique(np.abs(totals[totals != 0]), return_counts=True)
+    sizes, counts = np.unique(np.abs(totals[totals != 0]), return_counts=True)  # a sign of 0 changes nothing
     # the number of positive signs among equal |t_i| is binomial, so one draw per size replaces one per sample
     positive = np.random.default_rng(seed).binomial(counts, 0.5, (resamples, len(counts)))
     sums = (2 * positive - counts) @ sizes
+    # the observed signs count as one draw, so that p is never 0 (Phipson and Smyth, equation 2)
     return float(1 + (np.abs(sums) >= abs(totals.sum())).sum()) / (1 + resamples)

@@ -40,9 +40,11 @@ class Scores:
         """
         largest, answers = logits.max(1, keepdim=True)
         both = logits.topk(min(2, logits.shape[1]), 1).indices
+        # topk and max may order equal logits differently, so the second class is the one that is not the answer
         next_answers = torch.where(both[:, :1] == answers, both[:, -1:], both[:, :1])
         # relative to the largest logit, so that an NLL near 0 keeps its digits; one pass over all classes
-        spread = (logits - largest).exp_().sum(1, keepdim=True)
+        spread = (logits - largest).exp_().sum(1, keepdim=True)  # 1 / max_c p_c
+        # gather needs a valid class for unlabelled examples too; their NLL becomes NaN below
         nll = spread.log() - (logits.gather(1, labels.clamp(min=0)[:, None]) - largest)
         known = labels != UNLABELLED
         return cls(

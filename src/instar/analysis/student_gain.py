@@ -36,9 +36,10 @@ def gain(student: Scores, teacher: Scores) -> dict[str, dict[str, float | None]]
     """
     student, teacher = student.known(), teacher.known()
     teacher_wrong, student_wrong, confidence = teacher.wrong, student.wrong, teacher.confidence
-    quarter = -(-len(confidence) // 4)
+    quarter = -(-len(confidence) // 4)  # rounded up, so that it is never empty
     groups = {
         "all": torch.ones_like(teacher_wrong),
+        # by value and not by place, so that samples of equal confidence are on the same side
         "unsure": confidence <= confidence.kthvalue(quarter).values,
         "wrong": teacher_wrong,
         "second": teacher_wrong & (teacher.next_answers == teacher.labels),
@@ -53,6 +54,7 @@ def gain(student: Scores, teacher: Scores) -> dict[str, dict[str, float | None]]
             "teacher_errors": errors[0],
             "student_errors": errors[1],
             "gain": gained,
+            # a share of a total loss would have the wrong sign
             "share": gained / total if total > 0 else None,
         }
     return found

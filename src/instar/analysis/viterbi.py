@@ -37,13 +37,14 @@ def word_scores(log_posteriors: Tensor, lengths: Tensor, states: int) -> Tensor:
     if log_posteriors.shape[2] % states:
         raise MismatchError(f"{log_posteriors.shape[2]} classes cannot be words of {states} states each.")
     emitted = log_posteriors.unflatten(2, (-1, states))  # [recordings, frames, words, states]
-    best = torch.full_like(emitted[:, 0], -torch.inf)
-    best[..., 0] = emitted[:, 0, :, 0]
+    best = torch.full_like(emitted[:, 0], -torch.inf)  # d_t: [recordings, words, states]
+    best[..., 0] = emitted[:, 0, :, 0]  # every alignment starts in the first state
     for frame in range(1, emitted.shape[1]):
+        # d_(t-1)(s - 1): each state from the one before it, and nothing enters the first
         advanced = F.pad(best[..., :-1], (1, 0), value=-torch.inf)
-        goes_on = (frame < lengths)[:, None, None]
-        best = torch.where(goes_on, emitted[:, frame] + torch.maximum(best, advanced), best)
-    return best[..., -1] / lengths[:, None]
+        is_valid = (frame < lengths)[:, None, None]  # recordings that have ended keep their scores
+        best = torch.where(is_valid, emitted[:, frame] + torch.maximum(best, advanced), best)
+    return best[..., -1] / lengths[:, None]  # and ends in the last state
 
 
 def spoken_words(scores: Tensor) -> Tensor:
@@ -68,5 +69,5 @@ def wrong_words(scores: Tensor, labels: Tensor, states: int) -> Tensor:
     >>> wrong_words(torch.tensor([[-1.0, -2.0], [-1.0, -2.0], [-1.0, -2.0]]), labels, states=2)
     tensor([False,  True])
     """
-    known = labels[:, 0] != UNLABELLED
+    known = labels[:, 0] != UNLABELLED  # a recording has at least one frame, and one word throughout
     return (spoken_words(scores) != labels[:, 0] // states)[known]
