@@ -61,11 +61,11 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
     """Read every file of a run folder; see `instar.inspect`."""
     folder = run.path if isinstance(run, Run) else run
     row = read_row(folder, folder.name)
-    files, notes = (
-        check_files(folder),
-        [*row.notes, *map(str, _read(folder, "result.json", ResultFile).get("notes", []))],
-    )
+    files = check_files(folder)
+    notes = [*row.notes, *_read(folder, "result.json", ResultFile).get("notes", [])]
+    # the weights are loaded only into a folder without damage, whose files would otherwise raise once more
     if row.state == "complete" and not any(file.problem for file in files) and (folder / "model.json").is_file():
+        # a network of the user, which model.json cannot rebuild, comes from the caller
         opened = attach_network(run if isinstance(run, Run) else Run(folder), network, trust=trust)
         problem, note = check_model(opened, trust=trust)
         notes += [note] if note else []
@@ -89,15 +89,15 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
 
 
 def _read(folder: Path, name: str, kind: type[D]) -> dict[str, Any]:
-    """Return the content of a JSON file; empty if it cannot be read, which `check_files` reports."""
     try:
         return read_document(folder / name, kind).model_dump()
-    except RunError:
+    except RunError:  # `check_files` reports it
         return {}
 
 
 def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
     described = _read(row.folder, "model.json", ModelFile)
+    # incomplete runs and combinations have no model.json, but their configuration names the model
     configured = row.config.get("model", {})
     return {
         "name": described.get("name", configured.get("name")),
@@ -111,10 +111,8 @@ def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
 
 def _origin(row: RunRow) -> dict[str, Any]:
     config, environment = row.config, row.environment
-    found = {
-        name: config.get(name) for name in ("data", "teachers", "combine", "objective", "views", "targets", "seed")
-    }
-    found["corrected"] = config.get("corrected")
+    settings = ("data", "teachers", "combine", "objective", "views", "targets", "seed", "corrected")
+    found = {name: config.get(name) for name in settings}
     found["temperatures"] = _temperatures(config.get("objective"))
     found["fingerprints"] = dict(row.fingerprints)
     return found | {name: environment.get(name) for name in ("date", "commit", "command", "versions", "machine")}
@@ -123,7 +121,7 @@ def _origin(row: RunRow) -> dict[str, Any]:
 def _temperatures(objective: object) -> list[float] | None:
     try:
         return sorted(parse_objective(str(objective)).temperatures) if objective else []
-    except InstarError:  # the terms of a user, of which only the names are known
+    except InstarError:  # terms of the user: the folder has only their names
         return None
 
 

@@ -20,7 +20,7 @@ from instar.runs.run import Run
 from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 
 _RUN_SETTINGS = ("teachers", "start", "corrected")
-"""Settings that name run folders; a comparison looks at the settings inside, not at the names."""
+"""Settings that name run folders; a comparison looks at the settings in these folders, not at their names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +48,19 @@ class MethodPredictions:
         try:
             ids, labels = tensors["test.ids"], tensors["test.labels"]
             if "test.logits" in tensors:
+                # [samples, (position), classes] to [examples, classes]
                 scores = Scores.of(tensors["test.logits"].flatten(0, -2), labels.flatten())
                 wrong, nll = scores.wrong, scores.nll
-            else:
+            else:  # with very many classes a run stores these two numbers, the class as a float
                 nll, predicted = tensors["test.nll_and_answer"].flatten(0, -2).unbind(-1)
                 wrong = predicted.long() != labels.flatten()
         except KeyError as error:
             raise RunError(f"'{run.path}' cannot be compared: its predictions have no {error}.") from None
+        # [samples, positions]; a sample without positions has one
         known = labels.flatten(1) != UNLABELLED if labels.dim() > 1 else (labels != UNLABELLED)[:, None]
-        kept = known.any(1)
+        kept = known.any(1)  # nothing can be said of a sample without a single label
         wrong = (wrong.view(known.shape) & known).sum(1)
+        # the NLL of unlabelled examples is NaN; float64 for the sum over the positions of long texts
         nll = nll.view(known.shape).double().where(known, 0.0).sum(1)
         return cls(ids[kept], labels[kept], *(part[kept].numpy() for part in (known.sum(1), wrong, nll)))
 
@@ -94,6 +97,7 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
     """
     folders = [each.path if isinstance(each, Run) else given_path(each, "a method") for each in given]
     found = [_Found(folder, _rows(folder)) for folder in folders]
+    # a run in two methods would be compared with itself
     owners: dict[Path, Path] = {}
     for each in found:
         for row in each.rows:
@@ -107,7 +111,7 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
                 f"'{name}' was tested on other data than '{tests[0][0]}' (fingerprints {test} and {tests[0][1]}), so "
                 "they cannot be compared."
             )
-    by_seed = [each.by_seed() for each in found]  # checks all before it reads predictions, which takes longer
+    by_seed = [each.by_seed() for each in found]  # refuses before any predictions are read, which takes longer
     methods = [
         Method(str(each.folder), runs, tests[0][1], {seed: MethodPredictions.of(run) for seed, run in runs.items()})
         for each, runs in zip(found, by_seed, strict=True)
@@ -116,6 +120,7 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
         (method.runs[seed].path, predictions) for method in methods for seed, predictions in method.predictions.items()
     ]
     first, theirs = read[0]
+    # tests pair predictions by their place, so the samples must have the same order too
     for path, predictions in read:
         if not (torch.equal(predictions.ids, theirs.ids) and torch.equal(predictions.labels, theirs.labels)):
             raise MismatchError(
@@ -137,7 +142,7 @@ class _Found:
     def by_seed(self) -> dict[int, Run]:
         """Return the runs by seed; refuse runs that differ in anything else."""
         first, *others = self.rows
-        for row in others:
+        for row in others:  # equality is transitive, so the first stands for all
             was, now = (_described(each) for each in (first, row))
             differing = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
             if differing:
@@ -147,7 +152,7 @@ class _Found:
                 )
         runs: dict[int, Run] = {}
         for row in self.rows:
-            run, seed = Run(self.shown(row)), _seed(Run(row.folder))
+            run, seed = Run(self.shown(row)), _seed(Run(row.folder))  # errors quote the path as it was typed
             if seed in runs:
                 raise ConfigError(
                     f"'{runs[seed].path}' and '{run.path}' have the same seed, {seed}; a method has one run per seed."
@@ -158,7 +163,7 @@ class _Found:
 
 def _rows(folder: Path) -> list[RunRow]:
     rows = collect(folder)
-    # a run folder may hold others, such as its student
+    # a run folder may hold others, such as those of its students, which are no part of the method
     rows = [row for row in rows if row.folder == folder.resolve()] or rows
     if not rows:
         raise RunError(f"'{folder}' holds no run folders.")
@@ -183,13 +188,14 @@ def _described(row: RunRow) -> dict[str, Any]:
 
 def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     config = flatten(default_settings()) | flatten(run.config)  # an older folder lacks newer settings
-    config.pop("seed")
+    config.pop("seed")  # of a teacher too: each seed of a method may have a teacher of its own seed
     above = (*above, run.path.resolve())
     for name in _RUN_SETTINGS:
         given = config.pop(name, None)
         names = given if isinstance(given, list) else [given] if given else []
         places = run.members() if name == "teachers" else map(Path, names)
         for number, (text, place) in enumerate(zip(names, places, strict=True)):
+            # a folder that names itself as its teacher, which only an edited one does, would never end
             if (place / "config.json").is_file() and place.resolve() not in above:
                 config |= {f"{name}.{number}.{key}": value for key, value in _settings(Run(place), above).items()}
             else:  # a store, or a teacher given as a Python object
@@ -199,6 +205,7 @@ def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _seed(run: Run) -> int:
     """Return the seed of a run; a combination has the seed of its first member."""
+    # a combination is not trained, so its own seed is always the default
     if run.config["model"]["name"] in (ENSEMBLE, SPECIALISTS) and (run.members()[0] / "config.json").is_file():
         return _seed(Run(run.members()[0]))
     return int(run.config["seed"])

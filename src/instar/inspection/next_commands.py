@@ -28,21 +28,23 @@ def next_commands(row: RunRow, state: str) -> list[str]:
     run = shlex.quote(str(row.folder))
     if state != "complete":
         command = str(row.environment.get("command") or "")
+        # a script or a notebook recorded its own command line, which may do more than resume this run
         return [command] if command.startswith("instar ") else []
     report = f"instar report {shlex.quote(str(row.folder.parent))}"
     data = row.config["data"]
-    if data["source"] == ARRAYS_SOURCE or _needs_network(row.folder):  # which no command can name
+    if data["source"] == ARRAYS_SOURCE or _needs_network(row.folder):  # Python objects, which no command can name
         return [report]
     network = _network(row)
     name = str(network["model"]["name"]) if network else ""
+    # a class by import path runs code of the user
     trust = " --trust" if ":" in name and not name.startswith(TRANSFORMERS_PREFIX) else ""
-    taught = " ".join([shlex.quote(data["source"]), f"--teacher {run}", *_chosen("data", row.config)])
+    taught = " ".join([shlex.quote(data["source"]), f"--teacher {run}", *_setting_flags("data", row.config)])
     commands = [f"instar evaluate {run}{trust}"]
-    if (row.folder / "model.json").is_file():
+    if (row.folder / "model.json").is_file():  # a combination has no network of its own to export
         commands.append(f"instar export {run} --to onnx{trust}")
     if network:
         arguments = _flags("--arg ", network["model"]["arguments"])
-        student = " ".join([f"--model {shlex.quote(name)}", *arguments, *_chosen("training", network)])
+        student = " ".join([f"--model {shlex.quote(name)}", *arguments, *_setting_flags("training", network)])
         commands.append(f"instar distill {taught} {student} --out {run}-student{trust}")
     commands.append(f"instar label {taught} --out targets/{shlex.quote(row.folder.name)}{trust}")
     return [*commands, report]
@@ -57,6 +59,7 @@ def _needs_network(folder: Path) -> bool:
 
 def _network(row: RunRow) -> Mapping[str, Any]:
     """Return the settings of a run, or of the first network that it combines; empty if unknown."""
+    # combinations may nest; a member that is missing or damaged has no teachers, which ends the loop
     while not (row.folder / "model.json").is_file():
         members = row.config.get("teachers")
         if not members:
@@ -65,7 +68,7 @@ def _network(row: RunRow) -> Mapping[str, Any]:
     return row.config
 
 
-def _chosen(group: str, config: Mapping[str, Any]) -> list[str]:
+def _setting_flags(group: str, config: Mapping[str, Any]) -> list[str]:
     """Return flags for the settings of a group that differ from the defaults."""
     usual = default_settings()[group]
     found = {name: value for name, value in config[group].items() if name != "source" and value != usual.get(name)}
@@ -80,6 +83,7 @@ def _flags(flag: str, values: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for name, value in values.items():
+        # the string "true" needs its quotes, because the command line reads true as a boolean
         is_plain = isinstance(value, str) and parse_assignment(f"{name}={value}")[1] == value
         found.append(flag + shlex.quote(f"{name}={value if is_plain else json.dumps(value)}"))
     return found

@@ -24,7 +24,7 @@ class Score:
     Args:
         split: "test" or "validation".
         name: name of the score.
-        value: its value.
+        value: value of the score.
         low: lower end of the 95% interval; None if there is none.
         high: upper end of the 95% interval.
         unit: "share" (of 1), "nats" or "".
@@ -58,9 +58,11 @@ def scores_of(folder: Path) -> Iterator[Score]:
         return
     known, predictions = known_metrics(), _predictions(folder)
     for split, metrics in (("test", result.metrics), ("validation", result.validation)):
+        # without the unset fields, which are None for metrics that this run did not measure
         measured = {} if metrics is None else metrics.model_dump(exclude_unset=True)
         for name, value in measured.items():
             metric = known.get(name)
+            # a number of a later version is unknown, an infinite one is null
             if metric is not None and metric.unit != "count" and isinstance(value, int | float):
                 yield _score(split, metric, measured, _of_samples(split, predictions))
 
@@ -69,6 +71,7 @@ def _score(split: str, metric: Metric, metrics: Mapping[str, Any], predictions: 
     value, interval = metrics[metric.name], metric.interval
     if interval is None:
         return Score(split, metric.name, value, unit=metric.unit, how=metric.how)
+    # only the error is stored with its interval; the others are computed from counts and predictions
     bounds = metrics.get(f"{metric.name}_interval") or interval.bounds(value, metrics, predictions)
     how = ", ".join(filter(None, [metric.how, interval.describe(metrics, bounds)]))
     low, high = bounds or (None, None)
@@ -78,13 +81,14 @@ def _score(split: str, metric: Metric, metrics: Mapping[str, Any], predictions: 
 def _predictions(folder: Path) -> dict[str, Tensor]:
     try:
         return read_predictions(Run(folder))
-    except RunError:
+    except RunError:  # a damaged file costs its intervals, not the scores
         return {}
 
 
 def _of_samples(split: str, predictions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     """Return logits and labels of the labelled samples; None for samples with positions, or without logits."""
     logits, labels = predictions.get(f"{split}.logits"), predictions.get(f"{split}.labels")
+    # positions of one sample are not independent, so an interval over them would be too narrow
     if logits is None or labels is None or labels.dim() != 1:
         return None
     known = labels >= 0

@@ -39,9 +39,9 @@ class FileState:
 def check_files(folder: Path) -> list[FileState]:
     """Read every file of a run folder, and report those that are missing or damaged.
 
-    NaN weights count as damage, but -inf does not, because it may be a mask. Other files, such as `error.txt`, are only
-    listed.
+    NaN weights count as damage. Other files, such as `error.txt`, are only listed.
     """
+    # hidden files are locks and what killed processes left
     here = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     run = _opened(folder)
     found = [FileState(path.name, path.stat().st_size, _problem(path, run)) for path in here]
@@ -49,7 +49,7 @@ def check_files(folder: Path) -> list[FileState]:
     wanted = list(STARTED_FILES)
     if "result.json" in names:
         wanted += COMPLETE_FILES[-1:] if _combines_models(folder) else COMPLETE_FILES
-        wanted += run.finished if run else ()
+        wanted += run.finished if run else ()  # the files that the run ended with; empty in older formats
     return found + [FileState(name, 0, "it is missing") for name in dict.fromkeys(wanted) if name not in names]
 
 
@@ -63,20 +63,19 @@ def check_model(run: Run, *, trust: bool) -> tuple[str | None, str | None]:
         load_model(run, trust=trust)
     except RunError as error:
         return _without_path(str(error), run.path), None
-    except InstarError as error:  # the class is not trusted or not installed, which is no damage of the folder
+    except InstarError as error:  # the class is not trusted or not installed, so the folder is not damaged
         hint = " (--trust)" if isinstance(error, ConfigError) and not trust else ""
         return None, f"The weights were not loaded into the model{hint}: {error}"
-    except (LookupError, TypeError) as error:
+    except (LookupError, TypeError) as error:  # arguments that the model does not take
         return f"model.json does not describe a model: {error!r}", None
     return None, None
 
 
 def _opened(folder: Path) -> Run | None:
-    """Return the run if its configuration and result can be read; they say which files have which checksums."""
     try:
         run = Run(folder)
         _ = run.finished
-    except RunError:  # reported with those files
+    except RunError:  # config.json or result.json is damaged: then no file has a known checksum
         return None
     return run
 
@@ -88,12 +87,13 @@ def _problem(path: Path, run: Run | None) -> str | None:
             run.document(path.name, kind) if run and path.name in DOCUMENTS else read_document(path, kind)
         elif path.suffix == ".safetensors":
             tensors, _ = run.tensors(path.name) if run else read_tensors(path)
-            if path.stem in ("weights", "checkpoint", "best"):  # predictions may be NaN without damage
+            # a model may predict NaN; -inf in weights may be a mask
+            if path.stem in ("weights", "checkpoint", "best"):
                 bad = [name for name, tensor in tensors.items() if tensor.isnan().any()]
                 return f"'{bad[0]}' is NaN" if bad else None
         elif path.name == "metrics.jsonl" and run:
             run.history()
-        if run and path == run.checkpoint:
+        if run and path == run.checkpoint:  # a whole file may still be of another run, or lack tensors
             read_checkpoint(run)
     except RunError as error:
         return _without_path(str(error), path)
@@ -103,7 +103,7 @@ def _problem(path: Path, run: Run | None) -> str | None:
 
 
 def _without_path(sentence: str, path: Path) -> str:
-    """Return an error message without the path of its file or folder, and without the full stop."""
+    # the text becomes the second half of a line that begins with the name of the file
     return sentence.replace(f"the weights file '{path}'", "it").replace(f"'{path}'", "it").rstrip(".")
 
 

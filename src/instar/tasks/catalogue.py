@@ -19,7 +19,7 @@ TASKS = {task.__name__: task for task in _KINDS}
 def known_metrics() -> dict[str, Metric]:
     """Return the metrics of all tasks by name, in the order in which tables show them.
 
-    A run folder holds its numbers by these names, so whoever shows them needs no task.
+    Run folders store numbers by these names, so tables and reports need no task.
 
     >>> [name for name, metric in known_metrics().items() if metric.label]
     ['error', 'nll', 'perplexity', 'word_error', 'ece', 'agreement']
@@ -27,7 +27,8 @@ def known_metrics() -> dict[str, Metric]:
     found: list[Metric] = []
     for task in TASKS.values():
         place = len(found)
-        for metric in reversed(task.metrics):  # a metric that one task has alone stays before what follows it there
+        # backwards, so that a metric of this task alone is inserted before the shared metric that follows it here
+        for metric in reversed(task.metrics):
             if metric in found:
                 place = found.index(metric)
             else:

@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.analysis.significance import mean_interval, wilson_interval
 
 Bounds = tuple[float, float]
-WHOLE_NUMBER_TOLERANCE = 1e-6
+WHOLE_NUMBER_TOLERANCE = 1e-6  # float64 rounds share * examples by less, up to a billion examples
 
 
 class Interval(ABC):
@@ -44,7 +44,7 @@ class Wilson(Interval):
 
     Args:
         of: the metric that counts the examples.
-        counted: the metric that counts those that the share is made of; None: no metric does.
+        counted: the metric that counts the examples in the share; None: no metric does.
 
     >>> low, high = Wilson().bounds(0.5, {"samples": 10}, None)
     >>> round(low, 3), round(high, 3), Wilson(counted="errors").describe({"errors": 5, "samples": 10}, (low, high))
@@ -62,13 +62,13 @@ class Wilson(Interval):
         examples = metrics.get(self.of)
         if not examples:
             return None
-        # agreement may be over unlabelled samples too, which `samples` does not count
+        # agreement may include unlabelled samples, which `samples` does not count; its share then gives no whole number
         count = round(value * examples)
         is_whole = abs(value * examples - count) < WHOLE_NUMBER_TOLERANCE
         return wilson_interval(count, examples) if is_whole else None
 
     def describe(self, metrics: Mapping[str, Any], bounds: Bounds | None) -> str:
-        """Return how many examples of how many, and the name."""
+        """Return the two counts if a metric has them, and the name of the interval."""
         count = metrics.get(self.counted) if self.counted else None
         return self.name if count is None else f"{count} of {metrics.get(self.of)}, {self.name}"
 
@@ -87,10 +87,11 @@ class StudentT(Interval):
     def bounds(
         self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
     ) -> Bounds | None:
-        """Return the ends; None for fewer than two samples and where a value is infinite."""
+        """Return the ends; None for fewer than two samples, or if a value is infinite."""
         if predictions is None:
             return None
         values = self.each(*predictions)
+        # one value has no spread, and an NLL is infinite where the label has probability 0
         if len(values) < 2 or not values.isfinite().all():
             return None
         _, low, high = mean_interval(values.numpy())

@@ -52,14 +52,11 @@ class Metric:
     has_spread: bool = True
 
     def terminal_line(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return the text of its line on the command line; None if there is nothing to show.
-
-        JSON has no infinity, so a number that a run folder holds as null is infinite.
-        """
+        """Return the text of its line on the command line; None if there is nothing to show."""
         if not self.label or self.name not in metrics:
             return None
-        value = metrics[self.name]
-        if self.line:
+        value = metrics[self.name]  # None if infinite: JSON has no infinity, so run folders store null
+        if self.line:  # formats numbers, so it has no text for an infinite one, such as exp of an infinite NLL
             return None if value is None else self.line.format_map(metrics)
         return "infinite" if value is None else format_value(value, self.unit)
 

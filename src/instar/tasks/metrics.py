@@ -12,7 +12,7 @@ TEACHER_ERROR = Metric(
     interval=Wilson(),
     title="Teacher error",
     meaning="Test error of the teacher.",
-    has_spread=False,
+    has_spread=False,  # students of all seeds usually share a teacher
 )
 ERRORS = Metric("errors", "count", title="Test errors", meaning="Wrong predictions on the test set.")
 ERROR = Metric(
@@ -54,9 +54,10 @@ AGREEMENT = Metric(
     meaning="Test samples on which student and teacher agree.",
     how="with the teacher",
 )
+# no title, so no column: the report shows it in the table of fidelity
 KL_TO_TEACHER = Metric("kl_to_teacher", "nats", how="KL(teacher || student)")
 
 
 def metrics_of_classes(*own: Metric) -> tuple[Metric, ...]:
-    """Return the metrics of a task with classes, with its own ones in their place."""
+    """Return the metrics of every task with classes, with those of one task after the NLL."""
     return TEACHER_ERROR, ERRORS, ERROR, NLL, *own, ECE, AGREEMENT, KL_TO_TEACHER

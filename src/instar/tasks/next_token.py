@@ -12,6 +12,7 @@ from instar.tasks.task import Task
 
 PERPLEXITY = Metric(
     "perplexity",
+    # the exponential of the mean over all tokens, not the mean of a perplexity per window
     measure=lambda scores, _: perplexity(quick_metrics(scores)["nll"]),
     label="perplexity",
     line="{perplexity:.2f} per token",
@@ -26,7 +27,7 @@ class NextToken(Task):
     """The label at each position of a text is the token that comes next.
 
     Args:
-        is_stream: whether each sample goes on where the one before it ends, and they are read in order.
+        is_stream: whether each sample continues where the one before it ends, so that they are read in order.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics_of_classes(PERPLEXITY)

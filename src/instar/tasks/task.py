@@ -30,7 +30,7 @@ class Task:
 
     @property
     def is_stream(self) -> bool:
-        """Whether each sample goes on where the one before it ends, as windows of a text do."""
+        """Whether each sample continues where the one before it ends, as windows of a text do."""
         return False
 
     def find_problem(self, labels: Tensor, classes: tuple[str, ...]) -> str | None:
@@ -38,7 +38,7 @@ class Task:
         return None
 
     def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """Return what the metrics need of a batch beside the scores of its examples; all batches are joined.
+        """Return what the metrics need from a batch beside the scores of its examples; batches are concatenated.
 
         Args:
             logits: `[batch, position, classes]` or `[batch, classes]`.
@@ -53,14 +53,14 @@ class Task:
         Args:
             scores: scores of the labelled examples.
             classes: their names.
-            observed: results of `observe`, all batches joined.
+            observed: results of `observe`, concatenated over all batches.
         """
         known = scores.known()
         own = {metric.name: metric.measure(known, observed) for metric in self.metrics if metric.measure}
         return all_metrics(known, classes) | own
 
     def watch(self, scores: Scores) -> dict[str, float]:
-        """Return the metrics that are recorded during training, which are quick to compute; the criterion is one."""
+        """Return the metrics that training records, which are quick to compute and include the criterion."""
         return quick_metrics(scores)
 
     def chance(self, labels: Tensor) -> float:

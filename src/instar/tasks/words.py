@@ -41,11 +41,13 @@ class Words(Task):
     states: int
 
     def find_problem(self, labels: Tensor, classes: tuple[str, ...]) -> str | None:
-        """Return why labels or classes are not those of the states of words."""
+        """Return why labels or classes are not the states of words."""
+        # frames are positions, and every word has the same number of states
         fits = labels.dim() == 2 and len(classes) % self.states == 0
         return None if fits else f"{self.states} states per word, with labels at positions"
 
     def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """Return whether each recording is taken for another word, bool `[recordings whose word is known]`."""
+        """Return whether each recording is misrecognised, bool `[recordings whose word is known]`."""
+        # logits do as log-posteriors: the normaliser of a frame is the same for all words, so it moves no maximum
         scores = word_scores(logits, lengths.to(logits.device), self.states)
         return {WRONG_WORDS: wrong_words(scores, labels, self.states)}
