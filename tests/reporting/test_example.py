@@ -21,8 +21,8 @@ def test_it_says_whether_distillation_helped_by_how_much_how_sure_and_why(
         said = page.locator(".verdict").first.inner_text()
     assert re.match(r"Distillation helped\. Over 3 shared seeds, .* makes [\d.]+ fewer test errors", said)
     assert re.search(r"95% interval [\d.]+ to [\d.]+ fewer, paired by seed", said)
-    lacks, without = map(float, re.search(r"lacks ([\d.]+)% and \S+ ([\d.]+)%", said).groups())
-    assert lacks < without
+    kept, kept_by_labels = map(float, re.search(r"keeps ([\d.]+)% of the .* and \S+ keeps ([\d.]+)%", said).groups())
+    assert kept > kept_by_labels
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,13 @@ def hear(tmp_path: Path, write_run: Callable[..., Path]) -> Hear:
         metrics = {"samples": 6, "errors": 1, "error": 1 / 6, "class_errors": {"a": [0, 3], "b": [1, 3]}}
         learning = {"teachers": ["x"], "objective": "SoftTargets(1)", "training": {"epochs": 1}}
         model = {"name": "frame-net", "arguments": {}}
-        save_answers(write_run(tmp_path / name, metrics, test=test, model=model, **learning), heard)
+        save_predictions(write_run(tmp_path / name, metrics, test=test, model=model, **learning), heard)
 
     return write
 
 
-def save_answers(folder: Path, heard: list[int] | None) -> None:
-    """Write what a run over two recordings keeps of its answers, of the samples and of their sounds."""
+def save_predictions(folder: Path, heard: list[int] | None) -> None:
+    """Write the predictions of a run over two recordings, and its examples with the sounds of those in `heard`."""
     logits = np.arange(12, dtype=np.float32).reshape(2, 3, 2) % 5
     save_file({"test.ids": np.array([4, 7]), "test.logits": logits}, folder / "predictions.safetensors")
     kept = {

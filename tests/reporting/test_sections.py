@@ -58,7 +58,8 @@ def test_errors_on_other_test_sets_are_not_compared(tmp_path: Path, trained: Pat
         result = json.loads((tmp_path / name / "result.json").read_text())
         result["metrics"]["error"] = error
         (tmp_path / name / "result.json").write_text(json.dumps(result))
-    assert "Of 2 runs on the same test set, b makes the fewest errors: " in describe_runs(Runs(collect(tmp_path)))[1]
+    sentences = describe_runs(Runs(collect(tmp_path)))
+    assert "b makes the fewest test errors of 2 runs on the same test set: " in sentences[1]
 
 
 def test_the_matrix_is_the_mean_over_the_samples_of_each_class() -> None:

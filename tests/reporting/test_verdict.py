@@ -30,7 +30,7 @@ def pair(trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answer(folder: Path, wrong: int) -> None:
+def write_predictions(folder: Path, wrong: int) -> None:
     """Write the predictions of a run that is wrong on its first samples, and the result that goes with them."""
     path = folder / "predictions.safetensors"
     tensors, _ = read_tensors(path)
@@ -53,15 +53,15 @@ def answer(folder: Path, wrong: int) -> None:
     ],
 )
 def test_one_seed_is_judged_over_the_samples(pair: Path, distilled: int, labels: int, word: str) -> None:
-    answer(pair / "student-0", distilled)
-    answer(pair / "labels-0", labels)
+    write_predictions(pair / "student-0", distilled)
+    write_predictions(pair / "labels-0", labels)
     found = verdict(pair)
     alone, missed = max(0, labels - distilled), max(0, distilled - labels)
     p = binomtest(alone, alone + missed).pvalue if alone + missed else 1.0
     assert found.headline == word
     assert (p < 0.05) == ("not settled" not in word)
-    told = f"Only it is right on {alone} test samples, and only the student trained on labels on {missed} "
-    assert told in found.sentences[1]
+    told = f"On {alone} test samples only the distilled student is right, and on {missed} only the student trained on "
+    assert found.sentences[1].startswith(told)
     assert f"p {p:.3f})" in found.sentences[1]
 
 
@@ -76,7 +76,7 @@ def test_several_seeds_are_judged_over_the_seeds(trained: Path) -> None:
     assert ("do not settle" in found.sentences[0]) == ("not settled" in found.headline)
 
 
-def test_what_was_taken_over_is_what_numpy_says(pair: Path) -> None:
+def test_kept_similarities_are_those_of_numpy(pair: Path) -> None:
     kept, student, labels = (
         {name: tensor.numpy() for name, tensor in read_tensors(pair / path)[0].items()}
         for path in (
@@ -107,7 +107,7 @@ def test_what_was_taken_over_is_what_numpy_says(pair: Path) -> None:
     assert gone < gone_labels
 
 
-def test_without_kept_answers_there_is_no_reason(pair: Path) -> None:
+def test_without_recorded_examples_there_is_no_reason(pair: Path) -> None:
     (pair / "student-0" / "examples.safetensors").unlink()
     assert len(verdict(pair).sentences) == 2
 

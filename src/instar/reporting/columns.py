@@ -1,11 +1,11 @@
-"""The columns of the tables: the cell for a run, the cell for a group of runs, and the meaning."""
+"""The columns of the tables: the cell of a run, the cell of a group of runs, and a sentence for the legend."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from instar.reporting.groups import COMPARED_SETTINGS, Group, find_teacher, settings, shared_name
 from instar.runs.rows import RunRow
@@ -23,10 +23,10 @@ class Column:
     Args:
         heading: name of the column, with the unit.
         meaning: sentence for the legend.
-        of_row: returns the cell for a run; None leaves the column out of the table of runs.
-        of_group: returns the cell for a group; None leaves the column out of the table of groups.
+        of_row: returns the cell of a run; None leaves the column out of the table of runs.
+        of_group: returns the cell of a group; None leaves the column out of the table of groups.
         figures: whether cells are numbers, which are aligned to the right.
-        metric: name of the metric in the column; empty for other columns.
+        quantity: name of the number in the column; empty for other columns.
     """
 
     heading: str
@@ -34,19 +34,16 @@ class Column:
     of_row: Callable[[RunRow], str] | None
     of_group: Callable[[Group], str] | None = None
     figures: bool = True
-    metric: str = ""
+    quantity: str = ""
 
 
 def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
     """Return the columns for some runs, without those that would be empty for every complete run."""
     differing = _differing(rows)
 
-    def others(row: RunRow) -> str:
+    def other_settings(row: RunRow) -> str:
         flat = settings(row)
         return ", ".join(f"{key.removeprefix('training.')}={flat[key]}" for key in differing if key in flat) or EN_DASH
-
-    def teachers(row: RunRow) -> str:
-        return describe_teachers(row, rows)
 
     found = [
         _words("Run", "Folder of the run, relative to the folder that this report is about.", lambda row: row.name),
@@ -58,14 +55,17 @@ def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
         _words(
             "Teacher",
             "Run that the student learned from; for an ensemble, the number of members and how they are averaged.",
-            teachers,
+            lambda row: describe_teachers(row, rows),
         ),
+        _words(
+            "Other settings",
+            "Settings that differ between runs; each run's config.json has the full configuration.",
+            other_settings,
+        ),
+        # of all tasks: a metric that no run has gives an empty column
         *(column for metric in known_metrics().values() for column in _of_metric(metric)),
         _number("Seconds", "Wall-clock time of training.", "seconds", 1),
     ]
-    if differing:
-        meaning = "Settings that differ between runs; each run's config.json has the full configuration."
-        found.insert(8, _words("Other settings", meaning, others))
     complete = [row for row in rows if row.state == "complete"]
     return [
         column
@@ -75,7 +75,7 @@ def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
 
 
 def figure(value: float | None, places: int) -> str:
-    """Return a number with `places` decimals, or an en dash for a missing one.
+    """Return a number with `places` decimals, or an en dash if it is missing or infinite.
 
     >>> figure(12345.678, 1), figure(None, 1) == EN_DASH
     ('12,345.7', True)
@@ -98,6 +98,7 @@ def describe_teachers(row: RunRow, rows: Sequence[RunRow]) -> str:
 
 def _words(heading: str, meaning: str, of_row: Callable[[RunRow], str]) -> Column:
     def of_group(group: Group) -> str:
+        # the name of a group already is what the names of its runs share
         return group.name if heading == "Run" else shared_name([of_row(row) for row in group.rows])
 
     return Column(heading, meaning, of_row, of_group, figures=False)
@@ -108,17 +109,16 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
     if not metric.title:
         return
     places, scale = {"share": (2, 100), "nats": (3, 1), "count": (0, 1)}.get(metric.unit, (2, 1))
-    places_of_mean = 1 if metric.unit == "count" else places
-    number = _number(
+    yield _number(
         metric.heading,
         metric.meaning,
         metric.name,
         places,
         scale,
         has_spread=metric.has_spread,
-        places_of_mean=places_of_mean,
+        # a mean of counts is no whole number
+        places_of_mean=1 if metric.unit == "count" else places,
     )
-    yield replace(number, metric=metric.name)
     if metric.interval is None:
         return
 
@@ -152,7 +152,7 @@ def _number(
         mean = figure(statistics.fmean(values), decimals)
         return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if has_spread and len(values) > 1 else mean
 
-    return Column(heading, meaning, of_row, of_group)
+    return Column(heading, meaning, of_row, of_group, quantity=quantity)
 
 
 def _seeds(group: Group) -> str:
@@ -163,9 +163,10 @@ def _differing(rows: Sequence[RunRow]) -> list[str]:
     """Return the settings that differ between complete runs and have no column of their own."""
     flat = [settings(row) for row in rows if row.state == "complete"]
     keys = sorted({key for values in flat for key in values})
-    own = (*COMPARED_SETTINGS, "model.", "correct")
+    own = (*COMPARED_SETTINGS, "model.", "correct")  # the objective says whether a run was corrected
     return [
         key
         for key in keys
+        # by their text, because lists cannot be in a set; a setting that an older run lacks does not differ
         if not key.startswith(own) and len({repr(values[key]) for values in flat if key in values}) > 1
     ]

@@ -34,12 +34,13 @@ def tabulate_costs(runs: Runs) -> Mapping[str, Any] | None:
 
 
 def saved_by_stores(runs: Runs) -> list[list[str]]:
-    """Return the training seconds of runs with stored targets beside the mean of the same runs with a live teacher.
+    """Return training seconds of runs with stored targets, and the mean of the same runs with a live teacher.
 
-    Runs count as the same if they share machine, teacher, objective and settings; the seeds may differ.
+    Runs are the same if machine, teacher, objective and settings are equal; their seeds may differ.
     """
     rows = []
     for row in runs.complete:
+        # runs of older versions have no such setting, and queried their teachers live
         if not row.teachers or row.config.get("targets", "online") == "online" or "seconds" not in row.numbers:
             continue
         live = [other.numbers["seconds"] for other in runs.complete if _is_live_twin(row, other)]
@@ -50,31 +51,32 @@ def saved_by_stores(runs: Runs) -> list[list[str]]:
 
 
 def _is_live_twin(row: RunRow, other: RunRow) -> bool:
-    alike = [
+    if not other.teachers or other.config.get("targets", "online") != "online" or "seconds" not in other.numbers:
+        return False
+    mine, theirs = (
         (one.objective, one.config.get("combine"), one.fingerprints.get("teacher"), one.environment.get("machine"))
         for one in (row, other)
-    ]
-    # where targets are stored does not change what is learned from them
-    own = [name for name in setting_differences(row, other) if not name.startswith("store.")]
-    is_live = bool(other.teachers) and other.config.get("targets", "online") == "online"
-    return is_live and alike[0] == alike[1] and not own and "seconds" in other.numbers
+    )
+    # a store changes where targets come from, and not what the student learns
+    return mine == theirs and all(name.startswith("store.") for name in setting_differences(row, other))
 
 
 def _row(row: RunRow, runs: Runs) -> list[str]:
     cost = runs.cost(row)
+    peak = cost.get("peak_bytes")
     weights = row.folder / "weights.safetensors"
     size = weights.stat().st_size / 1e6 if weights.is_file() else None
     return [
         row.name,
         figure(row.numbers.get("parameters"), 0),
-        figure(_number(cost.get("multiply_adds")), 0),
+        figure(cost.get("multiply_adds"), 0),
         figure(size, 3),
         _latency(cost, "1"),
         _latency(cost, "64"),
-        str(cost.get("threads", EN_DASH)),
-        str(cost.get("device", EN_DASH)),
+        str(cost.get("threads") or EN_DASH),
+        cost.get("device") or EN_DASH,
         figure(row.numbers.get("seconds"), 1),
-        figure(None if (peak := _number(cost.get("peak_bytes"))) is None else peak / 1e6, 0),
+        figure(None if peak is None else peak / 1e6, 0),
     ]
 
 
@@ -84,17 +86,11 @@ def _latency(cost: Mapping[str, Any], size: str) -> str:
     >>> _latency({"latency": {"1": {"median": 1.5, "low": 1.25, "high": 2.0}}}, "1") == "1.50 (1.25\u20132.00)"
     True
     """
-    latency = cost.get("latency")
-    found = latency.get(size) if isinstance(latency, dict) else None
-    values = [_number(found.get(name)) for name in ("median", "low", "high")] if isinstance(found, dict) else [None]
-    if None in values:
+    found = cost.get("latency", {}).get(size)  # a size that the test set or memory had no room for is missing
+    if found is None:
         return EN_DASH
-    middle, low, high = (figure(value, 2) for value in values)
+    middle, low, high = (figure(found[name], 2) for name in ("median", "low", "high"))
     return f"{middle} ({low}\u2013{high})"
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 SECTION = Section("costs", "Cost", tabulate_costs, ("sort.js",))

@@ -10,10 +10,10 @@ from instar.reporting.groups import identities
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 
-# Okabe and Ito's colours without yellow: they stay apart for colour-blind readers and in print
+# Okabe and Ito's colours without yellow: distinct for colour-blind readers and in print
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080")
 LINE_DASHES = ("", "6 3", "2 2", "8 3 2 3")
-MAX_POINTS = 300
+MAX_POINTS = 300  # per line of a chart that is at most 990 pixels wide
 UNPLOTTED_QUANTITIES = {"kind", "step", "epoch", "examples"}
 QUANTITY_TITLES = {
     "train loss": "Training loss",
@@ -25,7 +25,7 @@ FIRST_QUANTITIES = ("train loss", "validation error", "validation nll", "train l
 
 def collect_curves(runs: Runs) -> Mapping[str, Any] | None:
     """Return the series of each run and the names of all quantities, or None if nothing was recorded."""
-    known = identities(runs.rows)
+    known = identities(runs.rows)  # of incomplete runs too, which have curves but no group
     drawn = [(row, found) for row in runs.rows if row.history and (found := extract_series(row.history))]
     if not drawn:
         return None
@@ -35,7 +35,7 @@ def collect_curves(runs: Runs) -> Mapping[str, Any] | None:
     quantities += sorted(recorded - set(FIRST_QUANTITIES))
     lines = []
     for row, found in drawn:
-        # seeds of one group share a colour; dashes tell groups apart when the colours run out
+        # seeds of one group share a colour; dashes distinguish groups when the colours run out
         dash, colour = divmod(groups.index(known[row.name]), len(LINE_COLOURS))
         style = {"colour": LINE_COLOURS[colour], "dash": LINE_DASHES[dash % len(LINE_DASHES)]}
         lines.append({"name": row.name, **style, "series": found})
@@ -53,7 +53,7 @@ def extract_series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
     for line in history:
         kind, epoch = line.get("kind", ""), line["epoch"]
         for name, value in line.items():
-            # bool is a type of its own here, and a history is long, so one test must do for all types
+            # `type` and not isinstance, which takes a bool for an int; one test, because histories are long
             if type(value) in (int, float) and name not in UNPLOTTED_QUANTITIES and math.isfinite(value):
                 epochs, values = found.setdefault((kind, name), ([], []))
                 epochs.append(epoch)
@@ -67,11 +67,12 @@ def extract_series(history: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
 
 
 def _rounded(number: float) -> float:
-    return float(f"{number:.5g}")
+    return float(f"{number:.5g}")  # finer than a pixel of the chart
 
 
 def _thinned(points: list[float]) -> list[float]:
     every = math.ceil(len(points) / MAX_POINTS)
+    # the last point always stays, because it is the one that readers look for
     return points if every == 1 else [*points[:-1:every], points[-1]]
 
 

@@ -15,15 +15,15 @@ from instar.reporting.runs import Array, Runs, log_softmax
 from instar.reporting.section import Section
 
 MAX_REPORT_LOGIT_BYTES, MAX_REPORT_IMAGE_BYTES, MAX_REPORT_SOUND_BYTES = 1_500_000, 2_000_000, 2_000_000
-"""Upper bounds for the whole file, over all runs."""
+"""Upper bounds for the whole report, over all runs."""
 NATS_PER_STEP = 0.001
-"""Resolution of the logits, which are written as whole steps below the largest of their sample."""
+"""Resolution of the logits, which the page stores as whole steps below the largest of their sample."""
 MAX_FEATURES = 64
 HARDEST_SAMPLES = 12
 
 
 def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
-    """Return the distilled runs that have samples to show, or None."""
+    """Return the runs with a teacher that recorded samples to show, or None."""
     taught = [row for row in runs.complete if "shown.inputs" in runs.examples(row)]
     found = []
     pictures, sounds = Pictures(), Sounds()
@@ -31,11 +31,11 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
     for row in taught:
         kept = runs.examples(row)
         classes = kept["shown.logits"].shape[1]
-        # all runs share the room equally; two uint16 logits take 4 bytes
+        # all runs share the room equally, with at least 4 samples each; two uint16 logits take 4 bytes
         most = min(len(kept["shown.inputs"]), max(4, MAX_REPORT_LOGIT_BYTES // (len(taught) * classes * 4)))
         first = {name.removeprefix("shown."): kept[name][:most] for name in kept if name.startswith("shown.")}
         student = runs.logits(row, first["ids"], first.get("positions"))
-        if student is None:
+        if student is None:  # its predictions are missing, damaged or of other samples
             continue
         words = runs.classes(row, classes)
         samples = _samples(first, student)
@@ -47,8 +47,10 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
                 sample["sound"] = sounds.add(key, recordings.get(sample["id"]), int(kept["sounds.rate"][0]))
             if inputs.ndim > 1:
                 sample["image"] = pictures.add(key, inputs)
+            # whole numbers with a position are a text; whole numbers without one are a row of features
             elif np.issubdtype(inputs.dtype, np.integer) and "position" in sample:
                 tokens = inputs[: sample["position"] + 1].tolist()
+                # a vocabulary may have tokens that are no classes
                 sample["text"] = " ".join(words[token] if token < classes else "?" for token in tokens)
             else:
                 sample["features"] = [float(f"{value:.4g}") for value in inputs[:MAX_FEATURES].tolist()]
@@ -64,6 +66,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         )
     if not found:
         return None
+    # ids instead of copies: a thousand class names or a picture may be in every run
     shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": NATS_PER_STEP}
     return {"data": {"runs": found, **shared}}
 
@@ -78,6 +81,7 @@ class Pictures:
     def add(self, key: str, inputs: Array) -> str | None:
         """Add an image `[channels, height, width]` of uint8, and return its key; None if there is no room left."""
         if key not in self.images:
+            # pictures are at most 48 pixels wide, so the last one exceeds the room only a little
             if self._room <= 0 or inputs.ndim != 3 or inputs.dtype != np.uint8:
                 return None
             self.images[key] = _picture(inputs)
@@ -95,6 +99,7 @@ class Sounds:
     def add(self, key: str, samples: Array | None, rate: int) -> str | None:
         """Add a sound `[samples]` of int16, and return its key; None if the run folder or the page had no room."""
         if key not in self.sounds:
+            # a sound may be large, so its size is known before it is taken
             if samples is None or len(sound := _wav(samples, rate)) > self._room:
                 return None
             self.sounds[key] = {"address": sound, "seconds": f"{len(samples) / rate:.2f}"}
@@ -109,12 +114,11 @@ def in_steps(logits: Array) -> str:
     '0000fa00'
     """
     below = (logits.max(-1, keepdims=True) - logits) / NATS_PER_STEP
-    # uint16 ends 65.5 nats below the largest logit
+    # uint16 ends 65.5 nats below the largest logit, where a probability of 1e-28 is 0 to any reader; so does -inf
     return base64.b64encode(np.minimum(np.rint(below), 65535).astype("<u2").tobytes()).decode()
 
 
 def _samples(kept: Mapping[str, Array], student: Array) -> list[dict[str, Any]]:
-    """Return each sample with its label and the filters that it matches."""
     labels, teacher = kept["labels"], kept["logits"]
     loss = -log_softmax(student)[np.arange(len(labels)), labels]
     hardest = set(np.argsort(-loss)[:HARDEST_SAMPLES].tolist())
@@ -128,10 +132,12 @@ def _samples(kept: Mapping[str, Array], student: Array) -> list[dict[str, Any]]:
 
 
 def _recordings(kept: Mapping[str, Array]) -> dict[int, Array] | None:
-    """Return the sounds in a run folder by sample id; None if the data have no sounds or the run is older than them."""
+    """Return the sounds in a run folder by sample id; None if the data have none, or an older version wrote it."""
     if "sounds.ids" not in kept:
         return None
+    # starts has 0 in front and the end of the last sound behind, where nothing is split
     waves = np.split(kept["sounds.waves"], kept["sounds.starts"][1:-1])
+    # not strict: splitting an empty array leaves one empty part, where no sound had room
     return dict(zip(kept["sounds.ids"].tolist(), waves, strict=False))
 
 
@@ -146,6 +152,7 @@ def _wav(samples: Array, rate: int) -> str:
 
 def _picture(inputs: Array) -> str:
     """Return an image `[channels, height, width]` of uint8 as a PNG data URL."""
+    # Pillow wants grey images without a channel, and colours last
     pixels = inputs[0] if inputs.shape[0] == 1 else np.moveaxis(inputs, 0, -1)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)

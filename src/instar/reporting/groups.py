@@ -15,8 +15,9 @@ from typing import Any
 from instar.analysis.significance import paired_interval
 from instar.config import flatten
 from instar.runs.rows import RunRow
+from instar.tasks.metrics import ERRORS
 
-# these change what a run records or how fast it is, not what the student learns
+# these settings change what a run records or how fast it is, and not what the student learns
 BOOKKEEPING_SETTINGS = {
     "training.log_every",
     "training.checkpoint_seconds",
@@ -50,13 +51,13 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupComparison:
-    """A distilled student and the same student trained on labels, paired by seed.
+    """Comparison of a distilled student with the same student trained on labels, paired by seed.
 
     Args:
         distilled: runs with a teacher.
         labels: runs without a teacher.
         seeds: seeds that both groups have.
-        fewer: mean difference in test errors, above zero if the distilled student makes fewer.
+        fewer: mean difference in test errors, above 0 if the distilled student makes fewer.
         low: lower end of the 95% interval; -inf for a single seed.
         high: upper end of the 95% interval; inf for a single seed.
         differing: other settings that differ.
@@ -73,23 +74,22 @@ class GroupComparison:
     @property
     def sentence(self) -> str:
         """The difference and its uncertainty in words."""
-        several = f"Over {len(self.seeds)} shared seeds"
-        start = f"{several if len(self.seeds) > 1 else f'With seed {self.seeds[0]}'}, {self.distilled.name} makes "
+        seeds = f"With seed {self.seeds[0]}" if len(self.seeds) == 1 else f"Over {len(self.seeds)} shared seeds"
         objective = self.labels.rows[0].objective
-        labels = "labels" if objective == "HardLabels()" else f"labels by {objective}"
-        other = f"test errors than {self.labels.name}, the same student trained on {labels}"
+        labels = "labels" if objective == "HardLabels()" else f"labels with {objective}"
+        amount = f"{self.distilled.name} makes {_amount(self.fewer)} {ERRORS.title.lower()} than {self.labels.name}"
         if len(self.seeds) == 1:
             sure = "one seed says nothing about other trainings"
         elif self.low == self.high:
             sure = "every seed shows the same difference, so there is no interval"
-        elif self.low > 0 or self.high < 0:
+        elif self.low > 0 or self.high < 0:  # both ends point the same way, so one word does for both
             ends = sorted((abs(self.low), abs(self.high)))
             sure = f"95% interval {ends[0]:,.1f} to {ends[1]:,.1f} {_word(self.fewer)}, paired by seed"
         else:
             sure = f"95% interval from {_amount(self.low)} to {_amount(self.high)}, paired by seed; "
             sure += "these seeds do not settle which is better"
         also = f" The two also differ in {', '.join(self.differing)}." if self.differing else ""
-        return f"{start}{_amount(self.fewer)} {other} ({sure}).{also}"
+        return f"{seeds}, {amount}, the same student trained on {labels} ({sure}).{also}"
 
 
 def make_groups(rows: Sequence[RunRow]) -> list[Group]:
@@ -112,18 +112,21 @@ def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
     """
     comparisons = []
     for distilled in (group for group in groups if group.rows[0].teachers):
-        first, ours = distilled.rows[0], distilled.by_seed("errors")
+        # the first run stands for its group, whose runs differ only in their seed
+        first, ours = distilled.rows[0], distilled.by_seed(ERRORS.name)
         partners = [
-            (setting_differences(first, group.rows[0]), group, group.by_seed("errors"))
+            (setting_differences(first, group.rows[0]), group, group.by_seed(ERRORS.name))
             for group in groups
             if not group.rows[0].teachers and _same_student(first, group.rows[0])
         ]
         partners = [partner for partner in partners if ours.keys() & partner[2].keys()]
+        # of several label-trained groups, a student with other settings would confuse the comparison
         nearest = min((len(differing) for differing, _, _ in partners), default=0)
         for differing, labels, theirs in partners:
             if len(differing) == nearest:
                 shared = tuple(sorted(ours.keys() & theirs.keys()))
                 both = [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+                # one pair has no spread, so its interval is everything
                 fewer, low, high = (
                     paired_interval(*both) if len(shared) > 1 else (both[1][0] - both[0][0], -math.inf, math.inf)
                 )
@@ -146,20 +149,22 @@ def settings(row: RunRow) -> dict[str, Any]:
 
 
 def identities(rows: Sequence[RunRow]) -> dict[str, str]:
-    """Return a key for each readable run, by its name; runs with equal keys differ only in their seeds."""
+    """Return a key for each readable run by name; runs with equal keys differ only in their seeds."""
     known: dict[str, str] = {}
 
     def identify(row: RunRow, above: tuple[str, ...] = ()) -> str:
         if row.name not in known:
             parents = [find_teacher(teacher, rows) for teacher in _parents(row.config)]
+            # `above` ends cycles, which only edited folders have
             found = [parent for parent in parents if parent and parent.name not in above and parent.config]
-            # teachers count by what they are, not by their paths, which hold seeds
+            # teachers count by their own keys, and not by their paths, which contain seeds
             content: dict[str, Any] = {
                 "config": {
                     key: value for key, value in row.config.items() if key not in ("seed", "teachers", "corrected")
                 },
                 "data": row.fingerprints.get("data"),
                 "parameters": row.numbers.get("parameters"),
+                # sorted, because an ensemble does not depend on the order of its members
                 "parents": sorted(identify(parent, (*above, row.name)) for parent in found),
             }
             if len(found) < len(parents):  # only the fingerprint identifies a teacher outside this report
@@ -176,7 +181,7 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
 def find_teacher(teacher: str, rows: Sequence[RunRow]) -> RunRow | None:
     """Return the run that a teacher's path names; a run that was moved is found by the end of its path."""
     path = Path(teacher)
-    if os.path.exists(path):
+    if os.path.exists(path):  # then the path decides, even if another run ends alike
         return next((row for row in rows if row.folder == path.resolve()), None)
     return next((row for row in rows if f"/{path.as_posix()}".endswith(f"/{row.name}")), None)
 
@@ -201,7 +206,7 @@ def shared_name(names: Sequence[str]) -> str:
 
 
 def _common_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)  # what these two share, all share
+    first, last = min(names), max(names)  # in alphabetical order, so all names share what these two share
     length = next((place for place, letter in enumerate(first) if letter != last[place]), len(first))
     return first[:length]
 
@@ -212,8 +217,10 @@ def _parents(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _same_student(first: RunRow, second: RunRow) -> bool:
+    # bias correction changes a model after training, so it would not compare what training did
     if "corrected" in first.config or "corrected" in second.config:
         return False
+    # a network given as a Python object is only a class name in the configuration, so the sizes must agree too
     tests = [(row.fingerprints.get("data") or {}).get("test") for row in (first, second)]
     sizes = [row.numbers.get("parameters") for row in (first, second)]
     return first.config["model"] == second.config["model"] and tests[0] == tests[1] and sizes[0] == sizes[1]

@@ -23,7 +23,7 @@ SECTIONS = (
     trust.SECTION,
     curves.SECTION,
     costs.SECTION,
-    noted.SECTION,  # last, because it names what the others could not read
+    noted.SECTION,  # last, because it lists what the others could not read
 )
 STYLES = ("explorer.css", "lineage.css", "similarity.css", "trust.css", "curves.css")
 
@@ -40,26 +40,27 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
         RunError: if a folder is missing, none holds a run, or the file cannot be written.
     """
     rows = _rows(folders)
+    # a folder of another program is listed beside runs, but a report about nothing else is a mistyped path
     if all(row.state == "foreign" for row in rows):
         named = ", ".join(f"'{folder}'" for folder in folders)
         raise RunError(f"{named} holds no run folders; give the folder that you passed to --out (in Python, out=...).")
-    _refuse_to_replace(out)
+    _refuse_to_replace(out)  # before the reading of all runs, which takes longest
     page = render(rows, title)
     with explain_disk(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        # names of files need not be valid text
+        # names of files need not be valid text, and a report must not fail for one of them
         write_whole(out, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="replace"))
     return out
 
 
 def _refuse_to_replace(out: Path) -> None:
-    """Refuse to replace anything but a report, such as a file of a run, a device or a pipe."""
-    if not os.path.lexists(out) or out.is_dir():  # writing refuses a folder in its own words
+    if not os.path.lexists(out) or out.is_dir():  # writing refuses a folder with a sentence of its own
         return
-    if not out.is_file():
+    if not out.is_file():  # a device or a pipe, whose reading could wait for ever
         raise RunError(f"'{out}' is not a regular file; choose another with --out.")
     with out.open("rb") as file:
         begin = file.read(64).lstrip().lower()
+    # an empty file holds nothing to lose, such as one from mktemp
     if begin and not begin.startswith((b"<!doctype html", b"<html")):
         raise RunError(f"'{out}' exists and is not a report, so it is not replaced; choose another file with --out.")
 
@@ -71,11 +72,12 @@ def render(rows: Sequence[RunRow], title: str) -> str:
     environment = Environment(
         loader=PackageLoader("instar.reporting", "templates"),
         autoescape=True,  # names of runs and classes may hold markup
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a misspelt value would otherwise be an empty cell
         trim_blocks=True,
         lstrip_blocks=True,
     )
     runs = Runs(rows)
+    # all sections are read before any is written, because the last one lists what the others could not read
     found = [(section, values) for section in SECTIONS if (values := section.read(runs)) is not None]
     return environment.get_template("page.html.jinja").render(
         title=title,
@@ -83,6 +85,7 @@ def render(rows: Sequence[RunRow], title: str) -> str:
         facts=_facts(rows),
         counts=_counts(rows),
         sections=found,
+        # several sections share a script, and later ones use functions of earlier ones
         scripts=list(dict.fromkeys(script for section, _ in found for script in section.scripts)),
         styles=STYLES,
     )
@@ -95,6 +98,7 @@ def _rows(folders: Sequence[Path]) -> list[RunRow]:
         raise RunError(f"'{missing}' is not a folder; give a folder that contains runs.")
     if not folders:
         return []
+    # by folder, so that a run below two of the given folders is there once
     base = Path(os.path.commonpath([folder.resolve() for folder in folders]))
     found = {row.folder: row for folder in folders for row in collect(folder, base)}
     return sorted(found.values(), key=lambda row: natural(row.name))
@@ -113,7 +117,7 @@ def _counts(rows: Sequence[RunRow]) -> str:
 
 
 def _facts(rows: Sequence[RunRow]) -> list[tuple[str, list[str]]]:
-    """Return date, versions, machine and commit of the runs; several values if they differ."""
+    # incomplete runs too, because their curves are in the report
     environments = [row.environment for row in rows if row.environment]
     readers = {"Trained on": _date, "Versions": _versions, "Machine": _machine, "Commit": _commit}
     facts = []
@@ -134,13 +138,12 @@ def _date(environment: Mapping[str, Any]) -> str:
 
 
 def _versions(environment: Mapping[str, Any]) -> str:
-    versions = environment.get("versions")
-    return ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
+    return ", ".join(f"{name} {version}" for name, version in (environment.get("versions") or {}).items())
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
     machine = environment.get("machine")
-    if not isinstance(machine, dict):
+    if not machine:
         return ""
     threads = f"{machine.get('cores')} cores (threads: {machine.get('threads')})"
     parts = [machine.get("accelerator"), machine.get("cpu"), threads, machine.get("system")]
@@ -148,5 +151,6 @@ def _machine(environment: Mapping[str, Any]) -> str:
 
 
 def _commit(environment: Mapping[str, Any]) -> str:
+    # "+changes" marks a working tree that differs from the commit
     head, _, changes = str(environment.get("commit") or "").partition("+")
     return f"{head[:12]}{' with changes' if changes else ''}"

@@ -1,4 +1,4 @@
-"""Lineages: which run taught which, as a graph of groups of runs that differ only in their seed."""
+"""Lineages: which runs taught which, as a graph whose nodes are groups of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from instar.reporting.groups import Group, find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
+from instar.tasks.metrics import AGREEMENT, ERROR, ERRORS
 
 BOX_WIDTH, BOX_HEIGHT, COLUMN_PIXELS, ROW_PIXELS = 210, 58, 280, 76
 MAX_NAME_CHARACTERS = 27
@@ -59,24 +60,27 @@ def draw_lineages(runs: Runs) -> Mapping[str, Any] | None:
     size = (max(node.x for node in nodes) + BOX_WIDTH + 2, max(node.y for node in nodes) + BOX_HEIGHT + 2)
     names = [shorten_name(node.name, MAX_NAME_CHARACTERS) for node in nodes]
     numbered = list(zip(nodes, names, facts, strict=True))
-    return {"nodes": numbered, "edges": edges, "size": size, "width": BOX_WIDTH, "height": BOX_HEIGHT}
+    box = {"width": BOX_WIDTH, "height": BOX_HEIGHT}
+    return {"nodes": numbered, "edges": edges, "size": size, **box, "error": ERROR}
 
 
 def link_runs(runs: Runs) -> list[Node]:
     """Return a node for each group of runs and each teacher from elsewhere, linked and placed in columns by depth."""
     others = [row for row in runs.rows if row.state == "incomplete"]
+    # an incomplete run is in no group, but may have a teacher
     nodes = [Node(group.name, group.rows) for group in runs.groups] + [Node(row.name, (row,)) for row in others]
     number_of = {row.name: number for number, node in enumerate(nodes) for row in node.rows}
     elsewhere: dict[str, int] = {}
-    for number, node in enumerate(list(nodes)):
+    for number, node in enumerate(list(nodes)):  # a copy, because teachers from elsewhere are appended
         for row in node.rows:
             for given, how in _made_from(row):
                 parent = find_teacher(given, runs.rows)
-                at = number_of.get(parent.name) if parent else elsewhere.get(given)
-                if at is None:
-                    at = elsewhere[given] = len(nodes)
-                    nodes.append(Node(parent.name if parent else given, ()))
-                if at != number:
+                # apart, because the path of a teacher from elsewhere may read like the name of a run
+                numbers, name = (number_of, parent.name) if parent else (elsewhere, given)
+                if name not in numbers:  # damaged, or not among these runs
+                    numbers[name] = len(nodes)
+                    nodes.append(Node(name, ()))
+                if (at := numbers[name]) != number:  # an edited folder may name itself
                     node.parents[at] = nodes[at].children[number] = how
     _place(nodes)
     return nodes
@@ -99,12 +103,13 @@ def _made_from(row: RunRow) -> list[tuple[str, str]]:
 
 
 def _place(nodes: Sequence[Node]) -> None:
-    for _ in nodes:  # as many rounds as nodes, so that a cycle, which only damaged folders have, ends too
+    # as many rounds as nodes is enough for any path, and ends in a cycle, which only damaged folders have
+    for _ in nodes:
         for node in nodes:
             node.depth = min(len(nodes), max((nodes[parent].depth + 1 for parent in node.parents), default=0))
     for depth in range(max((node.depth for node in nodes), default=0) + 1):
         column = [node for node in nodes if node.depth == depth]
-        # at the mean height of its parents, so that few edges cross
+        # by the mean place of their parents, so that few edges cross
         column.sort(key=lambda node: sum(nodes[p].place for p in node.parents) / max(1, len(node.parents)))
         for place, node in enumerate(column):
             node.place = place
@@ -116,7 +121,7 @@ def _facts(node: Node, shown: Mapping[str, Column]) -> dict[str, str]:
     if node.rows[0].state != "complete":
         return {"state": "incomplete"}
     group = Group(node.name, tuple(node.rows))
-    headings = ("Model", "Objective", "Test error (%)", "Test errors", "Agreement (%)")
+    headings = ("Model", "Objective", ERROR.heading, ERRORS.heading, AGREEMENT.heading)
     found = {"Parameters": figure(group.rows[0].numbers.get("parameters"), 0)}
     for name in headings:
         if (column := shown.get(name)) and column.of_group:

@@ -1,4 +1,4 @@
-"""Runs that are incomplete, damaged or of another program, and files that could not be read."""
+"""Runs that are incomplete, damaged or from another program, and files that could not be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from instar.reporting.section import Section
 
 
 def list_problems(runs: Runs) -> Mapping[str, Any] | None:
-    """Return runs with their state and the reason, or None; call it last, after all sections have read their files."""
+    """Return runs with their state and the reason, or None; must be called after all other sections."""
     noted = [
         (row.name, row.state, " ".join((*row.notes, *filter(None, [runs.problems.get(row.name)]))))
         for row in runs.rows

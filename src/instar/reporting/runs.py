@@ -17,6 +17,7 @@ from instar.runs.documents import CostFile
 from instar.runs.predictions import PREDICTIONS, read_predictions
 from instar.runs.rows import RunRow
 from instar.runs.run import Run
+from instar.tasks.metrics import ERROR, ERRORS, NLL
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class JudgedPredictions:
         return ~self.right
 
 
-SAMPLE_ATTRIBUTES = {"errors": "wrong", "error": "wrong", "nll": "nll"}
+SAMPLE_ATTRIBUTES = {ERRORS.name: "wrong", ERROR.name: "wrong", NLL.name: "nll"}
 """Attributes of `JudgedPredictions` by the metric that is their mean or sum over samples."""
 
 
@@ -91,12 +92,14 @@ class Runs:
         """
         kept = self.examples(row)
         if "shown.student" in kept:  # with many classes, a run keeps only the logits of the shown samples
+            # in their order, of which a report may ask for the first few
             requested = {"ids": ids} | ({} if positions is None else {"positions": positions})
             same = all(np.array_equal(kept[f"shown.{name}"][: len(ids)], wanted) for name, wanted in requested.items())
             return kept["shown.student"][: len(ids)].astype(float) if same else None
         found: Mapping[str, Array] = self._try(row, lambda: self._read_predictions(row), {})
         if "test.logits" not in found or found["test.logits"].ndim != (2 if positions is None else 3):
             return None
+        # searchsorted needs ascending ids
         order = np.argsort(found["test.ids"])
         known = found["test.ids"][order]
         places = np.searchsorted(known, ids).clip(max=len(known) - 1)  # an unknown id fails the comparison below
@@ -110,7 +113,7 @@ class Runs:
         """Return the examples of a run and its teacher by name; empty if it has no teacher or an older format."""
         if row.name not in self._examples:
             found: Mapping[str, Array] = {}
-            if (row.folder / EXAMPLES_FILE).exists():
+            if (row.folder / EXAMPLES_FILE).exists():  # a missing file is no problem, a damaged one is
                 found = self._try(row, lambda: _arrays(self._open(row).tensors(EXAMPLES_FILE)[0]), {})
             self._examples[row.name] = found
         return self._examples[row.name]
@@ -127,6 +130,7 @@ class Runs:
         """Return the names of `number` classes, or their numbers if the run has no names."""
         try:
             run = self._open(row)
+            # combinations have no model.json; with many classes there are no errors per class
             names = list(run.metrics.get("class_errors") or run.classes)
         except RunError:
             names = []
@@ -143,6 +147,7 @@ class Runs:
     def _try(self, row: RunRow, read: Callable[[], T], otherwise: T) -> T:
         try:
             return read()
+        # all that damaged or edited files may raise: one of them must not cost the whole report
         except (RunError, OSError, ValueError, LookupError, TypeError) as error:
             reason = str(error).replace(f"{row.folder}/", "").rstrip(".")
             self.problems[row.name] = f"Some figures are left out: {reason}."
@@ -156,7 +161,7 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
     [0.5, 0.5]
     """
     scaled = logits.astype(float) / temperature
-    scaled -= scaled.max(-1, keepdims=True)
+    scaled -= scaled.max(-1, keepdims=True)  # exp would overflow
     scaled -= np.log(np.exp(scaled).sum(-1, keepdims=True))
     return scaled
 

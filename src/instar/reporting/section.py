@@ -1,4 +1,4 @@
-"""A section of the report: the function that reads the runs, and the template and scripts that show the result."""
+"""A section of the report: a function that reads the runs, and the template and scripts that show its result."""
 
 from __future__ import annotations
 

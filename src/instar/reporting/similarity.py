@@ -1,4 +1,4 @@
-"""Class similarity: mean soft targets between classes, of the teacher and its student, and the difference."""
+"""Class similarity: mean soft targets between classes, of a teacher and its student, and their difference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from instar.runs.rows import RunRow
 SHOWN_TEMPERATURES = (1, 2, 4, 8, 20)
 MAX_SHOWN_CLASSES, MAX_MATRIX_RUNS = 60, 8
 MAX_NAMED_CLASSES = 30
-"""The axes have no room for more names."""
+"""Matrices of more classes have no names at their axes, where they would not fit."""
 MAX_MATRIX_CLASSES = 1000
 """Runs with more classes have no matrix."""
 PROBABILITY_DECADES = 5
@@ -29,11 +29,13 @@ REFERENCE_TEMPERATURE = 4
 def compare_similarities(runs: Runs) -> Mapping[str, Any] | None:
     """Return the matrices of the first run of each group with a teacher, or None."""
     found: list[dict[str, Any]] = []
+    # seeds of a group have nearly the same matrix, so one run stands for all
     for group in runs.groups:
         if len(found) < MAX_MATRIX_RUNS and (matrices := _read_matrices(group.rows[0], runs)):
             found.append(matrices)
     if not found:
         return None
+    # the template writes these, so the script does not get them
     tables = [{"name": one["name"], "pairs": one.pop("pairs"), "lost": one.pop("lost")} for one in found]
     data = {
         "runs": found,
@@ -52,7 +54,7 @@ def mean_soft_targets(logits: Array, labels: Array, classes: int, temperature: f
     """
     p = np.exp(log_softmax(logits, temperature))
     sums = np.zeros((classes, classes))
-    np.add.at(sums, labels, p)
+    np.add.at(sums, labels, p)  # sums[labels] += p would add only one sample per class
     found: Array = sums / np.bincount(labels, minlength=classes).clip(min=1)[:, None]
     return found
 
@@ -71,7 +73,7 @@ def order_classes(matrix: Array) -> Array:
 
     if len(matrix) < 3:
         return np.arange(len(matrix))
-    distance = -np.log(np.maximum((matrix + matrix.T) / 2, 1e-12))
+    distance = -np.log(np.maximum((matrix + matrix.T) / 2, 1e-12))  # M_ij is not symmetric, a distance is
     distance -= min(0.0, float(distance.min()))  # rounding may leave a mean probability just above 1
     np.fill_diagonal(distance, 0)
     found: Array = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
@@ -91,9 +93,10 @@ def lost_similarity(teacher: Array, student: Array) -> float:
     """
     off = ~np.eye(len(teacher), dtype=bool)
     theirs, ours = (np.where(off, matrix, 0.0) for matrix in (teacher, student))
-    known = theirs.sum(1) > 0  # classes without test samples have no row
+    known = theirs.sum(1) > 0  # the rows of classes without test samples are 0
     if not known.any():
         return 0.0
+    # a student may give exactly 0 to all other classes; then it lacks the whole row
     shares = [matrix[known] / np.maximum(matrix[known].sum(1, keepdims=True), 1e-300) for matrix in (theirs, ours)]
     return float(1 - np.minimum(*shares).sum(1).mean())
 
@@ -104,17 +107,28 @@ def in_bytes(matrix: Array) -> str:
     return base64.b64encode(np.rint(scaled).clip(0, 255).astype(np.uint8).tobytes()).decode()
 
 
-def _read_matrices(row: RunRow, runs: Runs) -> dict[str, Any] | None:
-    kept = runs.examples(row)
+def recorded_logits(taught: RunRow, students: Sequence[RunRow], runs: Runs) -> tuple[Array, list[Array]] | None:
+    """Return labels `[samples]` of the samples that a run recorded, and logits of its teacher and of each student.
+
+    None if there are no logits of one of them, or more than `MAX_MATRIX_CLASSES` classes.
+    """
+    kept = runs.examples(taught)
     if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MAX_MATRIX_CLASSES:
         return None
-    labels = kept["shown.labels"]
-    student = runs.logits(row, kept["shown.ids"], kept.get("shown.positions"))
-    if student is None:
+    teacher = kept["shown.logits"].astype(float)
+    found = [runs.logits(row, kept["shown.ids"], kept.get("shown.positions")) for row in students]
+    known = [logits for logits in found if logits is not None and logits.shape == teacher.shape]
+    return (kept["shown.labels"], [teacher, *known]) if len(known) == len(students) else None
+
+
+def _read_matrices(row: RunRow, runs: Runs) -> dict[str, Any] | None:
+    found = recorded_logits(row, [row], runs)
+    if found is None:
         return None
-    both = [kept["shown.logits"].astype(float), student]
+    labels, both = found
     classes = both[0].shape[1]
     matrices = {t: [mean_soft_targets(logits, labels, classes, t) for logits in both] for t in SHOWN_TEMPERATURES}
+    # one order for all temperatures and for both models, so that cells can be compared
     teacher, pupil = matrices[REFERENCE_TEMPERATURE]
     shown = _shown_classes(teacher, np.unique(labels))
     order = shown[order_classes(teacher[np.ix_(shown, shown)])]
@@ -139,13 +153,13 @@ def _shown_classes(teacher: Array, present: Array) -> Array:
 
 
 def _pairs(teacher: Array, student: Array, order: Array, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Return the pairs with the largest loss: label, other class, and the probabilities of teacher and student in %."""
+    """Return the pairs with the largest loss: label, other class, and the probability of each model in %."""
     below = [(teacher[i, j] - student[i, j], i, j) for i in order for j in order if i != j]
     worst = sorted(below, key=lambda entry: -entry[0])[:MAX_LOST_PAIRS]
     return [
         (names[i], names[j], figure(100 * teacher[i, j], 2), figure(100 * student[i, j], 2))
         for gap, i, j in worst
-        if gap > 0
+        if gap > 0  # below 0 the student gives more than the teacher, which is no loss
     ]
 
 

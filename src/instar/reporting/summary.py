@@ -14,6 +14,8 @@ from instar.reporting.runs import SAMPLE_ATTRIBUTES, JudgedPredictions, Runs
 from instar.reporting.section import Section
 from instar.reporting.verdict import judge_comparison
 from instar.runs.rows import RunRow
+from instar.tasks.metric import Metric
+from instar.tasks.metrics import AGREEMENT, ERROR, ERRORS, TEACHER_ERROR
 
 MAX_STUDENT_SENTENCES = 8
 MAX_OPEN_VERDICTS = 3
@@ -25,6 +27,7 @@ def summarise_runs(runs: Runs) -> Mapping[str, Any]:
     shown = choose_columns(runs.rows)
     of_rows = [column for column in shown if column.of_row]
     of_groups = [column for column in shown if column.of_group]
+    # a table over seeds without a repeated one would only copy the table of runs
     repeated = [group for group in runs.groups if len({row.seed for row in group.rows}) > 1]
     return {
         "sentences": describe_runs(runs),
@@ -39,25 +42,27 @@ def summarise_runs(runs: Runs) -> Mapping[str, Any]:
 
 
 def describe_runs(runs: Runs) -> list[str]:
-    """Return sentences on the number of runs, the fewest errors, and each student beside its teachers."""
+    """Return sentences about the number of runs, the fewest errors, and each student beside its teachers."""
     if not runs.complete:
         return ["No run is complete yet."]
     taught = sum(bool(row.teachers) for row in runs.complete)
     seconds = figure(sum(row.numbers.get("seconds", 0.0) for row in runs.complete), 0)
     found = [f"{len(runs.complete)} runs are complete, {taught} of them with a teacher; training took {seconds} s."]
-    measured = [row for row in runs.complete if {"errors", "samples", "error_low", "error_high"} <= row.numbers.keys()]
+    # a run may have been evaluated only on validation
+    needed = {ERRORS.name, "samples", f"{ERROR.name}_low", f"{ERROR.name}_high"}
+    measured = [row for row in runs.complete if needed <= row.numbers.keys()]
     tests = [(row.fingerprints.get("data") or {}).get("test") for row in measured]
     if measured:
-        # errors on other classes or samples mean something else
+        # errors on other test sets, such as other classes or samples, cannot be compared
         usual = max(tests, key=tests.count)
         alike = [row for row, test in zip(measured, tests, strict=True) if test == usual]
-        best = min(alike, key=lambda row: row.numbers["error"])
+        best = min(alike, key=lambda row: row.numbers[ERROR.name])
         numbers = best.numbers
+        share, low, high = (figure(100 * numbers[f"{ERROR.name}{end}"], 2) for end in ("", "_low", "_high"))
         found.append(
-            f"Of {len(alike)} runs on the same test set, {best.name} makes the fewest errors: "
-            f"{figure(numbers['errors'], 0)} of {figure(numbers['samples'], 0)} "
-            f"({figure(100 * numbers['error'], 2)}%, 95% interval "
-            f"{figure(100 * numbers['error_low'], 2)} to {figure(100 * numbers['error_high'], 2)}%)."
+            f"{best.name} makes the fewest {ERRORS.title.lower()} of {len(alike)} runs on the same test set: "
+            f"{figure(numbers[ERRORS.name], 0)} of {figure(numbers['samples'], 0)} "
+            f"({share}%, 95% interval {low} to {high}%)."
         )
     students = [sentence for group in runs.groups if (sentence := _beside_teacher(group, runs))]
     if len(students) > MAX_STUDENT_SENTENCES:
@@ -71,6 +76,7 @@ def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
     known: dict[bytes, list[tuple[int, JudgedPredictions]]] = {}
     for place, row in enumerate(runs.complete):
         if predictions := runs.predictions(row):
+            # tests are paired by sample, so ids and labels must agree, in the same order
             key = predictions.ids.tobytes() + predictions.labels.tobytes()
             known.setdefault(key + str(row.fingerprints.get("data")).encode(), []).append((place, predictions))
     cells = set()
@@ -81,29 +87,28 @@ def _best_cells(runs: Runs, shown: Sequence[Column]) -> set[tuple[int, int]]:
             name: best_of([getattr(found, name) for _, found in alike]) for name in set(SAMPLE_ATTRIBUTES.values())
         }
         for at, column in enumerate(shown):
-            winner = winners.get(SAMPLE_ATTRIBUTES.get(column.metric, ""))
+            winner = winners.get(SAMPLE_ATTRIBUTES.get(column.quantity, ""))
             if winner is not None:
                 cells.add((alike[winner][0], at))
     return cells
 
 
 def _beside_teacher(group: Group, runs: Runs) -> str | None:
-    first = group.rows[0]
-    errors, theirs = group.by_seed("error"), group.by_seed("teacher_error")
-    if not first.teachers or not errors or not theirs:
+    def percent(metric: Metric, places: int) -> str | None:
+        values = list(group.by_seed(metric.name).values())
+        return figure(100 * float(np.mean(values)), places) if values else None
+
+    mine, teacher, agreement = percent(ERROR, 2), percent(TEACHER_ERROR, 2), percent(AGREEMENT, 1)
+    if not group.rows[0].teachers or mine is None or teacher is None:
         return None
-    mine, teacher = (100 * float(np.mean(list(values.values()))) for values in (errors, theirs))
-    several = f", the mean of {len(group.rows)} runs," if len(group.rows) > 1 else ""
-    sentence = (
-        f"{group.name}{several} has a test error of {figure(mine, 2)}%, and its teacher one of {figure(teacher, 2)}%"
-    )
-    if size := _share_of_teacher(first, runs.rows):
-        sentence += f", with {figure(100 * size, 1)}% of the teacher's parameters"
-    agreement = group.by_seed("agreement")
-    if agreement:
-        share = 100 * float(np.mean(list(agreement.values())))
-        sentence += f"; the two agree on {figure(share, 1)}% of the samples"
-    return sentence + "."
+    several = f" (mean of {len(group.rows)} runs)" if len(group.rows) > 1 else ""
+    sentence = f"{group.name}{several} has a {ERROR.title.lower()} of {mine}%, and its teacher has {teacher}%."
+    facts = []
+    if size := _share_of_teacher(group.rows[0], runs.rows):
+        facts.append(f"has {figure(100 * size, 1)}% of the teacher's parameters")
+    if agreement is not None:
+        facts.append(f"agrees with the teacher on {agreement}% of the samples")
+    return f"{sentence} The student {' and '.join(facts)}." if facts else sentence
 
 
 def _share_of_teacher(row: RunRow, rows: Sequence[RunRow]) -> float | None:

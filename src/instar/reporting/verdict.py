@@ -13,8 +13,9 @@ from instar.analysis.significance import SIGNIFICANCE_LEVEL
 from instar.reporting.columns import figure
 from instar.reporting.groups import Group, GroupComparison
 from instar.reporting.runs import Array, JudgedPredictions, Runs
-from instar.reporting.similarity import MAX_MATRIX_CLASSES, REFERENCE_TEMPERATURE, lost_similarity, mean_soft_targets
+from instar.reporting.similarity import REFERENCE_TEMPERATURE, lost_similarity, mean_soft_targets, recorded_logits
 from instar.runs.rows import RunRow
+from instar.tasks.metrics import ERRORS
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class Verdict:
 
 
 def judge_comparison(comparison: GroupComparison, runs: Runs) -> Verdict:
-    """Judge a comparison over its seeds; over the test samples if there is only one seed."""
+    """Judge a comparison over its seeds, or over the test samples if there is only one seed."""
     sentences = [comparison.sentence]
     is_better, is_worse = comparison.low > 0, comparison.high < 0
     of_one = " in these two trainings" if len(comparison.seeds) == 1 else ""
     if of_one and (found := _over_samples(comparison, runs)):
-        # the difference is that of distilled - labels: below zero, distillation helped
+        # the difference is distilled - labels, so distillation helped if it is below 0
         is_better, is_worse = (found.p["mcnemar"] < SIGNIFICANCE_LEVEL and sign * found.mean > 0 for sign in (-1, 1))
         sentences.append(_about_samples(found))
-    if comparison.low == comparison.high:  # without a spread over seeds nothing is known about other seeds
+    if comparison.low == comparison.high:  # without spread over seeds there is no test
         is_better = is_worse = False
     if reason := _kept_similarities(comparison, runs):
         sentences.append(reason)
@@ -52,7 +53,7 @@ def _pairs(comparison: GroupComparison) -> Iterator[tuple[RunRow, RunRow]]:
     """Yield the first distilled run and the first label-trained run of each seed."""
 
     def first(group: Group, seed: int) -> RunRow:
-        return next(row for row in group.rows if row.seed == seed and "errors" in row.numbers)
+        return next(row for row in group.rows if row.seed == seed and ERRORS.name in row.numbers)
 
     for seed in comparison.seeds:
         yield first(comparison.distilled, seed), first(comparison.labels, seed)
@@ -64,8 +65,9 @@ def _over_samples(comparison: GroupComparison, runs: Runs) -> Difference | None:
     if not all(both):
         return None
     distilled, labels = (_in_order(predictions) for predictions in both if predictions)
-    if not all(np.array_equal(distilled[part], labels[part]) for part in (0, 1)):
+    if not all(np.array_equal(distilled[part], labels[part]) for part in (0, 1)):  # McNemar's test pairs by sample
         return None
+    # [runs, samples] of errors, with one run each and one example per sample
     with_labels, with_teacher = ((~predictions[2])[None].astype(int) for predictions in (labels, distilled))
     return error_over_samples(with_labels, with_teacher, np.ones(len(distilled[0]), dtype=int))
 
@@ -80,13 +82,14 @@ def _about_samples(found: Difference) -> str:
     p = found.p["mcnemar"]
     sure = "below 0.001" if p < 0.001 else f"{p:.3f}"
     return (
-        f"Only it is right on {found.better:,} test samples, and only the student trained on labels on {found.worse:,} "
-        f"(McNemar's test, p {sure}). This says nothing about other seeds."
+        f"On {found.better:,} test samples only the distilled student is right, and on {found.worse:,} only the "
+        f"student trained on labels (McNemar's test, p {sure}). This says nothing about other seeds."
     )
 
 
 def _kept_similarities(comparison: GroupComparison, runs: Runs) -> str | None:
-    """Return a sentence on how far both students predict like the teacher; None if no run kept its logits."""
+    """Return a sentence on how far both students predict like the teacher; None if no run recorded its logits."""
+    # the mean over the pairs whose files can be read
     measured = [found for pair in _pairs(comparison) if (found := _compare_with_teacher(*pair, runs))]
     if not measured:
         return None
@@ -101,17 +104,14 @@ def _kept_similarities(comparison: GroupComparison, runs: Runs) -> str | None:
 
 def _compare_with_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[float, float, float, float] | None:
     """Return agreement and lost similarities with the teacher: agreement of both students, then losses of both."""
-    kept = runs.examples(distilled)
-    if "shown.ids" not in kept or kept["shown.logits"].shape[1] > MAX_MATRIX_CLASSES:
+    # only a distilled run records logits of its teacher, for a few samples; predictions hold those of both students
+    found = recorded_logits(distilled, [distilled, labels], runs)
+    if found is None:
         return None
-    teacher, classes = kept["shown.logits"].astype(float), kept["shown.labels"]
-    both = [runs.logits(row, kept["shown.ids"], kept.get("shown.positions")) for row in (distilled, labels)]
-    if any(student is None or student.shape != teacher.shape for student in both):
-        return None
-    known = [student for student in both if student is not None]
-    number = teacher.shape[1]
-    wanted = mean_soft_targets(teacher, classes, number, REFERENCE_TEMPERATURE)
-    same = [float((student.argmax(1) == teacher.argmax(1)).mean()) for student in known]
-    means = [mean_soft_targets(student, classes, number, REFERENCE_TEMPERATURE) for student in known]
+    classes, (teacher, *students) = found
+    same = [float((student.argmax(1) == teacher.argmax(1)).mean()) for student in students]
+    wanted, *means = (
+        mean_soft_targets(logits, classes, teacher.shape[1], REFERENCE_TEMPERATURE) for logits in (teacher, *students)
+    )
     lost = [lost_similarity(wanted, mean) for mean in means]
     return same[0], same[1], lost[0], lost[1]

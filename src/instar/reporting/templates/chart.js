@@ -12,15 +12,17 @@ function drawn(tag, attributes, text) {
 function ticks(low, high, about) {
   const rough = (high - low) / about || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
+  // steps that people count in
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const found = [];
+  // sums of 0.1 round, so the end has a margin and a tick is 0.3, not 0.30000000000000004
   for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step) found.push(Number(at.toPrecision(10)));
   return found;
 }
 
 function logTicks(low, high) {
   const found = [];
-  const factors = high / low > 1000 ? [1] : [1, 2, 5];
+  const factors = high / low > 1000 ? [1] : [1, 2, 5]; // over many decades, one tick for each has room
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
     for (const factor of factors) found.push(Number((factor * 10 ** power).toPrecision(4)));
   }
@@ -30,6 +32,7 @@ function logTicks(low, high) {
 function chart(element, {lines, title, log, told}) {
   const width = Math.max(300, Math.min(990, element.clientWidth || 990));
   const [height, left, right, top, bottom] = [360, 62, 10, 22, 36];
+  // 0 has no logarithm
   const usable = lines.map((line) => ({...line, points: line.points.filter((point) => !log || point[1] > 0)}))
     .filter((line) => line.points.length);
   const svg = drawn("svg", {viewBox: "0 0 " + width + " " + height, width, height, role: "img", "aria-label": title});
@@ -40,10 +43,12 @@ function chart(element, {lines, title, log, told}) {
     return;
   }
   const all = usable.flatMap((line) => line.points);
+  // not Math.min(...values): a long list of arguments overflows the stack
   const ends = (place) => all.reduce(([low, high], point) => [Math.min(low, point[place]), Math.max(high, point[place])],
     [Infinity, -Infinity]);
   const [, lastX] = ends(0);
   let [low, high] = ends(1);
+  // a constant has no range to divide by
   if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 0.5, high + 0.5];
   const scale = log ? Math.log : (value) => value;
   const x = (value) => left + (value / (lastX || 1)) * (width - left - right);
@@ -59,12 +64,12 @@ function chart(element, {lines, title, log, told}) {
   for (const line of usable) {
     const points = line.points.map(([at, value]) => x(at).toFixed(1) + "," + y(value).toFixed(1)).join(" ");
     svg.append(drawn("polyline", {points, stroke: line.colour, "stroke-dasharray": line.dash}));
-    if (line.points.length === 1) {
+    if (line.points.length === 1) { // one point makes no line
       svg.append(drawn("circle", {cx: x(line.points[0][0]), cy: y(line.points[0][1]), r: 3, fill: line.colour}));
     }
   }
   svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
+    const box = svg.getBoundingClientRect(); // the page may scale the drawing
     const [atX, atY] = [(event.clientX - box.left) * width / box.width, (event.clientY - box.top) * height / box.height];
     let nearest, least = Infinity;
     for (const line of usable) {

@@ -32,6 +32,6 @@
   get("none").addEventListener("click", () => setAll(false));
   get("quantity").addEventListener("change", redraw);
   get("scale").addEventListener("change", redraw);
-  window.addEventListener("resize", redraw);
+  window.addEventListener("resize", redraw); // the number of ticks depends on the width
   redraw();
 })();

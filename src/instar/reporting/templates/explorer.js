@@ -16,11 +16,12 @@
 
   const decode = (text) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    // whole steps below the largest logit of the sample
     return Float64Array.from(new Uint16Array(bytes.buffer), (steps) => -steps * data.step);
   };
 
   const soften = (values, temperature) => {
-    const found = values.map((value) => Math.exp(value / temperature)); // the largest is 0
+    const found = values.map((value) => Math.exp(value / temperature)); // the largest is 0, so nothing overflows
     const sum = found.reduce((all, value) => all + value, 0);
     return found.map((value) => value / sum);
   };
@@ -35,6 +36,7 @@
       get(who + "-entropy").textContent = entropy(p).toFixed(4);
       get(who + "-off").textContent = (100 * (1 - p[sample.label])).toFixed(3);
       for (const bar of bars) {
+        // a transform needs no layout, so the slider stays smooth
         bar[who].style.transform = "scaleX(" + p[bar.place] + ")";
         bar[who + "Figure"].textContent = (100 * p[bar.place]).toFixed(2);
       }
@@ -43,7 +45,7 @@
 
   const makeBars = () => {
     const order = [...logits.teacher.keys()].sort((a, b) => logits.teacher[b] - logits.teacher[a]);
-    const shown = order.slice(0, MAX_BARS);
+    const shown = order.slice(0, MAX_BARS); // and always the label and what the student predicts
     const likeliest = logits.student.indexOf(Math.max(...logits.student));
     for (const place of [sample.label, likeliest]) if (!shown.includes(place)) shown.push(place);
     bars = shown.map((place) => {
@@ -82,7 +84,7 @@
 
   const features = (some) => {
     const table = element("table");
-    table.tabIndex = 0; // a long one scrolls
+    table.tabIndex = 0; // a long one scrolls, by keyboard too
     some.features.forEach((value, place) => {
       const row = table.insertRow();
       row.append(element("th", "feature " + (place + 1)), element("td", String(value), "figures"));
@@ -128,6 +130,7 @@
   const choose = () => {
     run = data.runs[Number(get("run").value)];
     run.names = data.classes[run.classes];
+    // only when a run is chosen: decoding all of them would delay the page
     run.decoded ??= Object.fromEntries(WHO.map((who) => [who, decode(run[who])]));
     const labels = [...new Set(run.samples.map((some) => some.label))].sort((a, b) => a - b);
     get("class").replaceChildren(new Option("every class", ""), ...labels.map((label) => new Option(run.names[label], label)));

@@ -6,7 +6,7 @@
   const dark = matchMedia("screen and (prefers-color-scheme: dark)"); // paper is never dark
   const BLUE = [0, 114, 178], ORANGE = [213, 94, 0];
   const matrices = [...document.querySelectorAll("#similarity-matrices .matrix")];
-  let run, teacher, student, cell = [0, 0], isTold = false;
+  let run, teacher, student, cell = [0, 0], isTold = false; // whether a cell was pointed at
 
   const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const share = (byte) => (byte ? 10 ** ((byte / 255 - 1) * data.decades) : 0);
@@ -16,6 +16,7 @@
     return colour.map((value) => Math.round(ground + (value - ground) * Math.min(1, part)));
   };
 
+  // one pixel per cell: the style scales the canvas up
   const paint = (name, colour) => {
     const count = run.classes.length;
     const canvas = get(name);
@@ -73,7 +74,7 @@
 
   const tell = () => {
     isTold = true;
-    cell = cell.map(inside); // another run may have fewer classes
+    cell = cell.map(inside); // the edge of the canvas is outside, and another run may have fewer classes
     const [row, column] = cell;
     const place = row * run.classes.length + column;
     get("told").textContent = "Label " + run.classes[row] + ", class " + run.classes[column] + ": teacher " +
@@ -91,12 +92,12 @@
   const moves = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
   for (const name of ["teacher", "student", "lost"]) {
     get(name).addEventListener("pointermove", point);
-    get(name).addEventListener("pointerdown", point); // a finger does not move
+    get(name).addEventListener("pointerdown", point); // a finger that taps does not move
     get(name).addEventListener("focus", tell);
     get(name).addEventListener("keydown", (event) => {
       const move = moves[event.key];
       if (!move) return;
-      event.preventDefault();
+      event.preventDefault(); // the page would scroll
       cell = cell.map((value, axis) => value + move[axis]);
       tell();
     });

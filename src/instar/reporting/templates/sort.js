@@ -19,7 +19,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...body.rows].map((row) => [row, isFigures ? number(value(row, place)) : value(row, place)]);
       const missing = (entry) => isFigures && Number.isNaN(entry[1]);
       rows.sort((a, b) => {
-        if (missing(a) || missing(b)) return missing(a) - missing(b);
+        if (missing(a) || missing(b)) return missing(a) - missing(b); // last in both directions
         const order = isFigures ? a[1] - b[1] : a[1].localeCompare(b[1], undefined, {numeric: true});
         return down ? -order : order;
       });
