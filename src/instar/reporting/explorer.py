@@ -37,7 +37,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         student = runs.logits(row, first["ids"], first.get("positions"))
         if student is None:  # its predictions are missing, damaged or of other samples
             continue
-        words = runs.classes(row, classes)
+        class_names = runs.classes(row, classes)
         samples = _samples(first, student)
         recordings = _recordings(kept)
         for sample, inputs in zip(samples, first["inputs"], strict=True):
@@ -51,13 +51,13 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
             elif np.issubdtype(inputs.dtype, np.integer) and "position" in sample:
                 tokens = inputs[: sample["position"] + 1].tolist()
                 # a vocabulary may have tokens that are no classes
-                sample["text"] = " ".join(words[token] if token < classes else "?" for token in tokens)
+                sample["text"] = " ".join(class_names[token] if token < classes else "?" for token in tokens)
             else:
                 sample["features"] = [float(f"{value:.4g}") for value in inputs[:MAX_FEATURES].tolist()]
         found.append(
             {
                 "name": row.name,
-                "classes": names.setdefault(tuple(words), len(names)),  # each list of names is written once
+                "classes": names.setdefault(tuple(class_names), len(names)),  # each list of names is written once
                 "samples": samples,
                 "teacher": in_steps(first["logits"].astype(float)),
                 "student": in_steps(student),
@@ -66,7 +66,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         )
     if not found:
         return None
-    # ids instead of copies: a thousand class names or a picture may be in every run
+    # runs refer to these by key: a thousand class names or a picture may be in every run
     shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": NATS_PER_STEP}
     return {"data": {"runs": found, **shared}}
 

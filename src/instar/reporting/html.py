@@ -123,13 +123,8 @@ def _facts(rows: Sequence[RunRow]) -> list[tuple[str, list[str]]]:
     facts = []
     for name, reader in readers.items():
         values = Counter(value for value in map(reader, environments) if value)
-        several = len(values) > 1
-        facts.append(
-            (
-                name,
-                [f"{value} ({count} run{'s' * (count > 1)})" if several else value for value, count in values.items()],
-            )
-        )
+        counted = [f"{value} ({count} run{'s' * (count > 1)})" for value, count in values.items()]
+        facts.append((name, counted if len(values) > 1 else list(values)))
     return facts
 
 
