@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from instar.errors import InstarError, RunError
-from instar.inspection.next_commands import next_commands
-from instar.inspection.scores import Score, scores_of
+from instar.inspection.next_commands import suggest_commands
+from instar.inspection.scores import Score, read_scores
 from instar.inspection.wholeness import FileState, check_files, check_model
 from instar.models.trained import attach_network
 from instar.objectives.notation import parse_objective
@@ -80,11 +80,11 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
         state,
         _model(row, files),
         _origin(row),
-        tuple(scores_of(folder)),
+        tuple(read_scores(folder)),
         tuple(files),
         resumes_at,
         tuple(notes),
-        tuple(next_commands(row, state)),
+        tuple(suggest_commands(row, state)),
     )
 
 

@@ -16,7 +16,7 @@ from instar.runs.documents import ModelFile, read_document
 from instar.runs.rows import RunRow, read_row
 
 
-def next_commands(row: RunRow, state: str) -> list[str]:
+def suggest_commands(row: RunRow, state: str) -> list[str]:
     """Return commands that use a complete run, or the command that resumes another.
 
     The suggested student has the model, data and training settings of its teacher; users can make it smaller.

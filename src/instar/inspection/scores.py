@@ -47,7 +47,7 @@ class Score:
         return format_value(self.value, self.unit), f"{low} to {high}"
 
 
-def scores_of(folder: Path) -> Iterator[Score]:
+def read_scores(folder: Path) -> Iterator[Score]:
     """Yield the metrics in `result.json` on test and validation samples, in its order; nothing if it cannot be read.
 
     Counts are left out, because shares show them.
@@ -64,7 +64,7 @@ def scores_of(folder: Path) -> Iterator[Score]:
             metric = known.get(name)
             # a number of a later version is unknown, an infinite one is null
             if metric is not None and metric.unit != "count" and isinstance(value, int | float):
-                yield _score(split, metric, measured, _of_samples(split, predictions))
+                yield _score(split, metric, measured, _labelled_predictions(split, predictions))
 
 
 def _score(split: str, metric: Metric, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None) -> Score:
@@ -85,7 +85,7 @@ def _predictions(folder: Path) -> dict[str, Tensor]:
         return {}
 
 
-def _of_samples(split: str, predictions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+def _labelled_predictions(split: str, predictions: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     """Return logits and labels of the labelled samples; None for samples with positions, or without logits."""
     logits, labels = predictions.get(f"{split}.logits"), predictions.get(f"{split}.labels")
     # positions of one sample are not independent, so an interval over them would be too narrow
