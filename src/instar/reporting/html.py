@@ -44,7 +44,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report
     if all(row.state == "foreign" for row in rows):
         named = ", ".join(f"'{folder}'" for folder in folders)
         raise RunError(f"{named} holds no run folders; give the folder that you passed to --out (in Python, out=...).")
-    _refuse_to_replace(out)  # before the reading of all runs, which takes longest
+    _refuse_to_replace(out)  # before predictions are read, which takes longest
     page = render(rows, title)
     with explain_disk(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def summarise_runs(runs: Runs) -> Mapping[str, Any]:
     shown = choose_columns(runs.rows)
     of_rows = [column for column in shown if column.of_row]
     of_groups = [column for column in shown if column.of_group]
-    # a table over seeds without a repeated one would only copy the table of runs
+    # a group of one seed is already in the table of runs
     repeated = [group for group in runs.groups if len({row.seed for row in group.rows}) > 1]
     return {
         "sentences": describe_runs(runs),
