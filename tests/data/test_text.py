@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instar.data import load_data
-from instar.data.text import Words, cut_windows
+from instar.data.text import WordTokenizer, cut_windows
 from instar.errors import DataError
 
 LINES = ["the cat sat", "the dog", "", "<unk> sat sat"]
@@ -154,11 +154,11 @@ def test_refuses_in_words(tmp_path, train, test, message):
 
 def test_a_text_without_a_word_is_refused():
     with pytest.raises(DataError, match="'nothing' has no words"):
-        cut_windows("nothing", Words.of([]).encode([], "nothing"), ("<eos>",), 0, 35)
+        cut_windows("nothing", WordTokenizer.of([]).encode([], "nothing"), ("<eos>",), 0, 35)
 
 
 def test_a_word_that_is_not_known_is_unk_where_there_is_one():
-    words = Words.of(LINES)
+    words = WordTokenizer.of(LINES)
     assert words.encode(["a cat"], "x").tolist() == [words.classes.index(word) for word in ("<unk>", "cat", "<eos>")]
 
 

@@ -22,8 +22,8 @@ MAX_COPIED_MAP_BYTES = 2 << 30
 InputKind = Literal["pixels", "numbers", "tokens"]
 _DTYPES: dict[InputKind, type[np.generic]] = {"pixels": np.uint8, "numbers": np.float32, "tokens": np.int64}
 _MAX_VALUES: dict[InputKind, int] = {"pixels": 255, "tokens": 2**31 - 1}
-_CHANNEL_COUNTS = (1, 3, 4)
-_ROWS_PER_CHECK = 4096
+_CHANNEL_COUNTS = (1, 3, 4)  # grey, RGB, RGBA
+_ROWS_PER_CHECK = 4096  # bounds the temporary arrays of a check; the inputs may be mapped and larger than memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +64,12 @@ def read_inputs(
     """
     arrays = {split: read_numbers(split, values) for split, values in given.items()}
     _refuse_other_columns(given)
-    order = _order(_shape_of_all(arrays), config.layout)
+    order = _find_axes(_shape_of_all(arrays), config.layout)
     kind = config.inputs or _find_kind(arrays, positions, any(map(is_table, given.values())))
     held: dict[str, CopiedInputs] = {}
     for split, array in arrays.items():
-        inputs = _copied(split, array, kind)
-        exact = _exact(array, inputs) if kind == "numbers" else None
+        inputs = _copy_inputs(split, array, kind)
+        exact = _copy_exact(array, inputs) if kind == "numbers" else None
         held[split] = CopiedInputs(
             _channels_first(inputs, order), None if exact is None else _channels_first(exact, order)
         )
@@ -82,19 +82,20 @@ def _channels_first(inputs: Tensor, order: str | None) -> Tensor:
     return inputs.permute(0, 3, 1, 2).contiguous() if order == "HWC" else inputs
 
 
-def _exact(array: NDArray[Any], inputs: Tensor) -> Tensor | None:
-    """Return a float64 copy of numbers; None if the float32 `inputs` are equal to them."""
+def _copy_exact(array: NDArray[Any], inputs: Tensor) -> Tensor | None:
+    # a decision tree may split between two numbers that are equal in float32, which is exact up to 2^24
     if (array.dtype.itemsize <= 4 and array.dtype.kind in "bf") or array.dtype.itemsize <= 2:
         return None
     held = inputs.numpy()
     starts = range(0, len(array), _ROWS_PER_CHECK)
     parts = (slice(start, start + _ROWS_PER_CHECK) for start in starts)
-    if all(np.array_equal(array[part], held[part]) for part in parts):
+    if all(np.array_equal(array[part], held[part]) for part in parts):  # a second copy would only take memory
         return None
     return torch.from_numpy(np.array(array, dtype=np.float64, order="C", copy=True))
 
 
 def _refuse_other_columns(given: Mapping[str, Any]) -> None:
+    # columns become numbers by their place, so a test table in another order would be read without an error
     tables = {split: list(values.columns) for split, values in given.items() if is_table(values)}
     first, *others = tables.items() or [("", [])]
     for split, columns in others:
@@ -118,8 +119,8 @@ def _shape_of_all(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, ...]:
 
 
 def _find_kind(arrays: Mapping[str, NDArray[Any]], positions: int | None, has_table: bool) -> InputKind:
-    """Return the only possible reading of the numbers; refuse several."""
     dtypes = {split: array.dtype for split, array in arrays.items()}
+    # whole numbers with a label each are the words of a text or the like; the features of a sample share one label
     has_positions_alone = positions is not None and all(array.ndim == 2 for array in arrays.values())
     if all(dtype.kind in "iu" for dtype in dtypes.values()) and has_positions_alone:
         return "tokens"
@@ -133,6 +134,7 @@ def _find_kind(arrays: Mapping[str, NDArray[Any]], positions: int | None, has_ta
         )
     if has_table or any(dtype.kind not in "iu" for dtype in dtypes.values()):
         return "numbers"
+    # tokens are one row of numbers from 0 for each sample
     if any(array.ndim > 2 or array.min(initial=0) < 0 for array in arrays.values()):
         return "numbers"
     shape = ["samples", *next(iter(arrays.values())).shape[1:]]
@@ -142,10 +144,9 @@ def _find_kind(arrays: Mapping[str, NDArray[Any]], positions: int | None, has_ta
     )
 
 
-def _order(shape: tuple[int, ...], layout: str | None) -> str | None:
-    """Return the axis order of images that are not channels, height, width; None for all other inputs."""
+def _find_axes(shape: tuple[int, ...], layout: str | None) -> str | None:
     # Channels are last if the shape allows nothing else: three, or one or four after equal height and width. They are
-    # first if two equal axes follow the first, or the last axis is the longest.
+    # first if two equal axes follow the first, or the last axis is the longest. None means: as they are.
     if layout is not None:
         if len(shape) != len(layout):
             axes = ", ".join(layout)
@@ -166,28 +167,30 @@ def _order(shape: tuple[int, ...], layout: str | None) -> str | None:
     )
 
 
-def _copied(split: str, array: NDArray[Any], kind: InputKind) -> Tensor:
+def _copy_inputs(split: str, array: NDArray[Any], kind: InputKind) -> Tensor:
     if array.dtype.kind == "f":
-        _refuse(split, array, "NaN or infinity", lambda rows: ~np.isfinite(rows))
-    if kind != "numbers":
+        _refuse_values(split, array, "NaN or infinity", lambda rows: ~np.isfinite(rows))
+    if kind != "numbers":  # a conversion to whole numbers would cut fractions and wrap what is too large
         most = _MAX_VALUES[kind]
         what = f"a number that is not valid as {kind} (whole numbers from 0 to {most:,})"
-        _refuse(split, array, what, lambda rows: (rows < 0) | (rows > most) | (rows != np.floor(rows)))
+        _refuse_values(split, array, what, lambda rows: (rows < 0) | (rows > most) | (rows != np.floor(rows)))
     dtype = np.dtype(_DTYPES[kind])
     is_large_map = isinstance(array, np.memmap) and array.mode == "r" and array.nbytes > MAX_COPIED_MAP_BYTES
     if is_large_map and array.dtype == dtype and array.flags.c_contiguous:
         with warnings.catch_warnings():  # torch warns about read-only memory, and nothing writes to it
             warnings.simplefilter("ignore")
             return torch.from_numpy(array)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # what overflows to infinity is named below, with its sample
         copy = np.array(array, dtype=dtype, order="C", copy=True)
     if kind == "numbers" and array.dtype.itemsize > copy.dtype.itemsize:
-        _refuse(split, copy, "a number too large for float32", lambda rows: ~np.isfinite(rows))
+        _refuse_values(split, copy, "a number too large for float32", lambda rows: ~np.isfinite(rows))
     return torch.from_numpy(copy)
 
 
-def _refuse(split: str, array: NDArray[Any], what: str, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> None:
+def _refuse_values(
+    split: str, array: NDArray[Any], what: str, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]
+) -> None:
     for start in range(0, len(array), _ROWS_PER_CHECK):
         if (bad := is_bad(array[start : start + _ROWS_PER_CHECK])).any():
-            sample = start + int(np.argwhere(bad)[0, 0])
+            sample = start + int(np.argwhere(bad)[0, 0])  # the first axis is the sample, whatever the shape
             raise DataError(f"sample {sample} of '{split}' has {what} among its inputs.")

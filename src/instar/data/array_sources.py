@@ -40,13 +40,15 @@ def make_array_sources(
     >>> make_array_sources(inputs, labels, ("a", "b"), DataConfig(source="arrays"))["train"].reading
     'numbers'
     """
+    # a column of labels, as of a data frame, has one label per sample
     labels = {name: found[:, 0] if found.shape[1:] == (1,) else found for name, found in labels.items()}
     shapes = {found.shape[1:] for found in labels.values()}
     if len(shapes) > 1:
         told = " and ".join(f"{list(found.shape)} in '{name}'" for name, found in labels.items())
         raise DataError(f"labels must have the same shape in all splits, got {told}.")
-    shape = shapes.pop() if shapes else ()
+    shape = shapes.pop() if shapes else ()  # (), or (positions,)
     copies, kind, order = read_inputs(inputs, shape[0] if shape else None, config)
+    # only what differs from numbers with unchanged axes, as runs from before readings were recorded read arrays
     settings = ({} if kind == "numbers" else {"inputs": kind}) | ({"layout": order} if order in _AXES else {})
     sources = {}
     for name, copied in copies.items():
@@ -68,12 +70,12 @@ def make_array_sources(
 
 
 def _are_next_tokens(sources: Iterable[Source]) -> bool:
-    """Whether every label, where there are any, is the token at the position after it."""
+    # every label is the token at the position after it; tags, which are labels of another kind, have no perplexity
     matches = []
     for source in sources:
         if source.inputs.dtype != torch.int64 or not all(name.isdecimal() for name in source.classes):
             return False
-        labels, following = source.labels[:, :-1], source.inputs[:, 1:]
+        labels, following = source.labels[:, :-1], source.inputs[:, 1:]  # nothing follows the last position
         numbers = torch.tensor([int(name) for name in source.classes])
         matches.append((numbers[labels] == following)[labels != UNLABELLED])
     found = torch.cat(matches)
@@ -83,7 +85,6 @@ def _are_next_tokens(sources: Iterable[Source]) -> bool:
 def _refuse_unfit(
     name: str, inputs: Tensor, labels: NDArray[np.int64], classes: tuple[str, ...], config: DataConfig
 ) -> None:
-    """Refuse labels that are neither one per sample nor one per position."""
     if len(inputs) != len(labels) or labels.ndim == 1:
         return  # Source reports a wrong number of labels
     looks_one_hot = labels.shape[1] > 1 and len(classes) == 2 and (labels.sum(1) == 1).all()
@@ -92,7 +93,7 @@ def _refuse_unfit(
             f"labels of '{name}' have shape {list(labels.shape)} with a single one in each row, like one-hot labels. "
             "Give class numbers, as labels.argmax(1); or set data.labels=classes if each position has a label."
         )
-    has_positions = inputs.dim() > 2 or inputs.dtype == torch.int64
+    has_positions = inputs.dim() > 2 or inputs.dtype == torch.int64  # [samples, position, ...], or tokens
     if labels.ndim > 2 or not has_positions or inputs.shape[1] != labels.shape[1]:
         raise DataError(
             f"expected one label per sample, or one per position of inputs [samples, position, ...]; labels of "

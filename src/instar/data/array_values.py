@@ -15,6 +15,7 @@ from torch import Tensor
 from instar.data.images import pixels_of
 from instar.errors import DataError
 
+# NumPy would convert some of them: dates and durations to whole numbers, words that look like numbers to floats
 _UNSUPPORTED_VALUES = {
     "c": "complex numbers",
     "M": "dates",
@@ -34,9 +35,9 @@ def read_numbers(split: str, given: Any) -> NDArray[Any]:
     >>> read_numbers("train", [torch.zeros(2), torch.ones(2)]).tolist()
     [[0.0, 0.0], [1.0, 1.0]]
     """
-    array = _as_array(split, given)
-    if array.dtype.kind == "O" and array.ndim == 1:  # a row in each, as in a column of a table
-        array = _as_array(split, list(array))
+    array = _inputs_as_array(split, given)
+    if array.dtype.kind == "O" and array.ndim == 1:  # each object is a row, as in a column of a table
+        array = _inputs_as_array(split, list(array))
     if array.dtype.kind == "O":
         array = _from_objects(split, array)
     if array.dtype.kind not in "biuf":
@@ -48,7 +49,7 @@ def read_numbers(split: str, given: Any) -> NDArray[Any]:
             f"inputs must have a sample axis and at least one feature axis; those of '{split}' have shape {shape}."
             + (" Give inputs[:, None] if each sample has one feature." if array.ndim == 1 else "")
         )
-    if len(array) and not array.size:
+    if len(array) and not array.size:  # an empty array is named by `Source`
         raise DataError(f"inputs of '{split}' have shape {list(array.shape)}: each sample is empty.")
     return array
 
@@ -64,19 +65,20 @@ def columns_of(given: Any) -> tuple[str, ...]:
     return tuple(map(str, given.columns)) if is_table(given) else ()
 
 
-def _as_array(split: str, given: Any) -> NDArray[Any]:
-    sparse = sys.modules.get("scipy.sparse")
-    if sparse and sparse.issparse(given):
+def _inputs_as_array(split: str, given: Any) -> NDArray[Any]:
+    sparse = sys.modules.get("scipy.sparse")  # a sparse matrix exists only if it was imported
+    if sparse and sparse.issparse(given):  # NumPy would make one object of it
         raise DataError(f"inputs of '{split}' are a sparse matrix; convert them with inputs.toarray().")
     if isinstance(given, Tensor):
         return as_numpy(split, given)
     if is_table(given):
         return _from_table(split, given)
     if isinstance(given, np.ma.MaskedArray):
-        if np.ma.is_masked(given):
+        if np.ma.is_masked(given):  # np.asarray would return the numbers under the mask
             raise DataError(f"inputs of '{split}' contain masked values; fill them, as with inputs.filled(0).")
         return np.asarray(given.data)
     try:
+        # np.asarray would read the palette indices of an image, and mix pixels with other numbers
         if isinstance(given, Sequence) and any(map(_is_row, given)):
             return stacked(split, [as_row(split, row) for row in given])
         return np.asarray(given)
@@ -91,7 +93,7 @@ def _is_row(given: object) -> bool:
 
 def is_image(given: object) -> bool:
     """Return whether something is an image of Pillow."""
-    pillow = sys.modules.get("PIL.Image")  # such an object is there only where Pillow was imported
+    pillow = sys.modules.get("PIL.Image")  # an image exists only if Pillow was imported
     return pillow is not None and isinstance(given, pillow.Image)
 
 
@@ -118,7 +120,7 @@ def stacked(split: str, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
                 f"inputs must have one shape for all samples; item {number} of '{split}' has {list(row.shape)}, and "
                 f"the first has {list(first.shape)}."
             )
-        if (row.dtype == np.uint8) != (first.dtype == np.uint8):
+        if (row.dtype == np.uint8) != (first.dtype == np.uint8):  # np.stack would turn pixels into numbers
             raise DataError(
                 f"item {number} of '{split}' holds {row.dtype}, and the first {first.dtype}: uint8 are pixels from 0 "
                 "to 255, and other numbers are taken as they are. Give one dtype for all."
@@ -138,13 +140,14 @@ def as_numpy(split: str, tensor: Tensor) -> NDArray[Any]:
     known = (torch.float16, torch.float32, torch.float64)
     if tensor.is_floating_point() and tensor.dtype not in known:  # bfloat16, which NumPy does not have
         tensor = tensor.float()
-    return tensor.resolve_conj().resolve_neg().numpy()
+    return tensor.resolve_conj().resolve_neg().numpy()  # NumPy has no lazy conjugates and negatives
 
 
 def _from_table(split: str, table: Any) -> NDArray[Any]:
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
     for name, dtype in zip(table.columns, table.dtypes, strict=True):
+        # complex numbers are numeric for pandas, and their imaginary part would be dropped
         if is_complex_dtype(dtype) or not (is_numeric_dtype(dtype) or is_bool_dtype(dtype)):
             raise DataError(
                 f"inputs must be numbers, but column '{name}' of '{split}' has {dtype} values. Encode the column, or "
@@ -153,15 +156,14 @@ def _from_table(split: str, table: Any) -> NDArray[Any]:
     if (missing := np.asarray(table.isna())).any():
         row, column = np.argwhere(missing)[0]
         raise DataError(f"sample {row} of '{split}' has no value in column '{table.columns[column]}'; fill it.")
-    return np.asarray(table.to_numpy(dtype=np.float64))
+    return np.asarray(table.to_numpy(dtype=np.float64))  # one dtype for all columns, whatever each has
 
 
 def _from_objects(split: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Convert an array of objects to floats; integers may be too long for another dtype."""
     if not any(issubclass(kind, str | bytes) for kind in set(map(type, array.ravel()))):  # NumPy would parse texts
         with suppress(TypeError, ValueError, OverflowError):
-            return array.astype(np.float64)
-    for place, value in np.ndenumerate(array):
+            return array.astype(np.float64)  # fractions, decimals, or whole numbers beyond 64 bits
+    for place, value in np.ndenumerate(array):  # it cannot be converted; find the value to name
         if not _is_number(value):
             raise DataError(
                 f"inputs must be numbers of the same shape in all samples; sample {place[0] if place else 0} of "

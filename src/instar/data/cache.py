@@ -20,9 +20,9 @@ from instar.runs.locks import remove_left_over, remove_whole, whole
 CONTENT_FILE = "complete.json"
 """Last file of a copy: its content, the checksums of its files, and a checksum of this file."""
 
-_ATTEMPTS = 3
+_MAX_ATTEMPTS = 3
 _READ_CHUNK_BYTES = 1 << 20
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_NOT_WRITABLE_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class _DamagedError(Exception):
@@ -49,22 +49,22 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
         DataError: when the cache cannot be written.
         RunError: when the disk is full.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):  # a copy is returned only after it was read back from the disk
         try:
-            if os.path.lexists(folder):
+            if os.path.lexists(folder):  # also a link to nowhere, which would be in the way of the rename
                 try:
                     return _verified(folder, hashed_bytes)
                 except (_DamagedError, OSError) as error:
                     say(f"instar: the decoded copy '{folder}' is damaged ({error}); the data are decoded again.")
                     remove_whole(folder)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            remove_left_over(folder.parent)
+            remove_left_over(folder.parent)  # of all copies, because one that is never read again would stay for ever
             # if another process was faster, its copy is used
             with explain_full_disk(folder), whole(folder, when_taken=lambda made: None) as partial:
                 partial.mkdir()
                 _seal(partial, write(partial))
         except OSError as error:
-            if error.errno not in _NOT_WRITABLE:
+            if error.errno not in _NOT_WRITABLE_ERRNOS:
                 raise
             raise DataError(
                 f"decoded data cannot be written to '{folder.parent}': {error.strerror}; set INSTAR_CACHE to a "
@@ -74,7 +74,6 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
 
 
 def _seal(folder: Path, holds: Mapping[str, Any]) -> None:
-    """Write the content of a copy, with size and checksum of each file."""
     files = {path.name: _describe_file(path) for path in sorted(folder.iterdir())}
     (folder / CONTENT_FILE).write_text(json.dumps(seal(dict(holds) | {"files": files})))
 
@@ -85,19 +84,14 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 
 def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
-    """Return the content of a copy.
-
-    Raises:
-        _DamagedError: when a file is missing or was changed.
-    """
     try:
         written = json.loads((folder / CONTENT_FILE).read_text())
-        if CHECKSUM not in written:
+        if CHECKSUM not in written:  # written before there were checksums, so nothing tells whether it is intact
             raise _DamagedError("it has no checksums")
         content = unseal(written, required=True)
     except FileNotFoundError:
         raise _DamagedError(f"{CONTENT_FILE} is missing") from None
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError):  # any JSON, or none: a list, 10,000 brackets
         raise _DamagedError(f"{CONTENT_FILE} was changed") from None
     files: dict[str, dict[str, Any]] = content.pop("files")
     for name, described in files.items():
@@ -109,8 +103,9 @@ def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int) -> None
     if not path.is_file():
         raise _DamagedError(f"{path.name} is missing")
     found = path.stat()
-    if found.st_size != described["bytes"]:
+    if found.st_size != described["bytes"]:  # before the hash, because it costs nothing
         raise _DamagedError(f"{path.name} has {found.st_size:,} bytes, not {described['bytes']:,}")
+    # reading hundreds of gigabytes at every start would cost minutes, and large files are mapped to avoid that
     if found.st_size > hashed_bytes and found.st_mtime_ns == described["modified"]:
         return
     if hash_file(path) != described["checksum"]:
@@ -123,7 +118,7 @@ def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int) -> None
 def hash_file(path: Path) -> str:
     """Return the xxh3 hash of a file's content, 128 bits in hexadecimal digits."""
     digest = xxhash.xxh3_128()
-    chunk = memoryview(bytearray(_READ_CHUNK_BYTES))
+    chunk = memoryview(bytearray(_READ_CHUNK_BYTES))  # one buffer for the whole file
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(chunk):
             digest.update(chunk[:size])

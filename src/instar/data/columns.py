@@ -44,6 +44,7 @@ class Reading:
         """Return the rows with the input column cast to the feature type of its kind, without decoding the content."""
         import datasets
 
+        # without decoding, so that an error names the row and the file, and recordings need no torchcodec
         feature = {"images": datasets.Image, "recordings": datasets.Audio}.get(self.kind)
         if feature is None:
             return dict(splits)
@@ -63,7 +64,7 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     rows, name = splits["train"], config.source
     features: Mapping[str, Any] = rows.features
     for role, wanted in (("input", config.input_column), ("label", config.label_column)):
-        for split, other in splits.items():
+        for split, other in splits.items():  # each split has its own files, and so its own columns
             if wanted is not None and wanted not in other.features:
                 where = "" if wanted not in features else f" in its split {split}"
                 raise DataError(
@@ -71,10 +72,12 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
                 )
     if text := _text_column(rows, config):
         return Reading("text", text, text)
-    kinds = {column: _media(rows, column) for column in features}
+    kinds = {column: _media_kind(rows, column) for column in features}
     from datasets import ClassLabel, Image
 
-    given = config.input_column or _the_one("input", [column for column in features if kinds[column]], rows, config)
+    given = config.input_column or _only_candidate(
+        "input", [column for column in features if kinds[column]], rows, config
+    )
     if isinstance(getattr(features[given], "feature", None), Image):
         raise DataError(f"column '{given}' of '{name}' contains lists of images; a sample must have one image.")
     if kinds[given] is None and number_type(features[given]) is None:
@@ -83,7 +86,7 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
             f"be the input.{_other_readings(rows)}"
         )
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
-    labels = config.label_column or _the_one("label", classes, rows, config)
+    labels = config.label_column or _only_candidate("label", classes, rows, config)
     if given == labels:
         raise DataError(
             f"column '{given}' of '{name}' cannot be both the input and the label. Choose another one with "
@@ -93,12 +96,13 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
 
 
 def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
-    """Return the column of text whose words are inputs and labels; None if the data are not text."""
+    # the words of text are inputs and labels, so whoever names columns names the same one twice
     if config.input_column is not None or config.label_column is not None:
         same = config.input_column == config.label_column
         return config.input_column if same and _is_string(rows.features[config.input_column]) else None
     held_out = config.test_where.split("=", 1)[0] if config.test_where else None
     columns = [str(column) for column in rows.features if column != held_out]
+    # beside another column, a string may be a text with a label or one of two texts, which a corpus would drop
     if len(columns) != 1 or not _is_string(rows.features[columns[0]]):
         return None
     if _are_files(rows, columns[0]):
@@ -108,7 +112,7 @@ def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
     return columns[0]
 
 
-def _the_one(role: str, candidates: list[str], rows: datasets.Dataset, config: DataConfig) -> str:
+def _only_candidate(role: str, candidates: list[str], rows: datasets.Dataset, config: DataConfig) -> str:
     name = config.source
     if len(candidates) == 1:
         return candidates[0]
@@ -125,7 +129,6 @@ def _the_one(role: str, candidates: list[str], rows: datasets.Dataset, config: D
 
 
 def _other_readings(rows: datasets.Dataset) -> str:
-    """Return advice, in sentences, on data without images or recordings."""
     strings = [column for column in rows.features if _is_string(rows.features[column])]
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
@@ -142,13 +145,13 @@ def _other_readings(rows: datasets.Dataset) -> str:
     return f"{told} Texts with labels and tables are not supported yet."
 
 
-def _media(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:
-    """Return whether a column holds images or recordings, if any; the first bytes tell columns of plain bytes apart."""
+def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:
     from datasets import Image
 
     feature = rows.features[column]
     if isinstance(feature, Image):
         return "images"
+    # Parquet files of other libraries hold images and recordings as plain bytes, without saying which
     is_bytes = getattr(feature, "dtype", "") in ("binary", "large_binary")
     if is_bytes or (isinstance(feature, dict) and set(feature) == {"bytes", "path"}):
         content = _first_content(rows, column)
@@ -171,8 +174,8 @@ def _is_image(content: bytes) -> bool:
     from PIL import Image
 
     try:
-        Image.open(io.BytesIO(content))
-    except Image.DecompressionBombError:
+        Image.open(io.BytesIO(content))  # reads the header only
+    except Image.DecompressionBombError:  # an image, though one too large; decoding names its row
         return True
     except Exception:  # Pillow raises various errors for bytes that are not an image
         return False
@@ -180,11 +183,8 @@ def _is_image(content: bytes) -> bool:
 
 
 def _is_sound(content: bytes) -> bool:
-    return (
-        content[:4] in (b"fLaC", b"OggS", b"RIFF", b"FORM")
-        or content[:3] == b"ID3"
-        or content[:2] in (b"\xff\xfb", b"\xff\xf3")
-    )
+    # FLAC, Ogg, WAV and AIFF; MP3 with a tag, or with its first frame
+    return content.startswith((b"fLaC", b"OggS", b"RIFF", b"FORM", b"ID3", b"\xff\xfb", b"\xff\xf3"))
 
 
 def _is_string(feature: Any) -> bool:
@@ -192,6 +192,5 @@ def _is_string(feature: Any) -> bool:
 
 
 def _are_files(rows: datasets.Dataset, column: str) -> bool:
-    """Return whether the first values of a column of strings are all file names of images or recordings."""
     values = [value for value in rows[:_NUM_INSPECTED_ROWS][column] if value]
     return bool(values) and all(_MEDIA.search(value) for value in values)

@@ -66,6 +66,7 @@ class Data:
     @property
     def held_out(self) -> Samples | None:
         """Validation samples; None if `train_on_all` also trains on them, because a score would then mean nothing."""
+        # a validation split of its own is never trained on
         inside = self.validation is not None and self.validation.source is self.train.source
         return None if inside and self.config.train_on_all else self.validation
 
@@ -101,6 +102,7 @@ class Data:
         config = validate(DataConfig, self.config.model_dump() | changes)
         own = self.validation.source if self.validation and self.validation.source is not self.train.source else None
         train, test = self.train.source, self.test.source
+        # from the sources before their classes were merged, which the new selection may need apart
         return _select(config, train.whole or train, own and (own.whole or own), test.whole or test)
 
 
@@ -135,9 +137,11 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
         config = validate(DataConfig, {"source": source} | selection)
     if config.test_where is not None and config.source in (ARRAYS_SOURCE, "digits"):
         raise ConfigError(f"'test_where' needs data with columns, but the source '{config.source}' has none.")
-    sources = apply_masks(_read(spec, config), mask)
+    sources = apply_masks(
+        _read_sources(spec, config), mask
+    )  # before the split, because a mask has the order of the samples
     if "test" not in sources:
-        sources = _split(sources["train"], config.split_seed)
+        sources = _split_off_test(sources["train"], config.split_seed)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
@@ -148,14 +152,13 @@ def load_recorded_data(config: DataConfig) -> Data:
         DataError: when the data cannot be found, read or interpreted, or have several interpretations.
     """
     labels = {"labels": config.labels or "classes"}  # a run that was trained has no doubt about its labels
-    sources = _read(config, config.model_copy(update=labels), is_recorded=True)
+    sources = _read_sources(config, config.model_copy(update=labels), is_recorded=True)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
-def _read(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[str, Source]:
-    """Return sources by split; only "train" if it must still be split."""
+def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[str, Source]:
     if not isinstance(spec, str | Path | DataConfig):
-        return read_objects(spec, config)
+        return read_objects(spec, config)  # without "test" if train must still be split
     if config.source == ARRAYS_SOURCE:
         raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
     if config.source == "digits":
@@ -169,7 +172,7 @@ def _read(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[s
     return {"train": train, "test": test} | ({"validation": validation} if validation else {})
 
 
-def _split(source: Source, seed: int) -> dict[str, Source]:
+def _split_off_test(source: Source, seed: int) -> dict[str, Source]:
     train, test = Samples.all_of(source).split(0.2, seed)
     return {"train": train.apart(f"train {source.name}"), "test": test.apart(f"test {source.name}")}
 
@@ -177,10 +180,11 @@ def _split(source: Source, seed: int) -> dict[str, Source]:
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
     if validation and config.train_on_all:
         raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
-    if config.source != ARRAYS_SOURCE:
+    if config.source != ARRAYS_SOURCE:  # arrays in Python are given again, and read again, by whoever needs them
         config = config.model_copy(update=train.settings)
     samples, seed = Samples.all_of(train), config.split_seed
     held_out = Samples.all_of(validation) if validation else None
+    # split off first, so that every selection of training samples is judged on the same validation samples
     if validation is None and config.validation > 0:
         rest, held_out = samples.split(config.validation, seed)
         samples = samples if config.train_on_all else rest
@@ -191,9 +195,9 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     if config.subset is not None:
         samples = samples.subset(config.subset, seed)
     samples = samples.keep_fraction(config.keep_fraction, seed)
-    if config.drop_labels > 0:
+    if config.drop_labels > 0:  # last, so that it is a share of the samples that are trained on
         samples = samples.drop_labels(config.drop_labels, seed)
-    has_loss = train.valid(samples.ids)
+    has_loss = train.valid(samples.ids)  # [n] or [n, position]
     if has_loss is not None and not has_loss.any():
         raise DataError(f"no training sample of '{train.name}' has a loss; the mask leaves none after the selection.")
     judged = Samples.all_of(test)

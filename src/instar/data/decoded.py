@@ -22,7 +22,7 @@ from instar.data.opening import join_names
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import Source
 from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
-from instar.data.text import Pretrained, Words, cut_windows, read_lines
+from instar.data.text import PretrainedTokenizer, WordTokenizer, cut_windows, read_lines
 from instar.errors import DataError
 from instar.tasks.next_token import NextToken
 
@@ -47,7 +47,7 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
     Raises:
         DataError: when a row cannot be decoded, inputs differ in shape, or labels have several interpretations.
     """
-    labels, classes = _labels(splits, reading.labels, config)
+    labels, classes = _map_label_column(splits, reading.labels, config)
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
     for split, known in labels.items():
@@ -74,7 +74,9 @@ def decode_text(
     Raises:
         DataError: when a line is missing, or a word is not in the vocabulary.
     """
-    encoder = Pretrained(tokenizer) if tokenizer else Words.of(read_lines(splits["train"], column, name))
+    # the vocabulary is that of the training split alone, because the test must not tell which words there are
+    lines = read_lines(splits["train"], column, name)
+    encoder = PretrainedTokenizer(tokenizer) if tokenizer else WordTokenizer.of(lines)
     for split, rows in splits.items():
         np.save(folder / f"{split}-tokens.npy", encoder.encode(read_lines(rows, column, name), f"{name} ({split})"))
     return {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
@@ -93,26 +95,29 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
     found = {}
     for split in holds["splits"]:
         name = f"{config.source} ({split})"
-        if "end" in holds:
+        if "end" in holds:  # text; its windows are cut here, so that every length reads the same copy
             tokens = np.load(folder / f"{split}-tokens.npy", allow_pickle=False)
             found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
-            found[split] = _read(folder, name, split, classes, config.states, max_loaded_bytes)
+            found[split] = _read_split(folder, name, split, classes, config.states, max_loaded_bytes)
         if "arrays" in holds:
             exact = folder / f"{split}-exact.npy"
-            given = torch.from_numpy(_load(exact, max_loaded_bytes)) if exact.is_file() else None
+            given = torch.from_numpy(_load_array(exact, max_loaded_bytes)) if exact.is_file() else None
             task = NextToken() if holds["are_next_tokens"] else found[split].task
             found[split] = replace(found[split], given=given, task=task, **holds["arrays"])
     return found
 
 
-def _load(path: Path, max_loaded_bytes: int) -> NDArray[Any]:
-    array = np.load(path, mmap_mode="c", allow_pickle=False)  # "c", because torch needs a writable map
+def _load_array(path: Path, max_loaded_bytes: int) -> NDArray[Any]:
+    # copy on write, because torch needs a writable map, and the copy in the cache must not change
+    array = np.load(path, mmap_mode="c", allow_pickle=False)
     return np.array(array) if array.nbytes <= max_loaded_bytes else array
 
 
-def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states: int, max_loaded_bytes: int) -> Source:
-    inputs = _load(folder / f"{split}.npy", max_loaded_bytes)
+def _read_split(
+    folder: Path, name: str, split: str, classes: tuple[str, ...], states: int, max_loaded_bytes: int
+) -> Source:
+    inputs = _load_array(folder / f"{split}.npy", max_loaded_bytes)
     labels = torch.from_numpy(np.load(folder / f"{split}-labels.npy", allow_pickle=False))
     lengths = folder / f"{split}-lengths.npy"
     if lengths.is_file():
@@ -123,7 +128,6 @@ def _read(folder: Path, name: str, split: str, classes: tuple[str, ...], states:
 
 
 def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name: str) -> None:
-    """Write frames, padded to the longest recording of all splits, and the number of frames of each recording."""
     # the report plays test samples, so the sound of the last split, which is the test split, is written too
     found: dict[str, list[Frames]] = {split: [] for split in splits}
     test = list(splits)[-1]
@@ -132,6 +136,7 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name
             found[split].append(log_mel(wave, rate))
             if split == test:
                 record(wave, rate)
+    # of all splits, because inputs must have one shape in all of them
     longest = max((len(frames) for recordings in found.values() for frames in recordings), default=0)
     for split, recordings in found.items():
         np.save(folder / f"{split}-lengths.npy", np.array([len(frames) for frames in recordings], dtype=np.int64))
@@ -140,12 +145,10 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name
 
 
 class _MixedColoursError(DataError):
-    """Some images are grey, and others have colour."""
+    pass
 
 
 def _write_images(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
-    """Write the images of all splits in one shape; grey images get three channels if any image has colour."""
-
     def write(*, colour: bool) -> None:
         first = None
         for split, rows in splits.items():
@@ -153,6 +156,7 @@ def _write_images(folder: Path, splits: Mapping[str, Any], column: str, config: 
             found = decode_images(rows, column, where, config.image_size, colour=colour)
             first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
 
+    # what images are is known only after the last one, and most data sets are all grey or all coloured
     try:
         write(colour=False)
     except _MixedColoursError:
@@ -167,7 +171,7 @@ def _write_arrays(
     classes: list[str],
     config: DataConfig,
 ) -> dict[str, Any]:
-    """Write a column of arrays, interpreted as arrays given in Python, and return a description of the folder."""
+    # first as they are, into a file that is mapped: the arrays of all splits tell together how they are read
     raw, known, first = {}, {}, None
     for split, rows in splits.items():
         where, path = f"{config.source} ({split})", folder / f"{split}-raw.npy"
@@ -189,30 +193,25 @@ def _write_arrays(
 def _write_inputs(
     path: Path, rows: Iterable[NDArray[Any]], count: int, name: str, like: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """Write `count` rows one by one into one array on disk, so that memory does not grow with the data.
-
-    Returns:
-        A row with the common shape and dtype: `like`, or else the first row.
-    """
+    # one by one, so that memory does not grow with the data; returns a row of the common shape and dtype
     is_written = False
     with path.open("wb") as file:  # not a memory map, because a full disk would kill the process without a message
         for index, row in enumerate(rows):
             first = row if like is None else like
             if (row.shape, row.dtype) != (first.shape, first.dtype):
-                raise _difference(index, name, row, first)
+                raise _input_mismatch(index, name, row, first)
             if not is_written:
                 described = np.lib.format.dtype_to_descr(row.dtype)
                 header = {"descr": described, "fortran_order": False, "shape": (count, *row.shape)}
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(row.tobytes())
             like, is_written = first, True
-    if like is None or not is_written:
+    if like is None or not is_written:  # a file without a header could not be read
         raise DataError(f"'{name}' has no samples.")
     return like
 
 
-def _difference(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -> DataError:
-    """Return the error about an input that differs in shape or dtype from the first input."""
+def _input_mismatch(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -> DataError:
     is_image = row.dtype == first.dtype == np.uint8 and row.ndim == first.ndim == 3
     kind = _MixedColoursError if is_image and {len(row), len(first)} == {1, 3} else DataError
     return kind(
@@ -221,18 +220,13 @@ def _difference(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -
     )
 
 
-def _labels(
+def _map_label_column(
     splits: Mapping[str, Any], column: str, config: DataConfig
 ) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
-    """Return the class numbers of the labels by split, `UNLABELLED` for missing labels, and the class names.
-
-    Raises:
-        DataError: when labels have several interpretations, or a split has classes that the training split lacks and
-            that the data do not declare.
-    """
-    names = getattr(splits["train"].features[column], "names", None)
+    names = getattr(splits["train"].features[column], "names", None)  # those of a column of class labels
     for split, rows in splits.items():
         if (others := getattr(rows.features[column], "names", None)) != names:
+            # number 3 would be one class in one split, and another in the other
             ours, theirs = (f"the classes {join_names(some)}" if some else "no names" for some in (names, others))
             raise DataError(
                 f"label column '{column}' of '{config.source}' has {ours} in train and {theirs} in {split}; all splits "
@@ -243,15 +237,15 @@ def _labels(
         found = {split: np.array([UNLABELLED if at is None else at for at in known]) for split, known in values.items()}
         classes = list(names)
     else:
-        if names is not None:
-            words = {
+        if names is not None:  # `unlabelled` and `classes` are given by name
+            values = {
                 split: [None if at in (None, UNLABELLED) else names[at] for at in known]
                 for split, known in values.items()
             }
-            values = words
         where = {split: f"{config.source} ({split})" for split in splits}
         mapped, mapped_names = map_labels({where[split]: known for split, known in values.items()}, config)
         found, classes = {split: mapped[where[split]] for split in splits}, list(mapped_names)
+    # classes without training samples are expected if the data set lists its classes; folder names list nothing
     are_declared = config.classes or (names is not None and splits["train"].builder_name not in _NAMED_BY_FOLDERS)
     if not are_declared:
         _refuse_new_classes(found, classes, config.source)
@@ -259,7 +253,7 @@ def _labels(
 
 
 def _refuse_new_classes(labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], name: str) -> None:
-    """Refuse a split with classes that no training sample has; they may be the same classes under other names."""
+    # classes that no training sample has may be the same classes under other names, such as test/Katze
     present = {split: [classes[at] for at in np.unique(known[known >= 0])] for split, known in labels.items()}
     for split, names in present.items():
         if new := set(names) - set(present["train"]):

@@ -11,8 +11,8 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.samples import Samples
 from instar.errors import one_line
 
-_SHOWN_CLASSES = 6
-_SHOWN_LETTERS = 20
+_MAX_SHOWN_CLASSES = 6
+_MAX_CLASS_CHARACTERS = 20
 
 
 def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
@@ -32,18 +32,18 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     ]
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
+    # of the whole sources: classes that a selection leaves out are left out on purpose
     seen, judged = (_classes_of(Samples.all_of(splits[name].source).judged_labels()) for name in ("train", "test"))
     unseen = judged - seen
-    if unseen and seen:
+    if unseen and seen:  # a transfer set without labels has seen none, and needs none
         parts.append(f"no training sample has class {_names([source.classes[number] for number in sorted(unseen)])}")
     return "; ".join(parts)
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:
-    """Return notes on missing labels and on samples or positions without a loss."""
     what = "samples" if samples.source.positions is None else "positions"
     valid = torch.ones_like(samples.labels, dtype=torch.bool)
-    if samples.source.lengths is not None:
+    if samples.source.lengths is not None:  # padding has no labels either, and is not worth a note
         valid = torch.arange(valid.shape[1]) < samples.source.lengths[samples.ids][:, None]
     missing = int((valid & (samples.labels == UNLABELLED)).sum())
     found = [f"{missing:,} {split} {what} without a label"] if missing else []
@@ -58,6 +58,6 @@ def _classes_of(labels: Tensor) -> set[int]:
 
 
 def _names(names: Sequence[str]) -> str:
-    some = names if len(names) <= _SHOWN_CLASSES else [*names[: _SHOWN_CLASSES - 1], "...", names[-1]]
-    cut = (name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}..." for name in some)
-    return one_line(", ".join(cut))
+    some = names if len(names) <= _MAX_SHOWN_CLASSES else [*names[: _MAX_SHOWN_CLASSES - 1], "...", names[-1]]
+    cut = (name if len(name) <= _MAX_CLASS_CHARACTERS else f"{name[:_MAX_CLASS_CHARACTERS]}..." for name in some)
+    return one_line(", ".join(cut))  # a class name may hold a line end

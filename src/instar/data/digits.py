@@ -18,6 +18,7 @@ def load_digits() -> tuple[Source, None, Source]:
     inputs = torch.as_tensor(found.images, dtype=torch.float32)[:, None] / 16  # 17 grey levels
     labels = torch.as_tensor(found.target, dtype=torch.int64)
     classes = tuple(str(name) for name in found.target_names)
+    # scikit-learn has no test split of its own
     train, test = Samples.all_of(Source("digits", inputs, labels, classes)).split(597 / 1797, seed=0)
     return (
         Source("digits (train)", train.inputs(), train.labels, classes),

@@ -66,9 +66,10 @@ class HalfSpecial(Epoch):
     def order(self, generator: torch.Generator) -> Tensor:
         """Return both halves in random order."""
         special, rest = self.special.nonzero()[:, 0], (~self.special).nonzero()[:, 0]
-        rounds = -(-len(special) // len(rest))
+        rounds = -(-len(special) // len(rest))  # above 1 only if most samples are special
         drawn = torch.cat([torch.randperm(len(rest), generator=generator) for _ in range(rounds)])[: len(special)]
         both = torch.cat([special, rest[drawn]])
+        # shuffled together; otherwise the first batches would be special alone, and the last ones not at all
         return both[torch.randperm(len(both), generator=generator)]
 
 
@@ -97,7 +98,7 @@ class StreamColumns(Epoch):
 
     def order(self, generator: torch.Generator) -> Tensor:
         """Return the columns row by row."""
-        return torch.arange(self.size).view(self.columns, -1).t().flatten()
+        return torch.arange(self.size).view(self.columns, -1).t().flatten()  # [columns, rows] before the transpose
 
 
 def side_by_side(start: int, stop: int, columns: int) -> list[Tensor]:
@@ -106,5 +107,5 @@ def side_by_side(start: int, stop: int, columns: int) -> list[Tensor]:
     >>> side_by_side(0, 5, 2)
     [tensor([0, 3]), tensor([1, 4]), tensor([2])]
     """
-    rows = -(-(stop - start) // columns)
+    rows = -(-(stop - start) // columns)  # rounded up, because an evaluation leaves no sample out
     return [torch.arange(start + row, stop, rows) for row in range(rows)]

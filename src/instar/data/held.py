@@ -13,6 +13,9 @@ from instar.errors import say
 MAX_DEVICE_INPUT_BYTES = 4 << 30
 """Size up to which inputs are copied to the training device; larger inputs stay in the memory-mapped cache."""
 
+MAX_PINNED_BYTES = 64 << 20
+"""Size up to which a tensor is copied through pinned memory; larger ones would lock too much of the host's memory."""
+
 # the loaders of one source (training, validation) share its copy, which lives as long as the source
 _copies: WeakKeyDictionary[Source, dict[torch.device, Tensor]] = WeakKeyDictionary()
 
@@ -26,7 +29,7 @@ def place_inputs(source: Source, device: torch.device) -> Tensor:
         try:
             copies[device] = copy_to_device(source.inputs, device)
         except torch.OutOfMemoryError:
-            copies[device] = source.inputs
+            copies[device] = source.inputs  # remembered, so that the next loader neither tries nor tells again
             say(
                 f"the inputs of '{source.name}' ({source.inputs.nbytes / 1e6:,.0f} MB) do not fit in the memory of "
                 f"{device}; they stay on the host, and each batch is copied from there."
@@ -36,7 +39,7 @@ def place_inputs(source: Source, device: torch.device) -> Tensor:
 
 def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor from the host to `device`, without waiting for small tensors."""
-    if device.type != "cuda" or tensor.nbytes > 64 << 20:  # do not pin gigabytes of host memory
+    if device.type != "cuda" or tensor.nbytes > MAX_PINNED_BYTES:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
@@ -46,5 +49,6 @@ def gather_inputs(inputs: Tensor, places: Tensor, device: torch.device) -> Tenso
     # index_select copies whole samples, ten times as fast as inputs[places]
     if device.type != "cuda" or inputs.device.type == "cuda":
         return inputs.index_select(0, places).to(device)
+    # gathered into pinned memory, because only from there does the device copy while the host goes on
     pinned = torch.empty((len(places), *inputs.shape[1:]), dtype=inputs.dtype, pin_memory=True)
     return torch.index_select(inputs, 0, places, out=pinned).to(device, non_blocking=True)

@@ -71,7 +71,7 @@ def read_rows(
     """
     name = config.source
     if config.test_where is not None:
-        found = _held_out(found, config.test_where, name)
+        found = _hold_out(found, config.test_where, name)
     reading = choose_reading(found, config)
     if reading.kind == "arrays":
         config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
@@ -80,7 +80,7 @@ def read_rows(
     options: list[object] = [config.input_column, config.label_column, config.image_size]
     # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
-    options += ["sound"] if reading.kind == "recordings" else []
+    options += ["sound"] if reading.kind == "recordings" else []  # older copies of recordings have no sound
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
     options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
 
@@ -91,7 +91,7 @@ def read_rows(
 
     folder = cache_folder() / _cache_key(name, found, *options)
     splits = decoded.read(folder, keep(folder, write, hashed_bytes=max_loaded_bytes), config, max_loaded_bytes)
-    if "test" not in splits and "validation" in splits:
+    if "test" not in splits and "validation" in splits:  # some data sets publish no test split
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
@@ -99,31 +99,30 @@ def read_rows(
 
 
 def refuse_array_settings(config: DataConfig, kind: str) -> None:
-    """Refuse settings of arrays for data of another kind."""
+    """Refuse settings of arrays for data of another kind, which would have no effect."""
     for name in ("inputs", "layout"):
         if getattr(config, name) is not None:
             raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' contains {kind}.")
 
 
 def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> DataConfig:
-    """Return settings that read arrays as a run did: as numbers with unchanged axes, unless it recorded otherwise."""
-    # older versions read all arrays in files like this, and recorded nothing
+    # older versions recorded nothing, and read all arrays in files as numbers with unchanged axes
     axes = max(map(np.ndim, rows[:1][column]), default=0)
     settings = {"inputs": config.inputs or "numbers", "layout": config.layout or ("CHW" if axes == 3 else None)}
     return config.model_copy(update=settings)
 
 
-def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:
-    """Return the rows of all splits with the value as the test split, and the other rows of the other splits."""
+def _hold_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:
     import datasets
 
     column, value = where.split("=", 1)
     test, others, seen = [], {}, set()
+    # the rows with the value come from all splits, since training on a speaker whom the test has would flatter it
     for split, rows in splits.items():
         if column not in rows.features:
             raise DataError(f"data '{name}' has no column '{column}'; {nearest(column, rows.features)}")
         feature = rows.features[column]
-        names = feature.names if isinstance(feature, datasets.ClassLabel) else None
+        names = feature.names if isinstance(feature, datasets.ClassLabel) else None  # a user knows classes by name
         values = [names[found] if names and found is not None else str(found) for found in rows[column]]
         seen.update(values)
         test.append(rows.select([index for index, found in enumerate(values) if found == value]))
@@ -136,8 +135,8 @@ def _held_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> 
 
 
 def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: object) -> str:
-    """Return a name for the decoded copy that depends on the data and on how they are decoded."""
     # the library computes the fingerprint of a split from the content or modification time of its files
     states = {split: rows._fingerprint for split, rows in dataset.items()}
+    # the form of this text must stay, because the names of all existing copies depend on it
     text = json.dumps([decoded.CACHE_VERSION, states, *map(repr, options)], sort_keys=True)
     return f"{Path(name).name[:40]}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

@@ -31,7 +31,7 @@ def decode_images(
     Raises:
         DataError: when an image cannot be decoded; names the row, and the file if there is one.
     """
-    return _decode_each(rows, column, name, lambda value: pixels_of(_opened(value), image_size, colour))
+    return _decode_each(rows, column, name, lambda value: pixels_of(_open_image(value), image_size, colour))
 
 
 def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
@@ -63,13 +63,13 @@ def number_type(feature: Any) -> np.dtype[Any] | None:
     while hasattr(feature, "feature"):  # lists of lists
         feature = feature.feature
     name = str(getattr(feature, "dtype", ""))
-    if name.startswith("decimal"):
+    if name.startswith("decimal"):  # the cells are Python's Decimal, which NumPy has no type for
         return np.dtype(np.float64)
     return np.dtype(name) if re.fullmatch(r"bool|u?int\d+|float\d+", name) else None
 
 
 def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    for index, row in enumerate(rows.select_columns([column])):
+    for index, row in enumerate(rows.select_columns([column])):  # another column may hold what cannot be decoded
         value = row[column]
         try:
             if value is None:
@@ -81,16 +81,15 @@ def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDAr
             raise DataError(f"column '{column}' of '{name}', {where}, cannot be decoded: {shortened(error)}.") from None
 
 
-def _opened(value: dict[str, Any]) -> Any:
+def _open_image(value: dict[str, Any]) -> Any:
     import datasets
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():  # Pillow warns about images half as large as its limit
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            if (
-                value["bytes"] is None and Path(value["path"] or "").is_file()
-            ):  # Pillow leaves a file open after an error
+            # read here, because Pillow leaves a file open after an error
+            if value["bytes"] is None and Path(value["path"] or "").is_file():
                 value = value | {"bytes": Path(value["path"]).read_bytes()}
             return datasets.Image().decode_example(value)
         except UnidentifiedImageError:  # its message names an object in memory
@@ -107,7 +106,7 @@ def pixels_of(image: Any, image_size: tuple[int, int] | None = None, colour: boo
     mode = image.mode
     deep = mode in _DEEP_GREY_MODES  # convert("L") would clip values above 255
     grey = deep or mode in ("1", "L")
-    if not deep:
+    if not deep:  # the numbers of a palette are indices, and those of CMYK are inks
         image = image.convert("L" if grey else "RGB")
     if image_size is not None:
         image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)

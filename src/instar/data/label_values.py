@@ -48,19 +48,20 @@ class LabelValues:
         >>> found.values.tolist(), found.known.tolist(), found.kind
         ([2, 5], [True, False, True], 'whole numbers')
         """
-        array, known = _as_array(split, given)
-        flat, known = array.reshape(-1), known.reshape(-1)
+        array, known = _labels_as_array(split, given)
+        flat, known = array.reshape(-1), known.reshape(-1)  # [labels]
         if flat.dtype.kind == "O":
             import pandas as pd
 
-            flat = np.frompyfunc(_plain, 1, 1)(flat)
-            known = known & ~np.asarray(pd.isna(flat), dtype=bool)
+            # first plain values, because pandas takes a tensor with NaN for known
+            flat = np.frompyfunc(_as_python, 1, 1)(flat)
+            known = known & ~np.asarray(pd.isna(flat), dtype=bool)  # None, NaN, NA and NaT
         elif flat.dtype.kind == "f":
             known = known & ~np.isnan(flat)
         found = cls(split, array.shape, known, flat[known], None, is_text=flat.dtype.kind in "US")
         kind = found._kind()
         values: NDArray[Any] = found._whole() if kind == "whole numbers" else found.values
-        if values.dtype.kind == "S":
+        if values.dtype.kind == "S":  # bytes that are no UTF-8 stay apart, as "replace" would merge classes
             values = np.char.decode(values, "utf-8", "backslashreplace")
         values = values.astype({"whole numbers": np.int64, "booleans": bool, "words": object}[kind or "words"])
         return cls(split, array.shape, known, values, kind, found.is_text)
@@ -73,7 +74,7 @@ class LabelValues:
         else:
             kinds = [_kind_of(value) for value in self.values.tolist()]
         for place, kind in enumerate(kinds):
-            if kind is None or kind != kinds[0]:
+            if kind is None or kind != kinds[0]:  # 1 beside "1" may be one class or two
                 value = self.values.tolist()[place]
                 odd = np.arange(len(self.values)) == place
                 beside = f" beside {kinds[0]}" if kinds[0] and kind else ""
@@ -87,6 +88,7 @@ class LabelValues:
         if self.values.dtype.kind == "i":
             return self.values.astype(np.int64)
         as_floats = self.values.astype(np.float64)
+        # `~ <` instead of `>=`, which is false for NaN
         odd = ~(np.abs(as_floats) < 2**63) | (np.floor(as_floats) != as_floats)
         if odd.any():
             raise DataError(
@@ -97,7 +99,7 @@ class LabelValues:
 
     def where(self, chosen: NDArray[np.bool_]) -> str:
         """Describe the place of the first chosen label."""
-        first = np.flatnonzero(self.known)[np.flatnonzero(chosen)[0]]
+        first = np.flatnonzero(self.known)[np.flatnonzero(chosen)[0]]  # among all labels, not only the known ones
         sample, *position = (int(place) for place in np.unravel_index(first, self.shape))
         return f"sample {sample}" + "".join(f", position {at}" for at in position) + f" of '{self.split}'"
 
@@ -109,6 +111,7 @@ class LabelValues:
         """Return the labels with the value `unlabelled` marked as missing."""
         chosen = np.zeros(len(self.values), dtype=bool)
         for value in self.distinct():
+            # as text, because a flag of the command line is text, whatever the labels are
             if unlabelled is not None and str(value) == str(unlabelled):
                 chosen = self.values == value
         known = self.known.copy()
@@ -128,15 +131,14 @@ _KIND_OF_DTYPE: dict[str, LabelKind] = {
 
 
 def _kind_of(value: object) -> LabelKind | None:
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # first, because a bool is a number in Python
         return "booleans"
     if isinstance(value, str):
         return "words"
     return "whole numbers" if isinstance(value, numbers.Real) else None
 
 
-def _plain(value: Any) -> Any:
-    """Convert a scalar of NumPy or torch, or bytes, to a Python value."""
+def _as_python(value: Any) -> Any:
     if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.dim() == 0):
         return value.item()
     if isinstance(value, str):  # an enumeration of words may show itself otherwise
@@ -144,8 +146,8 @@ def _plain(value: Any) -> Any:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return labels as an array, and whether each is known according to the mask of their container."""
+def _labels_as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    # the second array tells which labels are known according to their container; NaN and None are found later
     pandas = sys.modules.get("pandas")  # a pandas object exists only if pandas was imported
     if pandas and isinstance(
         given, pandas.Series | pandas.DataFrame | pandas.Index | pandas.api.extensions.ExtensionArray
@@ -155,7 +157,7 @@ def _as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         return np.asarray(given.data), ~np.ma.getmaskarray(given)
     if isinstance(given, torch.Tensor):
         tensor = given.detach().cpu()
-        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()  # NumPy has no bfloat16
     elif isinstance(given, Sequence) and not isinstance(given, str):
         try:  # as objects, because NumPy would turn [1, "a"] into words and [True, 2] into numbers
             array = np.array(given, dtype=object)

@@ -49,7 +49,7 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
     (('-1', '1'), [1, 0, -1], [0, 1])
     """
     found = [LabelValues.read(split, given).without(config.unlabelled) for split, given in splits.items()]
-    kinds = {labels.kind: labels.split for labels in reversed(found) if labels.kind}
+    kinds = {labels.kind: labels.split for labels in reversed(found) if labels.kind}  # the first split of each kind
     if len(kinds) > 1:
         told = " and ".join(f"those of '{split}' are {kind}" for kind, split in kinds.items())
         raise DataError(f"labels must have the same type in all splits; {told}.")
@@ -57,6 +57,7 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"data.classes names '{twice}' twice.")
     if not names:
+        # of all splits, so that a class has one number whichever of its samples a split has
         distinct = sorted(set().union(*(labels.distinct() for labels in found)))
         if config.labels != "classes":
             _refuse_two_readings(found, distinct)
@@ -66,7 +67,6 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
 
 
 def _numbered(labels: LabelValues, numbers: Mapping[str, int]) -> NDArray[np.int64]:
-    """Return the class numbers of the labels in their original shape."""
     of_values: dict[Any, int] = {}
     for value in labels.distinct():
         if str(value) not in numbers:
@@ -76,17 +76,17 @@ def _numbered(labels: LabelValues, numbers: Mapping[str, int]) -> NDArray[np.int
     numbered = np.full(len(labels.known), UNLABELLED, dtype=np.int64)
     if labels.kind == "words":
         numbered[labels.known] = [of_values[value] for value in labels.values.tolist()]
-    elif labels.kind:
+    elif labels.kind:  # a lookup per distinct number, not per label, of which a text has millions
         distinct, places = np.unique(labels.values, return_inverse=True)
         numbered[labels.known] = np.array([of_values[value] for value in distinct.tolist()])[places]
     return numbered.reshape(labels.shape)
 
 
 def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) -> None:
-    """Refuse labels with several interpretations, and name the setting to choose one."""
     are_numbers = any(labels.kind == "whole numbers" for labels in found)
     negative = [value for value in distinct if value < 0] if are_numbers else []
     for labels in found:
+        # -1 beside 0 and 1 may mark a missing label, but -1 and +1 are the two classes of many classifiers
         doubtful = negative if len(negative) == 1 and len(distinct) > 2 else []
         if labels.kind == "words":
             doubtful = ["", *(_WORDS_FOR_MISSING if labels.is_text else ())]
@@ -99,6 +99,7 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
     number, samples = len(distinct), sum(len(labels.values) for labels in found)
     many = are_numbers and number > MAX_UNDOUBTED_NUMBERS
     rare = number > MAX_UNDOUBTED_CLASSES and 2 * number > samples
+    # numbers without a gap from 0 or 1 are how classes are numbered, however many there are
     counted = are_numbers and distinct[-1] - distinct[0] == number - 1 and distinct[0] in (0, 1)
     if (many and rare) if counted else (many or rare):
         values = f"whole numbers from {distinct[0]} to {distinct[-1]}" if are_numbers else "words"

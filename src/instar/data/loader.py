@@ -84,7 +84,7 @@ class Batch:
 
     @property
     def host_ids(self) -> list[int]:
-        """Sample ids; does not wait for an accelerator if the order of the pass is known."""
+        """Sample ids on the host; does not wait for an accelerator if the order of the pass is known."""
         ids = self.ids if self.order is None else self.order[self.place : self.place + len(self)]
         found: list[int] = ids.tolist()
         return found
@@ -97,15 +97,16 @@ class Batch:
         if self.labels.dim() == 1:
             return self
         positions = self.labels.shape[1]
+        # a batch is cut to its longest sample, but an id must not depend on the other samples of its batch
         whole = self.origin.samples.source.positions if self.origin else None
         at = torch.arange(positions, device=self.ids.device)
         return replace(
             self,
-            ids=(self.ids[:, None] * (whole or positions) + at).flatten(),
+            ids=(self.ids[:, None] * (whole or positions) + at).flatten(),  # [batch * position]
             inputs=self.inputs.flatten(0, 1),
             labels=self.labels.flatten(),
             mask=None if self.mask is None else self.mask.flatten(),
-            origin=None,
+            origin=None,  # the ids are no longer those of its samples
             order=None,
         )
 
@@ -126,7 +127,7 @@ class Batch:
         return mask.flatten().nonzero().flatten().to(self.mask.device, non_blocking=True)
 
     def _host_mask(self) -> Tensor | None:
-        """Return the mask on the host, if the source is known."""
+        # made again from the source, because copying the mask of the batch would wait for an accelerator
         source = self.origin.samples.source if self.origin else None
         if source is None or self.mask is None:
             return None
@@ -139,7 +140,7 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """Return rows start..stop."""
-        if start == 0 and stop >= len(self):
+        if start == 0 and stop >= len(self):  # the same object: a batch that is not split costs nothing
             return self
         return self._at(slice(start, stop), place=self.place + start)
 
@@ -159,9 +160,7 @@ class Batch:
 
     def parts(self, number: int) -> Iterator[Batch]:
         """Yield at most `number` parts of nearly equal size, none of them empty."""
-        if number == 1:
-            return iter((self,))
-        edges = [len(self) * i // number for i in range(number + 1)]
+        edges = [len(self) * i // number for i in range(number + 1)]  # sizes differ by at most one
         return (self.part(a, b) for a, b in pairwise(edges) if b > a)
 
 
@@ -172,7 +171,7 @@ def given_inputs(batch: Batch) -> Tensor:
     """
     if batch.origin is None or not isinstance(batch.origin.views, Identity):
         return batch.inputs
-    given = batch.origin.samples.source.given
+    given = batch.origin.samples.source.given  # float64, on the host
     return batch.inputs if given is None else given[batch.ids.cpu()]
 
 
@@ -217,7 +216,7 @@ class Loader:
         self.batch_size = batch_size
         self.seed = seed
         self.views = views or Identity()
-        if isinstance(self.views, Identity):
+        if isinstance(self.views, Identity):  # then the origin is the same for all seeds, and so are stored targets
             num_views, view_seed = 1, 0
         self.num_views = num_views
         self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
@@ -231,11 +230,11 @@ class Loader:
         self._lengths = None if lengths is None else copy_to_device(lengths, self.device)
         has_loss = samples.source.mask
         self._has_loss = None if has_loss is None else copy_to_device(has_loss, self.device)
-        self._order_of: tuple[int, _Order] = (-1, self._in_order)
+        self._order_of: tuple[int, _Order] = (-1, self._in_order)  # the last epoch that was asked for, and its order
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
             self._ahead = max(1, MAX_PREFETCHED_BYTES // (self._inputs[0].nbytes * batch_size))
-        self._made: tuple[range, Batch] | None = None
+        self._made: tuple[range, Batch] | None = None  # steps that were augmented together, as one large batch
 
     @cached_property
     def epoch(self) -> Epoch:
@@ -251,23 +250,24 @@ class Loader:
         """Return the batch of a step, counted from 0 at the start of training."""
         at = step % self.steps_per_epoch
         if self._ahead == 1:
-            return self._several(step, at, at + 1)
+            return self._make_batches(step, at, at + 1)
         if self._made is None or step not in self._made[0]:
             self._made = None  # frees the memory before the next batches are made
             first = at - at % self._ahead
-            stop = min(first + self._ahead, self.steps_per_epoch)
+            stop = min(first + self._ahead, self.steps_per_epoch)  # the next epoch has another view and order
             start = step - at + first
-            self._made = range(start, start + stop - first), self._several(start, first, stop)
+            self._made = range(start, start + stop - first), self._make_batches(start, first, stop)
         steps, several = self._made
-        begin = self._edge(at - (step - steps.start))
-        return replace(several.part(self._edge(at) - begin, self._edge(at + 1) - begin), step=step)
+        begin = self._start_of(at - (step - steps.start))
+        return replace(several.part(self._start_of(at) - begin, self._start_of(at + 1) - begin), step=step)
 
-    def _several(self, step: int, first: int, stop: int) -> Batch:
-        """Return batches first..stop of the epoch of `step` as one batch."""
+    def _make_batches(self, step: int, first: int, stop: int) -> Batch:
         epoch = step // self.steps_per_epoch
         if self._order_of[0] != epoch:
             self._order_of = epoch, self._shuffled(epoch)
-        return self._make(self._order_of[1], slice(self._edge(first), self._edge(stop)), self.view_of(epoch), step)
+        return self._make_batch(
+            self._order_of[1], slice(self._start_of(first), self._start_of(stop)), self.view_of(epoch), step
+        )
 
     def _shuffled(self, epoch: int) -> _Order:
         # drawn on the CPU, so that it is the same for all devices
@@ -278,12 +278,13 @@ class Loader:
         ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
         return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, places))
 
-    def _edge(self, at: int) -> int:
-        """Return the index of the first sample of batch `at` in an epoch."""
+    def _start_of(self, at: int) -> int:
+        # the index of the first sample of batch `at`; equal batches would cost more, because a matrix product of 255
+        # rows takes up to 3% longer per row than one of 256
         full = max(0, self.steps_per_epoch - 2)
         if at <= full:
             return at * self.batch_size
-        left = self.epoch.size - full * self.batch_size
+        left = self.epoch.size - full * self.batch_size  # above one batch and up to two, or all of a single batch
         return self.epoch.size - (left // 2 if at < self.steps_per_epoch else 0)
 
     def view_of(self, epoch: int) -> int:
@@ -300,20 +301,21 @@ class Loader:
         order, sizes = self._in_order, [min(self.batch_size, stop - at) for at in range(start, stop, self.batch_size)]
         if self.samples.source.task.is_stream:
             rows = side_by_side(start, stop, self.batch_size)
-            order, sizes, start = self._ordered(torch.cat(rows)), list(map(len, rows)), 0
+            order, sizes, start = self._ordered(torch.cat(rows)), list(map(len, rows)), 0  # the order begins at `start`
         for size in sizes:
-            yield self._make(order, slice(start, start + size), view, trim=trim)
+            yield self._make_batch(order, slice(start, start + size), view, trim=trim)
             start += size
 
-    def _make(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
+    def _make_batch(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
         ids, labels, mask = order.ids[rows], order.labels[rows], None
         inputs = gather_inputs(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
         lengths = self.samples.source.lengths
-        if lengths is not None and self._lengths is not None:  # cut the batch to its longest sample
+        if lengths is not None and self._lengths is not None:
+            # of the lengths on the host, because a shape that is computed on an accelerator has to be waited for
             least, most = (int(found) for found in lengths[order.on_host[rows]].aminmax())
             longest = most if trim else labels.shape[1]
-            inputs, labels = inputs[:, :longest], labels[:, :longest]
-            if least < longest:
+            inputs, labels = inputs[:, :longest], labels[:, :longest]  # [batch, position, ...]
+            if least < longest:  # otherwise there is no mask, which spares every term its masking
                 mask = torch.arange(longest, device=self.device) < self._lengths[ids][:, None]
         if self._has_loss is not None:
             has_loss = self._has_loss.index_select(0, ids)

@@ -46,17 +46,17 @@ def log_mel(wave: NDArray[np.floating], rate: int) -> NDArray[np.float32]:
     """
     width, hop = round(WINDOW_SECONDS * rate), round(HOP_SECONDS * rate)
     wave = np.pad(wave, (0, max(0, width - len(wave))))
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
-    windows = np.lib.stride_tricks.sliding_window_view(wave, width)[::hop] * hann
-    power = np.abs(np.fft.rfft(windows, _transform_size(rate))) ** 2
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)  # v_i
+    windows = np.lib.stride_tricks.sliding_window_view(wave, width)[::hop] * hann  # [frames, width]
+    power = np.abs(np.fft.rfft(windows, _transform_size(rate))) ** 2  # P_t(k), [frames, F / 2 + 1]
     return np.log(np.maximum(power @ mel_bands(rate), MIN_ENERGY)).astype(np.float32)
 
 
-@cache
+@cache  # the same for every recording of a data set
 def mel_bands(rate: int) -> NDArray[np.float64]:
     """Return the weight of each frequency in each band, `[frequencies, bands]`."""
     frequencies = np.fft.rfftfreq(_transform_size(rate), 1 / rate)
-    places = _mel(frequencies) / _mel(rate / 2) * (NUM_BANDS + 1)
+    places = _mel(frequencies) / _mel(rate / 2) * (NUM_BANDS + 1)  # mel(f) / d: band b has its peak at b
     weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(1, NUM_BANDS + 1)))
     return weights
 
@@ -67,4 +67,4 @@ def _mel(frequency: NDArray[np.floating] | float) -> NDArray[np.float64]:
 
 
 def _transform_size(rate: int) -> int:
-    return 1 << (round(WINDOW_SECONDS * rate) - 1).bit_length()
+    return 1 << (round(WINDOW_SECONDS * rate) - 1).bit_length()  # F: a power of two, as the HTK book computes it

@@ -54,6 +54,7 @@ def apply_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
 
 def _read_mask(source: Source, given: Any) -> Tensor:
     array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    # masks that come from arithmetic are 0.0 and 1.0; NaN is neither
     if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         raise DataError(f"the mask of '{source.name}' must be True and False, or 1 and 0; got {array.dtype} values.")
     shape = tuple(source.labels.shape)
@@ -64,8 +65,8 @@ def _read_mask(source: Source, given: Any) -> Tensor:
         )
     mask = torch.from_numpy(array.astype(bool))
     if mask.dim() < len(shape):
-        mask = mask[:, None].expand(shape)
-    if source.lengths is not None:
+        mask = mask[:, None].expand(shape)  # [samples, position]
+    if source.lengths is not None:  # padding has no loss, and a mask that is true only there leaves none
         mask = mask & (torch.arange(shape[1]) < source.lengths[:, None])
     if not mask.any():
         raise DataError(f"the mask of '{source.name}' is False everywhere, so no sample has a loss.")

@@ -48,7 +48,7 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     parts = {split: _inputs_and_labels(split, part) for split, part in _by_split(given).items()}
     names = {split: f"{split} arrays" if len(parts) > 1 else "arrays" for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}
-    labels, classes = map_labels(known, config)
+    labels, classes = map_labels(known, config)  # of all splits together, for one numbering
     if not classes:
         raise DataError(
             "no sample has a label, so the classes are unknown. Give labels of the test samples, as (inputs, None, "
@@ -60,7 +60,6 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
 
 
 def _by_split(given: Any) -> dict[str, Any]:
-    """Return the data of each split, or only of "train"."""
     if isinstance(given, Mapping):
         if "train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES):
             return {split: given[split] for split in _SPLIT_NAMES if split in given}
@@ -80,6 +79,7 @@ def _by_split(given: Any) -> dict[str, Any]:
 
 
 def _refuse_order_of_scikit_learn(given: Sequence[Any]) -> None:
+    # labels of several axes are possible, but not beside test inputs of one axis
     _, second, third, _ = (getattr(array, "shape", None) for array in given)
     if second is not None and third is not None and len(second) > 1 and len(third) == 1:
         raise DataError(
@@ -97,6 +97,7 @@ def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
         return _read_items(split, part)
     if isinstance(part, list | tuple) and len(part) in (1, 2):
         inputs, labels = (*part, None)[:2]
+        # a loader may shuffle, so its samples would have no stable ids
         if isinstance(inputs, Dataset | DataLoader) or inputs is None:
             raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {DATA_FORMS}.")
         return inputs, labels
@@ -104,27 +105,26 @@ def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
 
 
 def _read_items(split: str, dataset: Dataset[Any]) -> InputsAndLabels:
-    """Return the inputs and labels of a torch data set; reads each item once."""
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise DataError("a data set without a length cannot be read by index; give arrays instead.")
     inputs: list[NDArray[Any]] = []
     labels: list[Any] = []
     for index in range(len(dataset)):
         try:
-            item = dataset[index]
-        except Exception as error:
+            item = dataset[index]  # once, because a transform may be random
+        except Exception as error:  # the code is the user's
             reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
             raise DataError(f"item {index} of the data set for '{split}' cannot be read: {reason}") from error
-        if isinstance(item, Tensor | np.ndarray) or is_image(item):
+        if isinstance(item, Tensor | np.ndarray) or is_image(item):  # a transfer set without labels
             item = (item,)
         if not isinstance(item, list | tuple) or len(item) not in (1, 2):
             raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
         inputs.append(as_row(split, item[0]).copy())  # some data sets write each item into the same memory
-        labels.append(_in_python(item[1]) if len(item) == 2 else None)
+        labels.append(_as_python_label(item[1]) if len(item) == 2 else None)
     if not inputs:
         raise DataError(f"the data set for '{split}' has no samples.")
     return stacked(split, inputs), labels
 
 
-def _in_python(label: Any) -> Any:
+def _as_python_label(label: Any) -> Any:
     return label.tolist() if isinstance(label, Tensor | np.ndarray | np.generic) else label

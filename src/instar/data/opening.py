@@ -38,7 +38,7 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
     try:
         builder = datasets.load_dataset_builder(where)
         files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}
-        if builder.name == "audiofolder":
+        if builder.name == "audiofolder":  # the library's own feature needs torchcodec even to store a path
             builder.BASE_FEATURE = _recording()
         builder.download_and_prepare()
         found = builder.as_dataset()
@@ -83,22 +83,16 @@ def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
 
 
 def _without_format(rows: datasets.Dataset) -> datasets.Dataset:
-    """Return rows whose values are Python objects, whatever they are formatted as for other libraries.
-
-    Raises:
-        DataError: when the rows have a transform, which may change at every access.
-    """
     format_type = rows.format["type"]
-    if format_type == "custom":
+    if format_type == "custom":  # a function of the user, which may return other values at every access
         raise DataError(
             "the data set has a transform (set_transform or with_transform), which Instar does not apply. Apply it "
             "once with map, or remove it with reset_format; random changes belong into views."
         )
-    return rows if format_type is None else rows.with_format(None)
+    return rows if format_type is None else rows.with_format(None)  # values are then Python objects
 
 
 def _recording() -> type[Any]:
-    """Return a feature of recordings in files that keeps their paths, and needs no audio decoder."""
     import datasets
 
     @dataclass
@@ -106,7 +100,7 @@ def _recording() -> type[Any]:
         decode: bool = False
 
         def encode_example(self, value: Any) -> dict[str, Any]:
-            if isinstance(value, str | Path):
+            if isinstance(value, str | Path):  # the path stays, so that errors can name the file
                 return {"bytes": None, "path": str(value)}
             return {"bytes": value.get("bytes"), "path": value.get("path")}
 
@@ -114,7 +108,6 @@ def _recording() -> type[Any]:
 
 
 def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]]) -> None:
-    """Refuse files that are named like those of a split but not read, because the library reads one type of file."""
     from datasets.data_files import DataFilesDict, get_data_patterns
 
     read = {Path(path).resolve() for paths in files.values() for path in paths}
@@ -124,6 +117,7 @@ def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]])
     others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in TABLE_SUFFIXES} - read
     if not others:
         return
+    # the library reads only the most frequent type; a file of another type that is named like a split was meant too
     matched = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
     for path in sorted(Path(str(path)).resolve() for split in files for path in matched.get(split, [])):
         if path in others:
@@ -134,10 +128,10 @@ def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]])
 
 
 def _refuse_other_class_names(name: str, files: Mapping[str, list[str]]) -> None:
-    """Refuse Parquet files that number the classes of a label column differently."""
     import datasets
     import pyarrow.parquet
 
+    # the library gives the class numbers of all files the names in the first file
     first: dict[str, tuple[str, list[str]]] = {}
     for path in (path for paths in files.values() for path in paths if path.endswith(".parquet")):
         features = datasets.Features.from_arrow_schema(pyarrow.parquet.read_schema(path))

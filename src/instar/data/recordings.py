@@ -54,7 +54,8 @@ class Recordings:
                 room -= size
         waves = [self.wave(number) for number in chosen]
         starts = np.cumsum([0, *map(len, waves)])
-        return chosen, Recordings(np.concatenate([self.waves[:0], *waves]), starts, self.rate)
+        empty = self.waves[:0]  # concatenate refuses an empty list
+        return chosen, Recordings(np.concatenate([empty, *waves]), starts, self.rate)
 
 
 @contextmanager
@@ -71,6 +72,7 @@ def recorder(folder: Path, split: str) -> Iterator[Callable[[NDArray[np.float32]
     rates: set[int] = set()
 
     def write(wave: NDArray[np.float32], rate: int) -> None:
+        # int16 halves the file, and 1.0 would be 32768, which it cannot hold
         file.write(np.rint(wave * 32768).clip(-32768, 32767).astype("<i2").tobytes())
         starts.append(starts[-1] + len(wave))
         rates.add(rate)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,6 +84,7 @@ class Source:
         if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
             found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
             raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
+        # at a label beyond the classes CUDA fails in the middle of training, and names neither label nor sample
         outside = ((self.labels < UNLABELLED) | (self.labels >= len(self.classes))).nonzero()
         if len(outside):
             at = int(outside[0, 0])
@@ -113,7 +115,7 @@ class Source:
             mask = mask[:, :longest]
         if self.lengths is None:
             return mask
-        valid = torch.arange(longest or self.labels.shape[1]) < self.lengths[ids][:, None]
+        valid = torch.arange(longest or self.labels.shape[1]) < self.lengths[ids][:, None]  # [n, position]
         return valid if mask is None else valid & mask
 
     def fingerprint(self) -> str:
@@ -125,9 +127,9 @@ class Source:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
         for tensor in (self.inputs, self.labels, self.lengths, self.mask):
-            if tensor is None:
+            if tensor is None:  # adds nothing, so that runs and stores from before there were masks still match
                 continue
-            for part in tensor.split(65536):
+            for part in tensor.split(65536):  # mapped inputs may be larger than memory
                 digest.update(part.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
@@ -184,7 +186,7 @@ class Samples:
             return HalfSpecial(self.special)
         if not self.source.task.is_stream:
             return Shuffled(len(self))
-        if len(self) < batch_size:
+        if len(self) < batch_size:  # each row of a batch is a column of the stream, which needs a sample
             raise DataError(
                 f"'{self.source.name}' has {len(self)} windows, fewer than a batch ({batch_size}); lower batch_size."
             )
@@ -196,7 +198,7 @@ class Samples:
         return order[torch.searchsorted(known, ids)]
 
     @cached_property
-    def _by_id(self) -> tuple[Tensor, Tensor]:
+    def _by_id(self) -> tuple[Tensor, Tensor]:  # cached, because every batch of an evaluation needs it
         known, order = self.ids.sort()
         return known, order
 
@@ -212,12 +214,12 @@ class Samples:
     def apart(self, name: str) -> Source:
         """Return these samples as a new source, numbered from 0, with their labels in this selection."""
         old = self.source
-        found = (old.lengths, old.mask, old.given)
-        lengths, mask, given = (None if tensor is None else tensor[self.ids] for tensor in found)
-        chosen = replace(
-            old, name=name, inputs=self.inputs(), labels=self.labels, lengths=lengths, mask=mask, given=given
-        )
-        return replace(chosen, whole=None, columns={})
+        optional = {"lengths": old.lengths, "mask": old.mask, "given": old.given}
+        chosen: dict[str, Any] = {
+            field: None if tensor is None else tensor[self.ids] for field, tensor in optional.items()
+        }
+        # `whole` and the sound of recordings are numbered as the old source is
+        return replace(old, name=name, inputs=self.inputs(), labels=self.labels, whole=None, columns={}, **chosen)
 
     def select(self, positions: Tensor) -> Samples:
         """Return the samples at `positions` (indices or a mask).
@@ -234,7 +236,7 @@ class Samples:
     def split(self, share: float, seed: int) -> tuple[Samples, Samples]:
         """Split at random into (rest, share), both in order of id; the share of a stream is its end."""
         count = round(share * len(self))
-        if self.source.task.is_stream:
+        if self.source.task.is_stream:  # windows that are drawn at random would not continue each other
             places = torch.arange(len(self))
             return self.select(places[: len(self) - count]), self.select(places[len(self) - count :])
         order = torch.randperm(len(self), generator=generator(seed, "split"))

@@ -34,7 +34,8 @@ def select_special_classes(
     special, classes = train.of_classes(names), train.class_indices(names)
     train = replace(train, special=special)
     if held_out is not None:
-        held_out = _half(held_out, held_out.of_classes(names), config.split_seed)
+        held_out = _balance_halves(held_out, held_out.of_classes(names), config.split_seed)
+    # an unlabelled sample may be of the rest, because soft targets teach it; one without a loss teaches nothing
     judged, has_loss = train.judged_labels(), train.source.valid(train.ids)
     absent = [name for name, index in zip(names, classes.tolist(), strict=True) if index not in judged]
     rest = ~special if has_loss is None else ~special & has_loss
@@ -42,40 +43,39 @@ def select_special_classes(
         missing = f"special class '{absent[0]}'" if absent else "the rest"
         raise DataError(f"'{train.source.name}' has no training samples of {missing}.")
     if config.rest == "dustbin":
+        # cached, so that train and validation of one source still share one
         reduced = cache(lambda source: _with_dustbin(source, names))
         return (
-            _moved(train, reduced(train.source)),
-            None if held_out is None else _moved(held_out, reduced(held_out.source)),
-            _moved(test, reduced(test.source)),
+            _renumber(train, reduced(train.source)),
+            None if held_out is None else _renumber(held_out, reduced(held_out.source)),
+            _renumber(test, reduced(test.source)),
         )
     if config.rest == "unlabelled":
         train = replace(train, labels=torch.where(special, train.labels, UNLABELLED))
     return train, held_out, test
 
 
-def _half(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
-    """Return equal numbers of special and other evaluated samples, drawn at random; all if one half is empty."""
-    judged = samples.judged_labels() != UNLABELLED
+def _balance_halves(samples: Samples, special: torch.Tensor, seed: int) -> Samples:
+    judged = samples.judged_labels() != UNLABELLED  # samples that are not judged would unbalance the halves
     halves = (special & judged).nonzero()[:, 0], (~special & judged).nonzero()[:, 0]
     count = min(map(len, halves))
-    if count == 0:
+    if count == 0:  # an unbalanced score is better than none
         return samples
     drawn = [half[torch.randperm(len(half), generator=generator(seed, "half"))[:count]] for half in halves]
     return samples.select(torch.cat(drawn).sort().values)
 
 
 def _with_dustbin(source: Source, names: list[str]) -> tuple[Source, torch.Tensor]:
-    """Return a source with the named classes and one dustbin class, and the new number of each old class."""
     if DUSTBIN in names:
         raise DataError(
             f"'{DUSTBIN}' is the name of the dustbin class and cannot be a special class; rename the class."
         )
-    new = torch.full((len(source.classes) + 1,), len(names))
+    new = torch.full((len(source.classes) + 1,), len(names))  # the number of the dustbin for each old class
     new[Samples.all_of(source).class_indices(names)] = torch.arange(len(names))
-    new[UNLABELLED] = UNLABELLED
+    new[UNLABELLED] = UNLABELLED  # index -1, the entry beyond the classes
     return replace(source, labels=new[source.labels], classes=(*names, DUSTBIN), whole=source), new
 
 
-def _moved(samples: Samples, reduced: tuple[Source, torch.Tensor]) -> Samples:
+def _renumber(samples: Samples, reduced: tuple[Source, torch.Tensor]) -> Samples:
     source, new = reduced
     return replace(samples, source=source, labels=new[samples.labels])

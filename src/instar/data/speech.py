@@ -46,12 +46,13 @@ def decode_recording(recording: Mapping[str, Any]) -> tuple[NDArray[np.float32],
         raise DataError("recordings need the package soundfile: pip install 'instar[speech]'.") from None
     if not recording or not (recording["bytes"] or recording["path"]):
         raise ValueError("a value is missing")
+    # a data set may hold the bytes and the path on the machine that it was made on; only the bytes are there
     content = io.BytesIO(recording["bytes"]) if recording["bytes"] else recording["path"]
     try:
         wave, rate = soundfile.read(content, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(error.error_string.rstrip(".")) from None
-    if not np.isfinite(wave).all():
+    if not np.isfinite(wave).all():  # files of floats may hold anything
         raise ValueError("it has NaN or infinite samples")
     return wave.mean(1), rate
 
@@ -74,11 +75,11 @@ def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tup
     """
     first: int | None = None
     for split, rows in splits.items():
-        for index, row in enumerate(rows.select_columns([column])):
+        for index, row in enumerate(rows.select_columns([column])):  # other columns may hold what cannot be decoded
             where = f"recording {index} of '{name}' ({split})"
             try:
                 wave, rate = decode_recording(row[column])
-            except DataError:
+            except DataError:  # soundfile is missing, which is no fault of the recording
                 raise
             except (OSError, ValueError, RuntimeError) as error:
                 path = row[column] and row[column]["path"]
@@ -92,7 +93,7 @@ def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tup
 def _require_sound(where: str, samples: int, rate: int, first: int) -> None:
     if samples < 2:
         raise DataError(f"{where} is too short: expected at least 2 samples, found {samples}.")
-    if rate != first:
+    if rate != first:  # frames would have the same shape, but bands of other frequencies
         raise DataError(f"{where} has a sampling rate of {rate} Hz, the first has {first} Hz; resample one of them.")
     if rate < MIN_SAMPLING_RATE_HZ:
         raise DataError(f"{where} has a sampling rate of {rate} Hz; expected at least {MIN_SAMPLING_RATE_HZ} Hz.")
@@ -122,7 +123,7 @@ def state_labels(words: Tensor, lengths: Tensor, states: int, positions: int) ->
     [[0, 0, 1, 1, 2, 2], [6, 6, 7, 8, -1, -1]]
     """
     frame, length, word = torch.arange(positions), lengths[:, None], words[:, None]
-    known = (frame < length) & (word != UNLABELLED)
+    known = (frame < length) & (word != UNLABELLED)  # [recordings, position]
     return torch.where(known, word * states + states * frame // length, UNLABELLED)
 
 

@@ -24,7 +24,7 @@ END_TOKEN = "<eos>"
 UNKNOWN_TOKEN = "<unk>"
 """Word that stands for all words outside the vocabulary."""
 
-_LINES_PER_READ = 1000
+_LINES_PER_READ = 1000  # a read of one row costs as much as one of many, and the text may be larger than memory
 
 
 def read_lines(rows: Any, column: str, name: str) -> Iterator[str]:
@@ -40,8 +40,8 @@ def read_lines(rows: Any, column: str, name: str) -> Iterator[str]:
             yield line
 
 
-class Encoder(ABC):
-    """An encoder of lines to tokens.
+class Tokenizer(ABC):
+    """A vocabulary, and how a line of text becomes tokens of it.
 
     Args:
         classes: tokens by number.
@@ -52,37 +52,37 @@ class Encoder(ABC):
         self.classes, self.end = tuple(classes), end
 
     @abstractmethod
-    def encode(self, some: Iterable[str], name: str) -> NDArray[np.int32]:
+    def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
         """Return the tokens of all lines, concatenated, int32 `[tokens]`; `name` is for error messages."""
 
 
-class Words(Encoder):
+class WordTokenizer(Tokenizer):
     """Words separated by spaces, with `<eos>` after each line; an empty line is only `<eos>`.
 
-    >>> words = Words.of(["a rose is a rose", "a rose"])
+    >>> words = WordTokenizer.of(["a rose is a rose", "a rose"])
     >>> words.classes, words.encode(["rose is", ""], "garden").tolist()
     (('a', 'rose', '<eos>', 'is'), [1, 3, 2, 2])
     """
 
     @classmethod
-    def of(cls, some: Iterable[str]) -> Words:
-        """Build the vocabulary of some lines, sorted by frequency and then alphabetically."""
-        counts = Counter(chain.from_iterable(map(_words, some)))
-        counts.setdefault(END_TOKEN, 0)
+    def of(cls, lines: Iterable[str]) -> WordTokenizer:
+        """Build the vocabulary of lines, sorted by frequency and then alphabetically."""
+        counts = Counter(chain.from_iterable(map(_split_line, lines)))
+        counts.setdefault(END_TOKEN, 0)  # even without lines, because it is the input before the first word
         classes = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(classes, classes.index(END_TOKEN))
 
-    def encode(self, some: Iterable[str], name: str) -> NDArray[np.int32]:
+    def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
         """Return the numbers of the words.
 
         Raises:
             DataError: when a word is not in the vocabulary, and the vocabulary has no `<unk>`; names the line.
         """
         numbers = {word: number for number, word in enumerate(self.classes)}
-        unknown = numbers.get(UNKNOWN_TOKEN)
+        unknown = numbers.get(UNKNOWN_TOKEN)  # corpora such as Penn Treebank replaced rare words by it themselves
         found: list[int] = []
-        for index, line in enumerate(some):
-            for word in _words(line):
+        for index, line in enumerate(lines):
+            for word in _split_line(line):
                 number = numbers.get(word, unknown)
                 if number is None:
                     raise DataError(
@@ -94,11 +94,11 @@ class Words(Encoder):
         return np.asarray(found, dtype=np.int32)
 
 
-def _words(line: str) -> list[str]:
+def _split_line(line: str) -> list[str]:
     return [*line.split(), END_TOKEN]
 
 
-class Pretrained(Encoder):
+class PretrainedTokenizer(Tokenizer):
     """A Transformers tokenizer, with its end-of-text token after each line that is not empty.
 
     Args:
@@ -113,14 +113,15 @@ class Pretrained(Encoder):
         end = self._tokenizer.eos_token_id
         if end is None:
             raise DataError(f"the tokenizer '{tokenizer}' has no end-of-text token; set its eos_token.")
-        size = len(self._tokenizer)
+        size = len(self._tokenizer)  # vocab_size would leave out the tokens that were added later
         super().__init__(self._tokenizer.convert_ids_to_tokens(list(range(size))), int(end))
 
-    def encode(self, some: Iterable[str], name: str) -> NDArray[np.int32]:
+    def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
         """Return the tokens."""
-        found: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]
-        for line in some:
+        found: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]  # concatenate refuses an empty list
+        for line in lines:
             if line.strip():
+                # a line is a part of a stream, so it has no token for the beginning of a text
                 tokens = self._tokenizer.encode(line, add_special_tokens=False)
                 found.append(np.asarray([*tokens, self.end], dtype=np.int32))
         return np.concatenate(found)
@@ -157,10 +158,10 @@ def cut_windows(
     """
     if len(tokens) == 0:
         raise DataError(f"'{name}' has no words.")
-    number = -(-len(tokens) // length)
+    number = -(-len(tokens) // length)  # rounded up
     labels = torch.full((number * length,), UNLABELLED)
     labels[: len(tokens)] = torch.from_numpy(tokens.astype(np.int64))
-    inputs = torch.zeros(number * length, dtype=torch.int32)
+    inputs = torch.zeros(number * length, dtype=torch.int32)  # 0 beyond the end, which every embedding has a row for
     inputs[0], inputs[1 : len(tokens)] = end, labels[: len(tokens) - 1].int()
     lengths = torch.full((number,), length)
     lengths[-1] = len(tokens) - (number - 1) * length

@@ -43,6 +43,7 @@ class Chain(View):
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Apply all parts in order."""
+        # the first part draws as it would alone, so that adding a part does not change what it does
         for index, part in enumerate(self.parts):
             inputs = part(inputs, replace(draws, seed=derive(draws.seed, "part", index)) if index else draws)
         return inputs
@@ -100,7 +101,7 @@ class Flip(View):
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Mirror each image with probability one half."""
         _require_images(inputs, "Flip")
-        chosen = draws.below(2, "flip").bool()
+        chosen = draws.below(2, "flip").bool()  # [batch]
         return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
 
 
@@ -130,22 +131,21 @@ def _require_images(inputs: Tensor, name: str, pixels: int = 0) -> None:
         raise MismatchError(
             f"view '{name}' needs images [batch, channels, height, width], got inputs of shape {list(inputs.shape)}."
         )
-    if pixels > 2 * max(
-        inputs.shape[2:]
-    ):  # three in four images would be empty, and padding could take any amount of memory
+    # three in four images would be empty, and padding could take any amount of memory
+    if pixels > 2 * max(inputs.shape[2:]):
         size = " x ".join(map(str, inputs.shape[2:]))
         raise ConfigError(f"{name}({pixels}) moves most images of {size} pixels out of view; give fewer pixels.")
 
 
 def _random_window(inputs: Tensor, padding: int, mode: Literal["reflect", "zero"], draws: Draws) -> Tensor:
-    """Pad all sides, and crop a window of the original size from each sample at a random place."""
     height, width = inputs.shape[2:]
     if mode == "reflect":
+        # by indices, because F.pad reflects no integers, and pixels stay uint8
         rows, columns = _reflected(height, padding, inputs.device), _reflected(width, padding, inputs.device)
         padded = inputs.index_select(2, rows).index_select(3, columns)
     else:
         padded = F.pad(inputs, (padding,) * 4)
-    # [batch, channels, places, places, height, width], no copy
+    # [batch, channels, places, places, height, width], no copy; a gather then copies one window per sample
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     places = 2 * padding + 1
     batch = torch.arange(len(inputs), device=inputs.device)
