@@ -84,6 +84,19 @@ def test_coloured_images_of_other_kinds_become_red_green_blue(tmp_path: Path, mo
     assert np.array_equal(train.inputs[0].numpy(), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
 
 
+def test_images_have_the_mode_that_their_column_asks_for(tmp_path: Path, empty_cache: Path) -> None:
+    image = picture("RGB")
+    rows = datasets.Dataset.from_dict(
+        {"image": [image] * 5, "label": [0] * 5}, features=datasets.Features(image=IMAGE, label=LABEL)
+    )
+    for mode, channels in ((None, 3), ("L", 1), ("RGB", 3)):
+        found = load_data(rows.cast_column("image", datasets.Image(mode=mode)), validation=0).train
+        assert found.input_shape[0] == channels
+        assert np.array_equal(
+            found.inputs()[0].numpy().squeeze(), np.asarray(image.convert(mode or "RGB")).T.swapaxes(-1, -2)
+        )
+
+
 def test_images_of_one_bit_are_black_and_white(tmp_path: Path) -> None:
     image = picture("1")
     train = load(write_images(tmp_path, [image]))[0]

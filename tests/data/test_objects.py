@@ -6,6 +6,7 @@ from dataclasses import replace
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 import scipy.sparse
 import torch
@@ -392,6 +393,42 @@ def test_a_data_set_may_write_every_item_into_the_same_memory():
 
 
 TABLE = pd.DataFrame(VECTORS, columns=list("abcdef"))
+
+
+class FrameOfArrow:
+    """What the frames of polars and other libraries on top of Arrow have in common."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.table.to_pandas(), dtype=dtype)
+
+    def to_pandas(self):
+        return self.table.to_pandas()
+
+
+@pytest.mark.parametrize("library", [lambda table: table, FrameOfArrow], ids=["PyArrow", "another"])
+def test_frames_of_other_libraries_are_tables(library):
+    def frame(table):
+        return library(pyarrow.Table.from_pandas(table, preserve_index=False))
+
+    data = loaded(frame(TABLE), pyarrow.chunked_array([["no", "yes", None, "yes"] * 10]))
+    expected = loaded(TABLE, ["no", "yes", None, "yes"] * 10)
+    assert data.fingerprints() == expected.fingerprints()
+    assert data.train.source.feature_names == tuple("abcdef")
+    counts = pd.DataFrame({"rooms": LABELS, "floors": LABELS[::-1]})
+    assert "(numbers)" in loaded(frame(counts)).describe()  # and neither tokens nor, as uint8, pixels
+    assert "(numbers)" in loaded(frame(counts.astype(np.uint8))).describe()
+    with pytest.raises(DataError, match="'test arrays' has 'floors' where 'train arrays' has 'rooms'"):
+        load_data((frame(counts), LABELS, frame(counts[["floors", "rooms"]]), LABELS))
+    with pytest.raises(DataError, match=r"sample 39 of 'arrays' has no value in column 'age'; fill it\."):
+        loaded(frame(pd.DataFrame({"age": [1] * 39 + [None]})))
+    with pytest.raises(DataError, match=r"but column 'age' of 'arrays' has"):
+        loaded(frame(pd.DataFrame({"age": ["31"] * 39 + ["many"]})))
 
 
 @pytest.mark.parametrize(

@@ -119,13 +119,13 @@ def test_only_recordings_are_decoded_again_for_it(folder: Path, empty_cache: Pat
 def test_those_that_have_room_are_chosen_in_order_and_each_once() -> None:
     waves = np.arange(16, dtype=np.int16)
     sound = Recordings(waves, np.array([0, 3, 11, 13, 16]), 8000)
-    chosen, some = sound.some([2, 0, 1, 2, 3], room=14)  # 4 + 6 bytes; 16 more have no room, nor 6
+    chosen, some = sound.choose([2, 0, 1, 2, 3], max_bytes=14)  # 4 + 6 bytes; 16 more have no room, nor 6
     assert (chosen, some.rate) == ([2, 0], 8000)
     assert_same(some, [waves[11:13], waves[:3]])
-    chosen, some = sound.some([1, 3], room=6)
+    chosen, some = sound.choose([1, 3], max_bytes=6)
     assert chosen == [3]
     assert_same(some, [waves[13:]])
-    chosen, some = sound.some([1], room=6)
+    chosen, some = sound.choose([1], max_bytes=6)
     assert (chosen, len(some), some.waves.dtype) == ([], 0, np.int16)
 
 

@@ -160,6 +160,26 @@ def test_another_rate_is_named_with_its_row(tmp_path: Path) -> None:
         load_hub(str(tmp_path / "across"))
 
 
+def test_a_rate_that_the_column_asks_for_is_that_of_the_recordings(tmp_path: Path) -> None:
+    recordings = [coded(noise(500))] * 2
+    load_hub(str(write_both(tmp_path / "same", recordings, datasets.Audio(sampling_rate=8000))))
+    folder = write_both(tmp_path / "other", recordings, datasets.Audio(sampling_rate=16000))
+    message = (
+        r"recording 0 of '.*' \(train\) has a sampling rate of 8000 Hz, but its column asks for 16000 Hz; resample the "
+        r"recordings, or cast the column to Audio\(\) to use them as they are\.$"
+    )
+    with pytest.raises(DataError, match=message):
+        load_hub(str(folder))
+
+
+def test_recordings_without_a_test_split_are_split(empty_cache: Path) -> None:
+    features = datasets.Features({"audio": BYTES, "word": datasets.Value("string")})
+    columns = {"audio": [coded(noise(500 + 80 * at)) for at in range(10)], "word": ["yes", "no"] * 5}
+    data = load_data(datasets.Dataset.from_dict(columns, features=features), label_column="word", validation=0)
+    assert (len(data.train), len(data.test), data.test.source.columns) == (8, 2, {})
+    assert sorted([*data.train.source.lengths.tolist(), *data.test.source.lengths.tolist()]) == list(range(4, 14))
+
+
 def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
     message = r"recording 0 of '.*' \(train\) has a sampling rate of 2000 Hz; expected at least 4000 Hz\.$"
     refused(tmp_path, [coded(noise(500), rate=2000)], message)

@@ -60,6 +60,18 @@ def is_table(given: Any) -> bool:
     return pandas is not None and isinstance(given, pandas.DataFrame)
 
 
+def as_pandas(given: Any) -> Any:
+    """Return a table or column of another library (polars, PyArrow) as one of pandas, and anything else unchanged.
+
+    >>> import pyarrow
+    >>> as_pandas(pyarrow.table({"age": [31, None]})).columns.tolist()
+    ['age']
+    """
+    # as an array, a table would lose the names of its columns; to_pandas alone is no sign of one, as xarray has it too
+    is_of_arrow = any(hasattr(given, name) for name in ("__arrow_c_stream__", "__dataframe__"))
+    return given.to_pandas() if is_of_arrow and hasattr(given, "to_pandas") else given
+
+
 def columns_of(given: Any) -> tuple[str, ...]:
     """Return the names of the columns of a table; none of other inputs."""
     return tuple(map(str, given.columns)) if is_table(given) else ()

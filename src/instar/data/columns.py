@@ -44,11 +44,16 @@ class Reading:
         """Return the rows with the input column cast to the feature type of its kind, without decoding the content."""
         import datasets
 
-        # without decoding, so that an error names the row and the file, and recordings need no torchcodec
-        feature = {"images": datasets.Image, "recordings": datasets.Audio}.get(self.kind)
-        if feature is None:
+        types = {"images": (datasets.Image, "mode"), "recordings": (datasets.Audio, "sampling_rate")}
+        if self.kind not in types:
             return dict(splits)
-        return {split: rows.cast_column(self.inputs, feature(decode=False)) for split, rows in splits.items()}
+        feature, option = types[self.kind]
+        found = {}
+        for split, rows in splits.items():
+            # without decoding, so that an error names the row and the file, and recordings need no torchcodec
+            kept = {option: getattr(rows.features[self.inputs], option, None)}
+            found[split] = rows.cast_column(self.inputs, feature(decode=False, **kept))
+        return found
 
 
 def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -> Reading:

@@ -174,7 +174,7 @@ def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -
 
 def _split_off_test(source: Source, seed: int) -> dict[str, Source]:
     train, test = Samples.all_of(source).split(0.2, seed)
-    return {"train": train.apart(f"train {source.name}"), "test": test.apart(f"test {source.name}")}
+    return {"train": train.as_source(f"train {source.name}"), "test": test.as_source(f"test {source.name}")}
 
 
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:

@@ -19,8 +19,8 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     """Describe in one line the samples per split, the classes, the input shape and how inputs were read.
 
     Args:
-        name: of the data.
-        splits: `train`, `test` and, where there is one, `validation`.
+        name: name of the data.
+        splits: `train`, `test` and, if there is one, `validation`.
     """
     counts = [f"{len(samples):,} {split}" for split, samples in splits.items()]
     source = splits["train"].source

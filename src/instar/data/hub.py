@@ -81,6 +81,8 @@ def read_rows(
     # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
     options += ["sound"] if reading.kind == "recordings" else []  # older copies of recordings have no sound
+    mode = getattr(found["train"].features[reading.inputs], "mode", None)
+    options += [("mode", mode)] if mode else []  # older copies have the images' own modes
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
     options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
 

@@ -31,7 +31,8 @@ def decode_images(
     Raises:
         DataError: when an image cannot be decoded; names the row, and the file if there is one.
     """
-    return _decode_each(rows, column, name, lambda value: pixels_of(_open_image(value), image_size, colour))
+    mode = rows.features[column].mode  # a mode of Pillow that the data set asks for
+    return _decode_each(rows, column, name, lambda value: pixels_of(_open_image(value, mode), image_size, colour))
 
 
 def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
@@ -81,7 +82,7 @@ def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDAr
             raise DataError(f"column '{column}' of '{name}', {where}, cannot be decoded: {shortened(error)}.") from None
 
 
-def _open_image(value: dict[str, Any]) -> Any:
+def _open_image(value: dict[str, Any], mode: str | None) -> Any:
     import datasets
     from PIL import Image, UnidentifiedImageError
 
@@ -91,7 +92,7 @@ def _open_image(value: dict[str, Any]) -> Any:
             # read here, because Pillow leaves a file open after an error
             if value["bytes"] is None and Path(value["path"] or "").is_file():
                 value = value | {"bytes": Path(value["path"]).read_bytes()}
-            return datasets.Image().decode_example(value)
+            return datasets.Image(mode=mode).decode_example(value)
         except UnidentifiedImageError:  # its message names an object in memory
             raise ValueError("it is not an image of a known format") from None
 

@@ -14,16 +14,17 @@ from instar.data.label_values import LabelValues
 from instar.errors import DataError, nearest
 
 MAX_UNDOUBTED_NUMBERS = 20
-"""Most distinct whole numbers that are classes without doubt; more may be quantities, unless they count from 0 or 1.
+"""Largest number of distinct whole numbers that are surely classes.
 
-Numbers that count from 0 or 1 may be an index of the samples if a class has fewer than two samples on average.
+More of them may be quantities, or, if they count from 0 or 1 and a class has fewer than two samples on average, an
+index of the samples.
 """
 
 MAX_UNDOUBTED_CLASSES = 10
-"""Most classes without doubt if a class has fewer than two samples on average."""
+"""Largest number of distinct labels that are surely classes if a class has fewer than two samples on average."""
 
 _WORDS_FOR_MISSING = ("nan", "None", "<NA>", "NaT")
-"""Words that NumPy makes of missing values in an array of words."""
+"""Words into which NumPy turns missing values in an array of words."""
 
 
 def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:

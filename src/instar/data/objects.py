@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from instar.config import DataConfig
 from instar.data.array_sources import make_array_sources
-from instar.data.array_values import as_row, is_image, stacked
+from instar.data.array_values import as_pandas, as_row, is_image, stacked
 from instar.data.hub import read_rows
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
@@ -96,7 +96,7 @@ def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
     if isinstance(part, Dataset):
         return _read_items(split, part)
     if isinstance(part, list | tuple) and len(part) in (1, 2):
-        inputs, labels = (*part, None)[:2]
+        inputs, labels = map(as_pandas, (*part, None)[:2])
         # a loader may shuffle, so its samples would have no stable ids
         if isinstance(inputs, Dataset | DataLoader) or inputs is None:
             raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {DATA_FORMS}.")

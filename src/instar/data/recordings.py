@@ -38,20 +38,20 @@ class Recordings:
         """Return the sound of one recording, `[sound samples]`."""
         return self.waves[self.starts[number] : self.starts[number + 1]]
 
-    def some(self, numbers: Iterable[int], room: int) -> tuple[list[int], Recordings]:
-        """Choose recordings that fit into `room` bytes, and return their numbers and their sound.
+    def choose(self, numbers: Iterable[int], max_bytes: int) -> tuple[list[int], Recordings]:
+        """Choose recordings that take at most `max_bytes` together, and return their numbers and their sound.
 
         Args:
             numbers: numbers of recordings in order of preference; duplicates are ignored, and a recording that does not
                 fit is skipped.
-            room: size limit of the sound in bytes.
+            max_bytes: size limit of the sound in bytes.
         """
         chosen: list[int] = []
         for number in dict.fromkeys(numbers):
             size = self.wave(number).nbytes
-            if size <= room:
+            if size <= max_bytes:
                 chosen.append(number)
-                room -= size
+                max_bytes -= size
         waves = [self.wave(number) for number in chosen]
         starts = np.cumsum([0, *map(len, waves)])
         empty = self.waves[:0]  # concatenate refuses an empty list

@@ -211,7 +211,7 @@ class Samples:
         mask = self.source.mask
         return self.labels if mask is None else torch.where(mask[self.ids], self.labels, UNLABELLED)
 
-    def apart(self, name: str) -> Source:
+    def as_source(self, name: str) -> Source:
         """Return these samples as a new source, numbered from 0, with their labels in this selection."""
         old = self.source
         optional = {"lengths": old.lengths, "mask": old.mask, "given": old.given}

@@ -75,6 +75,7 @@ def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tup
     """
     first: int | None = None
     for split, rows in splits.items():
+        wanted = rows.features[column].sampling_rate
         for index, row in enumerate(rows.select_columns([column])):  # other columns may hold what cannot be decoded
             where = f"recording {index} of '{name}' ({split})"
             try:
@@ -87,6 +88,11 @@ def all_waves(splits: Mapping[str, Any], column: str, name: str) -> Iterator[tup
                 raise DataError(f"{where} cannot be decoded: {shortened(error)}.") from None
             first = first or rate
             _require_sound(where, len(wave), rate, first)
+            if wanted not in (None, rate):
+                raise DataError(
+                    f"{where} has a sampling rate of {rate} Hz, but its column asks for {wanted} Hz; resample the "
+                    "recordings, or cast the column to Audio() to use them as they are."
+                )
             yield split, wave, rate
 
 

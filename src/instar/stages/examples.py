@@ -203,7 +203,7 @@ def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Sample
 
 
 def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
-    chosen, some = sound.some(ids.tolist(), MAX_SOUND_BYTES)
+    chosen, some = sound.choose(ids.tolist(), MAX_SOUND_BYTES)
     return {
         "ids": torch.tensor(chosen, dtype=torch.int64),
         "waves": torch.from_numpy(some.waves),
