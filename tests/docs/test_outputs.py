@@ -1,9 +1,14 @@
 """What the pages show as output has the words and the layout of what is printed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.docs.pages import blocks, read
 
+from instar.analysis.comparison import Difference
+from instar.analysis.conclusions import Comparison, Quantity
+from instar.procedures.born_again import Lineage
+from instar.procedures.compare import Compared
 from instar.procedures.demo import DemoSummary
 from instar.tuning.cells import BASELINE, Cell, Setting
 from instar.tuning.tuned import Tuned
@@ -45,3 +50,37 @@ def test_the_outcome_of_a_search_in_the_page_about_tune():
     )
     command = shown.splitlines()[-1]
     assert shown == f"{Tuned('error', 120, cells, cell(BASELINE, 6, 5, 7), command)}\n"
+
+
+def test_the_comparison_in_the_page_about_compare():
+    tested = {"mcnemar": 0.2266}
+    error = Quantity(2.68, 1.84, Difference(-0.84, -2.01, 0.17, 8, 3, tested, tested))
+    nll = Quantity(0.0836, 0.0540, Difference(-0.0295, -0.0541, -0.0078, 300, 297))
+    comparison = Comparison("runs/distilled", (1, 1), (0,), ((), ()), error, nll)
+    found = Compared(("runs/labels", "runs/distilled"), ((0,), (0,)), "test", 597, 597, 10_000, (comparison,))
+    assert f"{found}\n" in blocks(read("docs/compare.md"), "")
+
+
+def test_the_table_of_the_page_about_born_again_networks():
+    def row(run: str, errors: int, least: float, most: float, *gain: float, networks: int = 1) -> dict[str, object]:
+        interval = (least / 100, most / 100)
+        counts = {"parameters": 26_122 * networks, "errors": errors, "samples": 597}
+        return {"run": run, **counts, "error_interval": interval, "gain": gain or (0, 0, 0)}
+
+    rows = [
+        row("generation-0", 18, 1.92, 4.72),
+        row("generation-1", 23, 2.58, 5.71, -0.84, -1.82, 0.15),
+        row("generation-2", 23, 2.58, 5.71, -0.84, -1.82, 0.15),
+        row("generation-3", 23, 2.58, 5.71, -0.84, -1.93, 0.25),
+        row("ensemble-1-3", 20, 2.18, 5.12, -0.34, -1.27, 0.60, networks=3),
+        row("ensemble-0-3", 21, 2.31, 5.32, -0.50, -1.37, 0.37, networks=4),
+        row("labels-1", 20, 2.18, 5.12, -0.34, -1.38, 0.71),
+        row("labels-2", 20, 2.18, 5.12, -0.34, -0.99, 0.32),
+        row("labels-3", 17, 1.79, 4.51, 0.17, -0.82, 1.16),
+        row("label-smoothing", 20, 2.18, 5.12, -0.34, -1.38, 0.71),
+        row("labels-1-3", 16, 1.66, 4.31, 0.34, -0.60, 1.27, networks=3),
+    ]
+    first = SimpleNamespace(path=Path("generation-0"))
+    report = Path("runs/born-again/report.html")
+    lineage = SimpleNamespace(rows=lambda: rows, generations=[first], stopped="", report=report)
+    assert f"{Lineage.__str__(lineage)}\n" in blocks(read("docs/born-again.md"), "")
