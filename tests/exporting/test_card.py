@@ -1,4 +1,4 @@
-"""The folder for the Hub: its card has the measured numbers, and text of others stays text."""
+"""The model card has the measured numbers, and names from the data are plain text in it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""An export is whole or not there, wherever it is to be written, and is of the model that was trained."""
+"""An export is complete or absent, wherever it is written, and holds the model that was trained."""
 
 import errno
 import os
@@ -53,7 +53,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_disk_that_takes_no_more_is_blamed_and_nothing_else(to: str, trained: TrainedRun, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_leaves_nothing(to: str, trained: TrainedRun, tmp_path: Path) -> None:
     place = tmp_path / "new" / "there"
     with files_of_at_most(4096), pytest.raises(RunError, match=r"there.* cannot be written|the disk has no space left"):
         export(trained, to, out=place, data=DATA)
@@ -103,7 +103,7 @@ def test_the_same_export_to_a_folder_may_be_given_again_and_an_edited_one_is_kep
     assert (tmp_path / "hub" / "README.md").read_text() == "mine"
 
 
-def test_no_place_of_another_kind_is_written_to(trained: TrainedRun, tmp_path: Path) -> None:
+def test_places_that_hold_something_else_are_refused(trained: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("text")
@@ -229,7 +229,7 @@ def test_a_network_given_as_an_object_is_given_again_to_load_its_export(kind: st
     assert export(run.path, "safetensors", data=DATA, out=tmp_path / "there", network=network).recorded is not None
 
 
-def test_what_is_no_run_folder_but_an_export_is_named(trained: TrainedRun, tmp_path: Path) -> None:
+def test_an_export_is_refused_where_a_run_folder_is_expected(trained: TrainedRun, tmp_path: Path) -> None:
     for to in ("safetensors", "hub"):
         path = export(trained, to, out=tmp_path / to, data=DATA).path
         with pytest.raises(InstarError, match=r"instar\.load reads what instar export wrote"):

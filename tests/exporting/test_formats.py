@@ -1,4 +1,4 @@
-"""The student alone: what others read answers raw inputs as the run's model does, or is not written."""
+"""Exports: each format predicts raw inputs as the model of the run does, or nothing is written."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from tests.models.llama import save_llama
 from torch import nn
 
 import instar
@@ -45,13 +46,13 @@ def trained(tmp_path_factory):
 
 
 def by_hand(model, raw):
-    """Normalise in float64 with NumPy, then ask the network inside."""
+    """Normalise in float64 with NumPy, then call the inner network."""
     mean, std = (tensor.double().numpy() for tensor in (model.mean, model.std))
     with torch.no_grad():
         return model.network(torch.from_numpy((raw.numpy() / 255 - mean) / std).float()).numpy()
 
 
-def ask(path, raw):
+def run_onnx(path, raw):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (given,), (left,) = session.get_inputs(), session.get_outputs()
     (logits,) = session.run([left.name], {given.name: raw.numpy()})
@@ -72,7 +73,7 @@ def test_onnx_takes_raw_pixels_in_batches_of_any_size(model, tmp_path):
     written = export(run, "onnx", data=PIXELS)
     assert written.difference < 1e-5
     for size in (1, 4, 11):
-        logits, given, metadata = ask(written.path, RAW[:size])
+        logits, given, metadata = run_onnx(written.path, RAW[:size])
         np.testing.assert_allclose(logits, by_hand(run.model, RAW[:size]), atol=1e-4)
     assert (given.type, given.shape) == ("tensor(uint8)", ["batch", 1, 8, 8])
     assert tuple(json.loads(metadata["classes"])) == NAMES
@@ -82,7 +83,7 @@ def test_onnx_takes_raw_pixels_in_batches_of_any_size(model, tmp_path):
     assert names_in(tmp_path / "run/export") == ["model.onnx"]
 
 
-def test_torchscript_answers_without_instar(trained, tmp_path):
+def test_torchscript_predicts_without_instar(trained, tmp_path):
     written = export(trained, "torchscript", out=tmp_path / "model.pt", data=PIXELS)
     torch.save(RAW, tmp_path / "raw.pt")
     program = (
@@ -90,9 +91,9 @@ def test_torchscript_answers_without_instar(trained, tmp_path):
         "extra = {'classes.json': ''}\n"
         "model = torch.jit.load(sys.argv[1], _extra_files=extra)\n"
         "raw = torch.load(sys.argv[2], weights_only=True)\n"
-        "answers = [model(raw[:size]).tolist() for size in (1, 11)]\n"
+        "logits = [model(raw[:size]).tolist() for size in (1, 11)]\n"
         "assert 'instar' not in sys.modules\n"
-        "print(json.dumps([answers, json.loads(extra['classes.json'])]))\n"
+        "print(json.dumps([logits, json.loads(extra['classes.json'])]))\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", program, written.path, str(tmp_path / "raw.pt")]
     (one, eleven), names = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -130,7 +131,7 @@ def test_weights_that_were_changed_after_the_export_are_refused(trained, tmp_pat
 
 def test_a_shift_of_logits_is_exported_with_the_model(trained, tmp_path):
     corrected = correct_bias(trained, ["---"], offset=2.5, out=tmp_path / "corrected", data=PIXELS)
-    logits, *_ = ask(export(corrected, "onnx", data=PIXELS).path, RAW)
+    logits, *_ = run_onnx(export(corrected, "onnx", data=PIXELS).path, RAW)
     moved = logits - by_hand(trained.model, RAW)
     np.testing.assert_allclose(moved, 2.5 * np.eye(10)[3] * np.ones((11, 1)), atol=1e-4)
 
@@ -159,7 +160,7 @@ def test_positions_may_be_any_number_in_every_format(data, model, tmp_path):
     with torch.no_grad():
         expected = run.model(raw)
     assert expected.shape == (3, 11, 5)
-    np.testing.assert_allclose(ask(written["onnx"].path, raw)[0], expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(run_onnx(written["onnx"].path, raw)[0], expected.numpy(), atol=1e-5)
     torch.testing.assert_close(torch.jit.load(written["torchscript"].path)(raw), expected)
 
 
@@ -175,7 +176,7 @@ class Spectrum(nn.Module):
 
 
 class Branching(nn.Module):
-    """A network whose way depends on values."""
+    """A network with a Python branch on values."""
 
     def __init__(self):
         super().__init__()
@@ -227,17 +228,9 @@ def test_a_run_that_has_no_model_or_other_data_is_refused(trained, tmp_path):
         load(tmp_path / "0")
 
 
-def test_a_transformers_model_needs_its_folder_no_more(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
-    config = transformers.LlamaConfig(
-        vocab_size=8,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        max_position_embeddings=12,
-    )
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "llama")
+def test_an_exported_transformers_model_does_not_need_its_folder(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    save_llama(tmp_path / "llama")
     data, _ = next(text_and_frames())
     run = train(data, f"transformers:{tmp_path / 'llama'}", out=tmp_path / "run", epochs=1, batch_size=4)
     expected = run.model

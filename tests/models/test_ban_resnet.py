@@ -1,4 +1,4 @@
-"""BAN-ResNets in training: layers of the teacher are copied and frozen, and teachers that have none are refused."""
+"""BAN-ResNets in training: they copy and freeze layers of a teacher, and refuse a teacher without such layers."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_weights_beside_the_copied_ones_depend_on_the_seed_alone(teacher, studen
     first = BANResNet(**STUDENT.arguments, **SHAPE)
     torch.manual_seed(0)
     second = BANResNet(**STUDENT.arguments, **SHAPE)
-    second.adopt(student.model.network)  # a generation after the first has the layers of the DenseNet, too
+    second.adopt(student.model.network)  # a later generation has the layers of the DenseNet too
     differing = {n for n, v in first.state_dict().items() if not torch.equal(v, second.state_dict()[n])}
     assert differing == COPIED
     assert torch.equal(second.stem.weight, teacher.model.network.stem.weight)

@@ -1,8 +1,9 @@
-"""Language models of Transformers, built from a configuration: as students, as teachers, and what is refused."""
+"""Language models of Transformers, built from a configuration: as students, as teachers, and which are refused."""
 
 import datasets
 import pytest
 import torch
+from tests.models.llama import save_llama
 
 from instar.config import ModelConfig
 from instar.data import load_data
@@ -22,21 +23,6 @@ LINES = ["the cat sat", "the dog ran", "the dog sat", "the cat ran the dog"] * 6
 SETTINGS = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "log_every": 1}
 
 
-def save_model(folder, vocabulary=8, **changes):
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        **changes,
-    )
-    torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return str(folder)
-
-
 def save_tokenizer(folder, words=WORDS):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -51,7 +37,7 @@ def save_tokenizer(folder, words=WORDS):
 def model_folder(tmp_path):
     """A model with eight rows for seven tokens, and its tokenizer."""
     save_tokenizer(tmp_path / "llama")
-    return save_model(tmp_path / "llama")
+    return save_llama(tmp_path / "llama")
 
 
 def text(tmp_path, **options):
@@ -76,7 +62,7 @@ def test_logits_are_those_of_transformers_without_the_padding(model_folder):
     torch.testing.assert_close(projected.logits(), expected[..., :7])
 
 
-def test_one_that_caps_its_logits_is_not_taken_for_a_linear_layer(tmp_path):
+def test_a_model_that_caps_its_logits_does_not_return_projected(tmp_path):
     config = transformers.Gemma2Config(
         vocab_size=7,
         hidden_size=16,
@@ -140,7 +126,7 @@ def test_what_does_not_fit_is_refused_in_words(tmp_path, model_folder):
         build(model_folder, (1, 8, 8))
     with pytest.raises(ConfigError, match=r"transformers cannot load model '.*nothing': "):
         build(tmp_path / "nothing")
-    bare = save_model(tmp_path / "bare", 5)
+    bare = save_llama(tmp_path / "bare", 5)
     with pytest.raises(MismatchError, match=r"model '.*bare' has 5 tokens, but the data have 7"):
         build(bare)
 
@@ -153,7 +139,7 @@ def test_another_tokenizer_is_refused_by_the_names_of_both(tmp_path, model_folde
     with pytest.raises(MismatchError, match=message):
         build(model_folder, classes=tuple(other))
     data = text(tmp_path, tokenizer=save_tokenizer(tmp_path / "cow", other))
-    plain = {"name": f"transformers:{save_model(tmp_path / 'plain')}", "arguments": {"pretrained": False}}
+    plain = {"name": f"transformers:{save_llama(tmp_path / 'plain')}", "arguments": {"pretrained": False}}
     with pytest.raises(MismatchError, match=r"the tokenizer of the teacher \(7 tokens\) differs from that of '.*cow'"):
         distill(data, f"transformers:{model_folder}", plain, out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""What the families of convolutional networks say about themselves: features, initial weights, what they refuse."""
+"""Families of convolutional networks: their features, initial weights, and the arguments that they refuse."""
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_convolutions_start_with_the_variance_of_he_and_classifiers_without_bias
     assert not model.classifier.bias.any()
 
 
-def test_1001_layers_answer_and_learn():
+def test_1001_layers_predict_and_learn():
     model = made(PreActivationResNet, 1001, 1, bottleneck=True)
     model(torch.rand(2, 1, 8, 8)).sum().backward()
     assert sum(isinstance(m, nn.Conv2d) for m in model.modules()) + 1 == 1001 + 3  # and the three shortcuts

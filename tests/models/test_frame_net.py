@@ -1,4 +1,4 @@
-"""Networks over frames: the same network at every frame, whatever a batch is padded to."""
+"""Networks over frames: the same function at every frame, independent of the padding of a batch."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def source(longest=9):
 
 
 @pytest.mark.parametrize("context", [(3, 2), (0, 0), (0, 4), (20, 5)])
-def test_a_frame_is_answered_like_its_window_by_an_mlp(context):
+def test_each_frame_gets_the_logits_of_an_mlp_on_its_window(context):
     model, (left, right) = net(context), context
     alone = MLP([8, 7], input_shape=(left + 1 + right, BANDS), num_classes=CLASSES)
     alone.load_state_dict(model.state_dict())
@@ -103,7 +103,7 @@ def test_a_model_comes_back_from_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize("context", [(3,), (3, 2, 1), (-1, 2), (1.5, 2), ("a", "b")])
-def test_a_context_that_is_none_is_refused(context):
+def test_an_invalid_context_is_refused(context):
     with pytest.raises(ConfigError, match=r"FrameNet\(context\) must be two whole numbers of at least 0, got \["):
         FrameNet([8], context)
 

@@ -1,4 +1,4 @@
-"""Dropout, normalisation and descriptions: what networks are made of."""
+"""Dropout, normalisation, descriptions, and word embeddings."""
 
 import numpy as np
 import pytest
@@ -101,8 +101,8 @@ def test_dropout_in_families_is_active_in_training_only():
         assert torch.equal(model(inputs), model(inputs))
 
 
-def test_a_word_has_the_same_embedding_whether_or_not_it_is_looked_at_once():
+def test_a_word_has_the_same_embedding_whether_or_not_repeated_words_are_embedded_once():
     letters = Letters(("cat", "dog", "a"), 3, [(1, 4), (2, 5)], 1)
     words = torch.tensor([[0, 2, 0], [1, 1, 2]], dtype=torch.int32)
-    torch.testing.assert_close(letters._words(words.flatten()).view(2, 3, 9), letters(words))
+    torch.testing.assert_close(letters._embed(words.flatten()).view(2, 3, 9), letters(words))
     assert letters.to("meta")(words.to("meta")).shape == (2, 3, 9)  # as on an accelerator

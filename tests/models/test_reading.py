@@ -1,4 +1,4 @@
-"""How a network reads its inputs, and where its logits are in what it returns."""
+"""How a network reads its inputs, and where its logits are in its output."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,7 +27,7 @@ def test_statistics_of_another_shape_are_loaded_and_used():
     assert torch.equal(mine(PIXELS), theirs(PIXELS))
 
 
-def test_a_module_is_no_other_for_attributes_named_mean_std_and_network():
+def test_a_module_with_attributes_mean_std_and_network_is_not_taken_for_normalised():
     impostor = nn.Identity()
     impostor.mean = impostor.std = impostor.network = None
     assert torch.equal(reader_of(impostor)(PIXELS), PIXELS.float() / 255)
@@ -55,7 +55,7 @@ def test_a_network_that_changes_its_inputs_changes_a_copy():
 
 
 @dataclass
-class Answer:
+class Output:
     loss: float
     logits: torch.Tensor
 
@@ -77,10 +77,10 @@ LOGITS = torch.rand(4, 3)
         (LOGITS,),
         [LOGITS, torch.rand(1, 7)],
         Pair(LOGITS, torch.rand(4)),
-        Answer(0.5, LOGITS),
+        Output(0.5, LOGITS),
     ],
 )
-def test_the_logits_of_an_output_are_those_so_named_or_its_only_likely_tensor(output):
+def test_the_logits_of_an_output_are_its_entry_logits_or_its_only_likely_tensor(output):
     class Odd(nn.Module):
         def forward(self, inputs):
             return output

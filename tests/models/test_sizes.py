@@ -1,4 +1,4 @@
-"""Parameters of the published networks: as published, as computed from the papers, and by formulas of their own."""
+"""Numbers of parameters: as published, as computed from the papers, and by independent formulas."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from instar.models import BANResNet, DenseNet, PreActivationResNet, ResNet, Wide
 
 
 def parameters(family, *arguments, classes=10, frozen=(), without=(), **options):
-    """Count without making any weights. `frozen` are stages that are left out, `without` types of layers."""
+    """Count parameters without allocating them. `frozen` names groups to leave out, `without` types of layers."""
     with torch.device("meta"):
         model = family(*arguments, input_shape=(3, 32, 32), num_classes=classes, **options)
     left_out = [getattr(model, name) for name in frozen]
@@ -53,7 +53,7 @@ def test_wide_resnets_of_furlanello(width, found):
     assert round(parameters(WideResNet, 28, width, classes=100) / 1e6, 2) == found
 
 
-def test_wrn_28_10_by_a_formula_of_its_own():
+def test_wrn_28_10_by_an_independent_formula():
     # per stage of W channels, fed by c: convolutions 9cW + 7 * 9WW and cW for the shortcut; BN of c + 7W channels
     stages = sum(c * w + 9 * c * w + 63 * w * w + 2 * (c + 7 * w) for c, w in ((16, 160), (160, 320), (320, 640)))
     assert parameters(WideResNet, 28, 10) == 9 * 3 * 16 + stages + 2 * 640 + 641 * 10 == 36479194
@@ -87,7 +87,7 @@ def test_pre_activation_of_he_counts_no_normalisation():
 @pytest.mark.parametrize(
     ("units", "ratio", "found"), [(1, 1.0, 20.99), (2, 1.0, 43.11), (4, 0.5, 24.33), (4, 1.0, 87.35)]
 )
-def test_ban_resnets_without_what_they_copy(units, ratio, found):
+def test_ban_resnets_without_their_copied_layers(units, ratio, found):
     count = parameters(BANResNet, units, ratio, classes=100, frozen=("stem", "classifier"))
     assert round(count / 1e6, 2) == found
 

@@ -92,8 +92,8 @@ def test_the_unit_of_a_dustbin_is_nearest_to_the_logsumexp_of_the_rest(run, clas
             torch.testing.assert_close(found[:, index], expected[:, CLASSES.index(name)])
 
 
-def test_units_of_inputs_that_are_never_active_are_left_to_the_mean(run):
-    """Least squares say nothing about them."""
+def test_weights_of_inputs_that_are_never_active_are_those_of_the_mean(run):
+    # least squares leaves them undetermined
     dead = copy.deepcopy(run.model)
     with torch.no_grad():
         dead.network.layers[-3].bias[4] = -1e3
@@ -174,8 +174,7 @@ def test_a_run_begins_with_these_weights(run, initial):
     assert not torch.equal(logits(initial(DIGITS)), logits(run.model))
 
 
-def test_what_is_drawn_after_it_does_not_depend_on_the_start(run, initial):
-    """The seed of dropout is that of a run that starts afresh."""
+def test_random_numbers_of_the_training_do_not_depend_on_the_start(run, initial):
     initial(DIGITS)
     afresh = torch.get_rng_state()
     initial(DIGITS, start=str(run.path))
@@ -206,7 +205,7 @@ def test_another_start_in_the_folder_is_refused(run, tmp_path):
         stage(tmp_path / "run", DIGITS, start=str(tmp_path / "first")).run()
 
 
-def test_what_cannot_be_started_from_is_refused_in_a_sentence_before_there_is_a_folder(run, tmp_path):
+def test_a_start_that_does_not_fit_is_refused_before_there_is_a_folder(run, tmp_path):
     others = load_data((torch.rand(30, *SHAPE), torch.arange(30) % 3))
     assert set(others.classes) < set(CLASSES)
     ensemble([run, run], DIGITS, out=tmp_path / "ensemble")
@@ -226,7 +225,7 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence_before_there_is_a_
     assert not (tmp_path / "run").exists()
 
 
-def test_the_classes_of_a_run_can_be_asked_for(run, tmp_path):
+def test_a_run_names_its_classes(run, tmp_path):
     assert run.classes == Run(run.path).classes == CLASSES
     assert list(run.classes) == read_json(run.path / "model.json")["classes"]
     with pytest.raises(RunError, match=r"has no model\.json, so its classes are unknown"):

@@ -44,15 +44,17 @@ def _front_matter(found: Inspection, student: Student, name: str) -> dict[str, A
     if found.origin["teachers"]:
         front["tags"].append("knowledge-distillation")
     task = {}
+    # three axes are an image; no other shape tells its task
     if len(student.header["inputs"]["shape"]) == 3:
         front["pipeline_tag"] = "image-classification"
         task = {"type": "image-classification"}
     source = str(found.origin["data"]["source"])
+    # a relative path has the form of a Hub id
     if _HUB_ID.fullmatch(source) and not Path(source).exists():
         front["datasets"] = [source]
     results = [
         {
-            "task": task or {"type": "other"},
+            "task": task or {"type": "other"},  # model-index requires a task
             "dataset": {"name": one_line(source), "type": one_line(source), "split": score.split},
             "metrics": [{"type": score.name, "value": score.value, **_bounds(score)}],
         }
@@ -80,8 +82,9 @@ def _introduction(found: Inspection, student: Student) -> str:
 def _program(student: Student) -> str:
     given = student.header["inputs"]
     shape = ", ".join(map(str, given["shape"]))
+    is_ours = ":" not in student.name or student.name.startswith(TRANSFORMERS_PREFIX)
     # only the reader can decide to import a class of the user that config.json names
-    argument = "" if _is_ours(student) else ", trust=True"
+    argument = "" if is_ours else ", trust=True"
     if student.header["model"].get("needs_network"):  # its class alone cannot rebuild it
         argument = ", network=network"
     return (
@@ -90,10 +93,6 @@ def _program(student: Student) -> str:
         f"inputs = torch.zeros(1, {shape}, dtype=torch.{given['dtype']})\n"
         "logits = model(inputs)\n"
     )
-
-
-def _is_ours(student: Student) -> bool:
-    return ":" not in student.name or student.name.startswith(TRANSFORMERS_PREFIX)
 
 
 def _row(score: Score) -> tuple[str, ...]:

@@ -25,12 +25,14 @@ def refuse_in_use(path: Path, *, is_folder: bool) -> None:
     Raises:
         RunError: names the path.
     """
+    # lexists, because a link to nothing is in the way as well
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
         raise RunError(f"'{path}' cannot be written, because '{above}' is not a folder.")
     if not os.path.lexists(path):
         return
     if is_folder:
+        # a folder for the Hub may be the same export; `new_export` compares it file by file
         if not path.is_dir() or (any(path.iterdir()) and not is_hub(path)):
             raise RunError(f"'{path}' exists and is not an empty folder; choose a new one.")
     elif path.is_dir():
@@ -54,32 +56,24 @@ def new_export(path: Path) -> Iterator[Path]:
     path = path.resolve() if path.is_dir() else path  # a link to an empty folder stays a link
     made: list[Path] = []
     try:
-        with _explain(path):
+        with explain_full_disk(path):
             for folder in reversed(path.absolute().parents):
                 if not folder.exists():
-                    folder.mkdir(exist_ok=True)
+                    folder.mkdir(exist_ok=True)  # another export may make it at the same time
                     made.append(folder)
             with whole(path, when_taken=lambda made: _refuse_another(made, path)) as partial:
                 yield partial
-    finally:
-        for parent in reversed(made):
-            with suppress(OSError):  # it is not empty
-                parent.rmdir()
-
-
-@contextmanager
-def _explain(path: Path) -> Iterator[None]:
-    """Turn an error of the operating system into a sentence about `path`."""
-    try:
-        with explain_full_disk(path):
-            yield
     except (OSError, SafetensorError) as error:  # a SafetensorError quotes the error of the system
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise RunError(f"'{path}' cannot be written: {reason}; choose another path with --out.") from None
+    finally:
+        for parent in reversed(made):
+            with suppress(OSError):  # it is not empty: the export is there
+                parent.rmdir()
 
 
 def _refuse_another(made: Path, path: Path) -> None:
-    """Refuse to replace a folder with other files, or with files of other content."""
+    # a rename replaces no folder with files in it, so a folder can only be the same export
     names = sorted(file.name for file in made.iterdir())
     theirs = sorted(file.name for file in path.iterdir() if file.name[0] != ".")
     if names != theirs or filecmp.cmpfiles(made, path, names, shallow=False)[0] != names:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from instar.errors import RunError
 from instar.exporting.student import EXPORT_FORMAT
@@ -28,8 +26,22 @@ def load_export(path: Path, *, trust: bool = False, network: nn.Module | str | N
     if path.is_dir():
         refuse_changed(path)
         path /= WEIGHTS_FILE
+    # format 1 was written before there were checksums
     tensors, header = read_tensors(path, sealed=lambda header: header.get("format") not in (None, 1))
-    return _rebuild(tensors, header, path, trust, network)
+    found = header.get("format")
+    if not isinstance(found, int) or not isinstance(header.get("model"), dict):
+        raise RunError(f"'{path}' was not written by instar export: its header does not describe a model.")
+    if found > EXPORT_FORMAT:
+        raise RunError(
+            f"'{path}' has export format {found}, and this version of Instar reads up to {EXPORT_FORMAT}; upgrade it."
+        )
+    described = as_document(header, ExportHeader, path).model
+    if described.transformers is None or network is not None:
+        return restore_model(tensors, described, str(path), trust=trust, network=network)
+    with tempfile.TemporaryDirectory() as folder:  # Transformers builds models from files only
+        (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
+        described = described.model_copy(update={"name": TRANSFORMERS_PREFIX + folder})
+        return restore_model(tensors, described, str(path), trust=trust)
 
 
 def is_hub(folder: Path) -> bool:
@@ -60,23 +72,3 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _rebuild(
-    tensors: dict[str, Tensor], header: Mapping[str, Any], path: Path, trust: bool, network: nn.Module | str | None
-) -> Normalised:
-    found = header.get("format")
-    if not isinstance(found, int) or not isinstance(header.get("model"), dict):
-        raise RunError(f"'{path}' was not written by instar export: its header does not describe a model.")
-    if found > EXPORT_FORMAT:
-        raise RunError(
-            f"'{path}' has export format {found}, and this version of Instar reads up to {EXPORT_FORMAT}; upgrade it."
-        )
-    described = as_document(header, ExportHeader, path).model
-    if described.transformers is None or network is not None:
-        return restore_model(tensors, described, str(path), trust=trust, network=network)
-    with tempfile.TemporaryDirectory() as folder:  # Transformers builds models from files only
-        (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
-        return restore_model(
-            tensors, described.model_copy(update={"name": TRANSFORMERS_PREFIX + folder}), str(path), trust=trust
-        )

@@ -68,14 +68,15 @@ def compare_with_recorded(run: Run, model: Normalised, data: Data, tolerance: fl
         RunError: if the predictions are missing or damaged.
     """
     kept = read_predictions(run)
+    # a run that was not judged on the test split has predictions of validation samples alone
     for split, samples in (("test", data.test), ("validation", data.held_out)):
-        if samples is not None and _are_the_same(run, split, samples, data, kept):
+        if samples is not None and _are_recorded(run, split, samples, data, kept):
             return _compare(run, model, split, samples, kept, tolerance)
     return None
 
 
-def _are_the_same(run: Run, split: str, samples: Samples, data: Data, kept: Mapping[str, Tensor]) -> bool:
-    """Whether the run predicted these samples, by the fingerprint of their source and their ids."""
+def _are_recorded(run: Run, split: str, samples: Samples, data: Data, kept: Mapping[str, Tensor]) -> bool:
+    # the same ids of other content are other samples, and so are other ids of the same content
     ids, known = kept.get(f"{split}.ids"), run.fingerprints.get("data") or {}
     if ids is None or not torch.equal(ids, samples.ids):
         return False
@@ -90,11 +91,12 @@ def _compare(
     # the first batch, cut as in the run: no hidden state precedes it, and other batches round differently
     batch = next(Loader(samples, choose_batch_size(samples), seed=0).in_order())
     logits = Module(model).targets(batch).logits().float()
-    expected, found = _alike(batch, logits, samples.places(torch.tensor(batch.host_ids)), split, kept)
+    expected, found = _select_valid(batch, logits, samples.places(torch.tensor(batch.host_ids)), split, kept)
     difference = largest_difference(expected, found)
     finite = expected[expected.isfinite()]
     allowed = max(tolerance, MAX_RELATIVE_DIFFERENCE * (float(finite.abs().max()) if len(finite) else 1.0))
     if difference > allowed:
+        # a model that draws random numbers differs from itself, and giving network= would not help
         if not torch.equal(logits, Module(model).targets(batch).logits().float()):
             raise MismatchError(
                 f"the model of '{run.path}' returns different logits for the same inputs each time, so nothing can be "
@@ -108,10 +110,10 @@ def _compare(
     return Recorded(split, len(batch), difference, allowed)
 
 
-def _alike(
+def _select_valid(
     batch: Batch, logits: Tensor, places: Tensor, split: str, kept: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the recorded values at the valid positions of a batch, and those of its logits; `[examples, ...]`."""
+    # both are [example, class], or [example, 1] for the NLL; the run recorded zeros beyond the end of a sample
     valid = torch.ones_like(batch.labels, dtype=torch.bool) if batch.mask is None else batch.mask
     found = logits
     if (recorded := kept.get(f"{split}.logits")) is None:  # a large test set, whose logits the run did not store
@@ -119,7 +121,7 @@ def _alike(
         nll = Scores.of(logits.flatten(0, -2), batch.examples().labels).nll
         found = nll.view(*batch.labels.shape, 1)
     expected = recorded[places]
-    if batch.labels.dim() == 2:
+    if batch.labels.dim() == 2:  # a batch is as long as its longest sample, and the recording as the longest of all
         expected = expected[:, : found.shape[1]]
     if expected.shape != found.shape:
         raise MismatchError(
@@ -134,5 +136,5 @@ def largest_difference(expected: Tensor, found: Tensor) -> float:
     >>> largest_difference(torch.tensor([1.0, torch.inf]), torch.tensor([1.5, torch.inf]))
     0.5
     """
-    apart = torch.where(expected == found, 0.0, (expected - found).abs())
+    apart = torch.where(expected == found, 0.0, (expected - found).abs())  # inf - inf would be NaN
     return float(apart.nan_to_num(nan=torch.inf).max()) if apart.numel() else 0.0

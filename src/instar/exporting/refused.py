@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 _OPERATION = re.compile(r"\b((?:aten|prims|torch\.ops|quantized|ai\.onnx)(?:\.|::)[\w.]*\w)")
 MAX_REASON_CHARACTERS = 120
@@ -15,15 +14,11 @@ def explain_refusal(to: str, name: str, error: BaseException) -> str:
     >>> explain_refusal("onnx", "mlp", RuntimeError("nothing for aten.sort.stable"))
     "onnx cannot hold model 'mlp': operation aten.sort.stable (nothing for aten.sort.stable)."
     """
-    chain = list(_causes(error))
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    # the innermost cause that names an operation: the outer ones speak of the exporter
     matches = [match for cause in reversed(chain) if (match := _OPERATION.search(str(cause)))]
     reason = " ".join(str(chain[-1]).split()).rstrip(".") or type(chain[-1]).__name__
     short = reason if len(reason) <= MAX_REASON_CHARACTERS else f"{reason[:MAX_REASON_CHARACTERS]}..."
     return f"{to} cannot hold model '{name}': " + (f"operation {matches[0][1]} ({short})." if matches else f"{short}.")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, its cause, the cause of that, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -93,12 +93,12 @@ class Student:
         return bool(self.header["inputs"]["any_length"])
 
     def shapes(self) -> tuple[str, str]:
-        """Return dtype and shape of inputs and logits in words; "batch" and "positions" stand for any number."""
+        """Return dtype and shape of inputs and of logits as text; "batch" and "positions" stand for any number."""
         with torch.inference_mode():
             logits = self.model(self.batches[0])
-        return self._words(self.batches[0]), self._words(logits)
+        return self._describe_shape(self.batches[0]), self._describe_shape(logits)
 
-    def _words(self, values: Tensor) -> str:
+    def _describe_shape(self, values: Tensor) -> str:
         shape = [*self.free_axes, *map(str, values.shape[len(self.free_axes) :])]
         return f"{str(values.dtype).removeprefix('torch.')} [{', '.join(shape)}]"
 
@@ -155,12 +155,18 @@ def read_student(
             f"but the data have {list(samples.input_shape)} and {len(data.classes)} classes, or other class names."
         )
     recorded = compare_with_recorded(run, model, data, tolerance)
+    # a test split of fewer samples gives some of them twice
     chosen = samples.source.inputs[samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]]
     batches = chosen.split(COMPARED_BATCH_SIZES)
-    positions = samples.source.positions or 1
-    shorter = chosen[: COMPARED_BATCH_SIZES[0], : positions // 2] if positions > 1 else None
-    any_length = shorter is not None and _takes(model, shorter)
-    described |= _configuration(model)
+    any_length, positions = False, samples.source.positions or 1
+    if positions > 1:
+        # a length that the exporter has not seen, which shows whether it has fixed the number of positions
+        shorter = chosen[: COMPARED_BATCH_SIZES[0], : positions // 2]
+        if any_length := _accepts_length(model, shorter):
+            batches = (*batches, shorter)
+    if isinstance(model.network, CausalLM):
+        described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
+        described["transformers"].pop("_name_or_path", None)  # a path of this machine
     header = {
         "format": EXPORT_FORMAT,
         "instar": package_version(),
@@ -171,24 +177,12 @@ def read_student(
             "any_length": any_length,
         },
     }
-    if any_length and shorter is not None:
-        batches = (*batches, shorter)
     return Student(run, model, header, batches, trust, network, recorded)
 
 
-def _takes(model: nn.Module, inputs: Tensor) -> bool:
-    """Return whether a model predicts every position of inputs of this length."""
+def _accepts_length(model: nn.Module, inputs: Tensor) -> bool:
     try:
         with torch.inference_mode():
-            return bool(model(inputs).shape[:2] == inputs.shape[:2])
+            return bool(model(inputs).shape[:2] == inputs.shape[:2])  # [batch, position]
     except (RuntimeError, ValueError, IndexError):  # layers of a fixed length
         return False
-
-
-def _configuration(model: Normalised) -> dict[str, Any]:
-    """Return the configuration of a Transformers model, which then needs its original folder no longer."""
-    if not isinstance(model.network, CausalLM):
-        return {}
-    configuration = model.network.model.config.to_dict()
-    configuration.pop("_name_or_path", None)  # a path of this machine
-    return {"transformers": configuration}

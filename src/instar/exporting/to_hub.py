@@ -19,8 +19,10 @@ def write_hub(student: Student, path: Path) -> Predict:
         ConfigError: if the model's class is not trusted.
     """
     path.mkdir()
+    # first, because config.json holds the checksum of this file
     write_safetensors(student, path / WEIGHTS_FILE)
     names = student.classes
+    # the keys of a Transformers configuration
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
     content = {"library_name": "instar", **student.header, **labels, "sha256": sha256(path / WEIGHTS_FILE)}
     write_json(path / "config.json", content)

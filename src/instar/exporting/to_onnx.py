@@ -45,7 +45,8 @@ def write_onnx(student: Student, path: Path) -> Predict:
         )
     try:
         program = _graph(student)
-        _describe(program.model, student)
+        _add_metadata(program.model, student)
+        # in memory, because torch's own writer blames a full disk on the model
         content = program.model_proto.SerializeToString()
         onnx.checker.check_model(content, full_check=True)
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -84,9 +85,8 @@ def _graph(student: Student) -> Any:
 
 @contextmanager
 def _any_number_of_positions() -> Iterator[None]:
-    """Write recurrent layers as loops over any number of positions."""
-    # torch 2.13 does so while it reads the network, but not while it writes the graph, which then fixes the number of
-    # positions in the second of two layers
+    # writes recurrent layers as loops over positions: torch 2.13 does so while it reads the network, but not while it
+    # writes the graph, which then fixes the number of positions in the second of two layers
     try:
         from torch.export import _patches
     except ImportError:  # another torch: if it fixes the number too, the comparison refuses the export
@@ -98,7 +98,7 @@ def _any_number_of_positions() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's hints about optional packages."""
+    # torch logs hints about optional packages, which the export does not need
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _describe(model: Any, student: Student) -> None:
+def _add_metadata(model: Any, student: Student) -> None:
     model.metadata_props.update({"classes": json.dumps(student.classes), "instar": json.dumps(student.header)})
     for node in model.graph.all_nodes():  # their metadata quote Python code, with paths of this machine
         node.metadata_props.clear()

@@ -13,12 +13,13 @@ HiddenState = tuple[Tensor, ...]
 
 
 class TextNetwork:
-    """Base of networks that training calls with more than inputs; attributes of other networks mean nothing."""
+    """Base class of networks that take a hidden state, or return `Projected` in place of logits."""
 
+    # only on this type: a user's network may have attributes of the same names that mean something else
     carries_state: bool = False
-    """Whether it has a hidden state: called with one, it returns its logits and the next state."""
+    """Whether the network has a hidden state: called with one, it returns its logits and the next state."""
     projects: bool = False
-    """Whether it returns `Projected` in place of logits when it is called with `project=True`."""
+    """Whether a call with `project=True` returns `Projected` in place of logits."""
 
 
 class Architecture(nn.Module):
@@ -61,6 +62,7 @@ class Architecture(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits `[batch, classes]` of inputs `[batch, ...]`."""
         self._require_layers()
+        # not by way of `features`, which keeps the output of every group until the end
         for _, module in self.groups():
             inputs = module(inputs)
         return inputs
@@ -69,10 +71,10 @@ class Architecture(nn.Module):
         """Return the logits `[batch, classes]`, and the output `[batch, ...]` of each earlier group by name."""
         self._require_layers()
         found: dict[str, Tensor] = {}
-        name = ""
         for name, module in self.groups():
-            found[name] = inputs = module(inputs)
-        return found.pop(name), found
+            found[name] = inputs = module(inputs)  # modules may share a name: the last one counts
+        found.popitem()  # the last group returns the logits, which are no feature
+        return inputs, found
 
     def _require_layers(self) -> None:
         if not self.is_built:
@@ -104,17 +106,6 @@ def require_image(input_shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def require_counts(name: str, **counts: int) -> None:
-    """Refuse counts below 1.
-
-    Raises:
-        ConfigError: when a count is not a whole number of at least 1.
-    """
-    for argument, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise ConfigError(f"{name}({argument}) must be a whole number of at least 1, got {count!r}.")
-
-
 def units_of_depth(name: str, depth: int, step: int, rest: int) -> int:
     """Return n in depth = step n + rest.
 
@@ -124,9 +115,9 @@ def units_of_depth(name: str, depth: int, step: int, rest: int) -> int:
     >>> units_of_depth("ResNet", 20, 6, 2)
     3
     """
-    if isinstance(depth, int) and depth >= step + rest and (depth - rest) % step == 0:
-        return (depth - rest) // step
-    below = int((depth - rest) // step)
-    near = [step * n + rest for n in ((below, below + 1) if below >= 1 else (1,))]
+    units, left = divmod(depth - rest, step)
+    if units >= 1 and not left:
+        return units
+    near = [step * n + rest for n in ((units, units + 1) if units >= 1 else (1,))]
     allowed = " and ".join(str(value) for value in near)
     raise ConfigError(f"{name}(depth) must be {step}n + {rest}, got {depth}; nearest: {allowed}.")

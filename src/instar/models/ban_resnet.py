@@ -9,7 +9,7 @@ from torch import nn
 
 from instar.checks import Count, Layers, checked
 from instar.errors import ConfigError, MismatchError
-from instar.models.architecture import Architecture, require_counts, require_image
+from instar.models.architecture import Architecture, require_image
 from instar.models.densenet import DenseNet
 from instar.models.layers import basic_unit, bottleneck_unit, convolution, initialise_like_he, pooled, transition
 
@@ -61,19 +61,10 @@ class BANResNet(Architecture):
         num_classes: int | None = None,
     ) -> None:
         self.units, self.ratio, self.stem_channels, self.widths = units, ratio, stem, list(widths)
-        require_counts("BANResNet", units=units, stem=stem)
-        for width in self.widths:
-            require_counts("BANResNet", widths=width)
+        self.bottleneck = bottleneck
         if not self.widths or not ratio > 0:
             raise ConfigError(f"BANResNet needs widths and a ratio above 0, got {self.widths} and {ratio}.")
-        self.bottleneck = bottleneck
-        arguments = {
-            "units": units,
-            "ratio": ratio,
-            "stem": stem,
-            "widths": self.widths,
-            "bottleneck": bottleneck,
-        }
+        arguments = {"units": units, "ratio": ratio, "stem": stem, "widths": self.widths, "bottleneck": bottleneck}
         super().__init__(arguments, input_shape, num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
@@ -107,6 +98,7 @@ class BANResNet(Architecture):
                 f"model 'ban-resnet' copies layers of a DenseNet teacher, but the teacher is a "
                 f"{type(teacher).__name__}."
             )
+        # all widths, not only those of the copied layers: each group replaces one dense block
         own, other = ([net.stem_channels, *net.widths] for net in (self, teacher))
         if own != other:
             raise MismatchError(
@@ -120,4 +112,4 @@ class BANResNet(Architecture):
                     f"{list(mine.weight.shape)} in the student and {list(theirs.weight.shape)} in the teacher."
                 )
             mine.load_state_dict(theirs.state_dict())
-            mine.requires_grad_(False)
+            mine.requires_grad_(False)  # they stay bitwise equal to the teacher's, also under weight decay

@@ -27,7 +27,7 @@ from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import compute_logits
 from instar.models.resnet import ResNet
-from instar.models.sizes import refuse_too_large
+from instar.models.sizes import ParameterLimit
 from instar.models.wide_resnet import WideResNet
 
 MODELS: dict[str, type[Architecture]] = {
@@ -57,25 +57,24 @@ def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelC
         return ModelConfig(name=model)
     if isinstance(model, Mapping):
         return validate(ModelConfig, model)
-    return _of_network(model.network if isinstance(model, Normalised) else model)
+    # loading wraps the network in `Normalised` again, so only the inner network is described
+    network = model.network if isinstance(model, Normalised) else model
+    if isinstance(network, CausalLM):
+        arguments = {} if network.pretrained else {"pretrained": False}
+        return ModelConfig(name=TRANSFORMERS_PREFIX + network.path, arguments=arguments)
+    kind = type(network)
+    for name, family in MODELS.items():
+        # not a subclass, whose layers may be others
+        if isinstance(network, Architecture) and kind is family:
+            return ModelConfig(name=name, arguments=network.arguments)
+    return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=_arguments(network))
 
 
-def _of_network(model: object) -> ModelConfig:
-    if isinstance(model, CausalLM):
-        return ModelConfig(
-            name=TRANSFORMERS_PREFIX + model.path, arguments={} if model.pretrained else {"pretrained": False}
-        )
-    kind = type(model)
-    names = [name for name, family in MODELS.items() if family is kind]
-    if names and isinstance(model, Architecture):
-        return ModelConfig(name=names[0], arguments=model.arguments)
-    return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=_arguments(model))
-
-
-def _arguments(model: object) -> dict[str, Any]:
+def _arguments(network: object) -> dict[str, Any]:
     # a class of the user's may list its arguments; `why_not_rebuilt` tests whether they build the same network again
-    found = getattr(model, "arguments", None)
+    found = getattr(network, "arguments", None)
     try:
+        # what JSON changes, such as a tuple, would reach the constructor as something else
         return found if isinstance(found, dict) and json.loads(json.dumps(found)) == found else {}
     except (TypeError, ValueError):
         return {}
@@ -94,7 +93,7 @@ def build_network(
     `input_shape`, `num_classes` and `classes` (class names) are passed to constructors that have these parameters.
 
     Args:
-        config: arguments, and the name of a family of `instar.models`, `transformers:` with a folder or Hub id, or the
+        config: arguments, and a name: that of a family of `instar.models`, `transformers:` with a folder or Hub id, or
             `package.module:Name` of a class or of a function that returns a module.
         input_shape: shape of one input.
         classes: class names, or their number if the names are unknown.
@@ -121,17 +120,21 @@ def build_network(
     parameters = _parameters(kind)
     names = range(classes) if isinstance(classes, int) else classes
     sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
+    # arguments come last, so that those of a user's class may replace the sizes of the data
     given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
+    # compared with the signature, because the TypeError of a call suggests no other name
     unknown = [name for name in given if name not in parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ConfigError(f"model '{config.name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
-    if missing := next((p for p in parameters.values() if p.default is p.empty and _is_needed(p, given)), None):
-        example = f"{missing.name}={_example(kind, missing.name)}"
-        raise ConfigError(f"model '{config.name}' needs the argument '{missing.name}', such as --arg {example}.")
+    for name, parameter in parameters.items():
+        is_single = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if is_single and parameter.default is parameter.empty and name not in given:
+            example = f"{name}={_example(kind, name)}"
+            raise ConfigError(f"model '{config.name}' needs the argument '{name}', such as --arg {example}.")
     try:
-        with refuse_too_large(config.name):
+        with ParameterLimit(config.name):
             made = kind(**given)
-    except InstarError:
+    except InstarError:  # already a sentence, of a family or of the limit
         raise
     except Exception as error:
         if ":" not in config.name and not isinstance(error, TypeError):
@@ -142,23 +145,20 @@ def build_network(
     return made
 
 
-def _is_needed(parameter: inspect.Parameter, given: Mapping[str, Any]) -> bool:
-    several = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    return parameter.name not in given and parameter.kind not in several
-
-
 def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor) -> tuple[str, nn.Linear]:
     """Return name and module of the linear layer that returns the logits.
 
     Args:
         model: takes raw inputs.
         num_classes: units of the layer.
-        purpose: what it is needed for, for people.
-        inputs: a few raw ones, `[n, ...]`, on which a layer proves that its bias shifts the logits.
+        purpose: what the layer is needed for, for the error message.
+        inputs: a few raw inputs, `[n, ...]`, to test that the bias of the layer shifts the logits.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
     """
+    # neither its name nor its place tells which layer it is: a network may register its layers in any order, and may
+    # have another layer of this width
     for name, layer in reversed(list(model.named_modules())):
         if not isinstance(layer, nn.Linear) or layer.out_features != num_classes:
             continue
@@ -170,24 +170,26 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor)
 
 @torch.no_grad()
 def _shifts_logits(model: nn.Module, bias: Tensor, inputs: Tensor) -> bool:
-    """Whether what is added to a bias is added to the logits, but for a constant of each example."""
     inputs, kept = inputs.to(bias.device), bias.clone()
     before = compute_logits(model, inputs)
     if before.shape[-1] != len(bias):
         return False
     finite = before.isfinite()
+    # every other class, because a constant of each example is left out of the comparison below; as large as the logits,
+    # so that their rounding stays within the tolerance
     step = (1 + before[finite].abs().max()) * (torch.arange(len(bias)) % 2)
     bias.add_(step.to(bias))
     moved = compute_logits(model, inputs) - before - step
-    bias.copy_(kept)
+    bias.copy_(kept)  # subtracting the step would leave its rounding in the weights
     allowed = torch.finfo(bias.dtype).eps ** 0.5 * step.max()
+    # a log-softmax after the bias subtracts a constant of each example, which changes no probability
     return bool(((moved - moved[..., :1])[finite].abs() <= allowed).all())
 
 
 def _example(kind: Callable[..., Any], argument: str) -> str:
     try:
         return example_of(inspect.signature(kind, eval_str=True).parameters[argument].annotation)
-    except Exception:  # annotations are code, which may name unknown things
+    except Exception:  # annotations are code, which may use undefined names
         return example_of(None)
 
 

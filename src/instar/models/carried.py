@@ -1,4 +1,4 @@
-"""Calls of a network by training and teachers: carries its hidden state, and requests `Projected` logits."""
+"""How training and teachers call a network: with its hidden state, and with a request for `Projected` logits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from instar.models.normalised import Normalised
 
 
 class Carried:
-    """A caller of a network that carries its hidden state from one window of a text to the next.
+    """Caller of a network that carries its hidden state from one window of a text to the next.
 
     A `TextNetwork` with many classes may have `projects`; it is then called with `project=True` and returns `Projected`
     (hidden states and its output layer) in place of logits.
 
-    States are keyed by the id of the window that was read last, so that no other window can use them. Each pass starts
-    without a state. Gradients stop at the border of two windows: truncated back-propagation (Williams and Peng 1990).
+    Each pass starts without a state. Gradients stop at the border of two windows: truncated back-propagation (Williams
+    and Peng 1990).
 
     Args:
         network: network whose state is carried.
@@ -32,8 +32,9 @@ class Carried:
         inner = network.network if isinstance(network, Normalised) else network
         self._carries = isinstance(inner, TextNetwork) and inner.carries_state
         self._options = {"project": True} if isinstance(inner, TextNetwork) and inner.projects else {}
+        # by the ids of the windows that were read last, so that no other window continues from them; a micro-batch each
         self._states: dict[tuple[int, ...], HiddenState] = {}
-        self._place = math.inf  # place of the last batch at the start of a pass
+        self._place = math.inf  # place of the latest batch that began a pass
 
     def __call__(self, network: Callable[..., Any], inputs: Tensor, batch: Batch) -> Any:
         """Return the network's output for the inputs of a batch.
@@ -49,20 +50,22 @@ class Carried:
         if not self._carries or batch.origin is None or not batch.origin.samples.source.task.is_stream:
             return network(inputs, **self._options)
         ids = tuple(batch.host_ids)
-        output, state = network(inputs, self._before(batch, ids), **self._options)
+        output, state = network(inputs, self._previous_state(batch, ids), **self._options)
         self._states[ids] = tuple(tensor.detach() for tensor in state)
         return output
 
-    def _before(self, batch: Batch, ids: tuple[int, ...]) -> HiddenState:
+    def _previous_state(self, batch: Batch, ids: tuple[int, ...]) -> HiddenState:
         if batch.begins:
-            if batch.place <= self._place:  # first micro-batch of a pass in this process
+            # the first micro-batch of a pass in this process; later ones must not clear the states of the earlier
+            if batch.place <= self._place:
                 self._states.clear()
             self._place = batch.place
             return ()
         wanted = tuple(index - 1 for index in ids)
         if wanted in self._states:
             return self._states.pop(wanted)
-        for known, state in self._states.items():  # the last batches of a pass have fewer rows
+        # the last batches of a pass have fewer rows, and after resuming all rows are under one key
+        for known, state in self._states.items():
             if set(wanted) <= set(known):
                 rows = torch.tensor([known.index(index) for index in wanted], device=state[0].device)
                 return tuple(tensor[rows] for tensor in state)
@@ -81,7 +84,7 @@ class Carried:
         return {"ids": ids} | {str(number): tensor for number, tensor in enumerate(state)}
 
     def load(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Restore the states of a checkpoint; each process uses the rows that it needs."""
+        """Restore the states of a checkpoint, with the rows of all processes."""
         self._states.clear()
         self._place = math.inf  # so that the next pass clears these states
         if tensors:

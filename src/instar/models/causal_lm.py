@@ -18,6 +18,8 @@ from instar.models.lstm import require_tokens
 TRANSFORMERS_PREFIX = "transformers:"
 """Prefix of the names of Transformers models, before a folder or Hub id."""
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
 
 class CausalLM(nn.Module, TextNetwork):
     """z_t = W h_t with the last hidden states h_t of a Transformers model for the tokens x_1 ... x_t.
@@ -50,6 +52,7 @@ class CausalLM(nn.Module, TextNetwork):
         self.path, self.pretrained = path, pretrained
         self.model = _load(path, pretrained).train()  # Transformers returns pretrained models in eval mode
         self.tokens = read_tokens(path)
+        # equal numbers are not enough: another tokenizer of the same size would give each number another meaning
         if classes and self.tokens:
             refuse_other_tokens(self.tokens, f"model '{path}'", tuple(classes), "the data")
         allowed = getattr(self.model.config, "max_position_embeddings", None)
@@ -79,6 +82,7 @@ class CausalLM(nn.Module, TextNetwork):
         if not self.projects:
             logits: Tensor = self.model(input_ids=inputs.long(), use_cache=False).logits
             return logits[..., : self.num_classes]
+        # the model without its head, which would compute the logits of all positions at once
         hidden = self.model.base_model(input_ids=inputs.long(), use_cache=False).last_hidden_state
         weight: Tensor = self.head.weight
         bias: Tensor | None = self.head.bias
@@ -86,9 +90,6 @@ class CausalLM(nn.Module, TextNetwork):
             weight, bias = weight[: self.num_classes], None if bias is None else bias[: self.num_classes]
         projected = Projected(hidden, weight, bias)
         return projected if project else projected.logits()
-
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def _load(path: str, pretrained: bool) -> Any:
@@ -102,11 +103,11 @@ def _load(path: str, pretrained: bool) -> Any:
 
 @torch.no_grad()
 def _ends_with(model: Any, head: nn.Module) -> bool:
-    """Return whether the logits are the output of `head`, without scaling or capping after it."""
+    # measured, because some models, such as Gemma 2, cap the output of their head
     if not isinstance(head, nn.Linear):
         return False
     was_training = model.training
-    model.eval()
+    model.eval()  # dropout would make the two calls differ
     tokens = torch.arange(len(head.weight))[None, :2]
     # new weights give logits so small that a cap would not show
     hook = head.register_forward_hook(lambda *arguments: 1e4 * arguments[-1])
@@ -119,6 +120,7 @@ def _ends_with(model: Any, head: nn.Module) -> bool:
 
 def read_tokens(path: str) -> tuple[str, ...]:
     """Return the tokens of the tokenizer in a model's folder; empty if there is no tokenizer."""
+    # a Hub id cannot be looked at without a request, so Transformers is asked
     if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
         return ()
     tokenizer = from_pretrained("AutoTokenizer", path, "the tokenizer of model")

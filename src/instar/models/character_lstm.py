@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from instar.checks import Count, DropProbability, Layers, checked
 from instar.errors import ConfigError
-from instar.models.architecture import require_counts
 from instar.models.lstm import LanguageModel, require_tokens
 
 LARGE_FILTERS = ((1, 50), (2, 100), (3, 150), (4, 200), (5, 200), (6, 200), (7, 200))
 """Width and number of the filters of LSTM-Char-Large."""
 
-BEGIN, END = 1, 2
-"""Numbers of the letters before and after each word; 0 is padding."""
+PADDING_LETTER, BEGIN_LETTER, END_LETTER = 0, 1, 2
+"""Numbers of the padding, and of the letters before and after each word."""
 
 
 @checked
@@ -58,8 +57,7 @@ class CharacterLSTM(LanguageModel):
         num_classes: int | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
-        require_counts("CharacterLSTM", units=units, layers=layers, letters=letters, highways=highways)
-        if not filters or not all(len(pair) == 2 and min(pair) >= 1 for pair in filters):
+        if not filters or not all(len(pair) == 2 for pair in filters):
             raise ConfigError(
                 f"CharacterLSTM(filters) must be pairs of a width and a number of filters, got {filters!r}."
             )
@@ -106,36 +104,37 @@ class Letters(nn.Module):
 
     def __init__(self, words: Sequence[str], letters: int, filters: Sequence[Sequence[int]], highways: int) -> None:
         super().__init__()
-        alphabet = {letter: number for number, letter in enumerate(sorted(set("".join(words))), start=END + 1)}
+        # sorted, because the order of a set changes from process to process, and the numbers are in the weights
+        alphabet = {letter: number for number, letter in enumerate(sorted(set("".join(words))), start=END_LETTER + 1)}
+        # a filter that is wider than every word still needs a place
         longest = max([width for width, _ in filters] + [len(word) + 2 for word in words])
-        spelling = torch.zeros(len(words), longest, dtype=torch.int64)
+        spelling = torch.full((len(words), longest), PADDING_LETTER, dtype=torch.int64)
         for number, word in enumerate(words):
-            spelt = [BEGIN, *(alphabet[letter] for letter in word), END]
+            spelt = [BEGIN_LETTER, *(alphabet[letter] for letter in word), END_LETTER]
             spelling[number, : len(spelt)] = torch.tensor(spelt)
         self.register_buffer("spelling", spelling, persistent=False)  # follows from the classes
-        self.letters = nn.Embedding(len(alphabet) + END + 1, letters, padding_idx=0)
+        self.letters = nn.Embedding(len(alphabet) + END_LETTER + 1, letters, padding_idx=PADDING_LETTER)
         self.filters = nn.ModuleList(nn.Conv1d(letters, count, width) for width, count in filters)
         self.width = sum(count for _, count in filters)
         self.highways = nn.ModuleList(Highway(self.width) for _ in range(highways))
         for parameter in [*self.letters.parameters(), *self.filters.parameters()]:
             nn.init.uniform_(parameter, -0.05, 0.05)
         with torch.no_grad():
-            self.letters.weight[0] = 0.0
+            self.letters.weight[PADDING_LETTER] = 0.0  # the loop above has overwritten the zeros of padding_idx
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return `[batch, position, width]` of words `[batch, position]`."""
         # a CPU embeds each distinct word of a batch once; an accelerator would wait for their number, and an exported
         # graph has fixed sizes
         if inputs.device.type != "cpu" or torch.compiler.is_exporting():
-            return self._words(inputs.flatten()).view(*inputs.shape, self.width)
-        different, place = inputs.unique(return_inverse=True)
-        return self._words(different)[place]
+            return self._embed(inputs.flatten()).view(*inputs.shape, self.width)
+        distinct, place = inputs.unique(return_inverse=True)
+        return self._embed(distinct)[place]
 
-    def _words(self, words: Tensor) -> Tensor:
-        spelt = self.letters(self.spelling[words.long()]).transpose(1, 2)
-        found = torch.cat(
-            [layer(spelt).amax(2) for layer in self.filters], 1
-        ).tanh()  # tanh is monotone, so it may come last
+    def _embed(self, words: Tensor) -> Tensor:
+        spelt = self.letters(self.spelling[words.long()]).transpose(1, 2)  # [word, width, letter]
+        # tanh is monotone, so it may follow the maximum, of which there are far fewer
+        found = torch.cat([layer(spelt).amax(2) for layer in self.filters], 1).tanh()  # [word, filter]
         for highway in self.highways:
             found = highway(found)
         return found
@@ -152,7 +151,7 @@ class Highway(nn.Module):
         self.change, self.gate = nn.Linear(width, width), nn.Linear(width, width)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.05, 0.05)
-        nn.init.constant_(self.gate.bias, -2.0)
+        nn.init.constant_(self.gate.bias, -2.0)  # t = 0.12
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return y of x, both `[..., width]`."""

@@ -63,4 +63,5 @@ class CNN(Architecture):
     def groups(self) -> list[tuple[str, nn.Module]]:
         """Return the layers as block1, block2, ..., hidden (up to its ReLU), logits."""
         blocks = [f"block{number}" for number in range(1, len(self.channels) + 1) for _ in range(4)]
+        # dropout belongs to the logits, so that the feature `hidden` is the activation before it
         return list(zip([*blocks, *["hidden"] * 3, *["logits"] * 2], self.layers, strict=True))

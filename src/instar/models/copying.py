@@ -30,8 +30,11 @@ def copy_network(network: N) -> N:
     (True, False)
     """
     refuse_unhashable(network)
+    # a copy that is made inside inference mode could not be trained
     with torch.inference_mode(False), torch.no_grad():
-        memo: dict[int, Any] = {id(tensor): _plain(tensor) for tensor in _tensors(network) if _is_special(tensor)}
+        # deepcopy takes what the memo holds under an id for the copy of that object
+        tensors = (tensor for module in network.modules() for tensor in _find_tensors(vars(module).values()))
+        memo: dict[int, Any] = {id(tensor): _plain(tensor) for tensor in tensors if _is_special(tensor)}
         try:
             copied = copy.deepcopy(network, memo)
             for mine, theirs in zip(copied.parameters(), network.parameters(), strict=True):
@@ -62,9 +65,9 @@ def refuse_unhashable(network: nn.Module) -> None:
 
 
 def _is_special(tensor: Tensor) -> bool:
-    """Return whether deepcopy refuses a tensor, or copies it so that no gradient reaches the copy."""
-    if is_lazy(tensor):
+    if is_lazy(tensor):  # has no values yet; deepcopy refuses a lazy buffer, but copies a lazy parameter
         return isinstance(tensor, UninitializedBuffer)
+    # deepcopy refuses the result of a computation; its copy of an inference tensor gets no gradient
     return tensor.grad_fn is not None or tensor.is_inference()
 
 
@@ -75,17 +78,12 @@ def _plain(tensor: Tensor) -> Tensor:
     return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
 
 
-def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    """Yield all tensors of the modules: weights, buffers and attributes, also those in lists and dictionaries."""
-    for module in network.modules():
-        yield from _inside(vars(module).values())
-
-
-def _inside(values: Iterable[Any], deepest: int = 4) -> Iterator[Tensor]:
+def _find_tensors(values: Iterable[Any], max_depth: int = 4) -> Iterator[Tensor]:
+    # a module has its parameters and buffers in dictionaries; the depth is limited, because a list may contain itself
     for value in values:
         if isinstance(value, Tensor):
             yield value
-        elif deepest and isinstance(value, dict):
-            yield from _inside(value.values(), deepest - 1)
-        elif deepest and isinstance(value, list | tuple):
-            yield from _inside(value, deepest - 1)
+        elif max_depth and isinstance(value, dict):
+            yield from _find_tensors(value.values(), max_depth - 1)
+        elif max_depth and isinstance(value, list | tuple):
+            yield from _find_tensors(value, max_depth - 1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from instar.checks import Count, Depth, Layers, checked
 from instar.errors import ConfigError
-from instar.models.architecture import Architecture, require_counts, require_image
+from instar.models.architecture import Architecture, require_image
 from instar.models.layers import activation, convolution, initialise_like_he, pooled, transition
 
 
@@ -27,6 +27,7 @@ class DenseUnit(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return `[batch, channels + growth, height, width]`."""
+        # a copy of all inputs in each unit: memory grows with the square of the depth
         return torch.cat((inputs, self.layers(inputs)), 1)
 
 
@@ -87,14 +88,12 @@ class DenseNet(Architecture):
             raise ConfigError(f"DenseNet takes depth or units, not both; got {depth} and {list(units)}.")
         if not 0 < compression <= 1:
             raise ConfigError(f"DenseNet(compression) must be above 0 and at most 1, got {compression}.")
-        self.units = list(units) if units is not None else [_units_of_depth(40 if depth is None else depth)] * 3
+        self.units = list(units) if units is not None else [_units_per_block(40 if depth is None else depth)] * 3
         if not self.units:
             raise ConfigError("DenseNet(units) must contain the units of at least one block, got none.")
         self.stem_channels = 2 * growth if stem is None else stem
-        require_counts("DenseNet", growth=growth, stem=self.stem_channels)
-        for count in self.units:
-            require_counts("DenseNet", units=count)
         self.growth, self.compression, self.third_transition = growth, compression, third_transition
+        # as they were given, because depth and units together are refused when the network is built again
         arguments = {
             "depth": depth,
             "growth": growth,
@@ -112,7 +111,7 @@ class DenseNet(Architecture):
         for number, units in enumerate(self.units, start=1):
             channels += units * self.growth
             if number < len(self.units) or self.third_transition:
-                channels = max(1, int(channels * self.compression))
+                channels = max(1, int(channels * self.compression))  # floor(theta m), section 3
             found.append(channels)
         return found
 
@@ -122,6 +121,7 @@ class DenseNet(Architecture):
         channels, last = self.stem_channels, len(self.units)
         self.stem = convolution(input_shape[0], channels, 3)
         for number, (units, width) in enumerate(zip(self.units, self.widths, strict=True), start=1):
+            # unit u reads the input of its block and what the u units before it have appended
             block = [DenseUnit(channels + unit * self.growth, self.growth) for unit in range(units)]
             self.add_module(f"block{number}", nn.Sequential(*block))
             channels += units * self.growth
@@ -133,7 +133,7 @@ class DenseNet(Architecture):
         initialise_like_he(self)
 
 
-def _units_of_depth(depth: int) -> int:
+def _units_per_block(depth: int) -> int:
     # a unit has two layers, and four layers are outside the units, so the depth is even
     if depth < 10 or depth % 2:
         near = "10" if depth < 10 else f"{depth - 1} and {depth + 1}"

@@ -42,8 +42,10 @@ class Dropout(nn.Module):
         if inputs.device.type != "cpu":
             return F.dropout(inputs, self.p)
         draws = torch.randint(-(2**63), 2**63 - 1, (-(-inputs.numel() // 4),))  # four 16-bit numbers each
+        # int16 starts at -2^15; the limit is for a p just below 1, which would round to 2^16 and drop every value
         threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15
         kept = draws.view(torch.int16)[: inputs.numel()].view(inputs.shape) >= threshold
+        # the mask is scaled in place, so that the product with the inputs is the only other new tensor
         return inputs * kept.to(inputs.dtype).mul_(1 / (1 - self.p))
 
     def extra_repr(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from instar.checks import Count, DropProbability, checked
 from instar.errors import ConfigError, MismatchError
 from instar.models.architecture import Architecture
-from instar.models.mlp import dense_layers, named_by_hidden_layer
+from instar.models.mlp import dense_layers, name_hidden_layers
 
 
 @checked
@@ -49,12 +49,7 @@ class FrameNet(Architecture):
         self.dropout, self.input_dropout = dropout, input_dropout
         if len(self.context) != 2 or not all(isinstance(count, int) and count >= 0 for count in self.context):
             raise ConfigError(f"FrameNet(context) must be two whole numbers of at least 0, got {self.context}.")
-        arguments = {
-            "widths": self.widths,
-            "context": self.context,
-            "dropout": dropout,
-            "input_dropout": input_dropout,
-        }
+        arguments = {"widths": self.widths, "context": self.context, "dropout": dropout, "input_dropout": input_dropout}
         super().__init__(arguments, input_shape, num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
@@ -67,11 +62,12 @@ class FrameNet(Architecture):
             raise MismatchError(f"model 'FrameNet' needs (frames, bands), got inputs of shape {list(input_shape)}.")
         units = (sum(self.context) + 1) * input_shape[1]
         dense = dense_layers(units, self.widths, num_classes, self.dropout, self.input_dropout)
+        # in the place of the MLP's Flatten, so that the weights have the names of an MLP over windows
         self.layers = nn.Sequential(Window(*self.context), *dense)
 
     def groups(self) -> list[tuple[str, nn.Module]]:
         """Return the layers up to each ReLU as hidden1, hidden2, ...; each returns `[batch, frames, units]`."""
-        return named_by_hidden_layer(self.layers)
+        return name_hidden_layers(self.layers)
 
 
 class Window(nn.Module):
@@ -93,6 +89,7 @@ class Window(nn.Module):
         """Return `[batch, frames, (left + 1 + right) bands]` of `[batch, frames, bands]`."""
         before, after = frames[:, :1].expand(-1, self.left, -1), frames[:, -1:].expand(-1, self.right, -1)
         around = torch.cat([before, frames, after], 1).unfold(1, self.left + 1 + self.right, 1)
+        # unfold puts the frames of a window last, [batch, frame, band, frame of the window]
         return around.transpose(2, 3).flatten(2)
 
     def extra_repr(self) -> str:

@@ -17,8 +17,7 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
 
     Args:
         path: import path.
-        declared: require that a function is annotated to return a module. A run folder could name any function, so one
-            named in a folder is called only if its code declares that it builds networks.
+        declared: require that a function is annotated to return a module, because a run folder may name any function.
 
     Raises:
         ConfigError: when it cannot be imported, or does not build modules.
@@ -29,9 +28,9 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
     module_name, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
+        for part in name.split("."):  # a class may be inside another class
             found = getattr(found, part)
-    except Exception as error:  # whatever the user's module raises
+    except Exception as error:  # raised by the user's module, of any kind
         raise ConfigError(f"model '{path}' cannot be imported: {shortened(error)}.") from None
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
@@ -40,6 +39,7 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
             f"model '{path}' must be a class of torch.nn.Module or a function that returns one, "
             f"got {shortened(repr(found))}."
         )
+    # the folder gives the arguments too, so any other function, such as one that removes files, would do what it says
     if declared and not returns_a_module(found):
         raise ConfigError(
             f"the function '{path}' is not annotated to return a torch.nn.Module, and Instar calls no other function "
@@ -57,6 +57,6 @@ def returns_a_module(function: Callable[..., Any]) -> bool:
     """
     try:
         kind = get_type_hints(function).get("return")
-    except Exception:  # annotations are code, which may name unknown things
+    except Exception:  # annotations are code, which may use undefined names
         return False
     return isinstance(kind, type) and issubclass(kind, nn.Module)

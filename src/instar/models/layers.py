@@ -53,6 +53,7 @@ class PreActivationUnit(nn.Module):
         super().__init__()
         self.activation = nn.Sequential(*activation(channels))
         self.residual = residual
+        # without a change of width or size, the sum passes gradients on unchanged through all units of a group
         self.shortcut = convolution(channels, wider, 1, stride) if stride > 1 or channels != wider else None
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def bottleneck_unit(channels: int, wider: int, stride: int = 1) -> PreActivation
     """Return a unit with f = conv1(ReLU(BN(conv3(ReLU(BN(conv1(a))))))) and wider / 4 inner channels."""
     inner = max(1, wider // 4)
     layers = [
-        convolution(channels, inner, 1, stride),
+        convolution(channels, inner, 1, stride),  # the stride is in the first convolution, as in the published code
         *activation(inner),
         convolution(inner, inner, 3),
         *activation(inner),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from instar.checks import Count, DropProbability, Layers, checked
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture, HiddenState, TextNetwork, require_counts
+from instar.models.architecture import Architecture, HiddenState, TextNetwork
 from instar.models.dropout import Dropout
 
 
@@ -27,7 +27,7 @@ class LanguageModel(Architecture, TextNetwork):
     def build_recurrent(self, inputs: int, units: int, layers: int, dropout: float, num_classes: int) -> None:
         """Make all layers after an embedding of width `inputs`; W starts uniform in [-0.1, 0.1], and b at 0."""
         self.drop = Dropout(dropout)
-        self.recurrent = LSTMLayers(inputs, [units] * layers, dropout)
+        self.recurrent = LSTMLayers([inputs, *[units] * layers], dropout)
         self.output = nn.Linear(units, num_classes)
         nn.init.uniform_(self.output.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
@@ -48,6 +48,7 @@ class LanguageModel(Architecture, TextNetwork):
         self._require_layers()
         hidden, after = self.recurrent(self.drop(self.embedding(inputs)), state or ())
         layer = self.output
+        # the loss then computes logits tile by tile, and never holds those of all positions at once
         logits = Projected(hidden[-1], layer.weight, layer.bias) if project else layer(hidden[-1])
         return logits if state is None else (logits, after)
 
@@ -56,6 +57,7 @@ class LanguageModel(Architecture, TextNetwork):
         self._require_layers()
         embedded = self.embedding(inputs)
         hidden, _ = self.recurrent(self.drop(embedded), ())
+        # nn.LSTM returns a pair, so the groups cannot run one after another as in the base class
         named = {f"layer{number}": values for number, values in enumerate(hidden, start=1)}
         return self.output(hidden[-1]), {"embedding": embedded} | named
 
@@ -90,7 +92,6 @@ class LSTM(LanguageModel):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        require_counts("LSTM", units=units, layers=layers)
         self.units, self.layers, self.dropout, self.tied = units, layers, dropout, tied
         arguments = {"units": units, "layers": layers, "dropout": dropout, "tied": tied}
         super().__init__(arguments, input_shape, num_classes)
@@ -105,7 +106,7 @@ class LSTM(LanguageModel):
         self.embedding = nn.Embedding(num_classes, self.units)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.build_recurrent(self.units, self.units, self.layers, self.dropout, num_classes)
-        if self.tied:
+        if self.tied:  # the embedding has as many columns as a layer has units, so the shapes agree
             self.output.weight = self.embedding.weight
 
 
@@ -113,17 +114,14 @@ class LSTMLayers(nn.Module):
     """LSTM layers with dropout on the output of each.
 
     Args:
-        inputs: width of the input.
-        widths: widths of the layers.
+        widths: width of the input, and then of each layer.
         dropout: probability that a value is dropped.
     """
 
-    def __init__(self, inputs: int, widths: Iterable[int], dropout: float) -> None:
+    def __init__(self, widths: list[int], dropout: float) -> None:
         super().__init__()
-        widths = list(widths)
-        befores = [inputs, *widths[:-1]]
-        pairs = zip(befores, widths, strict=True)
-        self.layers = nn.ModuleList(nn.LSTM(before, width, batch_first=True) for before, width in pairs)
+        # modules of one layer each, because nn.LSTM returns only the last of its layers, and these are features
+        self.layers = nn.ModuleList(nn.LSTM(before, width, batch_first=True) for before, width in pairwise(widths))
         self.drop = Dropout(dropout)
 
     def forward(self, inputs: Tensor, state: HiddenState) -> tuple[list[Tensor], HiddenState]:
@@ -136,10 +134,11 @@ class LSTMLayers(nn.Module):
         found: list[Tensor] = []
         after: list[Tensor] = []
         for number, layer in enumerate(self.layers):
+            # nn.LSTM has its layers first, [1, batch, units]; the batch is first here, so that rows can be selected
             before = [tensor[None].contiguous() for tensor in state[2 * number : 2 * number + 2]]
             inputs, (h, c) = layer(inputs, tuple(before) or None)
             after += [h[0], c[0]]
-            inputs = self.drop(inputs)
+            inputs = self.drop(inputs)  # never h, which the next time step reads (Zaremba et al., section 3.1)
             found.append(inputs)
         return found, tuple(after)
 

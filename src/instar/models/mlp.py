@@ -48,13 +48,14 @@ class MLP(Architecture):
 
     def groups(self) -> list[tuple[str, nn.Module]]:
         """Return the layers up to each ReLU as hidden1, hidden2, ...; dropout belongs to the layer after it."""
-        return named_by_hidden_layer(self.layers)
+        return name_hidden_layers(self.layers)
 
 
 def dense_layers(
     units: int, widths: Sequence[int], num_classes: int, dropout: float, input_dropout: float
 ) -> list[nn.Module]:
     """Return linear layers with dropout before each, and a ReLU after each except the last, which returns logits."""
+    # the place of a layer is part of the names of its weights, so run folders depend on which layers are left out here
     layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
     for width in widths:
         layers += [nn.Linear(units, width), nn.ReLU()]
@@ -64,10 +65,11 @@ def dense_layers(
     return [*layers, nn.Linear(units, num_classes)]
 
 
-def named_by_hidden_layer(layers: nn.Sequential) -> list[tuple[str, nn.Module]]:
+def name_hidden_layers(layers: nn.Sequential) -> list[tuple[str, nn.Module]]:
     """Return each module with the name of the hidden layer that it belongs to: hidden1, hidden2, ..., then logits."""
     found: list[tuple[str, nn.Module]] = []
     number, last = 1, sum(isinstance(module, nn.ReLU) for module in layers)
+    # a name ends at a ReLU, so that the feature is the activation before dropout
     for module in layers:
         found.append((f"hidden{number}" if number <= last else "logits", module))
         number += isinstance(module, nn.ReLU)

@@ -22,6 +22,7 @@ def set_train_mode(model: nn.Module) -> None:
     [True, True]
     """
     network = model.network if isinstance(model, Normalised) else model
+    # some layers in eval mode are the user's choice; a whole network in eval mode is how loading leaves it
     if not any(module.training for module in network.modules()):
         network.train()
     model.training = True
@@ -35,6 +36,7 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        # the flag alone, because train() would also switch the layers inside a module
         for module in training:
             module.training = True
 

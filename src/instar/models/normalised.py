@@ -38,10 +38,11 @@ class Normalised(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self._dtype = dtype_of(network)
+        # kept, because a look at the statistics in every step would wait for an accelerator
         self._reads_as_is = self._changes_nothing()
 
     def _changes_nothing(self) -> bool:
-        return not self.mean.any() and bool((self.std == 1).all())  # cached, because reading it from a GPU waits for it
+        return not self.mean.any() and bool((self.std == 1).all())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # a run whose inputs had other axes has statistics of another shape
@@ -75,6 +76,7 @@ class Normalised(nn.Module):
         if is_tokens(inputs):
             return inputs
         if self._reads_as_is:
+            # a copy, because the network may change its inputs in place, and these may be the data set itself
             return as_floats(inputs, self._dtype, copy=True)
         scale = 1 / self.std
         if inputs.dtype == torch.uint8:
@@ -82,7 +84,7 @@ class Normalised(nn.Module):
         # in place on one new tensor: on a CPU, addcmul is slower with broadcast statistics, and allocating a second
         # tensor costs more than the arithmetic
         normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
-        return normal.to(self._dtype)
+        return normal.to(self._dtype)  # last: bfloat16 would round pixels and their difference from the mean
 
 
 def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -105,6 +107,7 @@ def as_floats(inputs: Tensor, dtype: torch.dtype = torch.float32, *, copy: bool 
     """Return pixels 0..255 as 0..1 and other floats unchanged, both in `dtype`; tokens unchanged and never copied."""
     if is_tokens(inputs):
         return inputs
+    # divided, as users do it themselves: a product with 1 / 255 differs in the last bit
     return inputs.to(dtype) / 255 if inputs.dtype == torch.uint8 else inputs.to(dtype, copy=copy)
 
 
@@ -136,25 +139,27 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     """
     if is_tokens(samples.source.inputs):
         return torch.zeros(1), torch.ones(1)
+    # evenly spaced, because data may be sorted by class
     ids = samples.ids[:: -(-len(samples) // MAX_STATISTICS_SAMPLES)]
     axes = (0, 2, 3) if len(samples.input_shape) == 3 else (0,)
     has_frames = samples.source.positions is not None and len(samples.input_shape) == 2
     total = square = torch.zeros(1, dtype=torch.float64)
     count = 0
+    # in parts, because all samples as float64 take eight times the memory of pixels
     for part in ids.split(4096):
         inputs = _valid_frames(samples.source, part) if has_frames else samples.source.inputs[part]
         inputs = inputs.double() / 255 if inputs.dtype == torch.uint8 else inputs.double()
-        total = total + inputs.sum(axes, keepdim=True)[0]
+        total = total + inputs.sum(axes, keepdim=True)[0]  # [channels, 1, 1] or [features]
         square = square + inputs.square().sum(axes, keepdim=True)[0]
         count += inputs.numel() // total.numel()
     mean = total / count
-    std = (square / count - mean.square()).clamp(min=0).sqrt()
+    std = (square / count - mean.square()).clamp(min=0).sqrt()  # rounding may leave a constant feature below 0
     return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
 
 
 def _valid_frames(source: Source, ids: Tensor) -> Tensor:
-    """Return the frames of some samples without padding, concatenated to `[frames, features]`."""
     inputs = source.inputs[ids]
     if source.lengths is None:
         return inputs.flatten(0, 1)
+    # without padding, which repeats the last frame of short recordings: [valid frame, feature]
     return inputs[torch.arange(inputs.shape[1]) < source.lengths[ids][:, None]]

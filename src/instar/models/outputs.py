@@ -37,6 +37,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
     tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
     # a trace cannot compare sizes; the network was called before, so its output is already checked
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    # a loss has no axis of classes, and what does not start with the batch is not about its samples
     likely = [part for part in tensors.values() if part.dim() >= 2 and (is_traced or part.shape[0] == samples)]
     if len(likely) == 1:
         return likely[0]
@@ -48,8 +49,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
 
 
 def _parts(output: Any) -> dict[str, Any]:
-    """Return the entries of an output by name or number."""
-    if isinstance(output, Mapping):
+    if isinstance(output, Mapping):  # outputs of Transformers are mappings too
         return {str(name): part for name, part in output.items()}
     if is_dataclass(output):
         return {field.name: getattr(output, field.name) for field in fields(output)}

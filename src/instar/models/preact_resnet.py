@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from instar.checks import Count, Depth, checked
-from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
+from instar.models.architecture import Architecture, require_image, units_of_depth
 from instar.models.layers import basic_unit, bottleneck_unit, convolution, initialise_like_he, pooled
 
 
@@ -49,7 +49,6 @@ class PreActivationResNet(Architecture):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        require_counts("PreActivationResNet", width=width)
         self.units = units_of_depth("PreActivationResNet", depth, 9 if bottleneck else 6, 2)
         self.width, self.bottleneck = width, bottleneck
         super().__init__({"depth": depth, "width": width, "bottleneck": bottleneck}, input_shape, num_classes)
@@ -62,6 +61,7 @@ class PreActivationResNet(Architecture):
         self.stem = convolution(input_shape[0], channels, 3)
         for group in range(3):
             wider = self.width * 2**group * (4 if self.bottleneck else 1)
+            # only the first unit of a group may change width and size, and then has a shortcut with weights
             units = [make_unit(channels, wider, 2 if group else 1)]
             units += [make_unit(wider, wider) for _ in range(self.units - 1)]
             self.add_module(f"stage{group + 1}", nn.Sequential(*units))  # part of the names of the weights

@@ -1,7 +1,7 @@
 """Logits of a few inputs in the run folder, to detect another network with weights of the same shapes.
 
-A user's class may have changed since the run, or the user may give another module of the same shapes: the weights load,
-but the function differs. The families of `instar.models` need no such check.
+A user's class may have changed since the run, or the user may give another module of the same shapes. Its weights load,
+but its function differs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from instar.runs.documents import FunctionProbe
 from instar.runs.files import write_tensors
 from instar.runs.run import Run
 
-PROBE = "probe.safetensors"
+PROBE_FILE = "probe.safetensors"
 """File of raw inputs `[n, ...]` and their logits."""
 
 NUM_PROBE_INPUTS = 4
 """Number of inputs in the probe."""
 
 MAX_PROBE_LOGITS = 16
-"""Logits of a network that a configuration records."""
+"""Largest number of logits of a network that a configuration records."""
 
 ACCELERATOR_TOLERANCE = 1e-2
 """Relative difference of logits between accelerators, which may multiply in TF32."""
@@ -39,10 +39,11 @@ def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
 
     Nothing is written for a model whose logits change from call to call.
     """
+    # on the CPU, because the run may be loaded on a machine whose accelerator rounds otherwise, or has none
     copied = copy_network(model).cpu()
     logits = compute_logits(copied, inputs)
     if torch.allclose(logits, compute_logits(copied, inputs), equal_nan=True):
-        write_tensors(run.path / PROBE, {"inputs": inputs, "logits": logits})
+        write_tensors(run.path / PROBE_FILE, {"inputs": inputs, "logits": logits})
 
 
 def refuse_another_network(run: Run, model: Normalised) -> bool:
@@ -54,11 +55,11 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
     Raises:
         MismatchError: when the logits differ.
     """
-    if not (run.path / PROBE).is_file():
+    if not (run.path / PROBE_FILE).is_file():
         return False
-    tensors, _ = run.tensors(PROBE)
+    tensors, _ = run.tensors(PROBE_FILE)
     if tensors.keys() != {"inputs", "logits"}:
-        raise RunError(f"'{run.path / PROBE}' is damaged: it must have inputs and logits, got {sorted(tensors)}.")
+        raise RunError(f"'{run.path / PROBE_FILE}' is damaged: it must have inputs and logits, got {sorted(tensors)}.")
     try:
         found = compute_logits(model, tensors["inputs"])
     except Exception as error:  # raised by the user's network
@@ -90,6 +91,7 @@ def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) ->
             continue
         dtype = dtype_of(network)
         if logits.isfinite().all() and are_close(again, logits, dtype):
+            # evenly spaced over samples and classes, as a configuration is read by people and stays short
             few = logits.flatten()[:: -(-logits.numel() // MAX_PROBE_LOGITS)].tolist()
             tolerance = _rounding(dtype) if device.type == "cpu" else max(_rounding(dtype), ACCELERATOR_TOLERANCE)
             found[f"{name} {number + 1}"] = FunctionProbe(logits=few, tolerance=tolerance)
@@ -99,6 +101,7 @@ def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) ->
 @torch.no_grad()
 def compute_logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return logits in eval mode, as float32 on the CPU, with the same random numbers at every call."""
+    # the run draws after this what it would have drawn without it
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         logits = model(inputs)
@@ -109,15 +112,17 @@ def are_close(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
     """Return whether logits differ only by rounding, which depends on the dtype of the weights and on the machine."""
     if found.shape != wanted.shape:
         return False
+    # infinities and NaN must be the same; they have no difference
     finite = wanted.isfinite()
     if not torch.equal(found[~finite].nan_to_num(), wanted[~finite].nan_to_num()):
         return False
     if not finite.any():
         return True
+    # relative to the largest logit, because a small logit is a difference of large terms; 1e-6 if all of them are 0
     allowed = _rounding(dtype) * wanted[finite].abs().max() + 1e-6
     return bool(((found - wanted)[finite].abs() <= allowed).all())
 
 
 def _rounding(dtype: torch.dtype) -> float:
-    """Return the relative difference of logits that rounding may cause."""
+    # the root leaves room for errors that add up over layers; logits are compared as float32, also those of float64
     return math.sqrt(max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps))

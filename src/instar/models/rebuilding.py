@@ -23,8 +23,8 @@ def why_not_rebuilt(
 ) -> str | None:
     """Return why a description does not build a model again, without a full stop; None if it does.
 
-    The network that the description builds gets the same weights and predicts the same inputs in eval mode, once with
-    the given weights and once with noise added to all weights. The logits must be equal.
+    The network that the description builds gets the same weights and predicts the same inputs in eval mode. Its logits
+    must be equal, also when noise is added to all weights.
 
     Args:
         model: model on the CPU.
@@ -40,7 +40,7 @@ def why_not_rebuilt(
             name=config.name, arguments=config.arguments, input_shape=list(input_shape), classes=list(classes)
         )
         again = restore_model(model.state_dict(), described, "the student", trust=True)
-        copied = copy_network(model)
+        copied = copy_network(model)  # the noise must not reach the model that will be trained
         is_same = _equal(copied, again, inputs)
         if is_same:
             _add_noise(copied)
@@ -54,6 +54,7 @@ def why_not_rebuilt(
 
 
 def _equal(model: Normalised, again: Normalised, inputs: Tensor) -> bool:
+    # bit for bit, because the same operations run on the same processor; NaN in both is equal, too
     return torch.equal(compute_logits(model, inputs).nan_to_num(), compute_logits(again, inputs).nan_to_num())
 
 
@@ -61,5 +62,6 @@ def _equal(model: Normalised, again: Normalised, inputs: Tensor) -> bool:
 def _add_noise(model: Normalised) -> None:
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point():
+            # by name, so that both networks get the same noise, in whatever order they list their weights
             noise = torch.randn(parameter.shape, generator=generator(0, "noise", name))
             parameter.add_(NOISE_STD * noise.to(parameter))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from instar.checks import Count, Depth, checked
-from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
+from instar.models.architecture import Architecture, require_image, units_of_depth
 from instar.models.layers import GlobalMean
 
 
@@ -28,6 +28,7 @@ class BasicBlock(nn.Module):
         """Return `[batch, wider, height / stride, width / stride]`."""
         shortcut = inputs
         if self.added:
+            # option A: every second pixel, and zeros for the new channels; pads are listed from the last axis backwards
             shortcut = F.pad(inputs[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
         return F.relu(shortcut + self.residual(inputs))
 
@@ -61,7 +62,6 @@ class ResNet(Architecture):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        require_counts("ResNet", width=width)
         self.units, self.width = units_of_depth("ResNet", depth, 6, 2), width
         super().__init__({"depth": depth, "width": width}, input_shape, num_classes)
 
@@ -76,6 +76,7 @@ class ResNet(Architecture):
         for group in range(3):
             for block in range(self.units):
                 wider = self.width * 2**group
+                # the first block of the second and third group halves height and width
                 blocks.append(BasicBlock(channels, wider, stride=2 if group and not block else 1))
                 channels = wider
         self.blocks = nn.Sequential(*blocks)

@@ -47,17 +47,19 @@ def start_from(
     few = samples.source.inputs[samples.ids[:NUM_PROBE_INPUTS]]
     if tuple(known) != classes:
         name, layer = last_layer(theirs, len(known), "be fitted to other classes", few)
-        common, left = _sorted_out(known, classes)
+        common, left = _match_classes(known, classes)
+        # [class, input and 1]: a bias is the weight of an input that is always 1
         units = torch.cat([layer.weight, layer.bias[:, None]], 1).detach()
-        rows = units[[max(index, 0) for index in common]]
+        rows = units[[max(index, 0) for index in common]]  # the row of a new class (-1) is replaced below
         if left:
-            rows[common.index(-1)] = _summed(theirs, layer, units[left], samples)
+            rows[common.index(-1)] = _fit_unit(theirs, layer, units[left], samples)
         weights[f"{name}.weight"], weights[f"{name}.bias"] = rows[:, :-1], rows[:, -1]
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise MismatchError(f"the model cannot start from '{run.path}', whose model differs: {reason}.") from None
+    # equal shapes do not make equal functions: a class with other arguments may have another activation
     kept = [index for index, their_index in enumerate(common) if their_index >= 0]
     wanted = compute_logits(theirs, few)[..., [common[index] for index in kept]]
     if not are_close(compute_logits(model, few)[..., kept], wanted, dtype_of(model)):
@@ -67,8 +69,8 @@ def start_from(
         )
 
 
-def _sorted_out(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Return the index of each of the model's classes in `known` (-1: new), and the indices that only `known` has."""
+def _match_classes(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Return the index of each class in `known` (-1: new), and the indices of `known` that a new class stands for."""
     common = [known.index(name) if name in known else -1 for name in classes]
     left = [index for index in range(len(known)) if index not in common] if -1 in common else []
     own = common.count(-1)
@@ -82,11 +84,11 @@ def _sorted_out(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], 
 
 
 @torch.no_grad()
-def _summed(model: nn.Module, layer: nn.Linear, units: Tensor, samples: Samples) -> Tensor:
+def _fit_unit(model: nn.Module, layer: nn.Linear, units: Tensor, samples: Samples) -> Tensor:
     """Return the unit (w, b) that is nearest to log sum_c exp(w_c h + b_c) over the inputs h of the last layer."""
-    # The mean of the units with the bias raised by log n would be simpler. But it is only a lower bound, and far too
-    # low wherever a single class is likely.
-    seen: list[Tensor] = []
+    # the mean of the units with the bias raised by log n would be simpler, but it is only a lower bound, and far too
+    # low wherever a single class is likely
+    seen: list[Tensor] = []  # [example, input] each; flattened, because positions are examples
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, -2).double()))
     ids = samples.ids[:: -(-len(samples) // NUM_FITTED_SAMPLES)]
     for part in ids.split(256):
@@ -95,6 +97,7 @@ def _summed(model: nn.Module, layer: nn.Linear, units: Tensor, samples: Samples)
     h = torch.cat([torch.cat(seen), torch.ones(sum(map(len, seen)), 1, dtype=torch.float64)], 1)
     mean = units.double().mean(0)
     wanted = (h @ units.double().t()).logsumexp(1) - h @ mean
-    # the smallest change of the mean, because an input that is never active leaves its weight undetermined
+    # the smallest change of the mean, by singular values (gelsd), because an input that is never active leaves its
+    # weight undetermined
     change: Tensor = torch.linalg.lstsq(h, wanted[:, None], driver="gelsd").solution[:, 0]
     return (mean + change).to(units)

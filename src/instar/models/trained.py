@@ -58,7 +58,7 @@ def attach_network(subject: Any, network: nn.Module | str | None, *, trust: bool
 
 
 def lend_network(member: Any, network: nn.Module | str | None) -> Any:
-    """Return one of several runs with a network if it needs one, or stands for runs that may; others as they are.
+    """Attach a network to one of several runs, if it needs one or combines runs that may; return others as they are.
 
     Raises:
         RunError: when the run cannot be read.
@@ -66,10 +66,12 @@ def lend_network(member: Any, network: nn.Module | str | None) -> Any:
     if network is None or not isinstance(member, str | Path | Run):
         return member
     path = member.path if isinstance(member, Run) else Path(member)
+    # a network that was attached to this run alone wins over the one for all runs
     if not (path / "config.json").is_file() or (isinstance(member, Run) and network_of(member) is not None):
         return member
-    run, has_model = Run(path), (path / "model.json").is_file()
-    needs_network = not has_model or run.document("model.json", ModelFile).needs_network
+    # an ensemble has no model.json, and passes the network on to its members
+    has_model = (path / "model.json").is_file()
+    needs_network = not has_model or Run(path).document("model.json", ModelFile).needs_network
     return TrainedRun(path, network=network) if needs_network else member
 
 
@@ -99,6 +101,7 @@ def save_model(
     """
     write_tensors(run.weights, model.state_dict())
     description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
+    # left out where it is False, as in the files of older versions
     write_json(run.path / "model.json", description | ({"needs_network": True} if needs_network else {}))
 
 
@@ -153,36 +156,24 @@ def restore_model(
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
-    if config.name.startswith(TRANSFORMERS_PREFIX):  # the run has the weights
+    if config.name.startswith(TRANSFORMERS_PREFIX):  # the weights are in the run, so they are not read twice
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
     if network is None and description.needs_network:
         raise ConfigError(
             f"the network of '{where}' was given as a Python object, and '{config.name}' does not build it again; give "
             "network= (--network): the module, or the package.module:name of a function that returns it."
         )
-    if network is None or isinstance(network, str):
-        named = config if network is None else ModelConfig(name=network)
-        shape, classes = tuple(description.input_shape), tuple(description.classes)
-
-        def make() -> nn.Module:
-            return build_network(named, shape, classes, trust=trust, declared=network is None)
-
-        if named.name in MODELS:  # other code is trusted by the user
-            refuse_larger(make, tensors, where, named.name)
-        try:
-            made = make()
-        except Exception as error:
-            if named.name not in MODELS or network is not None:
-                raise
-            raise RunError(
-                f"the model described in '{where}' cannot be built: {shortened(error).rstrip('.')}."
-            ) from None
-    else:
-        if not isinstance(network, nn.Module):
-            raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
+    if isinstance(network, nn.Module):
         made = copy_network(network).cpu()
+    elif network is None or isinstance(network, str):
+        named = config if network is None else ModelConfig(name=network)
+        made = _build_described(named, description, tensors, where, trust=trust, given=network is not None)
+    else:
+        raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
+    # the statistics of the run count, not those of a network that was given with others
     made = made.network if isinstance(made, Normalised) else made
     _take_dtypes(made, tensors)
+    # what is missing here is named by load_state_dict below
     model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
     try:
         model.load_state_dict(dict(tensors))
@@ -192,8 +183,27 @@ def restore_model(
     return model.eval()
 
 
+def _build_described(
+    config: ModelConfig, description: ModelFile, tensors: Mapping[str, Tensor], where: str, *, trust: bool, given: bool
+) -> nn.Module:
+    shape, classes = tuple(description.input_shape), tuple(description.classes)
+
+    def make() -> nn.Module:
+        return build_network(config, shape, classes, trust=trust, declared=not given)
+
+    if config.name not in MODELS:  # the user trusts this code
+        return make()
+    refuse_larger(make, tensors, where, config.name)  # the folder may be a stranger's
+    try:
+        return make()
+    except Exception as error:
+        if given:  # the user's mistake, and no damage of the folder
+            raise
+        raise RunError(f"the model described in '{where}' cannot be built: {shortened(error).rstrip('.')}.") from None
+
+
 def _take_dtypes(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Convert weights and buffers to the dtypes of `tensors`, because loading would round the values otherwise."""
+    # load_state_dict rounds values to the dtype of the network: a float64 or bfloat16 network is built as float32
     for name, mine in network.state_dict(keep_vars=True).items():
         theirs = tensors.get(f"network.{name}")
         if isinstance(mine, Tensor) and not is_lazy(mine) and theirs is not None and mine.dtype != theirs.dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from instar.checks import Count, Depth, DropProbability, checked
-from instar.models.architecture import Architecture, require_counts, require_image, units_of_depth
+from instar.models.architecture import Architecture, require_image, units_of_depth
 from instar.models.layers import basic_unit, convolution, initialise_like_he, pooled
 
 
@@ -46,17 +46,17 @@ class WideResNet(Architecture):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        require_counts("WideResNet", width=width)
         self.units, self.width, self.dropout = units_of_depth("WideResNet", depth, 6, 4), width, dropout
         super().__init__({"depth": depth, "width": width, "dropout": dropout}, input_shape, num_classes)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         """Make the layers."""
         require_image(input_shape, "WideResNet")
-        channels = 16
+        channels = 16  # the first convolution is not widened (table 1)
         self.stem = convolution(input_shape[0], channels, 3)
         for group in range(3):
             wider = 16 * self.width * 2**group
+            # only the first unit of a group may change width and size, and then has a shortcut with weights
             units = [basic_unit(channels, wider, 2 if group else 1, self.dropout)]
             units += [basic_unit(wider, wider, 1, self.dropout) for _ in range(self.units - 1)]
             self.add_module(f"stage{group + 1}", nn.Sequential(*units))  # part of the names of the weights

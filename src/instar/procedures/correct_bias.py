@@ -17,7 +17,7 @@ from instar.config import ModelConfig
 from instar.data.dataset import Data
 from instar.data.samples import Samples
 from instar.errors import ConfigError, DataError
-from instar.models.probe import PROBE, write_probe
+from instar.models.probe import PROBE_FILE, write_probe
 from instar.models.trained import TrainedRun, load_model, network_of, save_model
 from instar.paths import local_path
 from instar.runs.documents import ModelFile
@@ -98,8 +98,8 @@ def correct_bias(
             kept = ModelConfig(name=described.name, arguments=described.arguments)
             shape, names = tuple(described.input_shape), tuple(described.classes)
             save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
-            if (run.path / PROBE).is_file():  # the corrected model returns other logits for it
-                write_probe(corrected, model, run.tensors(PROBE)[0]["inputs"])
+            if (run.path / PROBE_FILE).is_file():  # the corrected model returns other logits for it
+                write_probe(corrected, model, run.tensors(PROBE_FILE)[0]["inputs"])
             facts = {
                 "parameters": run.result["parameters"],
                 "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},
