@@ -11,7 +11,7 @@ from instar.checks import Count, checked
 from instar.config import DataConfig, RunConfig, TrainingConfig, parse_assignment, read_yaml, validate
 from instar.data import Crop, Shift
 from instar.errors import ConfigError, InstarError
-from instar.models import CNN, LSTM, MLP, DenseNet, ResNet, build_network, describe
+from instar.models import CNN, LSTM, MLP, DenseNet, ResNet, build_network, describe_model
 from instar.objectives import DecoupledKD, HardLabels, SoftTargets, parse_objective
 from instar.paths import local_path
 
@@ -167,7 +167,7 @@ def test_numbers_of_other_kinds_become_python_numbers_where_they_say_the_same() 
 )
 def test_a_network_that_fits_no_machine_is_refused_before(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        build_network(describe("mlp").model_copy(update={"arguments": arguments}), (1, 8, 8), 10, trust=False)
+        build_network(describe_model("mlp").model_copy(update={"arguments": arguments}), (1, 8, 8), 10, trust=False)
 
 
 @pytest.mark.parametrize(

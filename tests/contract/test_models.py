@@ -22,7 +22,7 @@ from instar.models import (
     ResNet,
     WideResNet,
     build_network,
-    describe,
+    describe_model,
     last_layer,
 )
 
@@ -129,7 +129,7 @@ def some(count, description, shape):
 
 def build(description, shape, seed=0):
     torch.manual_seed(seed)
-    return build_network(describe(description), shape, 4, trust=False)
+    return build_network(describe_model(description), shape, 4, trust=False)
 
 
 def test_every_architecture_is_listed():
@@ -191,11 +191,11 @@ def test_initial_weights_depend_on_the_seed_alone(description, shape, size):
 def test_description_holds_no_weights_and_round_trips(description, shape, size):
     assert not description.is_built
     assert not list(description.parameters())
-    config = describe(description)
+    config = describe_model(description)
     assert ModelConfig.model_validate_json(config.model_dump_json()) == config
     again = MODELS[config.name](**config.arguments)
     assert again.arguments == description.arguments
-    assert describe(build(description, shape)) == config
+    assert describe_model(build(description, shape)) == config
 
 
 @every_model

@@ -10,7 +10,7 @@ from torch import nn
 from instar.config import ModelConfig
 from instar.data import load_data
 from instar.errors import ConfigError, RunError
-from instar.models import MLP, build_network, describe, load_model
+from instar.models import MLP, build_network, describe_model, load_model
 from instar.procedures.train import train
 from instar.runs.files import read_tensors, write_json, write_tensors
 from instar.runs.run import Run
@@ -125,4 +125,4 @@ def test_a_network_given_as_an_object_is_copied(tmp_path):
 
 def test_a_misspelt_key_of_a_model_is_refused_in_a_sentence():
     with pytest.raises(ConfigError, match="'argument' is not a setting; did you mean 'arguments'"):
-        describe({"name": "mlp", "argument": {"widths": [8]}})
+        describe_model({"name": "mlp", "argument": {"widths": [8]}})

@@ -5,7 +5,7 @@ import torch
 
 from instar.data import Samples, Source
 from instar.errors import ConfigError, MismatchError
-from instar.models import MLP, FrameNet, Normalised, build_network, describe, load_model, save_model, statistics
+from instar.models import MLP, FrameNet, Normalised, build_network, describe_model, load_model, save_model, statistics
 from instar.runs.run import Run
 
 BANDS, CLASSES = 5, 6
@@ -96,7 +96,7 @@ def test_statistics_are_of_all_frames_where_all_are_valid():
 def test_a_model_comes_back_from_its_folder(tmp_path):
     model = Normalised(net(), *statistics(Samples.all_of(source())))
     run = Run.start(tmp_path / "run", {}, {})
-    save_model(run, model, describe(model.network), (9, BANDS), tuple("abcdef"))
+    save_model(run, model, describe_model(model.network), (9, BANDS), tuple("abcdef"))
     again = load_model(run)
     assert torch.equal(again(recordings(12)), model(recordings(12)))
     assert again.network.context == [3, 2]
@@ -111,4 +111,4 @@ def test_an_invalid_context_is_refused(context):
 @pytest.mark.parametrize("shape", [(5,), (1, 8, 8)])
 def test_inputs_without_frames_are_refused(shape):
     with pytest.raises(MismatchError, match=rf"'FrameNet' needs \(frames, bands\), got inputs .* \{list(shape)}"):
-        build_network(describe(FrameNet([8])), shape, CLASSES, trust=False)
+        build_network(describe_model(FrameNet([8])), shape, CLASSES, trust=False)

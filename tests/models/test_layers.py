@@ -7,7 +7,7 @@ from torch import nn
 
 from instar.data import load_data
 from instar.errors import ConfigError
-from instar.models import CNN, MLP, Dropout, Normalised, describe, last_layer, statistics
+from instar.models import CNN, MLP, Dropout, Normalised, describe_model, last_layer, statistics
 from instar.models.character_lstm import Letters
 
 CNN_SIZES = {"input_shape": (1, 8, 8), "num_classes": 3}
@@ -81,10 +81,10 @@ def test_statistics_of_vectors_are_by_feature_and_constant_features_stay():
 
 
 def test_a_built_network_and_its_description_are_described_alike():
-    assert describe(MLP([5, 3], 0.1)) == describe(MLP([5, 3], 0.1, input_shape=(4,), num_classes=2))
-    assert describe({"name": "cnn", "arguments": {"hidden": 4}}).arguments == {"hidden": 4}
-    assert describe("resnet").name == "resnet"
-    assert describe(nn.Linear(2, 2)).name == "torch.nn.modules.linear:Linear"
+    assert describe_model(MLP([5, 3], 0.1)) == describe_model(MLP([5, 3], 0.1, input_shape=(4,), num_classes=2))
+    assert describe_model({"name": "cnn", "arguments": {"hidden": 4}}).arguments == {"hidden": 4}
+    assert describe_model("resnet").name == "resnet"
+    assert describe_model(nn.Linear(2, 2)).name == "torch.nn.modules.linear:Linear"
 
 
 @pytest.mark.parametrize("model", [nn.Conv2d(1, 1, 1), nn.Linear(3, 5), nn.Linear(3, 4, bias=False)])

@@ -13,7 +13,7 @@ from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.data.special import DUSTBIN
 from instar.errors import InstarError, MismatchError, RunError
-from instar.models import CNN, MLP, Normalised, describe, load_model, start_from
+from instar.models import CNN, MLP, Normalised, describe_model, load_model, start_from
 from instar.procedures.ensemble import ensemble
 from instar.procedures.train import train
 from instar.runs.files import read_json, write_tensors
@@ -147,7 +147,7 @@ def test_another_architecture_is_refused(run, classes):
 def stage(out, data, **settings):
     values = {
         "data": data.config.model_dump(),
-        "model": describe(MLP([16])).model_dump(),
+        "model": describe_model(MLP([16])).model_dump(),
         "training": {"epochs": 1, "learning_rate": 0.02},
     }
     return Stage(validate(RunConfig, values | settings), out, GivenObjects(data), show=False)
@@ -221,7 +221,7 @@ def test_a_start_that_does_not_fit_is_refused_before_there_is_a_folder(run, tmp_
         with pytest.raises(InstarError, match=words):
             stage(tmp_path / "run", DIGITS, start=str(path)).run()
     with pytest.raises(MismatchError, match=r"cannot start from .* whose model differs: .*size mismatch"):
-        stage(tmp_path / "run", DIGITS, start=str(run.path), model=describe(MLP([9])).model_dump()).run()
+        stage(tmp_path / "run", DIGITS, start=str(run.path), model=describe_model(MLP([9])).model_dump()).run()
     assert not (tmp_path / "run").exists()
 
 

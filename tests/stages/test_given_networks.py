@@ -10,7 +10,7 @@ from instar.compute.accelerator import make_accelerator
 from instar.config import RunConfig, TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, InstarError, MismatchError
-from instar.models import MLP, Normalised, describe, load_model, statistics
+from instar.models import MLP, Normalised, describe_model, load_model, statistics
 from instar.procedures.correct_bias import correct_bias
 from instar.procedures.distill import distill
 from instar.procedures.evaluate import evaluate
@@ -101,7 +101,7 @@ def test_a_built_architecture_keeps_its_weights(tmp_path):
 def test_a_warm_start_keeps_the_statistics_of_the_run_that_it_starts_from(tmp_path):
     first = train(DIGITS, MLP([8]), out=tmp_path / "first", epochs=1)
     others = load_data("digits", subset=20)
-    values = {"data": others.config, "model": describe(MLP([8])), "start": str(first.path)}
+    values = {"data": others.config, "model": describe_model(MLP([8])), "start": str(first.path)}
     config = RunConfig(**values, training=TrainingConfig(epochs=1, learning_rate=1e-12))
     again = Stage(config, tmp_path / "again", GivenObjects(others), show=False).run()
     assert not torch.equal(statistics(others.train)[0], first.model.mean)
@@ -438,7 +438,7 @@ def test_every_verb_that_loads_a_run_takes_its_network_and_asks_for_it(tmp_path)
 
 
 def test_processes_do_not_wait_for_weights_that_the_logits_do_not_depend_on():
-    config = RunConfig(data=DIGITS.config, model=describe(Returns(nn.Identity())))
+    config = RunConfig(data=DIGITS.config, model=describe_model(Returns(nn.Identity())))
     initial = make_initial(config, Returns(nn.Identity()), DIGITS, None, trust=False)
     accelerator = make_accelerator()
     assert initial.rehearse(Loader(DIGITS.train, 32, seed=0), config.training, accelerator) == [

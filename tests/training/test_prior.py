@@ -12,7 +12,7 @@ from torch import nn
 from instar.config import RunConfig, validate
 from instar.data import load_data
 from instar.errors import ConfigError, MismatchError
-from instar.models import MLP, describe
+from instar.models import MLP, describe_model
 from instar.stages.components import GivenObjects
 from instar.stages.stage import Stage
 from instar.teachers import Module
@@ -84,7 +84,7 @@ def train_on(data, out, **changes):
     training = {"epochs": 300, "batch_size": 10_000, "optimiser": "sgd", "learning_rate": 0.5, "log_every": 300}
     values = {
         "data": data.config.model_dump(),
-        "model": describe(MLP([])).model_dump(),
+        "model": describe_model(MLP([])).model_dump(),
         "training": training | {"checkpoint_seconds": 1e6},
     }
     return Stage(validate(RunConfig, values | changes), out, GivenObjects(data), show=False).run()

@@ -3,7 +3,7 @@
 from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
 from instar.models.ban_resnet import BANResNet
-from instar.models.build import MODELS, build_network, describe, last_layer
+from instar.models.build import MODELS, build_network, describe_model, last_layer
 from instar.models.carried import Carried
 from instar.models.causal_lm import CausalLM
 from instar.models.character_lstm import CharacterLSTM
@@ -57,7 +57,7 @@ __all__ = [
     "attach_network",
     "build_network",
     "copy_network",
-    "describe",
+    "describe_model",
     "find_frozen_layers",
     "import_model",
     "in_eval_mode",

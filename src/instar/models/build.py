@@ -45,10 +45,10 @@ MODELS: dict[str, type[Architecture]] = {
 """Model families by the name in a configuration; add one line for a new family."""
 
 
-def describe(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelConfig:
+def describe_model(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelConfig:
     """Return the configuration of a model given as a name, a mapping, a configuration or a module.
 
-    >>> describe(MLP([500, 300])).name
+    >>> describe_model(MLP([500, 300])).name
     'mlp'
     """
     if isinstance(model, ModelConfig):

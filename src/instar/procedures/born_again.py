@@ -19,7 +19,7 @@ from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
-from instar.models.build import describe
+from instar.models.build import describe_model
 from instar.models.trained import TrainedRun, lend_network
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Need, Objective, Term
@@ -199,7 +199,7 @@ def born_again(
         given.config,
         local_path(out, "out"),
         generations,
-        student=given.config.model if student is None else describe(student),
+        student=given.config.model if student is None else describe_model(student),
         objective=as_objective(objective),
         stop_early=stop_early,
         data=given.objects.data,

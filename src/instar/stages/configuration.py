@@ -17,7 +17,7 @@ from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, Train
 from instar.data.dataset import Data, load_data
 from instar.data.views import View
 from instar.errors import ConfigError
-from instar.models.build import describe
+from instar.models.build import describe_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.trained import lend_network
 from instar.objectives.notation import as_objective
@@ -106,7 +106,7 @@ def configure(
     if isinstance(model, str | Mapping):
         values = merge(values, {"model": {"name": model} if isinstance(model, str) else model})
     elif model is not None:
-        values["model"] = describe(model).model_dump()
+        values["model"] = describe_model(model).model_dump()
     over = nest(settings or {})
     source, loaded = _read_data(data, merge(values, over).get("data", {}))
     values = merge(merge(values, {"data": source} if source else {}), over)
@@ -116,7 +116,7 @@ def configure(
     found = validate(RunConfig, values)
     if loaded is not None and found.data != loaded.config:
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
-    if network is not None and found.model != describe(network):
+    if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
     start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
     objects = GivenObjects(
