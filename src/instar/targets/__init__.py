@@ -1,4 +1,4 @@
-"""Soft targets: what teachers answer with and terms learn from, in memory and on disk."""
+"""Soft targets: what teachers predict and students learn from, in memory and on disk."""
 
 from instar.targets.manifest import Answering, Manifest, PartDescription
 from instar.targets.projected import ProjectedTargets

@@ -1,4 +1,4 @@
-"""The cross-entropy of a student with its teacher, of all classes or of a few with a bucket for the rest.
+"""Cross-entropy of a student with a teacher's targets: of all classes, or of a few with a bucket for the rest.
 
 With u = z / T of the student's logits z, q = softmax(u), and the teacher's p, all classes have
 
@@ -12,14 +12,14 @@ teacher's probabilities of the k classes and of the rest together:
     T dH/dz_i = Q_i - P_i                                   for i in S
     T dH/dz_c = (Q_rest - P_rest) softmax_rest(u)_c         for the others
 
-Everything is found over the rest itself, because 1 - sum q_i would lose all digits of a student that is sure. Classes
-that were drawn have no bucket, and nothing is left out of the rest:
+The rest is summed over its own classes, because 1 - sum q_i loses all digits if the student is confident. Drawn classes
+have no bucket, and their softmax is over all classes:
 
     H = sum_i p_i (log sum_c exp(u_c) - u_i)
     T dH/dz_c = q_c - sum over the draws of c of p_i
 
-Few logits take the forms below, which torch differentiates, because fewer kernels are worth more than fewer passes.
-Many logits take those of `many_classes`, which make the gradient together with H.
+The functions below are for small logits: torch differentiates them, because fewer kernels matter more than fewer passes
+there. Larger logits go to `many_classes`, which computes the gradient together with H.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from instar.compute.tiling import exceeds_cached_tile
 from instar.targets import many_classes
 from instar.targets.many_classes import smallest_logit
 
-MAX_TURNED_CLASSES = 15
-"""Classes up to which a softmax is found faster across examples: rows as short as that do not fill a vector."""
+MAX_TRANSPOSED_CLASSES = 15
+"""Number of classes up to which a softmax over columns is faster, because such short rows do not fill a vector."""
 
 
 def dense_cross_entropy(logits: Tensor, p: Tensor, temperature: float) -> Tensor:
     """Return H with targets of all classes, `[examples]`.
 
     Args:
-        logits: z, `[examples, classes]`.
-        p: the teacher's probabilities at T, `[examples, classes]`.
-        temperature: T.
+        logits: logits z of the student, `[examples, classes]`.
+        p: probabilities of the teacher at T, `[examples, classes]`.
+        temperature: temperature T.
     """
     if exceeds_cached_tile(logits):
         return many_classes.dense(logits, p, temperature)
+    # torch's own kernels: with a one-hot p the gradient is that of a label to the last bit, and a hand-written
+    # gradient was slower, because each step of Python costs ten microseconds between two matrix products
     return -(floored(torch.log_softmax(scaled(logits, temperature), 1)) * p).sum(1)
 
 
@@ -52,18 +54,20 @@ def sparse_cross_entropy(logits: Tensor, ids: Tensor, kept: Tensor, temperature:
     """Return H with targets of a few classes, `[examples]`.
 
     Args:
-        logits: z, `[examples, classes]`.
-        ids: S, or the classes that were drawn, `[examples, k]`.
-        kept: their probabilities, `[examples, k]`, or `[examples, k + 1]` with that of the rest behind them.
-        temperature: T.
+        logits: logits z of the student, `[examples, classes]`.
+        ids: the classes S, or the drawn classes, `[examples, k]`.
+        kept: their probabilities, `[examples, k]`; for a bucket `[examples, k + 1]`, with that of the rest last.
+        temperature: temperature T.
     """
     if exceeds_cached_tile(logits):
         return many_classes.sparse(logits, ids, kept, temperature)
+    # divided even at T = 1, because u is clamped in place below and the logits belong to the caller
     u, smallest, axis = logits / temperature, smallest_logit(logits), 1
     if kept.shape[1] == ids.shape[1]:
         return u.logsumexp(1) - (kept * u.gather(1, ids)).sum(1)
-    u.detach().clamp_(min=smallest)  # -inf of a padding class times its share of 0 would be NaN
-    if logits.shape[1] <= MAX_TURNED_CLASSES:
+    # -inf of a padding class times its share of 0 would be NaN; detached, so that backward has no step for it
+    u.detach().clamp_(min=smallest)
+    if logits.shape[1] <= MAX_TRANSPOSED_CLASSES:
         u, ids, kept, axis = u.t(), ids.t(), kept.t(), 0
     chosen, rest = kept.narrow(axis, 0, ids.shape[axis]), kept.narrow(axis, ids.shape[axis], 1)
     # H has the gradient of a cross-entropy with targets t that share P_rest out as the student does, held constant; and
@@ -71,23 +75,23 @@ def sparse_cross_entropy(logits: Tensor, ids: Tensor, kept: Tensor, temperature:
     # t_c (log softmax_rest(u)_c [c not in S] - log q_c)
     with torch.no_grad():
         outside = u.scatter(axis, ids, smallest)
+        # softmax rather than exp, which takes four times as long for numbers as small as `smallest`
         shared = outside.softmax(axis).mul_(rest).scatter_(axis, ids, chosen)
         of_rest = outside.log_softmax(axis).scatter_(axis, ids, 0.0)
     return (shared * (of_rest - u.log_softmax(axis))).sum(axis)
 
 
 def scaled(logits: Tensor, temperature: float) -> Tensor:
-    """Return z / T; at T = 1 the logits as they are, because of many classes every copy counts."""
+    """Return z / T; at T = 1 the logits themselves, because a copy of many classes takes time and memory."""
     return logits if temperature == 1 else logits / temperature
 
 
 def floored(log_q: Tensor) -> Tensor:
-    """Return log-probabilities with the least number in the place of -inf: 0 log 0 is 0, and 0 times -inf is NaN.
-
-    It is done in place and unseen by autograd: a backward pass needs exp(log q), which is 0 either way.
+    """Replace -inf in log-probabilities by the smallest number, in place: 0 log 0 is 0, but 0 times -inf is NaN.
 
     >>> floored(torch.tensor([0.0, -torch.inf])).mul(torch.tensor([1.0, 0.0])).sum()
     tensor(0.)
     """
+    # hidden from autograd: a backward pass reads exp(log q), which is 0 either way
     log_q.data.clamp_(min=smallest_logit(log_q))
     return log_q

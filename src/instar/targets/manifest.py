@@ -1,4 +1,4 @@
-"""What a target store says about itself: whose answers, about which samples and views, in which files."""
+"""The manifest of a target store: which teacher predicted which samples and views, and which files hold that."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from instar.seeds import Draws, derive
 from instar.targets.records import Keep, Number, Record
 
 STORE_FORMAT = 2
-"""1 had no checksum of the manifest."""
+"""Version of the manifest's format; format 1 had no checksum of the manifest."""
 
 MANIFEST_FILE = "manifest.json"
 ALL_IDS = "all"
 
+# a manifest may come from a stranger: without these bounds it could ask for endless loops over files that do not exist
+MAX_SHARDS = 100_000
+MAX_PART_ROWS = 1 << 40
 
-MAX_SHARDS, MAX_PART_ROWS = 100_000, 1 << 40
-"""Of a part: what a manifest says decides how many files are looked for."""
-
+# files are named after their part, so a name must not be a path to somewhere else
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
-"""Files are called after it, so it leads nowhere else."""
 
 
 class Shard(Config):
@@ -42,27 +42,27 @@ class Shard(Config):
 
 
 class PartDescription(Config):
-    """Answers about some samples of one source, each in the same views.
+    """Targets of some samples of one source, all in the same views.
 
-    Row `view * samples + i` is about the sample with the i-th smallest id.
+    Row `view * samples + i` belongs to the sample with the i-th smallest id.
     """
 
-    source: str = Field(description="name, for people")
-    fingerprint: str = Field(description="of the source")
+    source: str = Field(description="name of the source, for people")
+    fingerprint: str = Field(description="fingerprint of the source")
     samples: int = Field(ge=1, le=MAX_PART_ROWS)
-    ids: str = Field(ALL_IDS, description="checksum of the file of ids; 'all': every id of the source")
+    ids: str = Field(ALL_IDS, description="checksum of the file of ids; 'all': all ids of the source")
     views: str = "Identity()"
     view_seed: int = 0
     num_views: int = Field(1, ge=1, le=MAX_PART_ROWS)
     keep: str = "all"
     dtype: Number = "float16"
-    temperature: float | None = Field(None, gt=0, description="at which alone the answers hold; none: at any")
-    draw_seed: int = Field(0, description="of the classes, where they are drawn")
+    temperature: float | None = Field(None, gt=0, description="the only valid temperature; none: any temperature")
+    draw_seed: int = Field(0, description="seed of the drawn classes")
     positions: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...] = Field(
         (), max_length=4, description="shape of the positions of a sample"
     )
     rows_per_shard: int = Field(ge=1, le=MAX_PART_ROWS)
-    shards: tuple[Shard, ...] | None = Field(None, description="none while they are being made")
+    shards: tuple[Shard, ...] | None = Field(None, description="none until all shards are written")
 
     @model_validator(mode="after")
     def _shards_can_be_counted(self) -> Self:
@@ -72,32 +72,33 @@ class PartDescription(Config):
 
     @property
     def rows(self) -> int:
-        """Rows of all shards."""
+        """Number of rows of all shards."""
         return self.samples * self.num_views
 
     @property
     def num_shards(self) -> int:
         """Number of shards."""
-        return -(-self.rows // self.rows_per_shard)
+        return -(-self.rows // self.rows_per_shard)  # rounded up, in whole numbers: a float has 53 bits
 
     def shard_rows(self, index: int) -> range:
         """Return the rows of a shard."""
         return range(index * self.rows_per_shard, min((index + 1) * self.rows_per_shard, self.rows))
 
     def record(self, num_classes: int) -> Record:
-        """Return the layout of an example."""
+        """Return the layout of the record of an example."""
         return Record(Keep.parse(self.keep), self.dtype, num_classes, self.temperature)
 
     def width(self, num_classes: int) -> int:
-        """Return the bytes of a row: a record for every position."""
+        """Return the bytes of a row, which has a record for each position of its sample."""
         return self.record(num_classes).width * math.prod(self.positions)
 
     def draws(self, ids: Tensor, view: int) -> Draws:
         """Return the random numbers that decide which classes of these samples are drawn."""
+        # by id and view: a shard that is made again, or by another process, has the same bytes
         return Draws(derive(self.draw_seed, "drawn targets"), ids, view)
 
     def shows(self) -> str:
-        """Return in words which views there are."""
+        """Describe the stored views."""
         return describe_views(self.views, self.view_seed, self.num_views)
 
 
@@ -111,37 +112,39 @@ def shard_name(part: str, index: int) -> str:
 
 
 def describe_views(views: str, seed: int, number: int | None) -> str:
-    """Return in words what is seen of each sample."""
+    """Describe the views that a model sees of each sample."""
     if views == "Identity()":
         return "the samples as they are"
     return f"{number or 'endless'} views '{views}' of seed {seed}"
 
 
 class Answering(Config):
-    """Who was asked, and in which arithmetic."""
+    """The teacher that labelled a store, and the precision that it was queried in."""
 
-    names: tuple[str, ...] = Field(description="run folders, or kinds of Python objects")
-    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several were averaged")
-    fingerprint: str = Field(description="of all weights, of members and of the ensemble")
+    names: tuple[str, ...] = Field(description="run folders, or types of Python objects")
+    combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how several teachers were averaged")
+    fingerprint: str = Field(description="fingerprint of the teacher, with the weights of all its members")
     precision: Precision = "float32"
     functions: dict[str, FunctionProbe] = Field(
-        default_factory=dict, description="by number, a few logits of each network; not compared with older stores"
+        default_factory=dict, description="by number, a few logits of each network; older stores have none"
     )
     normalisation: tuple[dict[str, list[float]], ...] = Field((), description="mean and std of the inputs, per network")
 
 
 class Manifest(Config):
-    """The whole store; it is complete when every part names its shards."""
+    """Description of a store. The store is complete when every part lists its shards."""
 
     format: int = STORE_FORMAT
-    version: str = Field(description="of the Instar that made it")
+    version: str = Field(description="version of Instar that made the store")
     teacher: Answering
-    data: dict[str, Any] = Field(description="how the samples were selected, as a run's configuration has it")
+    data: dict[str, Any] = Field(description="selection of the samples, as in the configuration of a run")
     classes: tuple[str, ...]
     parts: dict[PartName, PartDescription]
 
     @model_validator(mode="after")
     def _shards_are_those_of_the_plan(self) -> Self:
+        # shards are mapped by these names and rows: another name could open any file, and other rows would shift all
+        # rows behind them
         for name, part in self.parts.items():
             found = None if part.shards is None else [(shard.name, shard.rows) for shard in part.shards]
             wanted = ((shard_name(name, index), len(part.shard_rows(index))) for index in range(part.num_shards))
@@ -154,23 +157,26 @@ class Manifest(Config):
 
     @property
     def complete(self) -> bool:
-        """Whether all shards are there."""
+        """Whether all shards are written."""
         return all(part.shards is not None for part in self.parts.values())
 
     def plan(self) -> dict[str, Any]:
-        """Return what was asked for: everything but the shards, where the data lay, and the version."""
+        """Return what the targets depend on: everything except the shards, the paths and the version."""
+        # names and data say where teacher and samples were found; their fingerprints say what they are
         found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names", "functions"}})
         for part in found["parts"].values():
             del part["shards"]
-        return found | {"format": 1}  # how the manifest is written says nothing about what was asked for
+        # one number for all formats, because a store's fingerprint hashes its plan, and must outlive a new format
+        return found | {"format": 1}
 
     def other_plan(self, other: Manifest) -> str:
-        """Return in words in what another plan differs; nothing where it does not, wherever the data lay."""
+        """Describe how another plan differs; empty if it does not. Paths are not compared."""
         mine, theirs = self.plan(), other.plan()
         for part in (*mine["parts"].values(), *theirs["parts"].values()):
-            del part["source"]  # its fingerprint says what it is
+            del part["source"]  # only a name; the fingerprint is compared
         if found := differences(mine, theirs):
             return found
+        # equal fingerprints mean equal weights, and another activation function has no weights
         name = find_other_function(self.teacher.functions, other.teacher.functions)
         return f"{name} has the same weights and computes other logits" if name else ""
 
@@ -186,6 +192,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(f"'{folder}' is not a target store: it has no {MANIFEST_FILE}.")
     try:
         content = parse_json(path)
+        # before the fields are checked: those that a newer format has added would be called unknown settings
         found = content.get("format") if isinstance(content, Mapping) else None
         if isinstance(found, int) and found > STORE_FORMAT:
             raise StoreError(
@@ -196,7 +203,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = validate(Manifest, {k: v for k, v in content.items() if k != CHECKSUM} if is_object else content)
         unsealed(path, content, sealed=manifest.format > 1)
         for part in manifest.parts.values():
-            part.record(len(manifest.classes))
+            part.record(len(manifest.classes))  # refuses a `keep` that means nothing or wants too many classes
         return manifest
     except (RunError, ConfigError, TypeError) as error:
         raise StoreError(f"the manifest of '{folder}' is damaged: {error}") from None

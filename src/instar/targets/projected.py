@@ -1,4 +1,4 @@
-"""Targets of a teacher with many classes, whose logits are computed when they are read."""
+"""Targets of a teacher with many classes, which computes its logits when they are read."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ class ProjectedTargets(Targets):
         return True
 
     @cached_property
-    def _made(self) -> DenseTargets:
+    def _dense(self) -> DenseTargets:
+        # cached, because several terms may read the same tile
         return DenseTargets(to_loss_dtype(self.projected.detach().logits()))
 
     def log_probs(self, temperature: float) -> Tensor:
         """Return log softmax(v / T)."""
-        return self._made.log_probs(temperature)
+        return self._dense.log_probs(temperature)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T and its entropy."""
-        return self._made.softened(temperature)
+        return self._dense.softened(temperature)
 
     def logits(self) -> Tensor:
         """Return v."""
-        return self._made.logits()
+        return self._dense.logits()
 
     def flat(self) -> ProjectedTargets:
         """Return them as `[examples, ...]`, with the weights cast once for all tiles."""
@@ -67,11 +68,13 @@ class ProjectedTargets(Targets):
 
     def rows(self, index: Index) -> ProjectedTargets:
         """Return the targets of the examples at `index`."""
+        # the new object has no `_dense`, so the logits of a tile are freed with the tile
         return ProjectedTargets(self.projected.rows(index))
 
     def joined(self, others: Sequence[Targets]) -> ProjectedTargets:
         """Return these targets with those of `others` behind them."""
         alike = [self.projected, *(other.projected for other in others if isinstance(other, ProjectedTargets))]
+        # only hidden states are concatenated, so all of them need the same output layer
         layers = {other.weight.data_ptr() for other in alike}
         assert (len(alike), len(layers)) == (1 + len(others), 1), "joined targets must come from one teacher"
         return ProjectedTargets(replace(self.projected, hidden=torch.cat([other.hidden for other in alike])))

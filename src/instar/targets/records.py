@@ -1,4 +1,4 @@
-"""How targets lie on disk: one record of fixed width per example, so that a batch is one gather."""
+"""Records: the targets of one example as bytes of fixed width, so that reading a batch is one gather."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from instar.targets.targets import DenseTargets, Targets
 Kind = Literal["all", "top", "sample"]
 Number = Literal["float32", "float16", "bfloat16"]
 
+# records begin at multiples of 4 bytes, so that a view as float32 needs no copy; wide ones at multiples of 64, because a
+# shard of whole records and whole pages has up to 16,384 rows otherwise, and 1,024 so
 _ALIGNMENT_BYTES = 4
-"""Records begin at multiples of this many bytes, so that their numbers can be read where they lie."""
-
-_WIDE_RECORD_BYTES = 1024, 64
-"""From this many bytes on at multiples of this many, so that shards need not be large to end at a page."""
+_WIDE_ALIGNMENT_BYTES = 64
+_MIN_WIDE_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Which classes of an answer are kept: all, the `number` largest, or `number` drawn at random.
+    """Which classes are stored: all, the `number` likeliest, or `number` drawn at random.
 
     Raises:
-        ConfigError: for a text that says none of these.
+        ConfigError: when a text is none of these.
 
     >>> Keep.parse("top:32")
     Keep(kind='top', number=32)
@@ -46,7 +46,7 @@ class Keep:
 
     @classmethod
     def parse(cls, text: str) -> Keep:
-        """Read it as a user writes it."""
+        """Read the text of a user."""
         if text == "all":
             return cls("all")
         found = re.fullmatch(r"(top|sample):([1-9]\d*)", text)
@@ -60,25 +60,26 @@ class Keep:
 
 @dataclass(frozen=True)
 class Record:
-    """The layout of one example: numbers first, then the ids of their classes in the smallest type that holds them.
+    """The layout of one example: numbers, then the ids of their classes in the smallest type that holds C - 1.
 
     | kind | numbers | ids |
     |---|---|---|
-    | all | v_c, the logits | none, they are in order |
-    | top | log p_i of the k largest, largest first, and log of the mass of the rest | k |
-    | sample | the entropy of p | N draws from p with replacement, in order |
+    | all | the logits v_c | none, because all classes are in order |
+    | top | log p_i of the k largest, in descending order, and log of the mass of the rest | k |
+    | sample | the entropy of p | N draws from p with replacement, in ascending order |
 
-    Half-precision logits are kept with their largest at 0, where the numbers lie closest; float32 ones as they came.
-    Those further below it than float16 reaches (65,504) are kept at its least number: their probability is 0 in both.
+    Half-precision logits are stored with their largest at 0, where numbers are densest; float32 logits are unchanged.
+    Logits that are more than 65,504 below the largest are stored as float16's smallest number: either way their
+    probability is 0.
 
     Args:
-        keep: which classes.
+        keep: which classes are stored.
         number: type of the numbers.
-        num_classes: C.
-        temperature: of p; for all classes none, which says that they hold at any, or that of a mixture.
+        num_classes: number of classes C.
+        temperature: temperature of p. For all classes: None if they hold at any temperature, or that of a mixture.
 
     Raises:
-        ConfigError: when more classes are to be kept than there are, or the type is unknown.
+        ConfigError: when `keep` asks for more classes than there are, or the type is unknown.
 
     >>> Record(Keep("top", 32), "float16", 1000, 1.0).width
     132
@@ -109,6 +110,7 @@ class Record:
     @cached_property
     def id_dtype(self) -> torch.dtype:
         """Type of the ids."""
+        # ids are half of a top-k record of float16 numbers, so those of 50,000 words must not take four bytes
         for dtype in (torch.uint8, torch.uint16):
             if self.num_classes - 1 <= torch.iinfo(dtype).max:
                 return dtype
@@ -116,56 +118,58 @@ class Record:
 
     @cached_property
     def numbers(self) -> int:
-        """How many numbers a record holds."""
+        """Number of numbers in a record."""
         return {"all": self.num_classes, "top": self.keep.number + 1, "sample": 1}[self.keep.kind]
 
     @cached_property
-    def _ids(self) -> slice:
-        """Where the ids lie, in bytes."""
+    def _id_bytes(self) -> slice:
         size = self.id_dtype.itemsize
-        start = math.ceil(self.numbers * self.dtype.itemsize / size) * size
+        start = math.ceil(self.numbers * self.dtype.itemsize / size) * size  # a view needs aligned ids
         return slice(start, start + self.keep.number * size)
 
     @cached_property
     def width(self) -> int:
-        """Bytes of a record."""
-        used = self.numbers * self.dtype.itemsize if self.keep.kind == "all" else self._ids.stop
-        aligned = _WIDE_RECORD_BYTES[1] if used >= _WIDE_RECORD_BYTES[0] else _ALIGNMENT_BYTES
+        """Number of bytes of a record."""
+        used = self.numbers * self.dtype.itemsize if self.keep.kind == "all" else self._id_bytes.stop
+        aligned = _WIDE_ALIGNMENT_BYTES if used >= _MIN_WIDE_BYTES else _ALIGNMENT_BYTES
         return math.ceil(used / aligned) * aligned
 
     def values_of(self, targets: Targets) -> Tensor:
-        """Return what is kept of, float32 `[..., classes]`: logits, or log-probabilities at the temperature."""
+        """Return the values to encode, float32 `[..., classes]`: logits, or log-probabilities at the temperature."""
         if self.keep.kind != "all":
             return targets.log_probs(self.temperature or 1.0)
         if self.temperature is None:
             return targets.logits()
+        # a mixture has no logits; those that `DenseTargets` would divide by T are T log p^T
         return self.temperature * targets.log_probs(self.temperature)
 
     def encode(self, targets: Targets, draws: Draws) -> Tensor:
-        """Return records, uint8 `[..., width]`; `draws` decide which classes a sample holds."""
+        """Return records, uint8 `[..., width]`; `draws` decide which classes are drawn for a sample."""
         return self.encode_values(self.values_of(targets), draws)
 
     def encode_values(self, values: Tensor, draws: Draws) -> Tensor:
-        """Return records of `values_of` some targets."""
+        """Return records, uint8 `[..., width]`, of what `values_of` returned."""
+        # zeros, because the checksum of a shard covers the padding too
         records = torch.zeros(*values.shape[:-1], self.width, dtype=torch.uint8, device=values.device)
         numbers = records[..., : self.numbers * self.dtype.itemsize].view(self.dtype)
         match self.keep.kind:
             case "all":
                 if self.dtype == torch.float32:
                     numbers.copy_(values)
-                else:  # nothing becomes -inf: it would be NaN as soon as it is subtracted from itself
-                    nearest = values - values.amax(-1, keepdim=True)
-                    numbers.copy_(nearest.clamp_(min=torch.finfo(self.dtype).min))
+                else:  # the smallest number and never -inf, which is NaN as soon as it is subtracted from itself
+                    shifted = values - values.amax(-1, keepdim=True)
+                    numbers.copy_(shifted.clamp_(min=torch.finfo(self.dtype).min))
                 return records
             case "top":
                 kept, ids = values.topk(self.keep.number, dim=-1)
                 numbers[..., :-1] = kept
-                # over the others themselves: 1 - sum p would be rounding error for a teacher that is sure, and below 0
+                # summed over the other classes: 1 - sum p is rounding error if the teacher is confident, even below 0
                 numbers[..., -1] = values.scatter(-1, ids, -torch.inf).logsumexp(-1)
             case "sample":
-                ids = _drawn(values, self.keep.number, draws)
+                ids = _draw(values, self.keep.number, draws)
+                # of all classes, so that the KL that is recorded is right on average
                 numbers[..., 0] = torch.special.entr(values.exp()).sum(-1)
-        records[..., self._ids].view(self.id_dtype).copy_(ids)
+        records[..., self._id_bytes].view(self.id_dtype).copy_(ids)
         return records
 
     def decode(self, records: Tensor) -> DenseTargets | SparseTargets:
@@ -173,20 +177,25 @@ class Record:
         numbers = records[..., : self.numbers * self.dtype.itemsize].view(self.dtype).float()
         if self.keep.kind == "all":
             return DenseTargets(numbers, self.temperature)
-        ids = records[..., self._ids].view(self.id_dtype).long()
+        ids = records[..., self._id_bytes].view(self.id_dtype).long()
         temperature = self.temperature or 1.0
         if self.keep.kind == "top":
             kept = numbers.exp()
-            kept /= kept.sum(-1, keepdim=True)  # 1 but for rounding
+            # half precision has rounded them, and only numbers that sum to 1 have a KL of at least 0
+            kept /= kept.sum(-1, keepdim=True)
             return SparseTargets(ids, kept, torch.special.entr(kept).sum(-1), self.num_classes, temperature)
+        # one number seen from all places, [..., N], because each draw counts 1/N
         share = numbers.new_full((), 1 / self.keep.number).expand(ids.shape)
         return SparseTargets(ids, share, numbers[..., 0], self.num_classes, temperature)
 
 
-def _drawn(log_probs: Tensor, number: int, draws: Draws) -> Tensor:
-    """Return `number` classes drawn from p with replacement, in order, int64 `[..., number]`."""
+def _draw(log_probs: Tensor, number: int, draws: Draws) -> Tensor:
+    # by the inverse of the cumulative distribution, in float64: in float32 a sum near 1 cannot see a probability of 1e-8
     edges = log_probs.double().exp().cumsum(-1)
     shape: Sequence[int] = (*log_probs.shape[1:-1], number)
-    uniform = draws.table(shape, "targets").double() / 2**63
+    uniform = draws.table(shape, "targets").double() / 2**63  # [..., number], of 63 random bits
+    # times the last edge, which is 1 up to rounding; right: a class of probability 0 has the edge of the class before
+    # it, and is never the first above a number
     found = torch.searchsorted(edges, uniform * edges[..., -1:], right=True)
+    # 63 bits may round up to 1.0, which is above all edges
     return found.clamp(max=log_probs.shape[-1] - 1).sort(-1).values

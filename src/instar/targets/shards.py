@@ -1,4 +1,4 @@
-"""Shards: safetensors files of records, written whole, and mapped one behind the other as one tensor."""
+"""Shards: safetensors files of records, written atomically, and mapped behind each other as one tensor."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ from instar.errors import StoreError
 from instar.runs.files import write_whole
 
 PAGE_BYTES = 65536
-"""Records begin at this byte of a shard, and all shards but the last hold a multiple of it.
+"""Offset of the records in a shard; the records of every shard except the last take a multiple of these bytes.
 
-It is the largest page in use, so every machine can map shards directly behind each other, and a gather need not know
-in which of them a row lies.
+It is the largest memory page in use. So every machine can map shards directly behind each other, and a gather need not
+know which shard holds a row.
 """
 
 SHARD_ROWS, SHARD_BYTES = 65536, 64 << 20
-"""A shard holds about this many rows or bytes, whichever is less: what is lost when labelling is killed."""
+"""A shard holds about this many rows or bytes, whichever is less; a killed labelling loses one shard of work."""
 
 _TENSOR_NAME = "rows"
-_RESERVED, _FIXED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0), 0x10
+
+# NORESERVE: the system must not set memory aside for addresses that only files will fill
+_RESERVING_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+_MAP_FIXED_FLAG = 0x10  # Python's mmap module does not name it, because its own mmap takes no address
 
 
 def rows_per_shard(width: int, wanted: int | None = None) -> int:
-    """Return the number of rows of a shard, such that it ends at a page: `wanted`, or what is usual, and a little more.
+    """Return the number of rows of a shard: `wanted`, or the usual number, rounded up so that it ends at a page.
 
     >>> rows_per_shard(132), rows_per_shard(132, wanted=1)
     (65536, 16384)
     """
-    step = PAGE_BYTES // math.gcd(width, PAGE_BYTES)
+    step = PAGE_BYTES // math.gcd(width, PAGE_BYTES)  # the fewest rows that fill whole pages
     return step * math.ceil((wanted or min(SHARD_ROWS, max(1, SHARD_BYTES // width))) / step)
 
 
@@ -49,12 +52,14 @@ def hash_records(records: Tensor) -> str:
 
 
 def write_shard(path: Path, records: Tensor) -> str:
-    """Write records, uint8 `[rows, width]`, to a safetensors file, whole or not at all; return their checksum."""
+    """Write records, uint8 `[rows, width]`, to a safetensors file, atomically; return their checksum."""
+    # in the file as well, so that a process that resumes need not read the shards of others to finish the manifest
     found = hash_records(records)
     described = {
         "__metadata__": {"checksum": found},
         _TENSOR_NAME: {"dtype": "U8", "shape": list(records.shape), "data_offsets": [0, records.numel()]},
     }
+    # the format starts with 8 bytes for the header's length, and allows spaces at the end of the header
     header = json.dumps(described, separators=(",", ":")).encode().ljust(PAGE_BYTES - 8)
 
     def write(temporary: Path) -> None:
@@ -67,10 +72,10 @@ def write_shard(path: Path, records: Tensor) -> str:
 
 
 def read_checksum(path: Path, rows: int, width: int) -> str:
-    """Return the checksum that a shard was written with.
+    """Read the checksum that a shard was written with, without its records.
 
     Raises:
-        StoreError: when it is missing, cut short, no safetensors file, or of another shape.
+        StoreError: when the shard is missing, cut short, no safetensors file, or of another shape.
     """
     refuse_other_size(path, rows, width)
     try:
@@ -90,16 +95,17 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
 
 
 def is_whole(path: Path, rows: int, width: int) -> bool:
-    """Return whether a shard is there, and as long as its rows."""
+    """Return whether a shard exists with its full size."""
     return path.is_file() and path.stat().st_size == PAGE_BYTES + rows * width
 
 
 def refuse_other_size(path: Path, rows: int, width: int) -> None:
-    """Refuse a shard of the wrong size, because reading beyond the end of a mapped file kills the process.
+    """Refuse a shard of the wrong size.
 
     Raises:
-        StoreError: when it is missing, or not as long as its rows.
+        StoreError: when the shard is missing, or shorter or longer than its rows.
     """
+    # reading beyond the end of a mapped file is no exception: the system kills the process (SIGBUS)
     expected = PAGE_BYTES + rows * width
     try:
         size = path.stat().st_size
@@ -118,42 +124,45 @@ def read_records(path: Path, rows: int, width: int) -> Tensor:
 
 
 def map_shards(paths: Sequence[Path], rows: Sequence[int], width: int) -> Tensor:
-    """Return the records of all shards as one tensor, uint8 `[sum of rows, width]`, read from the disk when touched.
+    """Map all shards as one tensor, uint8 `[sum of rows, width]`; the system reads a page when it is first used.
 
     Args:
-        paths: of the shards, in order.
-        rows: of each; all but the last end at a page.
+        paths: paths of the shards, in order.
+        rows: number of rows of each shard; all shards except the last end at a page.
         width: bytes of a record.
 
     Raises:
-        StoreError: when a shard is missing, or not as long as its rows.
+        StoreError: when a shard is missing, or shorter or longer than its rows.
     """
     total = sum(rows) * width
-    address = _map(None, total, mmap.PROT_READ, _RESERVED, -1, 0)
+    # one range of addresses for all shards, which are then mapped over it piece by piece
+    address = _map(None, total, mmap.PROT_READ, _RESERVING_FLAGS, -1, 0)
     memory = (ctypes.c_uint8 * total).from_address(address)
+    # tensors hold `memory`, so the last of them unmaps it; registered first, so that a refusal below unmaps it too
     weakref.finalize(memory, _libc.munmap, address, total)
     offset = 0
     for path, count in zip(paths, rows, strict=True):
         refuse_other_size(path, count, width)
         file = os.open(path, os.O_RDONLY)
         try:
-            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file, PAGE_BYTES)
+            # shared, so that all processes of a machine read one copy in the page cache
+            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED_FLAG, file, PAGE_BYTES)
         finally:
-            os.close(file)  # the mapping stays
+            os.close(file)  # the mapping outlives it; a store of thousands of shards would run out of descriptors
         offset += count * width
     return torch.frombuffer(memory, dtype=torch.uint8).view(-1, width)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.restype = ctypes.c_void_p  # the default, a C int, would cut addresses to 32 bits
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 def _map(address: int | None, length: int, protection: int, flags: int, file: int, offset: int) -> int:
-    """Call mmap; Python's own cannot map at an address."""
+    # of the C library, because Python's mmap cannot map at an address
     found: int | None = _libc.mmap(address, length, protection, flags, file, offset)
-    if found is None or found == ctypes.c_void_p(-1).value:
+    if found is None or found == ctypes.c_void_p(-1).value:  # MAP_FAILED is -1
         number = ctypes.get_errno()
         raise StoreError(f"the records of a target store cannot be mapped: {os.strerror(number)}.")
     return found

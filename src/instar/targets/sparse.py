@@ -1,4 +1,4 @@
-"""Sparse targets: the largest probabilities with one bucket for the rest, or classes drawn at random."""
+"""Sparse targets: the largest probabilities and one bucket for the rest, or classes drawn at random."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SparseTargets(Targets):
 
         H = -sum_{i in S} p_i log q_i - r log sum_{c not in S} q_c        r: the mass of the rest, in one bucket
 
-    so H - H(p, r) is the KL divergence over the k classes and "another": never negative, at most the KL over all
+    so H - H(p, r) is the KL divergence over the k classes and the bucket: never negative, at most the KL over all
     classes, and equal to it for k = C. The bucket does not tell which of its classes is likely. Classes drawn at random
     with replacement have p_i = 1/k and no bucket. H and its gradient are then unbiased estimates of the cross-entropy
     over all classes and of its gradient.
 
-    Source: sampling is Random Sampling KD (2503.16870).
+    Source: for drawn classes, Random Sampling KD (2503.16870).
 
     Args:
         ids: class numbers, int64 `[..., k]`; drawn classes may repeat.
@@ -38,7 +38,7 @@ class SparseTargets(Targets):
         temperature: temperature T.
 
     Raises:
-        MismatchError: when they are read at another temperature, or for all classes.
+        MismatchError: when a term reads them at another temperature, or needs all classes.
 
     >>> targets = SparseTargets(torch.tensor([[1]]), torch.tensor([[0.5, 0.5]]), torch.tensor([0.6931]), 4, 1.0)
     >>> [round(float(value), 4) for value in targets.cross_entropy(torch.zeros(1, 4), 1.0)]
@@ -79,8 +79,9 @@ class SparseTargets(Targets):
         self.log_probs(1.0)
 
     def cross_entropy(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return H and the entropy of the teacher, `[...]` each; over all classes, only the gradient is allocated."""
+        """Return H and the entropy of the teacher, `[...]` each; only the gradient is a tensor of all classes."""
         refuse_other_temperature(self.temperature, temperature)
+        # to the dtype and device of the student: a store decodes to float32
         kept, entropy = self.kept.to(logits), self.entropy.to(logits)
         z, ids, p = by_example(logits), by_example(self.ids), by_example(kept)
         return like(entropy, sparse_cross_entropy(z, ids, p, temperature)), entropy
@@ -89,8 +90,8 @@ class SparseTargets(Targets):
         """Return the largest probability at temperature 1."""
         refuse_other_temperature(self.temperature, 1.0)
         if self.is_estimate:
-            self.log_probs(1.0)
-        return self.kept[..., 0]
+            self.log_probs(1.0)  # draws do not tell it, so this raises
+        return self.kept[..., 0]  # they are in descending order
 
     def flat(self) -> SparseTargets:
         """Return them as `[examples, ...]`."""
@@ -99,11 +100,6 @@ class SparseTargets(Targets):
     def rows(self, index: Index) -> SparseTargets:
         """Return the targets of the examples at `index`."""
         return replace(self, ids=self.ids[index], kept=self.kept[index], entropy=self.entropy[index])
-
-    def part(self, start: int, stop: int) -> SparseTargets:
-        """Return the targets of the examples from `start` to `stop`."""
-        ids, kept, entropy = self.ids[start:stop], self.kept[start:stop], self.entropy[start:stop]
-        return SparseTargets(ids, kept, entropy, self.num_classes, self.temperature)
 
     def joined(self, others: Sequence[Targets]) -> SparseTargets:
         """Return these targets with those of `others` behind them."""

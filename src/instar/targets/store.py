@@ -44,8 +44,7 @@ from instar.targets.shards import (
 )
 from instar.targets.targets import Targets
 
-_ID_BYTES = 8
-"""Ids are one more shard, of records of one int64."""
+_ID_BYTES = 8  # ids are stored as one more shard, whose records are one int64 each
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Piece:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return shard_name(self.part, self.index)
 
 
@@ -76,22 +75,23 @@ class StoredPart:
         self.records, self.part, self.record, self.ids = records, part, record, ids
 
     @property
-    def bytes_of_answer(self) -> int:
-        """Memory of one sample's decoded targets: numbers in float32, and ids in int64."""
-        numbers = self.record.numbers * 4 + self.record.keep.number * 8
-        return numbers * math.prod(self.part.positions)
+    def decoded_bytes(self) -> int:
+        """Memory of the decoded targets of one sample: numbers in float32, and ids in int64."""
+        of_record = self.record.numbers * 4 + self.record.keep.number * 8
+        return of_record * math.prod(self.part.positions)
 
     def unknown(self, ids: Tensor) -> Tensor:
         """Return those of `ids` that have no stored targets."""
-        if self.ids is None:
+        if self.ids is None:  # all ids of the source, which are 0..samples-1
             return ids[ids >= self.part.samples]
+        # an id above all stored ones is found one place behind the last
         at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
         return ids[self.ids[at] != ids]
 
     def rows(self, ids: Tensor, view: int) -> Tensor:
         """Return the rows of `ids`, all of which must be stored."""
         at = ids if self.ids is None else torch.searchsorted(self.ids, ids)
-        return at + view * self.part.samples if view else at
+        return at + view * self.part.samples if view else at  # one view, the usual case, costs no operation
 
     def targets(self, ids: Tensor, view: int, device: torch.device | str = "cpu") -> Targets:
         """Return the targets of `ids`, int64 `[batch]` on the host, in one view."""
@@ -116,7 +116,7 @@ class TargetStore:
         self.manifest = read_manifest(self.path)
         self.first_look: dict[str, Any] | None = None
         """Quality of the teacher on a few samples, set by `label`; not part of the store."""
-        self._opened: dict[str, StoredPart] = {}
+        self._opened: dict[str, StoredPart] = {}  # parts are mapped when they are first used
 
     def __repr__(self) -> str:
         return f"TargetStore({str(self.path)!r})"
@@ -139,27 +139,28 @@ class TargetStore:
         path = local_path(path)
 
         def found() -> TargetStore | None:
-            # a process that was killed at its start may have left hidden files, and the ids
+            # a process that was killed at its start may have left hidden files and ids, which make no foreign folder
             is_foreign = path.is_file() or (path.is_dir() and any(map(_is_foreign, path.iterdir())))
-            if (path / MANIFEST_FILE).exists():  # tested last, because another process may have just created it
+            if (path / MANIFEST_FILE).exists():  # after the listing, because another process may have just created it
                 store = cls(path)
                 return store if store._is_planned(manifest, ids, name) else None
             if is_foreign:
                 raise StoreError(f"'{path}' exists and is not a target store; choose a new or an empty folder.")
             return None
 
-        if store := found():  # may be read-only
+        if store := found():  # before the lock, which a read-only folder does not allow
             return store
+        # `found` again while waiting: another plan is refused at once, and not after the other process has ended
         with explain_disk(path), hold_folder(path, found):
             if not found():
+                # ids before the manifest, so that a store with a manifest has all its ids, unless one was deleted
                 for part, values in ids.items():
                     write_shard(ids_file(path, part), values.contiguous().view(torch.uint8).view(-1, _ID_BYTES))
-                if not (path / MANIFEST_FILE).exists():
+                if not (path / MANIFEST_FILE).exists():  # one that is there may list its shards already
                     write_json(path / MANIFEST_FILE, manifest.model_dump(mode="json"))
         return cls(path)
 
     def _is_planned(self, manifest: Manifest, ids: Mapping[str, Tensor], name: str) -> bool:
-        """Return whether all files of a plan exist; raise StoreError if the store has another plan."""
         self.refuse_other(manifest, name)
         return all(is_whole(ids_file(self.path, part), len(values), _ID_BYTES) for part, values in ids.items())
 
@@ -229,6 +230,7 @@ class TargetStore:
     @contextmanager
     def claims(self) -> Iterator[Claims]:
         """Open the claims on shards; a shard is made by the process that has claimed it."""
+        # one descriptor for all claims: when a process closes any descriptor of a file, it loses all its locks on it
         with (self.path / LOCK_FILE).open("a") as file:
             yield Claims(self, file)
 
@@ -250,11 +252,12 @@ class TargetStore:
             shards = []
             for piece in (piece for piece in self.pieces() if piece.part == name):
                 rows = len(part.shard_rows(piece.index))
+                # from the header, because other processes may have written the shard
                 found = read_checksum(self.file(piece), rows, part.width(self.num_classes))
                 shards.append(Shard(name=piece.name, rows=rows, checksum=found))
             parts[name] = part.model_copy(update={"shards": tuple(shards)})
         self.manifest = self.manifest.model_copy(update={"parts": parts})
-        with hold_folder(self.path):
+        with hold_folder(self.path):  # all processes that made shards may arrive here at the same time
             remove_left_over(self.path)
             write_json(self.path / MANIFEST_FILE, self.manifest.model_dump(mode="json"))
 
@@ -272,6 +275,7 @@ class TargetStore:
                     f"the target store '{self.path}' is not complete: {missing} of {len(self.pieces())} shards are "
                     "missing; run its label command again to finish it."
                 )
+            # sizes alone are compared here: opening reads no record, however large the store is
             files = [self.path / shard.name for shard in part.shards]
             records = map_shards(files, [shard.rows for shard in part.shards], part.width(self.num_classes))
             ids = None if part.ids == ALL_IDS else self.ids(name)
@@ -298,6 +302,7 @@ class TargetStore:
                     "command again."
                 )
             for shard in part.shards or ():
+                # mapped one by one, so that the pages of a shard are given back before the next is read
                 records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
                 if hash_records(records) != shard.checksum:
                     raise StoreError(
@@ -322,17 +327,18 @@ class Claims:
         """Claim a shard inside the context; yield False if another process has claimed it, or it already exists."""
         with _locked(self._file, piece.number) as is_mine:
             if is_mine:
-                remove_left_over(self._store.path, piece.name)
+                remove_left_over(self._store.path, piece.name)  # whoever began it is dead
+            # asked for under the lock, because its last owner may have finished it just before
             yield is_mine and not self._store.has(piece)
 
 
 @contextmanager
 def _locked(file: IO[str], byte: int) -> Iterator[bool]:
-    """Lock a byte of the lock file; yield False if another process holds it."""
     try:
+        # a byte need not exist to be locked, so the file stays empty
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
+        if error.errno not in (errno.EACCES, errno.EAGAIN):  # POSIX allows either for a byte that is locked
             raise StoreError(
                 f"'{Path(file.name).parent}' is on a file system that cannot lock files ({error.strerror}); choose a "
                 "folder on another file system."
@@ -355,7 +361,7 @@ def link(source: Path, target: Path) -> None:
     with explain_disk(target), whole(target) as temporary:
         try:
             os.link(source, temporary)
-        except OSError:
+        except OSError:  # another disk, or a file system without links
             shutil.copyfile(source, temporary)
 
 

@@ -57,13 +57,14 @@ class Targets(ABC):
             temperature: temperature T.
         """
         p, entropy = self.softened(temperature)
+        # [examples, classes], whether or not there are positions: the formulas are written once
         z, p = by_example(logits), by_example(p.to(logits))
         return like(entropy, dense_cross_entropy(z, p, temperature)), entropy.to(logits)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
         """Return p^T, `[..., classes]`, and its entropy in nats, `[...]`."""
         p = self.log_probs(temperature).exp()
-        return p, torch.special.entr(p).sum(-1)
+        return p, torch.special.entr(p).sum(-1)  # entr(0) is 0, where -p log p is NaN
 
     def confidence(self) -> Tensor:
         """Return max_c p_c at temperature 1, `[...]`."""
@@ -99,7 +100,7 @@ class DenseTargets(Targets):
         temperature: the only valid temperature, if the values are T log p^T of a mixture; None: any temperature.
 
     Raises:
-        MismatchError: when they are read at another temperature.
+        MismatchError: when a term reads them at another temperature.
 
     >>> DenseTargets(torch.tensor([[0.0, 0.0]])).log_probs(4).exp().tolist()
     [[0.5, 0.5]]
@@ -107,6 +108,8 @@ class DenseTargets(Targets):
 
     values: Tensor
     temperature: float | None = None
+    # a store looks up the targets of many batches at once; what depends on the teacher alone is then computed for all
+    # of them in one go, and a batch, a part of that whole, reads its rows of it
     _whole: tuple[DenseTargets, slice] | None = field(default=None, repr=False)
     _softened: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
@@ -131,11 +134,11 @@ class DenseTargets(Targets):
         return torch.log_softmax(scaled(self.values, temperature), dim=-1)
 
     def softened(self, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return p^T and its entropy; a part reads them from the whole, which computes them once for all parts."""
+        """Return p^T and its entropy, computed once for all parts of a whole."""
         if self._whole:
             whole, rows = self._whole
             p, entropy = whole.softened(temperature)
-            return p[rows], entropy[rows]
+            return p[rows], entropy[rows]  # by a slice, so nothing is copied
         if temperature not in self._softened:
             self._softened[temperature] = self._soften(temperature)
         return self._softened[temperature]
@@ -144,12 +147,13 @@ class DenseTargets(Targets):
         if not exceeds_cached_tile(self.values):
             return super().softened(temperature)
         refuse_other_temperature(self.temperature, temperature)
+        # entr would need two more passes over tensors that no cache holds
         p, entropy = softened(by_example(self.values), temperature)
         return p.view(self.values.shape), entropy.view(self.values.shape[:-1])
 
     def logits(self) -> Tensor:
         """Return v."""
-        refuse_other_temperature(self.temperature, 1.0)
+        refuse_other_temperature(self.temperature, 1.0)  # T log p^T of a mixture are no logits at temperature 1
         return self.values
 
     def flat(self) -> DenseTargets:
@@ -158,6 +162,7 @@ class DenseTargets(Targets):
 
     def rows(self, index: Index) -> DenseTargets:
         """Return the targets of the examples at `index`."""
+        # without the whole: for many classes its p^T would be as large as all logits, and a tile must stay a tile
         return DenseTargets(self.values[index], self.temperature)
 
     def part(self, start: int, stop: int) -> DenseTargets:
@@ -195,8 +200,9 @@ class MixtureTargets(Targets):
         return self.parts[0].shape
 
     def log_probs(self, temperature: float) -> Tensor:
-        """Return log sum_k w_k p_k^T, computed with logarithms so that small probabilities stay accurate."""
-        stacked = torch.stack([part.log_probs(temperature) for part in self.parts], dim=-1)
+        """Return log sum_k w_k p_k^T."""
+        stacked = torch.stack([part.log_probs(temperature) for part in self.parts], dim=-1)  # [..., classes, parts]
+        # with logarithms throughout: e^-200 is 0 in float32, and its class would lose all digits
         return torch.logsumexp(stacked + self.log_weights.to(stacked), dim=-1)
 
     def logits(self) -> Tensor:
@@ -219,8 +225,11 @@ class MixtureTargets(Targets):
         return MixtureTargets(tuple(parts), self.log_weights)
 
 
+# both return a tensor of the right shape unchanged, because a view costs a step forward and one back
+
+
 def by_example(tensor: Tensor) -> Tensor:
-    """Return `[..., n]` as `[examples, n]`; a tensor of that shape is returned unchanged, which costs no operation."""
+    """Return `[..., n]` as `[examples, n]`."""
     return tensor if tensor.dim() == 2 else tensor.reshape(-1, tensor.shape[-1])
 
 

@@ -83,7 +83,7 @@ class Stored(Teacher):
         if found is None:
             is_cpu = batch.ids.device.type == "cpu"
             ahead = self._lookahead_bytes or (LOOKAHEAD_BYTES if is_cpu else ACCELERATOR_LOOKAHEAD_BYTES)
-            until = batch.place + max(len(batch), ahead // part.bytes_of_answer)
+            until = batch.place + max(len(batch), ahead // part.decoded_bytes)
             ids = batch.order[batch.place : until]
             answers = part.targets(ids, batch.view, batch.ids.device)
             self._ahead = _Ahead(batch, batch.place + len(ids), answers)
