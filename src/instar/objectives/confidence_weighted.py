@@ -40,11 +40,13 @@ class ConfidenceWeighted(Term):
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the unweighted cross-entropy per example, and record the teacher's confidence."""
         labels = batch.labels
+        # -log q[label], [examples]; the objective multiplies by w_s / mean w, which it alone knows for a whole batch
         flat = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=UNLABELLED, reduction="none")
         return Value(flat.view(labels.shape), {"teacher_confidence": _confidence(targets).to(logits)})
 
     def weights(self, batch: Batch, targets: Targets | None) -> Tensor:
         """Return the teacher's largest probability; 0 for unlabelled examples."""
+        # an unlabelled example has no loss, so a weight of it would make the others' smaller
         return _confidence(targets).masked_fill(batch.labels == UNLABELLED, 0.0)
 
 

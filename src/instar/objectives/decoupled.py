@@ -59,7 +59,8 @@ class DecoupledKD(Term):
         assert targets is not None, "Objective.check refuses a run without a teacher"
         teacher = targets.log_probs(self.temperature).to(logits)
         unlabelled = batch.labels == UNLABELLED
-        labels = batch.labels.clamp(min=0)
+        labels = batch.labels.clamp(min=0)  # any index that exists, because `gather` takes no -1
+        # both are split at the true label, whatever the teacher predicts
         pairs = zip(_split(teacher, labels), _split(logits / self.temperature, labels), strict=True)
         target, other = (_divergence(p, q).masked_fill(unlabelled, 0.0) for p, q in pairs)
         loss = self.temperature**2 * (self.alpha * target + self.beta * other)
@@ -69,18 +70,19 @@ class DecoupledKD(Term):
 def _split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return log-probabilities of (label, rest), `[..., 2]`, and of the other classes alone, `[..., classes - 1]`."""
     label = labels[..., None]
-    # the others by their numbers rather than by a mask of -inf, whose products with 0 are NaN
-    numbers = torch.arange(logits.shape[-1] - 1, device=logits.device).expand(*labels.shape, -1)
-    others = logits.gather(-1, numbers + (numbers >= label))
+    # the other classes by their indices: a mask of -inf would be multiplied by 0, which is NaN
+    indices = torch.arange(logits.shape[-1] - 1, device=logits.device).expand(*labels.shape, -1)
+    others = logits.gather(-1, indices + (indices >= label))  # the label's place is skipped
+    # log(1 - p_t) as a sum over the others: of a confident teacher, 1 - p_t keeps no digits
     both = torch.cat([logits.gather(-1, label), others.logsumexp(-1, keepdim=True)], dim=-1)
     both = both.log_softmax(-1)
-    # NaN where the others have nothing to share out: a teacher of the user's may give them nothing at all
+    # a user's teacher may give the other classes probability 0, and their log_softmax is then NaN
     return both, others.log_softmax(-1).masked_fill(both[..., 1:] == -torch.inf, -torch.inf)
 
 
 def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return KL(p || q) per example, at least 0."""
     p = log_p.exp()
+    # KL(p || q) as cross-entropy minus entropy: log p - log q is NaN for two infinite logarithms
     divergence: Tensor = -(p * floored(log_q)).sum(-1) - torch.special.entr(p).sum(-1)
-    # rounding may leave a difference of equals below 0; a clamp would take its gradient too
+    # rounding may leave it below 0 for equal distributions; a clamp would remove the gradient too
     return divergence - divergence.detach().clamp(max=0)

@@ -54,8 +54,9 @@ class HardLabels(Term):
         z, labels = logits.flatten(0, -2), batch.labels.flatten()
         if exceeds_cached_tile(z) and not self.label_smoothing:
             # a label is a class drawn with probability 1; this takes half the memory of F.cross_entropy
-            ids = labels.clamp(min=0)[:, None]
+            ids = labels.clamp(min=0)[:, None]  # [examples, 1]
             drawn = sparse_cross_entropy(z, ids, torch.ones_like(ids, dtype=z.dtype), 1.0)
+            # the clamp has given unlabelled examples class 0, and `where` cuts their gradient as well
             flat = torch.where(labels == UNLABELLED, 0.0, drawn)
         else:
             smoothing = self.label_smoothing

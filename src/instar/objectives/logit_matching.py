@@ -34,5 +34,7 @@ class LogitMatching(Term):
         """Return half the mean squared distance per example."""
         assert targets is not None, "Objective.check refuses a run without a teacher"
         difference = logits - targets.logits().to(logits)
+        # the difference of the centred logits is the centred difference, which needs one mean instead of two
         centred = difference - difference.mean(-1, keepdim=True)
+        # the mean over classes is the 1/C; the 1/2 makes the gradient (z - v) / C
         return Value(centred.square().mean(-1) / 2)

@@ -1,4 +1,4 @@
-"""Objectives as text, which a configuration holds: the terms that can be named, reading and writing."""
+"""Objectives as text, as they are in a configuration: the list of terms, a parser, and the usual objective."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 
+# a configuration may come from a stranger, so the parser calls only these
 _KINDS: tuple[type[Term], ...] = (
     HardLabels,
     SoftTargets,
@@ -26,11 +27,11 @@ _KINDS: tuple[type[Term], ...] = (
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _KINDS}
-"""The terms that can be named in a configuration; one line for each new one."""
+"""Terms by name, for the text of a configuration. A new term takes one line above."""
 
 
 def as_objective(objective: str | Objective | Term) -> Objective:
-    """Return an objective that a user gave in any form.
+    """Return the objective that a user gave as text, as one term or as a sum of terms.
 
     >>> as_objective(HardLabels())
     HardLabels(label_smoothing=0.0)
@@ -41,11 +42,11 @@ def as_objective(objective: str | Objective | Term) -> Objective:
 
 
 def distillation(temperature: float = 4.0, weight: float = 0.1) -> str:
-    """Return the usual objective of a student as text, SoftTargets(T) + w HardLabels(); the one of `instar distill`.
+    """Return the objective of `instar distill` as text, SoftTargets(T) + w HardLabels().
 
     Args:
-        temperature: T.
-        weight: w; 0 leaves labels out.
+        temperature: temperature T.
+        weight: weight w of the labels; 0 leaves them out.
 
     >>> distillation(), distillation(20, 0)
     ('SoftTargets(4) + 0.1 * HardLabels()', 'SoftTargets(20)')
@@ -55,7 +56,7 @@ def distillation(temperature: float = 4.0, weight: float = 0.1) -> str:
 
 
 def exact(number: float) -> str:
-    """Return a number with all its digits, as short as may be.
+    """Return the shortest text that is read as the same number.
 
     >>> exact(4.0), exact(0.1)
     ('4', '0.1')
@@ -64,7 +65,10 @@ def exact(number: float) -> str:
 
 
 def parse_objective(text: str) -> Objective:
-    """Read an objective as text.
+    """Parse the text of an objective.
+
+    Raises:
+        ConfigError: when the text is no sum of terms, or names an unknown term or argument.
 
     >>> parse_objective("SoftTargets(20) + 0.5 * HardLabels")
     SoftTargets(temperature=20) + 0.5 * HardLabels(label_smoothing=0.0)

@@ -120,6 +120,7 @@ class Objective:
             raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
             validate_value(find_check(Weight), weight, f"the weight of {type(term).__name__}")
+        # the sums of terms are recorded by name, and a second one would overwrite the first
         names = [term.name for _, term in self.parts]
         for name in names:
             if names.count(name) > 1:
@@ -159,6 +160,7 @@ class Objective:
             MismatchError: when a term lacks labels or a teacher, or no term uses the teacher; names the term.
         """
         if sum(weight for weight, _ in self.parts) == 0:
+            # a single weight may be 0: a student that copies layers needs a teacher even if it learns from labels alone
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         given = {Need.TEACHER: has_teacher, Need.LABELS: has_labels}
         for _, term in self.parts:
@@ -175,11 +177,12 @@ class Objective:
 
     def totals(self, batch: Batch, targets: Targets | None) -> Tensor:
         """Return sum and number of the positive weights of each term, `[terms, 2]`, to add over parts of a batch."""
+        # in tiles, because for many classes the confidence of the teacher is a softmax over all its logits
         found = [
             torch.stack([_totals(term.weights(some, answers), some) for _, term in self.parts])
             for _, some, answers in tiles(batch, targets, targets.num_classes if targets else 1)
         ]
-        return torch.stack(found).sum(0)
+        return torch.stack(found).sum(0)  # [tiles, terms, 2] to [terms, 2]
 
     def __call__(
         self,
@@ -202,6 +205,7 @@ class Objective:
         """
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
+        # terms see one tile or all logits, and cannot tell which
         if isinstance(logits, Projected) or exceeds_loss_tile(logits):
             return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
         logits = to_loss_dtype(logits)
@@ -222,21 +226,26 @@ class Objective:
             losses = value.loss
             if weights is not None:
                 if totals is None or not term.weighs_examples:
+                    # the loop computes totals only for terms that declare weights; without them a loss would depend
+                    # on how its batch is split
                     raise ConfigError(f"{type(term).__name__} returns weights; set its weighs_examples to True.")
                 whole, number = totals[index].to(losses)
+                # v_n / mean(v) over the whole batch; clamped, because all weights may be 0
                 losses = losses * weights * (number / whole.clamp(min=torch.finfo(losses.dtype).tiny))
             loss = _masked_sum(losses, batch.mask)
+            # each operation that is left out saves a kernel forward and one back
             weighted.append(loss if weight == 1 else weight * loss)
             sums[term.name] = loss.detach()
             for name, values in value.beside.items():
                 sums[name] = _masked_sum(values.detach(), batch.mask)
-        total = sum(weighted[1:], start=weighted[0])
+        total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
         return total, {"loss": total.detach()} | sums
 
 
 def _totals(weights: Tensor | None, batch: Batch) -> Tensor:
     if weights is None:
         return torch.zeros(2, device=batch.labels.device)
+    # without the examples of weight 0, such as those without a label: they are in no mean
     return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
 
 

@@ -65,24 +65,25 @@ class PermutedDarkKnowledge(Term):
         assert targets is not None, "Objective.check refuses a run without a teacher"
         teacher = targets.log_probs(1.0).to(logits)
         permuted = self.permuted(teacher, batch).exp()
+        # a class of probability 0 may be given to one that the student rules out, and 0 times -inf is NaN
         return Value(-(permuted * floored(torch.log_softmax(logits, dim=-1))).sum(-1))
 
     def permuted(self, log_probs: Tensor, batch: Batch) -> Tensor:
         """Return `log_probs` `[..., classes]` with all but the largest of each example in the order of this step."""
-        keys = self._keys(log_probs, batch)
+        keys = self._keys(log_probs, batch)  # random numbers, whose order is the permutation
         top = log_probs.argmax(-1, keepdim=True)
         # where the others come from: in the order of random keys, the largest last
         sources = keys.scatter(-1, top, torch.iinfo(keys.dtype).max).argsort(-1)
-        # where they go: in the order of the classes, the largest last
+        # where they go: in the order of the classes, the largest last; so the largest stays where it is
         classes = torch.arange(log_probs.shape[-1], device=log_probs.device).expand_as(keys)
         places = classes.scatter(-1, top, log_probs.shape[-1]).argsort(-1)
         return torch.empty_like(log_probs).scatter(-1, places, log_probs.gather(-1, sources))
 
     def _keys(self, log_probs: Tensor, batch: Batch) -> Tensor:
-        """Return random numbers whose order is the permutation, int64 `[..., classes]`."""
-        draws = batch.examples().draws("permutation")  # by the ids of positions, which their examples keep in a tile
+        draws = batch.examples().draws("permutation")  # by the id of each position, which is the same in every tile
         if self.scope == "sample":
             return draws.table(log_probs.shape[batch.labels.dim() :], "order").view(log_probs.shape)
         step = batch.step if self.scope == "batch" else 0
+        # one sample with id 0 stands for all, so that any batch and any tile draws the same order
         of_all = Draws(draws.seed, torch.zeros_like(batch.ids[:1]), step)
         return of_all.table(log_probs.shape[-1:], "order").expand_as(log_probs)

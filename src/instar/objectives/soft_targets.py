@@ -48,6 +48,8 @@ class SoftTargets(Term):
         assert targets is not None, "Objective.check refuses a run without a teacher"
         cross_entropy, entropy = targets.cross_entropy(logits, self.temperature)
         divergence = cross_entropy.detach() - entropy
-        if not targets.is_estimate:  # rounding may leave it slightly below 0
+        # rounding may leave it slightly below 0; an estimate may be below 0 itself, and a clamp would bias its mean
+        if not targets.is_estimate:
             divergence = divergence.clamp(min=0)
+        # T^2, because the gradient of the cross-entropy scales as 1/T^2 (section 2)
         return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})

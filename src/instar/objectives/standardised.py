@@ -12,8 +12,7 @@ from instar.objectives.objective import Need, Term, Value
 from instar.objectives.soft_targets import SoftTargets
 from instar.targets.targets import DenseTargets, Targets
 
-_MIN_DEVIATION = 1e-7
-"""Added to the standard deviation, so that equal logits become zeros."""
+_MIN_DEVIATION = 1e-7  # added to the standard deviation, so that equal logits become 0 and not NaN
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,25 @@ class Standardised(Term):
 
     @property
     def weighs_examples(self) -> bool:
-        """Whether the term inside does."""
+        """Whether the inner term has weights."""
         return self.term.weighs_examples
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-        """Return what the term inside makes of standardised logits."""
+        """Return the value of the inner term for standardised logits."""
         value = self.term(_standardised(logits), batch, _standardised_targets(targets))
         return Value(value.loss, {f"standardised_{name}": found for name, found in value.beside.items()})
 
     def weights(self, batch: Batch, targets: Targets | None) -> Tensor | None:
-        """Return how the term inside weighs examples."""
+        """Return the weights of the inner term, which sees standardised targets here too."""
         return self.term.weights(batch, _standardised_targets(targets))
 
 
 def _standardised(logits: Tensor) -> Tensor:
-    if logits.numel() == 0:  # of no examples torch warns that they have no standard deviation
+    if logits.numel() == 0:  # an empty tile: torch warns about a standard deviation of nothing
         return logits
     return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + _MIN_DEVIATION)
 
 
 def _standardised_targets(targets: Targets | None) -> Targets | None:
+    # a mixture has no logits, but any constant per example cancels, so its log-probabilities at temperature 1 will do
     return None if targets is None else DenseTargets(_standardised(targets.logits()))

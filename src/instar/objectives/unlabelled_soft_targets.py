@@ -45,11 +45,12 @@ class UnlabelledSoftTargets(Term):
 
     @cached_property
     def _of_all(self) -> SoftTargets:
-        return SoftTargets(self.temperature)
+        return SoftTargets(self.temperature)  # a wrapper rather than a subclass, which would override its loss
 
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return T^2 times the cross-entropy per unlabelled example, and record the KL divergence."""
         value = self._of_all(logits, batch, targets)
         is_taught = batch.labels == UNLABELLED
+        # where, not a product: the teacher of a labelled example may predict anything, and 0 * inf is NaN
         beside = {name: torch.where(is_taught, found, 0.0) for name, found in value.beside.items()}
         return Value(torch.where(is_taught, value.loss, 0.0), beside)

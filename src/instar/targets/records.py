@@ -20,8 +20,8 @@ from instar.targets.targets import DenseTargets, Targets
 Kind = Literal["all", "top", "sample"]
 Number = Literal["float32", "float16", "bfloat16"]
 
-# records begin at multiples of 4 bytes, so that a view as float32 needs no copy; wide ones at multiples of 64, because a
-# shard of whole records and whole pages has up to 16,384 rows otherwise, and 1,024 so
+# records begin at multiples of 4 bytes, so that a view as float32 needs no copy; wide ones at multiples of 64, because
+# whole records that fill whole pages are up to 16,384 for multiples of 4, and up to 1,024 for multiples of 64
 _ALIGNMENT_BYTES = 4
 _WIDE_ALIGNMENT_BYTES = 64
 _MIN_WIDE_BYTES = 1024
@@ -190,7 +190,7 @@ class Record:
 
 
 def _draw(log_probs: Tensor, number: int, draws: Draws) -> Tensor:
-    # by the inverse of the cumulative distribution, in float64: in float32 a sum near 1 cannot see a probability of 1e-8
+    # by the inverse of the cumulative distribution, in float64: in float32, 1 + 1e-8 is 1, and such a class never drawn
     edges = log_probs.double().exp().cumsum(-1)
     shape: Sequence[int] = (*log_probs.shape[1:-1], number)
     uniform = draws.table(shape, "targets").double() / 2**63  # [..., number], of 63 random bits

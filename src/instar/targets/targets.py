@@ -147,7 +147,7 @@ class DenseTargets(Targets):
         if not exceeds_cached_tile(self.values):
             return super().softened(temperature)
         refuse_other_temperature(self.temperature, temperature)
-        # entr would need two more passes over tensors that no cache holds
+        # `entr` of a whole tensor takes more passes over memory that no cache holds
         p, entropy = softened(by_example(self.values), temperature)
         return p.view(self.values.shape), entropy.view(self.values.shape[:-1])
 
