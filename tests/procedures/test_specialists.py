@@ -181,7 +181,7 @@ def test_a_specialist_of_other_classes_than_the_generalist_is_refused(folder, tm
 
 
 def test_a_run_that_is_no_specialist_is_refused(folder, tmp_path):
-    with pytest.raises(MismatchError, match="was trained on all classes alike, and is no specialist"):
+    with pytest.raises(MismatchError, match="was trained on all classes equally, so it is no specialist"):
         specialists.combine(folder / "generalist", [folder / "generalist"], out=tmp_path / "out")
 
 

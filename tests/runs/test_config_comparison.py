@@ -68,7 +68,7 @@ def test_members_that_are_others_now_are_refused(home: Path) -> None:
     ensemble(["runs/t", "u"], out="both")
     shutil.rmtree("u")
     train("digits", out="u", seed=2, **TINY)
-    with pytest.raises(RunError, match="stands for other models than those in its members' folders now"):
+    with pytest.raises(RunError, match="was made of other models than its members' folders have now"):
         evaluate("both", "digits")
 
 

@@ -124,7 +124,7 @@ def test_without_held_out_parts_a_run_ends_without_the_comparison(tmp_path) -> N
     assert "error" in run.metrics
     assert "run" in report(tmp_path).read_text()
     assert not {"agreement", "gain", "teacher_error"} & run.metrics.keys()
-    with pytest.raises(MismatchError, match=r"fingerprint .*and is asked about 'digits \(test\)'"):
+    with pytest.raises(MismatchError, match=r"fingerprint .*and the data are 'digits \(test\)'"):
         evaluate(run, teacher=bare)
 
 

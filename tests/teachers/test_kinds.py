@@ -121,7 +121,7 @@ def test_a_remembered_teacher_is_not_asked_about_anything_else():
     loader = Loader(DIGITS.train, 16, seed=0, views=Shift(1), num_views=2)
     remembered, batch = Remembered(Module(flat), loader), loader.batch(0)
     for other in (replace(batch, view=2), Loader(DIGITS.validation, 4, seed=0).batch(0)):
-        with pytest.raises(MismatchError, match="never asked about"):
+        with pytest.raises(MismatchError, match="for which the teacher was not queried"):
             remembered.targets(other)
 
 

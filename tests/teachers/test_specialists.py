@@ -169,7 +169,7 @@ def test_a_class_that_the_generalist_does_not_have_is_refused():
 
 def test_a_specialist_of_other_classes_is_refused():
     together = Specialists(GENERALIST, [Specialist(Module(Linear(4, 1)), (0, 1))])
-    with pytest.raises(MismatchError, match="specialist 0 answers for 4 classes, and 3 were expected: 2 special ones"):
+    with pytest.raises(MismatchError, match="specialist 0 predicts 4 classes, expected 3: 2 special ones"):
         together.targets(BATCH)
 
 

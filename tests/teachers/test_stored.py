@@ -147,7 +147,7 @@ def test_other_samples_and_data_and_classes_are_refused_with_both_named(tmp_path
     ):
         stored.targets(loader(WHOLE.train).batch(0))
     mine, theirs = SUBSET.train.source.fingerprint()[:8], SUBSET.test.source.fingerprint()[:8]
-    with pytest.raises(MismatchError, match=rf"fingerprint {mine}\), and is asked about 'digits \(test\)' \({theirs}"):
+    with pytest.raises(MismatchError, match=rf"fingerprint {mine}\), and the data are 'digits \(test\)' \({theirs}"):
         stored.targets(loader(SUBSET.test).batch(0))
     old = SUBSET.train.source
     names = ("zero", *old.classes[1:])
@@ -200,5 +200,5 @@ def test_what_is_no_whole_store_is_no_teacher(tmp_path) -> None:
         as_teacher(begun)
     batch = loader(SUBSET.train).batch(0)
     stored = as_teacher(written(tmp_path / "whole", network()))
-    with pytest.raises(MismatchError, match="answers about batches of a Loader only"):
+    with pytest.raises(MismatchError, match="can only be queried with batches of a Loader"):
         stored.targets(replace(batch, origin=None))

@@ -1,4 +1,4 @@
-"""Who answers: networks, ensembles, a generalist with specialists, scikit-learn classifiers; alike for training."""
+"""What predicts targets: networks, ensembles, a generalist with specialists, classifiers and target stores."""
 
 from instar.teachers.classifier import Classifier
 from instar.teachers.conversion import as_teacher

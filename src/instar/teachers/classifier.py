@@ -16,15 +16,15 @@ from instar.teachers.teacher import Teacher
 
 
 class Classifier(Teacher):
-    """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in the precision that they came in.
+    """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in their original precision.
 
-    Images are flattened in the order of axes of the arrays that the user gave; images of files have channels first.
-    Its classes are matched with those of the data by name or, if they are no names, by number. A class that it does not
-    know has p = 0.
+    Images are flattened in the order of axes of the arrays that the user gave; images of files have channels first. The
+    classifier's classes are matched with those of the data by name or, if they are no names, by number. A class that
+    the classifier does not know has p = 0.
 
     Args:
-        estimator: fitted, with `predict_proba` and `classes_`.
-        floor: the smallest probability, because the 0 of a forest means "rarer than one tree in a hundred".
+        estimator: fitted estimator with `predict_proba` and `classes_`.
+        floor: smallest probability; the 0 of a forest means "rarer than one tree in a hundred".
 
     Raises:
         ConfigError: when the estimator is not fitted, has no probabilities or several outputs, or floor is not in
@@ -47,7 +47,7 @@ class Classifier(Teacher):
             )
         if not hasattr(estimator, "classes_"):
             raise ConfigError(f"the classifier {name} is not fitted; call its fit first.")
-        if any(np.ndim(one) for one in estimator.classes_):
+        if any(np.ndim(one) for one in estimator.classes_):  # a list of arrays: one array of classes per output
             count = len(estimator.classes_)
             raise ConfigError(f"the classifier {name} has {count} outputs; fit it to the one to distil.")
         if not 0 < floor < 1:
@@ -61,31 +61,32 @@ class Classifier(Teacher):
             MismatchError: when its classes or features are not those of the data.
         """
         given = given_inputs(batch)
+        # the source has moved channels first for networks; the estimator was fitted to the arrays of the user
         if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":
             given = given.movedim(1, -1)
-        inputs = self._by_name(given.flatten(1).cpu().numpy(), batch)
+        inputs = self._select_features(given.flatten(1).cpu().numpy(), batch)
         width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
         if width != inputs.shape[1]:
             raise MismatchError(
                 f"the classifier {type(self.estimator).__name__} was fitted to {width} features, and the data have "
                 f"{inputs.shape[1]}; give the inputs that it was fitted to."
             )
-        columns, classes = self._columns(batch)
-        found = torch.as_tensor(self._ask(inputs), dtype=torch.float32, device=batch.inputs.device)
+        columns, classes = self._match_classes(batch)
+        found = torch.as_tensor(self._predict(inputs), dtype=torch.float32, device=batch.inputs.device)
         if found.shape != (len(batch), len(columns)):
             raise MismatchError(
                 f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
             )
         if columns != list(range(classes)):
+            # [batch, its classes] to [batch, classes of the data]
             places = torch.tensor(columns, device=found.device)
             found = found.new_zeros(len(found), classes).index_copy_(1, places, found)
         return DenseTargets(found.clamp(min=self.floor).log())
 
-    def _by_name(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
-        """Return the columns that the classifier was fitted to, where both it and the data name their columns."""
+    def _select_features(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
         wanted = [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
         found = batch.origin.samples.source.feature_names if batch.origin else ()
-        if not wanted or not found:
+        if not wanted or not found:  # arrays have no names, so their order is all that there is
             return inputs
         if missing := [name for name in wanted if name not in found]:
             raise MismatchError(
@@ -94,10 +95,10 @@ class Classifier(Teacher):
             )
         return inputs[:, np.array([found.index(name) for name in wanted])]
 
-    def _ask(self, inputs: NDArray[Any]) -> NDArray[Any]:
+    def _predict(self, inputs: NDArray[Any]) -> NDArray[Any]:
         names = getattr(self.estimator, "feature_names_in_", None)
         given: Any = inputs
-        if names is not None:  # fitted to a table, so it needs the names of columns
+        if names is not None:  # fitted to a table: scikit-learn warns about inputs without names at every batch
             import pandas
 
             given = pandas.DataFrame(inputs, columns=list(names))
@@ -107,14 +108,15 @@ class Classifier(Teacher):
             reason = " ".join(str(error).split())
             raise MismatchError(f"the classifier {type(self.estimator).__name__} cannot predict: {reason}.") from None
 
-    def _columns(self, batch: Batch) -> tuple[list[int], int]:
-        """Return the places of its classes among those of the data, and the number of the latter."""
+    def _match_classes(self, batch: Batch) -> tuple[list[int], int]:
+        """Return the indices of its classes in the data, and the number of classes of the data."""
         own = list(self.estimator.classes_)
         names = batch.origin.samples.source.classes if batch.origin else tuple(map(str, range(len(own))))
         place = {name: number for number, name in enumerate(names)}
         by_name = [place.get(_name(one), -1) for one in own]
         by_number = [_number(one, len(names)) for one in own]
         readings = [found for found in (by_name, by_number) if -1 not in found]
+        # classes named "1", "0": a 1 is the first by name and the second by number, and a guess could swap all labels
         if not readings or (len(readings) == 2 and by_name != by_number):
             what = "can be names or label indices" if readings else f"must be the label indices 0..{len(names) - 1}"
             raise MismatchError(
@@ -135,28 +137,28 @@ class Classifier(Teacher):
 
 
 def is_estimator(thing: object) -> bool:
-    """Return whether something has the methods of a scikit-learn estimator, of whichever library it is."""
+    """Return whether a thing has the methods of a scikit-learn estimator; it may come from another library."""
     return hasattr(thing, "predict") and hasattr(thing, "fit")
 
 
 def _instead_of(estimator: Any) -> str:
     if getattr(estimator, "_estimator_type", "") == "regressor" or "Regress" in type(estimator).__name__:
         return "a regressor predicts no classes, so give a classifier"
-    if hasattr(estimator, "probability"):
+    if hasattr(estimator, "probability"):  # a support vector machine
         return "fit it with probability=True, or inside CalibratedClassifierCV"
-    if hasattr(estimator, "voting"):
+    if hasattr(estimator, "voting"):  # a VotingClassifier
         return "fit it with voting='soft'"
     return "fit it inside CalibratedClassifierCV, which gives probabilities"
 
 
 def _name(one: Any) -> str:
-    """Return a class as a name: a whole number without its fraction."""
     value = one.item() if isinstance(one, np.generic) else one
+    # whole numbers may come as floats: 3.0 is the class '3'
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _number(one: Any, classes: int) -> int:
-    """Return a class as a label index, -1 where it is none."""
+    """Return a class as a label index; -1 if it is none."""
     value = one.item() if isinstance(one, np.generic) else one
     is_index = isinstance(value, int | float) and float(value).is_integer() and 0 <= value < classes
     return int(value) if is_index else -1

@@ -1,7 +1,8 @@
-"""A hash of everything that the predictions of a fitted estimator or a network depend on."""
+"""Fingerprints: hashes of everything that the predictions of an estimator or a network depend on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,14 +17,14 @@ from torch import Tensor
 from instar.errors import ConfigError
 
 EXECUTION_PARAMETERS = frozenset({"n_jobs", "verbose", "warm_start", "memory", "pre_dispatch", "random_state"})
-"""Parameters on which no prediction of a fitted estimator depends."""
+"""Parameters that do not change the predictions of a fitted estimator."""
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None))
 _CONSTANTS = (*_PLAIN, np.ndarray, np.generic, Tensor)
 
 
 class Content:
-    """Hashes values by their content: equal for equal content, in every process and after every copy.
+    """Hash of values by content. Equal content has an equal hash, in every process and after every copy.
 
     >>> both = [Content(), Content()]
     >>> for content, value in zip(both, ({"a": (1.5, None)}, {"a": (1.5, True)}), strict=True):
@@ -35,8 +36,9 @@ class Content:
     def __init__(self) -> None:
         # hashlib takes ten times as long, and every run hashes its teacher three times
         self._digest = xxhash.xxh3_128()
+        # from id to the order of the first visit: ids differ between processes, and their order does not
         self._seen: dict[int, int] = {}
-        self._alive: list[Any] = []  # so that no id is used twice
+        self._alive: list[Any] = []  # a freed object's id is given to another
 
     def hexdigest(self) -> str:
         """Return the hash of everything that was added."""
@@ -49,19 +51,19 @@ class Content:
             ConfigError: when something inside does not show its content.
         """
         if isinstance(value, _PLAIN):
-            self._say(type(value).__name__, repr(value))
+            self._add_words(type(value).__name__, repr(value))  # with the type, because True equals 1
         elif isinstance(value, Tensor):
             self._add_tensor(value)
         elif isinstance(value, np.ndarray):
             self._add_array(value)
         elif isinstance(value, np.generic | np.dtype | torch.dtype | torch.Size):
-            self._say(type(value).__name__, repr(value))
+            self._add_words(type(value).__name__, repr(value))
         elif isinstance(value, type | FunctionType | BuiltinFunctionType | np.ufunc):
-            self._say("name", getattr(value, "__module__", ""), getattr(value, "__qualname__", value.__name__))
-            if isinstance(value, FunctionType):
+            self._add_words("name", getattr(value, "__module__", ""), getattr(value, "__qualname__", value.__name__))
+            if isinstance(value, FunctionType):  # a function of the same name may have another body
                 self._add_function(value)
-        elif id(value) in self._seen:
-            self._say("again", str(self._seen[id(value)]))
+        elif id(value) in self._seen:  # a circle, or an object that two others share
+            self._add_words("again", str(self._seen[id(value)]))
         else:
             self._seen[id(value)] = len(self._seen)
             self._alive.append(value)
@@ -72,22 +74,24 @@ class Content:
         if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
             self.add((name, value))
             return
+        # not by `add`, which writes more: run folders and stores hold fingerprints of networks in this form
         self._digest.update(json.dumps([name, list(value.shape), str(value.dtype)]).encode())
         self._add_bytes(value)
 
     def _add_compound(self, value: Any) -> None:
         if isinstance(value, Mapping):
-            self._say(type(value).__name__, str(len(value)))
+            self._add_words(type(value).__name__, str(len(value)))
+            # by repr, because names of different types cannot be compared
             for name, part in sorted(value.items(), key=lambda item: repr(item[0])):
                 self.add(name)
                 self.add(part)
         elif isinstance(value, list | tuple):
-            self._say(type(value).__name__, str(len(value)))
+            self._add_words(type(value).__name__, str(len(value)))
             for part in value:
                 self.add(part)
-        elif isinstance(value, set | frozenset):
+        elif isinstance(value, set | frozenset):  # strings hash differently in each process, so sets have no order
             self.add(sorted(value, key=repr))
-        elif hasattr(value, "best_estimator_"):  # a search predicts by the estimator that it found
+        elif hasattr(value, "best_estimator_"):  # a search predicts with the estimator that it found
             self.add(value.best_estimator_)
         elif hasattr(value, "get_params") and hasattr(value, "__dict__"):
             self.add(type(value))
@@ -96,8 +100,7 @@ class Content:
             self._add_reduced(value)
 
     def _add_function(self, function: FunctionType) -> None:
-        """Add the code of a function, the names and values that it uses, and functions of its module that it calls."""
-        if id(function) in self._seen:
+        if id(function) in self._seen:  # it may call itself
             return
         self._seen[id(function)] = len(self._seen)
         self._alive.append(function)
@@ -106,6 +109,7 @@ class Content:
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # the cell is still empty
                 self.add(cell.cell_contents)
+        # what it calls and computes with: functions of its own module by content, those of libraries by name
         for name in names:
             found = function.__globals__.get(name)
             is_own = isinstance(found, FunctionType) and found.__module__ == function.__module__
@@ -115,7 +119,8 @@ class Content:
     def _add_code(self, code: CodeType) -> list[str]:
         """Add code with the code inside it, such as that of a comprehension; return the global names that it uses."""
         names = list(code.co_names)
-        self._say(code.co_code.hex(), repr(names))
+        # bytecode refers to names by their index, so two functions of other names may have the same
+        self._add_words(code.co_code.hex(), repr(names))
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 names += self._add_code(constant)
@@ -124,8 +129,8 @@ class Content:
         return names
 
     def _add_tensor(self, value: Tensor) -> None:
-        self._say("tensor", json.dumps([list(value.shape), str(value.dtype)]))
-        if value.is_quantized:
+        self._add_words("tensor", json.dumps([list(value.shape), str(value.dtype)]))
+        if value.is_quantized:  # its bytes are whole numbers, which mean nothing without scale and zero point
             per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
             scales = (value.q_per_channel_scales(), value.q_per_channel_zero_points()) if per_channel else ()
             self.add(scales or (value.q_scale(), value.q_zero_point()))
@@ -135,34 +140,44 @@ class Content:
         self._add_bytes(value)
 
     def _add_bytes(self, value: Tensor) -> None:
-        if value.numel():
+        if value.numel():  # an empty tensor cannot be viewed as bytes
             self._digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
     def _add_array(self, value: np.ndarray[Any, Any]) -> None:
-        self._say("array", json.dumps([list(value.shape), value.dtype.str]))
+        self._add_words("array", json.dumps([list(value.shape), value.dtype.str]))
         if value.dtype.names:  # field by field, because the bytes between fields are arbitrary
             for name in value.dtype.names:
                 self._add_array(value[name])
-        elif value.dtype.hasobject:
+        elif value.dtype.hasobject:  # whose bytes are addresses
             self.add(value.ravel().tolist())
         elif value.size:
             self._digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
 
     def _add_reduced(self, value: Any) -> None:
-        """Add what an object returns to be copied: its class, arguments and state."""
+        # what `copy` reads from an object: class, arguments and state; nothing is pickled
         try:
             reduced = value.__reduce_ex__(4)
-        except Exception as error:  # any code may be behind it
+        except Exception as error:  # it may run any code
             kind = type(value).__name__
             raise ConfigError(f"the teacher holds a {kind}, which has no fingerprint: {error}.") from None
-        if isinstance(reduced, str):
-            self._say("name", reduced)
+        if isinstance(reduced, str):  # the name of a global
+            self._add_words("name", reduced)
             return
         for part in reduced[:3]:
             self.add(part)
-        for some in reduced[3:5]:
+        for some in reduced[3:5]:  # iterators over its items as a list and as a dictionary
             self.add(None if some is None else list(some))
 
-    def _say(self, *words: str) -> None:
+    def _add_words(self, *words: str) -> None:
+        # with their lengths, so that "ab", "c" is not "a", "bc"
         for word in words:
             self._digest.update(f"{len(word)}:{word}".encode())
+
+
+def hash_repr(value: object) -> str:
+    """Return a hash of the `repr` of plain values, for a teacher that is made of others with fingerprints.
+
+    >>> hash_repr(["geometric", [0.5, 0.5]]) == hash_repr(["geometric", [0.25, 0.75]])
+    False
+    """
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()

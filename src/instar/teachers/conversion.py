@@ -1,4 +1,4 @@
-"""How a teacher is made from what users have."""
+"""Makes teachers from what users have."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from instar.teachers.teacher import Teacher
 
 @singledispatch
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
-    """Make a teacher of what a user has: a teacher, a module, a run, a target store or its folder, a classifier.
+    """Make a teacher from a teacher, a module, a run, a target store, a classifier, or the path of a run or store.
 
-    `transformers:` and a folder or Hub id names the language model there. Modules that import this one register the
-    types that they make teachers from.
+    The text `transformers:` with a folder or Hub id names the language model there.
 
     Args:
         thing: what a user has.
@@ -29,9 +28,10 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
 
     Raises:
         ConfigError: when it is none of these.
-        RunError: when the folder holds no complete run.
-        StoreError: when it holds a target store that is not whole.
+        RunError: when the folder has no complete run.
+        StoreError: when the folder has a target store that is not complete.
     """
+    # dispatched by type, so that `run_folders`, which needs ensembles, adds folders without an import in a circle
     if isinstance(thing, Teacher):
         return thing
     if is_estimator(thing):
@@ -44,7 +44,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
 
 @as_teacher.register(nn.Module)
 def _of_module(thing: nn.Module, *, trust: bool = False) -> Teacher:
-    if isinstance(thing, Teacher):  # a network that is a teacher too
+    if isinstance(thing, Teacher):  # a user's class may be both
         return thing
     if isinstance(thing, Architecture) and not thing.is_built:
         raise ConfigError(f"{type(thing).__name__} has no weights yet; train it, or give input_shape and num_classes.")

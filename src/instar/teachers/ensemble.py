@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from instar.compute.execution import Execution
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
+from instar.teachers.content import hash_repr
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -60,10 +60,12 @@ class Ensemble(Teacher):
         if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
             raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
         made = [as_teacher(member, trust=trust) for member in members]
+        # all members in the class order of the first that has names: a mean of other orders would look like one
         self.classes = next((member.classes for member in made if member.classes), None)
         self.members = [reorder_classes(member, self.classes) if self.classes else member for member in made]
         self.combine: Combination = combine
         self.weights = [weight / sum(weights) for weight in weights]
+        # a weight of 0 costs no query, and 0 times a logit of -inf would be NaN
         self._queried = [(member, weight) for member, weight in zip(self.members, self.weights, strict=True) if weight]
         self._log_weights = torch.tensor([weight for _, weight in self._queried]).log()
 
@@ -73,24 +75,24 @@ class Ensemble(Teacher):
         Raises:
             MismatchError: when members differ in their classes.
         """
-        # a weight of 0 times a logit of -inf would be NaN
         parts = [member.targets(batch) for member, _ in self._queried]
         sizes = [part.num_classes for part in parts]
         if len(set(sizes)) > 1:
             raise MismatchError(f"the members of an ensemble must have the same classes; they have {sizes}.")
         if self.combine == "arithmetic":
+            # averaged when a term reads it, because softmax(v / T) of each member depends on the term's T
             return MixtureTargets(tuple(parts), self._log_weights)
         first, *rest = (weight * part.logits() for (_, weight), part in zip(self._queried, parts, strict=True))
+        # at any T: softmax(sum_k w_k v_k / T) is the geometric mean of the softmax(v_k / T)
         return DenseTargets(sum(rest, start=first))
 
     def fingerprint(self) -> str:
         """Return a hash of the members, their weights and how they are combined."""
-        text = repr([self.combine, self.weights, [member.fingerprint() for member in self.members]])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hash_repr([self.combine, self.weights, [member.fingerprint() for member in self.members]])
 
     def prepare(self, execution: Execution) -> None:
-        """Prepare every member."""
-        self._log_weights = self._log_weights.to(execution.device)
+        """Prepare all members."""
+        self._log_weights = self._log_weights.to(execution.device)  # once, and not in every step
         super().prepare(execution)
 
     def settings(self) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class Ensemble(Teacher):
             MismatchError: when stores among them hold different views.
         """
         found: dict[str, Any] = {}
-        for member in self.members:
+        for member in self.members:  # networks need none, so they go with stores of any views
             theirs = member.settings()
             if found and theirs and found != theirs:
                 raise MismatchError(f"the stores of an ensemble must hold the same views; they hold {found}, {theirs}.")

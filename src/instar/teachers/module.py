@@ -25,9 +25,9 @@ class Module(Teacher):
     """v = network(x), in eval and inference mode.
 
     Args:
-        network: takes `[batch, ...]` inputs, read as `reader_of` says, and returns logits `[batch, classes]`, or what
-            `logits_of` finds them in.
-        classes: their names, where they are known.
+        network: network from inputs `[batch, ...]`, which `reader_of` prepares, to logits `[batch, classes]`, or to an
+            output in which `logits_of` finds them.
+        classes: names of the classes, if they are known.
 
     >>> from instar.data import Loader, load_data
     >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
@@ -40,6 +40,7 @@ class Module(Teacher):
         refuse_unhashable(network)
         self.network, self.classes = network, classes
         self._read = reader_of(network)
+        # until `prepare` says otherwise: where the network is, in plain arithmetic
         self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")
         self._called: nn.Module | Compiled = network
         self._carried = Carried(network)
@@ -49,7 +50,7 @@ class Module(Teacher):
         """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
         inputs = self._read(batch.inputs.to(execution.device))
-        # module by module, because a network may have layers that are frozen in another mode than its own
+        # module by module: the user may have frozen some layers in eval mode, and `network.train()` would unfreeze them
         training = [module for module in self.network.modules() if module.training]
         if training:
             self.network.eval()
@@ -59,20 +60,21 @@ class Module(Teacher):
                 use_matmul_library(execution.precision),
                 autocast(execution.precision, execution.device),
             ):
-                logits = self._ask(inputs, batch)
+                logits = self._predict(inputs, batch)
         finally:
-            for module in training:
+            for module in training:  # the network belongs to the user, and is given back as it was after an error too
                 module.training = True
         if isinstance(logits, Projected):
             return ProjectedTargets(logits)
-        # a clone outside inference mode, so that autograd may save it
+        # copied outside inference mode, because autograd cannot save a tensor that was made in it
         return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
 
-    def _ask(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
-        is_compiled = isinstance(self._called, Compiled)  # for the whole batch
+    def _predict(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
+        is_compiled = isinstance(self._called, Compiled)  # for the size of the whole batch
         most = self._execution.max_convolved_samples
         if inputs.device.type != "cpu" or len(inputs) <= most or not self._is_convolutional or is_compiled:
             return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(inputs)))
+        # in parts whose images stay in the caches between layers: up to 20% faster, with the same bits
         return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(most)])
 
     def fingerprint(self) -> str:

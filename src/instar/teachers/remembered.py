@@ -1,4 +1,4 @@
-"""A teacher that is queried once: memory holds its targets by (id, view)."""
+"""A teacher that is queried once for each sample and view; its targets are kept in memory."""
 
 from __future__ import annotations
 
@@ -22,48 +22,50 @@ class Remembered(Teacher):
     resumes.
 
     Args:
-        teacher: the teacher.
-        loader: its samples and views are remembered.
-        advance: called after every batch with the number of samples, to show progress.
+        teacher: teacher to query.
+        loader: loader of the samples, with a limited number of views.
+        advance: function that gets the number of samples of each batch, to show progress.
 
     Raises:
-        ConfigError: when the views are endless.
+        ConfigError: when the number of views is unlimited.
     """
 
     def __init__(self, teacher: Teacher, loader: Loader, advance: Callable[[int], None] = lambda samples: None) -> None:
         if loader.num_views is None:
-            raise ConfigError("endless views cannot be remembered; set num_views, or ask the teacher online.")
+            raise ConfigError("endless views cannot be remembered; set num_views, or query the teacher online.")
         self.teacher, self.classes = teacher, teacher.classes
         self._origin = loader.origin
-        position = torch.full((len(loader.samples.source),), -1, device=loader.device)
-        self._answers = []
+        # from id to row, [samples of the source]; a table rather than a search, so that a lookup is one gather
+        row_of = torch.full((len(loader.samples.source),), -1, device=loader.device)
+        self._answers = []  # by view
         for view in range(loader.num_views):
-            parts, asked = [], []
-            for batch in loader.in_order(view, trim=False):
+            parts, ids = [], []
+            for batch in loader.in_order(view, trim=False):  # with all positions, so that batches can be joined
                 parts.append(query(teacher, batch))
-                asked.append(batch.ids)
+                ids.append(batch.ids)
                 advance(len(batch))
-            position[torch.cat(asked)] = torch.arange(len(loader.samples), device=loader.device)
+            # from the ids of the batches, because a stream is read in columns
+            row_of[torch.cat(ids)] = torch.arange(len(loader.samples), device=loader.device)
             self._answers.append(parts[0].joined(parts[1:]))
-        self._position = position
+        self._row_of = row_of
 
     def targets(self, batch: Batch) -> Targets:
         """Return the targets of the batch.
 
         Raises:
-            MismatchError: when a sample or the view was not remembered.
+            MismatchError: when the targets of a sample or of the view are not in memory.
         """
-        rows = self._position.to(batch.ids.device).index_select(0, batch.ids)
+        rows = self._row_of.to(batch.ids.device).index_select(0, batch.ids)
         # reading the rows would wait for an accelerator, and a batch of the same origin has no other samples
         is_known = batch.origin is self._origin or not (rows < 0).any()
         if batch.view >= len(self._answers) or not is_known:
-            raise MismatchError("the batch holds samples or a view that the remembered teacher was never asked about.")
+            raise MismatchError("the batch has samples or a view for which the teacher was not queried.")
         return drop_positions(self._answers[batch.view].rows(rows), batch)
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether these samples were remembered without views."""
+        """Return whether the targets of these samples without augmentation are in memory."""
         as_they_are = self._origin.views == Identity() and samples.source is self._origin.samples.source
-        return as_they_are and not bool((self._position[samples.ids.to(self._position.device)] < 0).any())
+        return as_they_are and not bool((self._row_of[samples.ids.to(self._row_of.device)] < 0).any())
 
     def fingerprint(self) -> str:
         """Return the teacher's fingerprint."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
 from instar.data.loader import Batch
 from instar.errors import MismatchError
 from instar.targets.targets import DenseTargets
+from instar.teachers.content import hash_repr
 from instar.teachers.teacher import Teacher
 
 
@@ -16,40 +15,41 @@ class Reordered(Teacher):
     """The logits of a teacher, with its classes in another order.
 
     Args:
-        teacher: whose classes have names.
-        names: the same names, in another order.
+        teacher: teacher with names of classes.
+        names: the same names in another order.
     """
 
     def __init__(self, teacher: Teacher, names: tuple[str, ...]) -> None:
         self.members, self.classes = (teacher,), names
         place = {name: number for number, name in enumerate(teacher.classes or ())}
-        self._order = torch.tensor([place[name] for name in names])
+        self._order = torch.tensor([place[name] for name in names])  # column `order[i]` of the teacher is class i
 
     def targets(self, batch: Batch) -> DenseTargets:
         """Return the teacher's logits in the order of `names`."""
         logits = self.members[0].targets(batch).logits()
-        self._order = self._order.to(logits.device)
+        self._order = self._order.to(logits.device)  # kept there, so that the next step copies nothing
         return DenseTargets(logits.index_select(-1, self._order))
 
     def fingerprint(self) -> str:
         """Return a hash of the teacher and the order."""
-        text = repr([self.members[0].fingerprint(), self._order.tolist()])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hash_repr([self.members[0].fingerprint(), self._order.tolist()])
 
 
 def reorder_classes(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
     """Return a teacher with its classes in this order; the teacher itself if it has this order or no names.
 
-    Names 0, 1, 2, ... that the other side does not have are numbers and not names; their order is not changed.
+    If one side has the names 0, 1, 2, ... and shares none with the other, they are numbers, and nothing is reordered.
 
     Raises:
-        MismatchError: when there are as many classes, and some have other names.
+        MismatchError: when both have the same number of classes, and some names differ.
     """
     theirs = teacher.classes
-    if theirs is None or theirs == names or len(theirs) != len(names):  # numbers of classes are compared elsewhere
+    # `query` compares the numbers of classes, with the targets at hand
+    if theirs is None or theirs == names or len(theirs) != len(names):
         return teacher
-    if sorted(theirs) == sorted(names) and len(set(names)) == len(names):
+    if sorted(theirs) == sorted(names) and len(set(names)) == len(names):  # a name that is there twice has no place
         return Reordered(teacher, names)
+    # data without names number their classes, and such a teacher suits data with names of the same classes
     numbers = tuple(map(str, range(len(names))))
     if numbers in (theirs, names) and not set(theirs) & set(names):
         return teacher

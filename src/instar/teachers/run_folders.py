@@ -1,4 +1,4 @@
-"""Teachers from folders: the network of a run, the members of an ensemble's folder, or a target store."""
+"""Teachers from folders: the network of a run, the members of an ensemble, or a target store."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from instar.teachers.specialists import Specialist, Specialists
 from instar.teachers.teacher import Teacher
 
 ENSEMBLE = "ensemble"
-"""The model's name in the run folder of an ensemble: its teachers are the members, and it has no weights."""
+"""Name of the model in the run folder of an ensemble. Its teachers are the members, and it has no weights."""
 
 SPECIALISTS = "specialists"
-"""The same where the first teacher is a generalist, and the others are its specialists."""
+"""Name of the model in the run folder of specialists. The first teacher is the generalist."""
 
 MAX_NESTED_FOLDERS = 10
-"""Depth of ensembles whose members are ensembles."""
+"""Largest depth of ensembles whose members are ensembles."""
 
-_OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
-"""Folders that are being opened, each as a member of the one before it."""
+# folders that are being opened, each as a member of the one before; per context, because threads may open others
+_opening: ContextVar[tuple[Path, ...]] = ContextVar("opening", default=())
 
 
 @as_teacher.register(str)
@@ -40,7 +40,7 @@ _OUTER: ContextVar[tuple[Path, ...]] = ContextVar("_OUTER", default=())
 def _of_path(thing: str | Path, *, trust: bool = False) -> Teacher:
     if isinstance(thing, str) and thing.startswith(TRANSFORMERS_PREFIX):
         return Module(CausalLM(thing.removeprefix(TRANSFORMERS_PREFIX)))
-    is_store = os.path.isfile(os.path.join(thing, MANIFEST_FILE))
+    is_store = os.path.isfile(os.path.join(thing, MANIFEST_FILE))  # False for a path that no file can have
     return as_teacher(TargetStore(thing) if is_store else Run(thing), trust=trust)
 
 
@@ -51,42 +51,45 @@ def _of_run(run: Run, *, trust: bool = False) -> Teacher:
     if model["name"] not in (ENSEMBLE, SPECIALISTS):
         return Module(load_model(run, trust=trust), run.classes)
     with refuse_nesting(run.path):
+        # a network that the user gave belongs to whichever members cannot be built without it
         members = [lend_network(member, network_of(run)) for member in run.members()]
         if model["name"] == ENSEMBLE:
-            return _same_as_before(Ensemble(members, run.config["combine"], trust=trust), run)
+            return _require_fingerprint(Ensemble(members, run.config["combine"], trust=trust), run)
         generalist, *specialists = members
-        return _same_as_before(make_specialists(generalist, specialists, trust=trust, **model["arguments"]), run)
+        return _require_fingerprint(make_specialists(generalist, specialists, trust=trust, **model["arguments"]), run)
 
 
 @contextmanager
 def refuse_nesting(path: Path) -> Iterator[None]:
-    """Remember that the folder of an ensemble is being opened or made, until its members are open.
+    """Refuse an ensemble that contains itself, while its folder is being opened or made.
 
     Raises:
-        RunError: when it is a member of itself, or too many such folders are nested.
+        RunError: when the folder is a member of itself, or too many such folders are nested.
     """
-    folder, outer = path.resolve(), _OUTER.get()
+    # a document may come from a stranger, and a circle would end in Python's recursion limit
+    folder, outer = path.resolve(), _opening.get()
     if folder in outer:
-        raise RunError(f"'{path}' is a member of itself, or of one of its members; make it anew in a new folder.")
+        raise RunError(f"'{path}' is a member of itself, or of one of its members; make it again in a new folder.")
     if len(outer) == MAX_NESTED_FOLDERS:
         raise RunError(
             f"'{path}' is inside more than {MAX_NESTED_FOLDERS} other ensembles; combine its members directly."
         )
-    token = _OUTER.set((*outer, folder))
+    token = _opening.set((*outer, folder))
     try:
         yield
     finally:
-        _OUTER.reset(token)
+        _opening.reset(token)
 
 
-def _same_as_before(together: Teacher, run: Run) -> Teacher:
-    if together.fingerprint() != run.fingerprints["teacher"]:
+def _require_fingerprint(teacher: Teacher, run: Run) -> Teacher:
+    # the folder holds only paths, and a member may have been trained again since
+    if teacher.fingerprint() != run.fingerprints["teacher"]:
         names = ", ".join(f"'{member}'" for member in run.members())
         raise RunError(
-            f"'{run.path}' stands for other models than those in its members' folders now ({names}): their fingerprint "
+            f"'{run.path}' was made of other models than its members' folders have now ({names}): their fingerprint "
             "differs; put the members back, or combine these in a new folder."
         )
-    return together
+    return teacher
 
 
 def make_specialists(
@@ -97,18 +100,18 @@ def make_specialists(
     trust: bool = False,
     **arguments: Any,
 ) -> Specialists:
-    """Make one teacher from the run of a generalist and those of its specialists; see `Specialists`.
+    """Make one teacher from the runs of a generalist and its specialists; see `Specialists`.
 
     Args:
-        generalist: its run folder.
-        specialists: their run folders, which record the classes that they were trained for.
-        weights: one per specialist; None weighs all alike.
+        generalist: run folder of the generalist.
+        specialists: run folders of the specialists, which record the classes that they were trained for.
+        weights: one weight per specialist; None weighs all equally.
         trust: allow model classes outside `instar.models`.
-        arguments: of `Specialists`.
+        arguments: further arguments of `Specialists`.
 
     Raises:
-        ConfigError: when there is not one weight per specialist.
-        MismatchError: when a specialist has classes that the generalist does not have, or is none.
+        ConfigError: when the number of weights is not that of the specialists.
+        MismatchError: when a run is no specialist, or has classes that the generalist does not have.
     """
     if weights is not None and len(weights) != len(specialists):
         raise ConfigError(f"weights must be one per specialist ({len(specialists)}), got {len(weights)}.")
@@ -120,7 +123,7 @@ def make_specialists(
         data = run.config["data"]
         names = data.get("special_classes", [])
         if not names:
-            raise MismatchError(f"'{run.path}' was trained on all classes alike, and is no specialist.")
+            raise MismatchError(f"'{run.path}' was trained on all classes equally, so it is no specialist.")
         for name in names:
             if name not in known:
                 raise MismatchError(
@@ -130,6 +133,7 @@ def make_specialists(
         classes = tuple(known[name] for name in names)
         weight = 1.0 if weights is None else weights[number]
         expert, has_dustbin = as_teacher(run, trust=trust), data["rest"] == "dustbin"
+        # one with a dustbin has its special classes in the order of `names`, and no others to reorder
         expert = expert if has_dustbin else reorder_classes(expert, first.classes)
         experts.append(Specialist(expert, classes, has_dustbin, weight))
     return Specialists(first, experts, trust=trust, **arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, by_example
 from instar.teachers.combining.combination import Divergence, combine_opinions
 from instar.teachers.combining.opinion import Opinion
+from instar.teachers.content import hash_repr
 from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
 
@@ -25,10 +25,10 @@ class Specialist:
     """A teacher that is queried when one of its classes is likely.
 
     Args:
-        teacher: predicts `classes` in this order and, last, all others as one class; or all classes.
+        teacher: teacher of `classes` in this order and, last, all others as one class; or of all classes.
         classes: indices of its special classes among those of the generalist.
-        dustbin: all other classes are one class of the teacher; False: it predicts all classes.
-        weight: of its divergence, above 0.
+        dustbin: True if all other classes are one class of the teacher; False if it predicts all classes.
+        weight: weight of its divergence, above 0.
     """
 
     teacher: Teacher
@@ -38,13 +38,14 @@ class Specialist:
 
 
 class Specialists(Teacher):
-    """The q that is nearest to a generalist and to those specialists that have one of its n likeliest classes.
+    """The q that is nearest to the predictions of a generalist and of its active specialists.
 
-    q minimises, at temperature 1, with q summed over the dustbin of a specialist before it is compared,
+    A specialist is active if it has one of the n classes that the generalist finds likeliest. q minimises, at
+    temperature 1, with q summed over the dustbin of a specialist before the two are compared,
 
         w KL(p^g || q) + sum over active m of w_m KL(p^m || q)
 
-    Where no specialist is active, q is the generalist's prediction. A specialist is queried only where it is active.
+    If no specialist is active, q is the generalist's prediction. Only active specialists are queried.
 
     Source: Hinton et al. 2015, section 5.4, equation 5; there n = 1 and all weights are 1.
 
@@ -99,16 +100,18 @@ class Specialists(Teacher):
         Raises:
             MismatchError: when a specialist does not predict its classes, or has one that the generalist lacks.
         """
-        said = self.generalist.targets(batch)
-        logits, log_p = said.logits(), by_example(said.log_probs(1.0))
-        likeliest = log_p.topk(min(self.top, log_p.shape[1]), 1).indices
+        predicted = self.generalist.targets(batch)
+        # positions are examples of their own: another specialist may be active for the next word
+        logits, log_p = predicted.logits(), by_example(predicted.log_probs(1.0))
+        likeliest = log_p.topk(min(self.top, log_p.shape[1]), 1).indices  # [examples, n]
         opinions = [self._opinion(number, batch, log_p, likeliest) for number in range(len(self.specialists))]
-        asked = [opinion for opinion in opinions if len(opinion.rows)]
-        if not asked:
+        active = [opinion for opinion in opinions if len(opinion.rows)]
+        if not active:
             return DenseTargets(logits)
-        active = torch.cat([opinion.rows for opinion in asked]).unique()
+        rows = torch.cat([opinion.rows for opinion in active]).unique()
+        # only these rows: log_softmax would move the bits of the others
         values = by_example(logits.clone())
-        values[active] = combine_opinions(log_p, asked, self.divergence, self.weight)[active].to(values)
+        values[rows] = combine_opinions(log_p, active, self.divergence, self.weight)[rows].to(values)
         return DenseTargets(values.view(logits.shape))
 
     def _opinion(self, number: int, batch: Batch, log_p: Tensor, likeliest: Tensor) -> Opinion:
@@ -119,30 +122,31 @@ class Specialists(Teacher):
                 f"specialist {number} has class {max(specialist.classes)}, and the generalist {all_classes} classes."
             )
         classes = torch.tensor(specialist.classes, device=log_p.device)
-        rows = torch.isin(likeliest, classes).any(1).nonzero()[:, 0]
-        answered = classes if specialist.dustbin else torch.arange(all_classes, device=log_p.device)
-        width = len(answered) + specialist.dustbin
+        rows = torch.isin(likeliest, classes).any(1).nonzero()[:, 0]  # of its examples
+        known = classes if specialist.dustbin else torch.arange(all_classes, device=log_p.device)
+        width = len(known) + specialist.dustbin
         if not len(rows):
-            return Opinion(rows, log_p.new_empty(0, width), answered, specialist.weight)
+            return Opinion(rows, log_p.new_empty(0, width), known, specialist.weight)
+        # a sample is queried whole, once, if any of its positions is active: a network reads all of them
         positions = len(log_p) // len(batch)
         samples, place = (rows // positions).unique(return_inverse=True)
         found = by_example(specialist.teacher.targets(batch.rows(samples)).log_probs(1.0))
         if found.shape[1] != width:
             raise MismatchError(
-                f"specialist {number} answers for {found.shape[1]} classes, and {width} were expected: "
+                f"specialist {number} predicts {found.shape[1]} classes, expected {width}: "
                 f"{len(specialist.classes)} special ones and one dustbin, or all {all_classes}."
             )
-        return Opinion(rows, found[place * positions + rows % positions], answered, specialist.weight)
+        return Opinion(rows, found[place * positions + rows % positions], known, specialist.weight)
 
     def fingerprint(self) -> str:
         """Return a hash of the generalist, the specialists with their classes, and how they are combined."""
         parts = [(s.teacher.fingerprint(), s.classes, s.dustbin, s.weight) for s in self.specialists]
-        text = repr([self.generalist.fingerprint(), self.top, self.weight, self.divergence, parts])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hash_repr([self.generalist.fingerprint(), self.top, self.weight, self.divergence, parts])
 
     def prepare(self, execution: Execution) -> None:
-        """Prepare all; only the generalist is compiled, because the batches of specialists have any size."""
+        """Prepare the generalist and all specialists; only the generalist is compiled."""
         self.generalist.prepare(execution)
+        # a batch of a specialist has as many samples as it is active for, which is no size that recurs
         for specialist in self.specialists:
             specialist.teacher.prepare(replace(execution, compiled_sizes=()))
 

@@ -20,14 +20,15 @@ from instar.targets.targets import Targets
 
 def drop_positions(answers: Targets, batch: Batch) -> Targets:
     """Return stored targets of whole samples without the positions that a batch leaves out."""
+    # a batch is cut to its longest sample, and targets were stored for the longest sample of all
     return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
 
 
 def query(teacher: Teacher, batch: Batch) -> Targets:
-    """Return the targets of a teacher of all classes of the data, for a batch of a loader.
+    """Return the targets of a teacher for a batch of a loader.
 
     Raises:
-        MismatchError: when it predicts other classes for this batch.
+        MismatchError: when the teacher has another number of classes than the data.
     """
     found = teacher.targets(batch)
     if batch.origin is not None and found.num_classes != (classes := batch.origin.samples.num_classes):
@@ -37,14 +38,12 @@ def query(teacher: Teacher, batch: Batch) -> Targets:
 
 
 def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch], Targets]:
-    """Wrap the method `targets` of a class of the user's: any defect becomes a sentence that names the class."""
-
     @wraps(targets)
     def checked(self: Any, batch: Batch) -> Targets:
         name, expected = type(self).__name__, tuple(batch.labels.shape)
         try:
             found = targets(self, batch)
-        except (InstarError, torch.OutOfMemoryError):
+        except (InstarError, torch.OutOfMemoryError):  # no defect of the class
             raise
         except Exception as error:  # raised by the user's code
             what = f"{type(error).__name__}: {shortened(error)}"
@@ -56,6 +55,7 @@ def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch],
                 f"the method 'targets' of the teacher {name} must return Targets, such as DenseTargets(logits), got "
                 f"{type(found).__name__}."
             )
+        # here and not in the loss, where another shape could broadcast to a wrong number
         if found.shape is not None and tuple(found.shape) != expected:
             wanted, got = (f"[{', '.join(map(str, (*shape, 'classes')))}]" for shape in (expected, found.shape))
             raise MismatchError(f"the teacher {name} must return targets of shape {wanted}, got {got}.")
@@ -65,18 +65,19 @@ def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch],
 
 
 class Teacher(ABC):
-    """Predicts targets for batches. Training cannot tell kinds of teachers apart, and cannot change them.
+    """A predictor of targets for batches. Training treats all teachers the same, and changes none.
 
-    A teacher that combines others names them as its `members`.
+    A teacher that combines others lists them as its `members`.
     """
 
     members: Sequence[Teacher] = ()
     classes: tuple[str, ...] | None = None
-    """The names of its classes, where they are known; without names, only its error shows another order."""
+    """Names of the classes, if they are known. Without names, only the error rate reveals another order."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        is_own = cls.__module__.partition(".")[0] == "instar"  # whose defects need their traceback
+        # a defect in a user's class becomes a sentence that names the class; one of ours needs its traceback
+        is_own = cls.__module__.partition(".")[0] == "instar"
         if "targets" in vars(cls) and not is_own:
             cls.targets = _checked(cls.targets)  # type: ignore[assignment, method-assign]  # a class may replace its method
 
@@ -86,25 +87,25 @@ class Teacher(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of everything that the targets depend on, beside the batch."""
+        """Return a hash of everything that the targets depend on, except the batch."""
 
     def prepare(self, execution: Execution) -> None:
-        """Move to the device of `execution`, and compute as it says from now on."""
+        """Move to the device of `execution`, and use its settings from now on."""
         for member in self.members:
             member.prepare(execution)
 
     def modules(self) -> list[nn.Module]:
-        """Return the networks inside, so that training can prove that it shares nothing with them."""
+        """Return the networks of the teacher, so that training can verify that it shares no weights with them."""
         return [module for member in self.members for module in member.modules()]
 
     def carried(self) -> list[Carried]:
-        """Return the hidden states of the networks inside, which a checkpoint holds."""
+        """Return the hidden states of the networks, which a checkpoint holds."""
         return [carried for member in self.members for carried in member.carried()]
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether it can predict these samples without views; a store knows only those it was made from."""
+        """Return whether it can predict these samples without augmentation; a store knows only its own samples."""
         return all(member.knows(samples) for member in self.members)
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings that a run with this teacher must have: a store needs the views it was made with."""
+        """Return the settings that a run with this teacher must have; a store needs the views it was made with."""
         return {}

@@ -1,4 +1,4 @@
-"""Products with matrices that many small systems share, or have each, and the solution of such systems."""
+"""Products with a matrix per sample or one for all samples, and the solution of many small linear systems."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class PatternMatrix:
 
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
+        # products of the columns of a shared T, [patterns, k * k]: T' diag(x) T of all samples is one product with them
         self._pairs = (matrix[:, :, None] * matrix[:, None]).flatten(1) if matrix.ndim == 2 else None
 
     def spread(self, x: Tensor) -> Tensor:
@@ -35,6 +36,8 @@ class PatternMatrix:
 
 def solution(matrix: Tensor, right: Tensor) -> Tensor:
     """Return the solution of positive definite systems, `[samples, k]`, whose unknowns may be of any scale."""
+    # scaled to a diagonal of 1, because one unknown may be e^200 times another; clamped, because 1 / 0 is infinite
     scale = matrix.diagonal(dim1=1, dim2=2).clamp(min=1e-290).rsqrt()
+    # solve_ex, because `solve` raises if one sample of the batch is singular, and makes an accelerator wait to know it
     found: Tensor = torch.linalg.solve_ex(matrix * scale[:, :, None] * scale[:, None], right * scale)[0]
     return found.mul_(scale)
