@@ -1,4 +1,4 @@
-"""The device and the processes that this program was launched on."""
+"""The device and the processes of the launch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from accelerate.utils import GradientAccumulationPlugin
 
 
 def make_accelerator() -> Accelerator:
-    """Return the device and the processes of the launch, and no other setting of a launcher."""
-    # several processes on a CPU are seen only when asked for; precision and micro-batches are the configuration's
+    """Return an accelerator for the launched device and processes, without the launcher's other settings."""
     return Accelerator(
+        # Accelerate notices several processes on a CPU only with this
         cpu=not torch.accelerator.is_available(),
+        # precision and micro-batches are settings of a run, which its environment must not change
         mixed_precision="no",
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )

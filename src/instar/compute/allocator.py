@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-"""Parameters of mallopt (glibc, malloc.h)."""
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # parameters of mallopt (glibc, malloc.h)
 
+# above this size glibc maps each block separately, and unmaps it when it is freed; the largest size that glibc allows
 _STEP_MMAP_THRESHOLD_BYTES = 32 << 20
-"""Size above which glibc gives a block its own mapping, and unmaps it when it is freed; the largest that it allows."""
 
 MMAP_THRESHOLD_BYTES = 2 << 20
 """The same size outside a training step."""
@@ -20,7 +19,7 @@ MMAP_THRESHOLD_BYTES = 2 << 20
 MAX_FREE_BYTES = 256 << 20
 """Largest amount of freed memory that the process keeps."""
 
-_inside: list[None] = []  # one entry per open context
+_inside: list[None] = []  # one entry per open context: a loss in tiles is inside a training step
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Tests whether torch.compile works on this machine."""
+"""Whether torch.compile works on this machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def require_compiler(device: torch.device) -> None:
         ConfigError: when compiling fails, usually because there is no C++ compiler.
     """
     try:
+        # tried, because no property of torch or of the machine tells whether a compiler works
         torch.compile(lambda inputs: inputs + 1, dynamic=False)(torch.zeros(2, device=device))
     except Exception as error:  # its class depends on what is missing: a compiler, headers or Triton
         reason = str(error).strip().split("\n")[0]

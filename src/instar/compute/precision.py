@@ -56,7 +56,7 @@ def choose_fastest(device: torch.device) -> Precision:
     True
     """
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        native = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slower than float32
     else:
         known = torch.backends.mkldnn.is_available() and hasattr(torch.cpu, "get_capabilities")  # since torch 2.10
         units = torch.cpu.get_capabilities() if device.type == "cpu" and known else {}
@@ -71,6 +71,7 @@ def current_precision(device: torch.device) -> Precision:
     ...     current_precision(torch.device("cpu"))
     'bfloat16'
     """
+    # read from torch rather than kept by us, because a user may have opened the context
     if torch.is_autocast_enabled(device.type):
         return "bfloat16"
     return "float32" if torch.get_float32_matmul_precision() == "highest" else "float32-fast"
@@ -78,4 +79,5 @@ def current_precision(device: torch.device) -> Precision:
 
 def to_loss_dtype(values: Tensor) -> Tensor:
     """Return values as float32, in which losses are computed; float64 stays float64."""
+    # a sum over 50,000 classes in half precision loses its small terms; in float64 users verify gradients
     return values if values.dtype == torch.float64 else values.float()

@@ -36,6 +36,7 @@ class Projected:
     precision: Precision = None  # type: ignore[assignment]  # set in __post_init__, where the device is known
 
     def __post_init__(self) -> None:
+        # now, because the network's autocast context has ended when the logits are computed
         if self.precision is None:
             object.__setattr__(self, "precision", current_precision(self.hidden.device))
 
@@ -47,8 +48,10 @@ class Projected:
     def logits(self) -> Tensor:
         """Compute all logits z, `[..., classes]`, in the dtype of the product."""
         cast, shape = self.cast(), self.hidden.shape
+        # autocast off: `cast` has done its work already, and autocast would cast the weights again for every tile
         with use_matmul_library(self.precision), torch.autocast(self.hidden.device.type, enabled=False):
-            # one product of two matrices: recurrent layers return position-major memory, which takes twice as long
+            # one product of two matrices: a recurrent layer returns position-major memory, and torch would multiply it
+            # position by position, which takes twice as long
             flat = F.linear(cast.hidden.reshape(-1, shape[-1]), cast.weight, cast.bias)
         return flat.view(*shape[:-1], self.num_classes)
 

@@ -1,4 +1,4 @@
-"""One distribution over all classes from a generalist's and from those of specialists that know a few classes each."""
+"""Combines the predictions of a generalist and of specialists into one distribution over all classes."""
 
 from instar.teachers.combining.combination import Divergence, combine_opinions
 from instar.teachers.combining.opinion import MIN_LOG_PROBABILITY, Opinion

@@ -1,4 +1,4 @@
-"""One distribution over all classes from a generalist's and from those of specialists that know a few classes each."""
+"""Combines the predictions of a generalist and of specialists into one distribution over all classes."""
 
 from __future__ import annotations
 

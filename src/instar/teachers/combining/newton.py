@@ -18,8 +18,8 @@ MAX_SCALED_ROUNDS, MAX_ROUNDS = 20, 200
 def solve_forward(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tensor) -> Tensor:
     """Return log d of each pattern, `[samples, patterns]`, with log q_i = log a_i - log d_i.
 
-    Let a_i be the sum of w_m p^m_i over all that know i, c_m = w_m p^m_D, and W the sum of all weights, which is that of
-    all a and c. The minimum has
+    Let a_i be the sum of w_m p^m_i over all that know i, c_m = w_m p^m_D, and W the sum of all weights, which equals
+    the sum of all a and c. The minimum has
 
         q_i = a_i / d_i    d_i = W - sum_{m: i in D_m} lambda_m    lambda_m = c_m / q_D_m
 
