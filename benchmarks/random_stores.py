@@ -17,7 +17,6 @@ from torch import Tensor
 from instar.runs.environment import package_version
 from instar.seeds import Draws, generator
 from instar.targets import (
-    Answering,
     DenseTargets,
     Keep,
     Manifest,
@@ -26,6 +25,7 @@ from instar.targets import (
     SparseTargets,
     Targets,
     TargetStore,
+    TeacherDescription,
 )
 from instar.targets.shards import rows_per_shard
 from measure import seconds
@@ -69,7 +69,7 @@ class RandomStore:
         )
         return Manifest(
             version=package_version(),
-            teacher=Answering(names=("random",), fingerprint="random"),
+            teacher=TeacherDescription(names=("random",), fingerprint="random"),
             data={},
             classes=tuple(map(str, range(self.num_classes))),
             parts={"train": part},

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from instar.targets import Answering, Manifest, PartDescription, TargetStore
+from instar.targets import Manifest, PartDescription, TargetStore, TeacherDescription
 
 HOLD = """
 import sys
@@ -24,7 +24,7 @@ with store.claims() as claims, claims.taken(store.pieces()[int(sys.argv[2])]) as
 @pytest.fixture
 def store(tmp_path):
     part = PartDescription(source="numbers", fingerprint="f", samples=20000, rows_per_shard=16384)
-    answering = Answering(names=("teacher",), fingerprint="t")
+    answering = TeacherDescription(names=("teacher",), fingerprint="t")
     plan = Manifest(version="0", teacher=answering, data={}, classes=("a", "b"), parts={"train": part})
     return TargetStore.start(tmp_path, plan, {})
 

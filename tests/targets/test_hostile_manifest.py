@@ -11,12 +11,12 @@ from instar.errors import StoreError
 from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.runs.files import write_json
 from instar.targets import TargetStore
-from instar.targets.manifest import MANIFEST_FILE, Answering, Manifest, PartDescription
+from instar.targets.manifest import MANIFEST_FILE, Manifest, PartDescription, TeacherDescription
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> TargetStore:
-    teacher = Answering(names=("t",), fingerprint="t")
+    teacher = TeacherDescription(names=("t",), fingerprint="t")
     part = PartDescription(source="s", fingerprint="s", samples=2, rows_per_shard=65536)
     plan = Manifest(version="0", teacher=teacher, data={"source": "digits"}, classes=("a", "b"), parts={"train": part})
     found = TargetStore.start(tmp_path / "store", plan, {})

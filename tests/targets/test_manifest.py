@@ -7,7 +7,7 @@ import torch
 
 from instar.errors import StoreError
 from instar.runs.files import write_json
-from instar.targets import Answering, Manifest, PartDescription, TargetStore
+from instar.targets import Manifest, PartDescription, TargetStore, TeacherDescription
 from instar.targets.manifest import MANIFEST_FILE, STORE_FORMAT, Shard, read_manifest
 from instar.targets.store import checksum_of_ids, ids_file
 
@@ -19,7 +19,9 @@ def plan(version="0.1", teacher=None, data=None, classes=("a", "b"), **train):
     described = {"source": "numbers", "fingerprint": "f", "samples": 2, "rows_per_shard": 16384}
     answering = {"names": ("runs/teacher",), "fingerprint": "t"} | (teacher or {})
     parts = {"train": PartDescription(**described | train)}
-    return Manifest(version=version, teacher=Answering(**answering), data=data or {}, classes=classes, parts=parts)
+    return Manifest(
+        version=version, teacher=TeacherDescription(**answering), data=data or {}, classes=classes, parts=parts
+    )
 
 
 @pytest.fixture

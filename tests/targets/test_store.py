@@ -9,7 +9,7 @@ import torch
 
 from instar.errors import StoreError
 from instar.seeds import Draws
-from instar.targets import Answering, DenseTargets, Manifest, PartDescription, TargetStore
+from instar.targets import DenseTargets, Manifest, PartDescription, TargetStore, TeacherDescription
 from instar.targets.manifest import ALL_IDS
 from instar.targets.shards import PAGE_BYTES, rows_per_shard
 from instar.targets.store import checksum_of_ids, ids_file, link
@@ -28,7 +28,7 @@ def part(samples=20, ids=None, keep="all", temperature=None, positions=(), num_v
 
 
 def plan(**parts):
-    answering = Answering(names=("runs/teacher",), fingerprint="a" * 32)
+    answering = TeacherDescription(names=("runs/teacher",), fingerprint="a" * 32)
     return Manifest(version="0", teacher=answering, data={}, classes=CLASSES, parts=parts)
 
 

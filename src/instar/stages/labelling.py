@@ -22,7 +22,7 @@ from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models.normalised import Normalised
 from instar.models.probe import probe_functions
 from instar.runs.environment import package_version
-from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Answering, Manifest, PartDescription, read_manifest
+from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, TeacherDescription, read_manifest
 from instar.targets.records import Keep, Record
 from instar.targets.shards import rows_per_shard
 from instar.targets.store import Piece, TargetStore, checksum_of_ids
@@ -48,7 +48,7 @@ class Labelling:
     """
 
     teacher: Teacher
-    answering: Answering
+    answering: TeacherDescription
     data: Data
     loaders: Mapping[str, Loader]
     choices: Mapping[str, StoreConfig]
@@ -244,14 +244,14 @@ def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Te
 
 def describe_teacher(
     teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, inputs: Tensor
-) -> Answering:
+) -> TeacherDescription:
     """Return the description of a teacher for a manifest, with a few of its logits for raw inputs `[n, ...]`."""
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [
         {name: getattr(network, name).flatten().tolist() for name in ("mean", "std")} for network in networks
     ]
     return validate(
-        Answering,
+        TeacherDescription,
         {
             "names": names,
             "combine": combine,

@@ -1,6 +1,6 @@
 """Soft targets: what teachers predict and students learn from, in memory and on disk."""
 
-from instar.targets.manifest import Answering, Manifest, PartDescription
+from instar.targets.manifest import Manifest, PartDescription, TeacherDescription
 from instar.targets.projected import ProjectedTargets
 from instar.targets.records import Keep, Number, Record
 from instar.targets.sparse import SparseTargets
@@ -8,7 +8,6 @@ from instar.targets.store import StoredPart, TargetStore
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 
 __all__ = [
-    "Answering",
     "DenseTargets",
     "Keep",
     "Manifest",
@@ -21,4 +20,5 @@ __all__ = [
     "StoredPart",
     "TargetStore",
     "Targets",
+    "TeacherDescription",
 ]

@@ -118,7 +118,7 @@ def describe_views(views: str, seed: int, number: int | None) -> str:
     return f"{number or 'endless'} views '{views}' of seed {seed}"
 
 
-class Answering(Config):
+class TeacherDescription(Config):
     """The teacher that labelled a store, and the precision that it was queried in."""
 
     names: tuple[str, ...] = Field(description="run folders, or types of Python objects")
@@ -136,7 +136,7 @@ class Manifest(Config):
 
     format: int = STORE_FORMAT
     version: str = Field(description="version of Instar that made the store")
-    teacher: Answering
+    teacher: TeacherDescription
     data: dict[str, Any] = Field(description="selection of the samples, as in the configuration of a run")
     classes: tuple[str, ...]
     parts: dict[PartName, PartDescription]
