@@ -1,4 +1,4 @@
-"""Large blocks that are freed stay with the process for a step, so that a loop over them has no page faults."""
+"""Freed blocks stay with the process for a step, so a loop over large tensors has no page faults."""
 
 import ctypes
 import subprocess

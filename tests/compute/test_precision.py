@@ -1,4 +1,4 @@
-"""Which matrix library and which precision a device gets, and that a context restores what was there."""
+"""The matrix library and precision of each device, and that contexts restore the previous ones."""
 
 import pytest
 import torch

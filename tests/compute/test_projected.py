@@ -1,4 +1,4 @@
-"""Logits that are made later are those that the network would have made."""
+"""Logits that are computed later equal those of the network."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ INPUTS, LAYER = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
 
 
 class Libraries(TorchDispatchMode):
-    """Counts products of two matrices, and remembers which libraries are in force for them."""
+    """Records each product of two matrices, and the library that is in force."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Labels weighed by the confidence of a teacher: the weights, their sum, and that it knows whole batches."""
+"""Labels weighted by a teacher's confidence: the weights, and their sum over a whole batch."""
 
 import numpy as np
 import pytest

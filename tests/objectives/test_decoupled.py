@@ -1,4 +1,4 @@
-"""Decoupled distillation against its formula in NumPy, and against the divergence that it takes apart."""
+"""Decoupled distillation, compared with its formula in NumPy and with the divergence that it splits."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def divergence(p, q):
 
 
 def others(probabilities):
-    """Return the probabilities of the classes that are not the label, out of 1."""
+    """Return the probabilities of the other classes than the label, with sum 1."""
     kept = np.array([np.delete(row, label) for row, label in zip(probabilities, LABELS, strict=True)])
     return kept / kept.sum(1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""Sums of terms: their weights, and what is refused in words."""
+"""Sums of terms: their weights, and what is refused."""
 
 from dataclasses import dataclass
 
@@ -90,7 +90,7 @@ def test_an_objective_of_weights_0_is_refused_before_the_first_step():
 
 @dataclass(frozen=True)
 class Undeclared(Term):
-    """Returns weights, and does not say so."""
+    """Returns weights without declaring them."""
 
     needs = frozenset[Need]()
     name = "undeclared"

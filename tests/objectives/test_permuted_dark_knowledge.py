@@ -1,4 +1,4 @@
-"""Permuted dark knowledge: what a permutation keeps, what it destroys, and on what it depends."""
+"""Permuted dark knowledge: what a permutation keeps, what it destroys, and what it depends on."""
 
 from collections import Counter
 from itertools import permutations
@@ -46,7 +46,7 @@ def test_keeps_the_top_class_and_its_probability_and_the_sorted_others(scope, po
 
 
 def orders(scope, batches, classes=4):
-    """Count in which order the classes but the top one, 0, arrive."""
+    """Count the orders of all classes except the top class, 0."""
     marked = torch.tensor([0.0, *range(-1, -classes, -1)])
     found = [PermutedDarkKnowledge(scope).permuted(marked.expand(len(batch), -1), batch) for batch in batches]
     return Counter(tuple(row[1:]) for row in torch.cat(found).int().tolist())
@@ -77,7 +77,7 @@ def test_how_many_orders_there_are_is_the_scope():
 
 
 def correlations(log_probs):
-    """Return the correlations of classes 1 and up, around the mean of each sample, for all pairs."""
+    """Return the correlations of all pairs of classes from 1 on, around the mean of each sample."""
     values = log_probs[:, 1:].double().numpy()
     matrix = np.corrcoef(values - values.mean(1, keepdims=True), rowvar=False)
     return np.sort(matrix[np.triu_indices_from(matrix, 1)])

@@ -1,4 +1,4 @@
-"""The gradient may take the memory of the logits, and does so only where nobody can see it."""
+"""The gradient overwrites the logits, but only if nothing reads them later."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Terms on standardised logits: what they compute, what they cannot see, and how they are written."""
+"""Terms on standardised logits: values, invariances and text."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Losses in tiles are those of all logits at once, whatever the targets are; and no more than a tile is ever made."""
+"""Losses in tiles equal those of all logits at once, for all kinds of targets, and only one tile exists at a time."""
 
 from itertools import pairwise, product
 
@@ -92,18 +92,18 @@ def gradients(loss, given):
 
 
 def plainly(objective, batch, targets, given):
-    """Return sums and gradients from all logits at once: as many as these are no tile yet."""
+    """Return sums and gradients of all logits at once, which fit into one tile."""
     loss, sums = objective(Projected(*given).logits(), batch, targets)
     return sums, gradients(loss, given)
 
 
 def few(rows=ROWS):
-    """Return a context in which tiles have a few rows, and the last one fewer; targets go through their own tiles."""
+    """Return a context with tiles of a few rows, fewer in the last; targets use their own tiles."""
     return use_tile_bytes(loss=rows * CLASSES * 4, cached=2 * CLASSES * 8)
 
 
 def tiled(objective, batch, targets, given, made=Projected, **options):
-    """Return sums and gradients from tiles."""
+    """Return sums and gradients of tiles."""
     with few():
         loss, sums = objective(made(*given), batch, targets, **options)
         assert loss == sums["loss"]
@@ -174,7 +174,7 @@ def test_micro_batches_add_up_to_the_whole(objective, targets, mask):
 
 
 def with_rubbish(targets, mask, rubbish):
-    """Return targets that hold rubbish where nothing is valid."""
+    """Return targets with rubbish at invalid positions."""
     hidden = ~mask[..., None]
     if isinstance(targets, DenseTargets):
         return DenseTargets(targets.values.masked_fill(hidden, rubbish))
@@ -268,7 +268,7 @@ def test_half_precision_is_that_of_autocast_with_sums_in_float32():
 
 
 class Sizes(TorchDispatchMode):
-    """Remembers of how many numbers the tensors are that are made; views, and what is written over, are not made."""
+    """Records the number of elements of each new tensor; views and overwritten tensors are not new."""
 
     def __init__(self):
         super().__init__()
@@ -302,7 +302,7 @@ def answers_of_many_words(kind):
 
 
 def sizes_made(objective, logits, kind, mask=None, **options):
-    """Return the sizes of what is made for a loss and its gradient."""
+    """Return the sizes of the tensors that a loss and its gradient allocate."""
     labels, answers = torch.randint(WORDS, SHAPE), answers_of_many_words(kind)
     with use_tile_bytes(loss=4 * TILE), Sizes() as sizes:
         objective(logits, Batch(torch.arange(8), 0, labels, labels, mask), answers, **options)[0].backward()

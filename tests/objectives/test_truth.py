@@ -1,4 +1,4 @@
-"""Terms against their formulas, computed again in NumPy and float64."""
+"""Terms, compared with their formulas in NumPy and float64."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Soft targets for examples without a label: with labels beside them, every example is learnt exactly once."""
+"""Soft targets for unlabelled examples: together with labels, each example is learnt exactly once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Several processes make one store: a shard belongs to whoever has claimed it."""
+"""Several processes make one store: each shard is made by the process that has claimed it."""
 
 import errno
 import fcntl

@@ -17,13 +17,13 @@ temperatures = pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 
 @pytest.fixture(autouse=True, params=[1, 2 * 5 * 8, 1 << 20], ids="tile of {} bytes".format)
 def tile(request):
-    """Run everything with a row at once, with two, and with all without tiles."""
+    """Run each test with tiles of one row, with tiles of two rows, and without tiles."""
     with use_tile_bytes(cached=request.param):
         yield
 
 
 def probabilities(targets, temperature):
-    """Return p^T by the formula, in NumPy."""
+    """Return p^T by its formula in NumPy."""
     if isinstance(targets, MixtureTargets):
         weights = np.exp(targets.log_weights.numpy())
         parts = [probabilities(part, temperature) for part in targets.parts]

@@ -1,4 +1,4 @@
-"""Classes drawn from the teacher's probabilities: an estimate of the loss of all classes without bias."""
+"""Classes drawn from the teacher's probabilities: an unbiased estimate of the loss over all classes."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def drawn(rows, number=4, seed=0, view=0):
 
 
 def losses_and_gradients(targets, rows):
-    """Return loss `[rows]` and gradient `[rows, classes]` of one student, each row by itself."""
+    """Return loss `[rows]` and gradient `[rows, classes]` of a student, for each row separately."""
     logits = STUDENT.repeat(rows, 1).requires_grad_()
     loss, _ = targets.cross_entropy(logits, TEMPERATURE)
     loss.sum().backward()
@@ -60,7 +60,7 @@ def test_one_class_drawn_every_time_is_a_hard_label():
 
 
 def largest_renormalised(number):
-    """Return the targets of the largest classes as if there were no others."""
+    """Return targets of the largest classes alone, renormalised."""
     p = torch.softmax(TEACHER / TEMPERATURE, -1).topk(number)
     return SparseTargets(p.indices[None], (p.values / p.values.sum())[None], torch.zeros(1), 12, TEMPERATURE)
 

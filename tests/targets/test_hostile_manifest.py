@@ -1,4 +1,4 @@
-"""Manifests of strangers: their names lead nowhere, and their numbers decide about no work."""
+"""Manifests of strangers: names that lead elsewhere and numbers without bounds are refused."""
 
 import json
 import time

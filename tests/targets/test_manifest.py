@@ -1,4 +1,4 @@
-"""What a store says about itself, and what it refuses to be taken for."""
+"""Manifests: what they hold, which plans they resume, and what is refused."""
 
 import json
 
@@ -15,7 +15,7 @@ IDS = torch.tensor([0, 2])
 
 
 def plan(version="0.1", teacher=None, data=None, classes=("a", "b"), **train):
-    """Return a plan of one part; fields of the part by name."""
+    """Return a plan with one part; keywords are fields of the part."""
     described = {"source": "numbers", "fingerprint": "f", "samples": 2, "rows_per_shard": 16384}
     answering = {"names": ("runs/teacher",), "fingerprint": "t"} | (teacher or {})
     parts = {"train": PartDescription(**described | train)}

@@ -1,4 +1,4 @@
-"""What is compiled for accelerators is the plain form; here it is compiled for the CPU."""
+"""The formulas that accelerators compile equal the plain form; here they are compiled for the CPU."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def compiler():
 
 
 def answers(kind, examples, classes, dtype):
-    """Return what a teacher says, as arguments of the cross-entropy of that kind."""
+    """Return a teacher's targets, as arguments of the cross-entropy of that kind."""
     p = torch.randn(examples, classes, dtype=dtype).mul_(2).softmax(1)
     top = p.topk(3)
     if kind == "dense":

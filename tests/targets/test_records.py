@@ -1,4 +1,4 @@
-"""Records: what goes onto the disk comes back, to the rounding of its type."""
+"""Records: targets are read as they were written, up to the rounding of their type."""
 
 import math
 

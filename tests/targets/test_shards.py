@@ -1,4 +1,4 @@
-"""Shards: files that anybody can read, mapped behind each other without being read."""
+"""Shards: safetensors files, mapped behind each other without reading them."""
 
 import gc
 import os
@@ -31,7 +31,7 @@ def some(rows, width=WIDTH, seed=0):
 
 
 def written(folder, *sizes):
-    """Write shards of so many rows; return their paths and all records."""
+    """Write shards with these numbers of rows; return their paths and all records."""
     records = [some(rows, seed=seed) for seed, rows in enumerate(sizes)]
     paths = [folder / f"train-{index:05d}.safetensors" for index in range(len(sizes))]
     for path, rows in zip(paths, records, strict=True):

@@ -1,4 +1,4 @@
-"""The loss of a few classes and a bucket, against the loss of all classes and against loops."""
+"""The loss of a few classes and a bucket, compared with the loss of all classes and with loops."""
 
 import math
 
@@ -16,13 +16,13 @@ TEMPERATURES = [0.5, 1.0, 2.5, 20.0]
 
 
 def example(shape=(6,), classes=7, seed=0, scale=3.0):
-    """Return logits of a student and of a teacher, float64."""
+    """Return the logits of a student and of a teacher, float64."""
     student, teacher = scale * np.random.default_rng(seed).standard_normal((2, *shape, classes))
     return torch.tensor(student, requires_grad=True), torch.tensor(teacher)
 
 
 def largest(teacher, k, temperature):
-    """Return the targets of the k largest, made without a record."""
+    """Return targets of the k largest classes, without a record."""
     p = np.exp((teacher.numpy() - teacher.numpy().max(-1, keepdims=True)) / temperature)
     p /= p.sum(-1, keepdims=True)
     ids = np.argsort(-p, -1)
@@ -39,7 +39,7 @@ def gradient(loss, logits):
 
 
 def loss_by_loops(logits, targets, temperature):
-    """Return -sum_b P_b log Q_b over k + 1 buckets that are filled class by class."""
+    """Return -sum_b P_b log Q_b over k + 1 buckets, filled class by class."""
     classes = logits.shape[-1]
     found = []
     rows = zip(logits.reshape(-1, classes), targets.ids.flatten(0, -2), targets.kept.flatten(0, -2), strict=True)

@@ -1,4 +1,4 @@
-"""Targets of a few classes where numbers of float32 end: students that are sure, rests of nothing, padding."""
+"""Sparse targets at the limits of float32: confident students, an empty rest, and padding classes."""
 
 import math
 

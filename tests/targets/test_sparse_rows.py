@@ -1,4 +1,4 @@
-"""What targets of a few classes refuse, how they are cut and joined, and what terms make of them."""
+"""Sparse targets: what they refuse, their parts, and their terms."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Target stores: made once, taken up again, checked to the bit, and asked by id and view."""
+"""Target stores: resumed, verified to the bit, and read by id and view."""
 
 import math
 import shutil
@@ -19,7 +19,7 @@ IDS = torch.tensor([1, 4, 5, 30, 31, 77])
 
 
 def part(samples=20, ids=None, keep="all", temperature=None, positions=(), num_views=2, **changed):
-    """Return a part with shards as small as they can be: 64 rows of all classes."""
+    """Return a part with the smallest possible shards, 64 rows of all classes."""
     described = {"source": "numbers", "fingerprint": "f" * 32, "samples": samples, "num_views": num_views}
     plain = PartDescription(rows_per_shard=1, keep=keep, temperature=temperature, positions=positions, **described)
     rows = rows_per_shard(plain.width(len(CLASSES)), 1)
@@ -33,14 +33,14 @@ def plan(**parts):
 
 
 def answers(part, ids, view):
-    """Return what the teacher says: numbers that tell id and view."""
+    """Return targets that differ for each id and view."""
     shape = (len(ids), *part.positions, len(CLASSES))
     noise = torch.arange(math.prod(shape[1:])).mul(7).remainder(13).view(shape[1:])
     return DenseTargets((noise + 0.1 * (ids.view(-1, *[1] * len(shape[1:])) + 3) * (view + 1) * noise.sin()).float())
 
 
 def made(folder, ids=None, **parts):
-    """Return a complete store of parts; `ids` of those that do not hold all."""
+    """Return a complete store; `ids` are those of parts with only some samples."""
     ids = ids or {}
     store = TargetStore.start(folder, plan(**parts), ids)
     for piece in store.missing():

@@ -1,4 +1,4 @@
-"""0 log 0 is 0: classes that teacher or student give nothing, wherever a share is multiplied by a logarithm."""
+"""0 log 0 is 0: classes of probability 0, wherever a probability is multiplied by a logarithm."""
 
 import itertools
 

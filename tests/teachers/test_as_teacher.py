@@ -1,4 +1,4 @@
-"""What may be given as a teacher, and what is refused, above all code that nobody trusted."""
+"""What can be a teacher, and what is refused, such as code without trust."""
 
 import sys
 
@@ -34,7 +34,7 @@ class Flat(nn.Module):
 
 @pytest.fixture
 def own_module(tmp_path, monkeypatch):
-    """A user's module that can be imported and has not been."""
+    """A user's module that can be imported, and was not imported yet."""
     (tmp_path / "own_networks.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     yield "own_networks"
@@ -117,7 +117,7 @@ def single(tmp_path_factory):
 
 
 def with_members(run, *members):
-    """Let the folder of an ensemble name other members, as a stranger may."""
+    """Change the members in the folder of an ensemble, as a stranger may."""
     content = read_json(run.path / "config.json")
     content["config"]["teachers"] = [str(member) for member in members]
     write_json(run.path / "config.json", content)

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn as teachers, of every kind that people have."""
+"""Scikit-learn estimators of all kinds as teachers."""
 
 import copy
 import pickle
@@ -158,7 +158,7 @@ def test_what_does_not_fit_the_data_is_refused_before_the_first_step(make, names
 
 
 def table_in_float64():
-    """Values that are one in float32, on either side of where a tree splits."""
+    """Values on both sides of a tree's split that are equal in float32."""
     values = np.repeat(1.0 + np.arange(30)[:, None] * 1e-9, 4, 1)
     return values, (np.arange(30) >= 15).astype(int)
 

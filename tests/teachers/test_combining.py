@@ -1,4 +1,4 @@
-"""Combined opinions against SciPy's minimiser, against the gradient of the divergence written out, and in limits."""
+"""Combined opinions, compared with SciPy's minimiser and with the gradient of the divergence, and in limits."""
 
 import math
 
@@ -34,7 +34,7 @@ def problem(seed, samples=40, classes=None, specialists=5, scale=3.0, sizes=None
 
 
 def of_sample(opinions, row):
-    """Return what is said of one sample: log-probabilities, classes and weight of each."""
+    """Return log-probabilities, classes and weight of each opinion about one sample."""
     return [
         (one.log_probs[one.rows == row][0].double(), one.classes, one.weight)
         for one in opinions
@@ -43,7 +43,7 @@ def of_sample(opinions, row):
 
 
 def divergence_of(log_q, generalist, opinions, weight, divergence):
-    """Return the objective, written out for one sample."""
+    """Return the objective of one sample by its formula."""
     said = [(generalist.double(), torch.arange(len(generalist)), weight), *opinions]
     total = torch.zeros((), dtype=torch.float64)
     for log_p, classes, of_this in said:
@@ -80,7 +80,7 @@ def changed(opinions, change):
 
 
 def minimum(generalist, opinions, weight, divergence):
-    """Return what SciPy finds, with gradients by hand and in NumPy."""
+    """Return SciPy's minimum, with gradients by hand in NumPy."""
     size = len(generalist)
     said = [(generalist.numpy(), np.eye(size), weight)]
     for log_p, classes, of_this in opinions:

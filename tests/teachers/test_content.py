@@ -1,4 +1,4 @@
-"""Fingerprints of functions: by what they compute with, not by their name and instructions alone."""
+"""Fingerprints of functions depend on what they compute with, not only on name and bytecode."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Teachers of the user's with defects: one sentence that names the teacher, also where the defect comes late."""
+"""Users' teachers with defects end in one sentence that names the teacher, also at a later batch."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ DEFECTS = {
 
 
 class Defective(Teacher):
-    """Right for a number of batches, and then not."""
+    """Correct for a number of batches, then wrong."""
 
     def __init__(self, defect, right):
         self.defect, self.right, self.asked = defect, right, 0

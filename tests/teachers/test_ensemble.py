@@ -1,4 +1,4 @@
-"""Ensembles against their formulas in NumPy and float64."""
+"""Ensembles, compared with their formulas in NumPy and float64."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ TEMPERATURES = pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 20.0, 300.
 
 
 class Fixed(nn.Module):
-    """Answers with the same logits always."""
+    """Always returns the same logits."""
 
     def __init__(self, values):
         super().__init__()

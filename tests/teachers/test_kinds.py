@@ -1,4 +1,4 @@
-"""Modules, classifiers and remembered teachers: what is particular to each."""
+"""Modules, classifiers and remembered teachers: behaviour that others do not share."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Teachers of unusual kinds: quantised modules, odd outputs, misleading names, answers about a few classes."""
+"""Unusual teachers: quantised modules, odd outputs, misleading names, targets of a few classes."""
 
 import collections
 import copy
@@ -46,7 +46,7 @@ Output = collections.namedtuple("Output", ["loss", "logits"])
 
 
 class Few(Teacher):
-    """Tells the likeliest class and the mass of the rest."""
+    """Predicts the likeliest class and the mass of the rest."""
 
     def targets(self, batch):
         kept = torch.tensor([[0.9, 0.1]]).expand(len(batch), 2)

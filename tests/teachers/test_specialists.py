@@ -1,4 +1,4 @@
-"""A generalist and its specialists as one teacher: who is asked about what, and what comes of it."""
+"""A generalist and its specialists as one teacher: which specialists it queries, and the combination."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ class Linear(nn.Module):
 
 
 class Asked(Module):
-    """A module that remembers which samples it was asked about."""
+    """A module that records the samples of each query."""
 
     def __init__(self, network):
         super().__init__(network)

@@ -1,4 +1,4 @@
-"""A store answers as the teacher that it was made from: the same samples, views and bits, and no others."""
+"""A store returns the bits of its teacher for the samples and views that it was made from, and refuses others."""
 
 from dataclasses import replace
 from pathlib import Path
