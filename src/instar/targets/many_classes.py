@@ -43,14 +43,15 @@ def softened(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 def dense(logits: Tensor, p: Tensor, temperature: float) -> Tensor:
     """Return H with targets of all classes, `[examples]`; see `cross_entropy.dense_cross_entropy`."""
-    find = _find_dense_compiled if is_compiled(logits) else _find_dense
+    find: FindLoss = partial(_find_compiled, _dense_formula) if is_compiled(logits) else _find_dense
     found: Tensor = _WithGradient.apply(partial(find, temperature=temperature), logits, p)  # type: ignore[no-untyped-call]  # torch gives it no types
     return found
 
 
 def sparse(logits: Tensor, ids: Tensor, kept: Tensor, temperature: float) -> Tensor:
     """Return H with targets of a few classes, `[examples]`; see `cross_entropy.sparse_cross_entropy`."""
-    find = _find_sparse_compiled if is_compiled(logits) else _find_sparse
+    formula = _bucket_formula if kept.shape[1] > ids.shape[1] else _drawn_formula
+    find: FindLoss = partial(_find_compiled, formula) if is_compiled(logits) else _find_sparse
     found: Tensor = _WithGradient.apply(partial(find, temperature=temperature), logits, ids, kept)  # type: ignore[no-untyped-call]  # as above
     return found
 
@@ -164,18 +165,12 @@ def _tile_of(allocated: Tensor, rows: slice, logits: Tensor) -> Tensor:
     return allocated[rows] if len(allocated) == len(logits) else allocated[: len(logits[rows])]
 
 
-def _find_dense_compiled(
-    logits: Tensor, p: Tensor, temperature: float, *, is_wanted: bool
+def _find_compiled(
+    formula: Callable[..., Any], logits: Tensor, *targets: Tensor, temperature: float, is_wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
-    losses, gradient = _compiled(_dense_formula)(logits, p, _as_tensor(temperature, logits))
-    return losses, gradient if is_wanted else None
-
-
-def _find_sparse_compiled(
-    logits: Tensor, ids: Tensor, kept: Tensor, temperature: float, *, is_wanted: bool
-) -> tuple[Tensor, Tensor | None]:
-    formula = _bucket_formula if kept.shape[1] > ids.shape[1] else _drawn_formula
-    losses, gradient = _compiled(formula)(logits, ids, kept, _as_tensor(temperature, logits))
+    # a Python number would be a constant of the compiled code, which each temperature would then compile again
+    t = torch.full((), temperature, dtype=logits.dtype, device=logits.device)
+    losses, gradient = _compiled(formula)(logits, *targets, t)
     return losses, gradient if is_wanted else None
 
 
@@ -183,11 +178,6 @@ def _find_sparse_compiled(
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # dynamic, because the last batch and the last tile have sizes of their own
     return torch.compile(function, dynamic=True)
-
-
-def _as_tensor(temperature: float, logits: Tensor) -> Tensor:
-    # a Python number would be a constant of the compiled code, which each temperature would then compile again
-    return torch.full((), temperature, dtype=logits.dtype, device=logits.device)
 
 
 # The formulas are those of `_find_dense` and `_find_sparse` without memory of their own: the compiler fuses each into a

@@ -94,9 +94,14 @@ def read_checksum(path: Path, rows: int, width: int) -> str:
     return found
 
 
+def shard_bytes(rows: int, width: int) -> int:
+    """Return the size of the file of a shard."""
+    return PAGE_BYTES + rows * width
+
+
 def is_whole(path: Path, rows: int, width: int) -> bool:
     """Return whether a shard exists with its full size."""
-    return path.is_file() and path.stat().st_size == PAGE_BYTES + rows * width
+    return path.is_file() and path.stat().st_size == shard_bytes(rows, width)
 
 
 def refuse_other_size(path: Path, rows: int, width: int) -> None:
@@ -106,7 +111,7 @@ def refuse_other_size(path: Path, rows: int, width: int) -> None:
         StoreError: when the shard is missing, or shorter or longer than its rows.
     """
     # reading beyond the end of a mapped file is no exception: the system kills the process (SIGBUS)
-    expected = PAGE_BYTES + rows * width
+    expected = shard_bytes(rows, width)
     try:
         size = path.stat().st_size
     except FileNotFoundError:

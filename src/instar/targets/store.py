@@ -34,12 +34,12 @@ from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, Shard, read_manifest, shard_name
 from instar.targets.records import Record
 from instar.targets.shards import (
-    PAGE_BYTES,
     hash_records,
     is_whole,
     map_shards,
     read_checksum,
     read_records,
+    shard_bytes,
     write_shard,
 )
 from instar.targets.targets import Targets
@@ -206,13 +206,15 @@ class TargetStore:
 
     def has(self, piece: Piece) -> bool:
         """Return whether a shard exists with its full size."""
-        part = self.manifest.parts[piece.part]
-        return is_whole(self.file(piece), len(part.shard_rows(piece.index)), part.width(self.num_classes))
+        return is_whole(self.file(piece), *self._shape(piece))
 
     def bytes_of(self, piece: Piece) -> int:
         """Return the size of a shard."""
+        return shard_bytes(*self._shape(piece))
+
+    def _shape(self, piece: Piece) -> tuple[int, int]:
         part = self.manifest.parts[piece.part]
-        return PAGE_BYTES + len(part.shard_rows(piece.index)) * part.width(self.num_classes)
+        return len(part.shard_rows(piece.index)), part.width(self.num_classes)
 
     def refuse_full_disk(self, pieces: Sequence[Piece]) -> None:
         """Refuse a disk without room for all shards, before the first one is written.
@@ -236,9 +238,7 @@ class TargetStore:
 
     def write(self, piece: Piece, records: Tensor) -> None:
         """Write a shard."""
-        part = self.manifest.parts[piece.part]
-        expected = [len(part.shard_rows(piece.index)), part.width(self.num_classes)]
-        assert list(records.shape) == expected, "a shard has the rows of its plan"
+        assert records.shape == self._shape(piece), "a shard has the rows of its plan"
         write_shard(self.file(piece), records)
 
     def finish(self) -> None:
@@ -251,9 +251,9 @@ class TargetStore:
         for name, part in self.manifest.parts.items():
             shards = []
             for piece in (piece for piece in self.pieces() if piece.part == name):
-                rows = len(part.shard_rows(piece.index))
+                rows, width = self._shape(piece)
                 # from the header, because other processes may have written the shard
-                found = read_checksum(self.file(piece), rows, part.width(self.num_classes))
+                found = read_checksum(self.file(piece), rows, width)
                 shards.append(Shard(name=piece.name, rows=rows, checksum=found))
             parts[name] = part.model_copy(update={"shards": tuple(shards)})
         self.manifest = self.manifest.model_copy(update={"parts": parts})
@@ -285,7 +285,7 @@ class TargetStore:
     def ids(self, name: str) -> Tensor:
         """Return the memory-mapped ids of a part with only some samples of its source, int64 `[samples]`."""
         samples = self.manifest.parts[name].samples
-        return map_shards([ids_file(self.path, name)], [samples], _ID_BYTES).view(torch.int64).view(-1)
+        return read_records(ids_file(self.path, name), samples, _ID_BYTES).view(torch.int64).view(-1)
 
     def check(self) -> int:
         """Verify the checksums of all files, and return the number of bytes of all records.
