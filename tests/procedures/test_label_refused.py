@@ -86,7 +86,7 @@ def test_a_folder_that_holds_something_else_is_refused_by_what_differs(tmp_path:
         ({"keep": "top:2", "temperature": 3}, r"parts\.train\.keep was 'all', now 'top:2'"),
         ({"held_out": False}, r"parts\.test\.\w+ was .*, now None"),
     ):
-        with pytest.raises(StoreError, match=rf"is another target store than asked for \(.*{sentence}"):
+        with pytest.raises(StoreError, match=rf"is another target store than requested \(.*{sentence}"):
             label(DIGITS, network(), out=tmp_path / "store", **VIEWS | changes)
     with pytest.raises(StoreError, match=r"teacher\.fingerprint was '\w+', now '\w+'\); choose another folder, or del"):
         label(DIGITS, network(seed=1), out=tmp_path / "store", **VIEWS)

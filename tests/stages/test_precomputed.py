@@ -116,7 +116,7 @@ def test_a_folder_that_is_a_store_is_that_store_or_is_refused(tmp_path) -> None:
     place, before = tmp_path / "first" / "targets", teacher.asked
     student(teacher, tmp_path / "second", targets=str(place), **VIEWS)
     assert teacher.asked - before == 2 * len(DIGITS.validation) + len(DIGITS.test)  # at the first look too
-    with pytest.raises(instar.errors.StoreError, match=r"is another target store than asked for \(parts\.train\.num"):
+    with pytest.raises(instar.errors.StoreError, match=r"is another target store than requested \(parts\.train\.num"):
         student(teacher, tmp_path / "third", targets=str(place), **VIEWS | {"num_views": 3})
 
 

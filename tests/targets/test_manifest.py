@@ -99,7 +99,7 @@ def test_where_the_data_and_the_teacher_lay_and_the_version_do_not_matter(folder
     ],
 )  # fmt: skip
 def test_another_plan_is_refused_and_what_differs_is_named(folder, other, sentence):
-    with pytest.raises(StoreError, match=rf"another target store than asked for \(.*{sentence}.*\); choose another fo"):
+    with pytest.raises(StoreError, match=rf"another target store than requested \(.*{sentence}.*\); choose another fo"):
         TargetStore.start(folder, other, {})
 
 

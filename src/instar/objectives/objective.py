@@ -179,8 +179,8 @@ class Objective:
         """Return sum and number of the positive weights of each term, `[terms, 2]`, to add over parts of a batch."""
         # in tiles, because for many classes the confidence of the teacher is a softmax over all its logits
         found = [
-            torch.stack([_totals(term.weights(some, answers), some) for _, term in self.parts])
-            for _, some, answers in tiles(batch, targets, targets.num_classes if targets else 1)
+            torch.stack([_totals(term.weights(tile, tile_targets), tile) for _, term in self.parts])
+            for _, tile, tile_targets in tiles(batch, targets, targets.num_classes if targets else 1)
         ]
         return torch.stack(found).sum(0)  # [tiles, terms, 2] to [terms, 2]
 

@@ -61,8 +61,8 @@ def loss_in_tiles(
 
     def add_tiles() -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
-        for at, examples, answers in tiles(batch, targets, source.num_classes):
-            of_tile = _add_tile(loss, source, at, examples, answers)
+        for at, examples, tile_targets in tiles(batch, targets, source.num_classes):
+            of_tile = _add_tile(loss, source, at, examples, tile_targets)
             sums = {name: sums[name] + value for name, value in of_tile.items()} if sums else of_tile
         return sums
 

@@ -72,7 +72,7 @@ class ProjectedTargets(Targets):
         return ProjectedTargets(self.projected.rows(index))
 
     def joined(self, others: Sequence[Targets]) -> ProjectedTargets:
-        """Return these targets with those of `others` behind them."""
+        """Concatenate these targets with `others` of the same class."""
         alike = [self.projected, *(other.projected for other in others if isinstance(other, ProjectedTargets))]
         # only hidden states are concatenated, so all of them need the same output layer
         layers = {other.weight.data_ptr() for other in alike}

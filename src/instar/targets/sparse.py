@@ -102,7 +102,7 @@ class SparseTargets(Targets):
         return replace(self, ids=self.ids[index], kept=self.kept[index], entropy=self.entropy[index])
 
     def joined(self, others: Sequence[Targets]) -> SparseTargets:
-        """Return these targets with those of `others` behind them."""
+        """Concatenate these targets with `others` of the same class."""
         sparse = [self, *(other for other in others if isinstance(other, SparseTargets))]
         assert len(sparse) == 1 + len(others), "joined targets must come from one teacher"
         return replace(

@@ -123,7 +123,7 @@ class TargetStore:
 
     @classmethod
     def start(
-        cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor], name: str = "asked for"
+        cls, path: str | Path, manifest: Manifest, ids: Mapping[str, Tensor], name: str = "requested"
     ) -> TargetStore:
         """Create the folder, or open it again if it has the same plan.
 
@@ -302,7 +302,7 @@ class TargetStore:
                     "command again."
                 )
             for shard in part.shards or ():
-                # mapped one by one, so that the pages of a shard are given back before the next is read
+                # mapped one by one, so that the pages of a shard are freed before the next is read
                 records = read_records(self.path / shard.name, shard.rows, part.width(self.num_classes))
                 if hash_records(records) != shard.checksum:
                     raise StoreError(
@@ -328,7 +328,7 @@ class Claims:
         with _locked(self._file, piece.number) as is_mine:
             if is_mine:
                 remove_left_over(self._store.path, piece.name)  # whoever began it is dead
-            # asked for under the lock, because its last owner may have finished it just before
+            # checked under the lock, because its last owner may have finished it just before
             yield is_mine and not self._store.has(piece)
 
 

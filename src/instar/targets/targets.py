@@ -171,7 +171,7 @@ class DenseTargets(Targets):
         return DenseTargets(self.values[rows], self.temperature, (self, rows))
 
     def joined(self, others: Sequence[Targets]) -> DenseTargets:
-        """Return these targets with those of `others` behind them."""
+        """Concatenate these targets with `others` of the same class."""
         dense = [other for other in others if isinstance(other, DenseTargets)]
         assert len(dense) == len(others), "joined targets must come from one teacher"
         return DenseTargets(torch.cat([self.values, *(other.values for other in dense)]), self.temperature)
@@ -218,7 +218,7 @@ class MixtureTargets(Targets):
         return MixtureTargets(tuple(part.rows(index) for part in self.parts), self.log_weights)
 
     def joined(self, others: Sequence[Targets]) -> MixtureTargets:
-        """Return these targets with those of `others` behind them."""
+        """Concatenate these targets with `others` of the same class."""
         mixtures = [other for other in others if isinstance(other, MixtureTargets)]
         assert len(mixtures) == len(others), "joined targets must come from one teacher"
         parts = [part.joined([m.parts[i] for m in mixtures]) for i, part in enumerate(self.parts)]

@@ -29,7 +29,7 @@ class Ensemble(Teacher):
     Args:
         members: teachers, torch modules, run folders or fitted scikit-learn classifiers.
         combine: "geometric" or "arithmetic".
-        weights: one per member, at least 0; scaled to sum to 1. None weighs all alike. A member that weighs 0 is not
+        weights: one per member, at least 0; scaled to sum to 1. None weighs all equally. A member with weight 0 is not
             queried.
         trust: allow run folders whose model is a class outside `instar.models`.
 

@@ -37,7 +37,7 @@ class Remembered(Teacher):
         self._origin = loader.origin
         # from id to row, [samples of the source]; a table rather than a search, so that a lookup is one gather
         row_of = torch.full((len(loader.samples.source),), -1, device=loader.device)
-        self._answers = []  # by view
+        self._targets = []  # by view
         for view in range(loader.num_views):
             parts, ids = [], []
             for batch in loader.in_order(view, trim=False):  # with all positions, so that batches can be joined
@@ -46,7 +46,7 @@ class Remembered(Teacher):
                 advance(len(batch))
             # from the ids of the batches, because a stream is read in columns
             row_of[torch.cat(ids)] = torch.arange(len(loader.samples), device=loader.device)
-            self._answers.append(parts[0].joined(parts[1:]))
+            self._targets.append(parts[0].joined(parts[1:]))
         self._row_of = row_of
 
     def targets(self, batch: Batch) -> Targets:
@@ -58,9 +58,9 @@ class Remembered(Teacher):
         rows = self._row_of.to(batch.ids.device).index_select(0, batch.ids)
         # reading the rows would wait for an accelerator, and a batch of the same origin has no other samples
         is_known = batch.origin is self._origin or not (rows < 0).any()
-        if batch.view >= len(self._answers) or not is_known:
+        if batch.view >= len(self._targets) or not is_known:
             raise MismatchError("the batch has samples or a view for which the teacher was not queried.")
-        return drop_positions(self._answers[batch.view].rows(rows), batch)
+        return drop_positions(self._targets[batch.view].rows(rows), batch)
 
     def knows(self, samples: Samples) -> bool:
         """Return whether the targets of these samples without augmentation are in memory."""

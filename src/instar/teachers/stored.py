@@ -32,12 +32,12 @@ ACCELERATOR_LOOKAHEAD_BYTES = 32 << 20
 class _Lookahead:
     """Targets of the samples from `start` to `stop` of an order, split into those of the coming batches."""
 
-    def __init__(self, batch: Batch, stop: int, answers: Targets) -> None:
-        self.order, self.view, self.start, self.stop, self.answers = batch.order, batch.view, batch.place, stop, answers
+    def __init__(self, batch: Batch, stop: int, targets: Targets) -> None:
+        self.order, self.view, self.start, self.stop, self.targets = batch.order, batch.view, batch.place, stop, targets
         size = len(batch)
         starts = range(0, stop - batch.place - size + 1, size)
         # parts share what is computed for the whole, such as its softened probabilities
-        self._parts = {(batch.place + start, size): answers.part(start, start + size) for start in starts}
+        self._parts = {(batch.place + start, size): targets.part(start, start + size) for start in starts}
 
     def find(self, batch: Batch) -> Targets | None:
         # by identity: each epoch makes an order of its own
@@ -47,7 +47,7 @@ class _Lookahead:
         # of another size than the first: one of the last two batches, or a micro-batch
         if found is None and self.start <= batch.place and batch.place + len(batch) <= self.stop:
             start = batch.place - self.start
-            found = self.answers.part(start, start + len(batch))
+            found = self.targets.part(start, start + len(batch))
         return found
 
 
@@ -90,8 +90,8 @@ class Stored(Teacher):
             ahead = self._lookahead_bytes or (LOOKAHEAD_BYTES if is_cpu else ACCELERATOR_LOOKAHEAD_BYTES)
             until = batch.place + max(len(batch), ahead // part.decoded_bytes)
             ids = batch.order[batch.place : until]  # on the host, so nothing waits for an accelerator
-            answers = part.targets(ids, batch.view, batch.ids.device)
-            self._ahead = _Lookahead(batch, batch.place + len(ids), answers)
+            targets = part.targets(ids, batch.view, batch.ids.device)
+            self._ahead = _Lookahead(batch, batch.place + len(ids), targets)
             found = self._ahead.find(batch)
             assert found is not None, "the batch is the first of those that were looked up"
         return drop_positions(found, batch)

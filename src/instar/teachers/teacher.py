@@ -18,10 +18,10 @@ from instar.models.carried import Carried
 from instar.targets.targets import Targets
 
 
-def drop_positions(answers: Targets, batch: Batch) -> Targets:
+def drop_positions(targets: Targets, batch: Batch) -> Targets:
     """Return stored targets of whole samples without the positions that a batch leaves out."""
     # a batch is cut to its longest sample, and targets were stored for the longest sample of all
-    return answers if batch.labels.dim() == 1 else answers.first(batch.labels.shape[1])
+    return targets if batch.labels.dim() == 1 else targets.first(batch.labels.shape[1])
 
 
 def query(teacher: Teacher, batch: Batch) -> Targets:

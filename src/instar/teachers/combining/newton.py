@@ -75,14 +75,14 @@ def _ascend(
             change, step = change / own, step / known
         else:
             x = torch.cat([own[:, :1], known], 1)
-            # for relative steps, so that unknowns of any size are alike: [samples, k + 1, k + 1]
+            # for relative steps, which suit unknowns of any size: [samples, k + 1, k + 1]
             matrix = columns.gram(q / own) * x[:, :, None] * x[:, None]
             matrix.diagonal(dim1=1, dim2=2)[:, 1:] += there
             step = solution(matrix, F.pad(c - there, (1, 0)))
             step -= (x * step).sum(1, keepdim=True) / x.sum(1, keepdim=True)  # because x sums to W
             change, step = columns.spread(x * step) / own, step[:, 1:]
         change = torch.where(mass > 0, change, 0.0)
-        # not (... <= ...), so that a NaN goes on and does not count as converged
+        # not (... <= ...): a NaN must not count as converged
         going = (~(torch.maximum(step.abs().amax(1), change.abs().amax(1)) <= CONVERGED_STEP)).nonzero().view(-1)
         change, step = change.nan_to_num(0.0, 0.0, 0.0), step.nan_to_num(0.0, 0.0, 0.0)  # where digits are lost
         length = _step_length(mass, c, change, step)[:, None]
@@ -186,7 +186,7 @@ def solve_reverse(mass: Tensor, inside: Tensor, dustbins: Tensor, weights: Tenso
             length = torch.where(worse, length / 2, length)
         x = x + length[:, None] * step
         largest = (columns.spread(step) / known_weight).abs().amax(1)
-        going = (~(largest <= CONVERGED_STEP)).nonzero().view(-1)  # a NaN goes on
+        going = (~(largest <= CONVERGED_STEP)).nonzero().view(-1)  # a NaN has not converged
         if len(going) < len(left):
             found[left] = columns.spread(x) / known_weight
             left, log_mass, dustbins, weights, known_weight, x, q, sums, wrong = (
