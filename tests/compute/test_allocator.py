@@ -37,7 +37,7 @@ print(mapped, library.mallinfo2().arena >= before.arena + size)
 @pytest.mark.parametrize(
     ("how", "printed"), [("kept", "0 True\n"), ("as it is", "1 False\n"), ("afterwards", "1 False\n")]
 )
-def test_a_block_is_no_mapping_of_its_own_and_its_memory_is_kept(how, printed):
+def test_blocks_have_no_mapping_of_their_own_and_their_memory_is_kept(how, printed):
     done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
     assert done.stdout == printed
 
@@ -63,6 +63,6 @@ print(int(status['VmHWM'].split()[0]) >> 10)  # that of resource knows the paren
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
-def test_little_that_is_put_aside_after_a_step_does_not_hold_large_tensors():
+def test_small_tensors_after_a_step_do_not_keep_the_memory_of_large_ones():
     done = subprocess.run([sys.executable, "-c", JUDGED], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 600, "MiB; inside of a step 1,900"

@@ -76,7 +76,7 @@ def test_refuses_a_run_without_the_labels_that_a_term_needs():
         (SoftTargets(4) + HardLabels()).check(has_teacher=True, has_labels=False)
 
 
-def test_refuses_a_teacher_that_nobody_listens_to():
+def test_refuses_a_teacher_that_no_term_uses():
     with pytest.raises(MismatchError, match=r"no term of the objective .* uses the teacher"):
         (1.0 * HardLabels()).check(has_teacher=True, has_labels=True)
 

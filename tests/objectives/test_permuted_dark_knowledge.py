@@ -68,7 +68,7 @@ def test_every_order_of_the_other_classes_is_equally_likely(scope, batches):
     assert stats.chisquare(list(counts.values())).pvalue > 0.01
 
 
-def test_how_many_orders_there_are_is_the_scope():
+def test_the_scope_sets_the_number_of_orders():
     steps = [batch_of(range(50), step) for step in range(20)]
     assert len(orders("sample", steps[:1])) == 6
     assert [len(orders("batch", [batch])) for batch in steps] == [1] * 20
@@ -98,7 +98,7 @@ def test_correlation_across_classes_vanishes_per_sample_and_stays_when_the_order
     np.testing.assert_allclose(drawn, -1 / 5, atol=0.03)
 
 
-def test_on_average_over_steps_the_other_classes_are_alike():
+def test_on_average_over_steps_the_other_classes_are_equal():
     teacher = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     found = [PermutedDarkKnowledge().permuted(teacher, batch_of([5], step)).exp() for step in range(1500)]
     torch.testing.assert_close(

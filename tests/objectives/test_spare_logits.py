@@ -41,7 +41,7 @@ def gradients(objective, logits, layer, batch, targets, keep_logits):
 
 @pytest.mark.parametrize("keep", ["all", "top:4", "sample:6"])
 @pytest.mark.parametrize("objective", [1.0 * SoftTargets(2), SoftTargets(2) + 0.5 * HardLabels()], ids=repr)
-def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, objective, keep):
+def test_the_gradient_is_the_same_and_overwrites_the_logits(parts, objective, keep):
     inputs, layer, answers, batch = parts
     targets = kept(answers, keep)
     expected, is_kept = gradients(objective, layer(inputs), layer, batch, targets, keep_logits=True)
@@ -52,7 +52,7 @@ def test_the_gradient_is_the_same_and_the_logits_are_gone(parts, objective, keep
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_logits_of_positions_are_gone_too(parts, bias):
+def test_logits_of_positions_are_overwritten_too(parts, bias):
     inputs, layer, answers, batch = parts
     layer = nn.Linear(5, CLASSES, bias=bias)
     batch = Batch.of_labels(batch.labels.view(10, 3))
@@ -74,7 +74,9 @@ def test_a_gradient_that_was_made_in_place_is_not_given_twice(parts):
 
 @pytest.mark.parametrize("keep", ["all", "top:4"])
 @pytest.mark.parametrize("last", [nn.Tanh(), nn.Softplus()])
-def test_logits_that_somebody_looks_at_are_kept(parts, last, keep):  # their backward passes look at what they returned
+def test_logits_that_a_backward_pass_reads_are_kept(
+    parts, last, keep
+):  # their backward passes look at what they returned
     inputs, layer, answers, batch = parts
     objective, targets = 1.0 * SoftTargets(2), kept(answers, keep)
     expected, _ = gradients(objective, last(layer(inputs)), layer, batch, targets, keep_logits=True)

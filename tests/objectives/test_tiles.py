@@ -238,7 +238,7 @@ def test_without_gradients_the_sums_are_the_same(objective, targets):
             same(sums, expected)
 
 
-def test_a_teacher_may_have_answered_in_inference_mode():
+def test_a_teacher_may_have_predicted_in_inference_mode():
     teacher = nn.Linear(3, CLASSES)  # its weights have gradients, and its hidden states cannot be saved for one
     with torch.inference_mode():
         answers = ProjectedTargets(Projected(TEACHER_HIDDEN.float(), teacher.weight, teacher.bias))
@@ -314,7 +314,7 @@ valid_or_not = pytest.mark.parametrize("mask", [None, torch.rand(SHAPE) < 0.6], 
 
 @pytest.mark.parametrize("kind", ["dense", "projected", "mixture", "top:3", "sample:5"])
 @valid_or_not
-def test_of_hidden_states_no_more_than_a_tile_of_logits_is_made(kind, mask):
+def test_only_one_tile_of_logits_is_allocated_from_hidden_states(kind, mask):
     objective = SOFT_AND_HARD if ":" in kind else MANY
     hidden, layer = torch.randn(*SHAPE, 3, requires_grad=True), nn.Linear(3, WORDS)
     projected = Projected(hidden, layer.weight, layer.bias)
@@ -324,7 +324,7 @@ def test_of_hidden_states_no_more_than_a_tile_of_logits_is_made(kind, mask):
 
 @pytest.mark.parametrize("kind", ["dense", "projected", "top:3", "sample:5"])
 @valid_or_not
-def test_beside_logits_their_gradient_is_made_or_takes_their_place(kind, mask):
+def test_the_gradient_of_logits_is_allocated_or_overwrites_them(kind, mask):
     layer, hidden = nn.Linear(3, WORDS), torch.randn(*SHAPE, 3)
     made = sizes_made(SOFT_AND_HARD, layer(hidden), kind, mask, keep_logits=False)
     assert max(made) == TILE
@@ -334,7 +334,7 @@ def test_beside_logits_their_gradient_is_made_or_takes_their_place(kind, mask):
 
 
 @pytest.mark.parametrize(("keep_logits", "number"), [(True, 2), (False, 1)])
-def test_a_gradient_that_is_asked_for_once_is_not_copied(keep_logits, number):
+def test_a_gradient_that_is_computed_once_is_not_copied(keep_logits, number):
     hidden, layer = torch.randn(*SHAPE, 30, requires_grad=True), nn.Linear(30, WORDS)
     projected = Projected(hidden, layer.weight, layer.bias)
     made = sizes_made(SOFT_AND_HARD, projected, "dense", keep_logits=keep_logits)

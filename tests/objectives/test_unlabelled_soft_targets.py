@@ -54,7 +54,7 @@ def test_what_is_recorded_is_of_the_unlabelled_examples_alone():
     torch.testing.assert_close(sums["kl_to_teacher"], divergence[~IS_LABELLED].sum())
 
 
-def test_the_teacher_of_a_labelled_example_may_say_anything():
+def test_the_teacher_of_a_labelled_example_may_predict_anything():
     said = torch.where(IS_LABELLED[:, None], 99 * torch.eye(7)[RANDOM.integers(0, 7, 16)], TEACHER)
     objective = HardLabels() + UnlabelledSoftTargets(2)
     assert torch.equal(gradient(objective)[0], gradient(objective, targets=DenseTargets(said))[0])
@@ -69,7 +69,7 @@ def test_with_all_labels_or_none_it_is_one_of_the_two(labels):
 
 @pytest.mark.parametrize("keep", ["top:3", "sample:4"])
 @pytest.mark.parametrize("keep_logits", [True, False])
-def test_sparse_answers_that_may_write_over_the_logits_leave_labelled_examples_alone(keep, keep_logits):
+def test_sparse_targets_that_may_overwrite_the_logits_leave_labelled_examples_alone(keep, keep_logits):
     record = Record(Keep.parse(keep), "float32", 7, 2.0)
     targets = record.decode(record.encode(DenseTargets(TEACHER.float()), Draws(0, torch.arange(16), 0)))
     layer, inputs = nn.Linear(5, 7), torch.randn(16, 5, generator=torch.Generator().manual_seed(0))

@@ -38,7 +38,7 @@ def write(store, piece):
     store.write(piece, torch.zeros(len(store.manifest.parts["train"].shard_rows(piece.index)), 4, dtype=torch.uint8))
 
 
-def test_a_shard_is_anothers_until_it_is_killed(store):
+def test_a_shard_belongs_to_another_process_until_that_is_killed(store):
     first, second = store.pieces()
     with store.claims() as claims, other_process(store, 0) as other:
         assert other.stdout.readline() == "mine\n"
@@ -52,7 +52,7 @@ def test_a_shard_is_anothers_until_it_is_killed(store):
             assert is_mine
 
 
-def test_a_shard_that_this_process_has_is_not_anothers(store):
+def test_a_shard_that_this_process_has_claimed_is_refused_to_others(store):
     first, second = store.pieces()
     with store.claims() as claims, claims.taken(second) as is_mine:
         assert is_mine
@@ -64,7 +64,7 @@ def test_a_shard_that_this_process_has_is_not_anothers(store):
             assert other.communicate("\n", timeout=60)[0] == "mine\n"
 
 
-def test_a_shard_that_is_there_is_nobodys(store):
+def test_a_shard_that_exists_cannot_be_claimed(store):
     first, second = store.pieces()
     write(store, first)
     with store.claims() as claims:

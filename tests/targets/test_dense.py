@@ -61,7 +61,7 @@ def test_gradient_is_that_of_plain_autograd(targets, temperature):
 
 
 @kinds
-def test_a_gradient_can_be_asked_for_twice(targets):
+def test_a_gradient_can_be_computed_twice(targets):
     logits = STUDENT.clone().requires_grad_()
     loss = targets.cross_entropy(logits, 2.0)[0].sum()
     one, other = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for _ in range(2))
@@ -115,7 +115,7 @@ def test_a_part_is_what_would_be_computed_for_it_alone(targets, temperature, ask
         torch.testing.assert_close(part.confidence(), alone.confidence())
 
 
-def test_what_was_found_about_all_is_not_found_again_for_a_part():
+def test_what_was_computed_for_the_whole_is_not_computed_again_for_a_part():
     whole = DenseTargets(TEACHERS[0])
     p, entropy = whole.part(1, 3).softened(2.0)
     again, entropy_again = whole.softened(2.0)
@@ -131,7 +131,7 @@ def test_parts_that_are_joined_are_the_whole(targets):
     torch.testing.assert_close(one, other, rtol=1e-14, atol=0)  # tiles of other rows may add in another order
 
 
-def test_a_mixture_is_taken_at_the_temperature_that_is_asked_for():
+def test_a_mixture_is_averaged_at_the_requested_temperature():
     at_2 = torch.softmax(MIXTURE.logits() / 2, -1)
     assert (at_2 - MIXTURE.log_probs(2.0).exp()).abs().max() > 0.01
     np.testing.assert_allclose(MIXTURE.log_probs(2.0).exp(), probabilities(MIXTURE, 2.0), rtol=1e-12)
@@ -142,7 +142,7 @@ def test_confidence_is_the_largest_probability_at_temperature_1(targets):
     np.testing.assert_allclose(targets.confidence(), probabilities(targets, 1.0).max(-1), rtol=1e-12)
 
 
-def test_what_was_kept_of_a_mixture_holds_at_its_temperature():
+def test_stored_targets_of_a_mixture_hold_at_its_temperature():
     kept = DenseTargets(3 * MIXTURE.log_probs(3.0), temperature=3.0)
     torch.testing.assert_close(kept.log_probs(3.0), MIXTURE.log_probs(3.0))
     torch.testing.assert_close(kept.part(1, 3).softened(3.0)[0], MIXTURE.log_probs(3.0)[1:3].exp())

@@ -63,7 +63,7 @@ def test_the_same_plan_takes_the_store_up_again(folder):
     assert (folder / MANIFEST_FILE).read_bytes() == named
 
 
-def test_a_start_that_was_killed_is_taken_up(tmp_path):
+def test_a_start_that_was_killed_is_resumed(tmp_path):
     chosen = plan(ids=checksum_of_ids(IDS))
     (tmp_path / f".{MANIFEST_FILE}.1.partial").write_text("{")
     (tmp_path / ".lock").touch()

@@ -160,7 +160,7 @@ def test_positions_of_a_sample_lie_behind_each_other():
 
 
 @pytest.mark.parametrize("keep", ["all", "top:3", "sample:3"])
-def test_answers_that_are_not_contiguous_are_the_same(keep):
+def test_targets_that_are_not_contiguous_have_the_same_records(keep):
     record = Record(Keep.parse(keep), "float16", 20, 1.0)
     turned = TEACHER.T.contiguous().T
     one, other = (record.encode(DenseTargets(values), Draws(0, torch.arange(6), 0)) for values in (TEACHER, turned))
@@ -170,7 +170,7 @@ def test_answers_that_are_not_contiguous_are_the_same(keep):
 @pytest.mark.parametrize(
     "text", ["", "most", "top", "top:0", "top:-1", "top:1.5", "sample:", "top:07", "all:3", "top:3 "]
 )
-def test_a_text_that_says_nothing_is_refused(text):
+def test_a_text_that_is_no_choice_is_refused(text):
     with pytest.raises(ConfigError, match=r"keep must be 'all', 'top:K' or 'sample:N' .*, got '"):
         Keep.parse(text)
 
@@ -180,7 +180,7 @@ def test_the_text_of_a_choice_reads_back(text):
     assert str(Keep.parse(text)) == text
 
 
-def test_more_classes_than_there_are_and_unknown_types_are_refused():
+def test_too_many_classes_and_unknown_types_are_refused():
     with pytest.raises(ConfigError, match="keep 'top:11' asks for more classes than the 10 that there are"):
         Record(Keep("top", 11), "float16", 10, 1.0)
     with pytest.raises(ConfigError, match="dtype must be float32, float16 or bfloat16, got 'int8'"):

@@ -117,7 +117,7 @@ def test_tiles_change_nothing(shape, k, classes):
 
 
 @pytest.mark.parametrize("tile", [1, 1 << 20])
-def test_a_gradient_can_be_asked_for_twice(tile):
+def test_a_gradient_can_be_computed_twice(tile):
     logits, teacher = example()
     with use_tile_bytes(cached=tile):
         loss = largest(teacher, 2, 2.0).cross_entropy(logits, 2.0)[0].sum()
@@ -152,7 +152,7 @@ def test_divergence_is_at_least_0_and_at_most_that_of_all_classes(classes, data)
         torch.testing.assert_close(found - entropy, of_all, rtol=1e-10, atol=1e-11)
 
 
-def test_divergence_is_0_for_the_teacher_itself_and_for_whoever_shares_the_rest_otherwise():
+def test_divergence_is_0_for_the_teacher_itself_and_for_any_other_split_of_the_rest():
     _, teacher = example(classes=7)
     targets = largest(teacher, 3, 1.0)
     log_p = torch.log_softmax(teacher, -1)

@@ -117,7 +117,7 @@ def test_the_objective_of_parts_is_that_of_the_whole(keep, cuts):
 
 
 @pytest.mark.parametrize("keep", ["top:3", "sample:3"])
-def test_masked_positions_contribute_nothing_whatever_they_hold(keep):
+def test_masked_positions_contribute_nothing_whatever_their_values(keep):
     targets, batch = kept(keep), Batch(torch.arange(8), 0, STUDENT, LABELS, MASK)
     clean, _ = (1.0 * SoftTargets(2))(STUDENT, batch, targets)
     hidden = ~MASK[..., None]

@@ -64,7 +64,7 @@ def flip(path, at):
 
 @pytest.mark.parametrize("keep", ["all", "top:5", "sample:7"])
 @pytest.mark.parametrize("positions", [(), (3,)], ids=str)
-def test_answers_are_found_by_id_and_view(tmp_path, keep, positions):
+def test_targets_are_found_by_id_and_view(tmp_path, keep, positions):
     described = part(400, keep=keep, temperature=None if keep == "all" else 2.0, positions=positions)
     made(tmp_path / "store", train=described)
     store = TargetStore(tmp_path / "store")
@@ -80,7 +80,7 @@ def test_answers_are_found_by_id_and_view(tmp_path, keep, positions):
         assert found.temperature == described.temperature
 
 
-def test_a_part_of_some_samples_is_asked_by_their_ids(tmp_path):
+def test_a_part_of_some_samples_is_read_by_their_ids(tmp_path):
     described = part(len(IDS), IDS)
     stored = made(tmp_path / "store", {"train": IDS}, train=described).part("train")
     assert stored.rows(torch.tensor([77, 1, 30]), 0).tolist() == [5, 0, 3]
@@ -131,7 +131,7 @@ def test_ids_are_checked(tmp_path):
 
 
 @pytest.mark.parametrize("size", [None, -8, 8])
-def test_ids_that_are_gone_or_cut_short_are_named_and_made_again(tmp_path, size):
+def test_missing_or_truncated_ids_are_named_and_written_again(tmp_path, size):
     store = made(tmp_path / "store", {"train": IDS}, train=part(len(IDS), IDS))
     path = ids_file(tmp_path / "store", "train")
     content = path.read_bytes()
@@ -145,7 +145,7 @@ def test_ids_that_are_gone_or_cut_short_are_named_and_made_again(tmp_path, size)
     assert TargetStore(tmp_path / "store").check() == store.check()
 
 
-def test_a_shard_that_is_gone_is_named_when_the_part_is_opened(tmp_path):
+def test_a_missing_shard_is_named_when_its_part_is_opened(tmp_path):
     store = made(tmp_path / "store", train=part(400))
     store.file(store.pieces()[1]).unlink()
     assert [piece.index for piece in store.missing()] == [1]
@@ -153,7 +153,7 @@ def test_a_shard_that_is_gone_is_named_when_the_part_is_opened(tmp_path):
         TargetStore(tmp_path / "store").part("train")
 
 
-def test_a_store_that_is_not_complete_is_refused_and_says_how_much_is_missing(tmp_path):
+def test_an_incomplete_store_is_refused_with_the_number_of_missing_shards(tmp_path):
     store = TargetStore.start(tmp_path / "store", plan(train=part(400)), {})
     number = len(store.pieces())
     with pytest.raises(StoreError, match=rf"is not complete: {number} of {number} shards are missing; run its label"):
@@ -183,7 +183,7 @@ def test_a_full_disk_is_refused_before_the_first_shard(tmp_path, monkeypatch):
         store.refuse_full_disk(store.missing())
 
 
-def test_files_that_are_linked_are_equal_and_replace_what_was_there(tmp_path):
+def test_linked_files_are_equal_and_replace_existing_ones(tmp_path):
     source, target = tmp_path / "one", tmp_path / "other"
     source.write_bytes(b"new")
     target.write_bytes(b"old")

@@ -37,7 +37,7 @@ def found(text, student, teacher):
 
 
 @pytest.mark.parametrize("text", [text for text in OBJECTIVES if "Permuted" not in text])
-def test_classes_that_neither_gives_anything_change_no_loss_and_no_gradient(text):
+def test_classes_that_both_give_probability_0_change_no_loss_and_no_gradient(text):
     teacher = FINITE.flip(1) * 1.5
     loss, sums, gradient = found(text, padded(FINITE), DenseTargets(padded(teacher)))
     plain, plain_sums, plain_gradient = found(text, FINITE, DenseTargets(teacher))
@@ -57,7 +57,7 @@ def test_a_teacher_that_is_certain_gives_finite_losses_and_gradients(text):
 
 
 @pytest.mark.parametrize("text", ["SoftTargets(2)", "DecoupledKD(1, 2, 4)", "PermutedDarkKnowledge()"])
-def test_nan_of_the_teacher_is_never_taken_for_nothing(text):
+def test_nan_of_the_teacher_is_never_taken_for_0(text):
     teacher = FINITE.index_put((torch.tensor(1), torch.tensor(2)), torch.tensor(torch.nan))
     loss, _, _ = found(text, FINITE, DenseTargets(teacher))
     assert loss.isnan()

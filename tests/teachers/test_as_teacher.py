@@ -47,7 +47,7 @@ def untrusted_run(own_module, path):
     return path
 
 
-def test_run_folders_and_runs_answer_as_their_models(tmp_path):
+def test_run_folders_and_runs_predict_as_their_models(tmp_path):
     run = train(DIGITS, MLP([8]), out=tmp_path / "run", epochs=1)
     expected = run.model(BATCH.inputs).detach()
     for thing in (run, run.path, str(run.path), Run(run.path), run.model):
@@ -136,7 +136,7 @@ def test_a_circle_of_ensembles_is_refused(tmp_path, single, length, use):
         use(circle[0].path)
 
 
-def test_ensembles_inside_each_other_are_counted_and_a_member_may_be_there_twice(tmp_path, single):
+def test_nested_ensembles_are_counted_and_a_member_may_appear_twice(tmp_path, single):
     run = single
     for level in range(10):
         run = ensemble([run, run] if level == 0 else [run], DIGITS, out=tmp_path / str(level))

@@ -111,7 +111,7 @@ def test_classes_that_a_classifier_does_not_know_are_impossible():
     assert (found[:, 1] == torch.tensor(1e-6).log()).all()
 
 
-def test_features_of_a_table_are_asked_for_by_name_and_without_a_warning():
+def test_features_of_a_table_are_passed_by_name_without_a_warning():
     table = pandas.DataFrame(X, columns=list("abcd"))
     prepared = ColumnTransformer([("kept", "passthrough", ["b", "a"])])
     batch = batch_of()

@@ -182,7 +182,7 @@ def test_tiles_change_nothing(divergence):
 
 
 @DIVERGENCES
-def test_more_samples_than_are_solved_for_at_once_are_combined_alike(divergence):
+def test_more_samples_than_are_solved_for_at_once_are_combined_in_the_same_way(divergence):
     generalist, opinions, weight = problem(5, samples=5000, classes=20, specialists=9, asked=0.95)
     whole = combine_opinions(generalist, opinions, divergence, weight)
     for start in range(0, 5000, 500):
@@ -303,7 +303,7 @@ def test_small_probabilities_keep_their_digits(divergence):
 
 
 @DIVERGENCES
-def test_who_agrees_changes_nothing(divergence):
+def test_a_specialist_that_agrees_changes_nothing(divergence):
     random = np.random.default_rng(11)
     generalist = log_softmax(random, 20, 10)
     opinions = []
@@ -357,7 +357,7 @@ def test_more_specialists_than_one_number_can_name():
 
 
 @DIVERGENCES
-def test_leaves_what_it_is_given_alone(divergence):
+def test_leaves_its_arguments_unchanged(divergence):
     generalist, opinions, weight = problem(16, samples=10, classes=8, scale=200.0)
     before = [generalist.clone(), *(one.log_probs.clone() for one in opinions)]
     combine_opinions(generalist.T.contiguous().T, opinions, divergence, weight)

@@ -65,7 +65,7 @@ def test_a_teacher_in_bfloat16_is_close_and_leaves_torch_as_it_was():
     assert network.weight.dtype == torch.float32
 
 
-def test_a_classifier_answers_with_the_logarithm_of_its_probabilities():
+def test_a_classifier_predicts_the_logarithm_of_its_probabilities():
     forest = RandomForestClassifier(7, random_state=0).fit(INPUTS, LABELS)
     batch = Loader(DIGITS.train, 32, seed=0).batch(0)
     raw = forest.predict_proba(batch.inputs.flatten(1).numpy())
@@ -95,7 +95,7 @@ def test_a_classifier_with_classes_of_other_names_is_refused(labels):
 
 
 @pytest.mark.parametrize(("views", "num_views"), [(None, None), (Shift(1), 3), (Shift(2) + Flip(), 2)])
-def test_remembered_answers_are_the_live_ones_for_every_sample_and_view(views, num_views):
+def test_remembered_targets_equal_live_ones_for_every_sample_and_view(views, num_views):
     torch.manual_seed(0)
     model = Normalised(CNN([4], 8, input_shape=(1, 8, 8), num_classes=10), *statistics(DIGITS.train))
     live, loader = Module(model), Loader(DIGITS.train, 16, seed=3, views=views, num_views=num_views)
@@ -116,7 +116,7 @@ def test_endless_views_cannot_be_remembered():
         Remembered(Module(nn.Linear(64, 10)), Loader(DIGITS.train, 16, seed=0, views=Shift(1)))
 
 
-def test_a_remembered_teacher_is_not_asked_about_anything_else():
+def test_a_remembered_teacher_refuses_other_samples_and_views():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     loader = Loader(DIGITS.train, 16, seed=0, views=Shift(1), num_views=2)
     remembered, batch = Remembered(Module(flat), loader), loader.batch(0)
@@ -126,7 +126,7 @@ def test_a_remembered_teacher_is_not_asked_about_anything_else():
 
 
 @pytest.mark.parametrize("memory_format", ["auto", "contiguous"])
-def test_a_network_with_convolutions_is_laid_out_as_wanted_and_says_the_same(memory_format):
+def test_a_network_with_convolutions_is_laid_out_as_wanted_and_predicts_the_same(memory_format):
     network = CNN([4, 4], 8, input_shape=(1, 8, 8), num_classes=10)
     images = torch.rand(3, 1, 8, 8)
     expected, before = Module(network).targets(batch_of(images)).logits(), Module(network).fingerprint()
@@ -138,7 +138,7 @@ def test_a_network_with_convolutions_is_laid_out_as_wanted_and_says_the_same(mem
     assert teacher.fingerprint() == before
 
 
-def test_a_large_batch_of_images_is_answered_in_parts_on_a_cpu():
+def test_a_large_batch_of_images_is_predicted_in_parts_on_a_cpu():
     sizes = []
     network = CNN([4], 8, input_shape=(1, 8, 8), num_classes=10)
     network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))

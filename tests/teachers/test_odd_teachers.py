@@ -97,7 +97,7 @@ def test_attributes_called_mean_std_and_network_change_nothing():
     assert found.abs().max() < 5, "raw bytes would give large logits"
 
 
-def test_a_teacher_that_tells_a_few_classes_trains_to_the_end_and_is_left_out_of_what_it_cannot_say(tmp_path):
+def test_a_teacher_of_a_few_classes_trains_to_the_end_and_is_left_out_of_scores_of_all_classes(tmp_path):
     settings = {"objective": "SoftTargets(2) + HardLabels()", "gradients_every": 1, **SMALL}
     run = distill(DIGITS, Few(), MLP([4]), out=tmp_path / "run", **settings)
     assert run.complete

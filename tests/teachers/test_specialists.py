@@ -57,12 +57,12 @@ def log_probs(teacher, batch=BATCH):
     return teacher.targets(batch).log_probs(1.0)
 
 
-def test_without_specialists_the_answer_is_the_generalists():
+def test_without_specialists_the_prediction_is_the_generalists():
     assert torch.equal(log_probs(Specialists(GENERALIST, [])), log_probs(Module(GENERALIST)))
 
 
 @pytest.mark.parametrize("top", [1, 2, 6, 99])
-def test_a_specialist_is_asked_where_it_has_one_of_the_likeliest_classes(top):
+def test_a_specialist_is_queried_if_it_has_one_of_the_likeliest_classes(top):
     known = experts()
     log_probs(Specialists(GENERALIST, known, top=top))
     likeliest = log_probs(Module(GENERALIST)).topk(min(top, CLASSES), 1).indices
@@ -71,7 +71,7 @@ def test_a_specialist_is_asked_where_it_has_one_of_the_likeliest_classes(top):
         assert expert.teacher.ids == expected
 
 
-def test_where_nobody_is_active_the_generalists_answer_stays_as_it_is():
+def test_without_an_active_specialist_the_generalists_prediction_is_unchanged():
     likeliest = log_probs(Module(GENERALIST)).argmax(1)
     alone = torch.isin(likeliest, torch.tensor([4, 5]))
     assert alone.any()
@@ -82,7 +82,7 @@ def test_where_nobody_is_active_the_generalists_answer_stays_as_it_is():
 
 @pytest.mark.parametrize("divergence", ["forward", "reverse"])
 @pytest.mark.parametrize("dustbin", [True, False])
-def test_it_is_the_combination_of_what_the_active_ones_say(divergence, dustbin):
+def test_it_combines_the_predictions_of_active_specialists(divergence, dustbin):
     known = experts(dustbin)
     together = Specialists(GENERALIST, known, top=2, weight=0.5, divergence=divergence)
     said = log_probs(Module(GENERALIST))
@@ -108,7 +108,7 @@ def test_specialists_are_a_teacher_at_any_temperature():
     torch.testing.assert_close(targets.log_probs(3.0), (targets.log_probs(1.0) / 3).log_softmax(1))
 
 
-def test_answers_may_have_positions():
+def test_targets_may_have_positions():
     class Twice(nn.Module):
         def __init__(self, network):
             super().__init__()
@@ -125,7 +125,7 @@ def test_answers_may_have_positions():
     torch.testing.assert_close(found[:, 1], log_probs(plain, batch_of([49 - i for i in range(40)])))
 
 
-def test_fingerprint_depends_on_everything_that_the_answer_depends_on():
+def test_fingerprint_depends_on_everything_that_the_prediction_depends_on():
     def fingerprint(generalist=GENERALIST, known=None, **choices):
         return Specialists(generalist, experts() if known is None else known, **choices).fingerprint()
 
@@ -173,7 +173,7 @@ def test_a_specialist_of_other_classes_is_refused():
         together.targets(BATCH)
 
 
-def test_a_specialist_that_leaves_all_to_the_dustbin_or_nothing_to_a_class_keeps_the_answer_finite():
+def test_a_specialist_that_is_certain_of_the_dustbin_or_rules_a_class_out_keeps_the_prediction_finite():
     class Sure(nn.Module):
         def __init__(self, row):
             super().__init__()

@@ -59,7 +59,7 @@ def test_every_sample_and_view_has_the_bits_of_the_live_teacher(tmp_path, kind: 
             assert torch.equal(stored.targets(batch).logits(), live.targets(batch).logits())
 
 
-def test_shards_that_end_inside_a_view_hold_the_same_answers(tmp_path) -> None:
+def test_shards_that_end_inside_a_view_hold_the_same_targets(tmp_path) -> None:
     live = Module(network())
     store = written(tmp_path / "store", live, num_views=40, shard_rows=1)
     pieces = [piece for piece in store.pieces() if piece.part == "train"]
@@ -72,7 +72,7 @@ def test_shards_that_end_inside_a_view_hold_the_same_answers(tmp_path) -> None:
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("ahead", [None, 40 * 64 * 2, 1])
-def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, micro_batches, ahead) -> None:
+def test_batches_of_training_get_their_targets_in_every_order(tmp_path, micro_batches, ahead) -> None:
     live = Module(network())
     stored = Stored(written(tmp_path / "store", live), lookahead_bytes=ahead)
     # two students with orders of their own, and held-out samples, ask by turns over more epochs than there are views
@@ -90,7 +90,7 @@ def test_batches_of_training_are_answered_alike_in_every_order(tmp_path, micro_b
     assert len(answers) == 3 * 300
 
 
-def test_the_next_epoch_is_not_answered_in_the_order_of_the_one_before_it(tmp_path) -> None:
+def test_the_next_epoch_does_not_get_targets_in_the_order_of_the_one_before(tmp_path) -> None:
     live = Module(network())
     stored, found = Stored(written(tmp_path / "store", live)), loader(SUBSET.train, num_views=1)
     for step in (
@@ -103,7 +103,7 @@ def test_the_next_epoch_is_not_answered_in_the_order_of_the_one_before_it(tmp_pa
         torch.testing.assert_close(stored.targets(batch).logits(), live.targets(batch).logits())
 
 
-def test_the_next_view_is_not_answered_with_the_one_before_it(tmp_path) -> None:
+def test_the_next_view_does_not_get_the_targets_of_the_one_before(tmp_path) -> None:
     live = Module(network())
     stored, found = Stored(written(tmp_path / "store", live)), loader(SUBSET.train)
     batches = zip(*(found.in_order(view) for view in range(3)), strict=True)  # one order, and three views by turns
@@ -111,7 +111,7 @@ def test_the_next_view_is_not_answered_with_the_one_before_it(tmp_path) -> None:
         assert torch.equal(stored.targets(batch).logits(), live.targets(batch).logits())
 
 
-def test_a_student_of_part_of_the_samples_and_of_fewer_views_is_served(tmp_path) -> None:
+def test_a_student_may_use_some_of_the_samples_and_views(tmp_path) -> None:
     live = Module(network())
     stored = Stored(written(tmp_path / "store", live, WHOLE))
     for batch in loader(SUBSET.train, num_views=2, seed=3, view_seed=SEED).in_order(1):
@@ -194,7 +194,7 @@ def test_a_fingerprint_names_the_teacher_and_not_the_folder(tmp_path) -> None:
     assert as_teacher(str(tmp_path / "moved")).fingerprint() == prints[0]
 
 
-def test_what_is_no_whole_store_is_no_teacher(tmp_path) -> None:
+def test_an_incomplete_store_is_no_teacher(tmp_path) -> None:
     begun = written(tmp_path / "begun", network(), share=(1, 2))
     with pytest.raises(StoreError, match=r"begun' is not complete: 1 of 3 shards are missing; run its label command"):
         as_teacher(begun)
