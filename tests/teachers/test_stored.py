@@ -143,7 +143,8 @@ def test_other_samples_and_data_and_classes_are_refused_with_both_named(tmp_path
     stored = Stored(written(tmp_path / "store", network(), held_out=False))
     first = int(WHOLE.train.ids[~torch.isin(WHOLE.train.ids, SUBSET.train.ids)][0])
     with pytest.raises(
-        MismatchError, match=rf"holds 300 samples .*and 900 of the 1,200 .*not among them, the first with id {first}\."
+        MismatchError,
+        match=rf"holds 300 samples .*and 900 of the run's 1,200 .*not among them, the first with id {first}\.",
     ):
         stored.targets(loader(WHOLE.train).batch(0))
     mine, theirs = SUBSET.train.source.fingerprint()[:8], SUBSET.test.source.fingerprint()[:8]
