@@ -60,6 +60,17 @@ def test_nan_stops_with_the_step_the_term_and_the_last_good_checkpoint(tmp_path,
     assert not run.complete
 
 
+def test_steps_in_which_no_example_has_a_loss_change_nothing(tmp_path):
+    train_split, test = DIGITS.train, DIGITS.test
+    mask = torch.arange(len(train_split)) == 0
+    arrays = (train_split.inputs(), train_split.labels, test.inputs(), test.labels)
+    data = load_data(arrays, mask={"train": mask}, validation=0)
+    run = train(data, MLP([4]), out=tmp_path / "run", epochs=1, batch_size=25, log_every=1)
+    lines = [line for line in run.history() if line["kind"] == "train"]
+    assert sorted(line["examples"] for line in lines) == [0] * (len(lines) - 1) + [1]
+    assert [line["loss"] > 0 for line in lines] == [line["examples"] == 1 for line in lines]
+
+
 def test_a_statistic_that_overflows_alone_is_not_saved(tmp_path):
     settings = {"epochs": 2, "batch_size": 25, "checkpoint_seconds": 0}
     with pytest.raises(NonFiniteError, match=r"weight .network.statistic. is not finite after step 3; .*after step 2"):
