@@ -9,8 +9,8 @@ import sys
 import time
 
 import pytest
-import torch
 from tests.older import as_older
+from tests.same_runs import assert_same
 
 from instar.data import load_data
 from instar.errors import RunError
@@ -34,16 +34,6 @@ CASES = {
     "convolutions, sgd": (CNN([4, 6], 8), {"optimiser": "sgd", "schedule": "step", "milestones": [1, 2]}),
     "bfloat16": (MLP([16], 0.5), {"precision": "bfloat16"}),
 }
-
-
-def assert_same(first, second):
-    left, right = first.model.state_dict(), second.model.state_dict()
-    assert all(torch.equal(left[name], right[name]) for name in left)
-    lines = [[{k: v for k, v in line.items() if k != "seconds"} for line in run.history()] for run in (first, second)]
-    assert lines[0] == lines[1]
-    assert {k: v for k, v in first.result.items() if k != "seconds"} == {
-        k: v for k, v in second.result.items() if k != "seconds"
-    }
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.same_runs import assert_same
 
 from instar.config import DataConfig
 from instar.data import Data, Loader, Samples
@@ -99,14 +100,6 @@ def test_a_network_without_a_state_is_called_as_it_is():
     model, loader = torch.nn.Embedding(7, 7), Loader(text(100), 4, seed=0)
     batch = loader.batch(3)
     assert torch.equal(Carried(model)(model, batch.inputs, batch), model(batch.inputs))
-
-
-def assert_same(first, second):
-    left, right = first.model.state_dict(), second.model.state_dict()
-    assert all(torch.equal(left[name], right[name]) for name in left)
-    lines = [[{k: v for k, v in line.items() if k != "seconds"} for line in run.history()] for run in (first, second)]
-    assert lines[0] == lines[1]
-    assert first.metrics == second.metrics
 
 
 @pytest.mark.parametrize("changes", [{}, {"micro_batches": 2, "ema": 0.5}], ids=["plain", "parts"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tests.older import as_older
+from tests.same_runs import assert_same, same_weights, without_seconds
 from torch import nn
 
 from instar.config import RunConfig, TrainingConfig, validate
@@ -97,21 +98,6 @@ def straight(tmp_path_factory):
             tell(patch, SCORES, epochs_of(name, 1))
             found[name] = run_to(folder / name, name, patience=2)
     return found
-
-
-def same_weights(first, second):
-    left, right = first.model.state_dict(), second.model.state_dict()
-    return all(torch.equal(left[name], right[name]) for name in left)
-
-
-def without_seconds(run):
-    lines = [{key: value for key, value in line.items() if key != "seconds"} for line in run.history()]
-    return lines, {key: value for key, value in run.result.items() if key != "seconds"}
-
-
-def assert_same(first, second):
-    assert same_weights(first, second)
-    assert without_seconds(first) == without_seconds(second)
 
 
 def watched(run, scores, patch, done=0, first=FIRST, **settings):
@@ -288,7 +274,7 @@ def test_a_run_that_is_over_takes_no_step_more_when_it_is_taken_up(tmp_path, mon
     fail_once("instar.stages.stage", "save_model")
     with pytest.raises(StoppedError):
         run_to(tmp_path / "run", patience=2)
-    monkeypatch.setattr(loop, "find_gradients", lambda *_: 1 / 0)
+    monkeypatch.setattr(loop, "train_step", lambda *_: 1 / 0)
     assert_same(straight["plain"], run_to(tmp_path / "run", patience=2))
 
 

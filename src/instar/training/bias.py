@@ -1,8 +1,8 @@
-"""Offsets for classes that a transfer set lacked, or held too often.
+"""Offsets for classes that were missing from a transfer set, or too frequent in it.
 
-A student that has never been shown a class learns what it looks like from the soft targets of the others, and gives it
-too small a bias all the same: shifting its logit repairs most of the errors (Hinton et al. 2015, section 3). The paper
-chose its offsets on the test set; the two rules here do not look at it.
+A student that has never seen a class learns about it from the soft targets of the other classes, but its bias for this
+class is too small. Shifting its logit repairs most of the errors (Hinton et al. 2015, section 3). The paper chose its
+offsets on the test set; the two rules here do not use it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
     Solves (1/N) sum_n softmax(z_n + b)_k = prior_k for k in `classes`, with b = 0 elsewhere.
 
     Args:
-        logits: of unlabelled samples that have all classes, `[samples, classes]`.
+        logits: logits of unlabelled samples of all classes, `[samples, classes]`.
         classes: indices of the classes to shift.
         prior: share of each class among such samples, `[classes]`.
 
@@ -41,6 +41,7 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
     tensor([0.5000, 0.5000])
     """
     wanted = prior[classes].double()
+    # a mean probability of exactly 0 or 1 would need an infinite offset
     if not (wanted > 0).all() or not wanted.sum() < 1:
         raise ConfigError(
             f"the priors of the shifted classes must be above 0 with a sum below 1, got {wanted.tolist()}."
@@ -49,17 +50,17 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
 
 
 def to_prior(samples: Samples) -> Tensor:
-    """Return what gives the classes of a specialist the share of the samples that half of every epoch hid.
+    """Return the offset that corrects the prior of a specialist, whose epochs are half special samples.
 
-    With pi the share of special samples, and one half of every epoch, Bayes' rule multiplies the odds of the rest by
-    (1 - pi) / pi: that is added, as a logarithm, to the logits of all other classes, which may be one dustbin. It is
-    exact for a model that learns from labels; one that learns the rest from soft targets, which give something to the
-    special classes too, has it nearly right.
+    With pi the share of special samples in the data, and 1/2 in each epoch, Bayes' rule multiplies the odds of the rest
+    by (1 - pi) / pi. Its logarithm is added to the logits of all other classes, which may be one dustbin. This is exact
+    for a model that learns from labels, and nearly right for one that learns the rest from soft targets, because these
+    give some probability to the special classes.
 
     Source: Hinton et al. 2015, section 5.1 ("the log of the proportion by which the specialist class is oversampled").
 
     Args:
-        samples: with labels, some of them special.
+        samples: labelled samples, some of them special.
 
     Returns:
         b, `[classes]`, in nats.
@@ -71,6 +72,7 @@ def to_prior(samples: Samples) -> Tensor:
     """
     assert samples.special is not None, "a configuration that corrects a prior has special classes"
     special = int(samples.special.sum())
+    # log((1 - pi) / pi) with pi = special / len(samples)
     offset = torch.full((samples.num_classes,), math.log((len(samples) - special) / special))
     offset[samples.labels[samples.special].unique()] = 0.0
     return offset
@@ -79,14 +81,14 @@ def to_prior(samples: Samples) -> Tensor:
 def labelled_offset(logits: Tensor, labels: Tensor, classes: list[int]) -> Tensor:
     """Find the one offset of all named classes with the fewest errors on labelled samples.
 
-    A sample is given to the best of the named classes K as soon as b exceeds its margin, the largest logit outside K
-    less the largest in K. So the number of errors changes at margins alone, and its minimum is found exactly; b is the
-    middle of the widest stretch between two margins that has it. (One offset per class, fitted by NLL, would be
+    The model predicts the best of the named classes K if b exceeds the margin of a sample, the largest logit outside K
+    minus the largest in K. So the number of errors changes only at margins, and its minimum is found exactly; b is the
+    middle of the widest interval between two margins with this minimum. (One offset per class, fitted by NLL, would be
     `prior_offset` with the shares of these labels as priors: the gradient of the NLL is their difference.)
 
     Args:
         logits: `[samples, classes]`.
-        labels: int64 `[samples]`, every sample with its label.
+        labels: int64 `[samples]`, without unlabelled samples.
         classes: indices of the classes to shift.
 
     Returns:
@@ -101,23 +103,21 @@ def labelled_offset(logits: Tensor, labels: Tensor, classes: list[int]) -> Tenso
     best_other, other = logits.masked_fill(named, -torch.inf).max(1)
     best_named, chosen = logits.masked_fill(~named, -torch.inf).max(1)
     margins, order = (best_other - best_named).double().sort()
-    # errors before any sample is given to the named classes, and after the first, the second, ...
+    # errors, up to a constant, with no sample predicted as a named class, with the first one, with the first two, ...
     gained = (chosen != labels).long() - (other != labels).long()
     errors = torch.cat([torch.zeros(1, dtype=torch.int64), gained[order].cumsum(0)])
+    # the outer intervals have no end; a width of 1 nat keeps b near the margins that were seen
     edges = torch.cat([margins[:1] - 1, margins, margins[-1:] + 1])
-    widths = torch.where(errors == errors.min(), edges.diff(), -1.0)
+    widths = torch.where(errors == errors.min(), edges.diff(), -1.0)  # below all widths, which equal margins make 0
     at = int(widths.argmax())
     return named * float(edges[at : at + 2].mean())
 
 
 def _offset_for_means(logits: Tensor, classes: list[int], wanted: Tensor) -> Tensor:
-    """Find the offsets at which the mean probabilities of `classes` are `wanted`: the minimum of a convex function.
-
-    F(b) = (1/N) sum_n log sum_c exp(z_nc + b_c) - sum_k wanted_k b_k. Plain repetition of b_k += log(wanted_k / mean_k)
-    ends there too, but takes tens of thousands of rounds when nearly all classes are shifted.
-    """
     from scipy.optimize import minimize
 
+    # the minimum of the convex F(b) = (1/N) sum_n log sum_c exp(z_nc + b_c) - sum_k wanted_k b_k; repeating
+    # b_k += log(wanted_k / mean_k) ends there too, after tens of thousands of rounds if nearly all classes are shifted
     z = logits.double()
 
     def probabilities(values: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
@@ -127,10 +127,12 @@ def _offset_for_means(logits: Tensor, classes: list[int], wanted: Tensor) -> Ten
 
     def value_and_gradient(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         level, found = probabilities(values)
+        # dF/db_k = mean_k - wanted_k
         return float(level) - float(wanted.numpy() @ values), (found.mean(0) - wanted).numpy()
 
     def curvature(values: NDArray[np.float64]) -> NDArray[np.float64]:
         _, found = probabilities(values)
+        # the mean covariance of the predictions, diag(mean p) - mean(p p^T)
         second: NDArray[np.float64] = (found.mean(0).diag() - found.T @ found / len(found)).numpy()
         return second
 
@@ -149,7 +151,7 @@ def _offset_for_means(logits: Tensor, classes: list[int], wanted: Tensor) -> Ten
 
 @torch.no_grad()
 def shift_logits(model: nn.Module, offset: Tensor, inputs: Tensor) -> None:
-    """Add `offset` `[classes]` to the last bias of a model, in place; `inputs` are a few raw ones, `[n, ...]`.
+    """Add `offset` `[classes]` to the last bias of a model in place; finds it with a few raw `inputs` `[n, ...]`.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias.

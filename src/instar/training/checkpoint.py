@@ -18,17 +18,19 @@ from instar.training.state import TrainState
 
 
 def save_checkpoint(
-    run: Run, state: TrainState, step: int, seconds: float, accelerator: Accelerator, start: Finiteness
+    run: Run, state: TrainState, step: int, seconds: float, accelerator: Accelerator, finiteness: Finiteness
 ) -> None:
-    """Write the state after `step` steps, whole or not at all. All processes call this, and the first one writes.
+    """Write the state after `step` steps atomically. All processes call this, and the first one writes.
 
     Raises:
         NonFiniteError: when a weight has become NaN or infinite; the last checkpoint stays as it is.
     """
     weights = state.model.state_dict()
-    if name := start.first_bad(weights):
+    # all losses so far are finite, but the last update may have made a weight NaN that no loss has met yet
+    if name := finiteness.first_bad(weights):
         raise NonFiniteError(f"weight '{name}' is not finite after step {step}; {describe_checkpoint(run)}")
     tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
+    # by the number of the parameter, because an optimiser knows no names
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if isinstance(value, Tensor)}
     if state.average:
@@ -36,18 +38,18 @@ def save_checkpoint(
     for number, hidden in enumerate(state.carried):
         rows = _of_all_processes(hidden.tensors(), accelerator)
         tensors |= {f"carried{number}.{name}": tensor for name, tensor in rows.items()}
-    # dropout draws from these; views and the order of batches are functions of the step
+    # for dropout; views and the order of batches are functions of the step
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     if accelerator.is_main_process:
+        # the lines and the names, so that a reader notices a line or a tensor that is missing
         header = {"step": step, "seconds": seconds, "run": run.identity, "lines": run.metrics_log.count()}
-        # the names, so that a reader notices a tensor that is missing
         write_tensors(run.checkpoint, tensors, header | {"names": list(tensors)})
 
 
 def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int, float]:
-    """Restore the checkpoint of a run, where there is one; return the steps done and the seconds they took.
+    """Restore the checkpoint of a run if there is one; return the number of steps taken and their seconds.
 
     Raises:
         RunError: when the checkpoint is damaged, incomplete, of another run, or of a step beyond the last of this run.
@@ -59,21 +61,23 @@ def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int,
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = tensor
-    if problem := _unfit(groups, header, state, total_steps):
-        raise RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it to restart the run from step 0.")
-    optimiser = state.optimiser
+    # before torch compares them, whose errors name neither the file nor what to do
+    if problem := _find_misfit(groups, header, state, total_steps):
+        raise _unusable(run, problem)
     state.model.load_state_dict(groups["model"])
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = _parameters(state.optimiser)
     moments: dict[int, dict[str, Any]] = {}
     for key, tensor in groups.get("optimiser", {}).items():
         index, _, name = key.partition(".")
         moments.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
+    # `param_groups` stay those of the configuration; the loop sets the learning rate in each step
+    state.optimiser.load_state_dict(state.optimiser.state_dict() | {"state": moments})
     if state.average:
         state.average.load(groups["average"])
     device = next((parameter.device for parameter in parameters), torch.device("cpu"))
     for number, hidden in enumerate(state.carried):
-        hidden.load(groups.get(f"carried{number}", {}), device)
+        hidden.load(groups.get(f"carried{number}", {}), device)  # empty at the start of a pass
+    # the next dropout mask is the one that the killed run would have drawn
     torch.set_rng_state(groups["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in groups["random"]:
         torch.cuda.set_rng_state(groups["random"]["cuda"])
@@ -88,7 +92,8 @@ def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
     """
     tensors, values = run.tensors(run.checkpoint.name)
     header = as_document(values, CheckpointHeader, run.checkpoint)
-    if run.sealed:
+    if run.sealed:  # folders of older versions have neither checksums nor these numbers
+        # only lines up to its step: those after it were written between the checkpoint and a kill
         lines = sum(line["step"] <= header.step for line in run.history())
         for is_so, problem in (
             (header.run != run.identity, "is of another run"),
@@ -96,13 +101,15 @@ def read_checkpoint(run: Run) -> tuple[dict[str, Tensor], CheckpointHeader]:
             (header.lines != lines, f"does not fit metrics.jsonl, which has {lines} lines up to its step"),
         ):
             if is_so:
-                raise RunError(
-                    f"the checkpoint '{run.checkpoint}' {problem}; delete it to restart the run from step 0."
-                )
+                raise _unusable(run, problem)
     return tensors, header
 
 
-def _unfit(
+def _unusable(run: Run, problem: str) -> RunError:
+    return RunError(f"the checkpoint '{run.checkpoint}' {problem}; delete it to restart the run from step 0.")
+
+
+def _find_misfit(
     groups: Mapping[str, Mapping[str, Tensor]], header: CheckpointHeader, state: TrainState, total_steps: int
 ) -> str | None:
     """Return why a run cannot resume from a checkpoint, as the end of a sentence; None: it can."""
@@ -118,17 +125,16 @@ def _unfit(
                 return f"lacks '{group}.{name}'"
             if found[name] != shape:
                 return f"has '{group}.{name}' of shape {list(found[name])}, and {list(shape)} is needed"
-        if group != "random" and (more := found.keys() - shapes.keys()):
+        if group != "random" and (more := found.keys() - shapes.keys()):  # a run may resume without its GPU
             return f"is of another run: it has '{group}.{min(more)}'"
-    return _unfit_optimiser(groups.get("optimiser", {}), header.step, state.optimiser)
+    return _find_optimiser_misfit(groups.get("optimiser", {}), header.step, state.optimiser)
 
 
-def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.optim.Optimizer) -> str | None:
-    """Return the same for the optimiser: a parameter has all of its moments, or none if it never had a gradient."""
+def _find_optimiser_misfit(found: Mapping[str, Tensor], step: int, optimiser: torch.optim.Optimizer) -> str | None:
     group = optimiser.param_groups[0]
     kept = {"step", "exp_avg", "exp_avg_sq"} if "betas" in group else {"momentum_buffer"}
     kept = kept if group.get("momentum", 1) else set()  # SGD without momentum has no state
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = _parameters(optimiser)
     states: dict[str, set[str]] = {}
     for key, tensor in found.items():
         index, _, name = key.partition(".")
@@ -136,10 +142,15 @@ def _unfit_optimiser(found: Mapping[str, Tensor], step: int, optimiser: torch.op
         if not is_known or tensor.shape not in ([parameters[int(index)].shape] if name != "step" else [()]):
             return f"is of another run: it has 'optimiser.{key}' of shape {list(tensor.shape)}"
         states.setdefault(index, set()).add(name)
+    # a parameter has all of its moments, or none if it never had a gradient; after a step, some parameter has them
     lacking = [f"{index}.{min(kept - names)}" for index, names in states.items() if names != kept]
     if lacking or (kept and parameters and step and not states):
         return f"lacks 'optimiser.{lacking[0] if lacking else min(kept)}'"
     return None
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
@@ -147,22 +158,22 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _of_all_processes(hidden: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
-    """Return the rows of all processes, concatenated; processes may have one row more or less than others."""
     if accelerator.num_processes == 1 or not hidden:
         return hidden
+    # shares of a batch differ by a row, and gathering needs equal shapes; no id is -1
     found = accelerator.gather(accelerator.pad_across_processes(hidden, dim=0, pad_index=-1))
     return {name: tensor[found["ids"] >= 0] for name, tensor in found.items()}
 
 
 def _laid_out_like(parameter: Tensor, moment: Tensor) -> Tensor:
-    """Return `moment` in the memory order of its weight, because fused optimisers read both side by side."""
     if moment.shape != parameter.shape:  # a counter
         return moment
+    # safetensors stores rows one after another, and fused optimisers read a weight and its moments side by side
     return torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
 
 
 def describe_checkpoint(run: Run) -> str:
-    """Return the end of a sentence that names the last good checkpoint."""
+    """Return the end of an error message that names the last good checkpoint."""
     if not run.checkpoint.exists():
         return "there is no checkpoint before it."
     return f"the last good checkpoint is '{run.checkpoint}', after step {read_checkpoint(run)[1].step}."

@@ -1,4 +1,4 @@
-"""Why the loss of a batch is NaN or infinite."""
+"""The reason why the loss of a batch is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
     """Return a sentence that says why the loss of a batch is not finite, and what to do.
 
     Args:
-        batch: of the first step whose loss was not finite, with its views.
-        teacher: the teacher that was queried about it.
-        is_first: the step is the first one, so no weight had changed before.
+        batch: augmented batch of the first step whose loss was not finite.
+        teacher: teacher of the student.
+        is_first: whether the step is the first one, so that no weight had changed before.
     """
+    # from cause to effect: bad inputs make the teacher's predictions and the student's logits bad too
     if found := _bad_inputs(batch):
         return found
     if teacher is not None and (found := _bad_answers(batch, teacher)):
@@ -36,6 +37,7 @@ def _bad_inputs(batch: Batch) -> str:
         return ""
     bad = ~inputs.isfinite().flatten(1).all(1)
     after, source = "", batch.origin.samples.source if batch.origin else None
+    # if the stored samples are finite, an augmentation made the NaN, and mending the data would not help
     if source is not None and source.inputs[batch.ids[bad].cpu()].isfinite().all():
         after = " after the views"
     return f"The inputs of {_named(batch, bad)} are NaN or infinite{after}; mend or leave out those samples."
@@ -45,11 +47,11 @@ def _bad_inputs(batch: Batch) -> str:
 def _bad_answers(batch: Batch, teacher: Teacher) -> str:
     try:
         answers = teacher.targets(batch)
-        bad = ~answers.confidence().isfinite()
+        bad = ~answers.confidence().isfinite()  # NaN if a logit is NaN or +inf, or all are -inf; one -inf is legal
     except (InstarError, RuntimeError):  # targets of a few classes or another temperature, or a stream out of order
         return ""
     if batch.mask is not None:
-        bad = bad & batch.mask
+        bad = bad & batch.mask  # padding may be anything
     bad = bad.flatten(1).any(1) if bad.dim() > 1 else bad
     if not bad.any():
         return ""

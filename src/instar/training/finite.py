@@ -1,4 +1,4 @@
-"""What became NaN or infinite, and why."""
+"""Detection of weights that became NaN or infinite."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from instar.errors import NonFiniteError
 
 
 class Finiteness:
-    """Finds weights that became NaN or infinite, and ignores those that are so by design, such as attention masks.
+    """Finds weights that became NaN or infinite; ignores those that are so by design, such as attention masks.
 
     Args:
-        model: before its first step.
+        model: model before its first step.
 
     Raises:
-        NonFiniteError: when a trained weight is NaN or infinite already.
+        NonFiniteError: when a trained weight is NaN or infinite before the first step.
 
     >>> model = nn.Module()
     >>> model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
@@ -28,6 +28,7 @@ class Finiteness:
 
     def __init__(self, model: nn.Module) -> None:
         trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        # copies only of what is not finite: usually a few masks, and not a second model
         self._start = {name: tensor.clone() for name, tensor in model.state_dict().items() if not _is_finite(tensor)}
         for name in self._start:
             if name in trained:
@@ -44,14 +45,17 @@ class Finiteness:
         start = self._start.get(name)
         if start is None or start.shape != tensor.shape:
             return False
+        # element by element, because the finite part of a mask may become NaN; and NaN is not equal to itself
         same = (tensor == start.to(tensor.device)) | (tensor.isnan() & start.to(tensor.device).isnan())
         return bool((tensor.isfinite() | same).all())
 
 
 def _is_finite(tensor: object) -> bool:
+    # a state may hold other objects, and torch cannot test all elements of a sparse tensor
     return not isinstance(tensor, Tensor) or tensor.layout != torch.strided or bool(torch.isfinite(tensor).all())
 
 
 def averages(tensor: Tensor) -> bool:
-    """Return whether a weight or buffer has a moving average; masks do not, because the mean of -inf is NaN."""
+    """Return whether a weight or buffer has a moving average: not counters, which are whole numbers, and not masks."""
+    # the difference of -inf and -inf, which an average adds, is NaN
     return tensor.is_floating_point() and _is_finite(tensor)

@@ -1,4 +1,4 @@
-"""What a step learns from: the label's part of its gradient, and the part of all other classes."""
+"""The gradient of a step in two terms: the part of the label, and the part of all other classes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class GradientTerms:
 
     L is the mean loss of a batch, z are the logits, and J = dz/dw. For cross-entropy with a teacher at temperature 1, g
     of N examples is (q - p) / N: the ground-truth term is (q_t - p_t) / N at the label t, the dark-knowledge term
-    (q_c - p_c) / N at the others. So the two are orthogonal at the logits, and rarely so at the weights. The sums of
-    their coordinates cancel for every loss that does not change when a constant is added to all logits. Beside a
-    teacher, the w_s = p_t of its examples at temperature 1 are what importance sampling would weigh them by.
+    (q_c - p_c) / N at the others. So the terms are orthogonal at the logits, and rarely at the weights. The sums of
+    their coordinates cancel for every loss that does not change if a constant is added to all logits. With a teacher,
+    importance sampling would weigh the examples by w_s = p_t, the teacher's probability of the label at temperature 1.
 
-    Examples without a label, and positions that are not valid, are left out of both terms. The parts of a batch are
-    added up, over processes too. It uses the graph of the step itself, and takes it backward twice more, so that random
-    draws and running statistics are what they were. A compiled network cannot do that: its graph goes backward once.
+    Unlabelled examples and invalid positions are left out of both terms. The parts of a batch are added up, also over
+    processes. The terms come from the graph of the step itself, by two more backward passes, so random draws and
+    running statistics do not change. A compiled network cannot do this: its graph allows one backward pass.
 
     Source: Furlanello et al. 2018, "Dark knowledge under the light".
 
     Args:
-        model: whose trained weights are meant; those that are frozen are left out.
+        model: model with trained weights; frozen weights are left out.
 
     Attributes:
-        vectors: the ground-truth and the dark-knowledge gradient of what was added, float32 `[2, weights]`.
+        vectors: ground-truth and dark-knowledge gradient of the added parts, float32 `[2, weights]`.
 
     >>> model = nn.Linear(2, 3, bias=False)
     >>> inputs, batch = torch.tensor([[3.0, 4.0]]), Batch.of_labels(torch.tensor([1]))
@@ -52,49 +52,54 @@ class GradientTerms:
         self.vectors = empty.new_zeros(2, sum(weight.numel() for weight in self._weights))
         self._squares, self._sums = empty.new_zeros(2), empty.new_zeros(2)
         self._importance = empty.new_zeros(3)  # number of labelled examples, sum of w, sum of w^2
-        self._extremes = empty.new_full((2,), -torch.inf)  # -w and w, at most
+        self._extremes = empty.new_full((2,), -torch.inf)  # maximum of -w and of w, so that one `max` serves both
         self._has_teacher = False
 
     def add(self, loss: Tensor, logits: Tensor, batch: Batch, targets: Targets | None = None) -> None:
-        """Take in a part of a batch, before its backward pass.
+        """Add a part of a batch, before its backward pass.
 
         Args:
-            loss: the part's sum of losses by the number of examples of the whole batch.
-            logits: of the student, `[..., classes]`, through which the loss was found.
-            batch: its labels and mask are used.
-            targets: what the teacher says about the part, where there is one.
+            loss: sum of the losses of the part, divided by the number of examples of the whole batch.
+            logits: logits of the student that the loss was computed from, `[..., classes]`.
+            batch: the part, with labels and mask.
+            targets: the teacher's targets for the part; None: there is no teacher.
         """
+        # g = dL/dz, `[..., classes]`
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         labels = batch.labels if batch.mask is None else torch.where(batch.mask, batch.labels, UNLABELLED)
         known = labels != UNLABELLED
+        # no label is -1 among the classes, so an unlabelled example has no coordinate at its label
         at_label = torch.arange(logits.shape[-1], device=labels.device) == labels[..., None]
+        # [2, ..., classes]; `where` and not a product, because NaN of an invalid position times 0 is NaN
         split = torch.stack([torch.where(where, gradient, 0.0) for where in (at_label, known[..., None] & ~at_label)])
+        # J^T g, one term after the other; the graph stays for the step's own backward pass
         for row, part in enumerate(split):
+            # zeros for weights that the logits do not depend on, so that all vectors have the same coordinates
             found = torch.autograd.grad(logits, self._weights, part, retain_graph=True, materialize_grads=True)
             self.vectors[row] += torch.cat([weight.reshape(-1) for weight in found])
         split = split.flatten(1).to(self._sums)
         self._squares += split.square().sum(1)
         self._sums += split.sum(1)
         self._importance[0] += known.sum()
-        with suppress(MismatchError):  # targets of a few classes, or of another temperature, have no weights
-            self._weigh(labels, known, targets)
-
-    def _weigh(self, labels: Tensor, known: Tensor, targets: Targets | None) -> None:
-        """Take in what importance sampling would weigh the examples of a part by."""
         if targets is not None:
-            log_probs = targets.log_probs(1.0).to(self._sums)
-            self._has_teacher = True
-            weights = log_probs.gather(-1, labels.clamp(min=0)[..., None])[..., 0].exp()
-            w = torch.where(known, weights, 0.0)
-            self._importance[1:] += torch.stack([w.sum(), w.square().sum()])
-            ends = torch.stack([torch.where(known, sign * weights, -torch.inf).max() for sign in (-1, 1)])
-            self._extremes = torch.maximum(self._extremes, ends)
+            with suppress(MismatchError):  # targets of a few classes, or of another temperature, have no weights
+                self._weigh(labels, known, targets)
+
+    def _weigh(self, labels: Tensor, known: Tensor, targets: Targets) -> None:
+        log_probs = targets.log_probs(1.0).to(self._sums)
+        self._has_teacher = True
+        # w = p_t; unlabelled examples read class 0, and are masked below
+        weights = log_probs.gather(-1, labels.clamp(min=0)[..., None])[..., 0].exp()
+        w = torch.where(known, weights, 0.0)
+        self._importance[1:] += torch.stack([w.sum(), w.square().sum()])
+        ends = torch.stack([torch.where(known, sign * weights, -torch.inf).max() for sign in (-1, 1)])
+        self._extremes = torch.maximum(self._extremes, ends)
 
     def numbers(self, accelerator: Accelerator | None = None) -> dict[str, Tensor]:
-        """Return what was found, still on the device; NaN or infinite where there was nothing to find it from.
+        """Return the measurements, still on the device; NaN or infinite if no example was labelled.
 
         Args:
-            accelerator: whose processes have taken in a share of the batch each; none: this is all of it.
+            accelerator: processes that have added a share of the batch each; None: this process has added all of it.
 
         Returns:
             `ground_truth_norm` and `dark_knowledge_norm` of the gradients at the weights, `angle` between these
@@ -110,7 +115,7 @@ class GradientTerms:
         cosine = (vectors[0] * vectors[1]).sum() / norms.prod()
         names = ("ground_truth_norm", "dark_knowledge_norm")
         found = dict(zip(names, norms, strict=True))
-        found["angle"] = cosine.clamp(-1, 1).acos().rad2deg()
+        found["angle"] = cosine.clamp(-1, 1).acos().rad2deg()  # rounding may leave it beyond 1, where acos is NaN
         found |= dict(zip((f"{name}_logits" for name in names), sums[:2].sqrt(), strict=True))
         found |= dict(zip(("ground_truth_sum", "dark_knowledge_sum"), sums[2:4], strict=True))
         labelled, total, squares = sums[4:]
@@ -120,6 +125,6 @@ class GradientTerms:
                 "importance_mean": total / labelled,
                 "importance_smallest": -extremes[0],
                 "importance_largest": extremes[1],
-                "effective_share": total.square() / (labelled * squares),
+                "effective_share": total.square() / (labelled * squares),  # effective sample size (Kish) over n
             }
         return found

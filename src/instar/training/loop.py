@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
 
-from instar.compute.allocator import freed_memory_kept
 from instar.compute.execution import place
 from instar.compute.precision import use_matmul_library
 from instar.config import TrainingConfig
@@ -26,11 +25,11 @@ from instar.teachers.teacher import Teacher
 from instar.training.checkpoint import load_checkpoint, save_checkpoint
 from instar.training.diagnosis import explain_nan
 from instar.training.finite import Finiteness
-from instar.training.optimise import constrain_norms, learning_rate
+from instar.training.optimise import learning_rate
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
 from instar.training.state import initial_state
-from instar.training.step import find_gradients, wrap_model
+from instar.training.step import train_step, wrap_model
 from instar.training.validation import Validation
 
 
@@ -72,18 +71,19 @@ def fit(
     teacher_before = teacher.fingerprint() if teacher else None
     device, steps_per_epoch = accelerator.device, loader.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
+    # before there are moments, which take the device and the memory order of their weights
     place(model, device, config.memory_format)
-    start = Finiteness(model)
+    finiteness = Finiteness(model)
     state = initial_state(model, config, teacher)
-    optimiser, average = state.optimiser, state.average
     done, seconds_before = load_checkpoint(run, state, total_steps)
     if accelerator.is_main_process:
-        run.metrics_log.forget_after(done)
-    else:  # each process has dropout masks of its own
+        run.metrics_log.forget_after(done)  # lines after the checkpoint, whose steps are taken again
+    else:  # each process has dropout masks of its own; the checkpoint has the random state of the first only
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
     student = wrap_model(state, loader, config, accelerator)
     # after the checkpoint, because scores of later steps do not count
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
+    # batches and targets are functions of the step, so a bad step can be computed again to explain it
     recorder = Recorder(run, steps_per_epoch, lambda step: explain_nan(loader.batch(step - 1), teacher, step == 1))
     started = last_saved = time.monotonic()
     watch.begin(state)
@@ -93,17 +93,10 @@ def fit(
         use_matmul_library(config.precision),
     ):
         for step in takewhile(lambda _: not watch.is_over, range(done, total_steps)):
-            batch = loader.batch(step)
-            optimiser.param_groups[0]["lr"] = rate = learning_rate(config, step, steps_per_epoch, watch.plateaus)
-            with freed_memory_kept():
-                optimiser.zero_grad(set_to_none=True)
-                find_gradients(student, objective, teacher, batch, recorder)
-                optimiser.step()
-            if config.max_norm:
-                constrain_norms(model, config.max_norm)
-            if average:
-                average.update(step)
-
+            # from the step and the scores, not from the rate before, so that a resumed run has the same
+            rate = learning_rate(config, step, steps_per_epoch, watch.plateaus)
+            state.optimiser.param_groups[0]["lr"] = rate
+            train_step(student, objective, teacher, loader.batch(step), recorder)
             # losses are read in the steps that write a line, because reading one waits for the accelerator
             last = step + 1 == total_steps
             seconds = seconds_before + time.monotonic() - started
@@ -114,10 +107,12 @@ def fit(
             if line:
                 means = recorder.flush(step + 1, rate, seconds, accelerator)
                 bar.advance(0, note=f"loss {means['loss']:.4f}")
+            # before the checkpoint: a run that resumes from it must find the score of its step
             if watch.is_due(step + 1):
                 watch.score(step + 1, state)
+            # only after a line, which has found all losses up to this step finite
             if line and agree(last or due, accelerator):
-                save_checkpoint(run, state, step + 1, seconds, accelerator, start)
+                save_checkpoint(run, state, step + 1, seconds, accelerator, finiteness)
                 last_saved = time.monotonic()
             bar.advance()
     watch.finish(state)
@@ -128,7 +123,7 @@ def fit(
 
 
 def agree(choice: bool, accelerator: Accelerator) -> bool:
-    """Return the choice of the first process."""
+    """Return the choice of the first process, because a process that saves alone would wait for the others for ever."""
     if accelerator.num_processes == 1:
         return choice
     return bool(broadcast(torch.tensor(int(choice), device=accelerator.device)))
@@ -141,6 +136,7 @@ def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:
         MismatchError: when any weight of both is in the same memory.
     """
     networks = teacher.modules() if teacher else []
+    # addresses, because a view shares memory without being the same object; all empty tensors have the address 0
     taught = {p.data_ptr() for network in networks for p in network.parameters() if p.numel()}
     if any(p.data_ptr() in taught for p in model.parameters()):
         raise MismatchError("teacher and student share weights; give the student weights of its own.")

@@ -18,13 +18,13 @@ BOUNDED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration. SGD uses Nesterov momentum if momentum is above 0."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    # fused: one kernel for all weights, where others launch one for each
+    # fused: one kernel for all weights instead of one or more for each
     if config.optimiser == "sgd":
         return torch.optim.SGD(
             parameters,
             config.learning_rate,
             momentum=config.momentum,
-            nesterov=config.momentum > 0,
+            nesterov=config.momentum > 0,  # torch refuses it without momentum
             weight_decay=config.weight_decay,
             fused=True,
         )
@@ -44,7 +44,7 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plate
     """
     warmup = round(config.warmup_epochs * steps_per_epoch)
     if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
+        return config.learning_rate * (step + 1) / warmup  # + 1, because a rate of 0 would waste the first step
     total = config.epochs * steps_per_epoch
     share = (step - warmup) / max(1, total - warmup)
     match config.schedule:
@@ -54,7 +54,7 @@ def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plate
             factor = 1 - share
         case "cosine":
             factor = (1 + math.cos(math.pi * share)) / 2
-        case "step":
+        case "step":  # milestones are epochs from the start, warm-up included
             factor = config.factor ** sum(step >= milestone * steps_per_epoch for milestone in config.milestones)
         case "plateau":
             factor = config.factor**plateaus
@@ -74,13 +74,14 @@ def constrain_norms(model: nn.Module, limit: float) -> None:
     """
     for module in model.modules():
         if isinstance(module, BOUNDED_LAYERS) and module.weight.requires_grad:
-            norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)
+            norms = torch.linalg.vector_norm(module.weight.flatten(1), dim=1)  # [units]
+            # a norm of 0 gives infinity, which is cut to 1, so weights of 0 do not become NaN
             scale = (limit / norms).clamp_(max=1).view(-1, *[1] * (module.weight.dim() - 1))
             module.weight.mul_(scale)
 
 
 class WeightAverage:
-    """Exponential moving average of weights and buffers: a <- decay a + (1 - decay) w after each step.
+    """An exponential moving average of weights and buffers: a <- decay a + (1 - decay) w after each step.
 
     The decay of the first steps is at most (1 + step) / (10 + step), so that initial weights lose their share soon.
 
@@ -100,6 +101,7 @@ class WeightAverage:
         current = self.model.state_dict()
         decay = min(self.decay, (1 + step) / (10 + step))
         names = self._averaged
+        # one call for all tensors, because launching a kernel for each takes longer than its arithmetic
         torch._foreach_lerp_([self.values[n] for n in names], [current[n] for n in names], 1 - decay)
         for name in self.values.keys() - set(names):  # neither counters nor masks of -inf are averaged
             self.values[name].copy_(current[name])
@@ -113,4 +115,4 @@ class WeightAverage:
     def load(self, values: dict[str, Tensor]) -> None:
         """Restore the averages of a checkpoint."""
         for name, tensor in values.items():
-            self.values[name].copy_(tensor)
+            self.values[name].copy_(tensor)  # in place, which moves it to the device of the model

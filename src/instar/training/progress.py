@@ -1,4 +1,4 @@
-"""A bar on stderr with a live loss and the time that is left; silent where stderr is not a terminal."""
+"""A bar on stderr with the last loss and the remaining time; silent if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ProgressBar:
     """One bar for one stage.
 
     Args:
-        title: what is being done.
-        total: how many steps there are.
-        done: how many of them were done before.
-        show: false hides it.
+        title: text before the bar.
+        total: number of steps.
+        done: number of steps that an earlier process has taken.
+        show: whether to show the bar on a terminal.
     """
 
     def __init__(self, title: str, total: int, done: int = 0, *, show: bool = True) -> None:
@@ -29,6 +29,7 @@ class ProgressBar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
+            # stderr is None in a program without a console
             disable=not (show and sys.stderr and sys.stderr.isatty()),  # noqa: TID251 (asks, and prints nothing)
             transient=True,
         )
@@ -44,8 +45,8 @@ class ProgressBar:
         self._progress.stop()
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Move on by some steps, and show another note."""
-        if self._progress.disable:  # its bookkeeping takes time in every step all the same
+        """Advance by some steps, and replace the note."""
+        if self._progress.disable:  # otherwise the hidden bar takes time in each step
             return
         self._progress.advance(self._task, steps)
         if note is not None:

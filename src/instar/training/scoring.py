@@ -1,4 +1,4 @@
-"""Predictions of any teacher or model, made by the same code for all, and their metrics."""
+"""Predictions of teachers and models, all by the same code, and their metrics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from instar.teachers.teacher import Teacher
 from instar.training.diagnosis import name_samples
 
 BATCH_SIZE = 256
-"""Larger batches do not fit into the cache of a CPU, and were slower."""
+"""Samples per batch. Larger batches do not fit into the cache of a CPU, and were slower."""
 
 STREAM_COLUMNS = 10
-"""Columns in which a stream is read; there are few, because each begins without a hidden state."""
+"""Columns that a text is read in; few, because each starts without a hidden state."""
 
 MAX_LOGIT_BYTES = 1 << 30
-"""If the logits of a split take more, only the NLL and the predicted class of each sample are stored."""
+"""Largest size of the logits of a split that are stored; above it, only NLL and predicted class of each sample are."""
 
 
 @torch.no_grad()
@@ -38,12 +38,12 @@ def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cp
     Returns:
         `[samples, classes]`, or `[samples, position, classes]` with 0 at positions that are not valid.
     """
-    asked = [(batch, _logits(teacher, batch)) for batch in _passed(samples, device)]
-    return _by_sample(samples, asked)
+    predicted = [(batch, _logits(teacher, batch)) for batch in _batches(samples, device)]
+    return _by_sample(samples, predicted)
 
 
 def measure_validation(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
-    """Return what the task records during training, on labelled samples."""
+    """Return the metrics that the task records during training, on labelled samples."""
     return samples.source.task.watch(judge(teacher, samples, device, keep=False).scores)
 
 
@@ -52,12 +52,12 @@ class Judged:
     """The scores of a model on some samples, and how closely it follows a teacher.
 
     Args:
-        samples: that the model predicted.
-        scores: of the samples, or of their valid positions.
+        samples: predicted samples.
+        scores: scores of the samples, or of their valid positions.
         teacher: the teacher's scores on the same examples; None: there is no teacher.
         divergences: KL(teacher || model) in nats, `[examples]`.
-        observed: what the metrics of the task need beside the scores, by name.
-        predictions: what is stored for each sample, by name.
+        observed: further tensors that the metrics of the task need, by name.
+        predictions: stored predictions of each sample, by name.
     """
 
     samples: Samples
@@ -68,10 +68,11 @@ class Judged:
     predictions: dict[str, Tensor] = field(default_factory=dict)
 
     def unpredicted(self, scores: Scores) -> str:
-        """Return in words which samples have NaN or no probability at all as prediction; empty: no sample has."""
+        """Return the samples whose prediction is NaN, or no probability at all, in words; empty if there are none."""
         bad = scores.confidence.isnan()
         if not bad.any():
             return ""
+        # examples can be named if they are samples, and stand in the order of the samples
         by_sample = len(bad) == len(self.samples) and not self.samples.source.task.is_stream
         count = f"{int(bad.sum()):,} examples"
         found = name_samples(self.samples.ids[bad].tolist()) if by_sample else count
@@ -82,7 +83,7 @@ class Judged:
 
         Raises:
             DataError: when no sample has a label.
-            NonFiniteError: when model or teacher predict NaN, because a number of errors would mean nothing.
+            NonFiniteError: when model or teacher predict NaN, so that their errors would mean nothing.
         """
         for who, scores in (("model", self.scores), ("teacher", self.teacher)):
             if scores is not None and (bad := self.unpredicted(scores)):
@@ -110,11 +111,11 @@ def judge(
     """Score the predictions of a model batch by batch, so that memory does not hold the logits of all samples.
 
     Args:
-        model: the model, or several models as one.
-        samples: that it predicts.
-        device: of model and teacher.
-        teacher: that the model is compared with.
-        keep: return predictions too.
+        model: a model, or several models as one.
+        samples: samples to predict.
+        device: device of model and teacher.
+        teacher: teacher to compare the model with.
+        keep: whether to return predictions too.
 
     Raises:
         MismatchError: when the model or its teacher has other classes than the data.
@@ -122,18 +123,20 @@ def judge(
     logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_LOGIT_BYTES
     task, scores, kept = samples.source.task, [], []
     observed, of_teacher = defaultdict(list), []
-    for batch in _passed(samples, device):
+    for batch in _batches(samples, device):
         logits = _logits(model, batch, samples, "model")
         # positions are examples like samples, and those without a loss do not count
         examples = batch.examples()
         valid = slice(None) if examples.mask is None else examples.mask
-        flat, labels = logits.flatten(0, -2), examples.labels
+        flat, labels = logits.flatten(0, -2), examples.labels  # [examples, classes] and [examples]
         found = Scores.of(flat, labels)
         scores.append(found.at(valid))
         for name, tensor in task.observe(logits, *_labels_and_lengths(batch, samples.source)).items():
             observed[name].append(tensor)
-        if keep:
-            kept.append((batch, logits if logits_fit else _few_numbers(found, batch)))
+        if keep and logits_fit:
+            kept.append((batch, logits))
+        elif keep:  # [batch, (position,) 2]
+            kept.append((batch, torch.stack([found.nll, found.answers.float()], -1).view(*batch.labels.shape, 2)))
         if teacher is not None:
             theirs = _logits(teacher, batch, samples, "teacher").flatten(0, -2)
             of_teacher.append((Scores.of(theirs, labels).at(valid), divergence(flat[valid], theirs[valid])))
@@ -148,26 +151,25 @@ def judge(
 
 
 def provides_logits(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> bool:
-    """Return whether a teacher has logits of all classes; targets of some classes or another temperature have not."""
+    """Return whether a teacher has logits of all classes: not if its targets have some, or another temperature."""
     try:
-        _logits(teacher, next(_passed(samples, device)).part(0, 2))
+        _logits(teacher, next(_batches(samples, device)).part(0, 2))  # two samples tell as much as all
     except MismatchError:
         return False
     return True
 
 
 def choose_batch_size(samples: Samples, most: int = BATCH_SIZE) -> int:
-    """Return the size of batches that are predicted, and not trained on."""
+    """Return the batch size for predictions without training, at most `most`."""
     return min(STREAM_COLUMNS, most) if samples.source.task.is_stream else most
 
 
-def _passed(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
+def _batches(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
     return Loader(samples, choose_batch_size(samples), seed=0, device=device).in_order()
 
 
 def _logits(model: Teacher, batch: Batch, samples: Samples | None = None, who: str = "model") -> Tensor:
-    """Return logits, and refuse those of other classes than samples have."""
-    logits = model.targets(batch).logits().float()
+    logits = model.targets(batch).logits().float()  # a teacher may compute in bfloat16
     if samples is not None and logits.shape[-1] != samples.num_classes:
         raise MismatchError(f"the {who} has {logits.shape[-1]} classes, and the data have {samples.num_classes}.")
     return logits
@@ -177,6 +179,7 @@ def _labels_and_lengths(batch: Batch, source: Source) -> tuple[Tensor, Tensor]:
     """Return the labels, `UNLABELLED` in samples without any loss, and how many positions of each sample are valid."""
     labels = batch.labels
     if source.mask is not None and batch.mask is not None:
+        # a metric of whole samples, such as the word error, counts a sample with any position that has a loss
         has_loss = batch.mask.reshape(len(batch), -1).any(1).view(-1, *[1] * (labels.dim() - 1))
         labels = torch.where(has_loss, labels, UNLABELLED)
     if source.lengths is not None:
@@ -184,18 +187,14 @@ def _labels_and_lengths(batch: Batch, source: Source) -> tuple[Tensor, Tensor]:
     return labels, torch.full((len(batch),), math.prod(labels.shape[1:]))
 
 
-def _few_numbers(scores: Scores, batch: Batch) -> Tensor:
-    """Return the NLL, NaN where there is no label, and the likeliest class, `[batch, (position,) 2]`."""
-    return torch.stack([scores.nll, scores.answers.float()], -1).view(*batch.labels.shape, 2)
-
-
-def _by_sample(samples: Samples, asked: list[tuple[Batch, Tensor]]) -> Tensor:
-    """Return what was found batch by batch, in the order of the samples, float32 on the CPU, padded with 0."""
+def _by_sample(samples: Samples, predicted: list[tuple[Batch, Tensor]]) -> Tensor:
+    """Return the predictions of batches in the order of the samples, float32 on the CPU, padded with 0."""
     positions = samples.source.positions
     if positions is None and not samples.source.task.is_stream:  # one transfer, because each makes an accelerator wait
-        return torch.cat([found for _, found in asked]).cpu()
-    whole = torch.zeros(len(samples), positions or 1, asked[0][1].shape[-1])
-    for batch, found in asked:
+        return torch.cat([found for _, found in predicted]).cpu()
+    # a stream is read in columns, so its batches are out of order, and batches are cut to their longest sample
+    whole = torch.zeros(len(samples), positions or 1, predicted[0][1].shape[-1])
+    for batch, found in predicted:
         valid = found if batch.mask is None else torch.where(batch.mask[..., None], found, 0.0)
         whole[samples.places(torch.tensor(batch.host_ids)), : found.shape[1]] = valid.cpu()
     return whole

@@ -1,4 +1,4 @@
-"""Everything that a step changes, beside the random state: what a checkpoint holds."""
+"""What a step changes, except for the random state: the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TrainState:
         model: with its weights.
         optimiser: of the weights.
         average: of the weights, where one is kept.
-        carried: hidden states: the model's, and those of the networks that teach it.
+        carried: hidden states: first the model's, then those of the networks that teach it.
     """
 
     model: Normalised
@@ -34,5 +34,6 @@ class TrainState:
 def initial_state(model: Normalised, config: TrainingConfig, teacher: Teacher | None) -> TrainState:
     """Return the state before the first step."""
     average = WeightAverage(model, config.ema) if config.ema else None
+    # of teachers too: a resumed student must get the targets of a teacher that has read the text before
     carried = [Carried(model), *(teacher.carried() if teacher else [])]
     return TrainState(model, make_optimiser(model, config), average, carried)

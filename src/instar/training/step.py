@@ -1,4 +1,4 @@
-"""One step: the gradients of the mean loss over a batch, part by part and process by process."""
+"""One step: the gradients of the mean loss over a batch, part by part and process by process, and the new weights."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from instar.compute.allocator import freed_memory_kept
 from instar.compute.execution import Compiled
 from instar.compute.precision import autocast
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
 from instar.data.loader import Batch, Loader
 from instar.errors import MismatchError
-from instar.models.carried import Carried
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, query
 from instar.training.gradient_terms import GradientTerms
+from instar.training.optimise import constrain_norms
 from instar.training.recorder import Recorder
 from instar.training.state import TrainState
 
@@ -31,23 +32,22 @@ class TrainingModel:
     """A model as training calls it.
 
     Args:
-        model: the model itself.
+        state: the model, and everything else that a step changes.
         network: the model, shared by processes and compiled for full batches.
-        carried: its hidden state, where it has one.
-        config: precision, micro-batches, and how often gradients are measured.
+        config: settings of the training.
         accelerator: device and processes.
     """
 
-    model: nn.Module
+    state: TrainState
     network: nn.Module | Compiled
-    carried: Carried
     config: TrainingConfig
     accelerator: Accelerator
 
     def __call__(self, part: Batch) -> Any:
         """Return the logits of a part of a batch, a tensor or `Projected`."""
+        # the first hidden state is the student's, those of its teachers follow
         with autocast(self.config.precision, self.accelerator.device):
-            return self.carried(self.network, part.inputs, part)
+            return self.state.carried[0](self.network, part.inputs, part)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
         """Return the context of a forward and backward pass, in which processes exchange gradients if `is_due`."""
@@ -57,10 +57,28 @@ class TrainingModel:
 
 def wrap_model(state: TrainState, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> TrainingModel:
     """Return a model as training calls it: shared by processes, and compiled if the configuration says so."""
+    # compiled last, because `Compiled` calls the network that exchanges gradients
     network = accelerator.prepare_model(state.model)
     if config.compile:
         network = Compiled(network, part_sizes(loader, config, accelerator))
-    return TrainingModel(state.model, network, state.carried[0], config, accelerator)
+    return TrainingModel(state, network, config, accelerator)
+
+
+def train_step(
+    student: TrainingModel, objective: Objective, teacher: Teacher | None, batch: Batch, recorder: Recorder
+) -> None:
+    """Change the weights once: gradients of a batch, optimiser, max-norm constraint, moving average."""
+    state, max_norm = student.state, student.config.max_norm
+    with freed_memory_kept():
+        # None instead of zeros: weights that a batch does not use then keep their value, and their moments
+        state.optimiser.zero_grad(set_to_none=True)
+        find_gradients(student, objective, teacher, batch, recorder)
+        state.optimiser.step()
+    # before the average, which is of the weights that the next step starts from
+    if max_norm:
+        constrain_norms(state.model, max_norm)
+    if state.average:
+        state.average.update(batch.step)
 
 
 def find_gradients(
@@ -70,9 +88,10 @@ def find_gradients(
 
     Where gradients are measured, that happens before the backward pass of each part and leaves the graph as it was.
     """
-    config, accelerator = student.config, student.accelerator
+    config, accelerator, model = student.config, student.accelerator, student.state.model
     parts = list(share_batch(batch, accelerator).parts(config.micro_batches))
-    count = batch.count()
+    count = batch.count()  # of the whole batch, in all processes; 0 if no position is valid
+    # one part at a time: the targets of all parts would take the memory that micro-batches save
     answers: Iterable[Targets | None] = (query(teacher, part) if teacher else None for part in parts)
     totals: Tensor | None = None
     if objective.weighs_examples:  # weights of examples depend on the targets of the whole batch
@@ -80,8 +99,9 @@ def find_gradients(
         found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
         totals = accelerator.reduce(torch.stack(found).sum(0))
     every = config.gradients_every
-    terms = GradientTerms(student.model) if every and (batch.step + 1) % every == 0 else None
+    terms = GradientTerms(model) if every and (batch.step + 1) % every == 0 else None
     for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
+        # gradients add up locally, and travel once, with those of the last part
         with student.synchronise(number == len(parts)):
             logits = student(part)
             if terms and isinstance(logits, Projected):  # gradients are measured class by class
@@ -95,8 +115,9 @@ def find_gradients(
     if terms:
         recorder.measure(batch.step + 1, terms.numbers(accelerator))
     recorder.end_step(count)
+    # the norm of the whole batch, so only after its last part
     if config.gradient_clip:
-        nn.utils.clip_grad_norm_(student.model.parameters(), config.gradient_clip)
+        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
 
 
 def share_batch(batch: Batch, accelerator: Accelerator) -> Batch:

@@ -1,4 +1,4 @@
-"""Watches a training: scores on validation samples, plateaus of them, and the end of one that gets no better."""
+"""Validation during training: scores, their plateaus, and early stopping."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from instar.training.state import TrainState
 
 
 class Validation:
-    """Scores a model every few epochs; with patience, keeps the best weights by the task's criterion, and ends early.
+    """Scores a model every few epochs; with patience, stores the best weights by the task's criterion, and ends early.
 
-    Its state is in the run folder, scores in metrics.jsonl and the best weights beside it, so that a run that was
-    killed ends as if it had not been.
+    Its state is in the run folder: the scores in metrics.jsonl, and the best weights beside it. So a killed run resumes
+    to the same end.
 
     Args:
-        run: the folder.
-        samples: that the model predicts; None: there is no validation.
-        config: how often the model is scored, and the patience.
-        steps_per_epoch: steps of an epoch.
-        done: steps that are done. Scores of later steps, from before a kill, are ignored and measured again.
+        run: run folder.
+        samples: validation samples; None: there is no validation.
+        config: settings, among them how often the model is scored, and the patience.
+        steps_per_epoch: steps per epoch.
+        done: number of steps taken. Scores of later steps, from before a kill, are ignored and measured again.
         accelerator: device and processes.
     """
 
@@ -53,11 +53,11 @@ class Validation:
         lines = run.history() if config.patience or config.schedule == "plateau" else []
         self._scores: list[float] = []
         self.plateaus = 0
-        """The number of scores whose perplexity is not far enough below the best one before them."""
+        """Number of scores whose perplexity is not below the best one before them by more than `least_fall`."""
         for line in lines:
             if line.get("kind") == "validation" and line["step"] <= done:
                 score = Fields(line, run.metrics_log.path)[self._criterion.name]
-                self._note(math.inf if score is None else score)
+                self._add(math.inf if score is None else score)  # JSON has neither infinity nor NaN
 
     def is_due(self, step: int) -> bool:
         """Return whether the model is scored after `step` steps."""
@@ -65,7 +65,7 @@ class Validation:
 
     def begin(self, state: TrainState) -> None:
         """With patience, score the initial weights too, because training may not improve those of another run."""
-        if self._patience and not self._scores:
+        if self._patience and not self._scores:  # a resumed run has the score of step 0 already
             self.score(0, state)
 
     def may_end(self, step: int) -> bool:
@@ -78,25 +78,27 @@ class Validation:
         Raises:
             NonFiniteError: when the criterion decides which weights are best, and is not finite.
         """
-        assert self._samples is not None, "a score is due only where there are samples"
+        assert self._samples is not None, "a score is due only if there are samples"
         scored = state.average.averaged() if state.average else state.model
         found = measure_validation(Module(scored), self._samples, self._accelerator.device)
         score = found[self._criterion.name]
         is_best = score < min(self._scores, default=float("inf"))
         if self._accelerator.is_main_process:
-            if self._patience and is_best:  # before the score, because a resumed run expects the weights of each score
+            # before the line, because a resumed run takes the best of its scores to be the weights in this file
+            if self._patience and is_best:
                 write_tensors(self._run.best, scored.state_dict(), {"run": self._run.identity})
             self._run.metrics_log.append(
                 {"kind": "validation", "step": step, "epoch": step / self._steps_per_epoch} | found
             )
+        # without patience an infinite score is only recorded: a student may give a class no probability
         if self._patience and not math.isfinite(score):
             raise NonFiniteError(f"the {self._criterion.title} on validation is {score} after step {step}.")
-        self._note(score)
+        self._add(score)
 
-    def _note(self, score: float) -> None:
-        score = score if math.isfinite(score) else math.inf  # as a run that resumes will read it
+    def _add(self, score: float) -> None:
+        score = score if math.isfinite(score) else math.inf  # as a resumed run will read it
         if self._scores:
-            # least_fall is a fall of the perplexity, whatever the criterion
+            # `least_fall` is in units of perplexity for every criterion
             best, found = perplexity(min(self._scores)), perplexity(score)
             self.plateaus += found >= best - self._least_fall
         self._scores.append(score)
@@ -106,22 +108,24 @@ class Validation:
         """Whether the criterion has not fallen for as many validations as the patience."""
         if not self._patience or not self._scores:
             return False
+        # validations since the first of the lowest scores; an equal score is no improvement
         return len(self._scores) - 1 - self._scores.index(min(self._scores)) >= self._patience
 
     def finish(self, state: TrainState) -> None:
-        """Load the final weights: with patience the best ones, otherwise their average where one is kept."""
-        if state.average:
-            state.model.load_state_dict(state.average.values)
+        """Load the final weights: with patience the best ones, otherwise their moving average if there is one."""
         if self._patience:
             self._accelerator.wait_for_everyone()  # the first process may still be writing them
             state.model.load_state_dict(self._best_weights(state.model))
+        elif state.average:
+            state.model.load_state_dict(state.average.values)
 
     def _best_weights(self, model: Normalised) -> Mapping[str, Tensor]:
         path = self._run.best
         tensors, header = read_tensors(path, sealed=self._run.sealed)
+        # an intact file of another run would be loaded without an error if the networks are alike
         shapes, wanted = ({name: tensor.shape for name, tensor in of.items()} for of in (tensors, model.state_dict()))
         if shapes != wanted or (self._run.sealed and header.get("run") != self._run.identity):
             raise RunError(
-                f"the best weights '{path}' are of another run; delete the checkpoint too, and the run begins anew."
+                f"the best weights '{path}' are of another run; delete them and the checkpoint to restart the run."
             )
         return tensors
