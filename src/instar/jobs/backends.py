@@ -1,4 +1,4 @@
-"""Where jobs run: in a number of processes, or on Ray with the resources of each task."""
+"""The option `jobs`: a number of processes, or Ray with the resources of each task."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parse_jobs(jobs: int | str) -> Processes | RayCluster:
     instar.errors.ConfigError: jobs must be at least 1, got 0.
     """
     text = str(jobs).strip()
-    if not isinstance(jobs, bool) and text.removeprefix("-").isdecimal():
+    if text.removeprefix("-").isdecimal():  # with the sign, so that the error for -2 is about its size
         if int(text) < 1:
             raise ConfigError(f"jobs must be at least 1, got {text}.")
         return Processes(int(text))
@@ -73,7 +73,7 @@ def parse_jobs(jobs: int | str) -> Processes | RayCluster:
     except ValueError as error:  # a wrong port, or wrong brackets around the host
         raise ConfigError(f"jobs '{text}' is no address: {error}.") from None
     if parts.scheme == "ray" and parts.hostname and parts.path in ("", "/"):
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname  # IPv6, without its brackets here
         address = f"ray://{host}:{port}"
     elif text.partition("?")[0] == "ray":
         address = ""
@@ -91,15 +91,15 @@ def has_ray() -> bool:
 
 
 def _parse_needs(query: str) -> dict[str, float]:
-    """Read "cpus=2&gpus=0.5"."""
     known, needs = ("cpus", "gpus"), dict[str, float]()
+    # blank values too, because "ray?cpus=" is a mistake and not a default
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in known:
             raise ConfigError(f"jobs has no setting '{name}'; {nearest(name, known)}")
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
+            value = math.nan  # fails the comparison below
         # Ray can share one core or one accelerator, but gives out several only as whole numbers
         if not (0 <= value < math.inf) or (value > 1 and not value.is_integer()) or (name == "cpus" and value == 0):
             bounds = "above 0 and at most 1" if name == "cpus" else "from 0 to 1"

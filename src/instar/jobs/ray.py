@@ -20,6 +20,7 @@ from instar.jobs.task import MAX_RETRIES, JobsError, Outcome, attempt, leave_err
 T = TypeVar("T")
 
 MAX_CONNECTION_SECONDS = 10.0
+"""Longest wait for a Ray address."""
 
 
 def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[tuple[int, Outcome[T]], None, None]:
@@ -34,14 +35,16 @@ def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[t
         needs = {
             "num_cpus": cluster.cpus,
             "num_gpus": cluster.gpus,
-            "max_retries": MAX_RETRIES,
-            "retry_exceptions": False,
+            "max_retries": MAX_RETRIES,  # of lost workers
+            "retry_exceptions": False,  # an error of the task would come again
         }
         remote = ray.remote(**needs)(_work)
+        # a worker starts in a folder of Ray's, with Ray's import path
         place = (os.getcwd(), [os.path.abspath(entry) for entry in sys.path], cluster)
         running: dict[Any, int] = {}
         try:
             for index, task in enumerate(tasks):
+                # pickled here and not by Ray, so that an error belongs to this task; cloudpickle also takes lambdas
                 try:
                     payload = ray.cloudpickle.dumps(task)
                 except Exception as error:
@@ -55,12 +58,11 @@ def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[t
                 yield index, _outcome(ready, tasks[index], name_of(tasks[index], index))
         except BaseException:  # an interrupt, or the caller stopped reading
             for reference in running:
-                ray.cancel(reference, force=True)
+                ray.cancel(reference, force=True)  # by force, because training does not react to a cancellation
             raise
 
 
 def _outcome(reference: Any, task: Callable[[], Any], name: str) -> Outcome[Any]:
-    """Return the outcome of a task that has ended, or that Ray could not run."""
     import ray
 
     try:
@@ -86,9 +88,9 @@ def _work(payload: bytes, folder: str, path: Sequence[str], cluster: RayCluster)
         sentence = f"a task cannot work in {here}: {error.strerror}; the driver and all nodes must share this folder."
         return pack(Outcome(error=ConfigError(sentence)))
     sys.path += [entry for entry in path if entry not in sys.path]
-    if not cluster.gpus:  # Ray leaves all of them visible to tasks that asked for none
+    if not cluster.gpus:  # Ray leaves all of them visible to tasks that request none
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    torch.set_num_threads(max(1, int(cluster.cpus)))
+    torch.set_num_threads(max(1, int(cluster.cpus)))  # Ray reserves cores, but limits no threads
     return attempt(payload)
 
 
@@ -97,19 +99,20 @@ def _connected(cluster: RayCluster) -> Iterator[None]:
     """Use the Ray that this process is connected to, or connect to one and disconnect at the end."""
     import ray
 
-    if ray.is_initialized():
+    if ray.is_initialized():  # the caller's own connection stays open
         _check(cluster, alone=False)
         yield
         return
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}  # stages print into their folders
     if alone := address == "local":
+        # set before Ray starts, which reads its settings from the environment; a user's own values stay
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
         os.environ.setdefault("RAY_task_oom_retries", str(MAX_RETRIES))  # the default is to retry for ever
         settings["include_dashboard"] = False
     elif address != "auto":
         _refuse_unreachable(address)
-    # a whole number, which Ray splits into three attempts of 5 s and more
+    # a whole number of seconds, which Ray spends on up to three attempts of at least 5 s
     os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", str(int(MAX_CONNECTION_SECONDS)))
     try:
         try:
@@ -142,13 +145,13 @@ class _StdoutOfThisThread:
 
 
 def _reason(error: Exception) -> str:
-    """Return the line with the reason: the first, or the last of a server's traceback."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    # the first line says it, advice follows; a traceback of the server says it in its last line
     return lines[-1 if any(line.startswith("Traceback") for line in lines) else 0].strip().rstrip(".")
 
 
 def _refuse_unreachable(address: str) -> None:
-    """Refuse an address where nothing listens; Ray itself would wait for a long time."""
+    # Ray itself would wait for a long time where nothing listens
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
         socket.create_connection((parts.hostname or "", parts.port or 0), MAX_CONNECTION_SECONDS).close()
@@ -161,10 +164,11 @@ def _check(cluster: RayCluster, *, alone: bool) -> None:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    # a task runs on one node, so the sum over nodes does not count
     if any(node.get("CPU", 0) >= cluster.cpus and node.get("GPU", 0) >= cluster.gpus for node in nodes):
         return
     most = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} accelerators" for node in nodes)
     told = f"a task needs {cluster.cpus:g} cores and {cluster.gpus:g} accelerators, but Ray's nodes have {most}"
     if alone:
         raise ConfigError(f"{told}.")
-    say(f"instar: {told}; waiting for a node that has them.")
+    say(f"instar: {told}; waiting for a node with these resources.")

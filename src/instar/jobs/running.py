@@ -43,6 +43,7 @@ def run_all(
     ]
     if len(failed) > 1:
         count = f"{len(failed)} of {len(tasks)} tasks failed"
+        # one sentence for the user, unless a defect of Instar is among them, whose traceback is needed
         if all(isinstance(error, InstarError) for _, error in failed):
             raise JobsError(" ".join([f"{count}.", *(f"{name}: {error}" for name, error in failed)]))
         raise ExceptionGroup(f"{count}: {', '.join(name for name, _ in failed)}", [error for _, error in failed])
@@ -73,6 +74,7 @@ def outcomes(
     [None, ZeroDivisionError('integer division or modulo by zero')]
     """
     found: dict[int, Outcome[T]] = {}
+    # closed on any error of `done`, which ends the processes of tasks that still run
     with closing(_run(tasks, parse_jobs(jobs))) as ended:
         for index, outcome in ended:
             found[index] = outcome
@@ -84,9 +86,8 @@ def outcomes(
 def _run(
     tasks: Sequence[Callable[[], T]], place: Processes | RayCluster
 ) -> Generator[tuple[int, Outcome[T]], None, None]:
-
     if isinstance(place, RayCluster):
         return on_ray(tasks, place)
-    if place.here or len(tasks) < 2:
+    if place.here or len(tasks) < 2:  # one task gains nothing from a second process
         return in_this_process(tasks)
     return in_pool(tasks, place.count)

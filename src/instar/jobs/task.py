@@ -100,22 +100,20 @@ def leave_error(task: Callable[[], Any], text: str) -> None:
 
 def attempt(payload: bytes) -> bytes:
     """Run a pickled task in a worker, and return its pickled outcome; the output of a stage goes to its log.txt."""
-    out = None
     try:
         task: Callable[[], Any] = pickle.loads(payload)
-        out = folder_of(task)
-    except Exception as error:
-        outcome = Outcome[Any](error=error)
-    else:
-        if out is None:
-            outcome = call(task)
-        else:
-            is_new = not out.exists()
-            with _output_to(out / RUNNING_LOG_FILE):
-                outcome = call(task)
-            printed = _keep_log(out, outcome.error, is_new)
-            if printed and not isinstance(outcome.error, InstarError | None):
-                outcome.error.add_note(f"Its output was:\n{printed}")
+    except Exception as error:  # for example a module that this worker cannot import
+        return pack(Outcome(error=error))
+    out = folder_of(task)
+    if out is None:
+        return pack(call(task))
+    is_new = not out.exists()
+    with _output_to(out / RUNNING_LOG_FILE):
+        outcome = call(task)
+    printed = _keep_log(out, outcome.error, is_new)
+    # an InstarError is a complete sentence; the output may explain any other error
+    if printed and not isinstance(outcome.error, InstarError | None):
+        outcome.error.add_note(f"Its output was:\n{printed}")
     return pack(outcome)
 
 
@@ -130,7 +128,7 @@ def pack(outcome: Outcome[Any]) -> bytes:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that survives pickling, with its traceback as a note unless it is an InstarError."""
+    # pickling drops the traceback, so it travels as a note
     told = "".join(traceback.format_exception(error))
     try:
         pickle.loads(pickle.dumps(error))
@@ -145,12 +143,13 @@ def _portable(error: Exception) -> Exception:
 def _output_to(path: Path) -> Iterator[None]:
     """Append stdout and stderr to a file, at the level of file descriptors, which includes output of C libraries."""
     try:
+        # appended, because a retry continues the log of the attempt before
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
     except OSError:  # the stage reports in its own words why it cannot work there
         yield
         return
-    _flush()
+    _flush()  # text that was printed before belongs to the old file
     former_files = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
     try:
         for descriptor in former_files:
@@ -173,7 +172,7 @@ def _flush() -> None:
 def _keep_log(out: Path, error: Exception | None, is_new: bool) -> str:
     """Append the output to log.txt; if no run started in the folder, remove and return it instead."""
     running, printed = out / RUNNING_LOG_FILE, ""
-    with suppress(OSError):
+    with suppress(OSError):  # a log that cannot be written is no reason to lose the outcome
         text = running.read_bytes()
         # environment.json alone is an interrupted start; a visible log.txt would prevent another start there
         started = any(path.name[0] != "." and path.name != "environment.json" for path in out.iterdir())
