@@ -9,7 +9,7 @@ import torch
 from instar.config import ModelConfig
 from instar.models import build_network
 from instar.papers import furlanello2018_cifar10, furlanello2018_cifar100, run_paper
-from instar.papers.furlanello2018 import compared, verdict
+from instar.papers.claims import compare_arms, judge_claim
 from instar.papers.table import Order
 from instar.runs.run import Run
 
@@ -46,20 +46,19 @@ def test_arms_are_paired_by_initial_weights_and_teachers_have_others(folder: Pat
     assert len(paired | set(seeds.values())) == 4
 
 
-def test_each_objective_is_that_of_its_arm(folder: Path) -> None:
-    for arm, text in furlanello2018_cifar100_arms().items():
-        run = Run(folder / "runs" / "densenet-tiny" / arm / "0")
-        assert run.config["objective"] == text
-        assert run.config["teachers"][0].endswith("densenet-tiny/teacher/0")
-
-
-def furlanello2018_cifar100_arms() -> dict[str, str]:
-    return {
-        "ban-1": "SoftTargets(1)",
-        "ban+l": "SoftTargets(1) + HardLabels()",
-        "cwtm": "ConfidenceWeighted()",
-        "dkpp": "PermutedDarkKnowledge()",
-    }
+@pytest.mark.parametrize(
+    ("arm", "objective"),
+    [
+        ("ban-1", "SoftTargets(1)"),
+        ("ban+l", "SoftTargets(1) + HardLabels()"),
+        ("cwtm", "ConfidenceWeighted()"),
+        ("dkpp", "PermutedDarkKnowledge()"),
+    ],
+)
+def test_each_objective_is_that_of_its_arm(folder: Path, arm: str, objective: str) -> None:
+    run = Run(folder / "runs" / "densenet-tiny" / arm / "0")
+    assert run.config["objective"] == objective
+    assert run.config["teachers"][0].endswith("densenet-tiny/teacher/0")
 
 
 def test_the_findings_name_every_claim_once(folder: Path) -> None:
@@ -79,10 +78,10 @@ def test_the_findings_name_every_claim_once(folder: Path) -> None:
 
 
 def test_a_verdict_needs_an_interval_on_one_side_of_zero() -> None:
-    assert "held (" in verdict("A < B", [1.0, 2.0, 3.0], [3.0, 4.1, 5.0])
-    assert "did not hold; the opposite did" in verdict("A < B", [3.0, 4.1, 5.0], [1.0, 2.0, 3.0])
-    assert "not settled" in verdict("A < B", [1.0, 2.0, 3.0], [1.5, 1.0, 3.5])
-    assert compared("A", [1.0], [2.0], 0.5).settings == {}
+    assert "held (" in judge_claim("A < B", [1.0, 2.0, 3.0], [3.0, 4.1, 5.0])
+    assert "did not hold; the opposite did" in judge_claim("A < B", [3.0, 4.1, 5.0], [1.0, 2.0, 3.0])
+    assert "not settled" in judge_claim("A < B", [1.0, 2.0, 3.0], [1.5, 1.0, 3.5])
+    assert compare_arms("A", [1.0], [2.0], 0.5).settings == {}
 
 
 def test_cifar10_has_teacher_and_student_of_each_net(tmp_path: Path) -> None:

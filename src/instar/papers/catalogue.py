@@ -1,4 +1,4 @@
-"""The tables that can be reproduced, by name."""
+"""The tables that Instar can reproduce, by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Paper:
 
     Args:
         title: paper and section.
-        scales: the networks that an order may choose, by the name of the scale.
+        scales: names of the networks that an order may choose, by the name of the scale.
         data: default data set.
         run: trains the runs of an order and returns the table.
     """
@@ -42,6 +42,7 @@ class Paper:
 PAPERS = {
     name: Paper(
         module.TITLE,
+        # a scale without `names` has no choice of networks
         {scale: getattr(size, "names", ()) for scale, size in module.SCALES.items()},
         module.DATA,
         module.run,
@@ -55,7 +56,7 @@ PAPERS = {
         "furlanello2018-ptb": furlanello2018_ptb,
     }.items()
 }
-"""The tables that can be named on the command line; one entry for each new one."""
+"""The tables by their names on the command line; a new one is one more entry."""
 
 
 def run_paper(
@@ -76,11 +77,11 @@ def run_paper(
         name: name of the table, as `instar papers list` prints it.
         scale: amount of work: "smoke", "small", "gpu" or "paper".
         data: data set; None takes the paper's.
-        out: output folder: `runs/` holds the runs, and the table lies beside it. None takes runs/papers/NAME/SCALE.
+        out: output folder for the table, with the runs in `runs/`. None takes runs/papers/NAME/SCALE.
         seeds: runs per row; None takes the number of the scale.
         jobs: number of runs at a time, or Ray; see `instar.jobs.outcomes`.
-        targets: where the students' targets come from, as in `distill`; "store" writes one store that all runs share.
-            None takes the paper's default; the numbers are the same.
+        targets: source of the students' targets, as in `distill`; "store" writes one store that all runs share. None
+            takes the paper's default; the numbers are the same.
         precision: precision of the runs whose recipe says bfloat16. None takes bfloat16 on devices with units for it,
             and float32-fast on others.
         nets: networks whose rows the table shows; an empty list takes all.
@@ -100,6 +101,7 @@ def run_paper(
         raise ConfigError(f"table '{name}' has no choice of nets, because its rows need each other; leave nets out.")
     for net in nets:
         _require("net", net, paper.scales[scale])
+    # where bfloat16 is emulated, the recipes' precision would be slower than float32
     precision = precision or choose_fastest(make_accelerator().device)
     folder = Path(out) if out else Path("runs") / "papers" / name / scale
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the tables of Furlanello et al. 2018, "Born-again neural networks", share: networks, arms and stages.
+"""The shared parts of the tables of Furlanello et al. 2018, "Born-again neural networks": networks, arms and stages.
 
 Choices where the paper leaves room:
 
@@ -18,9 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from instar.analysis.significance import paired_interval
 from instar.config import RunConfig, validate
-from instar.papers.table import TableRow
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run
 from instar.stages.stage import Stage
@@ -34,7 +32,10 @@ STUDENT_OBJECTIVES = {
 }
 """Objectives of the students of the first teacher, by the name of the arm."""
 UNUSED_TEACHER_OBJECTIVE = "HardLabels() + 0 * SoftTargets(1)"
-"""Objective of a student that copies layers from a teacher but learns from labels alone."""
+"""Objective of a student that copies layers from a teacher but learns from labels alone.
+
+The term with the weight 0 is there because a run with a teacher is refused if no term uses it.
+"""
 GENERATION_ENSEMBLES = {
     "ens2": ("ban-1", "ban-2"),
     "ens3": ("ban-1", "ban-2", "ban-3"),
@@ -115,18 +116,20 @@ class GenerationsPlan:
     seeds: Sequence[int]
     target_settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def labels(self, net: Net, seed: int, number: int = 0, name: str = "teacher", objective: str = "") -> Stage:
+    def labels(
+        self, net: Net, seed: int, number: int = 0, name: str = "teacher", objective: str = "HardLabels()"
+    ) -> Stage:
         """Return a network that learns from labels: a teacher, or a control with the seed of generation `number`."""
-        return self._stage(net, name, seed, number, {"objective": objective} if objective else {})
+        return self._stage(net, name, seed, number, objective)
 
     def student(self, net: Net, seed: int, name: str, objective: str, number: int, teacher: Path) -> Stage:
         """Return a network that learns from the run in the folder `teacher`."""
-        distilled = {"objective": objective, "teachers": [str(teacher)], **self.target_settings}
-        return self._stage(net, name, seed, number, distilled)
+        return self._stage(net, name, seed, number, objective, teachers=[str(teacher)], **self.target_settings)
 
     def student_of_pair(self, pair: Pair, arm: str, seed: int) -> Stage:
         """Return the student of a pair; trained on labels, it still copies the layers its family takes over."""
         objective = BAN_OBJECTIVE if arm == "ban" else UNUSED_TEACHER_OBJECTIVE
+        # both arms name the teacher: it is also where the layers come from
         teacher = self.folder(pair.teacher, "teacher", seed)
         return self.student(pair.student, seed, f"{arm}-of-{pair.teacher.folder}", objective, 1, teacher)
 
@@ -140,23 +143,27 @@ class GenerationsPlan:
         Args:
             nets: networks of the core table.
             pairs: teachers with students of another shape.
-            whole: whether the core table has all arms; else it has teacher and BAN alone.
+            whole: whether the core table has all arms, or only teacher and BAN.
         """
+        # by name, because a teacher of several students is trained once
         teachers = {pair.teacher.name: pair.teacher for pair in pairs} | {net.name: net for net in nets}
         first = [self.labels(net, seed) for net in teachers.values() for seed in self.seeds]
-        second, later = [], []
+        second, third, fourth = [], [], []
         for seed in self.seeds:
             for net in nets:
                 teacher = self.folder(net, "teacher", seed)
                 arms = STUDENT_OBJECTIVES if whole else {"ban-1": BAN_OBJECTIVE}
                 second += [self.student(net, seed, name, text, 1, teacher) for name, text in arms.items()]
                 if whole:
+                    # number 1 is paired with BAN-1; number 2 is another network for the ensembles
                     second += [self.labels(net, seed, number, f"labels-{number + 1}") for number in (1, 2)]
                     second.append(self.labels(net, seed, 1, "smoothing", "HardLabels(0.1)"))
-                    later.append([self._generation(net, seed, number) for number in (2, 3)])
+                    # BAN-2 learns from BAN-1, and BAN-3 from BAN-2
+                    for number, wave in ((2, third), (3, fourth)):
+                        teacher = self.folder(net, f"ban-{number - 1}", seed)
+                        wave.append(self.student(net, seed, f"ban-{number}", BAN_OBJECTIVE, number, teacher))
             second += [self.student_of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
-        # BAN-2 learns from BAN-1, and BAN-3 from BAN-2
-        return [first, second, *([stages[step] for stages in later] for step in range(2 if later else 0))]
+        return [wave for wave in (first, second, third, fourth) if wave]
 
     def combine(self, net: Net) -> None:
         """Evaluate the ensembles of a network."""
@@ -167,43 +174,17 @@ class GenerationsPlan:
 
     def errors(self, net: Net, name: str) -> list[float]:
         """Return the test errors of an arm in %, one per seed."""
+        # of the last epoch: nothing is chosen on the test set
         return [100 * float(Run(self.folder(net, name, seed)).metrics["error"]) for seed in self.seeds]
 
-    def _generation(self, net: Net, seed: int, number: int) -> Stage:
-        return self.student(
-            net, seed, f"ban-{number}", BAN_OBJECTIVE, number, self.folder(net, f"ban-{number - 1}", seed)
-        )
-
-    def _stage(self, net: Net, name: str, seed: int, number: int, changes: Mapping[str, Any]) -> Stage:
+    def _stage(self, net: Net, name: str, seed: int, number: int, objective: str, **settings: Any) -> Stage:
         values = {
             "data": dict(self.data),
             "model": net.model,
             "views": self.views,
             "training": dict(self.training),
+            "objective": objective,
             "seed": 1000 * seed + number,  # lineages never share a seed
-            **changes,
+            **settings,
         }
         return Stage(validate(RunConfig, values), self.folder(net, name, seed), show=False)
-
-
-def compared(name: str, ours: Sequence[float], reference: Sequence[float], published: float | None) -> TableRow:
-    """Return a row with the gain of an arm over another, paired by seed, and its 95% interval."""
-    gains = [theirs - mine for mine, theirs in zip(ours, reference, strict=True)]
-    note, settings = "", {}
-    if len(gains) > 1:
-        _, low, high = paired_interval(ours, reference)
-        note, settings = f"95%: {low:+.2f} to {high:+.2f}", {"interval": [low, high]}
-    return TableRow(name, "gain", "points", published, gains, settings, note)
-
-
-def verdict(claim: str, ours: Sequence[float], reference: Sequence[float], unit: str = "points") -> str:
-    """Return a sentence that says whether `ours` has fewer errors than `reference`, over paired seeds.
-
-    >>> verdict("BAN < teacher", [60.0, 61.0, 60.5], [62.0, 62.9, 62.6])
-    'BAN < teacher: held (2.00 points, 95%: +1.75 to +2.25).'
-    >>> verdict("BANE < BAN", [60.0, 61.0, 60.5], [60.1, 60.8, 60.6])
-    'BANE < BAN: not settled (0.00 points, 95%: -0.43 to +0.43).'
-    """
-    mean, low, high = paired_interval(ours, reference)
-    word = "held" if low > 0 else "did not hold; the opposite did" if high < 0 else "not settled"
-    return f"{claim}: {word} ({mean + 0:.2f} {unit}, 95%: {low:+.2f} to {high:+.2f})."

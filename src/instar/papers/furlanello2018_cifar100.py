@@ -14,7 +14,8 @@ from itertools import pairwise
 from statistics import mean
 from typing import Any
 
-from instar.papers.furlanello2018 import GenerationsPlan, Net, Pair, compared, verdict
+from instar.papers.claims import compare_arms, judge_claim
+from instar.papers.furlanello2018 import GenerationsPlan, Net, Pair
 from instar.papers.table import Order, Table, TableRow
 from instar.stages.arguments import shared_target_settings
 
@@ -33,6 +34,7 @@ WIDE_RESNET_TRAINING = {
 }
 """The paper's recipe, taken from Wide-ResNet: the learning rate falls to a fifth at 30, 60 and 80% of the epochs."""
 FAST_TRAINING = {"precision": "bfloat16", "teacher_precision": "bfloat16", "checkpoint_seconds": 60.0}
+"""Settings for all scales that train for hours."""
 
 ROW_TITLES = {
     "teacher": "teacher",
@@ -53,46 +55,44 @@ ROW_TITLES = {
 """Titles of the rows of table 2 by arm, then of the control arms; BAN and BAN-1 are one run."""
 
 
-def dense_arguments(depth: int, growth: int) -> tuple[dict[str, Any], str]:
-    """Return the arguments of DenseNet-`depth`-`growth`, and a note on how the paper was read."""
+def dense_net(depth: int, growth: int, published: Mapping[str, float]) -> Net:
+    """Return DenseNet-`depth`-`growth` with its published errors, by the name of the arm."""
+    arguments, note = {"depth": depth, "growth": growth, "third_transition": True}, ""
     # no reading of 112-33 gives the published 6.3M parameters; 106-33, which the text also writes, has them without the
     # third transition that the others need
     if (depth, growth) == (112, 33):
-        return {"depth": 106, "growth": 33}, "read as 106-33 without a third transition, for its published size"
-    return {"depth": depth, "growth": growth, "third_transition": True}, ""
+        arguments = {"depth": 106, "growth": 33}
+        note = "read as 106-33 without a third transition, for its published size"
+    return Net(f"DenseNet-{depth}-{growth}", "densenet", arguments, published, note)
 
 
-def _densenet(depth: int, growth: int, *published: float) -> Net:
-    """Return a DenseNet of table 2 with its errors: teacher, BAN, BAN+L, CWTM, DKPP, BAN-1, 2, 3, ensembles of 2, 3."""
-    names = ("teacher", "ban", "ban+l", "cwtm", "dkpp", "ban-1", "ban-2", "ban-3", "ens2", "ens3")
-    found = {name: value for name, value in zip(names, published, strict=True) if value}
-    arguments, note = dense_arguments(depth, growth)
-    return Net(f"DenseNet-{depth}-{growth}", "densenet", arguments, found, note)
-
-
-DENSENETS = (
-    _densenet(112, 33, 18.25, 16.95, 17.68, 17.84, 17.84, 17.61, 17.22, 16.59, 15.77, 15.68),
-    _densenet(90, 60, 17.69, 16.69, 16.93, 17.42, 17.43, 16.62, 16.44, 16.72, 15.39, 15.74),
-    _densenet(80, 80, 17.16, 16.36, 16.50, 17.16, 16.84, 16.26, 16.30, 15.50, 15.46, 15.14),
-    _densenet(80, 120, 16.87, 16.00, 16.41, 17.12, 16.34, 16.13, 16.13, 0, 15.13, 14.90),
+_DENSENET_ARMS = ("teacher", "ban", "ban+l", "cwtm", "dkpp", "ban-1", "ban-2", "ban-3", "ens2", "ens3")
+DENSENETS = tuple(
+    dense_net(*shape, {arm: error for arm, error in zip(_DENSENET_ARMS, errors, strict=True) if error})
+    for shape, errors in {
+        (112, 33): (18.25, 16.95, 17.68, 17.84, 17.84, 17.61, 17.22, 16.59, 15.77, 15.68),
+        (90, 60): (17.69, 16.69, 16.93, 17.42, 17.43, 16.62, 16.44, 16.72, 15.39, 15.74),
+        (80, 80): (17.16, 16.36, 16.50, 17.16, 16.84, 16.26, 16.30, 15.50, 15.46, 15.14),
+        (80, 120): (16.87, 16.00, 16.41, 17.12, 16.34, 16.13, 16.13, 0, 15.13, 14.90),  # the paper has no BAN-3
+    }.items()
 )
+"""Networks of table 2."""
 
 
 def wide_net(width: int, teacher: float, ban: float) -> Net:
-    """Return WRN-28-`width` with the dropout of its recipe and its published errors."""
+    """Return WRN-28-`width` with the dropout of its recipe and its published errors in %."""
     arguments = {"depth": 28, "width": width, "dropout": 0.3}
     return Net(f"WRN-28-{width}", "wide-resnet", arguments, {"teacher": teacher, "ban": ban})
 
 
 def _variant(name: str, published: float, **arguments: Any) -> Net:
-    """Return a DenseNet of table 4."""
-    # with another compression its size is not the published one, however the paper is read
+    # a DenseNet of table 4; with another compression its size is not the published one, however the paper is read
     note = "its compression is our reading" if "compression" in arguments else ""
     return Net(name, "densenet", {"stem": 120, "third_transition": True} | arguments, {"ban": published}, note)
 
 
 def _residual(name: str, labels: float, ban: float, units: int, ratio: float, *, bottleneck: bool = False) -> Net:
-    """Return a ResNet of table 5 whose stages match the widths of DenseNet-90-60."""
+    # a ResNet of table 5, whose stages have the widths of DenseNet-90-60
     arguments = {"units": units, "ratio": ratio, "bottleneck": bottleneck}
     note = "its widths are our reading" if bottleneck else ""
     return Net(name, "ban-resnet", arguments, {"labels": labels, "ban": ban}, note)
@@ -100,6 +100,7 @@ def _residual(name: str, labels: float, ban: float, units: int, ratio: float, *,
 
 def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
     """Return the WRNs of table 3, which teach themselves, and all pairs of teacher and student."""
+    # by width: errors of the teacher, of its BAN, and of a DenseNet-90-60 that it teaches
     wides = {1: (30.05, 29.43, 24.93), 2: (25.32, 24.38, 18.49), 5: (20.88, 20.93, 17.52), 10: (19.08, 18.25, 16.79)}
     nets = tuple(wide_net(width, teacher, ban) for width, (teacher, ban, _) in wides.items())
     dense = DENSENETS[1]
@@ -107,12 +108,14 @@ def _tables_3_to_5() -> tuple[tuple[Net, ...], tuple[Pair, ...]]:
         Pair("3", net, Net(dense.name, dense.family, dense.arguments, {"ban": found[2]}))
         for net, found in zip(nets, wides.values(), strict=True)
     ]
+    # a multiple of the 14 units per stage of DenseNet-90-60; the growth falls, so that stages keep their channels
     for times, published in ((0.5, 16.95), (2, 16.43), (3, 16.64), (4, 16.64)):
         deeper = {"units": [int(14 * times)] * 3, "growth": int(60 / times)}
         students.append(Pair("4", dense, _variant(f"depth x {times:g}", published, **deeper)))
     for times, published in ((0.5, 19.83), (0.75, 17.30), (1.5, 18.89)):
-        compression = {"units": [14] * 3, "growth": 60, "compression": times / 2}
+        compression = {"units": [14] * 3, "growth": 60, "compression": times / 2}  # a multiple of the usual 1/2
         students.append(Pair("4", dense, _variant(f"compression x {times:g}", published, **compression)))
+    # the paper's reference without a teacher; its pair names one, which it does not use
     deep = Net("ResNet-1001", "preact-resnet", {"depth": 1001, "bottleneck": True}, {"labels": 22.71})
     students.append(Pair("5", dense, deep, ("labels",)))
     students += [
@@ -156,6 +159,7 @@ class CifarScale:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the networks that the rows are about."""
+        # each once and in the order of the tables: a network may be in several
         nets = [net.name for net in (*self.core, *self.own)]
         return tuple(dict.fromkeys([*nets, *(pair.name for pair in self.pairs)]))
 
@@ -165,19 +169,20 @@ class CifarScale:
         return replace(self, core=core, own=own, pairs=pairs)
 
 
-_WIDES, _PAIRS = _tables_3_to_5()
-_TINY = Net("DenseNet-tiny", "densenet", {"depth": 10, "growth": 4, "stem": 8, "third_transition": True})
-_SMALL = Net("ResNet-8 of width 32", "resnet", {"depth": 8, "width": 32})
+_WIDE_RESNETS, _STUDENT_PAIRS = _tables_3_to_5()
+_TINY_DENSENET = Net("DenseNet-tiny", "densenet", {"depth": 10, "growth": 4, "stem": 8, "third_transition": True})
+_TINY_BAN_RESNET = Net("BAN-ResNet-tiny", "ban-resnet", {"stem": 8, "widths": [6, 5, 4]})
+_SMALL_RESNET = Net("ResNet-8 of width 32", "resnet", {"depth": 8, "width": 32})
 
 SCALES = {
     "smoke": CifarScale(
         2,
         1,
-        (_TINY,),
+        (_TINY_DENSENET,),
         (Net("WRN-10-1", "wide-resnet", {"depth": 10, "width": 1}),),
         (
-            Pair("4", _TINY, Net("depth x 2", "densenet", {"units": [2] * 3, "growth": 2, "stem": 8})),
-            Pair("5", _TINY, Net("BAN-ResNet-tiny", "ban-resnet", {"stem": 8, "widths": [6, 5, 4]}), ("labels", "ban")),
+            Pair("4", _TINY_DENSENET, Net("depth x 2", "densenet", {"units": [2] * 3, "growth": 2, "stem": 8})),
+            Pair("5", _TINY_DENSENET, _TINY_BAN_RESNET, ("labels", "ban")),
         ),
         {"subset": 200},
         "Crop(1) + Flip()",
@@ -185,28 +190,28 @@ SCALES = {
     "small": CifarScale(
         3,
         60,
-        (_SMALL,),
+        (_SMALL_RESNET,),
         data={"subset": 5000, "image_size": (16, 16)},
         views="Crop(2) + Flip()",
         training=FAST_TRAINING,
     ),
-    "gpu": CifarScale(1, 200, (_WIDES[0],), training=FAST_TRAINING | {"compile": True}),
-    "paper": CifarScale(3, 200, DENSENETS, _WIDES, _PAIRS, training=FAST_TRAINING | {"compile": True}),
+    "gpu": CifarScale(1, 200, (_WIDE_RESNETS[0],), training=FAST_TRAINING | {"compile": True}),
+    "paper": CifarScale(3, 200, DENSENETS, _WIDE_RESNETS, _STUDENT_PAIRS, training=FAST_TRAINING | {"compile": True}),
 }
 
 
 def run(order: Order) -> Table:
-    """Train the runs that are missing, and return the table; `make_plan` chooses the source of the targets."""
+    """Train the missing runs, and return the table; `make_plan` chooses the source of the targets."""
     size = SCALES[order.scale].of(order)
     plan = make_plan(size, order, label_column="fine_label")
     for wave in [*plan.waves(size.core, size.pairs, whole=True), *plan.waves(size.own, (), whole=False)]:
         order.train(wave)
     for net in size.core:
         plan.combine(net)
-    rows = [row for net in size.core for row in core_rows(plan, net)]
+    rows = [row for net in size.core for row in _core_rows(plan, net)]
     rows += [row for net in size.own for row in own_rows(plan, net, "3")]
     rows += [row for pair in size.pairs for row in _pair_rows(plan, pair)]
-    return Table(TITLE, tuple(rows), findings(plan, size.core))
+    return Table(TITLE, tuple(rows), _findings(plan, size.core))
 
 
 def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -> GenerationsPlan:
@@ -215,6 +220,7 @@ def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -
     By default students query their teacher at each step. A store holds one view per epoch, the same views that live
     students see, and arms with the same teacher and seed share it.
     """
+    # the paper trains on all 50,000 images, so the validation images are among them and decide nothing
     shared = {"source": order.data, "label_column": label_column, "validation": 0.1, "train_on_all": True}
     milestones = [size.epochs * share for share in (0.3, 0.6, 0.8)]
     training = (
@@ -223,12 +229,14 @@ def make_plan(size: CifarScale, order: Order, label_column: str | None = None) -
         | size.training
     )
     targets = order.targets or "online"
-    kept = {} if targets == "online" else {"num_views": size.epochs} | shared_target_settings(order.out, targets)
-    return GenerationsPlan(order.out, shared | size.data, training, size.views, range(order.seeds or size.seeds), kept)
+    # as many views as epochs: then no student sees a view twice, as without a store
+    stored = {} if targets == "online" else {"num_views": size.epochs} | shared_target_settings(order.out, targets)
+    seeds = range(order.seeds or size.seeds)
+    return GenerationsPlan(order.out, shared | size.data, training, size.views, seeds, stored)
 
 
-def core_rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
-    """Return the errors of all arms of a network, and the gain of each over the teacher."""
+def _core_rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
+    # BAN and BAN-1 are two rows of the paper and one run here
     errors = {arm: plan.errors(net, "ban-1" if arm == "ban" else arm) for arm in ROW_TITLES}
     rows = [
         TableRow(f"{net.name}: {words}", "test error", "%", net.published.get(arm), errors[arm], note=net.note)
@@ -236,7 +244,7 @@ def core_rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
     ]
     gains = _published_gains()
     return rows + [
-        compared(f"{net.name}: {words} over the teacher", errors[arm], errors["teacher"], gains.get(arm))
+        compare_arms(f"{net.name}: {words} over the teacher", errors[arm], errors["teacher"], gains.get(arm))
         for arm, words in ROW_TITLES.items()
         if arm not in ("teacher", "ban")
     ]
@@ -248,27 +256,28 @@ def own_rows(plan: GenerationsPlan, net: Net, table: str) -> list[TableRow]:
     return [
         TableRow(f"table {table}, {net.name}: teacher", "test error", "%", net.published.get("teacher"), teacher),
         TableRow(f"table {table}, {net.name}: BAN", "test error", "%", net.published.get("ban"), ban),
-        compared(f"table {table}, {net.name}: BAN over the teacher", ban, teacher, _difference(net.published)),
+        compare_arms(f"table {table}, {net.name}: BAN over the teacher", ban, teacher, _difference(net.published)),
     ]
 
 
-def findings(plan: GenerationsPlan, nets: Sequence[Net]) -> str:
-    """Return a paragraph that says which of the paper's claims held; empty for a single seed."""
-    if len(plan.seeds) < 2:
+def _findings(plan: GenerationsPlan, nets: Sequence[Net]) -> str:
+    if len(plan.seeds) < 2:  # one seed says nothing about others
         return ""
     sentences = []
     for net in nets:
         errors = {arm: plan.errors(net, arm) for arm in ROW_TITLES if arm != "ban"}
         claims = [("BAN < teacher", "ban-1", "teacher"), ("Ens*3 < BAN-3", "ens3", "ban-3")]
+        # the published order of the arms, best first: each claim is about two neighbours
         order = ("ban-1", "ban+l", "dkpp", "cwtm", "teacher")
         claims += [(f"{ROW_TITLES[a]} < {ROW_TITLES[b]}", a, b) for a, b in pairwise(order)]
+        # the controls, about which the paper claims nothing
         claims += [
             ("BAN < label smoothing", "ban-1", "smoothing"),
             ("BAN < labels again", "ban-1", "labels-2"),
             ("Ens*2 < ensemble of 2 from labels", "ens2", "labels-ens2"),
             ("Ens*3 < ensemble of 3 from labels", "ens3", "labels-ens3"),
         ]
-        found = " ".join(verdict(claim, errors[better], errors[worse]) for claim, better, worse in claims)
+        found = " ".join(judge_claim(claim, errors[better], errors[worse]) for claim, better, worse in claims)
         sentences.append(f"The paper's claims, on {net.name} over {len(plan.seeds)} paired seeds: {found}")
     return "\n\n".join(sentences)
 
@@ -290,7 +299,7 @@ def _pair_rows(plan: GenerationsPlan, pair: Pair) -> list[TableRow]:
 
 
 def _published_gains() -> dict[str, float]:
-    """Return the published gain of each arm of table 2 over the teacher, averaged over the networks that have it."""
+    # the paper states gains as averages over its networks, so each is over those that have the arm
     found = {}
     for arm in ROW_TITLES:
         gains = [net.published["teacher"] - net.published[arm] for net in DENSENETS if arm in net.published]

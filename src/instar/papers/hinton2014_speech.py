@@ -32,7 +32,7 @@ from typing import Any
 
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
-from instar.papers.furlanello2018 import compared, verdict
+from instar.papers.claims import compare_arms, judge_claim, to_errors
 from instar.papers.table import STUDENT_SEED_OFFSET, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
@@ -48,6 +48,7 @@ PUBLISHED_FEW_DATA_ACCURACIES = {"stopped": (67.3, 44.5), "soft": (65.4, 57.0)}
 """Frame accuracies in % on training and test with 3% of the data, by the name of the method."""
 SPEECH_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+"""Speakers of the Free Spoken Digit Dataset."""
 STATES_PER_WORD = 3
 
 FEW_DATA_METHODS: dict[str, dict[str, Any]] = {
@@ -171,6 +172,7 @@ class SpeechPlan:
 
     def students(self) -> list[Stage]:
         """Return the student of the ensemble, and the students of few data."""
+        # one seed number for all, so that the methods are compared with the same initial weights
         found = [self.stage("distilled", STUDENT_SEED_OFFSET, "ensemble", **self.size.distilled)]
         for share in self.size.shares:
             for method, settings in FEW_DATA_METHODS.items():
@@ -207,7 +209,7 @@ def few_data_folder(share: float, method: str) -> str:
 
 
 def run(order: Order) -> Table:
-    """Train the runs that are missing, and return the table."""
+    """Train the missing runs, and return the table."""
     size = SCALES[order.scale]
     seeds = range(order.seeds or size.seeds)
     splits = {
@@ -218,6 +220,7 @@ def run(order: Order) -> Table:
         ],
     }
     plans = [plan for some in splits.values() for plan in some]
+    # members, then ensembles, then students: an ensemble is a run folder that students name as their teacher
     order.train(stage for plan in plans for stage in plan.nets())
     for plan in plans:
         order.report(str(plan.combine().path.relative_to(order.out)))
@@ -228,6 +231,7 @@ def run(order: Order) -> Table:
 
 
 def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
+    # the paper has frame accuracies of its own split only
     published = PUBLISHED_FRAME_ACCURACIES if plans[0].speaker is None else {}
     rows = []
     for words, accuracy in (("frame accuracy", SpeechPlan.frame_accuracy), ("word accuracy", SpeechPlan.word_accuracy)):
@@ -237,9 +241,10 @@ def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
             TableRow(f"{name}: one net, mean of {plans[0].size.nets}", words, "%", theirs.get("net"), net),
             TableRow(f"{name}: their ensemble", words, "%", theirs.get("ensemble"), combined),
             TableRow(f"{name}: distilled into one", words, "%", theirs.get("distilled"), student),
-            compared(f"{name}: ensemble over one net, {words}", _errors(combined), _errors(net), None),
-            compared(f"{name}: distilled over one net, {words}", _errors(student), _errors(net), None),
+            compare_arms(f"{name}: ensemble over one net, {words}", to_errors(combined), to_errors(net), None),
+            compare_arms(f"{name}: distilled over one net, {words}", to_errors(student), to_errors(net), None),
         ]
+    # a single number: the ratio of the means, because the gain of one seed may be 0
     gain = _transferred_gain(plans)
     rows.append(TableRow(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [gain]))
     for share in plans[0].size.shares:
@@ -254,6 +259,7 @@ def _few_data_rows(name: str, plans: Sequence[SpeechPlan], share: float, method:
     is_published = share == 0.03 and plans[0].speaker is None
     on_train, on_test = PUBLISHED_FEW_DATA_ACCURACIES.get(method if is_published else "", (None, None))
     curves = {"curve": [plan.curve(folder) for plan in plans]}
+    # of the recordings that the student learned from; a run stores no metrics of them
     train = [100 * (1 - evaluate(plan.out / folder, split="train")["error"]) for plan in plans]
     test = [plan.frame_accuracy(folder) for plan in plans]
     return [
@@ -263,23 +269,23 @@ def _few_data_rows(name: str, plans: Sequence[SpeechPlan], share: float, method:
 
 
 def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
-    """Return a paragraph that says which claims held; empty for a single seed."""
     if len(plans) < 2:
         return ""
-    net, combined, student = map(_errors, _measure(plans, SpeechPlan.frame_accuracy))
+    net, combined, student = map(to_errors, _measure(plans, SpeechPlan.frame_accuracy))
     sentences = [
-        verdict("ensemble better than one net", combined, net),
-        verdict("distilled net better than one net", student, net),
+        judge_claim("ensemble better than one net", combined, net),
+        judge_claim("distilled net better than one net", student, net),
         f"The student keeps {_transferred_gain(plans):.0f}% of the ensemble's mean gain (published: 86%).",
     ]
     for share in plans[0].size.shares:
         folders = {method: few_data_folder(share, method) for method in FEW_DATA_METHODS}
         errors = {
-            method: _errors([plan.frame_accuracy(folder) for plan in plans]) for method, folder in folders.items()
+            method: to_errors([plan.frame_accuracy(folder) for plan in plans]) for method, folder in folders.items()
         }
         percent = f"With {100 * share:g}% of the data, soft targets better than"
+        # both, because early stopping helps the paper's networks and hurts these
         for method, words in (("stopped", "labels with early stopping"), ("hard", "labels to the end")):
-            sentences.append(verdict(f"{percent} {words}", errors["soft"], errors[method]))
+            sentences.append(judge_claim(f"{percent} {words}", errors["soft"], errors[method]))
         for method, words in (("hard", "labels"), ("soft", "soft targets")):
             fall = mean(_fall_from_peak(plan.curve(folders[method])) for plan in plans)
             sentences.append(f"With {words} the validation accuracy ends {fall:.1f} points below its peak.")
@@ -289,7 +295,7 @@ def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
 def _measure(
     plans: Sequence[SpeechPlan], accuracy: Callable[[SpeechPlan, str], float]
 ) -> tuple[list[float], list[float], list[float]]:
-    """Return an accuracy of one network, of the ensemble and of its student, one per seed."""
+    """Return the accuracies of one network, of the ensemble and of its student, one per seed."""
     return (
         [plan.mean_of_members(partial(accuracy, plan)) for plan in plans],
         [accuracy(plan, "ensemble") for plan in plans],
@@ -298,14 +304,10 @@ def _measure(
 
 
 def _transferred_gain(plans: Sequence[SpeechPlan]) -> float:
-    """Return the student's mean gain over one network as a share of the ensemble's, in %; 0 if that has none."""
+    # the student's mean gain over one network as a share of the ensemble's; 0 if the ensemble has none
     net, combined, student = map(mean, _measure(plans, SpeechPlan.frame_accuracy))
     return 100 * (student - net) / (combined - net) if combined != net else 0.0
 
 
 def _fall_from_peak(curve: Sequence[tuple[float, float]]) -> float:
     return max(accuracy for _, accuracy in curve) - curve[-1][1]
-
-
-def _errors(accuracies: Sequence[float]) -> list[float]:
-    return [100 - accuracy for accuracy in accuracies]

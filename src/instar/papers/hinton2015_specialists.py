@@ -25,10 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from instar.analysis.significance import paired_interval
+from instar.analysis.significance import mean_interval
 from instar.data.dataset import load_data
 from instar.errors import ConfigError
-from instar.papers.furlanello2018 import compared, verdict
+from instar.papers.claims import compare_arms, judge_claim, to_errors
 from instar.papers.specialist_plan import Problem, SpecialistPlan
 from instar.papers.table import Order, Table, TableRow
 from instar.procedures.specialists.clusters import CLUSTERS_FILE
@@ -90,6 +90,7 @@ def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = SMALL_CNN, **dat
 def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     shared = {"validation": 0.2, "image_size": (28, 28)}
     training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
+    # a specialist has few steps here to learn its dustbin in, so a higher rate was best on validation
     limits = SPECIALIST_TRAINING | {"epochs": expert, "learning_rate": 3e-3}
     return Problem("Omniglot", shared | data, SMALL_CNN, "Shift(2)", 12, 40, training, limits)
 
@@ -116,7 +117,7 @@ SCALES = {
 
 
 def run(order: Order) -> Table:
-    """Train the runs that are missing, and return the tables."""
+    """Train the missing runs, and return the tables."""
     size = SCALES[order.scale]
     plans: list[SpecialistPlan] = []
     for problem, source in _problems(size, order.data):
@@ -144,6 +145,7 @@ def run(order: Order) -> Table:
 
 def _problems(size: SpecialistsScale, data: str) -> list[tuple[Problem, str]]:
     """Return the data sets in `data`, which is one of them or a folder that holds some."""
+    # a name that is no folder, such as "digits", is taken by its last part
     inside = [(problem, f"{data}/{problem.folder}") for problem in size.problems]
     found = [(problem, folder) for problem, folder in inside if Path(folder).is_dir()]
     found = found or [(problem, data) for problem in size.problems if problem.folder == Path(data).name]
@@ -157,24 +159,14 @@ def _problems(size: SpecialistsScale, data: str) -> list[tuple[Problem, str]]:
 
 def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
     """Return both tables of a data set, with the controls and the students; one value per seed."""
-    name = plans[0].problem.name
-    accuracy = partial(_accuracies, plans)
-    rows = [
-        TableRow(
-            f"{name}: generalist",
-            "accuracy",
-            "%",
-            PUBLISHED_ACCURACIES["overall"][0],
-            accuracy("generalist-0"),
-            {},
-            JFT_NOTE,
-        )
-    ]
+    name, accuracy = plans[0].problem.name, partial(_accuracies, plans)
+    generalist, published_accuracy = accuracy("generalist-0"), PUBLISHED_ACCURACIES["overall"][0]
+    rows = [TableRow(f"{name}: generalist", "accuracy", "%", published_accuracy, generalist, {}, JFT_NOTE)]
     for arm in plans[0].arms():
         found = [evaluate(plan.out / f"{arm}-combined") for plan in plans]
+        # the arm of the paper; the others are controls
         published = PUBLISHED_ACCURACIES if arm == "dustbin" else {}
         rows += _arm_rows(f"{name}: {ARM_TITLES[arm]}", found, published)
-    generalist = accuracy("generalist-0")
     controls = {
         f"ensemble of {1 + plans[0].equal_cost} generalists, of no lower cost": "generalists",
         "student of generalist and specialists": "student-of-specialists",
@@ -182,14 +174,11 @@ def _rows(plans: Sequence[SpecialistPlan]) -> list[TableRow]:
         "student of the ensemble of generalists": "student-of-generalists",
     }
     for words, folder in controls.items():
-        found_here = accuracy(folder)
-        rows.append(TableRow(f"{name}: {words}", "accuracy", "%", None, found_here))
-        rows.append(compared(f"{name}: {words}, over the generalist", _errors(found_here), _errors(generalist), None))
-    costs = [_cost(plan) for plan in plans]
-    rows.append(
-        TableRow(f"{name}: all specialists (dustbin) over the generalist", "samples seen", "ratio", None, costs)
-    )
-    return rows
+        control, title = accuracy(folder), f"{name}: {words}, over the generalist"
+        rows.append(TableRow(f"{name}: {words}", "accuracy", "%", None, control))
+        rows.append(compare_arms(title, to_errors(control), to_errors(generalist), None))
+    costs, title = [_cost(plan) for plan in plans], f"{name}: all specialists (dustbin) over the generalist"
+    return [*rows, TableRow(title, "samples seen", "ratio", None, costs)]
 
 
 def _arm_rows(name: str, found: Sequence[Coverage], published: Mapping[str, tuple[float, float]]) -> list[TableRow]:
@@ -199,32 +188,32 @@ def _arm_rows(name: str, found: Sequence[Coverage], published: Mapping[str, tupl
         before, after = ([100 * pair[at] for pair in pairs] for at in (0, 1))
         theirs = published.get(key, (None, None))
         note = JFT_NOTE if published else ""
-        if key == "within":
+        if key == "within":  # overall it is the row of the generalist above
             rows.append(TableRow(f"{name}: generalist", words, "%", theirs[0], before, {}, note))
         rows.append(TableRow(f"{name}: with specialists", words, "%", theirs[1], after, {}, note))
         gain = None if theirs[0] is None or theirs[1] is None else round(theirs[1] - theirs[0], 1)
-        rows.append(compared(f"{name}: gain in {words}", _errors(after), _errors(before), gain))
+        rows.append(compare_arms(f"{name}: gain in {words}", to_errors(after), to_errors(before), gain))
+    # the second table of the paper: relative gain by the number of specialists that know the class of a sample
     most = max(row.specialists for one in found for row in one.covered)
     for number in range(most + 1):
         known = [row for one in found for row in one.covered if row.specialists == number]
+        # undefined for a seed whose generalist is never right there
         relative = [100 * row.relative_gain for row in known if row.relative_gain is not None]
         settings = {"samples": [row.samples for row in known], "gain": [row.gain for row in known]}
-        theirs_here = PUBLISHED_RELATIVE_GAINS[min(number, 10)] if published else None
-        right = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} predictions"
-        rows.append(
-            TableRow(f"{name}: {number} know the class", "relative gain", "%", theirs_here, relative, settings, right)
-        )
+        gain = PUBLISHED_RELATIVE_GAINS[min(number, 10)] if published else None  # its last row is "10 or more"
+        note = f"{sum(row.gain for row in known):+} of {sum(row.samples for row in known):,} predictions"
+        title = f"{name}: {number} know the class"
+        rows.append(TableRow(title, "relative gain", "%", gain, relative, settings, note))
     return rows
 
 
 def _findings(plans: Sequence[SpecialistPlan]) -> str:
-    """Return a paragraph that says which claims held; empty for a single seed."""
     if len(plans) < 2:
         return ""
     name = plans[0].problem.name
 
     def errors(folder: str) -> list[float]:
-        return _errors(_accuracies(plans, folder))
+        return to_errors(_accuracies(plans, folder))
 
     arms = plans[0].arms()
     claims = [("specialists (dustbin) better than the generalist", "dustbin-combined", "generalist-0")]
@@ -235,9 +224,9 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
         ("... than the student of the generalist", "student-of-specialists", "student-of-generalist"),
         ("... than the student of the ensemble", "student-of-specialists", "student-of-generalists"),
     ]
-    sentences = [verdict(claim, errors(better), errors(worse)) for claim, better, worse in claims]
+    sentences = [judge_claim(claim, errors(better), errors(worse)) for claim, better, worse in claims]
     slopes = [slope(evaluate(plan.out / "dustbin-combined")) for plan in plans]
-    middle, low, high = paired_interval([0.0] * len(slopes), slopes)
+    middle, low, high = mean_interval(slopes)
     grows = "grows" if low > 0 else "falls" if high < 0 else "neither grows nor falls for certain"
     sentences.append(
         f"With each further specialist that knows the class, the relative gain {grows}: {middle:+.2f} percentage "
@@ -253,8 +242,9 @@ def slope(found: Coverage) -> float:
     """
     rows = [row for row in found.covered if row.relative_gain is not None]
     weights = [row.generalist for row in rows]
-    if len(rows) < 2:
+    if len(rows) < 2:  # one point has no slope
         return 0.0
+    # weighted least squares; x is the mean
     x = sum(w * row.specialists for w, row in zip(weights, rows, strict=True)) / sum(weights)
     spread = sum(w * (row.specialists - x) ** 2 for w, row in zip(weights, rows, strict=True))
     rise = sum(w * (row.specialists - x) * 100 * (row.relative_gain or 0) for w, row in zip(weights, rows, strict=True))
@@ -265,11 +255,7 @@ def _accuracies(plans: Sequence[SpecialistPlan], folder: str) -> list[float]:
     return [100 * (1 - float(Run(plan.out / folder).metrics["error"])) for plan in plans]
 
 
-def _errors(accuracies: Sequence[float]) -> list[float]:
-    return [100 - accuracy for accuracy in accuracies]
-
-
 def _cost(plan: SpecialistPlan) -> float:
-    """Return the ratio of the samples that all specialists saw to those that the generalist saw."""
+    # steps stand for samples, because all runs have one batch size; specialists that stopped early saw fewer
     steps = [Run(folder).result["steps"] for folder in plan.experts("dustbin").folders()]
     return float(sum(steps) / Run(plan.generalist).result["steps"])

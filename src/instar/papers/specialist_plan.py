@@ -28,7 +28,7 @@ SPECIALIST_SETS: dict[str, tuple[str, Way]] = {
     "random": ("random", "dustbin"),
     "true": ("true", "dustbin"),
 }
-"""Clusters of each set of specialists, and how its members are kept from over-fitting."""
+"""Clusters of each set of specialists, and what keeps its members from over-fitting."""
 STUDENT_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
 VIEWS_PER_SAMPLE = 4
 """Views of each sample that the teacher labels, if there is augmentation."""
@@ -39,7 +39,7 @@ class Problem:
     """A data set with the network and the training settings for it.
 
     Args:
-        name: name of the data set; in small letters also that of its folder.
+        name: name of the data set; its folder has the same name in lower case, without "-".
         data: settings of the data, without the source.
         model: configuration of all networks.
         views: augmentation.
@@ -128,6 +128,7 @@ class SpecialistPlan:
             # the groups are another column of labels, so the data are read a second time
             source = {**self.data.config.model_dump(), "label_column": self.problem.coarse}
             groups = load_data(validate(DataConfig, source)).train.labels
+            # the same samples in the same order, so both columns can be read side by side
             of_class = dict(zip(self.data.train.labels.tolist(), groups.tolist(), strict=True))
             keys: list[Any] = [of_class.get(index) for index in range(len(classes))]
         else:
@@ -145,6 +146,7 @@ class SpecialistPlan:
             return Clusters(self.groups)
         if kind == "random":
             random, names = generator(self.seed, "random classes"), self.data.classes
+            # each set by itself, so they overlap as the confusable ones do
             drawn = [torch.randperm(len(names), generator=random)[:size].sort().values for _ in range(count)]
             return Clusters(tuple(tuple(names[index] for index in some.tolist()) for some in drawn))
         return cluster(self.generalist, self.data, split="validation", clusters=count, size=size, seed=self.seed)
@@ -154,6 +156,7 @@ class SpecialistPlan:
         kind, way = SPECIALIST_SETS[arm]
         folder, expert = self.out / arm, dict(self.problem.expert)
         path = folder / CLUSTERS_FILE
+        # computed once: on another machine rounding could make other clusters, which the trained runs would not fit
         clusters = Clusters.read(path) if path.exists() else self.clusters(kind)
         return SpecialistRuns(self.generalist, clusters, folder, way, expert, self.seed, show=False)
 
@@ -169,6 +172,7 @@ class SpecialistPlan:
 
     def students(self) -> list[Stage]:
         """Return students of the combined specialists, of the generalist and of the ensemble of generalists."""
+        # one seed number, so that they differ by their teacher alone
         return [
             self.stage(f"student-of-{name}", STUDENT_SEED_OFFSET, self.out / teacher)
             for name, teacher in (

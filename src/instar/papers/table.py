@@ -1,4 +1,4 @@
-"""A published table: the paper's numbers beside Instar's, and the origin of the latter."""
+"""A published table: the paper's numbers beside Instar's, and the origin of Instar's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from instar.runs.run import Run
 from instar.stages.stage import Stage
 
 RECIPE_PRECISION: Precision = "bfloat16"
-"""Precision that recipes name where any fast one will do; an `Order` may replace it."""
+"""Precision in recipes that allow any fast one; an `Order` may replace it."""
 STUDENT_SEED_OFFSET = 500
 """First seed number of students, above those of all teachers."""
 
@@ -74,11 +74,12 @@ class Order:
         """Train the stages that are not complete, and report each; none may need another."""
         listed = [self._with_precision(stage) for stage in stages]
         names = [str(stage.out.relative_to(self.out)) for stage in listed]
+        # a complete run is opened and not trained again, so a killed table is finished by the same command
         run_all([Job(stage.run, stage.out) for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
 
     def _with_precision(self, stage: Stage) -> Stage:
         training, names = stage.config.training, ("precision", "teacher_precision")
-        # a recipe that says float32 needs it
+        # only bfloat16 is replaced: a recipe that names float32 needs it
         fast = {name: self.precision for name in names if getattr(training, name) == RECIPE_PRECISION}
         config = stage.config.model_copy(update={"training": training.model_copy(update=fast)})
         return replace(stage, config=config)
@@ -113,6 +114,7 @@ class TableRow:
         71
         """
         seeds = list(self.seeds)
+        # `statistics`, because it is exact for whole numbers of errors, and a deviation needs two seeds
         spread = {"mean": mean(seeds) if seeds else None, "sd": stdev(seeds) if len(seeds) > 1 else None}
         return asdict(self) | {"seeds": seeds} | spread
 
@@ -153,6 +155,7 @@ class Table:
             "|---|---|---|---|---|---|",
         ]
         for values in self.as_list():
+            # a dash and not 0 for a number that is missing
             ours = EN_DASH if values["mean"] is None else _number(values["mean"])
             if values["sd"] is not None:
                 ours += f" ± {values['sd']:.2g}"
@@ -178,6 +181,7 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "table.json", self.as_list())
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
+        # what is there, not what was ordered: earlier commands and other nets belong to the folder too
         runs = [Run(path.parent) for path in folder.rglob("result.json")]
         commits = {str(run.document("environment.json", EnvironmentFile).commit) for run in runs}
         trained = [run.config for run in runs if "steps" in run.result]  # an ensemble has no steps of its own
