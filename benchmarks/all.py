@@ -23,7 +23,7 @@ TOPICS = (
 
 
 def main() -> None:
-    """Pass all options on to every topic but the choice of a data folder, which differs by topic."""
+    """Run every topic with all options except `--data`, which differs by topic."""
     if any(option.startswith("--data") for option in sys.argv[1:]):
         sys.exit("--data differs by topic; run benchmarks/mnist_epoch.py or benchmarks/cifar_epoch.py by itself.")
     for topic in TOPICS:

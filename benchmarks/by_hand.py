@@ -1,4 +1,4 @@
-"""The references: one epoch as anyone would write it in plain PyTorch, with nothing recorded, checked or saved."""
+"""The references: one epoch in plain PyTorch, as anyone would write it, without records, checks or checkpoints."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def epoch(
         inputs: float `[samples, ...]`.
         labels: int64 `[samples]`.
         batch_size: samples in a batch.
-        teacher: is asked at every step, in eval and inference mode.
+        teacher: teacher that is queried in each step, in inference mode.
         temperature: T.
-        hard_weight: of the hard labels beside a teacher.
-        augment: what is done to a batch.
-        arithmetic: makes the context of a forward pass.
+        hard_weight: weight of the hard labels beside a teacher.
+        augment: augmentation of a batch.
+        arithmetic: returns the context of a forward pass.
     """
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     network.train()
@@ -57,6 +57,7 @@ def epoch(
                 taught = F.softmax(teacher(batch) / temperature, dim=-1)
             logits = network(batch)
             student = F.log_softmax(logits / temperature, dim=-1)
+            # a copy, because autograd refuses to save an inference tensor
             loss = temperature**2 * F.kl_div(student, taught.clone(), reduction="batchmean")
             loss = loss + hard_weight * F.cross_entropy(logits, answers)
         optimiser.zero_grad()
@@ -68,6 +69,7 @@ def crop_and_flip(inputs: Tensor, padding: int = 4) -> Tensor:
     """Return a random window of each padded image, mirrored or not, for the whole batch at once."""
     number, _, height, width = inputs.shape
     padded = F.pad(inputs, (padding,) * 4, mode="reflect")
+    # views of all windows, [batch, channels, top, left, height, width]; only the chosen ones are copied
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     top, left = torch.randint(2 * padding + 1, (2, number), device=inputs.device)
     cropped = windows[torch.arange(number, device=inputs.device), :, top, left]

@@ -1,4 +1,4 @@
-"""31 CIFAR-10 batches of 128, cropped and flipped: our loop over a hand-written one in float32, contiguous.
+"""31 CIFAR-10 batches of 128, cropped and flipped: Instar over a loop by hand in float32, contiguous.
 
 | case | target |
 |---|---|

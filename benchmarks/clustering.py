@@ -5,10 +5,10 @@
 | the exact covariance, and k-means on its columns | at most 600 seconds, 6 GiB |
 | the sketched covariance, and k-means on its columns | at most 600 seconds, 6 GiB |
 
-Predictions are the 100 largest of a generalist that was made up: sure of a class, it confuses it with some of its
-group, one of 61, and with some of no group. They are made while they are added, which is not counted. What is found
-of the groups is the share of the classes of a group in the set that has most of them, on average; sets of all classes
-at random would find 0.02. Memory is the peak of a process of its own above what it had when the package was there.
+Predictions are the 100 largest probabilities of a synthetic generalist, which confuses each class with some classes of
+its group, one of 61, and with some others. The time of making them does not count. "Found of the groups" is the share
+of a group's classes in the set that has most of them, on average; random sets would find 0.02. Memory is the peak of a
+process of its own, above its size after importing the package.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from memory import in_new_process, peak_above
 
 CLASSES, KEPT, GROUPS, SIZE = 15_000, 100, 61, 300
 INSIDE, BATCH = 80, 5000
+"""Classes of a prediction that are in the group of its class, and rows per batch."""
 KINDS = {"exact": Covariance, "sketched": SketchedCovariance}
 
 
 def main() -> None:
     """Measure both accumulators."""
     options = parser(__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000, help="predictions; fewer for a quick look")
+    options.add_argument("--rows", type=int, default=1_000_000, help="number of predictions; fewer for a quick look")
     topic = Topic("clustering", options.parse_args())
     rows = topic.arguments.rows
     for kind in KINDS:
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def clustered(kind: str, rows: int) -> list[tuple[str, float, str]]:
-    """Add predictions, and cluster what comes of them."""
+    """Add predictions to a covariance, cluster its columns, and return the rows."""
     taken = {"adding": 0.0, "clustering": 0.0}
     sets: list[Tensor] = []
     groups = torch.randperm(CLASSES, generator=generator(0, "groups")) % GROUPS
@@ -54,7 +55,7 @@ def clustered(kind: str, rows: int) -> list[tuple[str, float, str]]:
         covariance = KINDS[kind](CLASSES, diagonal=False)
         for ids, probs in predictions(groups, rows):
             taken["adding"] += seconds(lambda some=(ids, probs): covariance.add_sparse(*some))
-        taken["adding"] += seconds(covariance.columns)
+        taken["adding"] += seconds(covariance.columns)  # merges the predictions that were only buffered so far
         started = time.perf_counter()
         sets.extend(cluster_columns(covariance.columns(), GROUPS, SIZE, by_angle=True))
         taken["clustering"] = time.perf_counter() - started
@@ -73,7 +74,7 @@ def clustered(kind: str, rows: int) -> list[tuple[str, float, str]]:
 def predictions(groups: Tensor, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ids and probabilities, `[BATCH, KEPT]` each, of classes in groups `[CLASSES]`."""
     random = generator(0, "predictions")
-    fewest = int(torch.bincount(groups).min())
+    fewest = int(torch.bincount(groups).min())  # all groups cut to one size, so that they form one tensor
     members = torch.stack([torch.nonzero(groups == i).flatten()[:fewest] for i in range(GROUPS)])
     sureness = 3 + 4 * torch.rand(CLASSES, generator=random)
     for start in range(0, rows, BATCH):

@@ -1,6 +1,6 @@
-"""What a user waits for at the command line: `instar --help` over an empty typer program, and the whole demonstration.
+"""Waiting times at the command line: `instar --help` over an empty typer program, and the whole `instar demo`.
 
-The demonstration has no reference: its row holds the seconds of one run of `instar demo`.
+The demo has no reference; its row has the seconds of one run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EMPTY = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['-
 
 
 def call(*command: str) -> float:
-    """Return the seconds of a process that must succeed; what it prints is shown only when it does not."""
+    """Return the seconds of a process that must succeed; its results are not shown."""
     return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 

@@ -6,8 +6,8 @@
 | two methods of five seeds | at most 5 seconds on one core |
 | the interval of one difference, over SciPy's | at most 1 |
 
-The runs are made up: logits of ten classes, and no weights. SciPy's bootstrap draws a sample for each place of each
-resample; ours counts, because a difference of two answers has three values.
+The runs are synthetic: logits of ten classes, and no weights. SciPy's bootstrap draws a sample for each place of each
+resample; Instar draws counts, because a difference of two predictions has three values.
 """
 
 from __future__ import annotations
@@ -58,19 +58,21 @@ def main() -> None:
 
 
 def timed(topic: Topic, case: str, work: Callable[[], object]) -> None:
-    """Measure a case that has no reference; the first round is not counted."""
+    """Measure a case without a reference; the first round is not counted."""
     if topic.wanted(case):
         taken = [seconds(work) for _ in range(topic.rounds + 1)][1:]
         topic.add(Measured(case, median(taken), "seconds", None, None, topic.rounds, None))
 
 
 def write(path: Path, seed: int, method: int) -> Path:
-    """Make a complete run folder with logits that are right nine times in ten."""
+    """Write a complete run folder with synthetic logits."""
+    # another width for each method, because runs of one configuration form one method
     model = {"name": "mlp", "arguments": {"widths": [100 + method]}}
     config = validate(RunConfig, {"data": {"source": "made up"}, "model": model, "seed": seed})
     run = Run.start(path, config.model_dump(mode="json"), {"data": {"train": "made up", "test": "made up"}})
     random = generator(seed, f"logits of {method}")
     labels = torch.arange(SAMPLES) % CLASSES
+    # 3.5 above unit noise makes nine of ten predictions right
     logits = torch.randn(SAMPLES, CLASSES, generator=random) + 3.5 * torch.nn.functional.one_hot(labels, CLASSES)
     kept = {"test.ids": torch.arange(SAMPLES), "test.labels": labels, "test.logits": logits}
     write_tensors(run.path / "predictions.safetensors", kept)

@@ -2,13 +2,13 @@
 
 | case | target |
 |---|---|
-| labels, over a loop by hand of the same network, arithmetic, layout and augmentation | at most 1.05 of its time |
-| a generation that learns from its own kind at temperature 1, live, over one from labels | at most 1.3 of its time |
-| the share of the teacher in it: seconds in which it answers an epoch over seconds of the epoch | none |
+| labels, over a loop by hand of the same network, precision, layout and augmentation | at most 1.05 of its time |
+| a generation with a live teacher of its kind at temperature 1, over one from labels | at most 1.3 of its time |
+| the share of the teacher: seconds of its predictions for an epoch, over seconds of the epoch | none |
 
-`ratio` is of times, `value` and `reference` are images per second (of the share: seconds). Each epoch of ours takes
-turns with one by hand, and the two generations are compared by how much longer than it they take. On a GPU all loops
-are compiled. Everything is bfloat16 and channels_last, the fastest of four on a CPU too (docs/log.md).
+`ratio` compares times; `value` and `reference` are images per second (seconds for the share). Each epoch of Instar
+takes turns with one by hand, and generations are compared by their ratios over it. On a GPU all loops are compiled.
+Everything is bfloat16 and channels_last, which is the fastest on a CPU too (docs/log.md).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from instar.models import build_network
 from measure import Measured, Topic, parser, seconds
 
 BATCH = 128
-ON_CPU = 12 * BATCH
-ON_GPU = 390 * BATCH
+CPU_SAMPLES = 12 * BATCH
+GPU_SAMPLES = 390 * BATCH
 PRECISION: Precision = "bfloat16"
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet-20": ("resnet", {"depth": 20}),
@@ -45,7 +45,7 @@ def main() -> None:
     topic = Topic("convolution_epoch", arguments)
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
-    number = arguments.samples or (ON_GPU if on_gpu else ON_CPU)
+    number = arguments.samples or (GPU_SAMPLES if on_gpu else CPU_SAMPLES)
     samples = load_data(arguments.data, label_column="fine_label", validation=0.0, subset=number).train
     inputs, labels = by_hand.floats_in_memory(samples, device)
     how = f"{PRECISION} channels_last{' compiled' if on_gpu else ''}"
@@ -75,24 +75,25 @@ def main() -> None:
                 )
 
         ours, theirs, _ = turns.epochs(make(), samples, hand, rounds=topic.rounds, **training)
-        plain = compared(ours, theirs)
+        plain = ratios_of(ours, theirs)
         topic.add(row(cases[0], number, median(ours), median(theirs), plain, 1.0))
         if not any(topic.wanted(case) for case in cases[1:]):
             continue
-        taught, theirs, answering = turns.epochs(make(), samples, hand, rounds=topic.rounds, teacher=make(), **training)
-        topic.add(row(cases[1], number, median(taught), median(ours), compared(taught, theirs), median(plain)))
-        share = answering / median(taught)
-        topic.add(Measured(cases[2], answering, "seconds", median(taught), share, topic.rounds, None))
+        taught, theirs, querying = turns.epochs(make(), samples, hand, rounds=topic.rounds, teacher=make(), **training)
+        # both over the loop by hand beside them, because the speed of the machine changes between the two runs
+        topic.add(row(cases[1], number, median(taught), median(ours), ratios_of(taught, theirs), median(plain)))
+        share = querying / median(taught)
+        topic.add(Measured(cases[2], querying, "seconds", median(taught), share, topic.rounds, None))
     topic.write()
 
 
-def compared(ours: list[float], theirs: list[float]) -> list[float]:
-    """Return the ratio of every round."""
+def ratios_of(ours: list[float], theirs: list[float]) -> list[float]:
+    """Return the ratio of each round."""
     return [mine / other for mine, other in zip(ours, theirs, strict=True)]
 
 
 def row(case: str, number: int, ours: float, reference: float, ratios: list[float], over: float) -> Measured:
-    """Return images per second of ours and of a reference, and the ratios of times over that of the reference."""
+    """Return a row in images per second, from ratios of times that are divided by `over`."""
     found = [ratio / over for ratio in ratios]
     spread = (min(found), max(found))
     return Measured(case, number / ours, "images per second", number / reference, median(found), len(found), spread)

@@ -1,7 +1,7 @@
-"""Epochs of language models over random words: a small Llama and an LSTM, ours and as anyone would write them.
+"""Epochs of language models on random words: a small Llama and an LSTM, by Instar and by hand.
 
-What is written by hand runs in a process of its own, after an epoch that is not counted: the C library there still
-tunes itself to what is freed, which it stops for good where Instar has once told it what to keep.
+The loops by hand run in a process of their own, after an epoch that is not counted. There the C library still adapts
+its allocator to what is freed; it stops for good once Instar has set its thresholds.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ WORDS = 10_000
 
 @dataclass(frozen=True)
 class Shape:
-    """How much text there is.
+    """Amount of text.
 
     Args:
-        steps: of an epoch.
-        batch: windows in a batch.
-        length: words in a window.
+        steps: steps per epoch.
+        batch: windows per batch.
+        length: words per window.
     """
 
     steps: int
@@ -45,20 +45,20 @@ class Shape:
     length: int
 
     def text(self, *, is_stream: bool) -> Samples:
-        """Return random words, all equally likely: what they are does not matter to the time."""
+        """Return random words, all equally likely; the time does not depend on them."""
         tokens = np.random.default_rng(0).integers(0, WORDS, self.steps * self.batch * self.length).astype(np.int32)
         names = tuple(str(number) for number in range(WORDS))
         return Samples.all_of(cut_windows("random words", tokens, names, 0, self.length, is_stream=is_stream))
 
 
 def measure(topic: Topic, steps: int) -> None:
-    """Compare epochs of a Llama taught in two ways with one on labels, and of an LSTM with itself."""
+    """Compare epochs of a distilled Llama with one on labels, and of an LSTM with the same LSTM by hand."""
     llama(topic, Shape(steps, 16, 64))
     lstm(topic, Shape(steps, 20, 35))
 
 
 def llama(topic: Topic, shape: Shape) -> None:
-    """Compare a student of 2 x 128 that is taught by one of 4 x 256 with the student on labels, by hand in float32."""
+    """Compare a student of 2 x 128 with a teacher of 4 x 256 with the student on labels, by hand in float32."""
     kinds = {"stored": "from stored top-32 targets", "online": "taught live by one of 4 x 256", "labels": "on labels"}
     names = {
         (kind, precision): f"Llama of 2 x 128 {text} in {precision}, over labels by hand"
@@ -90,7 +90,7 @@ def ours_seconds(make: partial[nn.Module], text: Samples, **options: object) -> 
 
 @contextmanager
 def llama_folder(width: int, layers: int) -> Iterator[str]:
-    """Give a folder with the configuration of a Llama."""
+    """Make a temporary folder with the configuration of a Llama."""
     from transformers import LlamaConfig
 
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +125,7 @@ def llama_by_hand(make: partial[CausalLM], text: Samples, batch: int) -> float:
 
 
 def lstm(topic: Topic, shape: Shape) -> None:
-    """Compare an LSTM that carries its state with a loop by hand that does."""
+    """Compare an LSTM that carries its hidden state with a loop by hand that does so too."""
     case = "LSTM of 2 x 200 on labels, hidden state carried, over the same by hand"
     if not topic.wanted(case):
         return
@@ -137,8 +137,9 @@ def lstm(topic: Topic, shape: Shape) -> None:
 
 
 def lstm_by_hand(make: partial[LSTM], text: Samples, batch: int) -> float:
-    """Return the seconds of an epoch on labels in plain PyTorch, the state carried from window to window."""
+    """Return the seconds of an epoch on labels in plain PyTorch, with the state carried from window to window."""
     model = make().train()
+    # the same columns of the text as Instar's, made before the clock starts
     batches = [
         (found.inputs, found.labels) for found in map(Loader(text, batch, seed=0).batch, range(len(text) // batch))
     ]

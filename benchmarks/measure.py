@@ -1,4 +1,4 @@
-"""What all benchmarks share: interleaved rounds, medians, and files that say where their numbers came from."""
+"""The shared parts of all benchmarks: interleaved rounds, medians, and result files with their origin."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Measured:
 
     Args:
         case: what was measured, in words.
-        value: ours, the median over the rounds.
-        unit: of `value` and `reference`.
-        reference: the same of the reference, or none.
-        ratio: the median of the rounds' ratios, ours over the reference; 1 or less is good.
-        repeats: the number of rounds.
-        spread: the smallest and the largest ratio of a round.
+        value: Instar's value, the median over the rounds.
+        unit: unit of `value` and `reference`.
+        reference: the value of the reference; None: there is no reference.
+        ratio: median of the ratios of the rounds, Instar over the reference; 1 or less is good.
+        repeats: number of rounds.
+        spread: smallest and largest ratio of a round.
     """
 
     case: str
@@ -40,8 +40,8 @@ class Measured:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long `work` takes, to the end of what it has queued on an accelerator."""
-    synchronise()
+    """Return the seconds of `work`, up to the end of everything that it queues on an accelerator."""
+    synchronise()  # work that was queued before does not count
     started = time.perf_counter()
     work()
     synchronise()
@@ -54,39 +54,40 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-TURNS = 3
-"""How often ours and the reference take turns in one round: the speed of a shared machine changes within seconds."""
+TURNS_PER_ROUND = 3
+"""Turns of each case and the reference in one round: the speed of a shared machine changes within seconds."""
 
 
 def compare(
-    ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], rounds: int, turns: int = TURNS
+    ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], rounds: int, turns: int = TURNS_PER_ROUND
 ) -> list[Measured]:
-    """Measure each of ours and one reference in turn, so that noise hits all.
+    """Measure several cases and one reference in turns, so that noise hits all of them.
 
     Args:
-        ours: what is measured, by its name: makes ready, and returns the seconds of the part that counts.
+        ours: functions by the name of the case; each prepares the case, and returns the seconds of the measured part.
         reference: the same for the reference.
-        rounds: how many times; a first turn of all is not counted.
-        turns: in a round; the nearer a ratio must be to 1, the more.
+        rounds: number of rounds; a first turn of all is not counted.
+        turns: turns per round; a ratio that must be near 1 needs more of them.
     """
 
     def in_turns(turns: int) -> list[float]:
         found = [[one() for one in (*ours.values(), reference)] for _ in range(turns)]
         return [sum(column) / turns for column in zip(*found, strict=True)]
 
-    in_turns(1)
+    in_turns(1)  # loads code, fills caches and allocates memory
     *mine, theirs = zip(*(in_turns(turns) for _ in range(rounds)), strict=True)
     return [_measured(case, values, theirs) for case, values in zip(ours, mine, strict=True)]
 
 
 def _measured(case: str, mine: Sequence[float], theirs: Sequence[float]) -> Measured:
+    # a ratio per round, because both values of a round come from the same minute of the machine
     ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
     spread = (min(ratios), max(ratios))
     return Measured(case, median(mine), "seconds", median(theirs), median(ratios), len(ratios), spread)
 
 
 def in_megabytes(case: str, peaks: list[tuple[int, int]]) -> Measured:
-    """Return the row of memory that was measured in pairs, ours and the reference, in bytes."""
+    """Return the row of a memory measurement from pairs of bytes, Instar's and the reference's."""
     ratios = sorted(mine / theirs for mine, theirs in peaks)
     middle = len(peaks) // 2
     mine, theirs = (sorted(column)[middle] / 1e6 for column in zip(*peaks, strict=True))
@@ -94,11 +95,11 @@ def in_megabytes(case: str, peaks: list[tuple[int, int]]) -> Measured:
 
 
 class Topic:
-    """The cases of one topic: printed as they come, and written in the end where a folder was given.
+    """The cases of one topic: printed one by one, and written at the end if there is an output folder.
 
     Args:
-        name: of the topic and its file.
-        arguments: of the command line, from `parser`.
+        name: name of the topic and its file.
+        arguments: arguments of the command line, from `parser`.
     """
 
     def __init__(self, name: str, arguments: argparse.Namespace) -> None:
@@ -107,14 +108,16 @@ class Topic:
         self._rows: list[Measured] = []
         self._started = time.monotonic()
 
-    def compare(self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS) -> None:
-        """Measure one case, where it was asked for."""
+    def compare(
+        self, case: str, ours: Callable[[], float], reference: Callable[[], float], turns: int = TURNS_PER_ROUND
+    ) -> None:
+        """Measure one case if `--only` leaves it in."""
         self.compare_all({case: ours}, reference, turns)
 
     def compare_all(
-        self, ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], turns: int = TURNS
+        self, ours: Mapping[str, Callable[[], float]], reference: Callable[[], float], turns: int = TURNS_PER_ROUND
     ) -> None:
-        """Measure those cases of one reference that were asked for."""
+        """Measure several cases with one reference, those that `--only` leaves in."""
         if wanted := {case: one for case, one in ours.items() if self.wanted(case)}:
             for row in compare(wanted, reference, self.rounds, turns):
                 self.add(row)
@@ -124,12 +127,12 @@ class Topic:
         return self.arguments.only in case
 
     def add(self, row: Measured) -> None:
-        """Print a row as one line of JSON, and keep it."""
-        print(json.dumps(asdict(row)), flush=True)
+        """Print a row as one line of JSON, and collect it."""
+        print(json.dumps(asdict(row)), flush=True)  # at once, because a topic may take an hour
         self._rows.append(row)
 
     def write(self) -> None:
-        """Write the rows, and where they came from."""
+        """Write the rows and their origin, if there is an output folder."""
         folder: Path | None = self.arguments.out
         if folder is None:
             return
@@ -140,11 +143,11 @@ class Topic:
 
 
 def parser(description: str | None, data: str | None = None) -> argparse.ArgumentParser:
-    """Return the options that all benchmarks have.
+    """Return the options of all benchmarks.
 
     Args:
-        description: the module's docstring.
-        data: the folder that `--data` stands for when it is not given; none: the benchmark reads no data.
+        description: docstring of the module.
+        data: default of `--data`; None: the benchmark reads no data.
     """
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--out", type=Path, help="folder that <topic>.json and <topic>.origin.json are written to")

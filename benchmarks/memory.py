@@ -1,4 +1,4 @@
-"""What a piece of work takes of the memory of the host, measured where nothing that was freed before can hide it."""
+"""The host memory that a piece of work takes, measured in a new process, where no freed memory can hide it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Found = TypeVar("Found")
 
 
 def status(field: str) -> int:
-    """Return a number of /proc/self/status in bytes: RssAnon is what is ours, VmRSS counts the pages of files too."""
+    """Return a field of /proc/self/status in bytes: RssAnon is memory without files, VmRSS includes mapped files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(f"{field}:")).split()[1])
 
 
 def peak_above(work: Callable[[], object]) -> int:
-    """Return by how many bytes the memory of this process grows in `work`, at most."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins at what there is now
+    """Return the peak growth of this process's memory during `work`, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current size
     before = status("VmRSS")
     found = work()
     peak = status("VmHWM") - before
-    del found
+    del found  # only now: the result belongs to the peak
     return peak
 
 
 def in_new_process(work: Callable[..., Found], *arguments: Any) -> Found:
-    """Return what a function of a module returns in a process that has done nothing else."""
+    """Return the result of a function in a process that has done nothing else; it must be importable."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()

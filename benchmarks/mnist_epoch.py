@@ -1,4 +1,4 @@
-"""One MNIST epoch: our loop over a hand-written one. Student 784-500-300-10, teacher 784-1200-1200-10, batch 256.
+"""One MNIST epoch: Instar over a loop by hand. Student 784-500-300-10, teacher 784-1200-1200-10, batch 256.
 
 | case | target |
 |---|---|
@@ -38,7 +38,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     inputs, labels = by_hand.floats_in_memory(samples, device)
     network = mlp(1200, 1200).to(device)
-    by_hand.epoch(network, inputs, labels, BATCH)  # so that its logits are those of a teacher
+    by_hand.epoch(network, inputs, labels, BATCH)  # gives its logits the spread of a teacher's
     teacher = ours.normalised(network.eval(), samples)
 
     def hand(taught_by: nn.Module | None = None) -> float:

@@ -1,4 +1,4 @@
-"""Ours: one epoch of the real loop in a real run folder, with its metrics, its checks and its checkpoint."""
+"""Instar's side: one epoch of the real loop in a real run folder, with its metrics, checks and checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DISTILLATION = "SoftTargets(temperature=4) + 0.1 * HardLabels()"
 
 
 def normalised(network: nn.Module, samples: Samples) -> Normalised:
-    """Return a network behind the statistics of its inputs, as every run makes it."""
+    """Return a network that normalises its inputs by their statistics, as in every run."""
     return Normalised(network, *statistics(samples))
 
 
@@ -40,17 +40,17 @@ def epoch(
 ) -> float:
     """Return the seconds of one epoch by SGD, or of several, from fresh weights to the checkpoint at the end.
 
-    Making the run folder, and the teacher's answers where they are held in memory, comes before the clock starts.
+    The clock starts after the run folder is made, and after the teacher's predictions are in memory with `in_memory`.
 
     Args:
-        network: the student, without its statistics.
-        samples: what it learns from.
-        teacher: whom it learns from: a network, or what is ready to be asked, such as a target store.
-        in_memory: ask the teacher before, instead of at each step.
-        objective: what is minimised; none: the labels, and with a teacher `DISTILLATION`.
-        views: the augmentation.
-        num_views: views per sample that are used in turn; none: a new one each epoch.
-        training: fields of `TrainingConfig` other than the optimiser's.
+        network: network of the student.
+        samples: training samples.
+        teacher: a network, or a teacher such as a target store; None: there is no teacher.
+        in_memory: whether to query the teacher before training, instead of in each step.
+        objective: objective as text; None: `DISTILLATION` with a teacher, and the labels without.
+        views: augmentation.
+        num_views: views per sample, used in turn; None: a new view each epoch.
+        training: settings of `TrainingConfig`.
     """
     settings = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "schedule": "constant"}
     config = TrainingConfig(**{"epochs": 1} | settings | training)
@@ -58,11 +58,11 @@ def epoch(
     choices = {"views": parse_views(views), "num_views": num_views, "device": accelerator.device}
     loader = Loader(samples, config.batch_size, seed=0, **choices)
     model = normalised(network, samples)
-    listened = Module(teacher) if isinstance(teacher, Normalised) else teacher
-    if listened is not None:
-        listened.prepare(Execution(accelerator.device, config.teacher_precision))
-        listened = Remembered(listened, loader) if in_memory else listened
+    queried = Module(teacher) if isinstance(teacher, Normalised) else teacher
+    if queried is not None:
+        queried.prepare(Execution(accelerator.device, config.teacher_precision))
+        queried = Remembered(queried, loader) if in_memory else queried
     minimised = parse_objective(objective or ("HardLabels()" if teacher is None else DISTILLATION))
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(Path(folder) / "run", config.model_dump(mode="json"), {})
-        return seconds(lambda: fit(model, minimised, loader, config, run, accelerator, teacher=listened, show=False))
+        return seconds(lambda: fit(model, minimised, loader, config, run, accelerator, teacher=queried, show=False))

@@ -1,7 +1,7 @@
-"""Target stores of random answers, as large as wanted, without a teacher and without data.
+"""Target stores of random predictions, of any size, without a teacher and without data.
 
-A few thousand answers are drawn, and every row of every shard holds some of them, drawn again for each shard: all bytes
-are written, and what any row must hold can be computed.
+A few thousand predictions are drawn, and each row of a shard holds some of them by a second draw. So all bytes are
+written, and the expected content of any row can be computed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from instar.targets import (
 from instar.targets.shards import rows_per_shard
 from measure import seconds
 
-DRAWN, AT_ONCE = 4096, 512
+DRAWN_ANSWERS, ANSWERS_PER_DRAW = 4096, 512
 
 
 @dataclass(frozen=True)
 class RandomStore:
-    """A store that is to be written.
+    """A store of random predictions, to be written.
 
     Args:
-        folder: of the store.
-        num_classes: C.
+        folder: folder of the store.
+        num_classes: number of classes.
         keep: "all" or "top:K", in float16.
-        samples: rows.
+        samples: number of rows.
         positions: shape of the positions of a sample.
     """
 
@@ -53,11 +53,11 @@ class RandomStore:
 
     @cached_property
     def record(self) -> Record:
-        """Return the layout of an answer."""
+        """Layout of a prediction."""
         return Record(Keep.parse(self.keep), "float16", self.num_classes, None if self.keep == "all" else 1.0)
 
     def manifest(self) -> Manifest:
-        """Return the plan."""
+        """Return the manifest of the store."""
         part = PartDescription(
             source="random",
             fingerprint="random",
@@ -77,22 +77,23 @@ class RandomStore:
 
     @cached_property
     def answers(self) -> Tensor:
-        """Return the records of what is drawn, uint8 `[DRAWN, width]`."""
+        """Records of the drawn predictions, uint8 `[DRAWN_ANSWERS, width]`."""
         random, found = generator(0, "answers"), []
-        for _ in range(0, DRAWN, AT_ONCE):
-            values = torch.randn(AT_ONCE, self.num_classes, generator=random).mul_(4).log_softmax(-1)
-            found.append(self.record.encode_values(values, Draws(0, torch.arange(AT_ONCE), 0)))
+        # in parts, because 4,096 rows of 128,000 classes are 2 GB
+        for _ in range(0, DRAWN_ANSWERS, ANSWERS_PER_DRAW):
+            values = torch.randn(ANSWERS_PER_DRAW, self.num_classes, generator=random).mul_(4).log_softmax(-1)
+            found.append(self.record.encode_values(values, Draws(0, torch.arange(ANSWERS_PER_DRAW), 0)))
         return torch.cat(found)
 
     def places(self, shard: int, rows: int) -> Tensor:
-        """Return which answers the rows of a shard hold, int64 `[rows, positions]`."""
-        return torch.randint(DRAWN, (rows, math.prod(self.positions)), generator=generator(0, "shard", shard))
+        """Return the indices of the predictions in the rows of a shard, int64 `[rows, positions]`."""
+        return torch.randint(DRAWN_ANSWERS, (rows, math.prod(self.positions)), generator=generator(0, "shard", shard))
 
     def write(self) -> tuple[TargetStore, float]:
-        """Write it; return the store, and the seconds that writing took, without those of drawing.
+        """Write the store; return it with the seconds of writing, without those of drawing.
 
         Raises:
-            StoreError: before the first byte is written, when the disk has too little room.
+            StoreError: when the disk has too little room; nothing is written then.
         """
         store = TargetStore.start(self.folder, self.manifest(), {})
         store.refuse_full_disk(store.missing())
@@ -105,7 +106,7 @@ class RandomStore:
         return store, writing + seconds(store.finish)
 
     def prove(self, store: TargetStore, rows: int = 8) -> None:
-        """Compare what comes out with what went in, for some rows of all shards."""
+        """Compare the content of some random rows with the expected content."""
         part = store.part("train")
         for id_ in torch.randint(self.samples, (rows,), generator=generator(0, "proof")):
             shard, place = divmod(int(id_), part.part.rows_per_shard)
@@ -116,7 +117,7 @@ class RandomStore:
 
 
 def numbers(targets: Targets) -> tuple[Tensor, ...]:
-    """Return what targets hold."""
+    """Return the tensors that targets consist of."""
     if isinstance(targets, SparseTargets):
         return targets.ids, targets.kept, targets.entropy
     assert isinstance(targets, DenseTargets)

@@ -1,6 +1,6 @@
-"""The report: seconds to write it about 20 runs of 10,000 test predictions, its bytes, and the time to first paint.
+"""The report on 20 runs of 10,000 test predictions: seconds to write it, its size, and the time to first paint.
 
-There is no reference. The first paint is that of Debian's chromium, and is left out where it or playwright is missing.
+There is no reference. The first paint needs Debian's chromium and playwright, and is left out without them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from measure import Measured, Topic, parser, seconds
 
 RUNS, SAMPLES, CLASSES, KEPT, LINES = 20, 10_000, 10, 64, 500
 ARMS = ("HardLabels()", "SoftTargets(1)", "SoftTargets(4)", "SoftTargets(20)")
-"""Five seeds of each, so that there are verdicts."""
+"""Objectives, with five seeds each, so that the report has verdicts."""
 
 
 def make_run(folder: Path, number: int) -> None:
-    """Write a complete run folder as `finish_run` leaves it; of its numbers only the sizes matter."""
+    """Write a complete run folder as `finish_run` leaves it; only the sizes of its numbers matter."""
     draws = torch.Generator().manual_seed(number)
     labels = torch.arange(SAMPLES) % CLASSES
     logits, teacher = (
@@ -48,7 +48,7 @@ def make_run(folder: Path, number: int) -> None:
     (folder / "metrics.jsonl").write_text("\n".join([*lines, ""]))
     ids = torch.arange(SAMPLES)
     write_tensors(folder / "predictions.safetensors", {"test.ids": ids, "test.labels": labels, "test.logits": logits})
-    theirs = (teacher - teacher.max(1, keepdim=True).values).half()
+    theirs = (teacher - teacher.max(1, keepdim=True).values).half()  # as stored: relative to the largest logit
     pixels = torch.randint(0, 256, (KEPT, 1, 28, 28), generator=draws, dtype=torch.uint8)
     kept = {"shown.ids": ids, "shown.labels": labels, "shown.logits": theirs, "shown.inputs": pixels}
     scores = {who: Scores.of(one, labels) for who, one in (("teacher", teacher), ("student", logits))}
@@ -63,7 +63,7 @@ def make_run(folder: Path, number: int) -> None:
 
 
 def first_paint(path: Path, rounds: int) -> list[float]:
-    """Return seconds to the first contentful paint, in a new page each."""
+    """Return the seconds to the first contentful paint, each in a new page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -86,7 +86,7 @@ def row(case: str, values: list[float], unit: str) -> Measured:
 
 
 def main() -> None:
-    """Write run folders, and measure the report about them."""
+    """Write run folders, and measure the report on them."""
     topic = Topic("report", parser(__doc__).parse_args())
     with tempfile.TemporaryDirectory() as name:
         runs, out = Path(name) / "runs", Path(name) / "report.html"

@@ -1,18 +1,18 @@
-"""Sequences: what the loss of a language model costs, and its training.
+"""Language models: the cost of their loss, and of their training.
 
 | case | target |
 |---|---|
 | loss of 1,024 positions of 50,000 words, top-32 targets, over cross-entropy with labels: time | at most 0.75 |
 | the same: memory above the inputs | at most 200 MB |
-| the same two, with labels, with logits of a teacher in memory, with hidden states of a live teacher | none; 200 MB |
+| the same two with labels, with logits of a teacher in memory, with hidden states of a live teacher | none; 200 MB |
 | an epoch of a small Llama from stored top-32 targets, over one on labels by hand | at most 0.65 |
 | the same, taught live | at most 1.4 |
 | an epoch of an LSTM with its hidden state carried, over a bare loop | at most 1.05 |
 
-Ours begins at hidden states and the matrix of the last layer, and ends with their gradients; the reference makes logits
-of them and leaves the rest to autograd. A live teacher is twice as wide, and its logits are part of the work. All is on
-a CPU, in float32, but for the epochs of the Llama, which are in bfloat16 too: the arithmetic is a choice of ours that
-the reference does not make. Memory is the peak of a process of its own.
+Instar's loss starts from hidden states and the matrix of the last layer, and ends with their gradients; the reference
+computes all logits and leaves the rest to autograd. A live teacher is twice as wide, and its logits are part of the
+work. Everything runs on a CPU in float32; the epochs of the Llama also run in bfloat16, which a loop by hand would have
+to choose. Memory is the peak of a process of its own.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ POSITIONS, VOCABULARY, UNITS = 1024, 50_000, 128
 KINDS = ("top-32 targets", "labels", "logits of a teacher", "hidden states of a teacher")
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of hidden states `[positions, units]` and a matrix `[words, units]`."""
+"""Loss of hidden states `[positions, units]` and an output matrix `[words, units]`."""
 
 
 def main() -> None:
     """Measure all cases."""
     options = parser(__doc__)
-    options.add_argument("--positions", type=int, default=POSITIONS, help="in a batch")
-    options.add_argument("--vocabulary", type=int, default=VOCABULARY, help="words; fewer for a quick look")
-    options.add_argument("--units", type=int, default=UNITS, help="of a hidden state of the student")
-    options.add_argument("--steps", type=int, default=40, help="of an epoch")
+    options.add_argument("--positions", type=int, default=POSITIONS, help="positions of a batch")
+    options.add_argument("--vocabulary", type=int, default=VOCABULARY, help="number of words; fewer for a quick look")
+    options.add_argument("--units", type=int, default=UNITS, help="width of the student's hidden states")
+    options.add_argument("--steps", type=int, default=40, help="steps per epoch")
     topic = Topic("sequences", options.parse_args())
     language_models.measure(topic, topic.arguments.steps)
     losses(topic, topic.arguments.positions, topic.arguments.vocabulary, topic.arguments.units)
@@ -68,7 +68,7 @@ def losses(topic: Topic, positions: int, words: int, units: int) -> None:
 
 
 def ours(kind: str, positions: int, words: int, units: int) -> Loss:
-    """Return the mean loss as the loop has it."""
+    """Return the mean loss as the training loop computes it."""
     batch = Batch.of_labels(torch.randint(words, (positions,)))
     targets = targets_of(kind, positions, words, 2 * units)
     objective = 1.0 * (SoftTargets(1) if targets else HardLabels())
@@ -83,7 +83,7 @@ def ours(kind: str, positions: int, words: int, units: int) -> Loss:
 
 
 def targets_of(kind: str, positions: int, words: int, units: int) -> Targets | None:
-    """Return what a teacher says, in one of the ways in which it can."""
+    """Return targets of one kind; None for labels."""
     if kind == "labels":
         return None
     projected = Projected(*inputs(positions, words, units))
@@ -103,7 +103,7 @@ def plain(positions: int, words: int, units: int) -> Loss:
 
 
 def inputs(positions: int, words: int, units: int) -> tuple[Tensor, Tensor]:
-    """Return hidden states and a matrix, of which gradients are asked for."""
+    """Return hidden states and an output matrix that need gradients."""
     hidden, weight = torch.randn(positions, units), torch.randn(words, units) / units**0.5
     return hidden.requires_grad_(), weight.requires_grad_()
 
@@ -115,10 +115,10 @@ def loss_seconds(loss: Loss, positions: int, words: int, units: int) -> float:
 
 
 def loss_peak(kind: str | None, positions: int, words: int, units: int) -> int:
-    """Return the bytes that a loss and its gradients take above the inputs, at most; of no kind, plain."""
+    """Return the peak memory of a loss and its gradients above the inputs, in bytes; None is plain cross-entropy."""
     make, small = partial(ours, kind) if kind else plain, (8, 64, 4)
     loss, given, few = make(positions, words, units), inputs(positions, words, units), inputs(*small)
-    torch.autograd.grad(make(*small)(*few), few)  # so that code is loaded
+    torch.autograd.grad(make(*small)(*few), few)  # loads code, which would count as memory
     return peak_above(lambda: torch.autograd.grad(loss(*given), given))
 
 

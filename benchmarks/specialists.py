@@ -1,23 +1,24 @@
-"""Specialists: what it costs to combine what they say with what a generalist says.
+"""Specialists: the cost of combining their predictions with a generalist's.
 
 | case | target |
 |---|---|
 | combining 10,000 samples of 242 classes with 20 specialists of 24: samples per second, memory | none |
 | combining 10,000 samples of 15,000 classes with 61 specialists of 300, 1,000 at a time: the same | none |
-| the largest norm that a sample's gradient for the logits of q has then, seen in float64 | at most 1e-6 |
+| the largest norm of a sample's gradient at the logits of q afterwards, in float64 | at most 1e-6 |
 | one of the first, over SciPy's L-BFGS-B with the gradient, one sample after another | at most 0.005 |
 | all of the first, over 300 steps of gradient descent on the logits of all of them | at most 0.2 |
-| 1,000 to 16,000 samples, 250 to 16,000 classes, over as many times the time of the fewest | at most 1 |
+| 1,000 to 16,000 samples, 250 to 16,000 classes, over the time of the fewest in proportion | at most 1 |
 
-The generalist is sure, and specialists are near it: their logits are its own with noise of 1. A specialist is asked
-where it knows the generalist's likeliest class, so about two are asked about a sample of the first kind. Descent begins
-at the generalist, its steps are scaled by each sample's weights, and are as long as is best for a few of the samples;
-the case says how large it leaves the gradient, which is far from the norm that ours reaches. All is float32 but SciPy.
-Memory is the peak of a process of its own.
+The generalist is confident, and specialists are close to it: their logits are its own plus noise of 1. A specialist is
+queried if it knows the generalist's likeliest class, so about two are queried for a sample of the first problem.
+Gradient descent starts at the generalist; its steps are scaled by each sample's weights, and have the best length for a
+few of the samples. The case names the gradient that it leaves, which is far above Instar's. Everything but SciPy is in
+float32. Memory is the peak of a process of its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,12 +35,12 @@ from instar.teachers.combining import Divergence, Opinion, combine_opinions
 from measure import Measured, Topic, parser, seconds
 from memory import in_new_process, peak_above
 
-BY_SCIPY, STEPS, LENGTHS = 20, 300, (1.0, 2.0, 4.0, 8.0)
+SCIPY_SAMPLES, DESCENT_STEPS, STEP_LENGTHS = 20, 300, (1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Samples, classes, and specialists for `own` classes each, drawn from the first `among`."""
+    """Samples, classes, and specialists for `own` classes each, drawn from the first `among` classes."""
 
     samples: int
     classes: int
@@ -48,7 +49,7 @@ class Problem:
     among: int
 
     def make(self, seed: int = 0) -> tuple[Tensor, list[Opinion]]:
-        """Return the generalist's log-probabilities and the opinions of those that are asked."""
+        """Return the generalist's log-probabilities, and the opinions of the queried specialists."""
         random = generator(seed, "specialists")
         logits = 2 * torch.randn(self.samples, self.classes, generator=random)
         likeliest = torch.randint(self.among, (self.samples,), generator=random)
@@ -59,12 +60,13 @@ class Problem:
             rows = torch.isin(logits.argmax(1), classes).nonzero()[:, 0]
             theirs = logits[rows] + torch.randn(len(rows), self.classes, generator=random)
             known = theirs[:, classes]
+            # one unit for all classes that it does not know, with their whole probability
             dustbin = theirs.index_fill(1, classes, -torch.inf).logsumexp(1, keepdim=True)
             opinions.append(Opinion(rows, torch.cat([known, dustbin], 1).log_softmax(1), classes))
         return logits.log_softmax(1), opinions
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the problem in words, for the names of cases."""
         return f"{self.samples:,} samples of {self.classes:,} classes with {self.specialists} specialists of {self.own}"
 
 
@@ -82,7 +84,7 @@ def main() -> None:
 
 
 def combining(topic: Topic, samples: int) -> None:
-    """Measure speed, memory and exactness, and compare with two ways that anybody could write."""
+    """Measure speed, memory and exactness, and compare with two solvers that anyone could write."""
     first, second = replace(FIRST, samples=samples), replace(SECOND, samples=samples)
     divergences: tuple[Divergence, ...] = ("forward", "reverse")
     for problem, together in ((first, samples), (second, min(samples, 1000))):
@@ -106,7 +108,7 @@ def combining(topic: Topic, samples: int) -> None:
     topic.compare(
         per_sample,
         lambda: seconds(lambda: combine_opinions(log_p, opinions)) / samples,
-        lambda: seconds(lambda: by_scipy(log_p, opinions)) / BY_SCIPY,
+        lambda: seconds(lambda: by_scipy(log_p, opinions)) / SCIPY_SAMPLES,
         turns=1,
     )
     if topic.wanted(case.format("over gradient descent")):
@@ -114,7 +116,7 @@ def combining(topic: Topic, samples: int) -> None:
         length = descent.best_length()
         left = descent.norm(descent.descend(length))
         topic.compare(
-            case.format(f"over gradient descent, {STEPS} steps of {length}, which leave a norm of {left:.1g}"),
+            case.format(f"over gradient descent, {DESCENT_STEPS} steps of {length}, which leave a norm of {left:.1g}"),
             lambda: seconds(lambda: combine_opinions(log_p, opinions)),
             lambda: seconds(lambda: descent.descend(length)),
             turns=1,
@@ -122,28 +124,29 @@ def combining(topic: Topic, samples: int) -> None:
 
 
 def add(topic: Topic, case: str, unit: str, values: list[float]) -> None:
-    """Add a row that is compared with nothing."""
+    """Add a row without a reference."""
     topic.add(Measured(case, median(values), unit, None, None, len(values), None))
 
 
 def speeds(
     problem: Problem, together: int, divergences: list[Divergence], rounds: int
 ) -> dict[Divergence, list[float]]:
-    """Return the samples per second of each round; those that are combined together are made beside the clock."""
+    """Return the samples per second of each round, without the time of making the samples."""
+    # in parts of `together` samples, as batches of predictions come
     number = problem.samples // together if divergences else 0
     taken: dict[Divergence, list[float]] = {divergence: [0.0] * rounds for divergence in divergences}
     for seed in range(number):
         log_p, opinions = replace(problem, samples=together).make(seed)
         for divergence, found in taken.items():
-            combine_opinions(log_p, opinions, divergence)
+            combine_opinions(log_p, opinions, divergence)  # not counted: loads code
             for i in range(rounds):
                 found[i] += seconds(partial(combine_opinions, log_p, opinions, divergence))
     return {divergence: [number * together / time for time in found] for divergence, found in taken.items()}
 
 
 def peak(problem: Problem, divergence: Divergence) -> int:
-    """Return the bytes that combining takes beside what it is given, at most."""
-    combine_opinions(*replace(problem, samples=10).make(), divergence)  # so that code is loaded
+    """Return the peak memory of combining beside its inputs, in bytes."""
+    combine_opinions(*replace(problem, samples=10).make(), divergence)  # loads code, which would count as memory
     log_p, opinions = problem.make()
     return peak_above(lambda: combine_opinions(log_p, opinions, divergence))
 
@@ -152,8 +155,8 @@ Numbers = NDArray[np.float64]
 
 
 def by_scipy(log_p: Tensor, opinions: list[Opinion]) -> list[Numbers]:
-    """Return q of the first samples that a specialist is asked about, each found alone."""
-    some = torch.cat([opinion.rows for opinion in opinions]).unique()[:BY_SCIPY]
+    """Return q of the first samples that a specialist is queried about, found one by one."""
+    some = torch.cat([opinion.rows for opinion in opinions]).unique()[:SCIPY_SAMPLES]
     found = []
     for row in some:
         said = [(log_p[row].double().exp().numpy(), np.arange(log_p.shape[1]))]
@@ -165,7 +168,7 @@ def by_scipy(log_p: Tensor, opinions: list[Opinion]) -> list[Numbers]:
 
 
 def minimum(start: Numbers, said: list[tuple[Numbers, NDArray[np.int64]]]) -> Numbers:
-    """Return logits of the q with the least sum of cross-entropies; p holds a dustbin where it is longer."""
+    """Return logits of the q with the smallest sum of cross-entropies; a longer p ends with a dustbin."""
 
     def value(logits: Numbers) -> tuple[float, Numbers]:
         powers = np.exp(logits - logits.max())
@@ -188,11 +191,11 @@ def minimum(start: Numbers, said: list[tuple[Numbers, NDArray[np.int64]]]) -> Nu
 
 
 class Descent:
-    """Gradient descent on the logits of all samples at once, with matrices that say who knows which class."""
+    """Gradient descent on the logits of all samples at once, with matrices of the classes that specialists know."""
 
     def __init__(self, log_p: Tensor, opinions: list[Opinion]) -> None:
         self.log_p, self.opinions = log_p, opinions
-        self.known = log_p.exp()  # the sum of p over those that know a class
+        self.known = log_p.exp()  # sum of p over the models that know a class, [samples, classes]
         self.dustbins = log_p.new_zeros(len(log_p), len(opinions))
         self.weight = log_p.new_ones(len(log_p), 1)
         self.knows = log_p.new_zeros(len(opinions), log_p.shape[1])
@@ -205,8 +208,9 @@ class Descent:
             self.knows[i, opinion.classes] = 1
 
     def gradient(self, logits: Tensor) -> Tensor:
-        """Return the gradient for the logits of q."""
+        """Return the gradient at the logits of q."""
         q = logits.softmax(1)
+        # p of a dustbin is shared out among its classes in proportion to q
         shares = self.dustbins / (q @ (1 - self.knows).T)
         return q.mul_(self.weight - shares @ (1 - self.knows)).sub_(self.known)
 
@@ -217,24 +221,25 @@ class Descent:
     def descend(self, length: float) -> Tensor:
         """Return logits after all steps."""
         logits, scale = self.log_p.clone(), -length / self.weight
-        for _ in range(STEPS):
+        for _ in range(DESCENT_STEPS):
             logits.addcmul_(self.gradient(logits), scale)
         return logits
 
     def best_length(self) -> float:
-        """Return the length of steps that leaves the smallest gradient to a few samples."""
+        """Return the step length with the smallest remaining gradient on a few samples."""
         known = [one.rows < 200 for one in self.opinions]
         opinions = [
             replace(one, rows=one.rows[some], log_probs=one.log_probs[some])
             for one, some in zip(self.opinions, known, strict=True)
         ]
         few = Descent(self.log_p[:200], opinions)
-        norms = {length: few.norm(few.descend(length)) for length in LENGTHS}
-        return min(LENGTHS, key=lambda length: norms[length] if norms[length] == norms[length] else torch.inf)
+        norms = {length: few.norm(few.descend(length)) for length in STEP_LENGTHS}
+        # a length that diverges has the norm NaN
+        return min(STEP_LENGTHS, key=lambda length: torch.inf if math.isnan(norms[length]) else norms[length])
 
 
 def growth(topic: Topic, samples: int) -> None:
-    """Compare more samples, and more classes that no specialist knows, with as many times the time of the fewest."""
+    """Compare more samples, and more classes that no specialist knows, with proportional growth from the fewest."""
     more_samples = [replace(FIRST, samples=samples * 2**i // 10) for i in range(5)]
     more_classes = [replace(FIRST, samples=samples // 10, classes=250 * 2**i) for i in range(7)]
     for problems, of in ((more_samples, "samples"), (more_classes, "classes")):
@@ -251,7 +256,7 @@ def growth(topic: Topic, samples: int) -> None:
 
 
 def time_of(problem: Problem) -> Callable[[], float]:
-    """Return what measures combining."""
+    """Return a function that returns the seconds of combining."""
     log_p, opinions = problem.make()
     return lambda: seconds(lambda: combine_opinions(log_p, opinions))
 

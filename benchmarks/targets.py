@@ -1,4 +1,4 @@
-"""Target stores: what making one costs, what training from one costs, and what it saves.
+"""Target stores: the cost of making one and of training from one, and the time that it saves.
 
 | case | target |
 |---|---|
@@ -13,11 +13,11 @@
 | the same: memory beside the logits | at most 0.333 |
 | ten students of five epochs from one store, with labelling, over ten with the teacher live | at most 0.45 |
 
-Epochs are the real `fit` in a real run folder; a store is opened, and compared with its checksums, before the clock.
-MNIST: 784-500-300-10, teacher 784-1200-1200-10, float32, batch 256. CIFAR-10: 31 batches of 128, cropped and flipped,
-teacher ResNet-20, bfloat16; four epochs make one turn, so that every view is replayed. Labelling is all of `label`:
-plan, shards, checksums, fsync; only the hash of the data, which a process finds once, is known from the uncounted turn.
-Gathers and the loss are on a CPU; memory is the peak of a process of its own.
+Epochs are the real `fit` in a real run folder; a store is opened and compared with its checksums before the clock
+starts. MNIST: 784-500-300-10, teacher 784-1200-1200-10, float32, batch 256. CIFAR-10: 31 batches of 128, cropped and
+flipped, teacher ResNet-20, bfloat16; a turn is four epochs, one per view. Labelling is the whole `label`: plan, shards,
+checksums, fsync; only the hash of the data, which a process computes once, is known from the uncounted turn. Gathers
+and the loss run on a CPU; memory is the peak of a process of its own.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ from measure import Measured, Topic, in_megabytes, parser, seconds
 from memory import in_new_process, peak_above
 from random_stores import RandomStore
 
-TURNS = 9
+MNIST_TURNS_PER_ROUND = 9
 STUDENTS, EPOCHS = 10, 5
 BATCH, CIFAR_BATCH, VIEWS = 256, 128, 4
-SEARCHED = 8192
+SEARCHED_SAMPLES = 8192
+"""Samples that the fastest batch size and precision of a teacher are found on."""
 PRECISIONS: tuple[Precision, ...] = ("float32", "float32-fast", "bfloat16")
 BATCHES = (64, 128, 256, 512, 1024)  # ResNets are fastest below 128
 GATHERS, ROWS, CLASSES = 200, 300_000, 1000
@@ -64,16 +65,16 @@ SOFT = parse_objective("SoftTargets(1)")
 
 
 def loss_on_sparse(logits: Tensor, targets: SparseTargets) -> Tensor:
-    """Return the mean loss as the loop has it, whose gradient may take the place of the logits."""
+    """Return the mean loss as the loop computes it."""
     batch = Batch.of_labels(torch.zeros(len(logits), dtype=torch.int64))
-    return SOFT(logits, batch, targets, keep_logits=False)[0] / len(logits)
+    return SOFT(logits, batch, targets, keep_logits=False)[0] / len(logits)  # its gradient may overwrite the logits
 
 
 def main() -> None:
     """Measure all cases."""
     options = parser(__doc__, "../shared/data")
-    options.add_argument("--turns", type=int, default=TURNS, help="in a round of MNIST epochs, which must be near 1")
-    options.add_argument("--students", type=int, default=STUDENTS, help="of one store")
+    options.add_argument("--turns", type=int, default=MNIST_TURNS_PER_ROUND, help="turns per round of MNIST epochs")
+    options.add_argument("--students", type=int, default=STUDENTS, help="students of one store")
     topic = Topic("targets", options.parse_args())
     with tempfile.TemporaryDirectory() as folder:
         for cases in (mnist_epochs, cifar_epochs, labelling, gathers, losses, students):
@@ -91,13 +92,13 @@ def resnet(depth: int) -> ResNet:
 
 @cache
 def data_of(folder: str, number: int | None) -> Data:
-    """Return the data in a folder, all or some, once for all cases."""
+    """Return the data in a folder, or some of them; they are loaded once for all cases."""
     return load_data(folder, validation=0.0, subset=number)
 
 
 @cache
 def mnist_teacher(data: Data) -> Normalised:
-    """Return a network that has learned for an epoch, so that its logits are those of a teacher."""
+    """Return a network trained for an epoch, so that its logits have the spread of a teacher's."""
     device = make_accelerator().device
     network = mlp(1200, 1200).to(device)
     by_hand.epoch(network, *by_hand.floats_in_memory(data.train, device), BATCH)
@@ -140,20 +141,20 @@ def cifar_epochs(topic: Topic, arguments: argparse.Namespace, folder: Path) -> N
 
 
 def labelling(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
-    """Compare `label` with the bare teacher, asked in the batches and the arithmetic in which it is fastest."""
+    """Compare `label` with forward passes of the teacher at its fastest batch size and precision."""
     case = "labelling of MNIST by an MLP, dense float16"
     if topic.wanted(case):
         data = data_of(f"{arguments.data}/mnist", arguments.samples)
         compare_labelling(topic, case, folder, data, mnist_teacher(data))
     case = "labelling of CIFAR-10 by resnet-20, top-5 float16"
     if topic.wanted(case):
-        data = data_of(f"{arguments.data}/cifar10", arguments.samples or SEARCHED)
+        data = data_of(f"{arguments.data}/cifar10", arguments.samples or SEARCHED_SAMPLES)
         teacher = ours.normalised(resnet(20), data.train)
         compare_labelling(topic, case, folder, data, teacher, keep="top:5", temperature=4)
 
 
 def compare_labelling(topic: Topic, case: str, folder: Path, data: Data, teacher: Normalised, **kept: Any) -> None:
-    """Compare labelling by one teacher, first of data whose hash is known."""
+    """Compare labelling by one teacher, first with data whose hash is known."""
     device = make_accelerator().device
     place(teacher.eval(), device, "auto")
     inputs = data.train.inputs().to(device)
@@ -176,10 +177,11 @@ def compare_labelling(topic: Topic, case: str, folder: Path, data: Data, teacher
 
 
 def fastest(teacher: Normalised, inputs: Tensor) -> tuple[int, Precision]:
-    """Return the batch size and the precision in which some thousand inputs pass fastest."""
-    some = inputs[:SEARCHED]
+    """Return the batch size and the precision of the fastest forward passes."""
+    some = inputs[:SEARCHED_SAMPLES]
 
     def time(choice: tuple[int, Precision]) -> float:
+        # the minimum, because noise only adds time
         return min(seconds(lambda: passes(teacher, some, *choice)) for _ in range(3))
 
     return min(product(BATCHES, PRECISIONS), key=time)
@@ -187,19 +189,19 @@ def fastest(teacher: Normalised, inputs: Tensor) -> tuple[int, Precision]:
 
 @torch.inference_mode()
 def passes(teacher: Normalised, inputs: Tensor, batch_size: int, precision: Precision) -> None:
-    """Ask about all inputs."""
+    """Run the teacher on all inputs."""
     with use_matmul_library(precision), autocast(precision, inputs.device):
         for part in inputs.split(batch_size):
             teacher(part)
 
 
 def unhashed(data: Data) -> Data:
-    """Return data that do not remember their hash."""
+    """Return data whose hash is not cached."""
     return replace(data, train=Samples(replace(data.train.source), data.train.ids, data.train.labels))
 
 
 def gathers(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
-    """Compare random gathers from mapped shards with those from memory."""
+    """Compare random gathers from mapped shards with gathers from memory."""
     rows = torch.randint(arguments.samples or ROWS, (GATHERS, 256))
 
     def per_gather(gather: Callable[[Tensor], object]) -> Callable[[], float]:
@@ -214,7 +216,7 @@ def gathers(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
         part = made.write()[0].part("train")
         table = part.records[:, : 2 * CLASSES].contiguous().view(torch.float16)
         topic.compare(dense, per_gather(lambda some: part.targets(some, 0)), per_gather(partial(table.index_select, 0)))
-        del table
+        del table  # 600 MB, which the next case needs
         shutil.rmtree(made.folder)
     if topic.wanted(sparse) or topic.wanted(decoded):
         stored = RandomStore(folder / "top", CLASSES, "top:32", arguments.samples or ROWS).write()[0].part("train")
@@ -236,7 +238,7 @@ def losses(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def sparse_loss() -> Callable[[Tensor], Tensor]:
-    """Return the loss of logits on what a store returns."""
+    """Return the loss function of sparse targets as a store returns them."""
     record = Record(Keep("top", 32), "float16", VOCABULARY, 1.0)
     values = torch.randn(EXAMPLES, VOCABULARY).log_softmax(-1)
     targets = record.decode(record.encode_values(values, Draws(0, torch.arange(EXAMPLES), 0)))
@@ -245,13 +247,13 @@ def sparse_loss() -> Callable[[Tensor], Tensor]:
 
 
 def label_loss() -> Callable[[Tensor], Tensor]:
-    """Return the loss of logits on labels."""
+    """Return the loss function of labels."""
     labels = torch.randint(VOCABULARY, (EXAMPLES,))
     return lambda logits: F.cross_entropy(logits, labels[: len(logits)])
 
 
 def logits_of_a_layer(examples: int = EXAMPLES) -> Tensor:
-    """Return logits that a linear layer has made, as they are in training, of a layer that is soon done with."""
+    """Return logits of a small linear layer, with a graph as in training."""
     hidden = torch.randn(examples, 4, requires_grad=True)
     return torch.addmm(torch.zeros(VOCABULARY), hidden, torch.randn(4, VOCABULARY))
 
@@ -263,7 +265,7 @@ def loss_seconds(loss: Callable[[Tensor], Tensor]) -> float:
 
 
 def loss_peak(is_sparse: bool) -> int:
-    """Return the bytes that a loss and its gradient take beside the logits, at most."""
+    """Return the peak memory of a loss and its gradient beside the logits, in bytes."""
     loss = sparse_loss() if is_sparse else label_loss()
     few, logits = logits_of_a_layer(8), logits_of_a_layer()
     torch.autograd.grad(loss(few), few)  # so that code is loaded
@@ -271,7 +273,7 @@ def loss_peak(is_sparse: bool) -> int:
 
 
 def students(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
-    """Compare many students of one teacher, one after another and in turn."""
+    """Compare several students of one teacher, from a store and with the teacher live in turns."""
     number = arguments.students
     store = f"{number} students of {EPOCHS} epochs from one store, with labelling"
     case = f"{store}, over {number} with the teacher live, one round"
@@ -280,10 +282,10 @@ def students(topic: Topic, arguments: argparse.Namespace, folder: Path) -> None:
     data = data_of(f"{arguments.data}/mnist", arguments.samples)
     teacher = mnist_teacher(data)
 
-    def student(listened: Any, name: str, epochs: int = EPOCHS) -> float:
+    def student(teacher: Any, name: str, epochs: int = EPOCHS) -> float:
         choices = {"epochs": epochs, "batch_size": BATCH, "precision": "float32", "teacher_precision": "float32"}
         return seconds(
-            lambda: distill(data, listened, MLP([500, 300]), out=folder / name, objective="SoftTargets(4)", **choices)
+            lambda: distill(data, teacher, MLP([500, 300]), out=folder / name, objective="SoftTargets(4)", **choices)
         )
 
     student(teacher, "uncounted", epochs=1)

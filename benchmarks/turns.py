@@ -1,4 +1,4 @@
-"""One run of the real loop that takes turns, epoch by epoch, with a loop by hand, so that compiling is paid once."""
+"""One run of the real loop that takes turns with a hand-written loop, epoch by epoch, so that it compiles once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIEWS = "Crop(4) + Flip()"
 
 
 class Turns(Loader):
-    """Before the first batch of each epoch somebody else has a turn, and nobody works meanwhile."""
+    """A loader that gives a turn to the other loop before the first batch of each epoch; only one loop works."""
 
     def __init__(self, samples: Samples, batch_size: int, other: Callable[[], float], **choices: Any) -> None:
         super().__init__(samples, batch_size, **choices)
@@ -35,7 +35,8 @@ class Turns(Loader):
         self.others: list[float] = []
 
     def batch(self, step: int) -> Batch:
-        """Return the batch, when it is our turn."""
+        """Return the batch of a step; before the first one of an epoch, the other loop has its turn."""
+        # once per epoch, although `fit` requests the batch of step 0 twice if it compiles
         if step == len(self.others) * self.steps_per_epoch:
             self.end_turn()
             self.others.append(self._other())
@@ -43,7 +44,7 @@ class Turns(Loader):
         return super().batch(step)
 
     def end_turn(self) -> None:
-        """Note how long our turn took, to the end of what is queued on an accelerator."""
+        """Record the seconds of our turn, up to the end of everything that is queued on an accelerator."""
         synchronise()
         if self._since is not None:
             self.ours.append(time.perf_counter() - self._since)
@@ -58,18 +59,17 @@ def epochs(
     teacher: nn.Module | None = None,
     **training: Any,
 ) -> tuple[list[float], list[float], float]:
-    """Return the seconds of our epochs and of the other's turns, and the seconds in which the teacher answers an epoch.
+    """Return the seconds of our epochs, of the other loop's turns, and of the teacher's predictions for one epoch.
 
-    A first epoch of both, in which ours is compiled where that is asked for, is left out. The last epoch holds the
-    checkpoint at the end.
+    The first epoch of both is left out, because it compiles. The last epoch includes the checkpoint at the end.
 
     Args:
-        network: the student, without its statistics.
-        samples: what it learns from.
-        other: has a turn before every epoch, and returns its seconds.
+        network: network of the student.
+        samples: training samples.
+        other: has a turn before each epoch, and returns its seconds.
         rounds: epochs that count.
-        teacher: whom the student learns from at temperature 1, alone, asked at every step; none: it learns from labels.
-        training: fields of `TrainingConfig` other than the optimiser's.
+        teacher: teacher of a student that learns from soft targets at temperature 1 alone; None: from labels.
+        training: settings of `TrainingConfig`.
     """
     settings = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "schedule": "constant"}
     config = TrainingConfig(**settings | training | {"epochs": rounds + 1})
@@ -77,19 +77,20 @@ def epochs(
     choices = {"seed": 0, "views": parse_views(VIEWS), "device": accelerator.device}
     loader = Turns(samples, config.batch_size, other, **choices)
     plain = Loader(samples, config.batch_size, **choices)
-    listened = None
+    queried = None
     if teacher is not None:
-        listened = Module(normalised(teacher, samples))
+        queried = Module(normalised(teacher, samples))
         sizes = part_sizes(plain, config, accelerator) if config.compile else ()
-        listened.prepare(Execution(accelerator.device, config.teacher_precision, compiled_sizes=sizes))
+        queried.prepare(Execution(accelerator.device, config.teacher_precision, compiled_sizes=sizes))
     objective = parse_objective("HardLabels()" if teacher is None else "SoftTargets(1)")
     with tempfile.TemporaryDirectory() as folder:
         run = Run.start(Path(folder) / "run", config.model_dump(mode="json"), {})
         model = normalised(network, samples)
-        fit(model, objective, loader, config, run, accelerator, teacher=listened, show=False)
+        fit(model, objective, loader, config, run, accelerator, teacher=queried, show=False)
         loader.end_turn()
-    answering = 0.0
-    if listened is not None:
+    querying = 0.0
+    if queried is not None:
+        # batches beforehand, so that neither loading nor augmentation counts
         batches = [plain.batch(step) for step in range(plain.steps_per_epoch)]
-        answering = min(seconds(lambda: [listened.targets(batch) for batch in batches]) for _ in range(3))
-    return loader.ours[1:], loader.others[1:], answering
+        querying = min(seconds(lambda: [queried.targets(batch) for batch in batches]) for _ in range(3))
+    return loader.ours[1:], loader.others[1:], querying
