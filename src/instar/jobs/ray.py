@@ -36,10 +36,10 @@ def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[t
             "num_cpus": cluster.cpus,
             "num_gpus": cluster.gpus,
             "max_retries": MAX_RETRIES,  # of lost workers
-            "retry_exceptions": False,  # an error of the task would come again
+            "retry_exceptions": False,  # an exception would come again
         }
         remote = ray.remote(**needs)(_work)
-        # a worker starts in a folder of Ray's, with Ray's import path
+        # relative paths and the user's modules must mean the same in a worker
         place = (os.getcwd(), [os.path.abspath(entry) for entry in sys.path], cluster)
         running: dict[Any, int] = {}
         try:
@@ -58,7 +58,7 @@ def on_ray(tasks: Sequence[Callable[[], T]], cluster: RayCluster) -> Generator[t
                 yield index, _outcome(ready, tasks[index], name_of(tasks[index], index))
         except BaseException:  # an interrupt, or the caller stopped reading
             for reference in running:
-                ray.cancel(reference, force=True)  # by force, because training does not react to a cancellation
+                ray.cancel(reference, force=True)  # at once, whatever the task is doing
             raise
 
 
@@ -90,7 +90,7 @@ def _work(payload: bytes, folder: str, path: Sequence[str], cluster: RayCluster)
     sys.path += [entry for entry in path if entry not in sys.path]
     if not cluster.gpus:  # Ray leaves all of them visible to tasks that request none
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    torch.set_num_threads(max(1, int(cluster.cpus)))  # Ray reserves cores, but limits no threads
+    torch.set_num_threads(max(1, int(cluster.cpus)))
     return attempt(payload)
 
 

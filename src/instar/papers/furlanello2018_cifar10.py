@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from instar.papers.claims import judge_claim
 from instar.papers.furlanello2018 import Net
-from instar.papers.furlanello2018_cifar100 import FAST_TRAINING, CifarScale, dense_net, make_plan, own_rows, wide_net
-from instar.papers.table import Order, Table
+from instar.papers.furlanello2018_cifar100 import CifarScale, dense_net, make_plan, own_rows, wide_net
+from instar.papers.table import FAST_TRAINING, Order, Table
 
 TITLE = "Furlanello et al. 2018, table 1: CIFAR-10"
 DATA = "uoft-cs/cifar10"

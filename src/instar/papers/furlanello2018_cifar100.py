@@ -16,7 +16,7 @@ from typing import Any
 
 from instar.papers.claims import compare_arms, judge_claim
 from instar.papers.furlanello2018 import GenerationsPlan, Net, Pair
-from instar.papers.table import Order, Table, TableRow
+from instar.papers.table import FAST_TRAINING, Order, Table, TableRow
 from instar.stages.arguments import shared_target_settings
 
 TITLE = "Furlanello et al. 2018, tables 2 to 5: CIFAR-100"
@@ -33,8 +33,6 @@ WIDE_RESNET_TRAINING = {
     "log_every": 200,
 }
 """The paper's recipe, taken from Wide-ResNet: the learning rate falls to a fifth at 30, 60 and 80% of the epochs."""
-FAST_TRAINING = {"precision": "bfloat16", "teacher_precision": "bfloat16", "checkpoint_seconds": 60.0}
-"""Settings for all scales that train for hours."""
 
 ROW_TITLES = {
     "teacher": "teacher",

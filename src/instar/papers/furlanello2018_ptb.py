@@ -25,7 +25,7 @@ from typing import Any
 
 from instar.papers.claims import compare_arms, judge_claim
 from instar.papers.furlanello2018 import BAN_L_OBJECTIVE, BAN_OBJECTIVE, GenerationsPlan, Net
-from instar.papers.table import Order, Table, TableRow
+from instar.papers.table import FAST_TRAINING, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run
 from instar.stages.stage import Stage
@@ -92,15 +92,7 @@ SCALES = {
     "paper": PennTreebankScale(1, _nets(1500, 0.65, {}, True), 40),
 }
 
-_SHARED_TRAINING = {
-    "optimiser": "sgd",
-    "momentum": 0.0,
-    "schedule": "plateau",
-    "log_every": 200,
-    "checkpoint_seconds": 60.0,
-    "precision": "bfloat16",
-    "teacher_precision": "bfloat16",
-}
+_SHARED_TRAINING = FAST_TRAINING | {"optimiser": "sgd", "momentum": 0.0, "schedule": "plateau", "log_every": 200}
 FAMILY_TRAINING: dict[str, dict[str, Any]] = {
     "lstm": {"learning_rate": 20.0, "gradient_clip": 0.25, "batch_size": 32, "factor": 0.25},
     "character-lstm": {

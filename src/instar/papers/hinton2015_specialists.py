@@ -30,7 +30,7 @@ from instar.data.dataset import load_data
 from instar.errors import ConfigError
 from instar.papers.claims import compare_arms, judge_claim, to_errors
 from instar.papers.specialist_plan import Problem, SpecialistPlan
-from instar.papers.table import Order, Table, TableRow
+from instar.papers.table import FAST_TRAINING, Order, Table, TableRow
 from instar.procedures.specialists.clusters import CLUSTERS_FILE
 from instar.procedures.specialists.evaluating import Coverage, evaluate
 from instar.runs.run import Run
@@ -66,14 +66,11 @@ class SpecialistsScale:
 
 
 SMALL_CNN = {"name": "cnn", "arguments": {"channels": [32, 64, 128], "hidden": 256}}
-_TRAINING = {
+_TRAINING = FAST_TRAINING | {
     "optimiser": "adamw",
     "learning_rate": 2e-3,
     "weight_decay": 0.01,
     "batch_size": 64,
-    "precision": "bfloat16",
-    "teacher_precision": "bfloat16",
-    "checkpoint_seconds": 60.0,
     "log_every": 200,
 }
 SPECIALIST_TRAINING = {"learning_rate": 1e-3, "patience": 3, "evaluate_every": 1}

@@ -156,7 +156,7 @@ class SpecialistPlan:
         kind, way = SPECIALIST_SETS[arm]
         folder, expert = self.out / arm, dict(self.problem.expert)
         path = folder / CLUSTERS_FILE
-        # computed once: on another machine rounding could make other clusters, which the trained runs would not fit
+        # those of trained specialists, if there are any
         clusters = Clusters.read(path) if path.exists() else self.clusters(kind)
         return SpecialistRuns(self.generalist, clusters, folder, way, expert, self.seed, show=False)
 

@@ -22,6 +22,12 @@ from instar.stages.stage import Stage
 
 RECIPE_PRECISION: Precision = "bfloat16"
 """Precision in recipes that allow any fast one; an `Order` may replace it."""
+FAST_TRAINING: dict[str, Any] = {
+    "precision": RECIPE_PRECISION,
+    "teacher_precision": RECIPE_PRECISION,
+    "checkpoint_seconds": 60.0,
+}
+"""Training settings of recipes that run for minutes or hours."""
 STUDENT_SEED_OFFSET = 500
 """First seed number of students, above those of all teachers."""
 

@@ -51,7 +51,7 @@ class Finiteness:
 
 
 def _is_finite(tensor: object) -> bool:
-    # a state may hold other objects, and torch cannot test all elements of a sparse tensor
+    # a state may hold other objects, and sparse tensors, which are not compared
     return not isinstance(tensor, Tensor) or tensor.layout != torch.strided or bool(torch.isfinite(tensor).all())
 
 
