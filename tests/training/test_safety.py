@@ -60,7 +60,7 @@ def test_nan_stops_with_the_step_the_term_and_the_last_good_checkpoint(tmp_path,
     assert not run.complete
 
 
-def test_steps_in_which_no_example_has_a_loss_change_nothing(tmp_path):
+def test_steps_in_which_no_example_has_a_loss_are_recorded_with_a_loss_of_0(tmp_path):
     train_split, test = DIGITS.train, DIGITS.test
     mask = torch.arange(len(train_split)) == 0
     arrays = (train_split.inputs(), train_split.labels, test.inputs(), test.labels)

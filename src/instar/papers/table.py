@@ -45,7 +45,7 @@ N = TypeVar("N", bound=Named)
 
 @dataclass(frozen=True)
 class Order:
-    """How a paper is to be run.
+    """The settings of one reproduction of a table.
 
     Args:
         scale: name of the scale in `SCALES` of the paper's module.
@@ -56,7 +56,7 @@ class Order:
         report: called with the name of every finished stage.
         targets: source of the students' targets; None takes the paper's default.
         precision: precision that replaces the bfloat16 of the recipes.
-        nets: names of the networks whose rows are wanted; an empty tuple takes all.
+        nets: names of the networks whose rows the table shows; an empty tuple takes all.
     """
 
     scale: str

@@ -29,7 +29,7 @@ from instar.training.state import TrainState
 
 @dataclass(frozen=True, eq=False)
 class TrainingModel:
-    """A model as training calls it.
+    """A model in the form that training calls.
 
     Args:
         state: the model, and everything else that a step changes.
@@ -56,7 +56,7 @@ class TrainingModel:
 
 
 def wrap_model(state: TrainState, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> TrainingModel:
-    """Return a model as training calls it: shared by processes, and compiled if the configuration says so."""
+    """Return a model in the form that training calls: shared by processes, and compiled if the settings say so."""
     # compiled last, because `Compiled` calls the network that exchanges gradients
     network = accelerator.prepare_model(state.model)
     if config.compile:
