@@ -148,7 +148,7 @@ class GenerationsPlan:
         # by name, because a teacher of several students is trained once
         teachers = {pair.teacher.name: pair.teacher for pair in pairs} | {net.name: net for net in nets}
         first = [self.labels(net, seed) for net in teachers.values() for seed in self.seeds]
-        second, third, fourth = [], [], []
+        second, third, fourth = list[Stage](), list[Stage](), list[Stage]()
         for seed in self.seeds:
             for net in nets:
                 teacher = self.folder(net, "teacher", seed)
