@@ -142,7 +142,7 @@ def test_a_cell_of_the_matrix_is_read_by_keyboard(page: Any) -> None:
     page.locator("#similarity-student").focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
         page.keyboard.press(key)
-    told = page.inner_text("#similarity-told")
+    told = page.inner_text("#similarity-readout")
     assert told.startswith(f"Label {names[2]}, class {names[1]}: teacher ")
     for matrix in page.locator(".matrix").all():
         assert matrix.locator(".here").all_inner_texts() == [names[2], names[1]]
@@ -151,7 +151,7 @@ def test_a_cell_of_the_matrix_is_read_by_keyboard(page: Any) -> None:
         assert mark["x"] - cells["x"] == pytest.approx(cells["width"] / 10, abs=0.1)
         assert mark["y"] - cells["y"] == pytest.approx(cells["height"] / 5, abs=0.1)
     page.select_option("#similarity-temperature", label="T = 20")
-    assert page.inner_text("#similarity-told") != told
+    assert page.inner_text("#similarity-readout") != told
 
 
 def test_a_touched_cell_of_the_matrix_is_read(page: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_touched_cell_of_the_matrix_is_read(page: Any) -> None:
     page.locator("#similarity-lost").scroll_into_view_if_needed()
     box = page.locator("#similarity-lost").bounding_box()
     page.mouse.click(box["x"] + 0.45 * box["width"], box["y"] + 0.95 * box["height"])
-    assert page.inner_text("#similarity-told").startswith(f"Label {names[9]}, class {names[4]}: ")
+    assert page.inner_text("#similarity-readout").startswith(f"Label {names[9]}, class {names[4]}: ")
 
 
 def test_classes_are_named_at_both_axes(page: Any, trained: Path) -> None:

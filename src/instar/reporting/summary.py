@@ -47,7 +47,8 @@ def describe_runs(runs: Runs) -> list[str]:
         return ["No run is complete yet."]
     taught = sum(bool(row.teachers) for row in runs.complete)
     seconds = figure(sum(row.numbers.get("seconds", 0.0) for row in runs.complete), 0)
-    found = [f"{len(runs.complete)} runs are complete, {taught} of them with a teacher; training took {seconds} s."]
+    complete = "1 run is complete" if len(runs.complete) == 1 else f"{len(runs.complete)} runs are complete"
+    found = [f"{complete}, {taught} of them with a teacher; training took {seconds} s."]
     # a run may have been evaluated only on validation
     needed = {ERRORS.name, "samples", f"{ERROR.name}_low", f"{ERROR.name}_high"}
     measured = [row for row in runs.complete if needed <= row.numbers.keys()]

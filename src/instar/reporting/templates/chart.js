@@ -1,8 +1,8 @@
-// A line chart: chart(element, {lines: [{name, colour, dash, points}], title, log, told}).
+// A line chart: chart(element, {lines: [{name, colour, dash, points}], title, log, readout}).
 "use strict";
 const SVG = "http://www.w3.org/2000/svg";
 
-function drawn(tag, attributes, text) {
+function svgElement(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   if (text !== undefined) made.textContent = text;
@@ -29,17 +29,17 @@ function logTicks(low, high) {
   return found.filter((tick) => tick >= low && tick <= high);
 }
 
-function chart(element, {lines, title, log, told}) {
+function chart(element, {lines, title, log, readout}) {
   const width = Math.max(300, Math.min(990, element.clientWidth || 990));
   const [height, left, right, top, bottom] = [360, 62, 10, 22, 36];
   // 0 has no logarithm
   const usable = lines.map((line) => ({...line, points: line.points.filter((point) => !log || point[1] > 0)}))
     .filter((line) => line.points.length);
-  const svg = drawn("svg", {viewBox: "0 0 " + width + " " + height, width, height, role: "img", "aria-label": title});
-  svg.append(drawn("text", {x: left, y: 13}, title + (log ? " (logarithmic)" : "")));
+  const svg = svgElement("svg", {viewBox: "0 0 " + width + " " + height, width, height, role: "img", "aria-label": title});
+  svg.append(svgElement("text", {x: left, y: 13}, title + (log ? " (logarithmic)" : "")));
   element.replaceChildren(svg);
   if (!usable.length) {
-    svg.append(drawn("text", {x: left, y: 60}, "The selected runs did not record this quantity."));
+    svg.append(svgElement("text", {x: left, y: 60}, "The selected runs did not record this quantity."));
     return;
   }
   const all = usable.flatMap((line) => line.points);
@@ -54,18 +54,18 @@ function chart(element, {lines, title, log, told}) {
   const x = (value) => left + (value / (lastX || 1)) * (width - left - right);
   const y = (value) => height - bottom - ((scale(value) - scale(low)) / (scale(high) - scale(low))) * (height - top - bottom);
   for (const tick of log ? logTicks(low, high) : ticks(low, high, 6)) {
-    svg.append(drawn("path", {class: "grid", d: "M" + left + " " + y(tick) + "H" + (width - right)}));
-    svg.append(drawn("text", {x: left - 6, y: y(tick) + 4, "text-anchor": "end"}, String(tick)));
+    svg.append(svgElement("path", {class: "grid", d: "M" + left + " " + y(tick) + "H" + (width - right)}));
+    svg.append(svgElement("text", {x: left - 6, y: y(tick) + 4, "text-anchor": "end"}, String(tick)));
   }
   for (const tick of ticks(0, lastX, width > 600 ? 10 : 5)) {
-    svg.append(drawn("text", {x: x(tick), y: height - bottom + 16, "text-anchor": "middle"}, String(tick)));
+    svg.append(svgElement("text", {x: x(tick), y: height - bottom + 16, "text-anchor": "middle"}, String(tick)));
   }
-  svg.append(drawn("text", {x: (left + width) / 2, y: height - 4, "text-anchor": "middle"}, "epoch"));
+  svg.append(svgElement("text", {x: (left + width) / 2, y: height - 4, "text-anchor": "middle"}, "epoch"));
   for (const line of usable) {
     const points = line.points.map(([at, value]) => x(at).toFixed(1) + "," + y(value).toFixed(1)).join(" ");
-    svg.append(drawn("polyline", {points, stroke: line.colour, "stroke-dasharray": line.dash}));
+    svg.append(svgElement("polyline", {points, stroke: line.colour, "stroke-dasharray": line.dash}));
     if (line.points.length === 1) { // one point makes no line
-      svg.append(drawn("circle", {cx: x(line.points[0][0]), cy: y(line.points[0][1]), r: 3, fill: line.colour}));
+      svg.append(svgElement("circle", {cx: x(line.points[0][0]), cy: y(line.points[0][1]), r: 3, fill: line.colour}));
     }
   }
   svg.addEventListener("pointermove", (event) => {
@@ -78,6 +78,6 @@ function chart(element, {lines, title, log, told}) {
         if (distance < least) [least, nearest] = [distance, [line, point]];
       }
     }
-    told.textContent = nearest[0].name + ", epoch " + nearest[1][0] + ": " + nearest[1][1];
+    readout.textContent = nearest[0].name + ", epoch " + nearest[1][0] + ": " + nearest[1][1];
   });
 }

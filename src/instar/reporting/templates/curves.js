@@ -9,7 +9,7 @@
     const boxes = [...get("runs").querySelectorAll("input")];
     const lines = data.runs.filter((run, place) => boxes[place].checked && run.series[quantity.name])
       .map((run) => ({...run, points: run.series[quantity.name]}));
-    chart(get("chart"), {lines, title: quantity.title, log: get("scale").value === "log", told: get("told")});
+    chart(get("chart"), {lines, title: quantity.title, log: get("scale").value === "log", readout: get("readout")});
   };
 
   get("quantity").append(...data.quantities.map((quantity, place) => new Option(quantity.title, place)));
@@ -19,8 +19,8 @@
     box.type = "checkbox";
     box.checked = true;
     box.addEventListener("change", redraw);
-    const sample = drawn("svg", {viewBox: "0 0 24 8", "aria-hidden": "true"});
-    sample.append(drawn("path", {d: "M0 4H24", stroke: run.colour, "stroke-width": 3, "stroke-dasharray": run.dash}));
+    const sample = svgElement("svg", {viewBox: "0 0 24 8", "aria-hidden": "true"});
+    sample.append(svgElement("path", {d: "M0 4H24", stroke: run.colour, "stroke-width": 3, "stroke-dasharray": run.dash}));
     label.append(box, " ", sample, " ", run.name);
     get("runs").append(label);
   }

@@ -6,7 +6,7 @@
   const dark = matchMedia("screen and (prefers-color-scheme: dark)"); // paper is never dark
   const BLUE = [0, 114, 178], ORANGE = [213, 94, 0];
   const matrices = [...document.querySelectorAll("#similarity-matrices .matrix")];
-  let run, teacher, student, cell = [0, 0], isTold = false; // whether a cell was pointed at
+  let run, teacher, student, cell = [0, 0], isPointed = false; // whether a cell was pointed at
 
   const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const share = (byte) => (byte ? 10 ** ((byte / 255 - 1) * data.decades) : 0);
@@ -67,17 +67,17 @@
       return mixed(less > 0 ? BLUE : ORANGE, Math.abs(less) / full);
     });
     writeNames();
-    if (isTold) tell();
+    if (isPointed) describeCell();
   };
 
   const inside = (place) => Math.min(run.classes.length - 1, Math.max(0, place));
 
-  const tell = () => {
-    isTold = true;
+  const describeCell = () => {
+    isPointed = true;
     cell = cell.map(inside); // the edge of the canvas is outside, and another run may have fewer classes
     const [row, column] = cell;
     const place = row * run.classes.length + column;
-    get("told").textContent = "Label " + run.classes[row] + ", class " + run.classes[column] + ": teacher " +
+    get("readout").textContent = "Label " + run.classes[row] + ", class " + run.classes[column] + ": teacher " +
       percent(teacher[place]) + ", student " + percent(student[place]) + ".";
     mark();
   };
@@ -86,20 +86,20 @@
     const box = event.currentTarget.getBoundingClientRect();
     const parts = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
     cell = parts.map((part) => Math.floor(part * run.classes.length));
-    tell();
+    describeCell();
   };
 
   const moves = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
   for (const name of ["teacher", "student", "lost"]) {
     get(name).addEventListener("pointermove", point);
     get(name).addEventListener("pointerdown", point); // a finger that taps does not move
-    get(name).addEventListener("focus", tell);
+    get(name).addEventListener("focus", describeCell);
     get(name).addEventListener("keydown", (event) => {
       const move = moves[event.key];
       if (!move) return;
       event.preventDefault(); // the page would scroll
       cell = cell.map((value, axis) => value + move[axis]);
-      tell();
+      describeCell();
     });
   }
   get("run").append(...data.runs.map((one, place) => new Option(one.name, place)));
