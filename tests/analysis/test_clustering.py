@@ -54,7 +54,7 @@ def test_planted_confusions_are_found_again(confused, seed):
     assert as_lists(cluster_columns(columns, GROUPS, seed=seed, by_angle=True)) == planted(group)
 
 
-def test_columns_as_they_are_do_for_classes_alike():
+def test_unscaled_columns_are_enough_for_equally_frequent_classes():
     random = torch.Generator().manual_seed(0)
     group = torch.arange(40) % 4
     covariance = Covariance(40)
@@ -65,7 +65,7 @@ def test_columns_as_they_are_do_for_classes_alike():
     assert found == sorted(part.tolist() for part in members)
 
 
-def test_sets_of_a_size_have_it_and_overlap(confused):
+def test_clusters_have_the_given_size_and_overlap(confused):
     group, columns = confused
     sets = cluster_columns(columns, GROUPS, size=40, by_angle=True)
     assert len(sets) == GROUPS
@@ -77,7 +77,7 @@ def test_sets_of_a_size_have_it_and_overlap(confused):
     assert len(torch.cat(sets).unique()) < 40 * GROUPS
 
 
-def test_every_class_is_in_a_set_where_there_is_room_for_all():
+def test_every_class_is_in_a_cluster_if_there_is_room_for_all():
     random = torch.Generator().manual_seed(0)
     huddle = torch.cat([torch.zeros(17, 4), 10 + torch.randn(3, 4, generator=random)])  # nearly all in one cluster
     for size in (5, 6, 20):
@@ -92,14 +92,14 @@ def test_the_nearest_classes_of_a_single_centre_are_those_next_to_the_mean():
     assert found.tolist() == distances.argsort()[:9].sort().values.tolist()
 
 
-def test_the_answer_is_a_function_of_the_seed(confused):
+def test_clusters_are_a_function_of_the_seed(confused):
     columns = confused[1]
     first, again, other = (cluster_columns(columns, 30, seed=seed, by_angle=True) for seed in (3, 3, 4))
     assert all(a.equal(b) for a, b in zip(first, again, strict=True))
     assert as_lists(first) != as_lists(other)
 
 
-def test_the_length_of_a_column_counts_for_nothing_by_angle(confused):
+def test_the_length_of_a_column_does_not_matter_by_angle(confused):
     columns = confused[1]
     scales = 2.0 ** torch.randint(-20, 20, (CLASSES, 1), generator=torch.Generator().manual_seed(0))
     plain, scaled = (cluster_columns(some, GROUPS, size=30, by_angle=True) for some in (columns, columns * scales))
@@ -108,7 +108,7 @@ def test_the_length_of_a_column_counts_for_nothing_by_angle(confused):
 
 @pytest.mark.parametrize("by_angle", [False, True])
 @pytest.mark.parametrize("clusters", [1, 5, 12])
-def test_every_class_is_in_one_set_and_no_set_is_empty(by_angle, clusters):
+def test_every_class_is_in_one_cluster_and_no_cluster_is_empty(by_angle, clusters):
     random = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
     for columns in (random, torch.zeros(12, 3), torch.ones(12, 3), random[torch.arange(12) % 2]):
         before = columns.clone()

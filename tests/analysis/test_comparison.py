@@ -72,7 +72,7 @@ def test_one_run_of_each_is_judged_by_the_exact_mcnemar_test():
     assert found.mean == pytest.approx(method.mean() - reference.mean())
 
 
-def test_flips_of_signs_are_those_of_all_orders():
+def test_random_signs_approximate_all_signs():
     totals = np.array([3, -1, 2, 2, 0, 5, -2, 1, 4])
     signs = np.array(list(itertools.product([-1, 1], repeat=len(totals))))
     exact = (np.abs(signs @ totals) >= abs(totals.sum())).mean()
@@ -200,7 +200,7 @@ SETTLED, OPEN = difference(-1, -2, -0.5, t=0.01, sign=0.25), difference(-1, -2, 
         (UNSURE, difference(-1, -1, -1, sign=0.25), (0, 1, 2), (3, 3), "the same difference, which gives no interval"),
     ],
 )
-def test_the_words_say_what_is_known_and_what_is_not(over_samples, over, seeds, runs, words):
+def test_conclusions_say_what_is_known_and_what_is_not(over_samples, over, seeds, runs, words):
     quantity = Quantity(5.0, 4.0, over_samples, over, 7)
     found = Comparison("b", runs, seeds, ((), (8, 9)), quantity, None).conclusions("B", "A", 600)
     assert words in " ".join(found)

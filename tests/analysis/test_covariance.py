@@ -89,7 +89,7 @@ def test_a_class_that_is_named_twice_counts_as_both():
     close(twice.columns(), once.columns().numpy())
 
 
-def test_what_is_done_with_the_tensors_afterwards_does_not_matter():
+def test_later_changes_of_the_tensors_do_not_matter():
     rows = torch.tensor(peaked_rows(50))
     covariance = Covariance(CLASSES)
     expected = exact(rows.numpy())
@@ -185,7 +185,7 @@ def peak_of(kind, samples):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_little_more_than_the_columns_is_ever_there():
+def test_memory_holds_little_more_than_the_columns():
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         whole, sketch = (pool.submit(peak_of, kind, 40_000) for kind in (Covariance, SketchedCovariance))
         assert whole.result() < 4 * 4 * 3000**2

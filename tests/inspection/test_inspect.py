@@ -1,4 +1,4 @@
-"""What is said of a run folder: complete, incomplete, damaged, and what is none."""
+"""Descriptions of run folders that are complete, incomplete or damaged, and refusals of other folders."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def problems(folder):
     return found.state, {file.name: file.problem for file in found.damaged}
 
 
-def test_a_complete_run_says_what_it_is_and_where_it_came_from(student):
+def test_a_complete_run_has_a_model_an_origin_and_scores(student):
     found = inspect(student.path)
     assert (found.state, found.damaged, found.resumes_at, found.notes) == ("complete", (), None, ())
     assert found.model["parameters"] == 64 * 8 + 8 + 8 * 10 + 10
@@ -63,7 +63,7 @@ def test_every_damaged_file_is_named_with_its_reason(copied):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 1, "config": 3, "fingerprints": {}}'])
-def test_a_folder_without_a_configuration_is_still_told_about(copied, content):
+def test_a_folder_without_a_configuration_is_still_described(copied, content):
     (copied / "config.json").write_text(content)
     found = inspect(copied)
     assert found.state == "damaged"
@@ -96,7 +96,7 @@ def test_an_ensemble_lacks_nothing(student, tmp_path):
     assert not any("export" in command for command in inspect(both).commands)
 
 
-def test_what_is_no_run_is_refused_and_a_store_pointed_at(student, tmp_path):
+def test_other_folders_are_refused_and_a_store_gets_a_hint(student, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match="is not a run folder: it has none of its files"):
         inspect(tmp_path)

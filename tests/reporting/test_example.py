@@ -1,4 +1,4 @@
-"""The report that is in the repository answers what a newcomer asks, and the pictures of docs/report.md are of it."""
+"""The example report says what a newcomer wants to know, and docs/report.md has pictures of it."""
 
 import os
 import re

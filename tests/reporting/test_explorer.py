@@ -77,7 +77,7 @@ def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path, hear: He
 
 
 @pytest.mark.parametrize(("heard", "expected"), [([4], [None, "one/4", "one/4"]), ([], [None] * 3)])
-def test_what_had_no_room_in_the_run_folder_is_told(
+def test_sounds_without_room_in_the_run_folder_are_missing(
     tmp_path: Path, hear: Hear, heard: list[int], expected: list[Any]
 ) -> None:
     hear("run", heard)

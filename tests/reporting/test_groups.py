@@ -94,13 +94,13 @@ def test_each_damaged_file_gives_one_sentence(
     assert all("\n" not in note and note.endswith(".") for note in row.notes)
 
 
-def test_files_that_are_no_text_and_missing_files_are_damage_too(tmp_path: Path, write: Write) -> None:
+def test_binary_and_missing_files_are_damage_too(tmp_path: Path, write: Write) -> None:
     (write("binary", 40) / "config.json").write_bytes(b"\xff\xfe\x00")
     (write("headless", 40) / "config.json").unlink()
     assert [(row.name, row.state) for row in collect(tmp_path)] == [("binary", "damaged"), ("headless", "damaged")]
 
 
-def test_the_error_that_stopped_a_run_is_told(tmp_path: Path, write: Write) -> None:
+def test_the_error_that_stopped_a_run_is_shown(tmp_path: Path, write: Write) -> None:
     (write("run") / "error.txt").write_text("Traceback\n  ...\ninstar.errors.NonFiniteError: term 'a' is NaN.\n")
     assert collect(tmp_path)[0].notes[0].endswith("It stopped with: term 'a' is NaN.")
 

@@ -206,7 +206,7 @@ def test_names_that_are_no_valid_text_are_written(tmp_path: Path, write: Write) 
     report(folder, tmp_path / "out.html")
 
 
-def test_what_cannot_be_done_is_said_in_one_sentence(tmp_path: Path, write: Write) -> None:
+def test_errors_are_one_sentence(tmp_path: Path, write: Write) -> None:
     with pytest.raises(RunError, match="is missing"):
         report(tmp_path / "nowhere")
     with pytest.raises(RunError, match="no run folders"):

@@ -35,7 +35,7 @@ def test_the_best_is_marked_exactly_where_mcnemar_says(fixed: int) -> None:
     assert best_of([~better, ~worse]) == expected
 
 
-def test_more_rivals_ask_for_more() -> None:
+def test_more_rivals_need_a_smaller_p() -> None:
     better, worse = np.ones(100, bool), np.ones(100, bool)
     worse[:6] = False  # p = 0.031 by itself
     assert best_of([~better, ~worse]) == 0
@@ -143,7 +143,7 @@ def test_a_damaged_file_leaves_out_figures_and_is_named(tmp_path: Path, trained:
     assert str(tmp_path) not in page.split('id="noted"')[1].split("<script")[0]
 
 
-def test_what_a_store_saved_is_told_beside_the_same_run_with_the_teacher_live(tmp_path: Path, trained: Path) -> None:
+def test_seconds_saved_by_a_store_are_beside_the_same_run_with_a_live_teacher(tmp_path: Path, trained: Path) -> None:
     for name, targets, seconds, epochs in (
         ("live", "online", 9, 5),
         ("kept", "store", 4, 5),
@@ -160,7 +160,7 @@ def test_what_a_store_saved_is_told_beside_the_same_run_with_the_teacher_live(tm
     assert saved_by_stores(Runs(collect(tmp_path))) == [["kept", "9.0", "4.0", "5.0"]]
 
 
-def test_samples_of_a_text_are_shown_with_what_stands_before(tmp_path: Path) -> None:
+def test_samples_of_a_text_are_shown_with_the_tokens_before_them(tmp_path: Path) -> None:
     _write_text_run(tmp_path / "run")
     found = collect_samples(Runs(collect(tmp_path)))
     assert found is not None

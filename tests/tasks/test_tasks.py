@@ -1,4 +1,4 @@
-"""What a task owns: its metrics, which everything that shows numbers takes from it."""
+"""A task owns its metrics, and everything that shows numbers reads them from the task."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_labels_of_arrays_are_next_tokens_only_where_they_are_the_inputs_that_fo
     assert data.train.source.task == data.test.source.task == task
 
 
-def test_an_infinite_number_is_told_and_its_exponential_is_not():
+def test_an_infinite_number_is_shown_and_its_exponential_is_not():
     lines = [known_metrics()[name].terminal_line({"nll": None, "perplexity": None}) for name in ("nll", "perplexity")]
     assert lines == ["infinite", None]
 
