@@ -35,6 +35,25 @@ def test_a_run_knows_its_data_and_agrees_with_its_own_result(runs):
     assert student.metrics["teacher_error"] == teacher.metrics["error"]
 
 
+def test_data_without_the_mask_of_the_training_are_other_data_in_one_sentence(tmp_path, capsys):
+    """Positions without a loss in training are judged now, so the numbers are those of other positions."""
+    arrays = {"train": (torch.rand(40, 3, 4), torch.arange(120).reshape(40, 3) % 2)}
+    arrays["test"] = arrays["train"]
+    mask = {name: torch.arange(3).expand(40, 3) < 2 for name in arrays}
+    masked = load_data(arrays, mask=mask, validation=0)
+    run = train(masked, nn.Linear(4, 2), out=tmp_path / "run", epochs=1, show=False)
+    capsys.readouterr()
+    assert "changed_data" not in evaluate(run, masked)
+    assert capsys.readouterr().err == ""
+    found = evaluate(run, load_data(arrays, validation=0))
+    recorded, now = (found["changed_data"][name] for name in ("recorded", "found"))
+    said = [line for line in capsys.readouterr().err.splitlines() if "not those" in line]
+    assert said == [
+        f"instar: the test data are not those that '{run.path}' was made with (fingerprint {recorded[:8]}, now "
+        f"{now[:8]}); the numbers are those of the data as they are now."
+    ]
+
+
 def test_predictions_are_those_that_the_metrics_come_from(runs):
     teacher, student = runs
     ours, theirs = (read_tensors(run.path / "predictions.safetensors")[0] for run in (student, teacher))
