@@ -166,6 +166,7 @@ def test_a_network_is_given_again_wherever_a_run_folder_needs_it(
         "label": ["digits", "--teacher", "a", "--out", "store"],
         "targets verify": ["store", "--rows", "4"],
         "specialists cluster": ["a", "--clusters", "2"],
+        "specialists train": ["a", "--clusters", "2", "--way", "full", "--epochs", "1", "--out", "experts"],
         "inspect": ["a"],
         "correct-bias": ["a", "--class", "3", "--offset", "1", "--out", "corrected"],
     }

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from tests.older import as_older
+from torch import nn
 
 import instar
 from instar.errors import ConfigError, InstarError, MismatchError, RunError
@@ -171,6 +172,29 @@ def test_a_cluster_of_an_unknown_class_is_refused_before_anything_is_trained(fol
 def test_an_unknown_way_is_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="way 'dustbn' is unknown; did you mean 'dustbin'"):
         specialists.train(folder / "generalist", SETS, out=tmp_path / "out", way="dustbn")
+
+
+def make_network(num_classes: int) -> nn.Module:
+    """A network that its class and arguments do not make again."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, num_classes))
+
+
+def test_specialists_of_a_network_that_its_folder_does_not_describe_take_it(tmp_path):
+    generalist = instar.train("digits", make_network(10), out=tmp_path / "generalist", epochs=2, learning_rate=0.01)
+    choices = {"epochs": 1, "show": False, "trust": True}
+    for way, network in (("full", make_network(10)), ("dustbin", f"{__name__}:make_network")):
+        with pytest.raises(InstarError, match="does not build it again; give network="):
+            specialists.train(generalist.path, SETS, out=tmp_path / way, way=way, **choices)
+        runs = specialists.train(generalist.path, SETS, out=tmp_path / way, way=way, network=network, **choices)
+        assert [len(run.classes) for run in runs] == [len(names) + 1 if way == "dustbin" else 10 for names in SETS.sets]
+        again = specialists.train(generalist.path, SETS, out=tmp_path / way, way=way, network=network, **choices)
+        assert [run.path for run in again] == [run.path for run in runs]
+        together = tmp_path / f"{way}-combined"
+        combined = specialists.combine(generalist.path, runs, out=together, network=make_network(10), trust=True)
+        assert combined.complete
+    with pytest.raises(ConfigError, match="way 'dustbin' gives each specialist a last layer of its own size, which a"):
+        specialists.train(generalist.path, SETS, out=tmp_path / "no", network=make_network(10), **choices)
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_specialist_of_other_classes_than_the_generalist_is_refused(folder, tmp_path):

@@ -45,15 +45,17 @@ def train(
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
 ) -> None:
     """Train a specialist for every cluster of classes.
 
     Example: instar specialists train runs/generalist --clusters 5 --size 3 --jobs 2 --out runs/specialists
     """
+    # one flag for both: a file that is called like a number can be given as ./5
     number = int(clusters) if clusters is not None and clusters.isdigit() else clusters
-    given = only_given(clusters=number, size=size, way=way, epochs=epochs, seed=seed, jobs=jobs)
+    given = only_given(clusters=number, size=size, way=way, epochs=epochs, seed=seed, jobs=jobs, network=network)
     runs = instar.specialists.train(generalist, out=out, settings=parse_settings(settings), trust=trust, **given)
-    if not as_json:
+    if not as_json:  # one JSON document per run, and nothing else on stdout
         print(instar.specialists.Clusters.read(Path(out) / "clusters.json"))
     for run in runs:
         print_run(run, as_json)
@@ -89,7 +91,7 @@ def combine(
         generalist, specialists, out=out, allow_missing=allow_missing, trust=trust, **given
     )
     print_run(run, as_json)
-    if not as_json and run.result.get("missing"):
+    if not as_json and run.result.get("missing"):  # with --json it is in the result
         print(f"  missing    {', '.join(run.result['missing'])}")
 
 

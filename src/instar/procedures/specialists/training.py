@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from torch import nn
 
 from instar.config import RunConfig, flatten, merge, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
-from instar.models.trained import TrainedRun
+from instar.models.build import describe_model
+from instar.models.trained import TrainedRun, lend_network, network_of
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, cluster, name_folder
 from instar.runs.files import explain_disk
 from instar.runs.locks import hold_folder
 from instar.runs.run import Run
+from instar.stages.components import GivenObjects
 from instar.stages.configuration import nest
 from instar.stages.stage import Stage
+from instar.teachers.conversion import as_teacher
 
 Way = Literal["dustbin", "full"]
 
@@ -45,6 +50,7 @@ class SpecialistRuns:
         way: method against over-fitting.
         training: settings of the training that differ from the generalist's.
         seed: their seeds are 1000 seed + 1, 1000 seed + 2, ...
+        network: network of the generalist and of its specialists, if the generalist's run folder needs it.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
     """
@@ -55,6 +61,7 @@ class SpecialistRuns:
     way: Way = "dustbin"
     training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    network: nn.Module | str | None = None
     trust: bool = False
     show: bool = True
 
@@ -69,7 +76,7 @@ class SpecialistRuns:
         return run_all([Job(stage.run, stage.out) for stage in stages], jobs)
 
     def _keep_clusters(self) -> None:
-        """Write the clusters beside the runs, and refuse other clusters, because runs keep those they started with."""
+        # runs keep the classes that they started with, and combine counts the specialists by this file
         kept = self.out / CLUSTERS_FILE
         if not kept.exists():
             with explain_disk(self.out), hold_folder(self.out):
@@ -84,23 +91,20 @@ class SpecialistRuns:
         """Return one stage for each specialist.
 
         Raises:
-            ConfigError: if `way` is unknown.
+            ConfigError: if `way` is unknown, or gives specialists other classes than the module `network` has.
             MismatchError: if a cluster names a class that the generalist does not have.
         """
         if self.way not in WAY_SETTINGS:
             raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAY_SETTINGS)}")
-        theirs = Run(self.generalist).config
-        known = Run(self.generalist).classes
-        for number, names in enumerate(self.clusters.sets):
-            for name in names:
-                if name not in known:
-                    raise MismatchError(
-                        f"cluster {number} names the class '{name}', which the generalist '{self.generalist}' does not "
-                        f"have; {nearest(name, known)}"
-                    )
+        generalist = lend_network(Run(self.generalist), self.network)
+        self._refuse_unknown_classes(generalist.classes)
+        given, theirs = self._objects(generalist), generalist.config
+        if (network := network_of(generalist)) is not None:  # what the folder describes does not make its network
+            theirs = theirs | {"model": describe_model(network).model_dump()}
         stages = []
         for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
             values = merge(theirs, WAY_SETTINGS[self.way])
+            # above the generalist's own patience, and below the caller's
             values = merge(
                 values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE_EPOCHS}}
             )
@@ -109,13 +113,36 @@ class SpecialistRuns:
             values |= {
                 "start": str(self.generalist),
                 "teachers": [str(self.generalist)] if self.way == "full" else [],
-                "correct_prior": True,
+                "correct_prior": True,  # half of each epoch are special samples, far more than occur
                 "targets": "online",
                 "store": {},
                 "seed": 1000 * self.seed + number + 1,
             }
-            stages.append(Stage(validate(RunConfig, values), folder, trust=self.trust, show=self.show))
+            stages.append(Stage(validate(RunConfig, values), folder, given, trust=self.trust, show=self.show))
         return stages
+
+    def _refuse_unknown_classes(self, known: Sequence[str]) -> None:
+        for number, names in enumerate(self.clusters.sets):
+            for name in names:
+                if name not in known:
+                    raise MismatchError(
+                        f"cluster {number} names the class '{name}', which the generalist '{self.generalist}' does not "
+                        f"have; {nearest(name, known)}"
+                    )
+
+    def _objects(self, generalist: Run) -> GivenObjects:
+        network = network_of(generalist)
+        if network is None:  # a stage opens the folder by its name
+            return GivenObjects()
+        if self.way == "dustbin" and isinstance(network, nn.Module):
+            raise ConfigError(
+                "way 'dustbin' gives each specialist a last layer of its own size, which a module cannot take; give "
+                "network= as the package.module:name of a function with the argument num_classes, or way='full'."
+            )
+        teacher = as_teacher(generalist, trust=self.trust) if self.way == "full" else None
+        return GivenObjects(
+            network=network if isinstance(network, nn.Module) else None, teacher=teacher, start=generalist
+        )
 
 
 def train(
@@ -128,6 +155,7 @@ def train(
     jobs: int | str = 1,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
     **training: Any,
@@ -149,6 +177,8 @@ def train(
         jobs: number of processes, or Ray; see `instar.jobs.outcomes`.
         seed: seed of the clusters; the seeds of the runs follow from it.
         settings: settings of the training by dotted name, as `{"training.epochs": 3}`; they override all others.
+        network: network of a generalist's run folder that needs it, and of its specialists: a module, or the
+            `package.module:name` of a function that makes it; for "dustbin" a function with the argument `num_classes`.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
         training: fields of `TrainingConfig` that differ from the generalist's; `patience` is 3 by default.
@@ -166,8 +196,9 @@ def train(
     >>> runs[0].classes
     ('3', '8', '(all others)')
     """
-    choices: dict[str, Any] = {"size": size, "way": way, "seed": seed, "trust": trust, "show": show}
+    choices: dict[str, Any] = {"size": size, "way": way, "seed": seed, "network": network, "trust": trust, "show": show}
     over = nest(settings or {})
+    # data, model and objective follow from the generalist and the way
     if others := flatten({name: value for name, value in over.items() if name != "training"}):
         raise ConfigError(f"only settings of the training can be set here, not '{next(iter(others))}'.")
     return plan(generalist, clusters, out=out, **choices, **merge(training, over.get("training", {}))).run(jobs)
@@ -181,6 +212,7 @@ def plan(
     size: int | None = None,
     way: Way = "dustbin",
     seed: int = 0,
+    network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
     **training: Any,
@@ -193,12 +225,15 @@ def plan(
     if isinstance(clusters, str | Path):
         clusters = Clusters.read(clusters)
     if isinstance(clusters, int):
+        # a resumed command takes the clusters that its runs began with, also where the generalist would give others now
         kept = local_path(out, "out") / CLUSTERS_FILE
         clusters = (
             Clusters.read(kept)
             if kept.exists()
-            else cluster(path, clusters=clusters, size=size, seed=seed, trust=trust, show=False)
+            else cluster(
+                lend_network(Run(path), network), clusters=clusters, size=size, seed=seed, trust=trust, show=False
+            )
         )
-    found = SpecialistRuns(path, clusters, local_path(out, "out"), way, training, seed, trust, show)
+    found = SpecialistRuns(path, clusters, local_path(out, "out"), way, training, seed, network, trust, show)
     found.stages()  # refuses wrong settings before anything runs
     return found
