@@ -18,3 +18,12 @@ def as_older(folder: Path) -> None:
     if lines.exists():
         found = [json.loads(line) for line in lines.read_text().splitlines()]
         lines.write_text("".join(json.dumps({k: v for k, v in one.items() if k != "checksum"}) + "\n" for one in found))
+
+
+def write_views(folder: Path, views: str) -> None:
+    """Let a run folder write its views in another notation, as older versions did in lineages and searches."""
+    as_older(folder)
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["config"]["views"] = views
+    path.write_text(json.dumps(content))

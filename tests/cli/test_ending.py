@@ -160,7 +160,8 @@ def test_the_default_objective_is_the_same_in_both_surfaces_and_at_its_temperatu
     from instar.objectives import distillation
     from instar.stages.arguments import distillation_objective
 
-    assert distillation_objective(None, None) == distillation_objective(None, 4.0) == distillation()
+    assert distillation_objective(None, None) is None
+    assert distillation_objective(None, 4.0) == distillation()
     assert distillation_objective(None, 1.23456789) == "SoftTargets(1.23456789) + 0.1 * HardLabels()"
     with pytest.raises(ConfigError, match="not both"):
         distillation_objective("HardLabels()", 4.0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.older import write_views
 
 from instar.models import MLP
 from instar.procedures.train import train
@@ -39,6 +40,9 @@ def test_a_search_ends_with_the_command_that_trains_its_choice(instar, teacher: 
     assert "rung 1: 4 candidates, 1 of 2 seeds" in err
     *_, warning, last = out.splitlines()
     assert "optimistic" in warning
+    for trial in (tmp_path / "tune").glob("*-seed-*"):  # as older versions wrote them
+        assert json.loads((trial / "config.json").read_text())["config"]["views"] == "Shift(1)"
+        write_views(trial, "Shift(pixels=1)")
     code, found, err = instar(*command, "--json")
     assert code == 0, err
     values = json.loads(found)
@@ -57,7 +61,8 @@ def test_a_search_ends_with_the_command_that_trains_its_choice(instar, teacher: 
         for folder in (tmp_path / "tune" / "student", Path(values["chosen"]["runs"][0]))
     )
     differing = {key for key in student if student[key] != trial[key]}
-    assert differing == {"teachers", "judge_test", "view_seed"}  # it may have views of its own
+    assert differing == {"teachers", "judge_test", "view_seed", "views"}  # it may have views of its own
+    assert student["views"] == "Shift(1)"
     assert student["teachers"] == [str(teacher)]
 
 

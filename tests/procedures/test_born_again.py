@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.older import as_older
+from tests.older import as_older, write_views
 
 import instar
-from instar.errors import ConfigError, MismatchError, NonFiniteError
+from instar.data.views import Shift
+from instar.errors import ConfigError, MismatchError, NonFiniteError, RunError
 from instar.models import CNN, MLP
 from instar.procedures.born_again import Lineage, born_again
 from instar.runs.run import Run
@@ -45,7 +46,7 @@ def test_each_generation_learns_from_the_one_before_it_alone(lineage: Lineage) -
         assert run.config["teachers"] == [str(before.path)]
         assert run.config["objective"] == "SoftTargets(temperature=1)"
         assert run.config["training"] == first.config["training"]
-        assert run.config["views"] == "Shift(pixels=1)"
+        assert run.config["views"] == "Shift(1)"
     assert len({run.config["seed"] for run in lineage.generations}) == 3
 
 
@@ -125,6 +126,19 @@ def test_the_loop_takes_no_step_of_a_generation_that_is_complete(straight: Linea
     grow(straight.generations[0].path.parent)
 
 
+def test_a_lineage_resumes_with_its_views_in_any_notation(tmp_path: Path, stop_before) -> None:
+    choices = {"generations": 1, "epochs": 1, "views": "Shift(1)"}
+    begun = grow(tmp_path / "out", **choices)
+    stop_before(0)
+    for written in ("Shift(1)", "Shift(pixels=1)"):  # as given, and in full as older versions wrote it
+        for run in begun.generations:
+            write_views(run.path, written)
+        for given in ("Shift(1)", "Shift(pixels=1)", Shift(1)):
+            grow(tmp_path / "out", **choices | {"views": given})
+    with pytest.raises(RunError, match=r"views was 'Shift\(pixels=1\)', now 'Shift\(2\)'"):
+        grow(tmp_path / "out", **choices | {"views": "Shift(2)"})
+
+
 def test_a_generation_that_diverges_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match=r"generation 1 diverged, and generations 0 to 0 are kept: term"):
         grow(tmp_path / "out", objective="1e38 * SoftTargets(1000)")
@@ -160,6 +174,9 @@ def test_bad_input_is_refused_in_a_sentence(tmp_path: Path) -> None:
         grow(tmp_path / "none", generations=0)
     with pytest.raises(ConfigError, match=r"'HardLabels\(label_smoothing=0.0\)' has no term with a teacher"):
         grow(tmp_path / "labels", objective="HardLabels()")
+    with pytest.raises(ConfigError, match=r"view 'Shif' is unknown; did you mean 'Shift'"):
+        grow(tmp_path / "views", views="Shif(1)")
+    assert not (tmp_path / "views").exists()
     with pytest.raises(ConfigError, match=r"every generation starts from fresh weights.*got a Linear with weights"):
         born_again(DIGITS, torch.nn.Linear(64, 10), out=tmp_path / "weights", **SETTINGS)
     unsplit = instar.load_data("digits", subset=120, validation=0.0)

@@ -36,7 +36,7 @@ def exit_code(app: Callable[..., Any]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     try:
         code = app(prog_name="instar", standalone_mode=False)
-        if sys.stdout is not None:
+        if sys.stdout is not None:  # here, because at exit it is too late for an exit code of our own
             sys.stdout.flush()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # for which Typer exits with 1
@@ -56,9 +56,8 @@ def exit_code(app: Callable[..., Any]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Print one sentence about an error, and return the exit code."""
     if hasattr(error, "format_message"):  # an error of the command line's parser
-        if type(error).__name__ == "NoArgsIsHelpError":
+        if type(error).__name__ == "NoArgsIsHelpError":  # the message is the whole help, and no error of one line
             say(error.format_message())
         else:
             command = getattr(getattr(error, "ctx", None), "command_path", "instar")
@@ -80,13 +79,13 @@ def _told(error: Exception) -> int:
 
 
 def _named(error: BaseException) -> str:
-    """Return type and message of an error; for a group also those of its first error."""
+    # a group alone says only how many errors there are
     words = f"{type(error).__name__}: {error}".rstrip(".: ")
     return f"{words}, first {_named(error.exceptions[0])}" if isinstance(error, BaseExceptionGroup) else words
 
 
 def _usage(error: Any) -> str:
-    """Return the parser's message, with the value that it found if the message lacks it."""
+    # pydantic's errors say what was expected, but the parser leaves out the value that they name
     text = str(error.format_message()).rstrip(".")
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
     return f"{text}, got {problems[0]['input']!r}." if problems else f"{text}."
@@ -102,24 +101,23 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Return whether this is Typer's error for Ctrl-C."""
+    # what Typer makes of Ctrl-C
     return type(error).__name__ == "Abort"
 
 
 def _kept(error: Exception) -> str:
-    """Write the traceback to a file, and return its path in quotes."""
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="instar-error-", suffix=".txt", delete=False) as file:
             file.write(text)
         return f"'{file.name}'"
-    except OSError:
+    except OSError:  # a full disk may be why there is an error at all
         say(text)
         return "the lines above"
 
 
 def _unread() -> int:
-    """Return the exit code for a closed stdout, and redirect stdout, so that Python does not write there at exit."""
+    # Python flushes stdout at exit, and would complain about the closed pipe there
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -12,7 +12,7 @@ from instar.cli.settings import only_given
 if TYPE_CHECKING:
     from instar.inspection.description import Inspection
 
-MAX_LINE_CLASSES = 20
+MAX_LINE_CLASSES = 20  # names on one line; --json has them all
 
 
 def export(
@@ -55,22 +55,24 @@ def inspect(
 
 
 def _print_page(found: Inspection) -> None:
-    """Print every section, with text from the folder as text, never as markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from instar.errors import one_line
 
+    # nothing from a folder is interpreted: no [markup], no :emoji:, no colours for what looks like a number
     console = Console(highlight=False, markup=False, emoji=False)
 
     def section(title: str, rows: list[tuple[Any, ...]]) -> None:
+        # damaged or incomplete folders leave gaps, and a section without content has no title
         kept = [row for row in rows if any(cell not in (None, "") for cell in row[1:])]
         if not kept:
             return
         console.print(Text(title, style="bold"))
         table = Table.grid(padding=(0, 2))
         for number in range(len(kept[0])):
+            # folded and never cut off: fingerprints and paths must be whole
             table.add_column(overflow="fold", no_wrap=number == 0)
         for row in kept:
             table.add_row(*(Text(one_line("" if cell is None else cell)) for cell in (f"  {row[0]}", *row[1:])))
@@ -88,11 +90,12 @@ def _print_page(found: Inspection) -> None:
     if found.commands:
         console.print(Text("next commands", style="bold"))
         for command in found.commands:
+            # left to the terminal to wrap, so that a command can be copied as one line
             console.print(Text(f"  {one_line(command)}"), soft_wrap=True)
 
 
 def _model(found: Inspection) -> list[tuple[str, Any]]:
-    model = found.model
+    model = found.model  # every value may be None, where the file that has it is missing or damaged
     arguments = ", ".join(f"{key}={value}" for key, value in (model["arguments"] or {}).items() if value)
     classes = model["classes"]
     names = None if classes is None else f"{len(classes)}: {', '.join(map(repr, classes[:MAX_LINE_CLASSES]))}"
@@ -107,6 +110,7 @@ def _model(found: Inspection) -> list[tuple[str, Any]]:
 
 def _origin(found: Inspection) -> list[tuple[str, Any]]:
     origin = found.origin
+    # an incomplete start may have no config.json
     data, fingerprints = origin["data"] or {}, origin["fingerprints"].get("data") or {}
     teachers = origin["teachers"] or ()
     combined = f" ({origin['combine']} mean)" if len(teachers) > 1 else ""
@@ -116,7 +120,7 @@ def _origin(found: Inspection) -> list[tuple[str, Any]]:
         ("teachers", f"{', '.join(teachers)}{combined}" if teachers else None),
         ("objective", origin["objective"]),
         ("temperature", ", ".join(f"{value:g}" for value in origin["temperatures"] or [])),
-        ("targets", origin["targets"] if teachers else None),
+        ("targets", origin["targets"] if teachers else None),  # without a teacher the setting has no effect
         ("views", origin["views"]),
         ("seed", origin["seed"]),
         ("corrected", origin["corrected"]),

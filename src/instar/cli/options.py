@@ -17,13 +17,14 @@ def import_from_here(is_trusted: bool) -> bool:
 
     Without trust nothing is, since a stranger's folder may hold a file called torch.py.
     """
-    if is_trusted and "" not in sys.path:
+    if is_trusted and "" not in sys.path:  # the console script starts without it
         sys.path.insert(0, "")
     return is_trusted
 
 
 def import_named(name: str | None) -> str | None:
     """Let a class that is named as a model be imported from here; naming it is trusting it."""
+    # transformers: names a folder of weights, which no code is imported from
     import_from_here(name is not None and ":" in name and not name.startswith("transformers:"))
     return name
 
@@ -138,7 +139,7 @@ StopEarlyOption = Annotated[
     bool, typer.Option("--stop-early", help="stop after the first generation that is not better on validation")
 ]
 ControlsOption = Annotated[
-    bool | None,
+    bool | None,  # None unless one of the two flags is given, like every flag whose function has a default
     typer.Option(
         "--controls/--no-controls",
         help="also train as many models on labels with other seeds, and one with label smoothing [default: True]",
@@ -149,7 +150,7 @@ DistilEnsembleOption = Annotated[
 ]
 
 # a search
-TemperaturesOption = Annotated[
+TemperaturesOption = Annotated[  # text, because Typer's lists repeat the flag, and a grid is one word: 1,2,4
     str | None, typer.Option("--temperatures", help="values of T in SoftTargets(T) to try [default: 1,2,4,8]")
 ]
 WeightsOption = Annotated[
@@ -186,7 +187,7 @@ TeacherPrecisionOption = Annotated[
 BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="samples that the teacher labels at a time [default: 256]")
 ]
-ShareOption = Annotated[
+ShareOption = Annotated[  # for machines without a common disk; processes that see one folder share by locks
     str | None,
     typer.Option(
         "--share", help="i/n: label only the i-th of n shares, to merge later; on one disk, repeat the command instead"
@@ -204,7 +205,7 @@ ClustersOption = Annotated[
     int | None, typer.Option("--clusters", min=1, help="number of clusters of confusable classes [default: 10]")
 ]
 GivenClustersOption = Annotated[
-    str | None,
+    str | None,  # not int: a file may be given in place of the number
     typer.Option("--clusters", help="number of clusters, or a JSON file with lists of class names [default: 10]"),
 ]
 SizeOption = Annotated[
@@ -269,7 +270,7 @@ ResamplesOption = Annotated[
 ]
 BootstrapSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the bootstrap [default: 0]")]
 
-# what is written
+# what is written: a folder for each verb, because each says what it holds and how to resume
 OutOption = Annotated[str, typer.Option("--out", help="run folder; run the same command again to resume")]
 SearchOutOption = Annotated[
     str, typer.Option("--out", help="folder of the search; run the same command again to resume")
@@ -300,7 +301,7 @@ ToleranceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 
-# the demo and papers
+# the demo and papers, which have scales, data and seeds of their own
 DemoOutOption = Annotated[
     str | None, typer.Option("--out", help="folder of the runs and the report [default: runs/demo]")
 ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def print_json(values: Any) -> None:
     """Print values as JSON, with null for NaN and infinite numbers."""
-    from instar.runs.files import to_json
+    from instar.runs.files import to_json  # late, because `--help` must not wait for torch
 
     print(to_json(values))
 
@@ -30,6 +30,7 @@ def print_run(run: Run, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), **run.result})
         return
+    # a run with judge_test=false, such as a trial, has metrics of the validation split only
     test, validation = run.result["metrics"], run.result["validation"]
     title = str(run.path) if test else f"{run.path} (validation)"
     print_metrics(test or validation, as_json, title)

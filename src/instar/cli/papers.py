@@ -25,7 +25,7 @@ def demo(
 
 def list_papers(as_json: options.JsonOption = False) -> None:
     """List the tables that Instar can reproduce."""
-    from instar.papers.catalogue import PAPERS
+    from instar.papers.catalogue import PAPERS  # late: the recipes import torch
 
     if as_json:
         print_json({name: paper.title for name, paper in PAPERS.items()})

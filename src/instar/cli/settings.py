@@ -12,6 +12,7 @@ def only_given(**flags: Any) -> dict[str, Any]:
     >>> only_given(epochs=3, views=None, teacher=[])
     {'epochs': 3}
     """
+    # a flag that may be repeated is [] where it is not given
     return {name: value for name, value in flags.items() if value is not None and value != []}
 
 
@@ -33,6 +34,7 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
 
 def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     """Return one teacher or a list of several; None if none is given."""
+    # one is given by itself, so that errors name it and not a list
     return teachers[0] if teachers and len(teachers) == 1 else teachers or None
 
 
@@ -40,6 +42,7 @@ def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any]
     """Return a model by name with its arguments; None if neither is given."""
     from instar.stages.configuration import TypedName
 
+    # typing the name of a class is trusting it; a name in a file or a run folder may be a stranger's
     model = only_given(name=None if name is None else TypedName(name), arguments=parse_settings(arguments) or None)
     return model or None
 

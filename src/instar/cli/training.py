@@ -30,6 +30,7 @@ def train(
 
     Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
     """
+    # a flag that was not given must not override the setting of a file, so it is left out of the call
     given = only_given(objective=objective, views=views, num_views=num_views, start=start, epochs=epochs, seed=seed)
     run = instar.train(
         data,

@@ -13,9 +13,10 @@ app = typer.Typer(
     help="Distil your models into one that is smaller or better.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # exit_code says in one sentence what happened, and keeps the traceback in a file
+    rich_markup_mode=None,  # brackets in help texts, such as widths=[64], are text
 )
+# in the order of a project, in which --help lists them
 for verb in (
     training.train,
     training.distill,
@@ -44,7 +45,7 @@ for step in (specialists.cluster, specialists.train, specialists.combine, specia
 app.add_typer(specialists_app, name="specialists")
 
 papers_app = typer.Typer(help="Reproduce tables of published papers.", no_args_is_help=True)
-papers_app.command("list")(papers.list_papers)
+papers_app.command("list")(papers.list_papers)  # `list` is a type of Python, so the function has another name
 papers_app.command()(papers.run)
 app.add_typer(papers_app, name="papers")
 

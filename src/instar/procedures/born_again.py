@@ -13,8 +13,8 @@ from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import ModelConfig, RunConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
-from instar.data.views import View, as_view
+from instar.data.dataset import ARRAYS_SOURCE, load_data
+from instar.data.views import View
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
@@ -30,7 +30,6 @@ from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_settings
-from instar.stages.components import GivenObjects
 from instar.stages.configuration import configure, names_a_class
 from instar.stages.stage import Stage
 from instar.teachers.conversion import as_teacher
@@ -65,6 +64,7 @@ class Lineage:
         """The generation with the fewest validation errors; the last one if there is no validation split."""
         if self.generations[0].result["validation"] is None:
             return self.generations[-1]
+        # of equal ones the earliest, which took the fewest trainings
         return min(self.generations, key=lambda run: float(run.result["validation"]["error"]))
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,11 +76,12 @@ class Lineage:
 
         The gain is in percentage points of the test error, with a 95% interval over the test samples.
         """
-        first = _wrong(self.generations[0])
+        first = _find_errors(self.generations[0])
         rows = []
         for run in (*self.generations, *self.ensembles, *self.controls):
             metrics = run.metrics
-            gain = paired_interval(_wrong(run), first)
+            # paired by sample: most samples are easy or hard for all runs, and their spread cancels
+            gain = paired_interval(_find_errors(run), first)
             rows.append(
                 {
                     "run": run.path.name,
@@ -98,6 +99,7 @@ class Lineage:
         for row in self.rows():
             low, high = row["error_interval"]
             gain, least, most = row["gain"]
+            # generation 0 has no gain over itself, not one of zero
             gained = f"{gain:+.2f} ({least:+.2f} to {most:+.2f})" if row["run"] != self.generations[0].path.name else ""
             lines.append(
                 f"{row['run']:24}{row['parameters']:>12,}{row['errors'] / row['samples']:>12.2%}"
@@ -179,8 +181,7 @@ def born_again(
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
     refuse_swapped("born_again", data=data, model=model)
-    for described in (model, student):
-        refuse_weights("born_again", "generation", described)
+    refuse_weights("born_again", "generation", model, student)
     given = configure(
         "born_again",
         config,
@@ -189,23 +190,21 @@ def born_again(
         data=data,
         model=model,
         defaults={"model": DEFAULT_MODEL},
-        refused=("teachers",),
-        views=None if views is None else as_view(views),
+        refused=("teachers",),  # the teacher of a generation is the one before it
+        views=views,
         num_views=num_views,
         seed=seed,
         **target_settings(targets, store),
     )
+    # all teachers are runs of this lineage, so a class that was typed as a flag is trusted in their folders too
+    trust = trust or given.trust_model or names_a_class(student)
     return LineagePlan(
-        given.config,
-        local_path(out, "out"),
+        given.stage(local_path(out, "out"), network=network, trust=trust, show=show),
         generations,
         student=given.config.model if student is None else describe_model(student),
         objective=as_objective(objective),
         stop_early=stop_early,
-        data=given.objects.data,
         network=network,
-        trust=trust or given.trust_model or names_a_class(student),
-        show=show,
     ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
 
 
@@ -214,31 +213,23 @@ class LineagePlan:
     """The stages of a lineage.
 
     Args:
-        config: configuration of generation 0.
-        out: folder of the lineage.
+        stage: what all stages share: the settings of generation 0, the data, and the folder of the lineage.
         generations: number of generations after generation 0.
         student: model of the later generations.
         objective: objective of the later generations.
         stop_early: stop when a generation is not better than the best before it.
-        data: data, if they are already loaded.
         network: network of generations that need it when they are loaded again.
-        trust: allow model classes outside `instar.models`.
-        show: show progress on stderr.
 
     Raises:
         ConfigError: if there are no generations, or the objective has no term with a teacher.
     """
 
-    config: RunConfig
-    out: Path
+    stage: Stage
     generations: int
     student: ModelConfig
     objective: Objective
     stop_early: bool = False
-    data: Data | None = None
     network: nn.Module | str | None = None
-    trust: bool = False
-    show: bool = True
 
     def __post_init__(self) -> None:
         if self.generations < 1:
@@ -250,27 +241,31 @@ class LineagePlan:
 
     def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
         """Train the runs that are missing; see `born_again`."""
-        here = parse_jobs(jobs).here
-        data = self.data
-        if here:  # each of several processes finds the decoded data in the cache
-            data = data or load_data(self.config.data)
-        elif self.config.data.source != ARRAYS_SOURCE:
+        here, out, data = parse_jobs(jobs).here, self.stage.out, self.stage.given.data
+        # loaded once for all stages of this process; others read the decoded data from the cache, except arrays, which
+        # travel with each job
+        if here:
+            data = data or load_data(self.stage.config.data)
+        elif self.stage.config.data.source != ARRAYS_SOURCE:
             data = None
-        plan = replace(self, data=data, show=self.show and here)
+        stage = replace(self.stage, given=replace(self.stage.given, data=data), show=self.stage.show and here)
+        plan = replace(self, stage=stage)
         arms = plan.controls() if controls else {}
         # generations need each other, so they are one job; each control is another
-        tasks: list[Job[Any]] = [Job(plan.grow, plan.out), *(Job(stage.run, stage.out) for stage in arms.values())]
+        tasks: list[Job[Any]] = [Job(plan.grow, out), *(Job(stage.run, stage.out) for stage in arms.values())]
         last, stopped = run_all(tasks, jobs)[0]
         names = [f"generation-{number}" for number in range(last + 1)]
         ensembles = {f"ensemble-1-{last}": names[1:], f"ensemble-0-{last}": names}
+        # without generation 0 there may be only one member left
         found = [self._ensemble(name, members) for name, members in ensembles.items() if len(members) > 1]
         if distil_ensemble:
             found.append(plan.distilled(found[0].path).run())
         others = [Run(stage.out) for stage in arms.values()]
         if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
+            # named like the ensembles of generations: labels-1-3 has the runs labels-1 to labels-3
             others.append(self._ensemble(f"{labels[0]}-{len(labels)}", labels))
-        runs = [TrainedRun(self.out / name, trust=self.trust, network=self.network) for name in names]
-        return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(self.out))
+        runs = [TrainedRun(out / name, trust=self.stage.trust, network=self.network) for name in names]
+        return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(out))
 
     def grow(self) -> tuple[int, str]:
         """Train generation after generation; return the number of the last, and why it stopped early.
@@ -283,6 +278,7 @@ class LineagePlan:
             try:
                 run = self.generation(number).run()
             except NonFiniteError as error:
+                # the sentence counts complete runs only: this one has a checkpoint at most
                 kept = f"generations 0 to {number - 1} are kept" if number else "there is none to keep"
                 raise NonFiniteError(f"generation {number} diverged, and {kept}: {error}") from None
             if not self.stop_early:
@@ -290,6 +286,7 @@ class LineagePlan:
             if run.result["validation"] is None:
                 raise ConfigError("stop_early needs a labelled validation split, and there is none.")
             score = run.result["validation"]["error"]
+            # an equal error stops too: a generation that gains nothing is no reason to train another
             if best and score >= best[0]:
                 reason = f"its validation error, {score:.2%}, is not below the {best[0]:.2%} of generation {best[1]}"
                 return number, f"Stopped after generation {number}: {reason}."
@@ -300,40 +297,47 @@ class LineagePlan:
         """Return generation `number`, which learns from labels or from the one before it."""
         if number == 0:
             return self._stage("generation-0", 0)
-        return self._student(f"generation-{number}", number, self.out / f"generation-{number - 1}")
+        return self._student(f"generation-{number}", number, self.stage.out / f"generation-{number - 1}")
 
     def distilled(self, teacher: Path) -> Stage:
         """Return the student of an ensemble of generations."""
+        # with the first seed that no generation has, also where the lineage stopped early
         return self._student(f"{teacher.name}-distilled", self.generations + 1, teacher)
 
     def controls(self) -> dict[str, Stage]:
         """Return the controls: one label-trained model per later generation, and one with label smoothing."""
+        # control k has the seed of generation k: initial weights, order and views are the same, only the teacher is not
         found = {f"labels-{k}": self._stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
         return found | {"label-smoothing": self._stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
 
     def _student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
         stage = self._stage(name, number, changes)
+        # a stage finds its teacher by the folder alone, so a network that this needs is attached here
         resolved = (
-            as_teacher(lend_network(teacher, self.network), trust=self.trust) if self.network is not None else None
+            as_teacher(lend_network(teacher, self.network), trust=self.stage.trust)
+            if self.network is not None
+            else None
         )
         return replace(stage, given=replace(stage.given, teacher=resolved, objective=self.objective))
 
     def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
-        values = self.config.model_dump() | {"seed": 1000 * self.config.seed + number} | dict(changes or {})
+        config = self.stage.config
+        # 1000 apart, so that lineages of seeds 0, 1, 2, ... have no run in common
+        values = config.model_dump() | {"seed": 1000 * config.seed + number} | dict(changes or {})
         if not values["teachers"]:  # a run without a teacher has no targets to store
             values |= {"targets": "online", "store": {}}
-        config = validate(RunConfig, values)
-        return Stage(config, self.out / name, GivenObjects(self.data), trust=self.trust, show=self.show)
+        given = replace(self.stage.given, objective=None)  # each run has its own, which its configuration names
+        return replace(self.stage, config=validate(RunConfig, values), out=self.stage.out / name, given=given)
 
     def _ensemble(self, name: str, members: Sequence[str]) -> Run:
-        folders = [self.out / member for member in members]
-        return ensemble(folders, self.data, out=self.out / name, network=self.network, trust=self.trust)
+        folders, data = [self.stage.out / member for member in members], self.stage.given.data
+        return ensemble(folders, data, out=self.stage.out / name, network=self.network, trust=self.stage.trust)
 
 
-def _wrong(run: Run) -> list[float]:
-    """Return 1 for each labelled test sample that the run predicts wrong, else 0."""
+def _find_errors(run: Run) -> list[float]:
     tensors = read_predictions(run)
     labels = tensors["test.labels"]
-    wrong = tensors["test.logits"].argmax(1) != labels
+    wrong = tensors["test.logits"].argmax(-1) != labels
+    # [labelled samples], 1 for an error; with positions, the labelled positions of all samples
     return wrong[labels != UNLABELLED].double().tolist()

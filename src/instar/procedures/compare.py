@@ -55,10 +55,12 @@ class Compared:
         """Return the values for JSON, with the conclusions in words."""
         found = asdict(self)
         for comparison, values in zip(self.comparisons, found["comparisons"], strict=True):
+            # by their names: the letters of the table mean nothing without it
             values["conclusions"] = comparison.conclusions(comparison.name, self.methods[0], self.samples)
         return found
 
     def __str__(self) -> str:
+        # paths are too long for the columns of a table
         letters = [_letter(number) for number in range(len(self.methods))]
         lines = [
             _wrapped(f"{letter}  {name}: {seeds_in_words(seeds)}{', the reference' if letter == 'A' else ''}")
@@ -72,7 +74,7 @@ class Compared:
         return "\n".join([*lines, *said, "", _wrapped(self._statistics())])
 
     def _statistics(self) -> str:
-        """Return sentences on the intervals and tests."""
+        # what is fixed and what is drawn differs between the two kinds of interval, and the reader has to know both
         several = any(comparison.runs != (1, 1) for comparison in self.comparisons)
         positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
         sentences = [
@@ -123,6 +125,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     pairings = [_Pairing.of(reference, other) for other in others]
     examples = reference.examples
 
+    # per example and in percent, like the table; over samples, because positions of one sample are not independent
     def errors(ours: Counts, theirs: Counts) -> Difference:
         return error_over_samples(ours, theirs, examples, resamples=resamples, seed=seed).times(100)
 
@@ -179,7 +182,7 @@ class _Pairing:
         return mine, theirs
 
     def of_both(self, name: str) -> tuple[Any, Any]:
-        """Return a field of the predictions of both methods, `[runs, samples]` each."""
+        # [runs, samples] each; without a common seed the numbers of runs may differ
         mine, theirs = (
             np.stack([getattr(of.predictions[seed], name) for seed in self.seeds or of.runs])
             for of in (self.reference, self.method)
@@ -187,7 +190,7 @@ class _Pairing:
         return mine, theirs
 
     def pairs(self, name: str) -> list[tuple[Any, Any]]:
-        """Return the same for each pair of runs; empty if there is only one pair."""
+        # a single pair is the whole comparison, so it is not listed twice; [1, samples] each
         mine, theirs = self.of_both(name)
         return [(mine[[place]], theirs[[place]]) for place in range(len(self.seeds))] if len(self.seeds) > 1 else []
 
@@ -195,9 +198,10 @@ class _Pairing:
 def _quantities(
     pairings: Sequence[_Pairing], name: str, over_samples: Sequence[Difference], scale: float
 ) -> list[Quantity]:
-    """Return a quantity of each pairing, from the field `name`, which is summed over the examples of a sample."""
+    # sums over samples, [runs]: with the same samples for all, `scale` makes means of them
     sums = [[each.sum(1) for each in pairing.of_both(name)] for pairing in pairings]
     paired = [len(pairing.seeds) > 1 for pairing in pairings]
+    # corrected apart from the tests over samples: they answer another question, about new runs
     over = correct([over_seeds(*both).times(scale) for both, several in zip(sums, paired, strict=True) if several])
     corrected = iter(over)
     return [
@@ -217,6 +221,7 @@ def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int,
     finite = [pairing for pairing in pairings if all(np.isfinite(each).all() for each in pairing.of_both("nll"))]
     if not finite:
         return [None] * len(pairings)
+    # averaged over runs, [samples]; one call for all methods, so that all intervals come from the same resamples
     changes = [theirs.mean(0) - mine.mean(0) for mine, theirs in (pairing.of_both("nll") for pairing in finite)]
     over_samples = nll_over_samples(np.stack(changes, 1), examples, resamples=resamples, seed=seed)
     found = iter(_quantities(finite, "nll", over_samples, 1 / examples.sum()))
@@ -224,11 +229,12 @@ def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int,
 
 
 def _wrapped(text: str) -> str:
+    # a path that is broken could not be copied from the terminal
     return textwrap.fill(text, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _letter(number: int) -> str:
-    """Return a short name of a method.
+    """Name methods A to Z, then A1 to Z1.
 
     >>> _letter(0), _letter(27)
     ('A', 'B1')

@@ -17,6 +17,7 @@ from instar.config import ModelConfig
 from instar.data.dataset import Data
 from instar.data.samples import Samples
 from instar.errors import ConfigError, DataError
+from instar.models.normalised import Normalised
 from instar.models.probe import PROBE_FILE, write_probe
 from instar.models.trained import TrainedRun, load_model, network_of, save_model
 from instar.paths import local_path
@@ -74,8 +75,6 @@ def correct_bias(
     run.require_complete()
     loaded = read_run_data(run, data, splits=("train", "test"))
     named = loaded.train.class_indices(list(classes)).tolist()
-    if rule not in ("prior", "labelled"):
-        raise ConfigError(f"rule must be 'prior' or 'labelled', got {rule!r}.")
     correction = {
         "classes": list(classes),
         "rule": rule if offset is None else "given",  # a published offset follows no rule
@@ -83,23 +82,19 @@ def correct_bias(
         "prior": list(prior) if prior is not None else None,
     }
     config = run.config | {"correction": correction, "corrected": str(run.path)}
-    network = network_of(run) if network is None else network
+    network = network_of(run) if network is None else network  # the corrected run needs it as the first one did
     if data is not None:
         config["data"] = loaded.config.model_dump(mode="json")
+    # the weights themselves, because the folder of the student may be trained anew
     fingerprints = run.fingerprints | {"data": loaded.fingerprints(), "run": _weights_hash(run)}
     with Run.held(out, config, fingerprints) as made:
         corrected = TrainedRun(made.path, trust=trust, network=network)
         if not corrected.complete:
             started = time.monotonic()
             model = load_model(run, trust=trust, network=network)
-            shift = _find(model, loaded, named, rule, offset, prior)
+            shift = _find_shift(model, loaded, named, rule, offset, prior)
             shift_logits(model, shift, few_inputs(loaded))
-            described = run.document("model.json", ModelFile)
-            kept = ModelConfig(name=described.name, arguments=described.arguments)
-            shape, names = tuple(described.input_shape), tuple(described.classes)
-            save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
-            if (run.path / PROBE_FILE).is_file():  # the corrected model returns other logits for it
-                write_probe(corrected, model, run.tensors(PROBE_FILE)[0]["inputs"])
+            _save_in(corrected, model, run)
             facts = {
                 "parameters": run.result["parameters"],
                 "offset": {name: shift[index].item() for name, index in zip(classes, named, strict=True)},
@@ -109,8 +104,18 @@ def correct_bias(
     return corrected
 
 
-def _find(
-    model: torch.nn.Module,
+def _save_in(corrected: Run, model: Normalised, run: Run) -> None:
+    # the description of the student stays true, since only a bias has changed
+    described = run.document("model.json", ModelFile)
+    kept = ModelConfig(name=described.name, arguments=described.arguments)
+    shape, names = tuple(described.input_shape), tuple(described.classes)
+    save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
+    if (run.path / PROBE_FILE).is_file():  # the corrected model returns other logits for it
+        write_probe(corrected, model, run.tensors(PROBE_FILE)[0]["inputs"])
+
+
+def _find_shift(
+    model: nn.Module,
     data: Data,
     named: list[int],
     rule: Rule,
@@ -122,6 +127,7 @@ def _find(
         shift[named] = offset
         return shift
     if rule == "labelled":
+        # samples without a loss need no label: they are not judged either
         if data.validation is None or (_with_loss(data.validation, data.validation.labels) == UNLABELLED).any():
             raise DataError("rule 'labelled' needs a labelled validation split; set validation above 0.")
         logits = _with_loss(data.validation, predict(Module(model), data.validation))
@@ -132,16 +138,18 @@ def _find(
         labels = _with_loss(probe, probe.labels)
         if (labels == UNLABELLED).any():
             raise ConfigError("the train split has samples without labels; give the prior of every class (prior=).")
+        # [classes]; 0 for a class without a sample, which prior_offset refuses to shift
         shares = torch.bincount(labels, minlength=probe.num_classes) / len(labels)
     else:
         shares = torch.tensor(list(prior), dtype=torch.float32)
+        # published shares are rounded, so their sum may be off by a little
         if len(shares) != probe.num_classes or abs(float(shares.sum()) - 1) > 1e-3:
             raise ConfigError(f"prior must have {probe.num_classes} shares that sum to 1, got {list(prior)}.")
     return prior_offset(_with_loss(probe, predict(Module(model), probe)), named, shares)
 
 
 def _with_loss(samples: Samples, found: Tensor) -> Tensor:
-    """Return the values of the samples, or of their positions, that have a loss, `[examples, ...]`."""
+    # [samples, (position), ...] to [examples, ...], without padding and what a mask leaves out
     valid = samples.source.valid(samples.ids)
     return found.flatten(0, samples.labels.dim() - 1) if valid is None else found[valid]
 

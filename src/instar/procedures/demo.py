@@ -24,7 +24,7 @@ from instar.stages.arguments import shared_target_settings
 from instar.stages.stage import Stage
 from instar.teachers.ensemble import Ensemble
 
-# chosen on the validation split (docs/log.md, 2026-11-21).
+# chosen on the validation split (docs/log.md, 2026-11-21); smaller students could not follow the ensemble
 DEMO_TEACHER = {"name": "cnn", "arguments": {"channels": [32, 64], "hidden": 128, "dropout": 0.5}}
 DEMO_STUDENT = {"name": "mlp", "arguments": {"widths": [128, 128]}}
 DEMO_OBJECTIVE = "SoftTargets(3)"
@@ -65,6 +65,7 @@ class DemoSummary:
 
     def __str__(self) -> str:
         rows = [
+            # members are alike, so one of them has its share of the parameters
             ("one of the ensemble", self.ensemble_parameters // len(self.member_errors), self.member_errors),
             (f"ensemble of {len(self.member_errors)}", self.ensemble_parameters, [self.ensemble_errors]),
             ("student, labels", self.student_parameters, self.hard_errors),
@@ -72,6 +73,7 @@ class DemoSummary:
         ]
         lines = [f"{'':22}{'parameters':>12}{'test errors':>18}{'error':>9}"]
         for name, parameters, errors in rows:
+            # the ensemble is one model, so its errors have no spread
             spread = f" ± {stdev(errors):.1f}" if len(errors) > 1 else ""
             lines.append(
                 f"{name:22}{parameters:>12,}{mean(errors):>12.1f}{spread:6}{mean(errors) / self.samples:>9.2%}"
@@ -98,10 +100,12 @@ def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5,
     started = time.monotonic()
     parse_jobs(jobs)  # refuses a wrong value before the first run
     folder = local_path(out, "out")
+    # only the teachers see shifted digits, which made such small students worse
     teachers = [
         _stage(folder / f"teacher-{i}", DEMO_TEACHER, seed=1000 + i, views="Shift(1)", epochs=40)
         for i in range(members)
     ]
+    # of the same seeds and epochs as the distilled ones, so that the two arms are paired
     hard = [_stage(folder / f"labels-{seed}", DEMO_STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
     distilled = [
         _stage(
@@ -111,7 +115,7 @@ def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5,
             epochs=60,
             teachers=[str(teacher.out) for teacher in teachers],
             objective=DEMO_OBJECTIVE,
-            **shared_target_settings(folder, "store"),
+            **shared_target_settings(folder, "store"),  # the ensemble is queried once for all seeds
         )
         for seed in range(seeds)
     ]
@@ -139,6 +143,7 @@ def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5,
 
 
 def _stage(out: Path, model: dict[str, Any], *, epochs: int, **config: Any) -> Stage:
+    # the validation samples have served their purpose, the choice of these settings, and are trained on too
     data = {"source": "digits", "validation": 0.2, "train_on_all": True}
     values = {"data": data, "model": model, "training": DEMO_TRAINING | {"epochs": epochs}, **config}
     return Stage(validate(RunConfig, values), out, show=False)

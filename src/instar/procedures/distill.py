@@ -86,8 +86,6 @@ def distill(
     True
     """
     refuse_swapped("distill", data=data, teacher=teacher, model=model)
-    if objective is not None or temperature is not None:
-        objective = distillation_objective(objective, temperature)
     given = configure(
         "distill",
         config,
@@ -95,9 +93,9 @@ def distill(
         settings,
         data=data,
         model=model,
-        defaults={"objective": distillation()},
-        teachers=paths_of(teacher),
-        objective=objective,
+        defaults={"objective": distillation()},  # below the file, which may have another
+        teachers=paths_of(teacher),  # () for objects, so that the teachers of a file do not stay beside them
+        objective=distillation_objective(objective, temperature),
         combine=combine,
         views=views,
         num_views=num_views,
@@ -105,8 +103,10 @@ def distill(
         seed=seed,
         **target_settings(targets, store),
     )
+    # settings stand above arguments, so they may name other teachers than the one that was given
     chosen = teacher_of("distill", teacher, given.config)
     names, resolved = choose_teacher(chosen, given.config.combine, network=network, trust=trust)
+    # config.json names the teacher, but the object is queried: a module has only the name of its class
     given = replace(
         given,
         config=given.config.model_copy(update={"teachers": names}),

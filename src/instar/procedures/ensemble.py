@@ -59,6 +59,7 @@ def ensemble(
     """
     refuse_swapped("ensemble", members=members, data=data)
     runs = [lend_network(member if isinstance(member, Run) else Run(member), network) for member in members]
+    # a member that is this folder itself, or an ensemble with it, would predict by asking itself for ever
     with refuse_nesting(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
     return make_teacher_run(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
@@ -83,14 +84,16 @@ def make_teacher_run(
         facts: further entries of the result.
     """
     found = read_run_data(members[0], data, splits=("train", "test"))
+    # the first member gave the data; for the others a sample must be the same input, and a class the same number
     for member in members[1:]:
         refuse_other_reading(member, found)
     values: dict[str, Any] = {
         "data": found.config.model_dump(),
         "teachers": [str(run.path) for run in members],
-        "objective": "",
+        "objective": "",  # nothing was minimised here
     }
     config = validate(RunConfig, values | dict(settings))
+    # by what the members are, so that a folder whose members were trained anew is not taken for this one
     fingerprints = {"data": found.fingerprints(), "teacher": together.fingerprint()}
     with Run.held(out, config.model_dump(mode="json"), fingerprints, default_settings()) as run:
         if not run.complete:

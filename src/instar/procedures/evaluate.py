@@ -61,12 +61,13 @@ def evaluate(
     """
     subject = attach_network(subject, network, trust=trust)
     refuse_swapped("evaluate", subject=subject, data=data)
-    answering = as_teacher(subject, trust=trust)
+    predicting = as_teacher(subject, trust=trust)
     run = as_run(subject)
+    # whoever knows how it read its inputs decides: a run first, then the store, and arguments for a bare module
     if run is not None:
         found = read_run_data(run, data)
-    elif data is None and isinstance(answering, Stored):
-        found = load_data(validate(DataConfig, answering.store.manifest.data))
+    elif data is None and isinstance(predicting, Stored):
+        found = load_data(validate(DataConfig, predicting.store.manifest.data))  # no other samples have targets in it
     elif data is None:
         raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
     else:
@@ -74,11 +75,13 @@ def evaluate(
     samples = found.split(split)
     teacher = attach_network(teacher, teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
-    answering = reorder_classes(answering, samples.source.classes)
+    # by name and not by place: a class counts as right only under the number that these labels have for it
+    predicting = reorder_classes(predicting, samples.source.classes)
     followed = followed and reorder_classes(followed, samples.source.classes)
+    # the subject's data are those of its own run, and the teacher may have read them in another way
     if (other := as_run(teacher)) is not None:
         refuse_other_reading(other, found)
     # the numbers of a run in its folder are those of other samples if the data have changed since
     changed = None if run is None else compare_fingerprints(run, found, split)
-    metrics = judge(answering, samples, teacher=followed, keep=False).metrics()
+    metrics = judge(predicting, samples, teacher=followed, keep=False).metrics()
     return metrics if changed is None else metrics | {"changed_data": changed}

@@ -136,15 +136,19 @@ def export(
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
     path = local_path(out, "out") if out is not None else run.path / "export" / form.name
+    # before the model is read and compared, which may take minutes
     refuse_in_use(path, is_folder=form.is_folder)
     student = read_student(run, data, tolerance=tolerance, trust=trust, network=network)
+    # `made` gets the name `path` only if nothing is raised here
     with new_export(path) as made:
+        # the file that was written is run, not the module that wrote it; NaN counts as an infinite difference
         difference = student.difference(form.write(student, made))
         if difference > tolerance:
             raise MismatchError(
                 f"the {to} export of '{run.path}' differs from its model by {difference:.2g} in a logit of a test "
                 f"sample, and the tolerance is {tolerance:g}; nothing was written."
             )
+    # after the renaming; a folder of the Hub has a card and a configuration beside the weights
     files = [file for file in path.rglob("*") if file.is_file()] if form.is_folder else [path]
     inputs, outputs = student.shapes()
     size = sum(file.stat().st_size for file in files)

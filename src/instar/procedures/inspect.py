@@ -39,9 +39,11 @@ def inspect(run: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     ('complete', 610, ())
     """
     folder = run.path if isinstance(run, Run) else given_path(run, "a run folder")
+    # told apart by their files and not by opening them: a damaged run folder has to be described too
     if (folder / MANIFEST_FILE).is_file():
         raise ConfigError(f"'{folder}' is a target store; see: instar targets info {shlex.quote(str(folder))}")
     if not any((folder / name).is_file() for name in _RUN_FILES):
+        # what export wrote has weights as well, but nothing of the run
         is_export = folder.is_file() or (folder / "model.safetensors").is_file()
         hint = "; instar.load reads what instar export wrote" if is_export else ""
         raise RunError(f"'{folder}' is not a run folder: it has none of its files{hint}.")

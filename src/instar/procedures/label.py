@@ -19,8 +19,8 @@ from instar.errors import ConfigError, say
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data
-from instar.stages.configuration import configure, nest
-from instar.stages.first_look import FirstLook, look_at
+from instar.stages.configuration import Configured, configure, nest
+from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
@@ -109,7 +109,7 @@ def label(
         {},
         settings,
         data=data,
-        defaults={"model": {"name": ""}},
+        defaults={"model": {"name": ""}},  # a configuration needs a model, and labelling has no student
         teachers=paths_of(teacher),
         combine=combine,
         views=views,
@@ -121,40 +121,33 @@ def label(
     choice = _choose_content(made, keep=keep, dtype=dtype, temperature=temperature, seed=seed)
     view = given.objects.views or as_view(made.views)
     _check(made, view, batch_size, share, shard_rows)
-    chosen = teacher_of("label", teacher, made)
-    # the data are read as the teacher read its own, with its classes in order
-    run, spec = as_run(chosen[0] if isinstance(chosen, list | tuple) else chosen), given.objects.data or made.data
-    loaded = as_data(spec) if run is None else read_run_data(run, spec)
-    names, resolved = choose_teacher(chosen, made.combine, network=network, trust=trust)
-    resolved = reorder_classes(resolved, loaded.classes)
-    arithmetic = made.training.teacher_precision
-    named = describe_teacher(resolved, names, made.combine, arithmetic, few_inputs(loaded))
-    resolved.prepare(Execution(make_accelerator().device, arithmetic, max_convolved_samples=batch_size))
+    names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
-    # students are compared with the teacher on held-out samples, which takes all classes
-    choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
-    labelling = Labelling(resolved, named, loaded, loaders, choices, shard_rows)
+    labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
     store = labelling.start(local_path(out, "out"))
-    if store.missing():
-        _announce(store, look_at(resolved, loaded, loaders["train"]), show)
+    _announce(store, resolved, loaded, loaders["train"], show)
     labelling.complete(store, str(out), share=share, show=show)
     return store
 
 
 def _refuse_other_settings(settings: Mapping[str, Any] | None) -> None:
+    # what else a store depends on has an argument here; others, such as training.epochs, would change nothing
     if others := flatten({name: value for name, value in nest(settings or {}).items() if name != "data"}):
         name = next(iter(others))
         raise ConfigError(f"label takes only settings of the data, such as data.validation=0, got '{name}'.")
 
 
 def _choose_content(config: RunConfig, **given: Any) -> StoreConfig:
-    """Return what the store holds: the arguments that were given, over the settings of the configuration."""
+    # a file may hold the store of a whole run; the arguments of this call stand above it
     chosen = {name: value for name, value in given.items() if value is not None}
     return validate(StoreConfig, config.store.model_dump() | chosen)
 
 
-def _announce(store: TargetStore, look: FirstLook, show: bool) -> None:
-    store.first_look = look.as_dict()
+def _announce(store: TargetStore, teacher: Teacher, data: Data, loader: Loader, show: bool) -> None:
+    if not store.missing():  # it was announced when it was made
+        return
+    look = look_at(teacher, data, loader)
+    store.first_look = look.as_dict()  # for --json of this call: it is not part of the store
     if show:
         look.tell()
         say(describe(store))
@@ -165,16 +158,48 @@ def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int
         if number is not None and number < 1:
             raise ConfigError(f"{name} must be at least 1, got {number}.")
     number = config.num_views
+    # without augmentation the teacher would be queried about the same inputs again and again
     if isinstance(view, Identity) and (number or 1) > 1:
         raise ConfigError(f"{number} views without augmentation would all be alike; give an augmentation (views).")
     if not 1 <= share[0] <= share[1]:
         raise ConfigError(f"share must be (i, n) with i from 1 to n, got {share}.")
 
 
+def _resolve(
+    teacher: Any, given: Configured, *, network: nn.Module | str | None, trust: bool
+) -> tuple[tuple[str, ...], Teacher, Data]:
+    """Return the teacher with its names, and the data, whose classes are in the same order."""
+    spec = given.objects.data or given.config.data
+    # read as the first teacher read its own data, so that a sample is the same input as then; a teacher without a run
+    # folder says nothing about data
+    run = as_run(teacher[0] if isinstance(teacher, list | tuple) else teacher)
+    data = as_data(spec) if run is None else read_run_data(run, spec)
+    names, resolved = choose_teacher(teacher, given.config.combine, network=network, trust=trust)
+    return names, reorder_classes(resolved, data.classes), data
+
+
+def _plan_labelling(
+    config: RunConfig,
+    teacher: Teacher,
+    names: tuple[str, ...],
+    data: Data,
+    loaders: Mapping[str, Loader],
+    choice: StoreConfig,
+    batch_size: int,
+    shard_rows: int | None,
+) -> Labelling:
+    precision = config.training.teacher_precision
+    described = describe_teacher(teacher, names, config.combine, precision, few_inputs(data))
+    # on a CPU, a convolutional teacher would split batches of the size that was asked for
+    teacher.prepare(Execution(make_accelerator().device, precision, max_convolved_samples=batch_size))
+    # students are compared with the teacher on held-out samples, which takes all classes
+    choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
+    return Labelling(teacher, described, data, loaders, choices, shard_rows)
+
+
 def _make_loaders(
     config: RunConfig, data: Data, teacher: Teacher | None, view: View, batch_size: int
 ) -> dict[str, Loader]:
-    """Return the samples of each part; those of validation and test without views, if the teacher knows them."""
     device = make_accelerator().device
     loaders = {
         "train": Loader(
@@ -183,10 +208,11 @@ def _make_loaders(
             seed=config.seed,
             views=view,
             num_views=config.num_views,
-            view_seed=config.view_seed,
+            view_seed=config.view_seed,  # students replay these views by this seed, whatever their own is
             device=device,
         )
     }
+    # held-out samples are shown as they are, which a teacher that is a store may not have seen
     for name, samples in (("validation", data.held_out), ("test", data.test)):
         if teacher is not None and samples is not None and teacher.knows(samples):
             size = choose_batch_size(samples, batch_size)
@@ -203,5 +229,6 @@ def describe(store: TargetStore) -> str:
             f"{name}: {part.samples:,} samples, {part.shows()}, {part.keep} of {store.num_classes:,} classes in "
             f"{part.dtype}: {part.rows:,} rows of {width:,} bytes, {part.rows * width / 1e6:,.1f} MB"
         )
+    # with the start of each file, and also for shards that are yet to be made
     total = sum(map(store.bytes_of, store.pieces()))
     return "\n".join([*lines, f"{store.path}: {total / 1e6:,.1f} MB in {len(store.pieces())} shards"])

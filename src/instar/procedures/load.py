@@ -32,8 +32,9 @@ def load(source: Run | str | Path, *, trust: bool = False, network: nn.Module | 
     instar.errors.RunError: 'nowhere' is not a run folder: it has no config.json.
     """
     path = source.path if isinstance(source, Run) else given_path(source, "source")
+    # an export is known by what it is, a file or a folder of the Hub; everything else has to be a run folder
     if not isinstance(source, Run) and (path.is_file() or is_hub(path)):
         return load_export(path, trust=trust, network=network)
     run = source if isinstance(source, Run) else Run(path)
-    run.require_complete()
+    run.require_complete()  # weights are written before the result, so they alone do not say that it ended
     return load_model(run, trust=trust, network=network)

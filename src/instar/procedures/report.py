@@ -31,11 +31,12 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     for root in roots:
         if not os.path.isdir(root):
             raise RunError(f"the folder '{root}' is missing, so there is nothing to report.")
+    # resolved, because relative and absolute paths have no common parent
     together = roots[0] if len(roots) == 1 else Path(os.path.commonpath([root.resolve() for root in roots]))
     return write_report(
         roots,
         local_path(out, "out") if out is not None else together / "report.html",
-        f"Instar report: {together.resolve().name or together}",
+        f"Instar report: {together.resolve().name or together}",  # "." has a name only when resolved, "/" never has
     )
 
 

@@ -30,6 +30,7 @@ from instar.targets.store import StoredPart, TargetStore, link
 from instar.targets.targets import Targets
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
+from instar.training.scoring import BATCH_SIZE
 
 MAX_PROBABILITY_DIFFERENCES = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}
 """Largest difference of a probability through rounding, of the dtype and of sums in another order."""
@@ -72,10 +73,11 @@ def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
     """Return the manifest of a store, with its size in bytes and the number of missing shards."""
     found = store if isinstance(store, TargetStore) else TargetStore(store)
     content = found.manifest.model_dump(mode="json")
+    # thousands of checksums say nothing to a reader
     for part in content["parts"].values():
         del part["shards"]
     size = sum(map(found.bytes_of, found.pieces()))
-    if found.first_look is not None:
+    if found.first_look is not None:  # just labelled by this process
         content["first_look"] = found.first_look
     counts = {"bytes": size, "shards": len(found.pieces()), "missing": len(found.missing())}
     return {"store": str(found.path), "fingerprint": found.fingerprint, **counts, **content}
@@ -123,16 +125,18 @@ def verify_targets(
             rounding.
     """
     found = store if isinstance(store, TargetStore) else TargetStore(store)
-    size = found.check()
+    size = found.check()  # every byte, also of stores that are too large to be compared when they are opened
     manifest = found.manifest
     if teacher is None and rows:
         missing = [name for name in manifest.teacher.names if not os.path.exists(name)]
+        # a store outlives its teacher, and its checksums are worth something without it
         if missing:
             return Verified(str(found.path), size, 0, None, "", f"'{missing[0]}' is not a folder here; give a teacher")
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
     _, resolved = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
+    # first the order and then the hash, because the fingerprint of a reordered teacher covers its order
     resolved = reorder_classes(resolved, manifest.classes)
     if resolved.fingerprint() != manifest.teacher.fingerprint:
         raise StoreError(
@@ -140,27 +144,34 @@ def verify_targets(
             f"given teacher has {resolved.fingerprint()[:8]}."
         )
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
+    # in the arithmetic of the labelling, or rounding would count as a difference
     resolved.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
-    worst, where = 0.0, "everywhere"
-    count = 0
-    for name, part in manifest.parts.items():
-        stored = found.part(name)
+    return Verified(str(found.path), size, *_label_again(found, resolved, loaded, rows, seed), "")
+
+
+def _label_again(store: TargetStore, teacher: Teacher, data: Data, rows: int, seed: int) -> tuple[int, float, str]:
+    """Return the number of rows, the largest difference of a probability, and its part, id and view."""
+    count, worst, where = 0, 0.0, "everywhere"
+    for name, part in store.manifest.parts.items():
+        stored = store.part(name)
         chosen = torch.randperm(part.rows, generator=generator(seed, name))[:rows]
         count += len(chosen)
         for view in range(part.num_views):
+            # row v * samples + i is view v of the sample with the i-th smallest id
             at = chosen[chosen // part.samples == view].sort().values - view * part.samples
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
-                differences = _differences(resolved, stored, _source(loaded, part, found), ids, view)
+                differences = _differences(teacher, stored, _source(data, part, store), ids, view)
                 differences = differences.nan_to_num(nan=torch.inf)  # NaN must not pass as a small difference
-                if float(differences.max()) >= worst:
+                if float(differences.max()) >= worst:  # "or equal", so that a place is named also where all agree
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
         if worst > MAX_PROBABILITY_DIFFERENCES[part.dtype]:
-            raise StoreError(f"'{found.path}' differs from its teacher by {worst:.2g} in a probability ({where}).")
-    return Verified(str(found.path), size, count, worst, where, "")
+            raise StoreError(f"'{store.path}' differs from its teacher by {worst:.2g} in a probability ({where}).")
+    return count, worst, where
 
 
 def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
+    # by content and not by name: the same data may be called otherwise here, and another split may have them
     splits = [samples for samples in (data.train, data.validation, data.test) if samples is not None]
     for samples in splits:
         if samples.source.fingerprint() == part.fingerprint:
@@ -173,13 +184,12 @@ def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
 
 
 def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
-    """Return the largest difference of a probability between store and teacher for each sample, `[ids]`."""
     part = stored.part
     samples = Samples(source, ids, source.labels[ids])
     loader = Loader(
         samples,
-        256,
-        seed=0,
+        BATCH_SIZE,
+        seed=0,  # in_order draws nothing, and the views have the seed of the store
         views=as_view(part.views),
         num_views=part.num_views,
         view_seed=part.view_seed,
@@ -194,21 +204,22 @@ def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tens
 
 
 def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
-    temperature = stored.part.temperature or 1.0
-    said = live.log_probs(temperature).cpu()
+    temperature = stored.part.temperature or 1.0  # logits hold at any; probabilities at 1 are the plainest measure
+    predicted = live.log_probs(temperature).cpu()
     # what a record holds is compared: all probabilities, the largest and the rest, or the drawn classes
     if not isinstance(kept, SparseTargets):
-        difference = (kept.log_probs(temperature).exp() - said.exp()).abs().amax(-1)
+        difference = (kept.log_probs(temperature).exp() - predicted.exp()).abs().amax(-1)
     elif kept.rest is not None:
-        rest = said.scatter(-1, kept.ids, -torch.inf).logsumexp(-1, keepdim=True)
-        difference = (kept.kept - torch.cat([said.gather(-1, kept.ids), rest], -1).exp()).abs().amax(-1)
+        # at the stored classes, not the teacher's own largest: ties may be broken otherwise
+        rest = predicted.scatter(-1, kept.ids, -torch.inf).logsumexp(-1, keepdim=True)
+        difference = (kept.kept - torch.cat([predicted.gather(-1, kept.ids), rest], -1).exp()).abs().amax(-1)
     else:  # the same draws again; rounding may move a draw across the edge between two classes
-        again = stored.record.decode(stored.record.encode_values(said, stored.part.draws(ids, view)))
+        again = stored.record.decode(stored.record.encode_values(predicted, stored.part.draws(ids, view)))
         assert isinstance(again, SparseTargets)
         # two draws may differ through rounding; more than two count as a difference
-        most = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
-        difference = torch.maximum(most.clamp(min=0), (again.entropy - kept.entropy).abs().double())
-    return difference.reshape(len(ids), -1).amax(1).double()
+        moved = (again.ids != kept.ids).double().mean(-1) - 2 / kept.ids.shape[-1]
+        difference = torch.maximum(moved.clamp(min=0), (again.entropy - kept.entropy).abs().double())
+    return difference.reshape(len(ids), -1).amax(1).double()  # over the positions of a sample
 
 
 def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
@@ -227,6 +238,7 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
     first = found[0]
     for other in found[1:]:
         other.refuse_other(first.manifest, f"'{first.path}'")
+    # a manifest without shards is that of a store in the making; finish() lists them
     parts = {name: part.model_copy(update={"shards": None}) for name, part in first.manifest.parts.items()}
     ids = {name: first.ids(name) for name, part in parts.items() if part.ids != ALL_IDS}
     merged = TargetStore.start(out, first.manifest.model_copy(update={"parts": parts}), ids, f"'{first.path}'")
@@ -236,7 +248,7 @@ def merge_targets(stores: Sequence[str | Path], out: str | Path) -> TargetStore:
         if holder is not None:
             link(holder.file(piece), merged.file(piece))
     missing = merged.missing()
-    if missing:
+    if missing:  # an unfinished merge stays, and the next one adds the shards that it finds
         names = ", ".join(piece.name for piece in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise StoreError(
             f"{len(missing)} of {len(merged.pieces())} shards are in none of the stores ({names}). The others are in "

@@ -73,6 +73,7 @@ def train(
     >>> run.metrics["error"] < 0.2
     True
     """
+    # both may be text, so that a swapped call would look for data called "mlp"
     refuse_swapped("train", data=data, model=model)
     given = configure(
         "train",
@@ -81,13 +82,14 @@ def train(
         settings,
         data=data,
         model=model,
-        refused=("teachers",),
+        refused=("teachers",),  # a stage with teachers queries them, whatever its verb is called
         objective=objective,
         views=views,
         num_views=num_views,
         start=start,
         seed=seed,
     )
+    # start= may also stand in the file or in settings, so only the merged configuration can tell
     if network is not None and given.config.start is None:
         raise ConfigError("network= needs start=, because it is the network of that run folder; leave it out.")
     return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()

@@ -9,13 +9,13 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.checks import checked
-from instar.data.views import View, as_view
+from instar.data.views import View
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights
 from instar.stages.configuration import configure
 from instar.stages.given_teacher import paths_of, teacher_of
-from instar.tuning.cells import Criterion
+from instar.tuning.cells import Criterion, Grid
 from instar.tuning.search import Search
 from instar.tuning.tuned import Tuned
 
@@ -98,21 +98,11 @@ def tune(
         model=model,
         teachers=paths_of(teacher),
         combine=combine,
-        views=None if views is None else as_view(views),
+        views=views,
         num_views=num_views,
         seed=seed,
     )
-    return Search(
-        given.config,
-        local_path(out, "out"),
-        teacher_of("tune", teacher, given.config),
-        temperatures=tuple(map(float, temperatures)),
-        weights=tuple(map(float, weights)),
-        seeds=seeds,
-        criterion=criterion,
-        data=given.objects.data,
-        network=network,
-        trust=trust,
-        trust_model=given.trust_model,
-        show=show,
-    ).run(jobs)
+    chosen = teacher_of("tune", teacher, given.config)
+    grid = Grid(tuple(map(float, temperatures)), tuple(map(float, weights)), seeds, criterion)
+    stage = given.stage(local_path(out, "out"), network=network, trust=trust, show=show)
+    return Search(stage, chosen, grid, network).run(jobs)

@@ -59,8 +59,8 @@ def as_data(data: DataLike) -> Data:
 
 def distillation_objective(
     objective: str | Objective | Term | None, temperature: float | None
-) -> str | Objective | Term:
-    """Return the objective of a distillation: the one that was given, or the usual one at a temperature.
+) -> str | Objective | Term | None:
+    """Return the objective of a distillation: the one that was given, or the usual one at a temperature, or None.
 
     Raises:
         ConfigError: when both are given.
@@ -70,22 +70,21 @@ def distillation_objective(
     """
     if objective is not None and temperature is not None:
         raise ConfigError("give temperature or objective, not both: the objective holds its temperature.")
-    if objective is not None:
-        return objective
-    return distillation() if temperature is None else distillation(temperature)
+    return objective if temperature is None else distillation(temperature)
 
 
-def refuse_weights(verb: str, part: str, model: object) -> None:
-    """Refuse a module where each part of a search or a lineage starts from fresh weights.
+def refuse_weights(verb: str, part: str, *models: object) -> None:
+    """Refuse modules where each part of a search or a lineage starts from fresh weights.
 
     Raises:
         ConfigError: names what the verb needs.
     """
-    if model is not None and given_network(model) is not None:
-        raise ConfigError(
-            f"every {part} starts from fresh weights, so {verb} needs a model by name, by package.module:Class or as a "
-            f"description; got a {type(model).__name__} with weights."
-        )
+    for model in models:
+        if model is not None and given_network(model) is not None:
+            raise ConfigError(
+                f"every {part} starts from fresh weights, so {verb} needs a model by name, by package.module:Class or "
+                f"as a description; got a {type(model).__name__} with weights."
+            )
 
 
 def given_network(model: object) -> nn.Module | None:

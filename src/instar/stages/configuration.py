@@ -15,7 +15,7 @@ from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig, merge, read_yaml, validate
 from instar.data.dataset import Data, load_data
-from instar.data.views import View
+from instar.data.views import View, parse_views
 from instar.errors import ConfigError
 from instar.models.build import describe_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
@@ -118,13 +118,16 @@ def configure(
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
+    views = _unless_overruled(given.get("views"), found.views)
+    if views is None:
+        parse_views(found.views)  # refuses unknown ones before a run, a search or a lineage begins
     start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
     objects = GivenObjects(
         loaded,
         network,
         start=start if isinstance(start, Run) and str(start.path) == found.start else None,
         objective=as_objective(found.objective if objective is None else objective),
-        views=_unless_overruled(given.get("views"), found.views),
+        views=views,
     )
     return Configured(found, objects, names_a_class(model))
 

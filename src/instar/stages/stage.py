@@ -14,7 +14,8 @@ from accelerate import Accelerator
 
 from instar.config import RunConfig, default_settings
 from instar.data.samples import is_labelled
-from instar.errors import MismatchError
+from instar.data.views import parse_views
+from instar.errors import InstarError, MismatchError
 from instar.models.copying import copy_network
 from instar.models.probe import probe_functions, write_probe
 from instar.models.trained import TrainedRun, save_model
@@ -100,7 +101,7 @@ class Stage:
         with ExitStack() as held:
             with accelerator.main_process_first():  # one process makes the folder, and the others find it
                 if accelerator.is_main_process:
-                    config = components.config.model_dump(mode="json")
+                    config = components.config.model_dump(mode="json") | {"views": self._written_views(components)}
                     held.enter_context(Run.held(self.out, config, fingerprints, default_settings(), functions))
                 run = TrainedRun(self.out, trust=self.trust or self.trust_model, network=components.network)
             try:
@@ -109,6 +110,15 @@ class Stage:
                 with suppress(OSError):  # a full disk, say, must not hide the error that this one is about
                     (run.path / "error.txt").write_text(traceback.format_exc())
                 raise
+
+    def _written_views(self, components: Components) -> str:
+        # a folder has its views as they were given, and the same ones may be written otherwise now: Crop(4) or
+        # Crop(padding=4), or in full where an older version began a lineage
+        with suppress(InstarError):  # what is wrong with the folder, holding it says
+            written = Run(self.out).config.get("views")
+            if isinstance(written, str) and parse_views(written) == components.views:
+                return written
+        return components.config.views
 
     def _learn(self, components: Components, prepared: Prepared, run: Run) -> tuple[Teacher | None, float]:
         """Train the model; return the teacher that the loop queried, and the seconds that training took."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from instar.errors import ConfigError
 from instar.objectives.notation import distillation, exact
 
 Criterion = Literal["error", "nll"]
@@ -42,6 +44,46 @@ class Setting:
 
 BASELINE = Setting(None, 1.0)
 """The baseline: labels alone."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The settings that a search compares.
+
+    Args:
+        temperatures: temperatures T.
+        weights: label weights w.
+        seeds: seeds of the candidates that reach the last rung.
+        criterion: validation score to minimise.
+
+    Raises:
+        ConfigError: if there is nothing to choose from, or a number is out of range.
+    """
+
+    temperatures: tuple[float, ...]
+    weights: tuple[float, ...]
+    seeds: int
+    criterion: Criterion
+
+    def __post_init__(self) -> None:
+        for name, values, least in (
+            ("temperatures", self.temperatures, math.ulp(0.0)),  # the least number above 0
+            ("weights", self.weights, 0.0),
+        ):
+            # equal numbers would be two candidates with the same run folders
+            if not values or len(set(values)) < len(values) or not all(least <= one < math.inf for one in values):
+                bound = "above 0" if least else "of at least 0"
+                got = ", ".join(map(exact, values)) or "none"
+                raise ConfigError(f"{name} must be different numbers {bound}, got {got}.")
+        if len(self.temperatures) * len(self.weights) < 2:
+            raise ConfigError("one temperature with one weight leaves nothing to choose; give more of either.")
+        if self.seeds < 2:
+            raise ConfigError(f"seeds must be at least 2, because one seed has no interval, got {self.seeds}.")
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The candidates, temperature by temperature."""
+        return [Setting(temperature, weight) for temperature in self.temperatures for weight in self.weights]
 
 
 @dataclass(frozen=True)
@@ -86,8 +128,10 @@ class Cell:
 
     def rank(self, criterion: Criterion) -> tuple[float, float]:
         """Return the sort key of the cell: mean score, then mean NLL; infinite if a trial diverged."""
+        # the mean leaves diverged trials out, so a setting that only sometimes works would look good
         if self.diverged:
             return float("inf"), float("inf")
+        # few validation samples often give equal errors, so the NLL breaks ties
         return fmean(self.scores(criterion)), fmean(self.scores("nll"))
 
     def as_dict(self) -> dict[str, Any]:

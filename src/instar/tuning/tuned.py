@@ -60,6 +60,7 @@ class Tuned:
     @cached_property
     def finalists(self) -> list[Cell]:
         """The cells that have all seeds, the best first."""
+        # a dropped cell has fewer seeds: its mean may be better by luck, and nothing pairs with it
         finished = [cell for cell in self.cells if cell.dropped is None]
         return sorted(finished, key=lambda cell: cell.rank(self.criterion))
 
@@ -81,6 +82,7 @@ class Tuned:
     @property
     def others(self) -> dict[str, Cell]:
         """Cells to compare the best one with: the second best, unless all others diverged, and the baseline."""
+        # the second best tells whether the choice is settled, and the baseline whether distillation helps at all
         second = {"the second best": self.finalists[1]} if len(self.finalists) > 1 else {}
         return second | {"labels alone": self.baseline}
 
@@ -97,6 +99,7 @@ class Tuned:
             "samples": self.samples,
             "cells": [cell.as_dict() for cell in self.cells],
             "baseline": self.baseline.as_dict(),
+            # the interval does not know that the choice is the best of many on the same validation samples
             "chosen": {**self.chosen.as_dict(), "mean": mean, "low": low, "high": high, "optimistic": True},
             "against": {
                 name: {
@@ -117,6 +120,7 @@ class Tuned:
             f"Mean validation {quantity}; in brackets the number of seeds, * dropped early",
             (" " * 12 + "".join(f"{f'w={exact(weight)}':>14} " for weight in weights)).rstrip(),
         ]
+        # cells come temperature by temperature, so one row has as many as there are weights
         for start in range(0, len(self.cells), len(weights)):
             row = self.cells[start : start + len(weights)]
             temperature = row[0].setting.name.partition("-")[0].replace("T", "T=")
@@ -130,6 +134,7 @@ class Tuned:
             f"This score is optimistic, because it is the best of {len(self.cells)} on the {self.samples} validation "
             "samples. No trial was evaluated on the test split. This command trains and tests a student:"
         )
+        # arrays have no name that a command could hold
         lines.append(self.command or f'instar.distill(..., objective="{self.objective}")')
         return "\n".join(lines)
 
@@ -137,6 +142,7 @@ class Tuned:
         found = self.against(other)
         who = name if other is self.baseline else f"{name}, {other.setting.objective}"
         unit = "points" if self.criterion == "error" else "nats"
+        # without a spread over seeds, Student's interval has no width and says nothing about other seeds
         if found.less == found.low == found.high == 0:
             return f"Against {who}: equal for every seed."
         start = f"Against {who}: {self._figure(abs(found.less))} {unit} {'more' if found.less < 0 else 'less'}"
@@ -169,10 +175,12 @@ def as_command(config: RunConfig, objective: str, teachers: Sequence[str], out: 
         words += ["--arg", f"{name}={json.dumps(value)}"]
     words += ["--objective", objective]
     flags = {"combine": "--combine", "views": "--views", "training.epochs": "--epochs"}
+    # flags of their own above; without --seed the student takes the default
     chosen_here = {"data.source", "objective", "teachers", "seed"}
     defaults = flatten(default_settings())
     for key, value in flatten(config.model_dump(mode="json")).items():
         if key in chosen_here or key.startswith("model.") or value == defaults.get(key):
             continue
+        # --set reads YAML, and JSON is YAML
         words += [flags[key], str(value)] if key in flags else ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join([*words, *(["--trust"] if trust else []), "--out", str(out)])

@@ -31,7 +31,7 @@ from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
 from instar.training.scoring import BATCH_SIZE
 
-MAX_PRINTED_CLASSES = 24
+MAX_PRINTED_CLASSES = 24  # of each cluster; clusters.json has them all
 
 CLUSTERS_FILE = "clusters.json"
 """File of the clusters, beside the run folders of their specialists."""
@@ -73,6 +73,7 @@ class Clusters:
         """
         found = read_json(given_path(path))
         found = found.get("clusters") if isinstance(found, dict) else found
+        # an empty cluster would be a specialist of no class
         if not isinstance(found, list) or not all(
             isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in found
         ):
@@ -141,22 +142,25 @@ def cluster(
     samples = loaded.split(split)
     teacher = reorder_classes(teacher, samples.source.classes)
     device = make_accelerator().device
+    # in float32 whatever the precision of its run, because rarely predicted classes have tiny covariances
     teacher.prepare(Execution(device, "float32", max_convolved_samples=BATCH_SIZE))
+    # [classes, classes], or a sketch of it; its diagonal, the variances, says nothing about confusions
     found = (SketchedCovariance if streaming else Covariance)(samples.num_classes, diagonal=raw)
     loader = Loader(samples, BATCH_SIZE, seed=0, device=device)
-    if show:
+    if show:  # classes that a bad generalist confuses are noise
         look_at(teacher, loaded, loader).tell()
     for batch in loader.in_order():
         targets, valid = teacher.targets(batch), batch.valid()
         some = slice(None) if valid is None else valid  # without padding and positions that have no loss
         if isinstance(targets, SparseTargets):
+            # without the bucket of the rest, which is no class; a dense row of all classes is never made
             kept = targets.kept[..., : targets.ids.shape[-1]]
             found.add_sparse(by_example(targets.ids)[some].cpu(), by_example(kept)[some].cpu())
         else:
             found.add(by_example(targets.log_probs(1.0).exp())[some].cpu())
     sets = cluster_columns(found.columns(), clusters, size, seed, by_angle=not raw)
     names = samples.source.classes
-    clustered = Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets if len(one)))
+    clustered = Clusters(tuple(tuple(names[index] for index in one.tolist()) for one in sets))
     if out is not None:
         clustered.write(out)
     return clustered
@@ -164,4 +168,5 @@ def cluster(
 
 def name_folder(number: int) -> str:
     """Return the name of the run folder of a specialist."""
+    # two digits, so that folders are listed in the order of the clusters up to a hundred of them
     return f"specialist-{number:02}"

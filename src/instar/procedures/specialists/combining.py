@@ -25,6 +25,7 @@ def folders_in(given: Sequence[str | Path | Run]) -> list[Path]:
     found: list[Path] = []
     for one in given:
         path = one.path if isinstance(one, Run) else given_path(one, "a specialist")
+        # by the clusters and not by what lies there: a specialist that failed may have left no folder at all
         if (path / CLUSTERS_FILE).is_file():
             found += [path / name_folder(number) for number in range(len(Clusters.read(path / CLUSTERS_FILE)))]
         else:
@@ -71,6 +72,7 @@ def combine(
     """
     first = lend_network(generalist if isinstance(generalist, Run) else Run(generalist), network)
     folders = folders_in(specialists)
+    # result.json is written last
     missing = [folder for folder in folders if not (folder / "result.json").is_file()]
     if missing and not allow_missing:
         names = ", ".join(f"'{folder}'" for folder in missing)
@@ -78,9 +80,11 @@ def combine(
     runs = [lend_network(Run(folder), network) for folder in folders if folder not in missing]
     arguments: dict[str, Any] = {"top": top, "weight": weight, "divergence": divergence}
     if weights is not None:
+        # one for each that was given, complete or not, so that the command stays the same when more are complete
         if len(weights) != len(folders):
             raise ConfigError(f"weights must be one per specialist ({len(folders)}), got {len(weights)}.")
         arguments["weights"] = [w for folder, w in zip(folders, weights, strict=True) if folder not in missing]
+    # before anything is written: a combination that has itself as a member would never predict
     with refuse_nesting(Path(out)):
         together = make_specialists(first, runs, trust=trust, **arguments)
     settings = {"model": {"name": SPECIALISTS, "arguments": arguments}}

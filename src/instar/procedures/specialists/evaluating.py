@@ -98,22 +98,26 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
     run.require_complete()
     if run.config["model"]["name"] != SPECIALISTS:
         raise MismatchError(f"'{run.path}' is not a generalist with specialists; give a folder of specialists combine.")
-    generalist, *specialists = map(Run, run.members())
+    generalist, *specialists = map(Run, run.members())  # combine writes the generalist first
     together, ids, labels = _predictions(run, split)
     alone, theirs, _ = _predictions(generalist, split)
+    # both tables compare the two sample by sample
     if not torch.equal(ids, theirs):
         raise MismatchError(f"'{run.path}' and its generalist '{generalist.path}' were tested on different samples.")
-    known = labels != UNLABELLED
+    known = labels != UNLABELLED  # without a label nobody is right
     together, alone, labels = together[known], alone[known], labels[known]
     classes = {name: index for index, name in enumerate(generalist.classes)}
     names = [expert.config["data"]["special_classes"] for expert in specialists]
+    # in the numbers of the generalist: a specialist with a dustbin numbers its own classes anew
     sets = [torch.tensor([classes[name] for name in some]) for some in names]
     right = [logits.argmax(1) == labels for logits in (alone, together)]
+    # [samples]: clusters may overlap, so several specialists may know the right class
     count = torch.stack([torch.isin(labels, some) for some in sets]).sum(0)
     rows = []
     for number in count.unique().tolist():
         chosen = count == number
         rows.append(Covered(number, int(chosen.sum()), *(int(found[chosen].sum()) for found in right)))
+    # of errors, generalist minus combination, which is the gain in accuracy
     gain = paired_interval((~right[1]).double().tolist(), (~right[0]).double().tolist())
     within = tuple(_within(logits, labels, sets) for logits in (alone, together))
     overall = tuple(float(found.double().mean()) for found in right)
@@ -121,7 +125,7 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
 
 
 def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
-    """Return the accuracy on the samples of each set when only its classes compete; a sample counts once per set."""
+    # section 5.5: on the samples of each set only its classes compete; a sample of two sets counts twice
     found = []
     for some in sets:
         chosen = torch.isin(labels, some)
