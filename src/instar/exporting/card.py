@@ -31,10 +31,10 @@ def model_card(found: Inspection, student: Student) -> str:
         f"---\n{front}---\n\n# {escape(name)}",
         _introduction(found, student),
         f"## How to load it\n\n```python\n{_program(student)}```",
-        _table("Scores", ("split", "quantity", "value", "95% interval", "method"), map(_row, found.scores)),
-        _list("Training", _origin(found)),
-        _list("Environment", _environment(found)),
-        _list("Classes", _classes(student)),
+        _table("Scores", ("split", "quantity", "value", "95% interval", "method"), map(_score_row, found.scores)),
+        _list("Training", _training_facts(found)),
+        _list("Environment", _environment_facts(found)),
+        _list("Classes", _class_names(student)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -95,12 +95,12 @@ def _program(student: Student) -> str:
     )
 
 
-def _row(score: Score) -> tuple[str, ...]:
+def _score_row(score: Score) -> tuple[str, ...]:
     value, interval = score.text()
     return score.split, score.name, value, interval or "none", score.how
 
 
-def _origin(found: Inspection) -> dict[str, Any]:
+def _training_facts(found: Inspection) -> dict[str, Any]:
     origin = found.origin
     data = {key: value for key, value in origin["data"].items() if value not in (None, False, (), [])}
     return {
@@ -116,14 +116,14 @@ def _origin(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _environment(found: Inspection) -> dict[str, Any]:
+def _environment_facts(found: Inspection) -> dict[str, Any]:
     origin = found.origin
     pairs = [(key, origin[key] or {}) for key in ("versions", "machine")]
     described = {key: ", ".join(f"{name} {value}" for name, value in values.items()) for key, values in pairs}
     return {"date": origin["date"], "commit": origin["commit"], "command": origin["command"]} | described
 
 
-def _classes(student: Student) -> dict[str, Any]:
+def _class_names(student: Student) -> dict[str, Any]:
     names = dict(enumerate(student.classes[:MAX_LISTED_CLASSES]))
     left = len(student.classes) - len(names)
     return {str(index): name for index, name in names.items()} | ({"more": f"{left} in config.json"} if left else {})

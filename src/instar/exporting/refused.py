@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _OPERATION = re.compile(r"\b((?:aten|prims|torch\.ops|quantized|ai\.onnx)(?:\.|::)[\w.]*\w)")
-MAX_REASON_CHARACTERS = 120
+MAX_CAUSE_CHARACTERS = 120
 
 
 def explain_refusal(to: str, name: str, error: BaseException) -> str:
@@ -20,5 +20,5 @@ def explain_refusal(to: str, name: str, error: BaseException) -> str:
     # the innermost cause that names an operation: the outer ones speak of the exporter
     matches = [match for cause in reversed(chain) if (match := _OPERATION.search(str(cause)))]
     reason = " ".join(str(chain[-1]).split()).rstrip(".") or type(chain[-1]).__name__
-    short = reason if len(reason) <= MAX_REASON_CHARACTERS else f"{reason[:MAX_REASON_CHARACTERS]}..."
+    short = reason if len(reason) <= MAX_CAUSE_CHARACTERS else f"{reason[:MAX_CAUSE_CHARACTERS]}..."
     return f"{to} cannot hold model '{name}': " + (f"operation {matches[0][1]} ({short})." if matches else f"{short}.")

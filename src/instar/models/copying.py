@@ -12,10 +12,10 @@ from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from instar.errors import ConfigError, shortened
 
-N = TypeVar("N", bound=nn.Module)
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def copy_network(network: N) -> N:
+def copy_network(network: Network) -> Network:
     """Return a trainable copy of weights, buffers, modes, hooks and tensors that layers have computed.
 
     Weights that were created under `torch.inference_mode` become ordinary weights in the copy.

@@ -31,7 +31,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
     """
     if isinstance(output, Tensor | Projected):
         return output
-    parts = _parts(output)
+    parts = _named_entries(output)
     if isinstance(parts.get("logits"), Tensor | Projected):
         return parts["logits"]
     tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
@@ -48,7 +48,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
     )
 
 
-def _parts(output: Any) -> dict[str, Any]:
+def _named_entries(output: Any) -> dict[str, Any]:
     if isinstance(output, Mapping):  # outputs of Transformers are mappings too
         return {str(name): part for name, part in output.items()}
     if is_dataclass(output):
