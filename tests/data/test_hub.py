@@ -84,6 +84,21 @@ def test_coloured_images_of_other_kinds_become_red_green_blue(tmp_path: Path, mo
     assert np.array_equal(train.inputs[0].numpy(), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
 
 
+def test_labels_that_are_missing_in_every_row_are_told(tmp_path: Path) -> None:
+    folder = write_both(
+        tmp_path, {"image": IMAGE, "kind": datasets.Value("string")}, image=[picture()] * 2, kind=[None, None]
+    )
+    message = r"no row of '.*' has a label in column 'kind', so the classes are unknown\. Choose another column with"
+    refused(folder, message, label_column="kind")
+    assert load(folder, label_column="kind", classes=("cat", "dog"))[0].labels.tolist() == [UNLABELLED, UNLABELLED]
+
+
+def test_lists_of_labels_are_refused_for_images(tmp_path: Path) -> None:
+    kinds = datasets.List(datasets.Value("int64"))
+    folder = write_both(tmp_path, {"image": IMAGE, "kinds": kinds}, image=[picture()] * 2, kinds=[[0, 1], [1, 0]])
+    refused(folder, r"label column 'kinds' of '.*' contains lists; expected one label", label_column="kinds")
+
+
 def test_images_have_the_mode_that_their_column_asks_for(tmp_path: Path, empty_cache: Path) -> None:
     image = picture("RGB")
     rows = datasets.Dataset.from_dict(

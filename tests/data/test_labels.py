@@ -114,6 +114,11 @@ SPARSE = np.random.default_rng(0).permutation(300)[:40].repeat(5)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        (["a", " ", "b"], r"the label ' ' \(sample 1 of 'split 0'\) may be a class or mark a missing label"),
+        (
+            ["yes", "no", "yes "],
+            r"the labels 'yes' and 'yes ' differ only in spaces, so they may be one class or two\.",
+        ),
         (
             [0, 1, -1],
             r"the label -1 \(sample 2 of 'split 0'\) may be a class or mark a missing label\. Set data\.unlabelled=-1",

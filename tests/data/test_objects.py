@@ -411,6 +411,18 @@ class FrameOfArrow:
         return self.table.to_pandas()
 
 
+def test_labels_in_another_order_than_the_inputs_are_refused():
+    labels = pd.Series(LABELS)
+    for other in (labels[::-1], labels[::-1].to_frame()):
+        with pytest.raises(DataError, match=r"'train' have the same index in another order\. Give labels\.loc\[inputs"):
+            loaded(TABLE, other)
+    reversed_table = TABLE[::-1]
+    by_index = loaded(reversed_table, labels.loc[reversed_table.index])
+    assert by_index.fingerprints() == loaded(VECTORS[::-1].copy(), LABELS[::-1].copy()).fingerprints()
+    for index in (range(40, 80), LABELS):  # without doubt matched by place
+        assert loaded(TABLE, pd.Series(LABELS, index)).fingerprints() == EXPECTED.fingerprints()
+
+
 @pytest.mark.parametrize("library", [lambda table: table, FrameOfArrow], ids=["PyArrow", "another"])
 def test_frames_of_other_libraries_are_tables(library):
     def frame(table):

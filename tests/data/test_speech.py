@@ -190,7 +190,7 @@ def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
     [
         ({"bytes": b"no sound", "path": None}, "Format not recognised"),
         ({"bytes": coded(noise(5000))["bytes"][:3000], "path": None}, ".+"),
-        ({"bytes": None, "path": "nowhere.wav"}, "System error"),
+        ({"bytes": None, "path": "nowhere.wav"}, "the file does not exist"),
         ({"bytes": None, "path": None}, "a value is missing"),
         ({"bytes": b"", "path": None}, "a value is missing"),
         (None, "a value is missing"),
@@ -231,6 +231,14 @@ def test_a_batch_reaches_as_far_as_its_longest_recording(tmp_path: Path) -> None
     source = load_hub(str(tmp_path))[0]
     batch = next(Loader(Samples.all_of(source).select(torch.tensor([0, 2])), 2, seed=0).in_order())
     assert (batch.inputs.shape, batch.mask.sum(1).tolist(), batch.count()) == ((2, 6, 40), [4, 6], 10)
+
+
+def test_all_words_may_be_listed_although_classes_are_states(tmp_path: Path) -> None:
+    words = ("no", "yes", "maybe")
+    data = load_data(write_both(tmp_path, [coded(noise(500))] * 4), validation=0, states=2, classes=words)
+    assert data.classes == ("no/1", "no/2", "yes/1", "yes/2", "maybe/1", "maybe/2")
+    assert data.train.labels[:2, 0].tolist() == [2, 0]
+    assert load_data(data.config).fingerprints() == data.fingerprints()
 
 
 def test_states_are_a_setting_that_belongs_to_the_source(tmp_path: Path) -> None:

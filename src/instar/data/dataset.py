@@ -14,7 +14,9 @@ from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
 from instar.data.samples import Samples, Source
 from instar.data.special import select_special_classes
+from instar.data.speech import state_names
 from instar.errors import ConfigError, DataError
+from instar.tasks.words import Words
 
 ARRAYS_SOURCE = "arrays"
 """Source name of data given as Python objects."""
@@ -167,7 +169,9 @@ def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -
         train, validation, test = load_digits()
     else:
         train, validation, test = load_hub(config, is_recorded=is_recorded)
-    if config.classes and config.classes != train.classes:
+    # the user lists words, and the classes of recordings are their states
+    wanted = state_names(config.classes, train.task.states) if isinstance(train.task, Words) else config.classes
+    if wanted and wanted != train.classes:
         raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
     return {"train": train, "test": test} | ({"validation": validation} if validation else {})
 

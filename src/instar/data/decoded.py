@@ -48,6 +48,10 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
         DataError: when a row cannot be decoded, inputs differ in shape, or labels have several interpretations.
     """
     labels, classes = _map_label_column(splits, reading.labels, config)
+    if reading.kind != "arrays" and any(known.ndim > 1 for known in labels.values()):
+        raise DataError(
+            f"label column '{reading.labels}' of '{config.source}' contains lists; expected one label for each row."
+        )
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
     for split, known in labels.items():
@@ -245,6 +249,11 @@ def _map_label_column(
         where = {split: f"{config.source} ({split})" for split in splits}
         mapped, mapped_names = map_labels({where[split]: known for split, known in values.items()}, config)
         found, classes = {split: mapped[where[split]] for split in splits}, list(mapped_names)
+    if not classes:  # an empty column, or one of words that the library reads as missing, such as None and NA
+        raise DataError(
+            f"no row of '{config.source}' has a label in column '{column}', so the classes are unknown. Choose another "
+            "column with label_column, or list the classes in data.classes."
+        )
     # classes without training samples are expected if the data set lists its classes; folder names list nothing
     are_declared = config.classes or (names is not None and splits["train"].builder_name not in _NAMED_BY_FOLDERS)
     if not are_declared:

@@ -90,13 +90,21 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
         # -1 beside 0 and 1 may mark a missing label, but -1 and +1 are the two classes of many classifiers
         doubtful = negative if len(negative) == 1 and len(distinct) > 2 else []
         if labels.kind == "words":
-            doubtful = ["", *(_WORDS_FOR_MISSING if labels.is_text else ())]
+            blank = [value for value in labels.distinct() if not value.strip()]
+            doubtful = [*blank, *(_WORDS_FOR_MISSING if labels.is_text else ())]
         for value in doubtful:
             if (chosen := labels.values == value).any():
                 raise DataError(
                     f"the label {value!r} ({labels.where(chosen)}) may be a class or mark a missing label. Set "
                     f"data.unlabelled={value!r} if it marks a missing label, or data.labels=classes if it is a class."
                 )
+    spellings: dict[str, str] = {}
+    for value in distinct if any(labels.kind == "words" for labels in found) else []:
+        if (other := spellings.setdefault(value.strip(), value)) != value:
+            raise DataError(
+                f"the labels {other!r} and {value!r} differ only in spaces, so they may be one class or two. Remove "
+                "the spaces, or set data.labels=classes if they are two classes."
+            )
     number, samples = len(distinct), sum(len(labels.values) for labels in found)
     many = are_numbers and number > MAX_UNDOUBTED_NUMBERS
     rare = number > MAX_UNDOUBTED_CLASSES and 2 * number > samples

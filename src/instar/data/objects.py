@@ -100,8 +100,19 @@ def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
         # a loader may shuffle, so its samples would have no stable ids
         if isinstance(inputs, Dataset | DataLoader) or inputs is None:
             raise DataError(f"inputs must be an array; got {type(inputs).__name__}. Data may be {DATA_FORMS}.")
+        _refuse_other_index(split, inputs, labels)
         return inputs, labels
     raise DataError(f"'{split}' must be (inputs, labels) or a torch data set; got {type(part).__name__}.")
+
+
+def _refuse_other_index(split: str, *parts: Any) -> None:
+    # samples are matched by place, which is wrong where only one part was shuffled
+    found = [part.index for part in parts if hasattr(part, "iloc")]  # a frame or a column of pandas
+    if len(found) == 2 and not found[0].equals(found[1]) and set(found[0]) == set(found[1]):
+        raise DataError(
+            f"inputs and labels of '{split}' have the same index in another order. Give labels.loc[inputs.index] to "
+            "match them by index, or labels.to_numpy() to match them by place."
+        )
 
 
 def _read_items(split: str, dataset: Dataset[Any]) -> InputsAndLabels:

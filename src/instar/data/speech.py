@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def decode_recording(recording: Mapping[str, Any]) -> tuple[NDArray[np.float32],
         raise DataError("recordings need the package soundfile: pip install 'instar[speech]'.") from None
     if not recording or not (recording["bytes"] or recording["path"]):
         raise ValueError("a value is missing")
+    if not recording["bytes"] and not Path(recording["path"]).is_file():  # soundfile would call it a "system error"
+        raise ValueError("the file does not exist")
     # a data set may hold the bytes and the path on the machine that it was made on; only the bytes are there
     content = io.BytesIO(recording["bytes"]) if recording["bytes"] else recording["path"]
     try:
