@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from tests.docs.pages import blocks, read
 
 from instar.analysis.comparison import Difference
-from instar.analysis.conclusions import Comparison, Quantity
+from instar.inspection.conclusions import Comparison, Quantity
 from instar.procedures.born_again import Lineage
 from instar.procedures.compare import Compared
 from instar.procedures.demo import DemoSummary

@@ -18,10 +18,10 @@ from instar.analysis.comparison import (
     over_seeds,
     seeds_needed,
 )
-from instar.analysis.conclusions import TABLE_HEADING, Comparison, Quantity, seeds_in_words
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.checks import checked
 from instar.errors import ConfigError
+from instar.inspection.conclusions import TABLE_HEADING, Comparison, Quantity, seeds_in_words
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
 

@@ -1,4 +1,4 @@
-"""Conclusions of a comparison of two methods, as a table and as sentences."""
+"""Conclusions from a comparison of two methods, as a table and as sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from instar.analysis.comparison import MAX_SEEDS, Difference
 from instar.analysis.significance import SIGNIFICANCE_LEVEL
+from instar.tasks.metrics import ERROR, NLL
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Comparison:
             if seeds:
                 found.append(f"Only {owner} has runs of {seeds_in_words(seeds)}; these runs are left out.")
         if self.nll is None:
-            found.append("The NLL is left out, because it is infinite for at least one sample.")
+            found.append(f"The {NLL.title} is left out, because it is infinite for at least one sample.")
         return found
 
     def _about_these_weights(self, method: str, reference: str, samples: str) -> str:
@@ -112,7 +113,8 @@ class Comparison:
     def rows(self, method: str) -> list[str]:
         """Return the lines of the table below `TABLE_HEADING`; `method` is the short name of the method."""
         lines = []
-        for name, quantity, places in (("error (%)", self.error, 2), ("NLL (nats)", self.nll, 4)):
+        error = ERROR.name + ERROR.unit_suffix  # without "test", because a comparison has no other split
+        for name, quantity, places in ((error, self.error, 2), (NLL.heading, self.nll, 4)):
             if quantity is None:
                 continue
             values = f"{quantity.reference:>10.{places}f}{quantity.method:>10.{places}f}"
