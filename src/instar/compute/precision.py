@@ -79,5 +79,5 @@ def current_precision(device: torch.device) -> Precision:
 
 def to_loss_dtype(values: Tensor) -> Tensor:
     """Return values as float32, in which losses are computed; float64 stays float64."""
-    # a sum over 50,000 classes in half precision loses its small terms; in float64 users verify gradients
+    # a sum over 50,000 classes in half precision loses its small terms; float64 is for verifying gradients
     return values if values.dtype == torch.float64 else values.float()

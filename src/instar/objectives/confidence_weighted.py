@@ -46,7 +46,7 @@ class ConfidenceWeighted(Term):
 
     def weights(self, batch: Batch, targets: Targets | None) -> Tensor:
         """Return the teacher's largest probability; 0 for unlabelled examples."""
-        # an unlabelled example has no loss, so a weight of it would make the others' smaller
+        # an unlabelled example has no loss, and its weight would only reduce those of the others
         return _confidence(targets).masked_fill(batch.labels == UNLABELLED, 0.0)
 
 

@@ -184,13 +184,13 @@ class Record:
             # half precision has rounded them, and only numbers that sum to 1 have a KL of at least 0
             kept /= kept.sum(-1, keepdim=True)
             return SparseTargets(ids, kept, torch.special.entr(kept).sum(-1), self.num_classes, temperature)
-        # one number seen from all places, [..., N], because each draw counts 1/N
+        # each draw counts 1/N: one number, expanded to [..., N] without memory
         share = numbers.new_full((), 1 / self.keep.number).expand(ids.shape)
         return SparseTargets(ids, share, numbers[..., 0], self.num_classes, temperature)
 
 
 def _draw(log_probs: Tensor, number: int, draws: Draws) -> Tensor:
-    # by the inverse of the cumulative distribution, in float64: in float32, 1 + 1e-8 is 1, and such a class never drawn
+    # by the inverse of the cumulative distribution; in float32, 1 + 1e-8 is 1, and such a class would never be drawn
     edges = log_probs.double().exp().cumsum(-1)
     shape: Sequence[int] = (*log_probs.shape[1:-1], number)
     uniform = draws.table(shape, "targets").double() / 2**63  # [..., number], of 63 random bits

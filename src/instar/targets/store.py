@@ -116,7 +116,7 @@ class TargetStore:
         self.manifest = read_manifest(self.path)
         self.first_look: dict[str, Any] | None = None
         """Quality of the teacher on a few samples, set by `label`; not part of the store."""
-        self._opened: dict[str, StoredPart] = {}  # parts are mapped when they are first used
+        self._opened: dict[str, StoredPart] = {}
 
     def __repr__(self) -> str:
         return f"TargetStore({str(self.path)!r})"

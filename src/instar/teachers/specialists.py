@@ -109,7 +109,7 @@ class Specialists(Teacher):
         if not active:
             return DenseTargets(logits)
         rows = torch.cat([opinion.rows for opinion in active]).unique()
-        # only these rows: log_softmax would move the bits of the others
+        # only these rows: the others keep the generalist's logits, and log-probabilities have other bits
         values = by_example(logits.clone())
         values[rows] = combine_opinions(log_p, active, self.divergence, self.weight)[rows].to(values)
         return DenseTargets(values.view(logits.shape))

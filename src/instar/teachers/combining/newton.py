@@ -107,7 +107,7 @@ def _pivoted(matrix: Tensor, weights: Tensor, own: Tensor, right: Tensor) -> tup
     weights = torch.cat([weights, own], 1)
     unused = torch.ones_like(right)
     for _ in range(k):  # Gauss-Jordan elimination of all samples at once, each with its own pivots
-        free = (rows * unused[:, None]).abs().amax(2) > 1e-9  # entries are 0 and 1 at first, so this is rounding
+        free = (rows * unused[:, None]).abs().amax(2) > 1e-9  # entries start as 0, 1 or -1, so less is rounding
         row = rows.take_along_dim(torch.where(free, weights, -1.0).argmax(1)[:, None, None], 1)
         column = (row.abs() * unused[:, None]).argmax(2, keepdim=True)
         pivot = rows.take_along_dim(column, 2) / row.take_along_dim(column, 2)
