@@ -12,7 +12,7 @@ from instar.config import (
     RunConfig,
     TrainingConfig,
     flatten,
-    merge,
+    merge_settings,
     parse_assignment,
     read_yaml,
     validate,
@@ -205,7 +205,7 @@ def test_values_that_cannot_be_read_are_refused(value: str) -> None:
 def test_merge_lays_level_upon_level_and_changes_neither() -> None:
     base, over = {"a": {"b": 1, "c": {"d": 2}}, "e": {"f": 1}}, {"a": {"c": {"d": 3, "g": 4}}, "e": 5}
     before = json.dumps([base, over])
-    assert merge(base, over) == {"a": {"b": 1, "c": {"d": 3, "g": 4}}, "e": 5}
+    assert merge_settings(base, over) == {"a": {"b": 1, "c": {"d": 3, "g": 4}}, "e": 5}
     assert json.dumps([base, over]) == before
 
 

@@ -24,11 +24,11 @@ Depth = Annotated[int, Field(le=10_000)]  # each family checks which depths it h
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 DropProbability = Annotated[float, Field(ge=0, lt=1, description="at least 0 and below 1")]
+# beyond these bounds of temperature and weight, float32 loses all differences or overflows
 Temperature = Annotated[float, Field(gt=0, ge=1e-6, le=1e6, description="greater than 0")]
 Weight = Annotated[float, Field(ge=0, le=3.4e38, description="at least 0")]
+# room below 2^63, because born-again and tune add to 1000 times the seed
 Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
-# float32 loses all differences, or overflows, beyond the bounds of temperature and weight; seeds leave room because
-# born-again and tune add to 1000 times the seed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,12 +147,13 @@ def _describe_expectation(error: ValidationError, expected: str | None) -> str:
     words: dict[str, None] = {}
     for problem in problems:
         if [part for part in problem["loc"] if isinstance(part, int)] == place:
+            # pydantic's own words where there are none of ours
             said = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             known = _EXPECTATIONS.get(problem["type"], said)
             words[known.format(**problem.get("ctx", {}))] = None
-    if "a number" in words:
+    if "a number" in words:  # which a whole number is
         words.pop("a whole number", None)
-    if "finite" in words:
+    if "finite" in words:  # the value is a number, so the other alternatives say nothing
         return "finite"
     return " or ".join(words)
 
@@ -169,8 +170,7 @@ def _find_checks(function: Callable[..., Any], hinted: Any) -> dict[str, Check]:
 
 
 def _find_description(kind: Any) -> str | None:
-    """Return the description of a type, or of the first type inside it that has one."""
-    inner = get_args(kind)
+    inner = get_args(kind)  # its own description counts before those of the types inside it
     own = next((part.description for part in inner if isinstance(part, FieldInfo) and part.description), None)
     return own or next((found for part in inner if (found := _find_description(part))), None)
 
@@ -180,7 +180,7 @@ def _find_checked_type(kind: Any) -> Any:
     if kind in _CHECKED_TYPES or get_origin(kind) is Literal:
         return _CHECKED_TYPES.get(kind, kind)
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
+    if origin is Annotated:  # the bounds stay with the checked type
         below = _find_checked_type(inner[0])
         return below and Annotated[(below, *inner[1:])]
     parts = [part if part is Ellipsis else _find_checked_type(part) for part in inner]
@@ -192,15 +192,15 @@ def _find_checked_type(kind: Any) -> Any:
 
 
 def _to_python(value: Any) -> Any:
-    """Convert arrays and numbers of NumPy and torch to lists and numbers of Python."""
+    # arrays and numbers of NumPy and torch, neither of which need be there
     return value.tolist() if callable(getattr(value, "tolist", None)) else value
 
 
 def _to_number(value: Any) -> Any:
     value = _to_python(value)
-    if isinstance(value, bool | str | bytes):
+    if isinstance(value, bool | str | bytes):  # pydantic would make numbers of them
         raise ValueError("a number")
-    if isinstance(value, int) and abs(value) >= 2**63:
+    if isinstance(value, int) and abs(value) >= 2**63:  # more than torch's int64 holds
         raise ValueError("below 2^63")
     return value
 

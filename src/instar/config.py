@@ -241,7 +241,7 @@ def default_settings() -> dict[str, Any]:
     >>> default_settings()["training"]["epochs"]
     30
     """
-    unnamed = RunConfig(data=DataConfig(source=""), model=ModelConfig(name=""))
+    unnamed = RunConfig(data=DataConfig(source=""), model=ModelConfig(name=""))  # the settings without a default
     return unnamed.model_dump(mode="json")
 
 
@@ -261,10 +261,10 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors()[0]  # one sentence for one problem; the next one shows when this is mended
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        owner = _owner(kind, first["loc"][:-1])
+        owner = _owner(kind, first["loc"][:-1])  # whose settings the nearest known name is searched in
         raise ConfigError(f"'{where}' is not a setting; {nearest(str(first['loc'][-1]), owner.model_fields)}")
     if first["type"] == "missing":
         raise ConfigError(f"'{where}' is required but missing.")
@@ -277,7 +277,6 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
 
 
 def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the configuration class at `path` inside `kind`."""
     for name in map(str, path):
         if name in kind.model_fields:  # otherwise `name` is an index of a list or a key of a dictionary
             kind = next(_configs_in(kind.model_fields[name].annotation), kind)
@@ -285,7 +284,6 @@ def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel
 
 
 def _configs_in(annotation: Any) -> Iterator[type[Config]]:
-    """Yield the configuration classes in an annotation, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, Config):
         yield annotation
     for part in get_args(annotation):
@@ -301,7 +299,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     path = local_path(path, "config")
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
+            content = file.read(MAX_CONFIG_BYTES + 1)  # one more shows that it is larger
         if len(content) > MAX_CONFIG_BYTES:
             raise ValueError(f"it has more than {MAX_CONFIG_BYTES >> 20} MiB")
         values = from_yaml(content.decode())
@@ -329,16 +327,18 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
         raise ConfigError(f"the value of '{key}' cannot be read: {error}, got '{value}'.") from None
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the values of `over` in their place, level by level.
 
-    >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    >>> merge_settings({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
     """
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            merge_settings(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 
@@ -350,7 +350,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value:  # an empty one has no names to stand for it
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

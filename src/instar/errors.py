@@ -82,6 +82,7 @@ def as_sentence(text: object) -> str:
     >>> len(as_sentence(f"expected a name, found '{'x' * 5000}'."))
     324
     """
+    # values first, so that a long one does not push the advice at the end out of the sentence
     line = _QUOTED.sub(lambda found: without_middle(found[0], MAX_VALUE_CHARACTERS), one_line(text))
     return without_middle(line, MAX_SENTENCE_CHARACTERS)
 
@@ -94,7 +95,7 @@ def without_middle(text: str, characters: int) -> str:
     """
     if len(text) <= characters:
         return text
-    end = characters // 4
+    end = characters // 4  # the beginning tells more, but a long path ends with its name
     return f"{text[: characters - end - 3]}...{text[len(text) - end :]}"
 
 
@@ -111,6 +112,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(names)}."
 
 
+def name_samples(ids: list[int]) -> str:
+    """Return the ids of samples in words, at most ten of them.
+
+    >>> name_samples([3]), name_samples([3, 5])
+    ('sample 3', '2 samples (ids 3, 5)')
+    """
+    if len(ids) == 1:
+        return f"sample {ids[0]}"
+    return f"{len(ids):,} samples (ids {', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''})"
+
+
 def shortened(reason: object, most: int = 200) -> str:
     r"""Return the first line of an error's message, without its full stop and cut to `most` characters.
 
@@ -119,6 +131,7 @@ def shortened(reason: object, most: int = 200) -> str:
     >>> shortened("x" * 300, most=5)
     'xxxxx...'
     """
+    # some errors have no message, and those of libraries may have pages
     text = (str(reason).strip() or type(reason).__name__).split("\n")[0].strip().rstrip(".")
     text = "".join(letter if letter.isprintable() else "?" for letter in text[: most + 1])
     return text if len(text) <= most else f"{text[:most]}..."

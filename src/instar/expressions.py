@@ -34,7 +34,7 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
     if not isinstance(text, str):
         raise ConfigError(f"{what} must be a text such as '{example(names)}', got {text!r}.")
     try:
-        if len(text) > MAX_EXPRESSION_CHARACTERS:
+        if len(text) > MAX_EXPRESSION_CHARACTERS:  # the parser's memory and recursion grow with the text
             raise ValueError
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns about some texts that it then refuses
@@ -78,7 +78,7 @@ def _argument(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str
     match node:
         case ast.Call(func=ast.Name()):
             return _build(node, names, what, text)
-        case ast.Name(id=name) if name in names:
+        case ast.Name(id=name) if name in names:  # other names, such as True, are literals or errors
             return _call(name, [], {}, names, what)
     return _literal(node, what, text)
 

@@ -28,8 +28,9 @@ def derive(seed: int, *names: str | int) -> int:
     >>> derive(0, "order", 3) == derive(0, "order", 3) != derive(0, "order", 4)
     True
     """
+    # repr keeps (1, 23) and (12, 3) apart; Python's own hash of a text differs from process to process
     digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return int.from_bytes(digest, "little") >> 1  # torch takes signed seeds
 
 
 def generator(seed: int, *names: str | int) -> torch.Generator:
@@ -74,6 +75,7 @@ class Draws:
     def bits(self, stream: str) -> Tensor:
         """Return 64 random bits per sample, int64 `[batch]`."""
         key = derive(self.seed, stream, self.view)
+        # mixed twice with the key, because mixing once only shifts one sequence: id i under key k + _GOLDEN is i + 1
         return mix(mix(self.ids * _GOLDEN + key) + key)
 
     def table(self, shape: Sequence[int], stream: str) -> Tensor:
@@ -84,4 +86,5 @@ class Draws:
 
     def below(self, limit: int, stream: str) -> Tensor:
         """Return integers uniform in [0, limit), int64 `[batch]`; the bias is under limit / 2^32."""
+        # a 32-bit fraction times the limit: multiplying is faster than a remainder, and needs no rejection
         return _shift_right(_shift_right(self.bits(stream), 32) * limit, 32)

@@ -60,7 +60,7 @@ def count_values(found: Any) -> int:
     >>> count_values({"a": [1, 2]})
     4
     """
-    counts: dict[int, int] = {}
+    counts: dict[int, int] = {}  # by identity, so that a value behind many aliases is walked through once
 
     def count(value: Any, level: int) -> int:
         if level > MAX_LEVELS:

@@ -10,7 +10,7 @@ from tests.docs.pages import HISTORY, PAGES, ROOT, commands, inline, read
 import instar
 from instar.cli import app
 from instar.cli.settings import parse_numbers, parse_share
-from instar.config import RunConfig, flatten, merge, parse_assignment, validate
+from instar.config import RunConfig, flatten, merge_settings, parse_assignment, validate
 from instar.data import parse_views
 from instar.jobs.backends import parse_jobs
 from instar.models import MODELS
@@ -60,7 +60,7 @@ def check(words: list[str]) -> None:
     for assigned, value in map(parse_assignment, given.get("settings") or []):
         for key in reversed(assigned):
             value = {key: value}  # noqa: PLW2901 (wrapped level by level)
-        values = merge(values, value)
+        values = merge_settings(values, value)
     validate(RunConfig, values)
     model = given.get("model")
     if model and ":" not in model:

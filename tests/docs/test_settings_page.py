@@ -8,7 +8,7 @@ import pytest
 from tests.docs.pages import ROOT, read
 
 import instar.config
-from instar.config import Config, DataConfig, RunConfig, flatten, merge, parse_assignment, validate
+from instar.config import Config, DataConfig, RunConfig, flatten, merge_settings, parse_assignment, validate
 from instar.models import MODELS
 
 PAGE = "docs/settings.md"
@@ -94,7 +94,7 @@ def test_a_default_of_the_page_is_taken_when_it_is_set(name):
     values = value
     for key in reversed(path):
         values = {key: values}
-    found = flatten(validate(RunConfig, merge(least, values)).model_dump())[name]
+    found = flatten(validate(RunConfig, merge_settings(least, values)).model_dump())[name]
     assert found == value == flatten(validate(RunConfig, least).model_dump())[name]
 
 

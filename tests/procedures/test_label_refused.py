@@ -68,7 +68,8 @@ def test_a_teacher_that_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) ->
 
 
 def test_a_teacher_of_another_input_shape_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MismatchError, match=r"the teacher cannot take inputs of shape \[1, 8, 8\]"):
+    sentence = r"the network Sequential fails for 2 samples \(ids 1, 2\), inputs of shape \[2, 1, 8, 8\]: RuntimeError"
+    with pytest.raises(MismatchError, match=sentence):
         label(DIGITS, network(10, 36), out=tmp_path / "store", **VIEWS)
 
 

@@ -52,6 +52,20 @@ def test_an_unfinished_run_is_not_resumed_with_another_activation(tmp_path):
         train(DIGITS, network(nn.Tanh()), out=tmp_path / "run", **SMALL)
 
 
+def test_an_output_layer_of_zeros_hides_no_other_activation(tmp_path):
+    def zeros(activation):
+        made = network(activation)
+        for weight in made[-1].parameters():
+            nn.init.zeros_(weight)
+        return made
+
+    run = train(DIGITS, zeros(nn.ReLU()), out=tmp_path / "run", **SMALL)
+    (run.path / "result.json").unlink()
+    with pytest.raises(RunError, match=f"noisy student 1 has {OTHER}"):
+        train(DIGITS, zeros(nn.Tanh()), out=run.path, **SMALL)
+    assert train(DIGITS, zeros(nn.ReLU()), out=run.path, **SMALL).complete
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_a_run_is_not_that_of_a_teacher_with_another_activation(tmp_path, several):
     def teacher(activation):

@@ -28,7 +28,7 @@ DEFECTS = {
     ),
     "other shape": (lambda batch: DenseTargets(torch.zeros(len(batch), 2, 10)), r"got \[\d+, 2, classes\]"),
     "other classes": (lambda batch: DenseTargets(torch.zeros(len(batch), 9)), r"9 classes, and .* ha(?:s|ve) 10"),
-    "raising": (raising, r"fails for inputs of shape \[\d+, 1, 8, 8\]: KeyError: 'weights'"),
+    "raising": (raising, r"fails for \d+ samples \(ids .*\), inputs of shape \[\d+, 1, 8, 8\]: KeyError: 'weights'"),
 }
 
 

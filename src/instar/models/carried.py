@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from instar.data.loader import Batch
 from instar.errors import MismatchError
 from instar.models.architecture import HiddenState, TextNetwork
-from instar.models.normalised import Normalised
+from instar.models.normalised import unwrap
 
 
 class Carried:
@@ -29,7 +29,7 @@ class Carried:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        inner = network.network if isinstance(network, Normalised) else network
+        inner = unwrap(network)
         self._carries = isinstance(inner, TextNetwork) and inner.carries_state
         self._options = {"project": True} if isinstance(inner, TextNetwork) and inner.projects else {}
         # by the ids of the windows that were read last, so that no other window continues from them; a micro-batch each

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from instar.models.normalised import Normalised
+from instar.models.normalised import unwrap
 
 
 def set_train_mode(model: nn.Module) -> None:
@@ -21,7 +21,7 @@ def set_train_mode(model: nn.Module) -> None:
     >>> set_train_mode(network.eval()); [layer.training for layer in network]
     [True, True]
     """
-    network = model.network if isinstance(model, Normalised) else model
+    network = unwrap(model)
     # some layers in eval mode are the user's choice; a whole network in eval mode is how loading leaves it
     if not any(module.training for module in network.modules()):
         network.train()

@@ -87,6 +87,11 @@ class Normalised(nn.Module):
         return normal.to(self._dtype)  # last: bfloat16 would round pixels and their difference from the mean
 
 
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network itself, without the statistics of its inputs."""
+    return network.network if isinstance(network, Normalised) else network
+
+
 def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return the function that turns raw inputs of a source into inputs of a network with weights.
 

@@ -20,6 +20,7 @@ from instar.models.normalised import Normalised, dtype_of
 from instar.runs.documents import FunctionProbe
 from instar.runs.files import write_tensors
 from instar.runs.run import Run
+from instar.seeds import generator
 
 PROBE_FILE = "probe.safetensors"
 """File of raw inputs `[n, ...]` and their logits."""
@@ -29,6 +30,9 @@ NUM_PROBE_INPUTS = 4
 
 MAX_PROBE_LOGITS = 16
 """Largest number of logits of a network that a configuration records."""
+
+NOISE_STD = 0.1
+"""Standard deviation of noise that is added to weights, so that no layer of zeros hides those before it."""
 
 ACCELERATOR_TOLERANCE = 1e-2
 """Relative difference of logits between accelerators, which may multiply in TF32."""
@@ -96,6 +100,25 @@ def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) ->
             tolerance = _rounding(dtype) if device.type == "cpu" else max(_rounding(dtype), ACCELERATOR_TOLERANCE)
             found[f"{name} {number + 1}"] = FunctionProbe(logits=few, tolerance=tolerance)
     return found
+
+
+def probe_student(model: Normalised, inputs: Tensor) -> dict[str, FunctionProbe]:
+    """Return what `probe_functions` returns for a student before its first step, with its weights and with noise."""
+    copied = copy_network(model).cpu()
+    probes = probe_functions("student", [copied], inputs)
+    # a student may start with an output layer, or branches, of zeros; its logits then say nothing about what is before
+    add_noise(copied)
+    return probes | probe_functions("noisy student", [copied], inputs)
+
+
+@torch.no_grad()
+def add_noise(model: nn.Module) -> None:
+    """Add noise to all weights in place, the same at every call, so that no layer of zeros hides those before it."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point():
+            # by name, so that two networks get the same noise, in whatever order they list their weights
+            noise = torch.randn(parameter.shape, generator=generator(0, "noise", name))
+            parameter.add_(NOISE_STD * noise.to(parameter))
 
 
 @torch.no_grad()

@@ -9,13 +9,9 @@ from instar.config import ModelConfig
 from instar.errors import RunError, shortened
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised
-from instar.models.probe import compute_logits
+from instar.models.probe import add_noise, compute_logits
 from instar.models.trained import restore_model
 from instar.runs.documents import ModelFile
-from instar.seeds import generator
-
-NOISE_STD = 0.1
-"""Standard deviation of noise added to weights; without it, a layer that starts at 0 hides the layers before it."""
 
 
 def why_not_rebuilt(
@@ -43,8 +39,8 @@ def why_not_rebuilt(
         copied = copy_network(model)  # the noise must not reach the model that will be trained
         is_same = _equal(copied, again, inputs)
         if is_same:
-            _add_noise(copied)
-            _add_noise(again)
+            add_noise(copied)
+            add_noise(again)
             is_same = _equal(copied, again, inputs)
     except RunError:
         return f"'{shortened(config.name, 80)}' builds a network with other weights"
@@ -56,12 +52,3 @@ def why_not_rebuilt(
 def _equal(model: Normalised, again: Normalised, inputs: Tensor) -> bool:
     # bit for bit, because the same operations run on the same processor; NaN in both is equal, too
     return torch.equal(compute_logits(model, inputs).nan_to_num(), compute_logits(again, inputs).nan_to_num())
-
-
-@torch.no_grad()
-def _add_noise(model: Normalised) -> None:
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point():
-            # by name, so that both networks get the same noise, in whatever order they list their weights
-            noise = torch.randn(parameter.shape, generator=generator(0, "noise", name))
-            parameter.add_(NOISE_STD * noise.to(parameter))

@@ -17,7 +17,7 @@ from instar.models.bounds import refuse_larger
 from instar.models.build import MODELS, build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
-from instar.models.normalised import Normalised
+from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
 from instar.runs.documents import ModelFile
 from instar.runs.files import write_json, write_tensors
@@ -171,7 +171,7 @@ def restore_model(
     else:
         raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
     # the statistics of the run count, not those of a network that was given with others
-    made = made.network if isinstance(made, Normalised) else made
+    made = unwrap(made)
     _take_dtypes(made, tensors)
     # what is missing here is named by load_state_dict below
     model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from instar.errors import RunError
 from instar.reporting.groups import Group, make_groups
 from instar.runs.documents import CostFile
-from instar.runs.predictions import PREDICTIONS, read_predictions
+from instar.runs.predictions import PREDICTIONS_FILE, read_predictions
 from instar.runs.rows import RunRow
 from instar.runs.run import Run
 from instar.tasks.metrics import ERROR, ERRORS, NLL
@@ -142,7 +142,7 @@ class Runs:
         return self._opened[row.name]
 
     def _read_predictions(self, row: RunRow) -> Mapping[str, Array]:
-        return _arrays(read_predictions(self._open(row))) if (row.folder / PREDICTIONS).exists() else {}
+        return _arrays(read_predictions(self._open(row))) if (row.folder / PREDICTIONS_FILE).exists() else {}
 
     def _try(self, row: RunRow, read: Callable[[], T], otherwise: T) -> T:
         try:

@@ -12,7 +12,7 @@ import xxhash
 CHECKSUM = "checksum"
 """Key of a JSON document whose value is the hash of all other keys."""
 
-BLANK = "0" * 32
+BLANK_CHECKSUM = "0" * 32
 """Placeholder for the checksum of a safetensors file while it is computed, because the file contains it."""
 
 TENSORS_START = b'{"__metadata__":{"instar":"{\\"checksum\\": \\"'
@@ -32,6 +32,7 @@ def digest(values: Any, key: str = "") -> str:
     >>> digest({"a": 1, "b": [2, 3]}) == digest({"b": [2, 3], "a": 1})
     True
     """
+    # sorted, because other programs may write the keys in another order
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_128_hexdigest((key + text).encode())
 
@@ -43,7 +44,7 @@ def seal(values: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     >>> sealed["checksum"] == digest({"a": [1, 2]})
     True
     """
-    plain = {name: value for name, value in values.items() if name != CHECKSUM}
+    plain = {name: value for name, value in values.items() if name != CHECKSUM}  # values may be sealed already
     return plain | {CHECKSUM: digest(plain, key)}
 
 
@@ -60,7 +61,7 @@ def unseal(values: Mapping[str, Any], *, required: bool, key: str = "") -> dict[
     """
     plain = dict(values)
     checksum = plain.pop(CHECKSUM, None)
-    if CHECKSUM not in values:
+    if CHECKSUM not in values:  # and not `checksum is None`: null in its place would be a way around the check
         if required:
             raise ValueError("its checksum is missing")
     elif checksum != digest(plain, key):
@@ -69,8 +70,9 @@ def unseal(values: Mapping[str, Any], *, required: bool, key: str = "") -> dict[
 
 
 def seal_tensors(path: Path) -> str:
-    """Replace `BLANK` in a safetensors file by the hash of the file, and return the hash."""
+    """Replace `BLANK_CHECKSUM` in a safetensors file by the hash of the file, and return the hash."""
     found = _hash(path)
+    # in place, because its length is the same; the file has not got its final name yet
     with path.open("rb+") as file:
         file.seek(_CHECKSUM_OFFSET_BYTES)
         file.write(found.encode())
@@ -84,7 +86,7 @@ def tensors_checksum(path: Path, *, required: bool) -> str | None:
         ValueError: when the checksum is wrong, or missing although required; the message is half a sentence.
     """
     with path.open("rb") as file:
-        start = file.read(_CHECKSUM_OFFSET_BYTES + len(BLANK))
+        start = file.read(_CHECKSUM_OFFSET_BYTES + len(BLANK_CHECKSUM))
     if start[8:_CHECKSUM_OFFSET_BYTES] != TENSORS_START:
         if required:
             raise ValueError("its checksum is missing")
@@ -96,13 +98,14 @@ def tensors_checksum(path: Path, *, required: bool) -> str | None:
 
 
 def _hash(path: Path) -> str:
-    """Hash a safetensors file as if it contained `BLANK` in the place of its checksum."""
+    # in chunks of one buffer, because a file of weights may be larger than memory
     found = xxhash.xxh3_128()
     chunk = memoryview(bytearray(_HASH_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
         found.update(file.read(_CHECKSUM_OFFSET_BYTES))
-        file.read(len(BLANK))
-        found.update(BLANK.encode())
+        # as if the checksum were still blank, because a hash cannot cover itself
+        file.read(len(BLANK_CHECKSUM))
+        found.update(BLANK_CHECKSUM.encode())
         while size := file.readinto(chunk):
             found.update(chunk[:size])
     return found.hexdigest()

@@ -37,11 +37,13 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any], defau
     "fingerprints.teacher was 'abc', now 'def'"
     """
     known, mine = flatten(now), flatten(before)
+    # an older version lacked a setting, and did what its default does now
     mine = {key: value for key, value in flatten(defaults).items() if key in known} | mine
     for place in STORAGE_SETTINGS:
         mine.pop(place, None), known.pop(place, None)
     for place, name in FINGERPRINT_OF_SETTING.items():
         was, found = (each.get("fingerprints", {}).get(name) for each in (before, now))
+        # without a fingerprint, a path is the same if it leads to the same place
         is_same = was is not None and was == found
         if place in known and (is_same or _resolved(mine.get(place)) == _resolved(known[place])):
             mine[place] = known[place]
@@ -49,11 +51,11 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any], defau
 
 
 def _resolved(value: Any) -> Any:
-    """Resolve a value that is the path of an existing file or folder, so that all its spellings are equal."""
     if isinstance(value, list):
         return [_resolved(each) for each in value]
     if not isinstance(value, str):
         return value
+    # all spellings of a path are equal, also behind a prefix, as in transformers:FOLDER
     prefix, colon, path = value.rpartition(":")
     try:
         return f"{prefix}{colon}{Path(path).resolve()}" if path and Path(path).exists() else value

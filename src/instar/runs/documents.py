@@ -13,11 +13,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from instar.config import validate
-from instar.errors import ConfigError, RunError
+from instar.errors import MAX_VALUE_CHARACTERS, ConfigError, RunError, without_middle
 from instar.runs.files import parse_json, unsealed
-
-MAX_REASON_CHARACTERS = 300
-"""Longest reason in an error message: it may quote the content of a file from anyone."""
 
 NonNegativeInteger = Annotated[int, Field(ge=0, lt=1 << 62)]
 Proportion = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -26,6 +23,7 @@ Proportion = Annotated[FiniteFloat, Field(ge=0, le=1)]
 class Document(BaseModel):
     """A JSON object with typed keys; unknown keys are allowed."""
 
+    # strict: a number as text is damage, and nothing to convert
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, validate_default=True)
 
     checksum: str | None = Field(None, description="hash of all other keys; none in files of older versions")
@@ -72,6 +70,7 @@ class FunctionProbe(BaseModel):
     def matches(self, other: FunctionProbe) -> bool:
         """Return whether both differ only by rounding."""
         largest = max(map(abs, self.logits), default=0.0)
+        # the machine that rounds more coarsely decides; 1e-6 is for logits that are all 0
         allowed = max(self.tolerance, other.tolerance) * largest + 1e-6
         pairs = zip(self.logits, other.logits, strict=False)
         return len(self.logits) == len(other.logits) and all(abs(mine - theirs) <= allowed for mine, theirs in pairs)
@@ -123,6 +122,7 @@ class Metrics(Document):
 
     @model_validator(mode="after")
     def _refuse_more_errors_than_samples(self) -> Metrics:
+
         if self.samples is not None and self.errors is not None and self.errors > self.samples:
             raise ValueError(f"errors must be at most samples ({self.samples}), got {self.errors}")
         return self
@@ -231,7 +231,7 @@ def read_document(path: Path, kind: type[D], *, sealed: bool = False) -> D:
         RunError: when the file is missing, not JSON, does not fit the schema, or was changed; names file and key.
     """
     content = parse_json(path)
-    found = as_document(content, kind, path)
+    found = as_document(content, kind, path)  # before the checksum, because its error names the key
     unsealed(path, content, sealed=sealed)
     return found
 
@@ -251,13 +251,9 @@ def as_document(content: Any, kind: type[D], where: Path | str) -> D:
     try:
         return validate(kind, content)
     except ConfigError as error:
-        raise RunError(f"'{where}' is damaged: {_shortened(str(error))}") from None
+        raise RunError(f"'{where}' is damaged: {without_middle(str(error), MAX_VALUE_CHARACTERS)}") from None
     except RecursionError:
         raise RunError(f"'{where}' is damaged: its values are nested too deeply.") from None
-
-
-def _shortened(sentence: str) -> str:
-    return sentence if len(sentence) <= MAX_REASON_CHARACTERS else f"{sentence[:MAX_REASON_CHARACTERS]} ..."
 
 
 class Fields(dict[str, Any]):

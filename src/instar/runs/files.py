@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from instar.errors import RunError
-from instar.runs.checksums import BLANK, CHECKSUM, seal, seal_tensors, tensors_checksum, unseal
+from instar.runs.checksums import BLANK_CHECKSUM, CHECKSUM, seal, seal_tensors, tensors_checksum, unseal
 from instar.runs.locks import whole
 
 MAX_DOCUMENT_BYTES = 16 << 20
@@ -49,7 +49,7 @@ def explain_disk(path: Path) -> Iterator[None]:
                     raise
                 raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if error.errno not in _WRITE_ERRORS:
             raise
         raise RunError(
             f"'{path}' cannot be written: {error.strerror}; choose another path or change its permissions, and run the "
@@ -57,20 +57,10 @@ def explain_disk(path: Path) -> Iterator[None]:
         ) from None
 
 
-REFUSALS = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EFBIG,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOENT,
-    errno.EEXIST,
-)
+_WRITE_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EEXIST,
+}  # fmt: skip
 """System errors that are about the user's disk, limits or paths, and not about a bug of Instar."""
 
 _ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
@@ -80,9 +70,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file atomically: `write` fills a temporary file, which is then renamed to `path`."""
     with explain_disk(path), whole(path) as temporary:
         temporary.touch()
-        mode = temporary.stat().st_mode
+        mode = temporary.stat().st_mode  # what the user's umask allows
         write(temporary)
         temporary.chmod(mode)  # safetensors creates files that only their owner can read
+        # before the rename: after a power cut, some file systems have the new name and no content otherwise
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
@@ -95,12 +86,11 @@ def to_json(values: Any, indent: int | None = None) -> str:
     """
     try:
         return json.dumps(values, indent=indent, allow_nan=False)
-    except ValueError:
+    except ValueError:  # rare, so that values are walked through only then
         return json.dumps(_finite(values), indent=indent, allow_nan=False)
 
 
 def _finite(values: Any) -> Any:
-    """Replace numbers that are not finite by None."""
     if isinstance(values, Mapping):
         return {name: _finite(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
@@ -115,7 +105,7 @@ def write_json(path: Path, values: Any) -> None:
     """
     plain = json.loads(to_json(values))  # as it is read back: tuples become lists, and keys become text
     text = to_json(seal(plain) if isinstance(plain, dict) else plain, indent=2) + "\n"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # missing, unreadable or not text: it is written anew
         if path.read_text() == text:
             return
     write_whole(path, lambda temporary: temporary.write_text(text))
@@ -143,7 +133,7 @@ def parse_json(path: Path) -> Any:
     _refuse_irregular(path)
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_DOCUMENT_BYTES + 1)
+            content = file.read(MAX_DOCUMENT_BYTES + 1)  # one more shows that it is larger, whatever stat says
         if len(content) <= MAX_DOCUMENT_BYTES:
             return json.loads(content.decode())
     except FileNotFoundError:
@@ -178,7 +168,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         The hash of the whole file, which is also the first value of the header.
     """
     plain: dict[str, Tensor] = {}
-    written: set[int] = set()
+    written: set[int] = set()  # addresses of storages, two of which are one for tied weights
     for name, tensor in tensors.items():
         plain[name] = tensor.detach().cpu().contiguous()
         storage = plain[name].untyped_storage()
@@ -186,7 +176,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         if storage.nbytes() != plain[name].nbytes or storage.data_ptr() in written:
             plain[name] = plain[name].clone()
         written.add(storage.data_ptr())
-    metadata = {"instar": to_json({CHECKSUM: BLANK} | dict(header or {}))}
+    # the checksum comes first, so that it is at a known place of the file
+    metadata = {"instar": to_json({CHECKSUM: BLANK_CHECKSUM} | dict(header or {}))}
     found = ""
 
     def write(temporary: Path) -> None:
@@ -219,6 +210,7 @@ def read_tensors(
             if not isinstance(header, dict):
                 raise ValueError("its header must be a JSON object")
             required = checksum is not None or (sealed(header) if callable(sealed) else sealed)
+            # before the tensors, so that nobody computes with damaged ones
             found = tensors_checksum(path, required=required)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:

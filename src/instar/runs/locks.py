@@ -42,7 +42,7 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
     """
     told = False
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)  # at each try, because whoever held it may have deleted it
         with (folder / LOCK_FILE).open("a") as file:
             try:
                 is_mine = _lock(file.fileno(), folder / LOCK_FILE)
@@ -53,6 +53,7 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
             if is_mine:
                 yield
                 return
+
         while_waiting()
         if not told:
             say(f"instar: another process is using '{folder}'; waiting until it ends.")
@@ -87,11 +88,12 @@ def whole(path: Path, when_taken: Callable[[Path], object] | None = None) -> Ite
                 is_mine = True
             if is_mine:
                 try:
-                    yield folder / path.name
+                    yield folder / path.name  # a library may write temporary files of its own beside it
                     _put(folder / path.name, path, when_taken)
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
                 return
+            # another process took the folder for a left-over before it was locked, and removed it
 
 
 def remove_left_over(folder: Path, name: str = "*") -> None:
@@ -110,6 +112,7 @@ def remove_left_over(folder: Path, name: str = "*") -> None:
 
 def remove_whole(path: Path) -> None:
     """Rename a file or folder and then remove it, so that no process sees a part of it."""
+    # a kill between the two leaves a folder that `remove_left_over` finds
     gone = Path(tempfile.mkdtemp(".partial", f".{_shortened(path.name)}.", path.parent))
     with suppress(FileNotFoundError):  # another process was faster
         path.replace(gone / path.name)
@@ -120,24 +123,23 @@ def _put(made: Path, path: Path, when_taken: Callable[[Path], object] | None) ->
     try:
         made.replace(path)
     except OSError as error:
+        # a folder with files is not replaced: another process was faster, or it holds something else
         if when_taken is None or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         when_taken(made)
 
 
 def _shortened(name: str) -> str:
-    """Return a name that leaves room for a prefix and a suffix: the name, or the hash of a long one."""
     content = os.fsencode(name)
     return name if len(content) <= MAX_TEMPORARY_NAME_BYTES else hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Open a file or folder, and yield its descriptor, or None if it is gone."""
     # O_NOFOLLOW: a link could lead anywhere. O_NONBLOCK: opening a pipe would wait for a writer
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except FileNotFoundError:  # another process removed it since it was listed
         yield None
         return
     try:
@@ -150,6 +152,7 @@ def _lock(descriptor: int, path: Path) -> bool:
     """Lock an open file; return False if another process has locked it, or removed it since it was opened."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # the lock is on the open file, and another one may have its name by now
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False

@@ -43,7 +43,7 @@ class MetricsLog:
         if content and self.checksum is not None and self.checksum != xxhash.xxh3_128_hexdigest(content):
             raise RunError(f"'{self.path}' is damaged or belongs to another run: result.json names another checksum.")
         try:
-            lines = content.decode().split("\n")[:-1]
+            lines = content.decode().split("\n")[:-1]  # what follows the last line end was cut short
             parsed = [from_json(line) for line in lines]  # three times as fast as json.loads
             for number, values in enumerate(parsed, start=1):
                 as_document(values, MetricsLine, f"{self.path}, line {number}")
@@ -58,6 +58,7 @@ class MetricsLog:
     def append(self, line: Mapping[str, Any]) -> None:
         """Append one line."""
         with explain_disk(self.path), self.path.open("a") as file:
+            # sealed as it is read back; with the identity, so that a line of another run does not pass for one of this
             file.write(to_json(seal(json.loads(to_json(line)), self.identity)) + "\n")
 
     def count(self) -> int:
@@ -66,6 +67,7 @@ class MetricsLog:
 
     def forget_after(self, step: int) -> None:
         """Delete the lines after `step`, so that resuming does not write them twice."""
+        # the text of the lines stays as it is, and so do their checksums
         kept = [line for line, values in self.read() if values["step"] <= step]
         text = "".join(f"{line}\n" for line in kept)
         write_whole(self.path, lambda temporary: temporary.write_text(text))

@@ -122,10 +122,11 @@ def read_row(folder: Path, name: str) -> RunRow:
         run = Run(folder)
         config, fingerprints = run.config, run.fingerprints
         row = RunRow(name, folder, "complete", config=config, fingerprints=fingerprints)
+        # read once here, so that no section of a report meets a value that is missing or of another type
         _ = row.seed, row.teachers, row.model, row.objective, fingerprints.get("data"), config["training"]["epochs"]
         result = run.result if run.complete else None
         numbers = {} if result is None else _numbers(result)
-    except RunError as error:
+    except RunError as error:  # its sentence names the folder, and the report does so beside it
         return RunRow(name, folder, "damaged", (str(error).replace(f"{folder}/", ""),))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return RunRow(name, folder, "damaged", (f"The files cannot be read: {_reason(error)}.",))
@@ -149,32 +150,31 @@ def _find(root: Path, max_folders: int) -> Iterator[tuple[Path, list[str]]]:
             raise RunError(
                 f"'{root}' contains {found}, which is too many to search; give the folders that contain the runs."
             )
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # in place: os.walk reads it again
         if "config.json" in files or "environment.json" in files:
             yield Path(path), files
 
 
 def _is_run(folder: Path, files: Iterable[str]) -> bool:
-    """Tell run folders from folders of other programs, many of which contain a config.json too."""
     if "environment.json" in files:
         return True
     if "config.json" not in files:
         return False
+    # models of Transformers and other programs have a config.json too
     try:
         content = parse_json(folder / "config.json")
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # damaged; its neighbours tell whose it was
         return "metrics.jsonl" in files or "result.json" in files
     return isinstance(content, dict) and {"config", "fingerprints"} <= content.keys()
 
 
 def _name(folder: Path, base: Path) -> str:
     name = folder.relative_to(base).as_posix() if folder != base else folder.name
-    return os.fsencode(name).decode(errors="replace")
+    return os.fsencode(name).decode(errors="replace")  # file names need not be UTF-8, and a report is
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """Return the finite numbers of result.json as one flat dictionary."""
-    metrics = result["metrics"] or {}
+    metrics = result["metrics"] or {}  # null: only validation was evaluated
     found = {**metrics, **{name: result.get(name) for name in ("parameters", "seconds")}}
     for name, value in metrics.items():
         if name.endswith(INTERVAL_SUFFIX) and value:
@@ -182,6 +182,7 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: value
         for name, value in found.items()
+        # true is an int in Python
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
 
@@ -189,7 +190,7 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
 def _history(run: Run, notes: list[str]) -> tuple[Mapping[str, Any], ...]:
     try:
         lines = run.history()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # the result counts without its curves
         reason = _reason(error).replace(f"{run.path}/", "")
         notes.append(f"The curves are left out, because metrics.jsonl cannot be read: {reason}.")
         return ()
@@ -213,11 +214,12 @@ def _progress(run: Run, history: tuple[Mapping[str, Any], ...], epochs: float) -
         lines = (run.path / "error.txt").read_text(errors="replace").split("\n")
     except OSError:
         return sentence
+    # the last line of a traceback, without the class of the error
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f"{sentence} It stopped with: {re.sub(r'^[A-Za-z_][A-Za-z0-9_.]*: ', '', last)}"
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
+    if isinstance(error, KeyError):  # its text is the key alone
         return f"{error} is missing"
     return " ".join(str(error).split()).rstrip(".")

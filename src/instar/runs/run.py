@@ -92,6 +92,7 @@ class Run:
     def _read_config(self) -> tuple[RunFile, Fields]:
         path = self.path / "config.json"
         content = parse_json(path)
+        # first whose file it is, because other programs write a config.json too
         if isinstance(content, dict) and content.get("library_name") == "instar":
             raise RunError(f"'{self.path}' is not a run folder, but an exported model; {EXPORT_HINT}")
         if not isinstance(content, dict) or not isinstance(found := content.get("format"), int):
@@ -102,7 +103,7 @@ class Run:
                 f"{RUN_FORMAT}; upgrade Instar."
             )
         described = as_document(content, RunFile, path)
-        return described, Fields(unsealed(path, content, sealed=found > 1), path)
+        return described, Fields(unsealed(path, content, sealed=found > 1), path)  # format 1 had no checksums
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -158,7 +159,7 @@ class Run:
             return run
 
         run = found()
-        if run is not None and run.complete:
+        if run is not None and run.complete:  # such a folder may be read-only, where no lock can be made
             remove_left_over(path)
             yield run
             return
@@ -167,6 +168,7 @@ class Run:
                 held.enter_context(hold_folder(path, found))
                 remove_left_over(path)
                 probes = {name: probe.model_dump() for name, probe in functions.items()}
+                # again, because another process may have made the run while this one waited
                 run = found() or cls._make(path, asked | ({"functions": probes} if probes else {}))
             yield run
 
@@ -186,14 +188,14 @@ class Run:
     @classmethod
     def _make(cls, path: Path, content: Mapping[str, Any]) -> Run:
         write_json(path / "environment.json", environment())
-        write_json(path / "config.json", content)
+        write_json(path / "config.json", content)  # last, because it makes the folder a run folder
         return cls(path)
 
     def _refuse_other(
         self, content: Mapping[str, Any], defaults: Mapping[str, Any], functions: Mapping[str, FunctionProbe]
     ) -> None:
         mine = self._settings | {"format": RUN_FORMAT}  # a folder keeps its older format
-        mine.pop("functions", None)
+        mine.pop("functions", None)  # compared below, up to rounding
         if found := describe_difference(mine, content, defaults):
             self.refuse_configuration(found)
         if name := find_other_function(self._file.functions, functions):
@@ -240,6 +242,7 @@ class Run:
         """
         path = self.path / name
         found = read_document(path, kind, sealed=self.sealed)
+        # a whole file of another run has a checksum that is right, and not the one of this run
         if self.finished.get(name, found.checksum) != found.checksum:
             raise RunError(f"'{path}' does not belong to this run: result.json names another checksum.")
         return found
@@ -259,7 +262,7 @@ class Run:
         for path in (self.path / name for name in SEALED_FILES if (self.path / name).is_file()):
             if path.suffix == ".json":
                 found[path.name] = parse_json(path).get(CHECKSUM)
-            elif path.suffix == ".jsonl":
+            elif path.suffix == ".jsonl":  # its lines are sealed one by one, which misses a line that is gone
                 found[path.name] = xxhash.xxh3_128_hexdigest(path.read_bytes())
             else:
                 found[path.name] = tensors_checksum(path, required=False)
@@ -275,6 +278,7 @@ class Run:
         content = parse_json(path)
         found = as_document(content, ResultFile, path)
         values = unsealed(path, content, sealed=self.sealed)
+        # config.json was read first, and tells this run from others
         if found.files.get("config.json", self._file.checksum) != self._file.checksum:
             raise RunError(f"'{path}' does not belong to this run: it names another checksum of config.json.")
         return found, {name: value for name, value in values.items() if name != "files"}
@@ -336,9 +340,8 @@ class Run:
 
         def found(given: Path) -> Path:
             places = [given, *(folder / given for folder in above), above[0] / given.name]
-            return next(
-                (place for place in places if os.path.exists(place)), given
-            )  # a Python object's name may not be a path
+            # os.path.exists: the name of a Python object may be no path, at which Path.exists raises
+            return next((place for place in places if os.path.exists(place)), given)
 
         return [found(Path(name)) for name in self.config["teachers"]]
 

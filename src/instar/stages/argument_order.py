@@ -58,10 +58,11 @@ def kinds_of(value: object) -> tuple[str, ...]:
     """
     known: tuple[tuple[Any, tuple[str, ...]], ...] = (
         (isinstance(value, Data | DataConfig), ("data",)),
+        # before modules, because a description without weights cannot teach
         (isinstance(value, ModelConfig) or (isinstance(value, Architecture) and not value.is_built), ("model",)),
         (isinstance(value, nn.Module), ("teacher", "model")),
         (isinstance(value, Run | TargetStore | Teacher), ("teacher",)),
-        (hasattr(value, "predict") and hasattr(value, "fit"), ("teacher",)),
+        (hasattr(value, "predict") and hasattr(value, "fit"), ("teacher",)),  # an estimator of scikit-learn
     )
     for is_so, kinds in known:
         if is_so:
@@ -77,11 +78,10 @@ def kinds_of(value: object) -> tuple[str, ...]:
 
 
 def _kinds_of_text(text: str) -> tuple[str, ...]:
-    """Return what a name or a path can be; a folder of the same name as a model can be either."""
     found = {"data"} if text == "digits" else set()
     if not text:  # which would be the working directory
         return ()
-    if text in MODELS or (_CLASS.fullmatch(text) and not os.path.exists(text)):
+    if text in MODELS or (_CLASS.fullmatch(text) and not os.path.exists(text)):  # file names may have a colon
         found.add("model")
     if text.startswith(TRANSFORMERS_PREFIX):
         found |= {"model", "teacher"}
@@ -93,8 +93,8 @@ def _kinds_of_text(text: str) -> tuple[str, ...]:
 
 
 def _kinds_of_several(values: Sequence[Any]) -> tuple[str, ...]:
-    """Return what a list can be: teachers make one teacher, and whatever holds numbers is data."""
     kinds = [kinds_of(each) for each in values]
-    if all("teacher" in each for each in kinds):
+    if all("teacher" in each for each in kinds):  # several teachers are one, and folders may be data
         return ("data", "teacher") if all("data" in each for each in kinds) else ("teacher",)
+    # rows of numbers, or arrays
     return ("data",) if isinstance(values[0], list | tuple) or kinds[0] == ("data",) else ()

@@ -41,6 +41,7 @@ def target_settings(targets: str | Path | None, store: Mapping[str, Any] | None 
     where, ways = str(targets), ("online", "memory", "store")
     if where in ways:
         return {"targets": where, "store": dict(store or {})}
+    # a folder that is not there yet will be made, so a typing error would make one
     if not os.path.exists(where) and difflib.get_close_matches(where, ways):
         raise ConfigError(f"targets '{where}' is unknown; {nearest(where, ways)} A folder is written './{where}'.")
     return {"targets": "store", "store": {**(store or {}), "folder": where}}
@@ -93,7 +94,7 @@ def given_network(model: object) -> nn.Module | None:
     Raises:
         ConfigError: when `model` is of no kind that can be trained.
     """
-    if isinstance(model, Architecture) and not model.is_built:
+    if isinstance(model, Architecture) and not model.is_built:  # a module without weights: a description
         return None
     if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
         raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
-from instar.errors import InstarError, MismatchError, shortened
+from instar.errors import MismatchError
 from instar.models.causal_lm import CausalLM, refuse_other_tokens
+from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
-from instar.models.normalised import Normalised
+from instar.models.normalised import unwrap
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher
@@ -32,44 +30,6 @@ def only_network(teacher: Teacher | None, name: str) -> nn.Module:
     return unwrap(networks[0])
 
 
-def unwrap(network: nn.Module) -> nn.Module:
-    """Return the network itself, without the statistics of its inputs."""
-    return network.network if isinstance(network, Normalised) else network
-
-
-def explain_error(error: Exception) -> str:
-    """Return why the user's code failed, with the kind of the error where its message alone says little.
-
-    >>> explain_error(KeyError("inputs")), explain_error(RuntimeError("shapes differ."))
-    ("KeyError: 'inputs'", 'shapes differ')
-    """
-    kind = "" if isinstance(error, RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
-    return kind + shortened(error)
-
-
-@contextmanager
-def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
-    """Turn a failure on inputs into a sentence, and refuse to change inputs that student and teacher share.
-
-    Args:
-        who: "student" or "teacher".
-        inputs: inputs of the call inside the context.
-
-    Raises:
-        MismatchError: names the student or the teacher.
-    """
-    before = inputs.clone()
-    try:
-        yield
-    except InstarError:
-        raise
-    except Exception as error:  # whatever the user's code raises
-        shape = list(before.shape[1:])
-        raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {explain_error(error)}.") from None
-    if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):
-        raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
-
-
 @torch.no_grad()
 def refuse_other_classes(
     model: nn.Module, objective: Objective, teacher: Teacher | None, loader: Loader, data: Data
@@ -83,6 +43,7 @@ def refuse_other_classes(
     with refuse_failure("student", batch.inputs), in_eval_mode(model):
         shape = model(batch.inputs).shape
     width = shape[-1] if shape else 1
+    # where only the number of classes is wrong, a sentence about classes says more than shapes
     if width != data.train.num_classes and len(shape) == batch.labels.dim() + 1:
         raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
     if (*batch.labels.shape, data.train.num_classes) != tuple(shape):
@@ -92,6 +53,7 @@ def refuse_other_classes(
         )
     if teacher is None:
         return
+    # tokenizers may differ and have equally many tokens
     for network in map(unwrap, teacher.modules()):
         if isinstance(network, CausalLM) and network.tokens:
             whose = f"'{data.config.tokenizer}'" if data.config.tokenizer else "the words of the data"
@@ -111,4 +73,5 @@ def refuse_unfit(objective: Objective, batch: Batch, targets: Targets) -> None:
         MismatchError: when a term needs classes or a temperature that the targets do not hold.
     """
     shape = (*batch.labels.shape, targets.num_classes)
+    # a term refuses by itself what it cannot compute; the logits do not matter
     objective(torch.zeros(shape, device=batch.labels.device), batch, targets)

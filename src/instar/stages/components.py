@@ -79,6 +79,7 @@ class Components:
         """
         config, data = self.config, self.data
         self.objective.check(has_teacher=self.teacher is not None, has_labels=is_labelled(data.train))
+        # known now, and otherwise only after the last step
         name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
         if not is_labelled(judged):
             raise DataError(f"the {name} split has no labels, so the result could not be judged.")
@@ -96,14 +97,15 @@ class Components:
         found: dict[str, Any] = {"data": self.data.fingerprints()}
         if self.teacher is not None:
             found["teacher"] = self.teacher.fingerprint()
-        if self.network is not None:
+        if self.network is not None:  # training begins with its weights, which no setting describes
             found["network"] = Module(self.network).fingerprint()
         if self.start is not None:  # by its weights: the folder may move, and another run may take its place
             found["start"] = Module(load_model(self.start, trust=trust)).fingerprint()
         return found
 
     def functions(self) -> dict[str, FunctionProbe]:
-        """Return a few logits of the networks of the teacher; a fingerprint knows their weights alone."""
+        """Return a few logits of each network of the teacher."""
+        # a fingerprint hashes weights, and the same weights under another activation are another teacher
         networks = [] if self.teacher is None else self.teacher.modules()
         return probe_functions("teacher", networks, few_inputs(self.data))
 
@@ -126,10 +128,8 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if teacher is not None:
         config = adopt_store_views(teacher, config)  # a target store knows no other views
     data = given.data or load_data(config.data)
-    reading = {
-        "inputs": data.config.inputs,
-        "layout": data.config.layout,
-    }  # the run reads arrays in files like this again
+    # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
+    reading = {"inputs": data.config.inputs, "layout": data.config.layout}
     config = config.model_copy(update={"data": config.data.model_copy(update=reading)})
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
@@ -138,7 +138,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if start is not None:
         start.require_complete()
     if start is not None and network is not None and network_of(start) is None:
-        start = attach_network(start, network)
+        start = attach_network(start, network)  # it may have trained this network, which no description builds
     views = given.views or parse_views(config.views)
     teacher = None if teacher is None else reorder_classes(teacher, data.classes)
     return Components(config, data, network, teacher, start, objective, views)
@@ -147,6 +147,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
 def adopt_store_views(teacher: Teacher, config: RunConfig) -> RunConfig:
     """Return a configuration with the views that a target store was made with, unless it names views itself."""
     theirs = {name: value for name, value in teacher.settings().items() if name not in config.model_fields_set}
-    if "views" in config.model_fields_set:  # views that the run names are endless, unless it names their number too
+    # views that the run names are endless, unless it names their number too
+    if "views" in config.model_fields_set:
         theirs.pop("num_views", None)
     return config.model_copy(update=theirs)

@@ -13,7 +13,16 @@ from typing import Any
 
 from torch import nn
 
-from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig, merge, read_yaml, validate
+from instar.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    StoreConfig,
+    TrainingConfig,
+    merge_settings,
+    read_yaml,
+    validate,
+)
 from instar.data.dataset import Data, load_data
 from instar.data.views import View, parse_views
 from instar.errors import ConfigError
@@ -97,21 +106,23 @@ def configure(
     (9, 1, 3)
     """
     network = None if model is None else given_network(model)
+    # lowest layer first: the defaults of the verb, the file, the arguments, and the settings by dotted name
     values = dict(defaults or {})
     if isinstance(model, str) or (isinstance(model, Mapping) and "name" in model):
-        values.pop("model", None)  # arguments of the usual model are not those of another one
+        values.pop("model", None)  # the arguments of the default model do not fit another one
     values |= _read(config)
-    values = merge(values, run_settings(verb, named))
-    values = merge(values, {name: as_setting(value) for name, value in given.items() if value is not None})
+    values = merge_settings(values, run_settings(verb, named))
+    values = merge_settings(values, {name: as_setting(value) for name, value in given.items() if value is not None})
     if isinstance(model, str | Mapping):
-        values = merge(values, {"model": {"name": model} if isinstance(model, str) else model})
+        values = merge_settings(values, {"model": {"name": model} if isinstance(model, str) else model})
     elif model is not None:
         values["model"] = describe_model(model).model_dump()
     over = nest(settings or {})
-    source, loaded = _read_data(data, merge(values, over).get("data", {}))
-    values = merge(merge(values, {"data": source} if source else {}), over)
+    # objects are loaded here, because a configuration can only hold how they were read
+    source, loaded = _read_data(data, merge_settings(values, over).get("data", {}))
+    values = merge_settings(merge_settings(values, {"data": source} if source else {}), over)
     for name in refused:
-        if values.get(name):
+        if values.get(name):  # an empty one has no effect
             raise ConfigError(f"{verb} takes no setting '{name}'.")
     found = validate(RunConfig, values)
     if loaded is not None and found.data != loaded.config:
@@ -180,7 +191,7 @@ def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
         inner = as_setting(value)
         for key in reversed(str(name).split(".")):
             inner = {key: inner}
-        nested = merge(nested, inner)
+        nested = merge_settings(nested, inner)
     return nested
 
 
@@ -208,7 +219,7 @@ def names_a_class(model: object) -> bool:
 
 
 def _unless_overruled(given: Any, text: str) -> Any:
-    """Return an object that was given, unless settings override it; None for text."""
+    # the configuration holds an object as text, so another text there is a setting that came later; text stays text
     return None if isinstance(given, str) or str(given) != text else given
 
 
@@ -219,12 +230,11 @@ def _read(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _read_data(data: Any, selection: Mapping[str, Any]) -> tuple[dict[str, Any], Data | None]:
-    """Return the configuration of data that were given, and the data themselves if they are objects."""
     if data is None:
         return {}, None
     if isinstance(data, str | Path):
         return {"source": str(data)}, None
-    if isinstance(data, DataConfig):
+    if isinstance(data, DataConfig):  # what it leaves unset, a file of settings may set
         return data.model_dump(exclude_unset=True), None
     if not isinstance(data, Data):
         data = load_data(data, **{name: value for name, value in selection.items() if name != "source"})

@@ -19,16 +19,16 @@ from instar.data.samples import Samples
 from instar.runs.files import write_json
 from instar.teachers.teacher import Teacher
 
-COST = "cost.json"
+COST_FILE = "cost.json"
 BATCH_SIZES = (1, 64)
 MAX_SECONDS, MIN_REPEATS, MAX_REPEATS = 0.1, 3, 20
-MAX_LOGIT_BYTES = 64 << 20
+MAX_TIMED_LOGIT_BYTES = 64 << 20
 """A batch with more logits is not timed."""
 
 
 def write_cost(folder: Path, model: Teacher, samples: Samples, device: torch.device | str) -> None:
     """Write `cost.json`; see `measure_cost`."""
-    write_json(folder / COST, measure_cost(model, samples, device))
+    write_json(folder / COST_FILE, measure_cost(model, samples, device))
 
 
 def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -54,7 +54,8 @@ def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = 
     device = torch.device(device)
     latency = {}
     for size in BATCH_SIZES:
-        if size > len(samples) or size * (samples.source.positions or 1) * samples.num_classes * 4 > MAX_LOGIT_BYTES:
+        logit_bytes = size * (samples.source.positions or 1) * samples.num_classes * 4
+        if size > len(samples) or logit_bytes > MAX_TIMED_LOGIT_BYTES:
             continue
         batch = next(Loader(samples, size, seed=0, device=device).in_order())
         times = _times(model, batch, device)
@@ -70,31 +71,29 @@ def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = 
 
 
 def _times(model: Teacher, batch: Batch, device: torch.device) -> list[float]:
-    """Return the milliseconds of each prediction after a first one."""
-    found: list[float] = []
+    found: list[float] = []  # milliseconds
     started = time.perf_counter()
     while len(found) <= MIN_REPEATS or (len(found) <= MAX_REPEATS and time.perf_counter() - started < MAX_SECONDS):
         before = time.perf_counter()
         model.targets(batch).logits()
-        if device.type == "cuda":
+        if device.type == "cuda":  # the call above only queues the work
             torch.cuda.synchronize(device)
         found.append(1000 * (time.perf_counter() - before))
-    return found[1:]
+    return found[1:]  # the first one allocates, and chooses algorithms
 
 
 def _multiply_adds(model: Teacher, samples: Samples, device: torch.device) -> int | None:
+    # the counter does not see the products inside recurrent layers, and a total without them would mislead
     if any(isinstance(module, nn.RNNBase) for network in model.modules() for module in network.modules()):
         return None
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # only the total is read, and tracking modules breaks parametrised weights
     with counter:
         model.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
-    return int(counter.get_total_flops()) // 2 or None
+    return int(counter.get_total_flops()) // 2 or None  # a multiply-add is two operations
 
 
 class _Untracked(ModuleTracker):
-    """Knows no module but the whole, and hooks into none."""
-
     def __enter__(self) -> Self:
         return self
 
@@ -105,5 +104,5 @@ class _Untracked(ModuleTracker):
 def _peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    unit = 1 if platform.system() == "Darwin" else 1024  # of ru_maxrss
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

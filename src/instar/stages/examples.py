@@ -38,14 +38,14 @@ from instar.targets.targets import DenseTargets
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import Judged, judge
 
-EXAMPLES = "examples.safetensors"
+EXAMPLES_FILE = "examples.safetensors"
 MAX_RECORDED_BYTES = 64 << 20
 """Logits that are recorded while the student is judged, of samples drawn at random."""
-MAX_LOGIT_BYTES = 256 << 10
+MAX_SHOWN_BYTES = 256 << 10
 """Logits in the file; the inputs may take as much."""
 MAX_SOUND_BYTES = 512 << 10
 """Sound in the file: 16 seconds at 16,000 samples a second."""
-MAX_SHOWN_SAMPLES, MAX_LOGIT_SAMPLES, SAMPLES_OF_A_KIND = 64, 10_000, 12
+MAX_SHOWN_SAMPLES, MAX_SHOWN_LOGITS, SAMPLES_OF_A_KIND = 64, 10_000, 12
 MAX_TEST_EXAMPLES, MAX_TRAIN_SAMPLES = 20_000, 500
 MAX_SIDE_PIXELS = 48
 """Longer side of an image; larger images are averaged down."""
@@ -63,7 +63,9 @@ class RecordingTeacher(Teacher):
         self.members = (teacher,)
         positions = samples.source.positions
         room = MAX_RECORDED_BYTES // (2 * samples.num_classes * (positions or 1))
+        # a sample of many positions has enough examples to choose from
         room = min(room, len(samples) if positions is None else MAX_SHOWN_SAMPLES)
+        # the same draw for student and teacher, so that their logits are of the same samples
         wanted = samples.subset(min(room, len(samples)), seed=0).ids if room else samples.ids[:0]
         self._wanted = set(wanted.tolist())
         self._ids: list[Tensor] = []
@@ -73,7 +75,7 @@ class RecordingTeacher(Teacher):
     def targets(self, batch: Batch) -> DenseTargets:
         """Return the teacher's logits."""
         logits = self.members[0].targets(batch).logits()
-        numbers = batch.host_ids
+        numbers = batch.host_ids  # on the host, so that a batch without wanted samples moves nothing
         places = [place for place, number in enumerate(numbers) if number in self._wanted]
         if places:
             found = logits[torch.tensor(places, device=logits.device)].float()
@@ -117,7 +119,7 @@ def keep_examples(
         device: device of student and teacher.
         queried: the teacher that training queried, for the training samples; None: the teacher itself.
     """
-    queried = queried or teacher.members[0]
+    queried = queried or teacher.members[0]  # the teacher without its recorder, which is for test samples
     tensors = {f"test.{name}": tensor for name, tensor in _few(judged, MAX_TEST_EXAMPLES).items()}
     some = data.train.subset(min(MAX_TRAIN_SAMPLES, len(data.train), len(data.test)), seed=0)
     if queried.knows(some):
@@ -129,7 +131,7 @@ def keep_examples(
     if shown and (sound := data.test.source.columns.get("sound")):
         sounds = _sounds(sound, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"sounds.{name}": tensor for name, tensor in sounds.items()}
-    write_tensors(run.path / EXAMPLES, tensors)
+    write_tensors(run.path / EXAMPLES_FILE, tensors)
 
 
 def choose(student: Scores, teacher: Scores, most: int) -> Tensor:
@@ -139,6 +141,7 @@ def choose(student: Scores, teacher: Scores, most: int) -> Tensor:
     sure of it, where the two answer differently, and of each of the first 24 classes the first.
     """
     differs = student.answers != teacher.answers
+    # reversed, so that the first place of each label is the one that stays in the dictionary
     firsts = {label: place for place, label in reversed(list(enumerate(teacher.labels.tolist())))}
     kinds = [
         student.nll.argsort(descending=True)[:SAMPLES_OF_A_KIND].tolist(),
@@ -148,7 +151,7 @@ def choose(student: Scores, teacher: Scores, most: int) -> Tensor:
     ]
     others = torch.randperm(len(teacher.labels), generator=generator(0, "shown")).tolist()
     in_turn = [kind[place] for place in range(2 * SAMPLES_OF_A_KIND) for kind in kinds if place < len(kind)]
-    return torch.tensor(list(dict.fromkeys(in_turn + others))[:most])
+    return torch.tensor(list(dict.fromkeys(in_turn + others))[:most])  # a sample of two kinds is shown once
 
 
 def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -167,28 +170,29 @@ def small(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         if lengths is not None:  # each from its beginning to its own end, which not all reach at the same frame
             each = zip(inputs, lengths.tolist(), strict=True)
             inputs = torch.stack([F.adaptive_avg_pool2d(one[..., :n], (one.shape[1], side)) for one, n in each])
-    if inputs.dim() != 4 or inputs.shape[1] not in (1, 3):
+    if inputs.dim() != 4 or inputs.shape[1] not in (1, 3):  # neither grey nor RGB
         return inputs
     height, width = inputs.shape[2:]
     longest, pixels = max(height, width), inputs.float()
     if longest > side:
         pixels = F.adaptive_avg_pool2d(pixels, (max(1, height * side // longest), max(1, width * side // longest)))
-    if inputs.dtype != torch.uint8:
+    if inputs.dtype != torch.uint8:  # the range of other pixels is not known, so theirs is stretched
         low, high = pixels.min(), pixels.max()
         pixels = (pixels - low) / (high - low).clamp(min=1e-12) * 255
     return pixels.to(torch.uint8)
 
 
 def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Samples, judged: Judged) -> dict[str, Tensor]:
-    """Return ids, labels, logits and inputs of the shown examples; empty if there is no room for any."""
     ids, positions, logits = teacher.recorded()
     places = samples.places(ids)
     per_sample = samples.source.positions
     index = (places,) if per_sample is None else (places, positions)
     labels, predicted = samples.judged_labels()[index], judged.predictions.get("logits")
+    # None: of very many classes, predictions.safetensors has no logits
     own = student.recorded()[2] if predicted is None else predicted[index]
     known = labels != UNLABELLED
-    room = min(MAX_LOGIT_BYTES // (2 * logits.shape[1]), MAX_LOGIT_SAMPLES)
+    room = min(MAX_SHOWN_BYTES // (2 * logits.shape[1]), MAX_SHOWN_LOGITS)  # two bytes per logit: float16
+    # with very many classes there is no room for a few samples of each kind
     if room < SAMPLES_OF_A_KIND or not known.any():
         return {}
     answers, follows = (Scores.of(one[known].float(), labels[known]) for one in (own, logits))
@@ -198,7 +202,7 @@ def _shown(teacher: RecordingTeacher, student: RecordingTeacher, samples: Sample
     kept = {"ids": ids[chosen], "labels": labels[chosen], "logits": logits[chosen]}
     if predicted is None:
         kept["student"] = own[chosen]
-    kept["inputs"] = inputs[: max(1, MAX_LOGIT_BYTES // max(1, inputs[:1].nbytes))]
+    kept["inputs"] = inputs[: max(1, MAX_SHOWN_BYTES // max(1, inputs[:1].nbytes))]
     return kept if per_sample is None else kept | {"positions": positions[chosen]}
 
 
@@ -219,10 +223,10 @@ def _highest(values: Tensor, where: Tensor) -> list[int]:
 
 
 def _few(judged: Judged, most: int) -> dict[str, Tensor]:
-    """Return a few numbers of up to `most` examples at even distances."""
     theirs, divergences = judged.teacher, judged.divergences
     assert theirs is not None, "a teacher was queried"
     assert divergences is not None, "a teacher was queried"
+    # at even distances, so that a split that is sorted by class keeps all of them
     at = torch.linspace(0, len(divergences) - 1, min(most, len(divergences))).round().long()
     mine, theirs = judged.scores.at(at), theirs.at(at)
     return {

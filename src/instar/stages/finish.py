@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from instar.data.dataset import Data
 from instar.data.samples import is_labelled
 from instar.errors import RunError, say, shortened
 from instar.runs.files import write_json, write_tensors
-from instar.runs.predictions import PREDICTIONS
+from instar.runs.predictions import PREDICTIONS_FILE
 from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
@@ -34,7 +34,6 @@ def finish_run(
     queried: Teacher | None = None,
     *,
     judge_test: bool = True,
-    notes: Sequence[str] = (),
 ) -> None:
     """Write predictions and, last of all, the result: errors on test and validation, fidelity and gain.
 
@@ -42,15 +41,15 @@ def finish_run(
         run: the folder.
         model: the model that the run made, or several models as one.
         data: data whose test and validation samples the model predicts.
-        facts: further values of the result.
+        facts: further values of the result; its `notes` are sentences about what could not be measured before.
         teacher: the model's teacher. A split that it cannot predict, or not with the probabilities of all classes at
             temperature 1, is compared with nothing.
         device: device of model and teacher.
         queried: the teacher that training queried, such as stored targets; None: `teacher`.
         judge_test: predict the test samples; a trial of a search does not.
-        notes: sentences about what could not be measured before.
     """
-    notes = list(notes)
+    facts = dict(facts)
+    notes = list(facts.pop("notes", ()))
     predictions: dict[str, Tensor] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for split, samples in (("test", data.test if judge_test else None), ("validation", data.held_out)):
@@ -66,6 +65,7 @@ def finish_run(
             student, followed = recorded
         judged = judge(student, samples, device, teacher=followed)
         if judged.teacher is not None and (bad := judged.unpredicted(judged.teacher)):
+            # the student is trained, so a defect of its teacher costs the comparison, and not the run
             say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
             judged, recorded = replace(judged, teacher=None, divergences=None), None
         kept = judged.predictions | {"ids": samples.ids, "labels": samples.judged_labels()}
@@ -77,10 +77,10 @@ def finish_run(
                     keep_examples(run, *recorded, data, judged, device, queried)
             with note_failure("The cost", notes):
                 write_cost(run.path, ordered, samples, device)
-    write_tensors(run.path / PREDICTIONS, predictions)
+    write_tensors(run.path / PREDICTIONS_FILE, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)  # of an attempt before this one
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
-    if (rate := recording_rate(data)) is not None:
+    if (rate := recording_rate(data)) is not None:  # inputs do not tell it, and another rate would mean other sounds
         result["rate"] = rate
     if notes:
         result["notes"] = notes
@@ -92,8 +92,6 @@ def finish_run(
 @contextmanager
 def note_failure(what: str, notes: list[str]) -> Iterator[None]:
     """Turn a failure into a note and a line on stderr, because a measurement must not cost the run.
-
-    A full disk is an error all the same: the result would fail too.
 
     Args:
         what: subject of the sentence: what was measured or written.
@@ -107,8 +105,8 @@ def note_failure(what: str, notes: list[str]) -> Iterator[None]:
     """
     try:
         yield
-    except RunError:
+    except RunError:  # such as a full disk, on which the result would fail too
         raise
-    except Exception as error:  # of code of the user's, or of a measurement that does not fit it
+    except Exception as error:  # of the user's code, or of a measurement that does not fit it
         notes.append(f"{what} is missing: {shortened(error)}.")
         say(f"instar: {notes[-1]}")

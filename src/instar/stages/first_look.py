@@ -19,16 +19,15 @@ from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples
 from instar.data.views import Identity
-from instar.errors import MismatchError, NonFiniteError, say
+from instar.errors import MismatchError, NonFiniteError, name_samples, say
 from instar.objectives.objective import Objective
 from instar.targets.projected import ProjectedTargets
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import DenseTargets, Targets, by_example
 from instar.teachers.classifier import Classifier
 from instar.teachers.teacher import Teacher
-from instar.training.diagnosis import name_samples
 
-MAX_SAMPLES, MAX_POSITIONS, BATCH_SIZE = 256, 1024, 64
+MAX_LOOK_SAMPLES, MAX_LOOK_POSITIONS, LOOK_BATCH_SIZE = 256, 1024, 64
 """Samples that a teacher is queried about; where samples have positions, about so many positions."""
 
 MIN_SKILL = 0.1
@@ -102,7 +101,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     as_they_are = teacher.knows(few)
     shown = Loader(
         few,
-        min(BATCH_SIZE, loader.batch_size) if few.source.task.is_stream else BATCH_SIZE,
+        min(LOOK_BATCH_SIZE, loader.batch_size) if few.source.task.is_stream else LOOK_BATCH_SIZE,
         seed=loader.seed,
         views=Identity() if as_they_are else loader.views,
         num_views=loader.num_views,
@@ -128,14 +127,16 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
         return FirstLook(warnings=tuple(warnings))
     judged = samples.judged_labels()
     chance = samples.source.task.chance(judged[judged != UNLABELLED])
+    # not significantly better than chance, or better by too little to teach
     is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
-    if is_near and chance > 0:
+    if is_near and chance > 0:  # where all labels are one class, chance makes no errors
         warnings.append(NEAR_CHANCE + _pixel_order(teacher, samples))
     return FirstLook(split, examples, errors, chance, tuple(warnings))
 
 
 def _pixel_order(teacher: Teacher, samples: Samples) -> str:
-    """Return the order of the pixels that classifiers of colour images get, as a sentence; else nothing."""
+    """Return a sentence about the order of the pixels that classifiers of colour images get; otherwise nothing."""
+    # grey images, and rows of numbers, have one order only
     has_classifier = any(isinstance(one, Classifier) for one in _leaves(teacher))
     if not has_classifier or len(samples.input_shape) != 3 or samples.input_shape[0] == 1:
         return ""
@@ -144,27 +145,32 @@ def _pixel_order(teacher: Teacher, samples: Samples) -> str:
 
 
 def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]:
-    """Return labelled samples of validation or train, and the name of the split."""
+    # validation first, because the teacher may have learnt the training samples by heart
     for split, samples in (("validation", data.held_out), ("train", data.train)):
         if samples is None:
             continue
         known = (samples.judged_labels() != UNLABELLED).reshape(len(samples), -1).any(1)
+        # a store of augmented training samples knows them with their views, which the caller then uses
         if known.any() and (split == "train" or teacher.knows(samples)):
+            # a stream is read in order, so none of its windows can be left out
             return split, samples if known.all() or samples.source.task.is_stream else samples.select(known)
     return None, None
 
 
 def _few(samples: Samples) -> Samples:
-    """Return some samples, drawn by a generator of their own."""
     positions = samples.source.positions
-    most = MAX_SAMPLES if positions is None else min(MAX_SAMPLES, max(4, math.ceil(MAX_POSITIONS / positions)))
-    return samples.subset(min(most, len(samples)), seed=0)
+    most = (
+        MAX_LOOK_SAMPLES
+        if positions is None
+        else min(MAX_LOOK_SAMPLES, max(4, math.ceil(MAX_LOOK_POSITIONS / positions)))
+    )
+    return samples.subset(min(most, len(samples)), seed=0)  # draws from a generator of its own, not from the run's
 
 
 def _wrong(targets: Targets, batch: Batch) -> Tensor:
     """Return for labelled examples whether the likeliest class is wrong; no example where that cannot be told."""
     if isinstance(targets, SparseTargets):
-        likeliest = targets.ids[..., 0]
+        likeliest = targets.ids[..., 0]  # the likeliest is stored first
     elif isinstance(targets, DenseTargets):
         likeliest = targets.values.argmax(-1)
     else:
@@ -186,17 +192,18 @@ def _refuse_nan(targets: Targets, batch: Batch, objective: Objective) -> None:
         bad = ~targets.confidence().isfinite()
     except MismatchError:  # of another temperature, or of classes that were drawn
         return
-    bad = bad if batch.mask is None else bad & batch.mask
+    bad = bad if batch.mask is None else bad & batch.mask  # padding may have any prediction
     if bad.any():
         ids = batch.ids[bad.reshape(len(batch), -1).any(1)].tolist()
         raise NonFiniteError(
             f"the teacher predicts NaN, or no probability at all, for {name_samples(ids)}; check the teacher."
         )
+    # sparse targets have no logits of all classes, and those of projected ones would take much memory
     if isinstance(targets, SparseTargets | ProjectedTargets):
         return
     try:
         least = targets.logits().amin()
-        if bool(least == -torch.inf):
+        if bool(least == -torch.inf):  # a class of probability 0, which terms that compare logits cannot take
             _refuse_infinite(objective, targets, batch)
     except MismatchError:
         return
@@ -215,10 +222,6 @@ def _refuse_infinite(objective: Objective, targets: Targets, batch: Batch) -> No
 
 
 def _is_probabilities(targets: Targets, batch: Batch) -> bool:
-    """Return whether what is read as logits is at least 0, and at most 1 or of the same sum for all examples.
-
-    So are probabilities, also those that were rounded, clipped or given in percent, and the outputs of sigmoids.
-    """
     if not isinstance(targets, DenseTargets | ProjectedTargets) or not targets.holds_at_any_temperature:
         return False
     values = by_example(targets.logits())
@@ -231,8 +234,9 @@ def are_probabilities(values: Tensor) -> bool:
     >>> are_probabilities(torch.eye(3)), are_probabilities(torch.eye(3) - 1)
     (True, False)
     """
-    if len(values) == 0 or values.amin() < 0 or values.amin() == values.amax():
+    if len(values) == 0 or values.amin() < 0 or values.amin() == values.amax():  # a new network may return only zeros
         return False
+    # at most 1: sigmoids too; of one sum: rounded, clipped or in percent
     sums = values.sum(1)
     return bool(values.amax() <= 1 or (sums - sums.mean()).abs().max() < 1e-3 * sums.mean())
 
@@ -248,6 +252,7 @@ def _leaves(teacher: Teacher) -> Iterator[Teacher]:
 @contextmanager
 def _unchanged(teacher: Teacher, device: torch.device) -> Iterator[None]:
     """Restore random states afterwards, and drop hidden states."""
+    # the user's teacher may draw from any of the three, and a look must not change what training draws
     devices = [device] if device.type == "cuda" else []
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:

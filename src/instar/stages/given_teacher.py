@@ -41,6 +41,7 @@ def teacher_of(verb: str, teacher: Any, config: RunConfig) -> Any:
     Raises:
         ConfigError: when there is no teacher.
     """
+    # settings override arguments, so other teachers that they name replace the given one
     found = teacher if paths_of(teacher) == config.teachers else config.teachers
     if isinstance(found, list | tuple) and not found:
         raise ConfigError(f"{verb} needs a teacher; give one, such as a run folder.")
@@ -61,11 +62,10 @@ def choose_teacher(
         combine: average of several teachers.
         network: the network of run folders that need it.
         trust: allow model classes outside `instar.models`.
-
     """
     several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
     if len(several) == 1:
         made = as_teacher(attach_network(several[0], network, trust=trust), trust=trust)
     else:
         made = Ensemble([lend_network(one, network) for one in several], combine, trust=trust)
-    return paths_of(several) or (type(made).__name__,), made
+    return paths_of(several) or (type(made).__name__,), made  # an object has no path, and its class is its name

@@ -70,6 +70,7 @@ class InitialModel:
         Raises:
             MismatchError: in a sentence, when it fails.
         """
+        # the networks of Instar can be trained, but a normalisation cannot on the statistics of one sample
         single = has_batch_statistics(self.model) and least_part(loader, config, accelerator) == 1
         if not self.is_foreign and not single:
             return []
@@ -111,6 +112,7 @@ class InitialModel:
             )
 
     def _returns_probabilities(self) -> bool:
+        # the model is on the device of the training by now, and the probe is not
         device = next(self.model.parameters()).device
         return are_probabilities(by_example(compute_logits(self.model, self.probe.to(device))))
 
@@ -139,13 +141,14 @@ def make_initial(
     given = network is not None
     own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(TRANSFORMERS_PREFIX))
-    if isinstance(own, Adopting):
+    if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
         own.adopt(only_network(teacher, config.model.name))
+    # a class makes new weights under the seed of the run; a function may load any
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
     reads_as_is = has_weights and not isinstance(own, Normalised) and not is_tokens(data.train.source.inputs)
     if isinstance(own, Normalised):
         model = own
-    else:
+    else:  # mean 0 and std 1 leave the inputs as they are
         model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
     probe = few_inputs(data)
     if is_lazy_network(model):
@@ -159,7 +162,7 @@ def make_initial(
             shift_logits(model, -to_prior(data.train), probe)
     # found out before the training: afterwards it would be too late
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
-    seed_everything(config.seed, "training")
+    seed_everything(config.seed, "training")  # rebuilding has drawn new weights
     return InitialModel(model, is_foreign, reads_as_is and start is None, unmakeable, probe)
 
 
@@ -174,7 +177,7 @@ def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:
 
 
 def _moves_though_frozen(layer: nn.Module) -> bool:
-    """Return whether a normalisation in train mode goes on averaging statistics although its weights are frozen."""
+    # in train mode, a batch or instance normalisation averages statistics whether its weights are trained or not
     is_running = isinstance(layer, nn.modules.batchnorm._NormBase) and layer.training and layer.track_running_stats
     weights = list(layer.parameters())
     return is_running and bool(weights) and not any(weight.requires_grad for weight in weights)

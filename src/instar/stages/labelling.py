@@ -19,6 +19,7 @@ from instar.config import StoreConfig, validate
 from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
+from instar.models.failures import refuse_failure
 from instar.models.normalised import Normalised
 from instar.models.probe import probe_functions
 from instar.runs.environment import package_version
@@ -77,20 +78,19 @@ class Labelling:
             raise ConfigError(
                 f"a target store holds a number of views, and '{origin.views}' are endless; say how many (num_views)."
             )
-        try:
-            answers = self.teacher.targets(next(loader.in_order()).part(0, 2))
-        except RuntimeError as error:
-            shape = list(samples.input_shape)
-            raise MismatchError(f"the teacher cannot take inputs of shape {shape}: {error}") from None
+        batch = next(loader.in_order()).part(0, 2)
+        with refuse_failure("teacher", batch.inputs):
+            answers = self.teacher.targets(batch)
         if answers.num_classes != samples.num_classes:
             raise MismatchError(
                 f"the teacher has {answers.num_classes} classes, and '{samples.source.name}' has {samples.num_classes}."
             )
         keep = Keep.parse(choice.keep)
+        # the logits of all classes give every temperature; an average of probabilities, or some classes, only one
         holds_at_any = keep.kind == "all" and answers.holds_at_any_temperature
         temperature = None if holds_at_any else choice.temperature or 1.0
         record = Record(keep, choice.dtype, samples.num_classes, temperature)
-        # a batch may leave positions out
+        # the positions of the source, because a batch may leave out those at its end
         positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
         return PartDescription(
@@ -126,6 +126,7 @@ class Labelling:
         """
         if (folder / MANIFEST_FILE).is_file():
             return self.start(folder)
+
         if folder.is_file():
             raise StoreError(f"'{folder}' is a file; targets must be online, memory, store or a folder of stores.")
         for manifest in sorted(folder.glob(f"*/{MANIFEST_FILE}")):  # by what it holds, whatever its name
@@ -133,6 +134,7 @@ class Labelling:
                 if not read_manifest(manifest.parent).other_plan(self.manifest):
                     return self.start(manifest.parent)
         plan = repr(self.manifest.plan()).encode()
+        # the name is for people; the hash tells stores of one teacher apart, and lets two processes make the same one
         name = Path(self.answering.names[0]).name if len(self.answering.names) == 1 else self.answering.combine
         return self.start(folder / f"{name[:40]}-{xxhash.xxh3_64_hexdigest(plan)}")
 
@@ -153,7 +155,7 @@ class Labelling:
         missing = [piece for piece in store.missing() if piece.number % of == number - 1]
         if not missing and store.complete:
             return
-        store.refuse_full_disk(missing)
+        store.refuse_full_disk(missing)  # now, and not after hours of labelling
         bad: dict[Piece, list[int]] = {}
         rows = sum(len(store.manifest.parts[piece.part].shard_rows(piece.index)) for piece in missing)
         with store.claims() as claims, ProgressBar(title, rows, show=show and bool(missing)) as bar:
@@ -165,10 +167,11 @@ class Labelling:
                         if is_mine:
                             made = True
                             records, unanswered = self._records(store, piece, bar)
-                            if unanswered:
+                            if unanswered:  # all others are still made, so that one error names all bad samples
                                 bad[piece] = unanswered
                             else:
                                 store.write(piece, records)
+                # a process that was killed leaves its shard unclaimed and missing, so it is tried again
                 missing = [piece for piece in missing if piece not in bad and not store.has(piece)]
                 if missing and not made:
                     if show and not told:
@@ -182,6 +185,7 @@ class Labelling:
 
     def _records(self, store: TargetStore, piece: Piece, bar: ProgressBar) -> tuple[Tensor, list[int]]:
         """Return the records of a shard, `[rows, width]`, and the ids of samples without probabilities."""
+        # row number of sample place s in view v: v * samples + s
         part, loader = store.manifest.parts[piece.part], self.loaders[piece.part]
         record = part.record(store.num_classes)
         rows = part.shard_rows(piece.index)
@@ -191,10 +195,11 @@ class Labelling:
             found = record.encode_values(values, part.draws(ids, view)).reshape(len(ids), -1)
             places = loader.samples.places(ids.cpu())  # a stream is read in an order of its own
             records[view * len(loader.samples) + places - rows.start] = found.cpu()
-            is_answer = values.logsumexp(-1).isfinite()
+            # not finite for NaN and +inf, and for logits that are -inf for every class
+            is_answer = values.logsumexp(-1).isfinite()  # [n] or [n, positions]
             longest = is_answer.shape[1] if is_answer.dim() == 2 else None
             if (valid := loader.samples.source.valid(ids.cpu(), longest)) is not None:
-                is_answer |= ~valid.to(is_answer.device)
+                is_answer |= ~valid.to(is_answer.device)  # padding may have any prediction
             is_answer = is_answer.view(len(ids), -1).all(1)
             if not is_answer.all():
                 unanswered += ids[~is_answer].tolist()
@@ -205,7 +210,7 @@ class Labelling:
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Query rows of a part; yield many at a time: the view, the ids, and what is stored, `[n, ..., classes]`."""
         samples = len(loader.samples)
-        for view in range(rows.start // samples, -(-rows.stop // samples)):
+        for view in range(rows.start // samples, -(-rows.stop // samples)):  # a shard may span several views
             first = view * samples
             stretch = max(rows.start - first, 0), min(rows.stop - first, samples)
             batches = loader.in_order(view, *stretch, trim=False)
@@ -214,7 +219,7 @@ class Labelling:
             for batch in batches:
                 answers = query(self.teacher, batch)
                 labelled.append((batch, answers))
-                size += batch.labels.numel() * record.num_classes * 4
+                size += batch.labels.numel() * record.num_classes * 4  # bytes of float32
                 bar.advance(len(batch))
                 if size >= MAX_PENDING_BYTES:
                     yield view, *_together(record, labelled)

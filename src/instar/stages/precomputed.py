@@ -31,6 +31,7 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
     named = describe_teacher(teacher, config.teachers, config.combine, precision, inputs)
     labelling = Labelling(teacher, named, components.data, {"train": loader}, {"train": config.store})
     part = labelling.manifest.parts["train"]
+    # some classes hold at one temperature only: that of the objective, if it has one alone
     if part.temperature is not None and config.store.temperature is None:
         if len(objective.temperatures) > 1:
             temperatures = ", ".join(f"{temperature:g}" for temperature in sorted(objective.temperatures))
@@ -73,6 +74,7 @@ def precompute_targets(
             return Remembered(teacher, loader, bar.advance)
     if labelling is None:
         return teacher
+    # other runs share a folder of stores; in the run folder there is only this run's own
     where = config.store.folder
     store = labelling.start(folder / "targets") if where is None else labelling.start_among(Path(where))
     labelling.complete(store, title, show=show)

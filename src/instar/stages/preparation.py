@@ -59,7 +59,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     # the teacher is open already, because some models take layers from it
     initial = make_initial(config, components.network, components.data, teacher, components.start, trust=trust)
     model = initial.model
-    if config.correct_prior:  # refused now, and not after the training
+    if config.correct_prior:  # only a last linear layer with a bias can be; refused now, and not after the training
         last_layer(model, components.data.train.num_classes, "have its prior corrected", initial.probe)
     loader = Loader(
         components.data.train,
@@ -73,11 +73,12 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     if training.compile:
         require_compiler(accelerator.device)
     if teacher is not None:
-        # only full batches come often enough for compiling to pay
+        # only full batches come often enough for compiling to pay; each other size would be compiled anew
         sizes = part_sizes(loader, training, accelerator) if training.compile else ()
         teacher.prepare(
             Execution(accelerator.device, training.teacher_precision, training.memory_format, compiled_sizes=sizes)
         )
+
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
     unused = initial.rehearse(loader, training, accelerator)
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers

@@ -12,10 +12,10 @@ from instar.config import TrainingConfig
 from instar.data.loader import Batch, Loader
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models.copying import copy_network
+from instar.models.failures import explain_error
 from instar.models.modes import set_train_mode
 from instar.models.normalised import Normalised, dtype_of
 from instar.models.probe import are_close, compute_logits
-from instar.stages.compatibility import explain_error
 from instar.training.optimise import BOUNDED_LAYERS, make_optimiser
 from instar.training.step import share_batch
 
@@ -27,6 +27,7 @@ def refuse_computed_weights(network: nn.Module) -> None:
         ConfigError: names the layer.
     """
     for name, layer in network.named_modules():
+        # such a weight is a plain tensor or a property, and its parameters have other names
         if isinstance(layer, BOUNDED_LAYERS) and layer._parameters.get("weight") is None:
             raise ConfigError(
                 f"the weight of '{name}' is computed from others (weight_norm, parametrizations, pruning), so "
@@ -46,7 +47,7 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
         MismatchError: in a sentence, when the forward pass, the backward pass or the optimiser fails, or something else
             than weights and buffers has changed.
     """
-    part = min(_parts(loader, config, accelerator), key=len)
+    part = min(_parts(loader, config, accelerator), key=len)  # a batch normalisation fails on a single sample
     copied = copy_network(model)
     set_train_mode(copied)
     try:
@@ -55,11 +56,11 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
             with autocast(config.precision, accelerator.device):
                 logits = copied(part.inputs)
             logits = to_loss_dtype(logits.logits() if isinstance(logits, Projected) else logits)
-            logits.square().mean().backward()
+            logits.square().mean().backward()  # any loss will do, so the user's terms and the teacher stay out of it
             optimiser.step()
         trained = {name: p for name, p in copied.network.named_parameters() if p.requires_grad}
         unused = [name for name, p in trained.items() if p.grad is None]
-        if len(unused) == len(trained):
+        if len(unused) == len(trained):  # such as of a wrapper that keeps the network in a list
             raise MismatchError("the logits depend on no weight of the student; forward may call another module's.")
         _refuse_other_changes(model, copied, part.inputs)
     except InstarError:
@@ -86,6 +87,7 @@ def _refuse_other_changes(model: Normalised, trained: Normalised, inputs: Tensor
                 f"training makes, removes or resizes '{name}' of the student, so its run folder could not be loaded; "
                 "make it in __init__, in its final shape."
             )
+    # what another process would have after loading the run folder
     loaded = copy_network(model)
     loaded.load_state_dict(trained.state_dict())
     if not are_close(compute_logits(loaded, inputs), compute_logits(trained, inputs), dtype_of(model.network)):
@@ -106,8 +108,9 @@ def least_part(loader: Loader, config: TrainingConfig, accelerator: Accelerator)
 
 
 def _parts(loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[Batch]:
-    """Return the parts of the first batch of an epoch and, but for a stream, of the last two, which are smaller."""
+    """Return the parts of the first batch of an epoch, and of the last two, which are smaller."""
     steps = loader.steps_per_epoch
+    # each batch of a stream has one row per column, so none is smaller
     chosen = {0} if loader.samples.source.task.is_stream else {0, max(0, steps - 2), steps - 1}
     return [
         part

@@ -15,13 +15,13 @@ from instar.errors import MismatchError, say
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 
-READING = (
+READING_SETTINGS = (
     *("input_column", "label_column", "labels", "unlabelled"),
     *("image_size", "length", "stream", "tokenizer", "states"),
 )
 """Settings that say how data are read; all others select samples."""
 
-READING_OF_OBJECTS = ("labels", "unlabelled", "inputs", "layout")
+OBJECT_READING_SETTINGS = ("labels", "unlabelled", "inputs", "layout")
 """Those of these settings that say how Python objects are read."""
 
 
@@ -50,15 +50,15 @@ def read_run_data(
 def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | None:
     """Return the recorded and the present fingerprint of a split if they differ; None if they agree.
 
-    Stderr reports a difference if both come from a source of the same name. A validation set that is split off train
-    has the fingerprint of train; a validation set of its own is not recorded.
+    Stderr reports a difference if both come from a source of the same name.
     """
     source = data.split(split).source
+    # a validation set that is split off train is one source with it, and one of its own is not recorded
     name = "train" if split == "validation" and source is data.train.source else split
     recorded, found = (run.fingerprints.get("data") or {}).get(name), source.fingerprint()
     if recorded in (None, found):
         return None
-    if data.config.source == run.config["data"]["source"]:
+    if data.config.source == run.config["data"]["source"]:  # a source of another name is meant to differ
         say(
             f"instar: the {name} data are not those that '{run.path}' was made with (fingerprint {recorded[:8]}, now "
             f"{found[:8]}); the numbers are those of the data as they are now."
@@ -74,23 +74,24 @@ def as_run(subject: Any) -> Run | None:
 
 
 def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Data:
-    """Return data, read as a run read its own."""
     recorded = run.config["data"]
     if given is None:
         return load_recorded_data(validate(DataConfig, recorded))
-    kept = {name: recorded[name] for name in READING if name in recorded}
+    # how the run read its data; what the user names for these comes on top
+    kept = {name: recorded[name] for name in READING_SETTINGS if name in recorded}
     if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
         kept |= {name: recorded[name] for name in ("special_classes", "rest")}
     shape = _described(run).get("input_shape") or []
-    if len(shape) == 3 and not kept.get("image_size"):
+    if len(shape) == 3 and not kept.get("image_size"):  # the run's images had this size by themselves
         kept["image_size"] = shape[1:]
     if isinstance(given, str | Path):
         given = DataConfig(source=str(given))
     if not isinstance(given, DataConfig):
-        return load_data(given, **{name: recorded[name] for name in READING_OF_OBJECTS if name in recorded})
+        return load_data(given, **{name: recorded[name] for name in OBJECT_READING_SETTINGS if name in recorded})
     if os.path.isdir(given.source):  # where other data call their columns otherwise, these are found as usual
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
+    # a reading of Python objects says nothing about files
     arrays = {name: recorded.get(name) for name in ("inputs", "layout") if recorded["source"] != ARRAYS_SOURCE}
     settings = kept | arrays | {name: getattr(given, name) for name in given.model_fields_set}
     if any(arrays.values()) or given.source == recorded["source"]:
@@ -109,6 +110,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     """
     samples = data.test
     start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
+    # None: no network is described, such as by an ensemble whose members have gone
     wanted, found = _described(run).get("input_shape"), list(samples.input_shape)
     if wanted is not None and (len(wanted) != len(found) or wanted[start:] != found[start:]):
         raise MismatchError(
@@ -133,6 +135,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
     """
     refuse_other_inputs(teacher, data)
     theirs, ours = run_classes(teacher), data.classes
+    # without a common name, the classes may be numbered in one and named in the other
     if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
         how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
         raise MismatchError(
@@ -155,31 +158,24 @@ def recorded_rate(run: Run) -> int | None:
 
 def run_classes(run: Run) -> tuple[str, ...]:
     """Return the classes that a run predicts; an ensemble predicts those of its first member."""
-    described = _described(run)
-    return tuple(described.get("classes") or ())
+    return tuple(_described(run).get("classes") or ())
 
 
 def _described(run: Run) -> dict[str, Any]:
-    """Return the content of `model.json` of a run, or of the first member of an ensemble."""
-    for one in _with_models(run):
-        return one.document("model.json", ModelFile).model_dump()
-    return {}
-
-
-def _with_models(run: Run) -> list[Run]:
-    """Return a run, or the members of an ensemble."""
     if (run.path / "model.json").is_file():
-        return [run]
-    return [one for path in run.members() if (path / "config.json").is_file() for one in _with_models(Run(path))]
+        return run.document("model.json", ModelFile).model_dump()
+    # an ensemble has no network of its own; its members, which may be ensembles too, have the same inputs and classes
+    members = (Run(path) for path in run.members() if (path / "config.json").is_file())
+    return next(filter(None, map(_described, members)), {})
 
 
 def _are_numbered(run: Run, data: Data) -> bool:
-    """Return whether classes of run and data correspond by number, because one of them has no names."""
+    # whether classes of run and data correspond by number, because one of them has no names
     wanted, found = run_classes(run), data.classes
-    if set(wanted) & set(found):
+    if set(wanted) & set(found):  # names that both have are matched by name
         return False
     if data.config.source == ARRAYS_SOURCE and _are_numbers(found):
-        return len(found) <= len(wanted)
+        return len(found) <= len(wanted)  # the labels given now may lack the last classes
     if run.config["data"]["source"] == ARRAYS_SOURCE and _are_numbers(wanted) and len(found) == len(wanted):
         say(
             f"instar: '{run.path}' knows its classes by number alone, which are taken to be {join_names(found)} in "

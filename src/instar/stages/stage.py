@@ -16,8 +16,7 @@ from instar.config import RunConfig, default_settings
 from instar.data.samples import is_labelled
 from instar.data.views import parse_views
 from instar.errors import InstarError, MismatchError
-from instar.models.copying import copy_network
-from instar.models.probe import probe_functions, write_probe
+from instar.models.probe import probe_student, write_probe
 from instar.models.trained import TrainedRun, save_model
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
@@ -53,12 +52,12 @@ class Stage:
     show: bool = True
 
     def run(self) -> TrainedRun:
-        """Do what is left to do, and return the complete run; also where the caller has turned gradients off.
+        """Do what is left to do, and return the complete run.
 
         Raises:
             InstarError: in one sentence, before the first step wherever that can be known.
         """
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():  # the caller may have turned gradients off
             components = resolve_components(self.config, self.given, trust=self.trust)
             components.check()
             # before any model is moved, laid out anew or called
@@ -66,26 +65,26 @@ class Stage:
             functions = components.functions()
             prepared = prepare(components, trust=self.trust or self.trust_model, show=self.show)
             initial = prepared.initial
-            if initial.is_foreign:
-                functions |= probe_functions("student", [copy_network(initial.model).cpu()], initial.probe)
-            look = self._look(components, prepared)
+            if initial.is_foreign:  # the families of Instar are known by name and arguments
+                functions |= probe_student(initial.model, initial.probe)
+            look = self._look(components, prepared)  # before there is a folder, because it may refuse the teacher
             with self._hold_run(components, fingerprints, functions, prepared.accelerator) as run:
-                was_complete = run.complete
+                was_complete = run.complete  # asked under the lock: another process may have just finished it
                 if not was_complete:
                     queried, seconds = self._learn(components, prepared, run)
                     _finish(components, prepared, run, queried, seconds, look)
+            # outside the context: a refusal must leave no error.txt in a complete run
             if was_complete and initial.is_foreign:
                 _refuse_another_student(run)
             return run
 
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
-        """Return the first look at the teacher, where the run is not complete; trials of a search are quiet."""
         # not through Run: the folder may not exist yet
         is_complete = (self.out / "result.json").is_file()
         if components.teacher is None or not prepared.accelerator.is_main_process or is_complete:
             return None
         look = look_at(components.teacher, components.data, prepared.loader, components.objective)
-        if self.show and components.config.judge_test:
+        if self.show and components.config.judge_test:  # the trials of a search would repeat it
             look.tell()
         return look
 
@@ -121,7 +120,7 @@ class Stage:
         return components.config.views
 
     def _learn(self, components: Components, prepared: Prepared, run: Run) -> tuple[Teacher | None, float]:
-        """Train the model; return the teacher that the loop queried, and the seconds that training took."""
+        """Train the model; return the teacher that the loop queried, and the seconds of training."""
         config, data, model = components.config, components.data, prepared.initial.model
         loader, accelerator, teacher = prepared.loader, prepared.accelerator, components.teacher
         if teacher is not None:
@@ -138,15 +137,14 @@ class Stage:
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
-        if config.correct_prior:
+        if config.correct_prior:  # half of each epoch were special samples, which the data have fewer of
             shift_logits(model, to_prior(data.train), prepared.initial.probe)
         return teacher, seconds
 
 
 def _refuse_another_student(run: TrainedRun) -> None:
-    """Refuse a complete run whose weights give the network of this command other logits than the run recorded."""
     try:
-        _ = run.model
+        _ = run.model  # loading compares the network of this command with the logits that the run recorded
     except MismatchError:
         run.refuse_configuration("its student has the same weights and computes other logits")
 
@@ -165,28 +163,20 @@ def _finish(
     if accelerator.is_main_process:
         needs_network = initial.unmakeable is not None
         save_model(run, model, config.model, data.train.input_shape, data.classes, needs_network=needs_network)
-        notes: list[str] = []
-        if initial.is_foreign:
-            with note_failure("The probe of the network", notes):
-                write_probe(run, model, initial.probe)
         facts: dict[str, Any] = {
             "parameters": sum(p.numel() for p in model.parameters()),
-            "steps": run.history()[-1]["step"],
+            "steps": run.history()[-1]["step"],  # fewer than planned where patience ended the training
             "seconds": seconds,
+            "notes": [],
         }
         if look is not None:
             facts["first_look"] = look.as_dict()
-        finish_run(
-            run,
-            Module(model),
-            data,
-            facts,
-            components.teacher,
-            accelerator.device,
-            queried,
-            judge_test=config.judge_test,
-            notes=notes,
-        )
+        if initial.is_foreign:  # before the result, which seals the file
+            with note_failure("The probe of the network", facts["notes"]):
+                write_probe(run, model, initial.probe)
+        # the student is compared with the teacher itself, because stored targets may lack classes or temperatures
+        device, judge_test = accelerator.device, config.judge_test
+        finish_run(run, Module(model), data, facts, components.teacher, device, queried, judge_test=judge_test)
         run.forget_progress()  # last: until there is a result, a run that is killed here resumes
-    accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()  # the other processes return the run too, and may read it at once
     accelerator.free_memory()  # for the next run of this process

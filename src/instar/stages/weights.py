@@ -10,11 +10,11 @@ from instar.config import RunConfig
 from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.copying import copy_network
+from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised
 from instar.models.probe import NUM_PROBE_INPUTS
 from instar.seeds import seed_everything
-from instar.stages.compatibility import refuse_failure
 
 
 def refuse_odd_weights(network: nn.Module) -> None:
@@ -23,7 +23,7 @@ def refuse_odd_weights(network: nn.Module) -> None:
     Raises:
         ConfigError: names the weight or buffer.
     """
-    state = network.state_dict()
+    state = network.state_dict()  # all that a run folder holds of a network
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ConfigError(
@@ -40,7 +40,7 @@ def refuse_odd_weights(network: nn.Module) -> None:
 
 
 def _oddity(value: Tensor) -> str:
-    if value.is_meta:
+    if value.is_meta:  # what accelerate and transformers make before weights are loaded
         return "on the device 'meta', without values"
     if value.is_quantized:
         return "quantised"
@@ -60,11 +60,10 @@ def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Mo
     refuse_odd_weights(network)
     if not is_lazy_network(network):
         return network
-    made = copy_network(network).cpu()
+    made = copy_network(network).cpu()  # the user's own stays as it was given
     seed_everything(config.seed, "initial weights")
-    size_layers(
-        made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1)), few_inputs(data)
-    )
+    model = made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1))
+    size_layers(model, few_inputs(data))
     return made
 
 

@@ -13,6 +13,7 @@ from instar.compute.projected import Projected
 from instar.data.loader import Batch
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
+from instar.models.failures import name_failure
 from instar.models.normalised import reader_of
 from instar.models.outputs import logits_of
 from instar.targets.projected import ProjectedTargets
@@ -59,6 +60,7 @@ class Module(Teacher):
                 torch.inference_mode(),
                 use_matmul_library(execution.precision),
                 autocast(execution.precision, execution.device),
+                name_failure("the network", self.network, batch),  # which may come at a later batch than the first
             ):
                 logits = self._predict(inputs, batch)
         finally:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import torch
 from torch import nn
 
 from instar.compute.execution import Execution
 from instar.data.loader import Batch
 from instar.data.samples import Samples
-from instar.errors import InstarError, MismatchError, shortened
+from instar.errors import MismatchError
 from instar.models.carried import Carried
+from instar.models.failures import name_failure
 from instar.targets.targets import Targets
 
 
@@ -41,15 +41,8 @@ def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch],
     @wraps(targets)
     def checked(self: Any, batch: Batch) -> Targets:
         name, expected = type(self).__name__, tuple(batch.labels.shape)
-        try:
+        with name_failure("the teacher", self, batch):
             found = targets(self, batch)
-        except (InstarError, torch.OutOfMemoryError):  # no defect of the class
-            raise
-        except Exception as error:  # raised by the user's code
-            what = f"{type(error).__name__}: {shortened(error)}"
-            raise MismatchError(
-                f"the teacher {name} fails for inputs of shape {list(batch.inputs.shape)}: {what}."
-            ) from error
         if not isinstance(found, Targets):
             raise MismatchError(
                 f"the method 'targets' of the teacher {name} must return Targets, such as DenseTargets(logits), got "

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from instar.data.loader import Batch
-from instar.errors import InstarError
+from instar.errors import InstarError, name_samples
 from instar.teachers.teacher import Teacher
 
 
@@ -61,14 +61,3 @@ def _bad_answers(batch: Batch, teacher: Teacher) -> str:
 def _named(batch: Batch, bad: Tensor) -> str:
     source = f" of '{batch.origin.samples.source.name}'" if batch.origin else ""
     return name_samples(batch.ids[bad].tolist()) + source
-
-
-def name_samples(ids: list[int]) -> str:
-    """Return the ids of samples in words, at most ten of them.
-
-    >>> name_samples([3]), name_samples([3, 5])
-    ('sample 3', '2 samples (ids 3, 5)')
-    """
-    if len(ids) == 1:
-        return f"sample {ids[0]}"
-    return f"{len(ids):,} samples (ids {', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''})"

@@ -17,9 +17,8 @@ from instar.analysis.scores import UNLABELLED, Scores
 from instar.analysis.student_gain import gain
 from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples, Source
-from instar.errors import DataError, MismatchError, NonFiniteError
+from instar.errors import DataError, MismatchError, NonFiniteError, name_samples
 from instar.teachers.teacher import Teacher
-from instar.training.diagnosis import name_samples
 
 BATCH_SIZE = 256
 """Samples per batch. Larger batches do not fit into the cache of a CPU, and were slower."""

@@ -18,6 +18,7 @@ from instar.compute.projected import Projected
 from instar.config import TrainingConfig
 from instar.data.loader import Batch, Loader
 from instar.errors import MismatchError
+from instar.models.failures import name_failure
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, query
@@ -46,7 +47,10 @@ class TrainingModel:
     def __call__(self, part: Batch) -> Any:
         """Return the logits of a part of a batch, a tensor or `Projected`."""
         # the first hidden state is the student's, those of its teachers follow
-        with autocast(self.config.precision, self.accelerator.device):
+        with (
+            autocast(self.config.precision, self.accelerator.device),
+            name_failure("the student", self.state.model, part),
+        ):
             return self.state.carried[0](self.network, part.inputs, part)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
@@ -110,7 +114,8 @@ def find_gradients(
             if terms:
                 terms.add(loss / max(1, count), logits, part, targets)
             # processes average their gradients, and the loss is a mean over the whole batch
-            accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
+            with name_failure("the backward pass of the student", model, part):
+                accelerator.backward(loss * (accelerator.num_processes / max(1, count)))
         recorder.add(sums)
     if terms:
         recorder.measure(batch.step + 1, terms.numbers(accelerator))

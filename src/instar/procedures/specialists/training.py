@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from instar.config import RunConfig, flatten, merge, validate
+from instar.config import RunConfig, flatten, merge_settings, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
@@ -103,12 +103,12 @@ class SpecialistRuns:
             theirs = theirs | {"model": describe_model(network).model_dump()}
         stages = []
         for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
-            values = merge(theirs, WAY_SETTINGS[self.way])
+            values = merge_settings(theirs, WAY_SETTINGS[self.way])
             # above the generalist's own patience, and below the caller's
-            values = merge(
+            values = merge_settings(
                 values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE_EPOCHS}}
             )
-            values = merge(values, {"training": self.training})
+            values = merge_settings(values, {"training": self.training})
             # the generalist's settings, except those about its own teacher and start
             values |= {
                 "start": str(self.generalist),
@@ -201,7 +201,9 @@ def train(
     # data, model and objective follow from the generalist and the way
     if others := flatten({name: value for name, value in over.items() if name != "training"}):
         raise ConfigError(f"only settings of the training can be set here, not '{next(iter(others))}'.")
-    return plan(generalist, clusters, out=out, **choices, **merge(training, over.get("training", {}))).run(jobs)
+    return plan(generalist, clusters, out=out, **choices, **merge_settings(training, over.get("training", {}))).run(
+        jobs
+    )
 
 
 def plan(

@@ -1,0 +1,77 @@
+"""Failures of code that the user wrote, as sentences that name it and the samples that it failed for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from instar.data.loader import Batch
+from instar.errors import InstarError, MismatchError, name_samples, shortened
+from instar.models.normalised import unwrap
+
+
+@contextmanager
+def name_failure(who: str, code: object, batch: Batch) -> Iterator[None]:
+    """Turn what the user's network or teacher raises for a batch into a sentence.
+
+    Args:
+        who: what it is, such as "the student".
+        code: the network or teacher; a defect of one of Instar's own keeps its traceback.
+        batch: batch of the call inside the context.
+
+    Raises:
+        MismatchError: names the class, the samples and the error.
+
+    >>> with name_failure("the student", torch.nn.Linear(2, 2), Batch.of_labels(torch.tensor([3]))):
+    ...     raise ValueError("it is alone.")
+    Traceback (most recent call last):
+    instar.errors.MismatchError: the student Linear fails for sample 0, inputs of shape [1]: ValueError: it is alone.
+    """
+    try:
+        yield
+    except (InstarError, torch.OutOfMemoryError):  # the device is too small, and not the code wrong
+        raise
+    except Exception as error:
+        kind = type(unwrap(code) if isinstance(code, torch.nn.Module) else code)
+        if kind.__module__.partition(".")[0] == "instar":
+            raise
+        raise MismatchError(
+            f"{who} {kind.__name__} fails for {name_samples(batch.host_ids)}, inputs of shape "
+            f"{list(batch.inputs.shape)}: {type(error).__name__}: {shortened(error)}."
+        ) from error
+
+
+@contextmanager
+def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
+    """Turn a failure on inputs into a sentence, and refuse to change inputs that student and teacher share.
+
+    Args:
+        who: "student" or "teacher".
+        inputs: inputs of the call inside the context.
+
+    Raises:
+        MismatchError: names the student or the teacher.
+    """
+    before = inputs.clone()
+    try:
+        yield
+    except InstarError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        shape = list(before.shape[1:])
+        raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {explain_error(error)}.") from None
+    if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):  # NaN equals nothing, itself included
+        raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
+
+
+def explain_error(error: Exception) -> str:
+    """Return why the user's code failed, with the kind of the error where its message alone says little.
+
+    >>> explain_error(KeyError("inputs")), explain_error(RuntimeError("shapes differ."))
+    ("KeyError: 'inputs'", 'shapes differ')
+    """
+    kind = "" if isinstance(error, RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
+    return kind + shortened(error)
