@@ -1,18 +1,26 @@
-"""Refusal of networks that are too large for this machine, before memory is allocated."""
+"""Refusal of networks that are too large for this machine or for their weights, before memory is allocated."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from instar.errors import ConfigError
+from instar.errors import ConfigError, RunError
 
 MAX_PARAMETER_TENSORS = 10_000
 """Most parameter tensors of a network, about ten times as many as the deepest published networks have."""
+
+# a constructor may replace layers and share weights, so it may register more parameters than the network saves
+MAX_SIZE_RATIO = 4
+SPARE_NUMBERS = 1 << 20
+SPARE_TENSORS = 100
 
 
 class ParameterLimit(TorchFunctionMode):
@@ -61,3 +69,43 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # this system does not tell: the size of an address space
         return 2**47
+
+
+def refuse_larger(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str, name: str) -> None:
+    """Build a network without allocating weights, and stop once it has far more parameters than the folder.
+
+    Args:
+        make: function that builds the network.
+        tensors: weights in the folder.
+        where: origin of the weights, for error messages.
+        name: name of the network.
+
+    Raises:
+        RunError: when the network has far more parameters.
+    """
+    most_numbers = MAX_SIZE_RATIO * sum(tensor.numel() for tensor in tensors.values()) + SPARE_NUMBERS
+    most_tensors = MAX_SIZE_RATIO * len(tensors) + SPARE_TENSORS
+    numbers = count = 0
+
+    def add(module: nn.Module, child: str, parameter: nn.Parameter | None) -> None:
+        nonlocal numbers, count
+        if parameter is not None:
+            numbers, count = numbers + parameter.numel(), count + 1
+        # tensors too, because a million layers of one unit hold few numbers, but take long to build
+        if numbers > most_numbers or count > most_tensors:
+            raise RunError(
+                f"the weights of '{where}' do not fit its model '{name}', which has far more tensors than the "
+                f"{len(tensors)} in the file."
+            )
+
+    # a hook sees each parameter while the constructor runs; afterwards it would be too late
+    hook = register_module_parameter_registration_hook(add)
+    try:
+        with torch.device("meta"):
+            make()
+    except RunError:
+        raise
+    except Exception:  # the caller builds it again with weights, and reports what is wrong
+        return
+    finally:
+        hook.remove()  # it is called for the modules of the whole process

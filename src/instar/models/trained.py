@@ -13,12 +13,12 @@ from torch.nn.parameter import is_lazy
 
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
-from instar.models.bounds import refuse_larger
 from instar.models.build import MODELS, build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
+from instar.models.sizes import refuse_larger
 from instar.runs.documents import ModelFile
 from instar.runs.files import write_json, write_tensors
 from instar.runs.run import Run
