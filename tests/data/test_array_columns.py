@@ -108,6 +108,12 @@ def test_numbers_that_are_missing_in_files_are_named(tmp_path: Path, empty_cache
         loaded(folder_of(tmp_path / "rows", values, lists(1, "float64")))
 
 
+def test_lists_of_several_lengths_are_refused_without_advice_about_images(tmp_path: Path, empty_cache: Path) -> None:
+    folder = folder_of(tmp_path / "rows", [[0.5, 1.5], [2.5]] * 10)
+    with pytest.raises(DataError, match=r"input 1 of '.*' has shape \[1\] .* has \[2\] .* All inputs must be alike\.$"):
+        loaded(folder)
+
+
 def test_lists_of_images_and_of_words_are_no_inputs() -> None:
     images = [[Pictures.new("L", (4, 4), shade)] for shade in range(20)]
     with pytest.raises(DataError, match=r"column 'x' of 'arrays' contains lists of images; a sample must have one"):

@@ -112,10 +112,10 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
     """Load data by name or from Python objects, split off a validation set, and select training samples.
 
     Args:
-        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; NumPy, torch or pandas arrays as
-            `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`; or torch data sets of
-            (input, label). Labels may be numbers, booleans or words, or None. Data without a test split are split
-            80 : 20 into train and test. Objects are copied.
+        spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; arrays (NumPy, torch) or tables
+            (pandas, polars, PyArrow) as `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`;
+            or torch or Hugging Face data sets. Labels may be numbers, booleans or words, or None. Data without a test
+            split are split 80 : 20 into train and test. Objects are copied.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
         selection: settings of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...

@@ -220,7 +220,8 @@ def _input_mismatch(index: int, name: str, row: NDArray[Any], first: NDArray[Any
     kind = _MixedColoursError if is_image and {len(row), len(first)} == {1, 3} else DataError
     return kind(
         f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, but the first has "
-        f"{list(first.shape)} and {first.dtype}. All inputs must be alike; resize images with data.image_size."
+        f"{list(first.shape)} and {first.dtype}. All inputs must be alike"
+        + ("; resize images with data.image_size." if row.ndim == first.ndim == 3 else ".")
     )
 
 
@@ -246,9 +247,8 @@ def _map_label_column(
                 split: [None if at in (None, UNLABELLED) else names[at] for at in known]
                 for split, known in values.items()
             }
-        where = {split: f"{config.source} ({split})" for split in splits}
-        mapped, mapped_names = map_labels({where[split]: known for split, known in values.items()}, config)
-        found, classes = {split: mapped[where[split]] for split in splits}, list(mapped_names)
+        mapped, given = map_labels({f"{config.source} ({split})": known for split, known in values.items()}, config)
+        found, classes = dict(zip(splits, mapped.values(), strict=True)), list(given)
     if not classes:  # an empty column, or one of words that the library reads as missing, such as None and NA
         raise DataError(
             f"no row of '{config.source}' has a label in column '{column}', so the classes are unknown. Choose another "

@@ -264,14 +264,11 @@ class Loader:
     def _make_batches(self, step: int, first: int, stop: int) -> Batch:
         epoch = step // self.steps_per_epoch
         if self._order_of[0] != epoch:
-            self._order_of = epoch, self._shuffled(epoch)
+            # drawn on the CPU, so that it is the same for all devices
+            self._order_of = epoch, self._ordered(self.epoch.order(generator(self.seed, "order", epoch)))
         return self._make_batch(
             self._order_of[1], slice(self._start_of(first), self._start_of(stop)), self.view_of(epoch), step
         )
-
-    def _shuffled(self, epoch: int) -> _Order:
-        # drawn on the CPU, so that it is the same for all devices
-        return self._ordered(self.epoch.order(generator(self.seed, "order", epoch)))
 
     def _ordered(self, places: Tensor) -> _Order:
         order = copy_to_device(places, self.device)

@@ -69,9 +69,9 @@ def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:
     if library is None:
         return None
     if isinstance(given, library.Dataset):
-        return {"train": _without_format(given)}
+        given = {"train": given}
     if isinstance(given, tuple) and len(given) == 2 and all(isinstance(rows, library.Dataset) for rows in given):
-        return {split: _without_format(rows) for split, rows in zip(("train", "test"), given, strict=True)}
+        given = {"train": given[0], "test": given[1]}
     parts = list(given.values()) if isinstance(given, Mapping) else [given]
     if any(isinstance(rows, library.IterableDataset | library.IterableDatasetDict) for rows in parts):
         raise DataError("a streaming data set cannot be read by index; load it with streaming=False.")
