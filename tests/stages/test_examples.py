@@ -64,7 +64,7 @@ def test_kept_answers_about_shifted_samples_tell_nothing_of_train(runs: tuple[Ru
 def test_of_too_many_classes_the_student_is_kept_beside_the_teacher(
     runs: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instar.training.scoring.MAX_LOGIT_BYTES", 0)  # bytes of logits in predictions.safetensors
+    monkeypatch.setattr("instar.training.scoring.MAX_PREDICTION_BYTES", 0)  # bytes of logits in predictions.safetensors
     again = instar.distill("digits", runs[0], instar.models.MLP([8]), epochs=2, out=tmp_path / "run")
     assert "test.logits" not in read(again, "predictions.safetensors")
     kept, whole = read(again, "examples.safetensors"), read(runs[1], "predictions.safetensors")

@@ -154,7 +154,7 @@ def test_predictions_stand_in_the_order_of_the_samples(tmp_path):
 
 
 def test_of_too_many_logits_few_numbers_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("instar.training.scoring.MAX_LOGIT_BYTES", 1000)
+    monkeypatch.setattr("instar.training.scoring.MAX_PREDICTION_BYTES", 1000)
     run = train(DATA, MODEL, out=tmp_path / "run", **SETTINGS)
     tensors, _ = read_tensors(run.path / "predictions.safetensors")
     assert "test.logits" not in tensors

@@ -26,7 +26,7 @@ BATCH_SIZE = 256
 STREAM_COLUMNS = 10
 """Columns that a text is read in; few, because each starts without a hidden state."""
 
-MAX_LOGIT_BYTES = 1 << 30
+MAX_PREDICTION_BYTES = 1 << 30
 """Largest size of the logits of a split that are stored; above it, only NLL and predicted class of each sample are."""
 
 
@@ -119,7 +119,7 @@ def judge(
     Raises:
         MismatchError: when the model or its teacher has other classes than the data.
     """
-    logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_LOGIT_BYTES
+    logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_PREDICTION_BYTES
     task, scores, kept = samples.source.task, [], []
     observed, of_teacher = defaultdict(list), []
     for batch in _batches(samples, device):
