@@ -106,6 +106,17 @@ def test_its_table_pairs_every_run_with_generation_0(lineage: Lineage) -> None:
     assert "ensemble-1-2" in lineage.report.read_text()
 
 
+def test_the_table_of_a_lineage_of_text_counts_positions(tmp_path: Path) -> None:
+    words = torch.randint(5, (30, 7), generator=torch.Generator().manual_seed(0))
+    data = instar.load_data({name: (words, words.roll(-1, 1)) for name in ("train", "test")}, validation=0)
+    model = {"name": "lstm", "arguments": {"units": 4}}
+    choices = {"generations": 1, "controls": False, "epochs": 1, "show": False}
+    lineage = born_again(data, model, out=tmp_path / "out", **choices)
+    first, second, both = lineage.rows()
+    assert [row["samples"] for row in (first, second, both)] == [30 * 7] * 3
+    assert second["gain"][0] == pytest.approx(100 * (first["errors"] - second["errors"]) / (30 * 7))
+
+
 @pytest.mark.parametrize("step", [3, STEPS + 3, 2 * STEPS + 5])
 def test_a_lineage_killed_in_any_generation_equals_one_that_was_not(
     straight: Lineage, tmp_path: Path, stop_before, step: int

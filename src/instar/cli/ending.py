@@ -23,7 +23,7 @@ from instar.errors import InstarError, as_sentence, say
 
 UNEXPECTED, USER_ERROR, INTERRUPTED, UNREAD = 1, 2, 130, 141
 
-_MENDABLE = {
+_USER_ERRNOS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
     errno.EISDIR, errno.ELOOP, errno.EMFILE,
 }  # fmt: skip
@@ -40,51 +40,51 @@ def exit_code(app: Callable[..., Any]) -> int:
             sys.stdout.flush()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # for which Typer exits with 1
-            return _unread()
+            return _close_stdout()
         raise
     except BrokenPipeError:
-        return _unread()
+        return _close_stdout()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
         if not _is_interrupt(error):
-            return _told(error)
+            return _report_error(error)
         code = INTERRUPTED
     if code == INTERRUPTED:
         say("instar: interrupted; run the same command again to resume.")
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     if hasattr(error, "format_message"):  # an error of the command line's parser
         if type(error).__name__ == "NoArgsIsHelpError":  # the message is the whole help, and no error of one line
             say(error.format_message())
         else:
             command = getattr(getattr(error, "ctx", None), "command_path", "instar")
-            say(f"instar: {as_sentence(_usage(error))} See: {command} --help")
+            say(f"instar: {as_sentence(_describe_usage(error))} See: {command} --help")
     elif isinstance(error, InstarError):
         say(f"instar: {error}")
-    elif isinstance(error, OSError) and error.errno in _MENDABLE:
+    elif isinstance(error, OSError) and error.errno in _USER_ERRNOS:
         where = f"'{error.filename}'" if error.filename else "a file"
         say(f"instar: {as_sentence(f'{where} cannot be read or written: {error.strerror}.')}")
     elif is_out_of_memory(error):
         say(f"instar: {as_sentence(f'out of memory: {error}.')} Try a smaller model or batch_size.")
     else:
         say(
-            f"instar: unexpected {as_sentence(_named(error))}. The traceback is in {_kept(error)}; "
+            f"instar: unexpected {as_sentence(_name_error(error))}. The traceback is in {_write_traceback(error)}; "
             "unless it ends in your own code, please report it with that file."
         )
         return UNEXPECTED
     return USER_ERROR
 
 
-def _named(error: BaseException) -> str:
+def _name_error(error: BaseException) -> str:
     # a group alone says only how many errors there are
     words = f"{type(error).__name__}: {error}".rstrip(".: ")
-    return f"{words}, first {_named(error.exceptions[0])}" if isinstance(error, BaseExceptionGroup) else words
+    return f"{words}, first {_name_error(error.exceptions[0])}" if isinstance(error, BaseExceptionGroup) else words
 
 
-def _usage(error: Any) -> str:
+def _describe_usage(error: Any) -> str:
     # pydantic's errors say what was expected, but the parser leaves out the value that they name
     text = str(error.format_message()).rstrip(".")
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
@@ -105,7 +105,7 @@ def _is_interrupt(error: BaseException) -> bool:
     return type(error).__name__ == "Abort"
 
 
-def _kept(error: Exception) -> str:
+def _write_traceback(error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="instar-error-", suffix=".txt", delete=False) as file:
@@ -116,7 +116,7 @@ def _kept(error: Exception) -> str:
         return "the lines above"
 
 
-def _unread() -> int:
+def _close_stdout() -> int:
     # Python flushes stdout at exit, and would complain about the closed pipe there
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)

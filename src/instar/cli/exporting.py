@@ -80,8 +80,8 @@ def _print_page(found: Inspection) -> None:
 
     colour = {"complete": "green", "incomplete": "yellow", "damaged": "red"}[found.state]
     console.print(Text.assemble((one_line(found.path), "bold"), "  ", (found.state, colour)))
-    section("model", _model(found))
-    section("training", _origin(found))
+    section("model", _model_rows(found))
+    section("training", _origin_rows(found))
     section("scores", [(f"{s.split} {s.name}", *s.text(), s.how) for s in found.scores])
     section("files", [(file.name, f"{file.bytes:,} bytes", file.problem) for file in found.files])
     step = None if found.resumes_at is None else f"from the checkpoint after step {found.resumes_at}"
@@ -94,7 +94,7 @@ def _print_page(found: Inspection) -> None:
             console.print(Text(f"  {one_line(command)}"), soft_wrap=True)
 
 
-def _model(found: Inspection) -> list[tuple[str, Any]]:
+def _model_rows(found: Inspection) -> list[tuple[str, Any]]:
     model = found.model  # every value may be None, where the file that has it is missing or damaged
     arguments = ", ".join(f"{key}={value}" for key, value in (model["arguments"] or {}).items() if value)
     classes = model["classes"]
@@ -108,7 +108,7 @@ def _model(found: Inspection) -> list[tuple[str, Any]]:
     ]
 
 
-def _origin(found: Inspection) -> list[tuple[str, Any]]:
+def _origin_rows(found: Inspection) -> list[tuple[str, Any]]:
     origin = found.origin
     # an incomplete start may have no config.json
     data, fingerprints = origin["data"] or {}, origin["fingerprints"].get("data") or {}

@@ -257,13 +257,13 @@ class LineagePlan:
         names = [f"generation-{number}" for number in range(last + 1)]
         ensembles = {f"ensemble-1-{last}": names[1:], f"ensemble-0-{last}": names}
         # without generation 0 there may be only one member left
-        found = [self._ensemble(name, members) for name, members in ensembles.items() if len(members) > 1]
+        found = [self._combine(name, members) for name, members in ensembles.items() if len(members) > 1]
         if distil_ensemble:
             found.append(plan.distilled(found[0].path).run())
         others = [Run(stage.out) for stage in arms.values()]
         if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
             # named like the ensembles of generations: labels-1-3 has the runs labels-1 to labels-3
-            others.append(self._ensemble(f"{labels[0]}-{len(labels)}", labels))
+            others.append(self._combine(f"{labels[0]}-{len(labels)}", labels))
         runs = [TrainedRun(out / name, trust=self.stage.trust, network=self.network) for name in names]
         return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(out))
 
@@ -296,23 +296,23 @@ class LineagePlan:
     def generation(self, number: int) -> Stage:
         """Return generation `number`, which learns from labels or from the one before it."""
         if number == 0:
-            return self._stage("generation-0", 0)
-        return self._student(f"generation-{number}", number, self.stage.out / f"generation-{number - 1}")
+            return self._make_stage("generation-0", 0)
+        return self._make_student(f"generation-{number}", number, self.stage.out / f"generation-{number - 1}")
 
     def distilled(self, teacher: Path) -> Stage:
         """Return the student of an ensemble of generations."""
         # with the first seed that no generation has, also where the lineage stopped early
-        return self._student(f"{teacher.name}-distilled", self.generations + 1, teacher)
+        return self._make_student(f"{teacher.name}-distilled", self.generations + 1, teacher)
 
     def controls(self) -> dict[str, Stage]:
         """Return the controls: one label-trained model per later generation, and one with label smoothing."""
         # control k has the seed of generation k: initial weights, order and views are the same, only the teacher is not
-        found = {f"labels-{k}": self._stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
-        return found | {"label-smoothing": self._stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
+        found = {f"labels-{k}": self._make_stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
+        return found | {"label-smoothing": self._make_stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
 
-    def _student(self, name: str, number: int, teacher: Path) -> Stage:
+    def _make_student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
-        stage = self._stage(name, number, changes)
+        stage = self._make_stage(name, number, changes)
         # a stage finds its teacher by the folder alone, so a network that this needs is attached here
         resolved = (
             as_teacher(lend_network(teacher, self.network), trust=self.stage.trust)
@@ -321,7 +321,7 @@ class LineagePlan:
         )
         return replace(stage, given=replace(stage.given, teacher=resolved, objective=self.objective))
 
-    def _stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
+    def _make_stage(self, name: str, number: int, changes: Mapping[str, Any] | None = None) -> Stage:
         config = self.stage.config
         # 1000 apart, so that lineages of seeds 0, 1, 2, ... have no run in common
         values = config.model_dump() | {"seed": 1000 * config.seed + number} | dict(changes or {})
@@ -330,7 +330,7 @@ class LineagePlan:
         given = replace(self.stage.given, objective=None)  # each run has its own, which its configuration names
         return replace(self.stage, config=validate(RunConfig, values), out=self.stage.out / name, given=given)
 
-    def _ensemble(self, name: str, members: Sequence[str]) -> Run:
+    def _combine(self, name: str, members: Sequence[str]) -> Run:
         folders, data = [self.stage.out / member for member in members], self.stage.given.data
         return ensemble(folders, data, out=self.stage.out / name, network=self.network, trust=self.stage.trust)
 

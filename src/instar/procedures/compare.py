@@ -61,19 +61,19 @@ class Compared:
 
     def __str__(self) -> str:
         # paths are too long for the columns of a table
-        letters = [_letter(number) for number in range(len(self.methods))]
+        letters = [_name_method(number) for number in range(len(self.methods))]
         lines = [
-            _wrapped(f"{letter}  {name}: {seeds_in_words(seeds)}{', the reference' if letter == 'A' else ''}")
+            _wrap(f"{letter}  {name}: {seeds_in_words(seeds)}{', the reference' if letter == 'A' else ''}")
             for letter, name, seeds in zip(letters, self.methods, self.seeds, strict=True)
         ]
-        said = [""]
+        conclusions = [""]
         lines += ["", TABLE_HEADING]
         for letter, comparison in zip(letters[1:], self.comparisons, strict=True):
             lines += comparison.rows(letter)
-            said += map(_wrapped, comparison.conclusions(letter, "A", self.samples))
-        return "\n".join([*lines, *said, "", _wrapped(self._statistics())])
+            conclusions += map(_wrap, comparison.conclusions(letter, "A", self.samples))
+        return "\n".join([*lines, *conclusions, "", _wrap(self._describe_statistics())])
 
-    def _statistics(self) -> str:
+    def _describe_statistics(self) -> str:
         # what is fixed and what is drawn differs between the two kinds of interval, and the reader has to know both
         several = any(comparison.runs != (1, 1) for comparison in self.comparisons)
         positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
@@ -133,7 +133,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     of_pairs = [[errors(*both) for both in pairing.pairs("wrong")] for pairing in pairings]
     corrected = iter(correct([found for pairs in of_pairs for found in pairs]))
     over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
-    error = _quantities(pairings, "wrong", over_samples, 100 / examples.sum())
+    error = _summarise(pairings, "wrong", over_samples, 100 / examples.sum())
     nll = _compare_nll(pairings, examples, resamples, seed)
     comparisons = [
         Comparison(
@@ -195,7 +195,7 @@ class _Pairing:
         return [(mine[[place]], theirs[[place]]) for place in range(len(self.seeds))] if len(self.seeds) > 1 else []
 
 
-def _quantities(
+def _summarise(
     pairings: Sequence[_Pairing], name: str, over_samples: Sequence[Difference], scale: float
 ) -> list[Quantity]:
     # sums over samples, [runs]: with the same samples for all, `scale` makes means of them
@@ -224,19 +224,19 @@ def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int,
     # averaged over runs, [samples]; one call for all methods, so that all intervals come from the same resamples
     changes = [theirs.mean(0) - mine.mean(0) for mine, theirs in (pairing.of_both("nll") for pairing in finite)]
     over_samples = nll_over_samples(np.stack(changes, 1), examples, resamples=resamples, seed=seed)
-    found = iter(_quantities(finite, "nll", over_samples, 1 / examples.sum()))
+    found = iter(_summarise(finite, "nll", over_samples, 1 / examples.sum()))
     return [next(found) if pairing in finite else None for pairing in pairings]
 
 
-def _wrapped(text: str) -> str:
+def _wrap(text: str) -> str:
     # a path that is broken could not be copied from the terminal
     return textwrap.fill(text, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _letter(number: int) -> str:
+def _name_method(number: int) -> str:
     """Name methods A to Z, then A1 to Z1.
 
-    >>> _letter(0), _letter(27)
+    >>> _name_method(0), _name_method(27)
     ('A', 'B1')
     """
     return f"{chr(ord('A') + number % 26)}{number // 26 or ''}"

@@ -86,7 +86,7 @@ def correct_bias(
     if data is not None:
         config["data"] = loaded.config.model_dump(mode="json")
     # the weights themselves, because the folder of the student may be trained anew
-    fingerprints = run.fingerprints | {"data": loaded.fingerprints(), "run": _weights_hash(run)}
+    fingerprints = run.fingerprints | {"data": loaded.fingerprints(), "run": _hash_weights(run)}
     with Run.held(out, config, fingerprints) as made:
         corrected = TrainedRun(made.path, trust=trust, network=network)
         if not corrected.complete:
@@ -128,14 +128,14 @@ def _find_shift(
         return shift
     if rule == "labelled":
         # samples without a loss need no label: they are not judged either
-        if data.validation is None or (_with_loss(data.validation, data.validation.labels) == UNLABELLED).any():
+        if data.validation is None or (_select_with_loss(data.validation, data.validation.labels) == UNLABELLED).any():
             raise DataError("rule 'labelled' needs a labelled validation split; set validation above 0.")
-        logits = _with_loss(data.validation, predict(Module(model), data.validation))
-        return labelled_offset(logits, _with_loss(data.validation, data.validation.labels), named)
+        logits = _select_with_loss(data.validation, predict(Module(model), data.validation))
+        return labelled_offset(logits, _select_with_loss(data.validation, data.validation.labels), named)
     # the mean over all samples, also of classes that the transfer set left out, estimates the prior
     probe = Samples.all_of(data.train.source)
     if prior is None:
-        labels = _with_loss(probe, probe.labels)
+        labels = _select_with_loss(probe, probe.labels)
         if (labels == UNLABELLED).any():
             raise ConfigError("the train split has samples without labels; give the prior of every class (prior=).")
         # [classes]; 0 for a class without a sample, which prior_offset refuses to shift
@@ -145,15 +145,15 @@ def _find_shift(
         # published shares are rounded, so their sum may be off by a little
         if len(shares) != probe.num_classes or abs(float(shares.sum()) - 1) > 1e-3:
             raise ConfigError(f"prior must have {probe.num_classes} shares that sum to 1, got {list(prior)}.")
-    return prior_offset(_with_loss(probe, predict(Module(model), probe)), named, shares)
+    return prior_offset(_select_with_loss(probe, predict(Module(model), probe)), named, shares)
 
 
-def _with_loss(samples: Samples, found: Tensor) -> Tensor:
+def _select_with_loss(samples: Samples, found: Tensor) -> Tensor:
     # [samples, (position), ...] to [examples, ...], without padding and what a mask leaves out
     valid = samples.source.valid(samples.ids)
     return found.flatten(0, samples.labels.dim() - 1) if valid is None else found[valid]
 
 
-def _weights_hash(run: Run) -> str:
+def _hash_weights(run: Run) -> str:
     with run.weights.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -102,13 +102,13 @@ def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5,
     folder = local_path(out, "out")
     # only the teachers see shifted digits, which made such small students worse
     teachers = [
-        _stage(folder / f"teacher-{i}", DEMO_TEACHER, seed=1000 + i, views="Shift(1)", epochs=40)
+        _make_stage(folder / f"teacher-{i}", DEMO_TEACHER, seed=1000 + i, views="Shift(1)", epochs=40)
         for i in range(members)
     ]
     # of the same seeds and epochs as the distilled ones, so that the two arms are paired
-    hard = [_stage(folder / f"labels-{seed}", DEMO_STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
+    hard = [_make_stage(folder / f"labels-{seed}", DEMO_STUDENT, seed=seed, epochs=60) for seed in range(seeds)]
     distilled = [
-        _stage(
+        _make_stage(
             folder / f"distilled-{seed}",
             DEMO_STUDENT,
             seed=seed,
@@ -142,7 +142,7 @@ def demo(out: str | Path = "runs/demo", *, members: Count = 5, seeds: Count = 5,
     )
 
 
-def _stage(out: Path, model: dict[str, Any], *, epochs: int, **config: Any) -> Stage:
+def _make_stage(out: Path, model: dict[str, Any], *, epochs: int, **config: Any) -> Stage:
     # the validation samples have served their purpose, the choice of these settings, and are trained on too
     data = {"source": "digits", "validation": 0.2, "train_on_all": True}
     values = {"data": data, "model": model, "training": DEMO_TRAINING | {"epochs": epochs}, **config}

@@ -32,7 +32,7 @@ def evaluate(
     network: nn.Module | str | None = None,
     teacher_network: nn.Module | str | None = None,
 ) -> dict[str, Any]:
-    """Return the metrics of anything that answers with logits: a run, a target store, a module, an ensemble, ...
+    """Return the metrics of anything that predicts logits: a run, a target store, a module, an ensemble, ...
 
     Args:
         subject: run, run folder, target store, module, classifier or teacher to evaluate.

@@ -120,7 +120,7 @@ def label(
     made = given.config
     choice = _choose_content(made, keep=keep, dtype=dtype, temperature=temperature, seed=seed)
     view = given.objects.views or as_view(made.views)
-    _check(made, view, batch_size, share, shard_rows)
+    _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
     labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
@@ -153,7 +153,9 @@ def _announce(store: TargetStore, teacher: Teacher, data: Data, loader: Loader, 
         say(describe(store))
 
 
-def _check(config: RunConfig, view: View, batch_size: int, share: tuple[int, int], shard_rows: int | None) -> None:
+def _refuse_impossible(
+    config: RunConfig, view: View, batch_size: int, share: tuple[int, int], shard_rows: int | None
+) -> None:
     for name, number in (("batch_size", batch_size), ("shard_rows", shard_rows)):
         if number is not None and number < 1:
             raise ConfigError(f"{name} must be at least 1, got {number}.")

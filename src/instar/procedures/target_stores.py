@@ -161,7 +161,7 @@ def _label_again(store: TargetStore, teacher: Teacher, data: Data, rows: int, se
             at = chosen[chosen // part.samples == view].sort().values - view * part.samples
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
-                differences = _differences(teacher, stored, _source(data, part, store), ids, view)
+                differences = _measure_differences(teacher, stored, _find_source(data, part, store), ids, view)
                 differences = differences.nan_to_num(nan=torch.inf)  # NaN must not pass as a small difference
                 if float(differences.max()) >= worst:  # "or equal", so that a place is named also where all agree
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
@@ -170,7 +170,7 @@ def _label_again(store: TargetStore, teacher: Teacher, data: Data, rows: int, se
     return count, worst, where
 
 
-def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
+def _find_source(data: Data, part: PartDescription, store: TargetStore) -> Source:
     # by content and not by name: the same data may be called otherwise here, and another split may have them
     splits = [samples for samples in (data.train, data.validation, data.test) if samples is not None]
     for samples in splits:
@@ -183,7 +183,7 @@ def _source(data: Data, part: PartDescription, store: TargetStore) -> Source:
     )
 
 
-def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
+def _measure_differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
     part = stored.part
     samples = Samples(source, ids, source.labels[ids])
     loader = Loader(
@@ -197,13 +197,13 @@ def _differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tens
     )
     return torch.cat(
         [
-            _difference(stored, stored.targets(batch.ids.cpu(), view), teacher.targets(batch), batch.ids.cpu(), view)
+            _measure_batch(stored, stored.targets(batch.ids.cpu(), view), teacher.targets(batch), batch.ids.cpu(), view)
             for batch in loader.in_order(view)
         ]
     )
 
 
-def _difference(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
+def _measure_batch(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
     temperature = stored.part.temperature or 1.0  # logits hold at any; probabilities at 1 are the plainest measure
     predicted = live.log_probs(temperature).cpu()
     # what a record holds is compared: all probabilities, the largest and the rest, or the drawn classes

@@ -130,7 +130,7 @@ class Search:
         build_network(config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._label(data)
         shown = adopt_store_views(stored, config)
-        loader = _labelling_loader(data.train, shown)
+        loader = _make_loader(data.train, shown)
         stored.targets(next(loader.in_order()).part(0, 2))
         # trials are quiet about the teacher, so the search looks at it once
         look = look_at(stored, data, loader)
@@ -165,7 +165,7 @@ class Search:
             return teacher
         device, precision = make_accelerator().device, config.training.teacher_precision
         teacher.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
-        loaders = {"train": _labelling_loader(data.train, config, device)}
+        loaders = {"train": _make_loader(data.train, config, device)}
         if data.held_out is not None and teacher.knows(data.held_out):  # for the agreement of trials with the teacher
             size = choose_batch_size(data.held_out, LABELLING_BATCH_SIZE)
             loaders["validation"] = Loader(data.held_out, size, seed=config.seed, device=device)
@@ -203,7 +203,7 @@ class Search:
                 say(f"rung {rung}: {len(left)} candidates, {count} of {seeds} seeds")
             # seeds 1000 s + k, as in a lineage, so that searches of seeds 0, 1, 2, ... have no trial in common
             new = [(setting, k) for setting in (BASELINE, *left) for k in range(len(cells[setting].seeds), count)]
-            trials = [_trial(stage, setting, 1000 * stage.config.seed + k) for setting, k in new]
+            trials = [_make_trial(stage, setting, 1000 * stage.config.seed + k) for setting, k in new]
             scores = run_all([Job(trial.run, trial.out) for trial in trials], jobs)
             for (setting, _), trial, score in zip(new, trials, scores, strict=True):
                 cells[setting] = cells[setting].with_trial(trial.out, trial.stage.config.seed, score)
@@ -221,7 +221,7 @@ class Search:
         return tuple(cells[setting] for setting in self.grid.settings), cells[BASELINE]
 
 
-def _trial(stage: Stage, setting: Setting, seed: int) -> Trial:
+def _make_trial(stage: Stage, setting: Setting, seed: int) -> Trial:
     values = stage.config.model_dump() | {"objective": setting.objective, "seed": seed}
     if setting is BASELINE:
         values["teachers"] = ()  # with one, each trial of the baseline would be compared with it for nothing
@@ -230,7 +230,7 @@ def _trial(stage: Stage, setting: Setting, seed: int) -> Trial:
     return Trial(replace(stage, config=validate(RunConfig, values), out=out))
 
 
-def _labelling_loader(samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
+def _make_loader(samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
     return Loader(
         samples,
         choose_batch_size(samples, LABELLING_BATCH_SIZE),

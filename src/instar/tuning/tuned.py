@@ -124,12 +124,12 @@ class Tuned:
         for start in range(0, len(self.cells), len(weights)):
             row = self.cells[start : start + len(weights)]
             temperature = row[0].setting.name.partition("-")[0].replace("T", "T=")
-            lines.append(f"{temperature:12}{''.join(map(self._shown, row))}".rstrip())
-        lines.append(f"{'labels alone':12}{self._shown(self.baseline)}".rstrip())
-        mean, low, high = map(self._figure, self.interval)
+            lines.append(f"{temperature:12}{''.join(map(self._format_cell, row))}".rstrip())
+        lines.append(f"{'labels alone':12}{self._format_cell(self.baseline)}".rstrip())
+        mean, low, high = map(self._format_score, self.interval)
         seeds = f"95% over {len(self.chosen.seeds)} seeds: {low} to {high}"
         lines.append(f"Chosen: {self.objective}, validation {quantity} {mean} ({seeds}).")
-        lines += [self._sentence(name, cell) for name, cell in self.others.items()]
+        lines += [self._compare_with(name, cell) for name, cell in self.others.items()]
         lines.append(
             f"This score is optimistic, because it is the best of {len(self.cells)} on the {self.samples} validation "
             "samples. No trial was evaluated on the test split. This command trains and tests a student:"
@@ -138,25 +138,25 @@ class Tuned:
         lines.append(self.command or f'instar.distill(..., objective="{self.objective}")')
         return "\n".join(lines)
 
-    def _sentence(self, name: str, other: Cell) -> str:
+    def _compare_with(self, name: str, other: Cell) -> str:
         found = self.against(other)
         who = name if other is self.baseline else f"{name}, {other.setting.objective}"
         unit = "points" if self.criterion == "error" else "nats"
         # without a spread over seeds, Student's interval has no width and says nothing about other seeds
         if found.less == found.low == found.high == 0:
             return f"Against {who}: equal for every seed."
-        start = f"Against {who}: {self._figure(abs(found.less))} {unit} {'more' if found.less < 0 else 'less'}"
+        start = f"Against {who}: {self._format_score(abs(found.less))} {unit} {'more' if found.less < 0 else 'less'}"
         if found.low == found.high:
             return f"{start} for every seed, so there is no interval."
-        low, high = (f"{'+' if bound > 0 else ''}{self._figure(bound)}" for bound in (found.low, found.high))
+        low, high = (f"{'+' if bound > 0 else ''}{self._format_score(bound)}" for bound in (found.low, found.high))
         settled = "significant" if found.distinguishable else "not significant with these seeds"
         return f"{start} (95%, paired by seed: {low} to {high}), {settled}."
 
-    def _shown(self, cell: Cell) -> str:
-        mean = "diverged" if cell.diverged else self._figure(fmean(cell.scores(self.criterion)))
+    def _format_cell(self, cell: Cell) -> str:
+        mean = "diverged" if cell.diverged else self._format_score(fmean(cell.scores(self.criterion)))
         return f"{f'{mean} ({len(cell.seeds)})':>14}{' ' if cell.dropped is None else '*'}"
 
-    def _figure(self, score: float) -> str:
+    def _format_score(self, score: float) -> str:
         return f"{100 * score:.2f}" if self.criterion == "error" else f"{score:.4f}"
 
 

@@ -99,8 +99,8 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
     if run.config["model"]["name"] != SPECIALISTS:
         raise MismatchError(f"'{run.path}' is not a generalist with specialists; give a folder of specialists combine.")
     generalist, *specialists = map(Run, run.members())  # combine writes the generalist first
-    together, ids, labels = _predictions(run, split)
-    alone, theirs, _ = _predictions(generalist, split)
+    together, ids, labels = _read_split(run, split)
+    alone, theirs, _ = _read_split(generalist, split)
     # both tables compare the two sample by sample
     if not torch.equal(ids, theirs):
         raise MismatchError(f"'{run.path}' and its generalist '{generalist.path}' were tested on different samples.")
@@ -119,12 +119,12 @@ def evaluate(combined: str | Path | Run, split: str = "test") -> Coverage:
         rows.append(Covered(number, int(chosen.sum()), *(int(found[chosen].sum()) for found in right)))
     # of errors, generalist minus combination, which is the gain in accuracy
     gain = paired_interval((~right[1]).double().tolist(), (~right[0]).double().tolist())
-    within = tuple(_within(logits, labels, sets) for logits in (alone, together))
+    within = tuple(_measure_within(logits, labels, sets) for logits in (alone, together))
     overall = tuple(float(found.double().mean()) for found in right)
     return Coverage((within[0], within[1]), (overall[0], overall[1]), gain, tuple(rows))
 
 
-def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
+def _measure_within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
     # section 5.5: on the samples of each set only its classes compete; a sample of two sets counts twice
     found = []
     for some in sets:
@@ -133,7 +133,7 @@ def _within(logits: Tensor, labels: Tensor, sets: list[Tensor]) -> float:
     return float(torch.cat(found).double().mean())
 
 
-def _predictions(run: Run, split: str) -> tuple[Tensor, Tensor, Tensor]:
+def _read_split(run: Run, split: str) -> tuple[Tensor, Tensor, Tensor]:
     tensors = read_predictions(run)
     if f"{split}.logits" not in tensors:
         raise MismatchError(f"'{run.path}' has no predictions for the split '{split}'.")
