@@ -108,10 +108,10 @@ def test_numbers_that_are_missing_in_files_are_named(tmp_path: Path, empty_cache
         loaded(folder_of(tmp_path / "rows", values, lists(1, "float64")))
 
 
-def test_lists_of_several_lengths_are_refused_without_advice_about_images(tmp_path: Path, empty_cache: Path) -> None:
-    folder = folder_of(tmp_path / "rows", [[0.5, 1.5], [2.5]] * 10)
+def test_lists_of_several_lengths_are_refused_without_advice_about_images(empty_cache: Path) -> None:
+    ragged = datasets.Dataset.from_dict({"x": [[0.5, 1.5], [2.5]] * 10, "y": LABELS})
     with pytest.raises(DataError, match=r"input 1 of '.*' has shape \[1\] .* has \[2\] .* All inputs must be alike\.$"):
-        loaded(folder)
+        loaded(ragged)
 
 
 def test_lists_of_images_and_of_words_are_no_inputs() -> None:
