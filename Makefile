@@ -26,7 +26,7 @@ browser:
 # A test has one thread, so a process per core, though of many cores eight, since each holds torch and models in memory;
 # a file of tests is done by one, which makes its fixtures once.
 test: .venv/installed-test browser
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # Races, damaged files, kills and odd inputs by the hundred; make test has a small part of each.
 chaos: .venv/installed-test
