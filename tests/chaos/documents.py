@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,8 @@ from instar.runs.files import read_tensors, write_tensors
 COUNT = 1000
 SEEDED = 6
 
-HANGS, LITTLE = 30.0, 500 << 20
-"""Seconds after which a tiny command hangs on a busy machine, and bytes that verbs may take that only read."""
+HANGS, QUICK, LITTLE = 30.0, 2, 500 << 20
+"""Seconds after which a tiny command hangs on a busy machine; processor seconds, and bytes, of verbs that only read."""
 
 SMALL = ("digits", *TINY, "--set", "data.subset=60")
 RUN_FILES = ("config.json", "environment.json", "result.json", "model.json", "cost.json", "metrics.jsonl")
@@ -168,7 +169,7 @@ def _tried(verb: tuple[str, ...], here: Path) -> Ended:
     if verb[0] == "load":
         return start(functools.partial(_load, here / verb[1]), cwd=here).wait(HANGS)
     if verb[0] in ("inspect", "report"):
-        return command(*verb, cwd=here, seconds=HANGS, memory=LITTLE)
+        return command(*verb, cwd=here, seconds=HANGS, memory=LITTLE, limits={resource.RLIMIT_CPU: QUICK})
     return command(*verb, cwd=here, seconds=HANGS)
 
 
