@@ -15,7 +15,7 @@ from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 
 # a configuration may come from a stranger, so the parser calls only these
-_KINDS: tuple[type[Term], ...] = (
+_TERM_TYPES: tuple[type[Term], ...] = (
     HardLabels,
     SoftTargets,
     LogitMatching,
@@ -26,7 +26,7 @@ _KINDS: tuple[type[Term], ...] = (
     UnlabelledSoftTargets,
 )
 
-TERMS: dict[str, type[Term]] = {term.__name__: term for term in _KINDS}
+TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}
 """Terms by name, for the text of a configuration. A new term takes one line above."""
 
 

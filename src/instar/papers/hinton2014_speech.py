@@ -93,7 +93,7 @@ SCALES = {
     "paper": SpeechScale(3, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
 }
 
-_TRAINING = FAST_TRAINING | {
+_NET_TRAINING = FAST_TRAINING | {
     "optimiser": "adamw",
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -134,7 +134,7 @@ class SpeechPlan:
         """Return a network that learns from labels, or from the teacher in the folder of that name."""
         epochs = self.size.shares.get(share, self.size.epochs)
         # about 30 points for the curve of each run
-        training = _TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
+        training = _NET_TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
         values: dict[str, Any] = {
             "data": {**self.data_settings, "keep_fraction": share},
             "model": {

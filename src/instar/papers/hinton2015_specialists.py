@@ -66,7 +66,7 @@ class SpecialistsScale:
 
 
 SMALL_CNN = {"name": "cnn", "arguments": {"channels": [32, 64, 128], "hidden": 256}}
-_TRAINING = FAST_TRAINING | {
+_GENERALIST_TRAINING = FAST_TRAINING | {
     "optimiser": "adamw",
     "learning_rate": 2e-3,
     "weight_decay": 0.01,
@@ -78,7 +78,7 @@ SPECIALIST_TRAINING = {"learning_rate": 1e-3, "patience": 3, "evaluate_every": 1
 
 def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = SMALL_CNN, **data: Any) -> Problem:
     shared = {"label_column": "fine_label", "validation": 0.1}
-    training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
+    training = _GENERALIST_TRAINING | {"epochs": epochs, "evaluate_every": epochs}
     views = "Crop(2) + Flip()" if "image_size" in data else "Crop(4) + Flip()"
     limits = SPECIALIST_TRAINING | {"epochs": expert}
     return Problem("CIFAR-100", shared | data, model, views, 20, 10, training, limits, "coarse_label")
@@ -86,7 +86,7 @@ def _cifar(epochs: int, expert: int, model: Mapping[str, Any] = SMALL_CNN, **dat
 
 def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     shared = {"validation": 0.2, "image_size": (28, 28)}
-    training = _TRAINING | {"epochs": epochs, "evaluate_every": epochs}
+    training = _GENERALIST_TRAINING | {"epochs": epochs, "evaluate_every": epochs}
     # a specialist has few steps here to learn its dustbin in, so a higher rate was best on validation
     limits = SPECIALIST_TRAINING | {"epochs": expert, "learning_rate": 3e-3}
     return Problem("Omniglot", shared | data, SMALL_CNN, "Shift(2)", 12, 40, training, limits)

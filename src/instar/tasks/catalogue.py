@@ -8,12 +8,12 @@ from instar.tasks.next_token import NextToken
 from instar.tasks.task import Task
 from instar.tasks.words import Words
 
-_KINDS: tuple[type[Task], ...] = (
+_TASK_TYPES: tuple[type[Task], ...] = (
     Classification,
     NextToken,
     Words,
 )
-TASKS = {task.__name__: task for task in _KINDS}
+TASKS = {task.__name__: task for task in _TASK_TYPES}
 
 
 def known_metrics() -> dict[str, Metric]:
