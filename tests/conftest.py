@@ -1,5 +1,6 @@
 """Fixtures that the tests of every layer share."""
 
+import gc
 import io
 import os
 import sys
@@ -23,11 +24,19 @@ torch.set_num_threads(1)
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_finish() -> None:
+    """Take what was imported out of the garbage collection, which would look through all of torch again and again."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded data go to a temporary folder that all tests of a process share."""
+    """Decoded data go to a temporary folder that all tests share, those of other processes too."""
+    folder = tmp_path_factory.getbasetemp()
+    # the folders of several processes lie in one
+    root = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INSTAR_CACHE", str(tmp_path_factory.mktemp("instar-cache")))
+        patch.setenv("INSTAR_CACHE", str(root / "instar-cache"))
         yield
 
 
