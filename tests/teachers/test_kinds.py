@@ -40,7 +40,7 @@ def test_each_layer_stays_in_its_own_mode_and_batch_statistics_do_not_move():
 
 def test_mode_is_restored_after_an_error():
     network = nn.Linear(3, 2)
-    with pytest.raises(MismatchError, match="the network Linear fails for samples 0 and 1"):
+    with pytest.raises(MismatchError, match=r"the network Linear fails for 2 samples \(ids 0, 1\)"):
         Module(network).targets(batch_of(torch.zeros(2, 5)))
     assert network.training
 
