@@ -209,6 +209,7 @@ class RunConfig(Config):
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    reader: str = Field("AsIs()", description="how the model reads inputs, such as Pixels(32) to resize images")
     correct_prior: bool = Field(
         False, description="after training, shift the logits to the share that special classes have in the data"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -73,6 +73,7 @@ class Batch:
     order: Tensor | None = None
     place: int = 0
     begins: bool = False
+    _read: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -88,6 +89,12 @@ class Batch:
         ids = self.ids if self.order is None else self.order[self.place : self.place + len(self)]
         found: list[int] = ids.tolist()
         return found
+
+    def read(self, reader: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the inputs as a reader reads them; equal readers, of teacher and student, read them once."""
+        if reader not in self._read:
+            self._read[reader] = reader(self.inputs)
+        return self._read[reader]
 
     def examples(self) -> Batch:
         """Return each position as an example of its own, with the id (sample id) * positions + position.

@@ -16,6 +16,8 @@ from instar.exporting.student import Student
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.notation import parse_reader
 
 MAX_LISTED_CLASSES = 100
 """The card lists at most these; `config.json` has all of them."""
@@ -75,8 +77,15 @@ def _introduction(found: Inspection, student: Student) -> str:
     return (
         f"{escape(student.name)} ({escape(arguments)}), {found.model['parameters']:,} parameters, {made}. "
         f"It takes raw inputs ({given['dtype']} {escape(given['shape'])} each{meaning}), because it normalises them "
-        f"itself, and returns logits for {len(student.classes)} classes."
+        f"itself, and returns logits for {len(student.classes)} classes.{_resizing(student)}"
     )
+
+
+def _resizing(student: Student) -> str:
+    reader = student.header["model"]["reader"]
+    if parse_reader(reader) == AsIs():
+        return ""
+    return f" `instar.load` reads images of other sizes as `{escape(reader)}`; other programs must resize them first."
 
 
 def _program(student: Student) -> str:

@@ -55,7 +55,7 @@ class Student:
 
     Args:
         run: run folder.
-        model: model in eval mode, on the CPU.
+        model: model in eval mode, on the CPU, without its reader.
         header: JSON values that travel with the weights: `format`, `instar` (version), `model` (how to build it, with
             the names of its classes) and `inputs` (dtype, shape of one, and whether their length is free).
         batches: raw test inputs, `[batch, ...]` each.
@@ -155,8 +155,10 @@ def read_student(
             f"but the data have {list(samples.input_shape)} and {len(data.classes)} classes, or other class names."
         )
     recorded = compare_with_recorded(run, model, data, tolerance)
+    # other programs resize images with other arithmetic, so a graph begins behind the reader, which the header names
+    reader, model = model.reader, Normalised(model.network, model.mean, model.std).eval()
     # a test split of fewer samples gives some of them twice
-    chosen = samples.source.inputs[samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]]
+    chosen = reader(samples.source.inputs[samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]])
     batches = chosen.split(COMPARED_BATCH_SIZES)
     any_length, positions = False, samples.source.positions or 1
     if positions > 1:
@@ -173,7 +175,7 @@ def read_student(
         "model": described,
         "inputs": {
             "dtype": str(chosen.dtype).removeprefix("torch."),
-            "shape": list(samples.input_shape),
+            "shape": list(chosen.shape[1:]),
             "any_length": any_length,
         },
     }

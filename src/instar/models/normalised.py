@@ -13,13 +13,17 @@ from instar.data.samples import Samples, Source
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, HiddenState
 from instar.models.outputs import logits_of
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.reader import Reader
 
 MAX_STATISTICS_SAMPLES = 100_000
 """Most samples to compute mean and standard deviation from."""
 
 
 class Normalised(nn.Module):
-    """logits = network((x - mean) / std); pixels 0..255 are first scaled to 0..1, and tokens stay unchanged.
+    """logits = network((x - mean) / std), where `reader` reads x; pixels 0..255 are first scaled to 0..1.
+
+    Tokens stay unchanged.
 
     With mean 0 and std 1 the inputs are not standardised, see `reader_of`.
 
@@ -27,14 +31,16 @@ class Normalised(nn.Module):
         network: inner network; its inputs are converted to the dtype of its weights.
         mean: mean of the inputs, broadcast against one input.
         std: standard deviation of the inputs, broadcast against one input.
+        reader: how raw inputs get the size that the network takes.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, reader: Reader | None = None) -> None:
         super().__init__()
         self.network = network
+        self.reader = reader or AsIs()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self._dtype = dtype_of(network)
@@ -72,7 +78,8 @@ class Normalised(nn.Module):
             )
         return self.network.features(self._normal(inputs))
 
-    def _normal(self, inputs: Tensor) -> Tensor:
+    def _normal(self, raw: Tensor) -> Tensor:
+        inputs = self.reader(raw)
         if is_tokens(inputs):
             return inputs
         if self._reads_as_is:
@@ -90,6 +97,23 @@ class Normalised(nn.Module):
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the network itself, without the statistics of its inputs."""
     return network.network if isinstance(network, Normalised) else network
+
+
+def set_reader(network: nn.Module, reader: Reader, statistics: tuple[Tensor, Tensor] | None = None) -> Normalised:
+    """Return a network that reads its inputs with `reader`; a `Normalised` network keeps its own where this is `AsIs`.
+
+    Args:
+        network: network, which is not copied.
+        reader: reader, whose statistics come before all others.
+        statistics: mean and standard deviation of the inputs of a network without; None: 0 and 1, which change nothing.
+    """
+    if isinstance(network, Normalised):
+        if reader == AsIs():
+            return network
+        statistics, network = (network.mean, network.std), network.network
+    mean, std = reader.statistics() or statistics or (torch.zeros(1), torch.ones(1))
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return Normalised(network, mean.to(device), std.to(device), reader)
 
 
 def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:

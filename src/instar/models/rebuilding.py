@@ -33,7 +33,11 @@ def why_not_rebuilt(
         return "other processes cannot import what is defined in __main__"
     try:
         described = ModelFile(
-            name=config.name, arguments=config.arguments, input_shape=list(input_shape), classes=list(classes)
+            name=config.name,
+            arguments=config.arguments,
+            input_shape=list(input_shape),
+            classes=list(classes),
+            reader=str(model.reader),
         )
         again = restore_model(model.state_dict(), described, "the student", trust=True)
         copied = copy_network(model)  # the noise must not reach the model that will be trained

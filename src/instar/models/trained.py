@@ -18,6 +18,8 @@ from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.notation import parse_reader
 from instar.models.sizes import refuse_larger
 from instar.runs.documents import ModelFile
 from instar.runs.files import write_json, write_tensors
@@ -101,8 +103,9 @@ def save_model(
     """
     write_tensors(run.weights, model.state_dict())
     description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
-    # left out where it is False, as in the files of older versions
-    write_json(run.path / "model.json", description | ({"needs_network": True} if needs_network else {}))
+    # left out where they say nothing, as in the files of older versions
+    described = {"needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
+    write_json(run.path / "model.json", description | {name: value for name, value in described.items() if value})
 
 
 def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None = None) -> Normalised:
@@ -154,6 +157,8 @@ def restore_model(
     """
     try:
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
+        reader = parse_reader(description.reader)
+        shape = reader.shape(tuple(description.input_shape))
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
     if config.name.startswith(TRANSFORMERS_PREFIX):  # the weights are in the run, so they are not read twice
@@ -167,14 +172,16 @@ def restore_model(
         made = copy_network(network).cpu()
     elif network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)
-        made = _build_described(named, description, tensors, where, trust=trust, given=network is not None)
+        made = _build_described(
+            named, shape, tuple(description.classes), tensors, where, trust=trust, given=network is not None
+        )
     else:
         raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
     # the statistics of the run count, not those of a network that was given with others
     made = unwrap(made)
     _take_dtypes(made, tensors)
     # what is missing here is named by load_state_dict below
-    model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)))
+    model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)), reader)
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -184,10 +191,15 @@ def restore_model(
 
 
 def _build_described(
-    config: ModelConfig, description: ModelFile, tensors: Mapping[str, Tensor], where: str, *, trust: bool, given: bool
+    config: ModelConfig,
+    shape: tuple[int, ...],
+    classes: tuple[str, ...],
+    tensors: Mapping[str, Tensor],
+    where: str,
+    *,
+    trust: bool,
+    given: bool,
 ) -> nn.Module:
-    shape, classes = tuple(description.input_shape), tuple(description.classes)
-
     def make() -> nn.Module:
         return build_network(config, shape, classes, trust=trust, declared=not given)
 

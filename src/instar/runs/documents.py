@@ -149,6 +149,7 @@ class ModelFile(Document):
     input_shape: list[NonNegativeInteger]
     classes: list[str] = Field(min_length=1)
     needs_network: bool = Field(False, description="whether the network cannot be built from its name")
+    reader: str = Field("AsIs()", description="how the model reads inputs")
 
 
 class ExportedModel(ModelFile):

@@ -28,6 +28,7 @@ from instar.data.views import View, parse_views
 from instar.errors import ConfigError
 from instar.models.build import describe_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Objective, Term
@@ -196,10 +197,10 @@ def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_setting(value: Any) -> Any:
-    """Return a value as a configuration holds it: paths, runs, objectives and views as text."""
+    """Return a value as a configuration holds it: paths, runs, objectives, views and readers as text."""
     if isinstance(value, Run):
         return str(value.path)
-    return str(value) if isinstance(value, Path | Objective | Term | View) else value
+    return str(value) if isinstance(value, Path | Objective | Term | View | Reader) else value
 
 
 class TypedName(str):

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
@@ -20,8 +19,9 @@ from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
 from instar.models.modes import find_frozen_layers
-from instar.models.normalised import Normalised, is_tokens, statistics
+from instar.models.normalised import Normalised, is_tokens, set_reader, statistics
 from instar.models.probe import compute_logits
+from instar.models.readers.notation import parse_reader
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
 from instar.runs.run import Run
@@ -137,19 +137,23 @@ def make_initial(
     """
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
-    shape, classes = data.train.input_shape, data.classes
+    shape, classes, reader = data.train.input_shape, data.classes, parse_reader(config.reader)
     given = network is not None
-    own = build_network(config.model, shape, classes, trust=trust) if network is None else copy_network(network).cpu()
+    read = reader.shape(shape)
+    own = build_network(config.model, read, classes, trust=trust) if network is None else copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(TRANSFORMERS_PREFIX))
     if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
         own.adopt(only_network(teacher, config.model.name))
     # a class makes new weights under the seed of the run; a function may load any
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
-    reads_as_is = has_weights and not isinstance(own, Normalised) and not is_tokens(data.train.source.inputs)
-    if isinstance(own, Normalised):
-        model = own
-    else:  # mean 0 and std 1 leave the inputs as they are
-        model = Normalised(own, *((torch.zeros(1), torch.ones(1)) if has_weights else statistics(data.train)))
+    reads_as_is = (
+        has_weights
+        and not isinstance(own, Normalised)
+        and reader.statistics() is None
+        and not is_tokens(data.train.source.inputs)
+    )
+    # weights that were trained elsewhere expect inputs that are not standardised by these data
+    model = set_reader(own, reader, None if has_weights or reader.statistics() else statistics(data.train))
     probe = few_inputs(data)
     if is_lazy_network(model):
         size_layers(model, probe)

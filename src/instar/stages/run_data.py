@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from instar.data.dataset import ARRAYS_SOURCE, Data, load_data, load_recorded_da
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
+from instar.models.readers.notation import parse_reader
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 
@@ -108,11 +109,11 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     Raises:
         MismatchError: names both.
     """
-    samples = data.test
+    samples, described = data.test, _described(run)
     start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
     # None: no network is described, such as by an ensemble whose members have gone
-    wanted, found = _described(run).get("input_shape"), list(samples.input_shape)
-    if wanted is not None and (len(wanted) != len(found) or wanted[start:] != found[start:]):
+    wanted, found = described.get("input_shape"), list(samples.input_shape)
+    if wanted is not None and _read_shape(described, wanted)[start:] != _read_shape(described, found)[start:]:
         raise MismatchError(
             f"'{run.path}' takes inputs of shape {wanted}, and '{samples.source.name}' has {found}; data.image_size "
             "resizes images."
@@ -159,6 +160,10 @@ def recorded_rate(run: Run) -> int | None:
 def run_classes(run: Run) -> tuple[str, ...]:
     """Return the classes that a run predicts; an ensemble predicts those of its first member."""
     return tuple(_described(run).get("classes") or ())
+
+
+def _read_shape(described: Mapping[str, Any], shape: Sequence[int]) -> tuple[int, ...]:
+    return parse_reader(described["reader"]).shape(tuple(shape))
 
 
 def _described(run: Run) -> dict[str, Any]:

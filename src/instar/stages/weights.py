@@ -12,8 +12,9 @@ from instar.errors import ConfigError
 from instar.models.copying import copy_network
 from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
-from instar.models.normalised import Normalised
+from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import NUM_PROBE_INPUTS
+from instar.models.readers.notation import parse_reader
 from instar.seeds import seed_everything
 
 
@@ -62,8 +63,7 @@ def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Mo
         return network
     made = copy_network(network).cpu()  # the user's own stays as it was given
     seed_everything(config.seed, "initial weights")
-    model = made if isinstance(made, Normalised) else Normalised(made, torch.zeros(1), torch.ones(1))
-    size_layers(model, few_inputs(data))
+    size_layers(set_reader(made, parse_reader(config.reader)), few_inputs(data))
     return made
 
 

@@ -14,8 +14,11 @@ from instar.data.loader import Batch
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
-from instar.models.normalised import reader_of
+from instar.models.normalised import Normalised, reader_of, set_reader
 from instar.models.outputs import logits_of
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.notation import as_reader
+from instar.models.readers.reader import Reader
 from instar.targets.projected import ProjectedTargets
 from instar.targets.targets import DenseTargets
 from instar.teachers.content import Content
@@ -29,6 +32,8 @@ class Module(Teacher):
         network: network from inputs `[batch, ...]`, which `reader_of` prepares, to logits `[batch, classes]`, or to an
             output in which `logits_of` finds them.
         classes: names of the classes, if they are known.
+        reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: in the size of the
+            data, or as a `Normalised` network does.
 
     >>> from instar.data import Loader, load_data
     >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
@@ -37,10 +42,15 @@ class Module(Teacher):
     torch.Size([8, 10])
     """
 
-    def __init__(self, network: nn.Module, classes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, classes: tuple[str, ...] | None = None, reader: str | Reader | None = None
+    ) -> None:
         refuse_unhashable(network)
+        if reader is not None:
+            network = set_reader(network, as_reader(reader))
         self.network, self.classes = network, classes
-        self._read = reader_of(network)
+        self._reader = network.reader if isinstance(network, Normalised) else AsIs()
+        self._to_network = reader_of(network)
         # until `prepare` says otherwise: where the network is, in plain arithmetic
         self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")
         self._called: nn.Module | Compiled = network
@@ -50,7 +60,7 @@ class Module(Teacher):
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
-        inputs = self._read(batch.inputs.to(execution.device))
+        inputs = self._to_network(batch.read(self._reader).to(execution.device))
         # module by module: the user may have frozen some layers in eval mode, and `network.train()` would unfreeze them
         training = [module for module in self.network.modules() if module.training]
         if training:
@@ -82,6 +92,8 @@ class Module(Teacher):
     def fingerprint(self) -> str:
         """Return a hash of names, shapes and values of all weights and buffers."""
         content = Content()
+        if self._reader != AsIs():  # the fingerprints of older networks, which all read like this, stay as they were
+            content.add_named("reader", str(self._reader))
         for name, value in self.network.state_dict().items():
             content.add_named(name, value)
         return content.hexdigest()

@@ -51,7 +51,7 @@ class TrainingModel:
             autocast(self.config.precision, self.accelerator.device),
             name_failure("the student", self.state.model, part),
         ):
-            return self.state.carried[0](self.network, part.inputs, part)
+            return self.state.carried[0](self.network, part.read(self.state.model.reader), part)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
         """Return the context of a forward and backward pass, in which processes exchange gradients if `is_due`."""

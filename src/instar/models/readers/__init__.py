@@ -1,0 +1,8 @@
+"""Readers: how a model reads the inputs of the data."""
+
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.notation import READERS, as_reader, parse_reader
+from instar.models.readers.pixels import Pixels
+from instar.models.readers.reader import Reader
+
+__all__ = ["READERS", "AsIs", "Pixels", "Reader", "as_reader", "parse_reader"]

@@ -1,0 +1,137 @@
+"""Readers: what a model reads, apart from what the data hold and what its teacher reads."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import instar
+from instar.data import Loader, load_data
+from instar.errors import ConfigError, MismatchError
+from instar.models import MLP, Normalised
+from instar.models.readers import AsIs, Pixels, parse_reader
+from instar.runs.run import Run
+from instar.teachers import Module
+
+
+@pytest.fixture
+def pictures():
+    """Two classes of noise, dark and bright, 24 x 16 pixels in colour."""
+    draws = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    pixels = draws.integers(0, 120, (60, 24, 16, 3)) + 100 * labels[:, None, None, None]
+    return load_data((pixels.astype(np.uint8), labels), inputs="pixels", layout="HWC", validation=0)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (12, 16), (48, 32)])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_squashed_pixels_are_those_of_pillow(size, colours):
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 16, colours), dtype=np.uint8)
+    wanted = Image.fromarray(pixels.squeeze()).resize(size[::-1], Image.Resampling.BILINEAR)
+    found = Pixels(size, resize="squash")(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+    assert found.dtype == torch.uint8
+    difference = found[0].permute(1, 2, 0).numpy().squeeze().astype(int) - np.asarray(wanted)
+    assert abs(difference).max() <= 1  # Pillow rounds its weights to one bit more for some scales
+
+
+def test_a_crop_keeps_the_middle_and_the_proportions():
+    image = torch.zeros(1, 1, 30, 10)
+    image[:, :, 10:20] = 1
+    assert torch.equal(Pixels(10)(image), torch.ones(1, 1, 10, 10))
+    assert torch.equal(Pixels(10)(image.mT), torch.ones(1, 1, 10, 10))
+
+
+def test_a_letterbox_keeps_all_and_fills_with_zeros():
+    found = Pixels((10, 20), resize="letterbox")(torch.ones(1, 1, 30, 15))
+    assert found.shape == (1, 1, 10, 20)
+    torch.testing.assert_close(found[..., 7:12], torch.ones(1, 1, 10, 5))
+    assert not found[..., :7].any()
+    assert not found[..., 12:].any()
+
+
+def test_images_of_its_size_are_the_same_tensor():
+    image = torch.zeros(2, 3, 8, 8)
+    assert Pixels(8)(image) is image
+    assert AsIs()(image) is image
+
+
+def test_it_comes_back_from_its_text():
+    for reader in (AsIs(), Pixels(8), Pixels((8, 9), [0.5], [0.25], "squash")):
+        assert parse_reader(str(reader)) == reader
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Pixels(0)", "size"),
+        ("Pixels([1, 2, 3])", "height, width"),
+        ("Pixels(8, mean=[0.5])", "mean and std"),
+        ("Pixels(8, mean=[0.5], std=[0])", "above 0"),
+        ("Pixels(8, resize='stretch')", "resize"),
+        ("Pixel(8)", "Pixels"),
+        ("Pixels(8) + AsIs()", "no meaning"),
+    ],
+)
+def test_a_mistake_is_named(text, named):
+    with pytest.raises(ConfigError, match=named):
+        parse_reader(text)
+
+
+def test_rows_of_numbers_are_not_images():
+    with pytest.raises(MismatchError, match="images"):
+        Pixels(8).shape((64,))
+    with pytest.raises(MismatchError, match="2 channels"):
+        Pixels(8, [0, 0], [1, 1]).shape((3, 8, 8))
+
+
+def test_a_student_reads_smaller_images_than_its_teacher(tmp_path, pictures):
+    teacher = instar.train(pictures, MLP([8]), out=tmp_path / "teacher", epochs=2)
+    student = instar.distill(pictures, teacher, MLP([8]), out=tmp_path / "student", epochs=2, reader="Pixels(4)")
+    assert student.model.reader == Pixels(4)
+    assert next(student.model.network.parameters()).shape == (8, 3 * 4 * 4)
+    opened = Run(student.path)
+    assert parse_reader(opened.config["reader"]) == Pixels(4)
+    assert instar.evaluate(student.path, data=pictures)["errors"] == student.metrics["errors"]
+    # by hand: its network alone, of images that were resized before
+    inputs = Pixels(4)(pictures.test.inputs())
+    by_hand = Normalised(student.model.network, student.model.mean, student.model.std).eval()
+    assert torch.equal(by_hand(inputs), student.model(pictures.test.inputs()))
+
+
+def test_a_run_is_another_run_with_another_reader(tmp_path, pictures):
+    instar.train(pictures, MLP([8]), out=tmp_path / "run", epochs=1, reader="Pixels(4)")
+    with pytest.raises(instar.InstarError, match="reader"):
+        instar.train(pictures, MLP([8]), out=tmp_path / "run", epochs=1, reader="Pixels(5)")
+
+
+def test_a_module_that_teaches_reads_as_its_reader_says(pictures):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    teacher = Module(network, reader="Pixels(8, mean=[0.5], std=[0.25])")
+    batch = Loader(pictures.train, 5, seed=0).batch(0)
+    wanted = network((Pixels(8)(batch.inputs) / 255 - 0.5) / 0.25)
+    torch.testing.assert_close(teacher.targets(batch).log_probs(1.0), wanted.log_softmax(-1), rtol=1e-5, atol=1e-5)
+    assert teacher.fingerprint() != Module(network, reader="Pixels(8, mean=[0.5], std=[0.5])").fingerprint()
+    assert teacher.fingerprint() != Module(network, reader="Pixels(8, [0.5], [0.25], 'squash')").fingerprint()
+
+
+def test_a_batch_is_read_once_by_readers_that_are_alike(pictures):
+    batch = Loader(pictures.train, 5, seed=0).batch(0)
+    assert batch.read(Pixels(8)) is batch.read(Pixels(8))
+    assert batch.read(Pixels(8)) is not batch.read(Pixels(4))
+    assert batch.read(AsIs()) is batch.inputs
+
+
+@pytest.mark.parametrize("to", ["safetensors", "torchscript", "onnx", "hub"])
+def test_an_export_begins_behind_the_reader_and_names_it(tmp_path, pictures, to):
+    if to == "onnx":
+        pytest.importorskip("onnxruntime", reason="needs the extra export")
+    run = instar.train(pictures, MLP([8]), out=tmp_path / "run", epochs=1, reader="Pixels((6, 5))")
+    written = instar.export(run, to, out=tmp_path / "exported", data=pictures)
+    assert written.inputs == "uint8 [batch, 3, 6, 5]"
+    if to in ("safetensors", "hub"):
+        loaded, raw = instar.load(written.path), pictures.test.inputs()
+        assert loaded.reader == Pixels((6, 5))
+        assert torch.equal(loaded(raw), run.model(raw))
+    if to == "hub":
+        assert "other programs must resize them first" in (tmp_path / "exported" / "README.md").read_text()
