@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instar.data import Batch, Crop, Flip, Identity, Loader, Samples, Source, View, held
+from instar.data import Batch, Crop, Flip, Identity, Loader, Samples, Source, View, placement
 from instar.data import loader as loader_module
 from instar.seeds import Draws, derive
 
@@ -170,14 +170,14 @@ def test_loaders_of_one_source_share_its_copy_on_a_device() -> None:
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """No device has memory for what has more than one dimension."""
-    original = held.copy_to_device
+    original = placement.copy_to_device
 
     def copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         if tensor.dim() > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate too much")
         return original(tensor, device)
 
-    monkeypatch.setattr(held, "copy_to_device", copied)
+    monkeypatch.setattr(placement, "copy_to_device", copied)
 
 
 @pytest.mark.usefixtures("no_room")
@@ -201,7 +201,7 @@ def test_inputs_that_stay_on_the_host_are_those_of_the_batch(monkeypatch: pytest
 
     def gathered(inputs: torch.Tensor, places: torch.Tensor, device: torch.device) -> torch.Tensor:
         found.append(inputs[places])  # on the CPU, before they go where nobody can read them
-        return held.gather_inputs(inputs, places, device)
+        return placement.gather_inputs(inputs, places, device)
 
     plain = Loader(samples(skip=4), 5, seed=3)
     expected = [batch.inputs for batch in (*epoch(plain, 1), *plain.in_order())]

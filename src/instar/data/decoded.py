@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_sources import make_array_sources
-from instar.data.columns import Reading
 from instar.data.images import decode_images, decode_numbers
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
 from instar.data.opening import join_names
+from instar.data.reading import Reading
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import Source
 from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames

@@ -15,8 +15,8 @@ import numpy as np
 from instar.config import DataConfig
 from instar.data import decoded
 from instar.data.cache import cache_folder, keep
-from instar.data.columns import choose_reading
 from instar.data.opening import open_data
+from instar.data.reading import choose_reading
 from instar.data.samples import Source
 from instar.errors import ConfigError, DataError, nearest
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from instar.data.epochs import Epoch, side_by_side
-from instar.data.held import copy_to_device, gather_inputs, place_inputs
+from instar.data.placement import copy_to_device, gather_inputs, place_inputs
 from instar.data.samples import Samples
 from instar.data.views import Identity, View
 from instar.seeds import Draws, derive, generator

@@ -26,7 +26,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from instar.data.held import gather_inputs
+from instar.data.placement import gather_inputs
 from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
