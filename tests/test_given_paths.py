@@ -28,6 +28,8 @@ VERBS = {
     "compare": lambda path, run: instar.compare(run, path),
     "export": lambda path, _: instar.export(path, "safetensors"),
     "export out": lambda path, run: instar.export(run, "safetensors", out=path),
+    "predict": lambda path, _: instar.predict(path, "a.png"),
+    "predict inputs": lambda path, run: instar.predict(run, path),
     "ensemble": lambda path, run: instar.ensemble([run, path], out=run.path.parent / "no"),
     "ensemble out": lambda path, run: instar.ensemble([run, run], out=path),
     "correct_bias": lambda path, run: instar.correct_bias(path, ["3"], out=run.path.parent / "no"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from instar.procedures.inspect import inspect
     from instar.procedures.label import label
     from instar.procedures.load import load
+    from instar.procedures.predict import predict, predict_proba
     from instar.procedures.report import report
     from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
     from instar.procedures.train import train
@@ -54,6 +55,8 @@ __all__ = [
     "merge_targets",
     "models",
     "objectives",
+    "predict",
+    "predict_proba",
     "report",
     "specialists",
     "targets_info",
@@ -67,6 +70,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "data": ("load_data",),
     "errors": ("InstarError",),
+    "procedures.predict": ("predict", "predict_proba"),
     "procedures.target_stores": ("merge_targets", "targets_info", "verify_targets"),
     "runs.run": ("Run",),
     "targets": ("TargetStore",),

@@ -19,7 +19,7 @@ TARGETS, SPECIALISTS, PAPERS = (COMMANDS[group].commands for group in ("targets"
 
 VERBS = {name: (getattr(instar, name), COMMANDS[name.replace("_", "-")]) for name in (
     *("born_again", "compare", "correct_bias", "demo", "distill", "ensemble", "evaluate", "export", "inspect", "label"),
-    *("report", "train", "tune"),
+    *("predict", "report", "train", "tune"),
 )} | {
     "targets_info": (instar.targets_info, TARGETS["info"]),
     "verify_targets": (instar.verify_targets, TARGETS["verify"]),
@@ -32,6 +32,7 @@ VERBS = {name: (getattr(instar, name), COMMANDS[name.replace("_", "-")]) for nam
 
 WITHOUT_A_COMMAND = {
     "load": "it returns a module",
+    "predict_proba": "it returns an array of all probabilities; predict shows the largest",
     "load_data": "it returns data; --set data.NAME=VALUE selects them",
     "specialists.plan": "it returns what train does, for who wants to run it elsewhere",
 }

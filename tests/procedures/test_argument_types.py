@@ -14,7 +14,7 @@ VERBS = {
     name: getattr(instar, name)
     for name in (
         *("born_again", "compare", "correct_bias", "demo", "distill", "ensemble", "evaluate", "export", "inspect"),
-        *("load", "train", "tune", "verify_targets"),
+        *("load", "predict", "train", "tune", "verify_targets"),
     )
 } | {f"specialists.{name}": getattr(instar.specialists, name) for name in ("cluster", "combine", "evaluate")}
 WRONG = ({"a": 1}, object(), [[]], 1 + 2j, float("nan"), (None,))

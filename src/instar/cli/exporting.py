@@ -1,4 +1,4 @@
-"""`export` and `inspect`."""
+"""`export`, `predict` and `inspect`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ def export(
     """
     found = instar.export(run, to, trust=trust, **only_given(out=out, data=data, tolerance=tolerance, network=network))
     print_result(found.as_dict(), found, as_json)
+
+
+def predict(
+    run: options.RunArgument,
+    inputs: options.FilesArgument,
+    top: options.TopClassesOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+    network: options.NetworkOption = None,
+) -> None:
+    """Label image files with a trained model.
+
+    Prints the likeliest class of each file and its probability. Files are decoded and resized as in training.
+
+    Example: instar predict runs/student photos/*.jpg
+    """
+    found = instar.predict(run, inputs, trust=trust, **only_given(top=top, network=network))
+    print_result([one.as_dict() for one in found], "\n".join(map(str, found)), as_json)
 
 
 def inspect(

@@ -43,6 +43,7 @@ MethodsArgument = Annotated[
         help="two or more run folders, or folders with runs that differ only in their seed; the first is the reference"
     ),
 ]
+FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="image files")]
 StoreArgument = Annotated[str, typer.Argument(help="target store")]
 StoresArgument = Annotated[list[str], typer.Argument(help="target stores made with --share")]
 GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]
@@ -269,6 +270,10 @@ ResamplesOption = Annotated[
     typer.Option("--resamples", min=1, help="resamples of the bootstrap over test samples [default: 10000]"),
 ]
 BootstrapSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the bootstrap [default: 0]")]
+
+TopClassesOption = Annotated[
+    int | None, typer.Option("--top", min=1, help="classes to show for each file, likeliest first [default: 1]")
+]
 
 # what is written: a folder for each verb, because each says what it holds and how to resume
 OutOption = Annotated[str, typer.Option("--out", help="run folder; run the same command again to resume")]

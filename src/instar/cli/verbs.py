@@ -29,6 +29,7 @@ for verb in (
     measuring.correct_bias,
     measuring.report,
     exporting.export,
+    exporting.predict,
     exporting.inspect,
     papers.demo,
 ):

@@ -32,7 +32,7 @@ def decode_images(
         DataError: when an image cannot be decoded; names the row, and the file if there is one.
     """
     mode = rows.features[column].mode  # a mode of Pillow that the data set asks for
-    return _decode_each(rows, column, name, lambda value: pixels_of(_open_image(value, mode), image_size, colour))
+    return _decode_each(rows, column, name, lambda value: pixels_of(open_image(value, mode), image_size, colour))
 
 
 def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
@@ -82,7 +82,16 @@ def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDAr
             raise DataError(f"column '{column}' of '{name}', {where}, cannot be decoded: {shortened(error)}.") from None
 
 
-def _open_image(value: dict[str, Any], mode: str | None) -> Any:
+def open_image(value: dict[str, Any], mode: str | None = None) -> Any:
+    """Return a decoded image of Pillow, turned as its EXIF data say.
+
+    Args:
+        value: `path` of its file, or its content as `bytes`; the other one is None.
+        mode: mode of Pillow to convert it to; None: its own.
+
+    Raises:
+        ValueError: when it has no known format; Pillow raises other classes for damaged images.
+    """
     import datasets
     from PIL import Image, UnidentifiedImageError
 

@@ -89,6 +89,7 @@ def save_model(
     input_shape: tuple[int, ...],
     classes: tuple[str, ...],
     *,
+    dtype: str | None = None,
     needs_network: bool = False,
 ) -> None:
     """Write the weights of a model, and the description to build its network again.
@@ -99,12 +100,13 @@ def save_model(
         config: configuration of the network.
         input_shape: shape of one input.
         classes: class names.
+        dtype: type of the raw inputs, such as "uint8"; None: unknown.
         needs_network: whether the configuration builds another network, so that loading needs the network itself.
     """
     write_tensors(run.weights, model.state_dict())
     description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
     # left out where they say nothing, as in the files of older versions
-    described = {"needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
+    described = {"dtype": dtype, "needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
     write_json(run.path / "model.json", description | {name: value for name, value in described.items() if value})
 
 

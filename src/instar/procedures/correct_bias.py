@@ -109,7 +109,8 @@ def _save_in(corrected: Run, model: Normalised, run: Run) -> None:
     described = run.document("model.json", ModelFile)
     kept = ModelConfig(name=described.name, arguments=described.arguments)
     shape, names = tuple(described.input_shape), tuple(described.classes)
-    save_model(corrected, model, kept, shape, names, needs_network=described.needs_network)
+    needs_network = described.needs_network
+    save_model(corrected, model, kept, shape, names, dtype=described.dtype, needs_network=needs_network)
     if (run.path / PROBE_FILE).is_file():  # the corrected model returns other logits for it
         write_probe(corrected, model, run.tensors(PROBE_FILE)[0]["inputs"])
 

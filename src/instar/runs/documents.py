@@ -150,6 +150,7 @@ class ModelFile(Document):
     classes: list[str] = Field(min_length=1)
     needs_network: bool = Field(False, description="whether the network cannot be built from its name")
     reader: str = Field("AsIs()", description="how the model reads inputs")
+    dtype: str | None = Field(None, description="type of the raw inputs, such as uint8 for pixels")
 
 
 class ExportedModel(ModelFile):

@@ -82,7 +82,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     kept = {name: recorded[name] for name in READING_SETTINGS if name in recorded}
     if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
         kept |= {name: recorded[name] for name in ("special_classes", "rest")}
-    shape = _described(run).get("input_shape") or []
+    shape = describe_model(run).get("input_shape") or []
     if len(shape) == 3 and not kept.get("image_size"):  # the run's images had this size by themselves
         kept["image_size"] = shape[1:]
     if isinstance(given, str | Path):
@@ -109,7 +109,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     Raises:
         MismatchError: names both.
     """
-    samples, described = data.test, _described(run)
+    samples, described = data.test, describe_model(run)
     start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
     # None: no network is described, such as by an ensemble whose members have gone
     wanted, found = described.get("input_shape"), list(samples.input_shape)
@@ -159,19 +159,20 @@ def recorded_rate(run: Run) -> int | None:
 
 def run_classes(run: Run) -> tuple[str, ...]:
     """Return the classes that a run predicts; an ensemble predicts those of its first member."""
-    return tuple(_described(run).get("classes") or ())
+    return tuple(describe_model(run).get("classes") or ())
 
 
 def _read_shape(described: Mapping[str, Any], shape: Sequence[int]) -> tuple[int, ...]:
     return parse_reader(described["reader"]).shape(tuple(shape))
 
 
-def _described(run: Run) -> dict[str, Any]:
+def describe_model(run: Run) -> dict[str, Any]:
+    """Return the description of a run's model, or of the first member of an ensemble; empty if there is none."""
     if (run.path / "model.json").is_file():
         return run.document("model.json", ModelFile).model_dump()
     # an ensemble has no network of its own; its members, which may be ensembles too, have the same inputs and classes
     members = (Run(path) for path in run.members() if (path / "config.json").is_file())
-    return next(filter(None, map(_described, members)), {})
+    return next(filter(None, map(describe_model, members)), {})
 
 
 def _are_numbered(run: Run, data: Data) -> bool:

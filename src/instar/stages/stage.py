@@ -162,7 +162,8 @@ def _finish(
     initial, model = prepared.initial, prepared.initial.model
     if accelerator.is_main_process:
         needs_network = initial.unmakeable is not None
-        save_model(run, model, config.model, data.train.input_shape, data.classes, needs_network=needs_network)
+        shape, dtype = data.train.input_shape, str(data.train.source.inputs.dtype).removeprefix("torch.")
+        save_model(run, model, config.model, shape, data.classes, dtype=dtype, needs_network=needs_network)
         facts: dict[str, Any] = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "steps": run.history()[-1]["step"],  # fewer than planned where patience ended the training

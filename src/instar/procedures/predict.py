@@ -1,0 +1,129 @@
+"""`instar predict`: classes and probabilities of new inputs, read as the run read its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from instar.analysis.scores import UNLABELLED
+from instar.checks import Count, checked
+from instar.data.loader import Batch
+from instar.errors import ConfigError, MismatchError, one_line
+from instar.models.trained import attach_network
+from instar.runs.run import Run
+from instar.stages.new_inputs import InputReading, as_items
+from instar.stages.run_data import run_classes
+from instar.teachers.conversion import as_teacher
+from instar.teachers.teacher import Teacher
+from instar.training.scoring import BATCH_SIZE
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The predicted class of one input.
+
+    Args:
+        name: file; for other inputs, their number, counted from 0.
+        label: name of the likeliest class.
+        probability: probability of this class, 0 to 1.
+        top: likeliest classes with their probabilities, in order; the first is `label`.
+    """
+
+    name: str
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self) | {"top": [{"label": label, "probability": p} for label, p in self.top]}
+
+    def __str__(self) -> str:
+        return "  ".join([one_line(self.name), *(f"{one_line(label)} {p:.4f}" for label, p in self.top)])
+
+
+@checked
+def predict(
+    run: Run | str | Path,
+    inputs: Any,
+    *,
+    top: Count = 1,
+    trust: bool = False,
+    network: nn.Module | str | None = None,
+) -> list[Prediction]:
+    """Return the predicted class of each input, and its probability.
+
+    Args:
+        run: complete run or its folder; an ensemble is one too.
+        inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
+            or an array of raw inputs `[samples, ...]` as the run was trained on.
+        top: number of classes per input, likeliest first.
+        trust: allow a model class outside `instar.models`.
+        network: network of a run that was given as a Python object.
+
+    Raises:
+        DataError: when files cannot be decoded; names them.
+        MismatchError: when the model takes other inputs, or predicts a class at each position of a sample.
+        RunError: when the run is not complete, or is damaged.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures.train import train
+    >>> run = train("digits", MLP([8]), out=tempfile.mkdtemp() + "/run", epochs=1)
+    >>> [found] = predict(run, np.zeros((1, 1, 8, 8), dtype=np.float32), top=2)
+    >>> found.name, len(found.top), found.top[0] == (found.label, found.probability)
+    ('0', 2, True)
+    """
+    classes = run_classes(run if isinstance(run, Run) else Run(run))
+    probabilities = torch.from_numpy(predict_proba(run, inputs, trust=trust, network=network))
+    names = as_items(inputs) or []
+    found = []
+    for number, row in enumerate(probabilities):
+        # stable, so that equal probabilities keep the order of the classes
+        order = row.argsort(descending=True, stable=True)[:top].tolist()
+        likeliest = tuple((classes[index], row[index].item()) for index in order)
+        is_file = bool(names) and isinstance(names[number], str | Path)
+        found.append(Prediction(str(names[number] if is_file else number), *likeliest[0], likeliest))
+    return found
+
+
+@checked
+def predict_proba(
+    run: Run | str | Path, inputs: Any, *, trust: bool = False, network: nn.Module | str | None = None
+) -> NDArray[np.float32]:
+    """Return the probability of each class, float32 `[samples, classes]`, in the order of `Run.classes`.
+
+    The arguments and errors are those of `predict`.
+
+    >>> import tempfile
+    >>> from instar.models import MLP
+    >>> from instar.procedures.train import train
+    >>> run = train("digits", MLP([8]), out=tempfile.mkdtemp() + "/run", epochs=1)
+    >>> predict_proba(run, np.zeros((3, 1, 8, 8), dtype=np.float32)).shape
+    (3, 10)
+    """
+    if isinstance(inputs, list | tuple) and not inputs:
+        raise ConfigError("inputs must have at least one file, image or sample, got none.")
+    run = run if isinstance(run, Run) else Run(run)
+    teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
+    parts = InputReading.of(run).read(inputs)
+    return torch.cat([found for part in parts for found in _probabilities(teacher, part, run)]).numpy()
+
+
+def _probabilities(teacher: Teacher, inputs: Tensor, run: Run) -> Iterator[Tensor]:
+    for part in inputs.split(BATCH_SIZE):
+        labels = torch.full((len(part),), UNLABELLED)
+        found = teacher.targets(Batch(torch.arange(len(part)), 0, part, labels)).log_probs(1.0).exp()
+        if found.dim() != 2:
+            raise MismatchError(
+                f"'{run.path}' predicts a class at each position of a sample, and predict needs one class per sample; "
+                "call the model of instar.load with its inputs."
+            )
+        yield found.float()
