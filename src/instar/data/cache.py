@@ -37,6 +37,8 @@ def cache_folder() -> Path:
 def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_bytes: int) -> dict[str, Any]:
     """Return the content of a copy; write the copy if it is missing, and write it again if it is damaged.
 
+    The content includes `files`: the size, the modification time and the checksum of each file by its name.
+
     The size and the checksum (xxh3, 128 bits) of each file are verified. A file larger than `hashed_bytes` is hashed
     only if its modification time has changed since it was written.
 
@@ -93,7 +95,7 @@ def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
         raise _DamagedError(f"{CONTENT_FILE} is missing") from None
     except (ValueError, AttributeError, TypeError, RecursionError):  # any JSON, or none: a list, 10,000 brackets
         raise _DamagedError(f"{CONTENT_FILE} was changed") from None
-    files: dict[str, dict[str, Any]] = content.pop("files")
+    files: dict[str, dict[str, Any]] = content["files"]
     for name, described in files.items():
         _verify(folder / name, described, hashed_bytes)
     return dict(content)

@@ -22,6 +22,7 @@ from instar.data.reading import Reading
 from instar.data.recordings import read_recordings, recorder
 from instar.data.samples import Source
 from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
+from instar.data.stored import StoredInputs
 from instar.data.text import PretrainedTokenizer, WordTokenizer, cut_windows, read_lines
 from instar.errors import DataError
 from instar.tasks.next_token import NextToken
@@ -104,6 +105,9 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
             found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
         else:
             found[split] = _read_split(folder, name, split, classes, config.states, max_loaded_bytes)
+            # kept values belong to the content that `keep` has verified, not to a name or a time
+            stored = StoredInputs(found[split].inputs, folder, holds["files"][f"{split}.npy"]["checksum"])
+            found[split] = replace(found[split], stored=stored)
         if "arrays" in holds:
             exact = folder / f"{split}-exact.npy"
             given = torch.from_numpy(_load_array(exact, max_loaded_bytes)) if exact.is_file() else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
+from instar.data.stored import StoredInputs
 from instar.errors import DataError, nearest
 from instar.seeds import generator
 from instar.tasks.classification import Classification
@@ -46,6 +47,7 @@ class Source:
         reading: description of how inputs and labels were read; not part of the fingerprint.
         settings: data settings that read files in the same way again; not part of the fingerprint.
         feature_names: column names of a table, in order; not part of the fingerprint.
+        stored: where `inputs` are in the cache, so that their fingerprint is kept there; None: they are not.
 
     Raises:
         DataError: when inputs and labels differ in number, there are no samples, or a label is outside the classes.
@@ -68,6 +70,7 @@ class Source:
     reading: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
+    stored: StoredInputs | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
@@ -124,14 +127,29 @@ class Source:
 
     @cached_property
     def _fingerprint(self) -> str:  # cached, because it reads all data, which never change
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes]).encode())
+        depends_on = {"about": self._header(), "labels": self.labels, "lengths": self.lengths, "mask": self.mask}
+        found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
+        return bytes(found["hash"].tolist()).hex()
+
+    def keep(
+        self, name: str, depends_on: Mapping[str, Tensor | str | None], compute: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return values of the inputs, from the cache if they are kept there: see `StoredInputs.keep`."""
+        # a copy of this source with other inputs has the same field, which is not about its own inputs
+        is_stored = self.stored is not None and self.stored.inputs is self.inputs
+        return self.stored.keep(name, depends_on, compute) if is_stored and self.stored else dict(compute())
+
+    def _header(self) -> str:
+        return json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes])
+
+    def _hash_content(self) -> bytes:
+        digest = hashlib.blake2b(self._header().encode(), digest_size=16)
         for tensor in (self.inputs, self.labels, self.lengths, self.mask):
             if tensor is None:  # adds nothing, so that runs and stores from before there were masks still match
                 continue
             for part in tensor.split(65536):  # mapped inputs may be larger than memory
                 digest.update(part.contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return digest.digest()
 
 
 @dataclass(frozen=True, eq=False)

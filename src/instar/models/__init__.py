@@ -13,10 +13,11 @@ from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
+from instar.models.input_statistics import statistics
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.modes import find_frozen_layers, in_eval_mode, set_train_mode
-from instar.models.normalised import Normalised, reader_of, statistics
+from instar.models.normalised import Normalised, reader_of
 from instar.models.outputs import logits_of
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import refuse_another_network, write_probe

@@ -9,15 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.data.samples import Samples, Source
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, HiddenState
 from instar.models.outputs import logits_of
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.reader import Reader
-
-MAX_STATISTICS_SAMPLES = 100_000
-"""Most samples to compute mean and standard deviation from."""
 
 
 class Normalised(nn.Module):
@@ -153,42 +149,3 @@ def dtype_of(network: nn.Module) -> torch.dtype:
 def is_tokens(inputs: Tensor) -> bool:
     """Return whether inputs are token numbers, which have no mean."""
     return not inputs.is_floating_point() and inputs.dtype != torch.uint8
-
-
-def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the inputs, per channel of images and per feature of vectors and frames.
-
-    Shapes are `[channels, 1, 1]` or `[features]`. Constant features get std 1, and padding frames of recordings are
-    left out. From a large data set, 100,000 evenly spaced samples are used.
-
-    >>> from instar.data import load_data
-    >>> mean, std = statistics(load_data("digits").train)
-    >>> mean.shape, round(mean.item(), 2), round(std.item(), 2)
-    (torch.Size([1, 1, 1]), 0.31, 0.38)
-    """
-    if is_tokens(samples.source.inputs):
-        return torch.zeros(1), torch.ones(1)
-    # evenly spaced, because data may be sorted by class
-    ids = samples.ids[:: -(-len(samples) // MAX_STATISTICS_SAMPLES)]
-    axes = (0, 2, 3) if len(samples.input_shape) == 3 else (0,)
-    has_frames = samples.source.positions is not None and len(samples.input_shape) == 2
-    total = square = torch.zeros(1, dtype=torch.float64)
-    count = 0
-    # in parts, because all samples as float64 take eight times the memory of pixels
-    for part in ids.split(4096):
-        inputs = _valid_frames(samples.source, part) if has_frames else samples.source.inputs[part]
-        inputs = inputs.double() / 255 if inputs.dtype == torch.uint8 else inputs.double()
-        total = total + inputs.sum(axes, keepdim=True)[0]  # [channels, 1, 1] or [features]
-        square = square + inputs.square().sum(axes, keepdim=True)[0]
-        count += inputs.numel() // total.numel()
-    mean = total / count
-    std = (square / count - mean.square()).clamp(min=0).sqrt()  # rounding may leave a constant feature below 0
-    return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
-
-
-def _valid_frames(source: Source, ids: Tensor) -> Tensor:
-    inputs = source.inputs[ids]
-    if source.lengths is None:
-        return inputs.flatten(0, 1)
-    # without padding, which repeats the last frame of short recordings: [valid frame, feature]
-    return inputs[torch.arange(inputs.shape[1]) < source.lengths[ids][:, None]]

@@ -18,8 +18,9 @@ from instar.models.build import build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
+from instar.models.input_statistics import statistics
 from instar.models.modes import find_frozen_layers
-from instar.models.normalised import Normalised, is_tokens, set_reader, statistics
+from instar.models.normalised import Normalised, is_tokens, set_reader
 from instar.models.probe import compute_logits
 from instar.models.readers.notation import parse_reader
 from instar.models.rebuilding import why_not_rebuilt
