@@ -95,6 +95,21 @@ def test_shift_may_be_wider_than_the_image() -> None:
     assert 0 < gone.sum() < 500
 
 
+@pytest.mark.parametrize("shape", [(40, 3, 8, 8), (40, 1, 5, 7), (1, 2, 3, 3)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_crop_and_flip_equal_a_loop_over_images_and_pixels(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    # a slice of a larger tensor, whose memory is neither contiguous nor aligned
+    batch = images(shape[0], shape[1], shape[2] + 1, shape[3] + 1, dtype)[..., 1:, 1:]
+    drawn = draws(range(shape[0]))
+    cropped, flipped = Crop(2)(batch, drawn), Flip()(batch, drawn)
+    tops, lefts, mirrored = drawn.below(5, "row"), drawn.below(5, "column"), drawn.below(2, "flip")
+    for i, image in enumerate(batch.numpy()):
+        padded = np.pad(image, ((0, 0), (2, 2), (2, 2)), mode="reflect")
+        top, left = int(tops[i]), int(lefts[i])
+        assert np.array_equal(cropped[i].numpy(), padded[:, top : top + shape[2], left : left + shape[3]])
+        assert np.array_equal(flipped[i].numpy(), image[..., ::-1] if mirrored[i] else image)
+
+
 def test_flip_mirrors_about_half_of_the_images() -> None:
     batch = images(1).expand(2000, -1, -1, -1)
     found = Flip()(batch, draws(range(2000)))

@@ -14,7 +14,8 @@ from torch import Tensor
 from instar.data.epochs import Epoch, side_by_side
 from instar.data.placement import copy_to_device, gather_inputs, place_inputs
 from instar.data.samples import Samples
-from instar.data.views import Identity, View
+from instar.data.views.identity import Identity
+from instar.data.views.view import View
 from instar.seeds import Draws, derive, generator
 
 MAX_PREFETCHED_BYTES = 32 << 20

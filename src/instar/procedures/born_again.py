@@ -14,7 +14,7 @@ from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import ModelConfig, RunConfig, validate
 from instar.data.dataset import ARRAYS_SOURCE, load_data
-from instar.data.views import View
+from instar.data.views.view import View
 from instar.errors import ConfigError, NonFiniteError
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.checks import checked
-from instar.data.views import View
+from instar.data.views.view import View
 from instar.models.trained import TrainedRun
 from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term

@@ -14,7 +14,9 @@ from instar.compute.precision import Precision
 from instar.config import RunConfig, StoreConfig, flatten, validate
 from instar.data.dataset import Data
 from instar.data.loader import Loader
-from instar.data.views import Identity, View, as_view
+from instar.data.views.identity import Identity
+from instar.data.views.notation import as_view
+from instar.data.views.view import View
 from instar.errors import ConfigError, say
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped

@@ -18,7 +18,7 @@ from instar.config import DataConfig, validate
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.data.samples import Samples, Source
-from instar.data.views import as_view
+from instar.data.views.notation import as_view
 from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator

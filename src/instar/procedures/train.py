@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from instar.checks import checked
-from instar.data.views import View
+from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.models.trained import TrainedRun
 from instar.objectives.objective import Objective, Term

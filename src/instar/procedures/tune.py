@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.checks import checked
-from instar.data.views import View
+from instar.data.views.view import View
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights

@@ -10,7 +10,8 @@ from torch import nn
 from instar.config import RunConfig
 from instar.data.dataset import Data, load_data
 from instar.data.samples import is_labelled
-from instar.data.views import View, parse_views
+from instar.data.views.notation import parse_views
+from instar.data.views.view import View
 from instar.errors import ConfigError, DataError
 from instar.models.probe import probe_functions
 from instar.models.trained import attach_network, load_model, network_of

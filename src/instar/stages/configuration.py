@@ -24,7 +24,8 @@ from instar.config import (
     validate,
 )
 from instar.data.dataset import Data, load_data
-from instar.data.views import View, parse_views
+from instar.data.views.notation import parse_views
+from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.models.build import describe_model
 from instar.models.causal_lm import TRANSFORMERS_PREFIX

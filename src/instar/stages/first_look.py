@@ -18,7 +18,7 @@ from instar.analysis.significance import wilson_interval
 from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples
-from instar.data.views import Identity
+from instar.data.views.identity import Identity
 from instar.errors import MismatchError, NonFiniteError, name_samples, say
 from instar.objectives.objective import Objective
 from instar.targets.projected import ProjectedTargets

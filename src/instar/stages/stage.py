@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from instar.config import RunConfig, default_settings
 from instar.data.samples import is_labelled
-from instar.data.views import parse_views
+from instar.data.views.notation import parse_views
 from instar.errors import InstarError, MismatchError
 from instar.models.probe import probe_student, write_probe
 from instar.models.trained import TrainedRun, save_model

@@ -9,7 +9,7 @@ from torch import nn
 
 from instar.data.loader import Batch, Loader
 from instar.data.samples import Samples
-from instar.data.views import Identity
+from instar.data.views.identity import Identity
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, drop_positions, query

@@ -8,7 +8,7 @@ from typing import Any
 
 from instar.data.loader import Batch, Origin
 from instar.data.samples import Samples
-from instar.data.views import Identity
+from instar.data.views.identity import Identity
 from instar.errors import MismatchError
 from instar.targets.manifest import describe_views
 from instar.targets.store import StoredPart, TargetStore

@@ -17,7 +17,7 @@ from instar.config import RunConfig, StoreConfig, validate
 from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
 from instar.data.loader import Loader
 from instar.data.samples import Samples, is_labelled
-from instar.data.views import parse_views
+from instar.data.views.notation import parse_views
 from instar.errors import ConfigError, DataError, MismatchError, NonFiniteError, say
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all

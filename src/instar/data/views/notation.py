@@ -1,0 +1,39 @@
+"""Views as text, which a configuration holds."""
+
+from __future__ import annotations
+
+from instar.data.views.crop import Crop
+from instar.data.views.flip import Flip
+from instar.data.views.identity import Identity
+from instar.data.views.shift import Shift
+from instar.data.views.view import View
+from instar.errors import ConfigError
+from instar.expressions import parse
+
+VIEWS: dict[str, type[View]] = {
+    view.__name__: view
+    for view in (
+        Identity,
+        Shift,
+        Crop,
+        Flip,
+    )
+}
+"""Views by their names in a configuration; add one line for a new view."""
+
+
+def as_view(views: str | View) -> View:
+    """Return views given as text or as an object."""
+    return views if isinstance(views, View) else parse_views(views)
+
+
+def parse_views(text: str) -> View:
+    """Parse the text of views.
+
+    >>> parse_views("Crop(4) + Flip()").parts
+    (Crop(padding=4, mode='reflect'), Flip())
+    """
+    view = parse(text, VIEWS, "view")
+    if not isinstance(view, View):
+        raise ConfigError(f"views '{text}' must be a sum of views, for example 'Crop(4) + Flip()'.")
+    return view

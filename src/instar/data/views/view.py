@@ -1,0 +1,64 @@
+"""What a view is: an augmentation that is a pure function of (seed, id, view).
+
+View 3 of sample 17 is the same tensor in each epoch, on each machine and with any number of workers. So teacher and
+student always see the same pixels, and a killed run resumes exactly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from instar.errors import ConfigError, MismatchError
+from instar.seeds import Draws, derive
+
+
+class View(ABC):
+    """An augmentation of a batch of inputs. A sum applies views in order: `Crop(4) + Flip()` crops, then flips."""
+
+    @abstractmethod
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Augment `inputs` `[batch, channels, height, width]` by the random numbers `draws`; keep shape and dtype."""
+
+    def __add__(self, other: View) -> View:
+        return Chain((*_parts(self), *_parts(other)))
+
+
+def _parts(view: View) -> tuple[View, ...]:
+    return view.parts if isinstance(view, Chain) else (view,)
+
+
+@dataclass(frozen=True)
+class Chain(View):
+    """Several views in order, each with its own random numbers, so `Flip() + Flip()` is not the identity."""
+
+    parts: tuple[View, ...]
+
+    def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Apply all parts in order."""
+        # the first part draws as it would alone, so that adding a part does not change what it does
+        for index, part in enumerate(self.parts):
+            inputs = part(inputs, replace(draws, seed=derive(draws.seed, "part", index)) if index else draws)
+        return inputs
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+
+def require_images(inputs: Tensor, name: str, pixels: int = 0) -> None:
+    """Refuse inputs that are not images, and moves of so many pixels that most images would be empty.
+
+    Raises:
+        MismatchError: when the inputs are not `[batch, channels, height, width]`.
+        ConfigError: when `pixels` is more than twice the longer side.
+    """
+    if inputs.dim() != 4:
+        raise MismatchError(
+            f"view '{name}' needs images [batch, channels, height, width], got inputs of shape {list(inputs.shape)}."
+        )
+    # three in four images would be empty, and padding could take any amount of memory
+    if pixels > 2 * max(inputs.shape[2:]):
+        size = " x ".join(map(str, inputs.shape[2:]))
+        raise ConfigError(f"{name}({pixels}) moves most images of {size} pixels out of view; give fewer pixels.")
