@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from instar.procedures.tune import tune
     from instar.runs.run import Run
     from instar.targets import TargetStore
-    from instar.teachers import Classifier, Ensemble, Module, Specialists, Teacher
+    from instar.teachers import Classifier, Ensemble, ForeignTeacher, Module, Specialists, Teacher
 
 __all__ = [
     "Classifier",
     "Ensemble",
+    "ForeignTeacher",
     "InstarError",
     "Module",
     "Run",
@@ -74,7 +75,7 @@ _NAMES = {
     "procedures.target_stores": ("merge_targets", "targets_info", "verify_targets"),
     "runs.run": ("Run",),
     "targets": ("TargetStore",),
-    "teachers": ("Classifier", "Ensemble", "Module", "Specialists", "Teacher"),
+    "teachers": ("Classifier", "Ensemble", "ForeignTeacher", "Module", "Specialists", "Teacher"),
 }
 """The public names by the module that has them; every other verb is in a module of its name in `procedures`."""
 

@@ -196,7 +196,9 @@ class RunConfig(Config):
     start: str | None = Field(
         None, description="run folder to take initial weights from; the last layer is fitted to the classes of this run"
     )
-    teachers: tuple[str, ...] = Field((), description="run folders, or names of teachers given as Python objects")
+    teachers: tuple[str, ...] = Field(
+        (), description="run folders, package.module:Name, or names of objects given in Python"
+    )
     combine: Literal["geometric", "arithmetic"] = Field("geometric", description="how to average several teachers")
     objective: str = Field("HardLabels()", description="loss: a weighted sum of terms")
     views: str = Field("Identity()", description="augmentation of the training samples")

@@ -43,6 +43,10 @@ OF_THE_COMMAND = {
     "arg": "in Python an argument stands in the model: MLP([64]), or {'name': 'mlp', 'arguments': {'widths': [64]}}",
     "student_arg": "the same, of the student",
     "epochs": "a setting of the training, which functions take by its name",
+    "reader": "a setting of a run, which functions take by its name",
+    "teacher_arg": "teacher_arguments, a mapping, which functions take by its name",
+    "teacher_weights": "which functions take by its name, beside teacher_arguments",
+    "teacher_reader": "which functions take by its name, beside teacher_arguments",
 }
 """Flags that are no parameter, and why."""
 

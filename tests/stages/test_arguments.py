@@ -47,7 +47,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", (MODEL, DATA), "a model for 'data': MLP"),
         ("train", ("mlp", DATA), "a teacher or a model for 'data': 'mlp'"),  # the folder is one, too
         ("train", ("resnet", DATA), "a model for 'data': 'resnet'"),
-        ("train", ("my.networks:Small", "photos"), "a model for 'data': 'my.networks:Small'"),
+        ("train", ("my.networks:Small", "photos"), "a teacher or a model for 'data': 'my.networks:Small'"),
         ("train", (DATA, "photos"), "data or a teacher for 'model': 'photos'"),
         ("train", (ARRAYS, FOREST), "a teacher for 'model': RandomForestClassifier"),
         ("born_again", (MODEL, DATA), "a model for 'data': MLP"),

@@ -11,10 +11,11 @@ from instar.config import RunConfig
 from instar.data import load_data
 from instar.errors import ConfigError
 from instar.models import MLP
+from instar.models.imported import TypedName
 from instar.objectives import HardLabels
 from instar.procedures.train import train
 from instar.runs.run import Run
-from instar.stages.configuration import TypedName, configure
+from instar.stages.configuration import configure
 
 FILE = {"data": {"source": "digits", "subset": 50}, "model": {"name": "mlp", "arguments": {"widths": [4]}}, "seed": 3}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_metrics, print_result, print_run
-from instar.cli.settings import only_given, parse_numbers
+from instar.cli.settings import only_given, parse_numbers, parse_parts, parse_teachers
 
 
 def evaluate(
@@ -13,6 +13,9 @@ def evaluate(
     data: options.OtherDataOption = None,
     split: options.SplitOption = None,
     teacher: options.OneTeacherOption = None,
+    teacher_arg: options.TeacherArgOption = None,
+    teacher_weights: options.TeacherWeightsOption = None,
+    teacher_reader: options.TeacherReaderOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
@@ -22,7 +25,9 @@ def evaluate(
 
     Prints errors with a 95% interval, NLL, calibration, and agreement with a teacher.
     """
-    given = only_given(split=split, teacher=teacher, network=network, teacher_network=teacher_network)
+    named = parse_teachers(None if teacher is None else [teacher])
+    given = only_given(split=split, teacher=named, network=network, teacher_network=teacher_network)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
     found = instar.evaluate(subject, data, trust=trust, **given)
     print_metrics(found, as_json, title=f"{subject} on {split or 'test'}")
 

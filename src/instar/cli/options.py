@@ -24,9 +24,16 @@ def import_from_here(is_trusted: bool) -> bool:
 
 def import_named(name: str | None) -> str | None:
     """Let a class that is named as a model be imported from here; naming it is trusting it."""
-    # transformers: names a folder of weights, which no code is imported from
-    import_from_here(name is not None and ":" in name and not name.startswith("transformers:"))
+    # transformers: and timm: name weights, which no code is imported from
+    import_from_here(name is not None and ":" in name and not name.startswith(("transformers:", "timm:")))
     return name
+
+
+def import_all_named(names: list[str] | None) -> list[str] | None:
+    """Let the classes of several names be imported from here."""
+    for name in names or ():
+        import_named(name)
+    return names
 
 
 # what a command is about
@@ -71,10 +78,31 @@ StudentArgOption = Annotated[
     list[str] | None, typer.Option("--student-arg", help="argument of the student, as name=value; may be repeated")
 ]
 TeacherOption = Annotated[
-    list[str] | None, typer.Option("--teacher", help="run folder or target store; repeat the flag for an ensemble")
+    list[str] | None,
+    typer.Option(
+        "--teacher",
+        help="run folder, target store or package.module:Name; repeat the flag for an ensemble",
+        callback=import_all_named,
+    ),
 ]
 OneTeacherOption = Annotated[
-    str | None, typer.Option("--teacher", help="run folder of a teacher; adds the agreement with it")
+    str | None,
+    typer.Option(
+        "--teacher",
+        help="run folder of a teacher, or package.module:Name; adds the agreement with it",
+        callback=import_named,
+    ),
+]
+TeacherArgOption = Annotated[
+    list[str] | None, typer.Option("--teacher-arg", help="argument of --teacher, as name=value; may be repeated")
+]
+TeacherWeightsOption = Annotated[
+    str | None,
+    typer.Option("--teacher-weights", help="weights of --teacher: safetensors, or a state dict of PyTorch (.pt)"),
+]
+TeacherReaderOption = Annotated[
+    str | None,
+    typer.Option("--teacher-reader", help='how --teacher reads inputs, such as "Pixels(64, mean=[0.5], std=[0.25])"'),
 ]
 CombineOption = Annotated[
     str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
@@ -96,6 +124,9 @@ TrustOption = Annotated[
 ]
 
 # how a student learns
+ReaderOption = Annotated[
+    str | None, typer.Option("--reader", help='how the model reads inputs, such as "Pixels(32)" to resize images')
+]
 ObjectiveOption = Annotated[
     str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
 ]

@@ -34,13 +34,27 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
 
 def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     """Return one teacher or a list of several; None if none is given."""
+    from instar.models.imported import TypedName
+
+    # typing the name of a class is trusting it, as for models
+    typed: list[str] = [TypedName(teacher) for teacher in teachers or ()]
     # one is given by itself, so that errors name it and not a list
-    return teachers[0] if teachers and len(teachers) == 1 else teachers or None
+    return typed[0] if len(typed) == 1 else typed or None
+
+
+def parse_parts(arguments: list[str] | None, weights: str | None, reader: str | None) -> dict[str, Any]:
+    """Return the parts of a teacher by name that were given.
+
+    >>> parse_parts(["depth=18"], "net.pt", None)
+    {'teacher_arguments': {'depth': 18}, 'teacher_weights': 'net.pt'}
+    """
+    settings = parse_settings(arguments) or None
+    return only_given(teacher_arguments=settings, teacher_weights=weights, teacher_reader=reader)
 
 
 def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:
     """Return a model by name with its arguments; None if neither is given."""
-    from instar.stages.configuration import TypedName
+    from instar.models.imported import TypedName
 
     # typing the name of a class is trusting it; a name in a file or a run folder may be a stranger's
     model = only_given(name=None if name is None else TypedName(name), arguments=parse_settings(arguments) or None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_result, print_store
-from instar.cli.settings import only_given, parse_settings, parse_share, parse_teachers
+from instar.cli.settings import only_given, parse_parts, parse_settings, parse_share, parse_teachers
 
 
 def label(
@@ -13,6 +13,9 @@ def label(
     *,
     out: options.StoreOutOption,
     teacher: options.TeacherOption = None,
+    teacher_arg: options.TeacherArgOption = None,
+    teacher_weights: options.TeacherWeightsOption = None,
+    teacher_reader: options.TeacherReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     keep: options.KeepOption = None,
@@ -51,6 +54,7 @@ def label(
         share=parse_share(share),
         shard_rows=shard_rows,
     )
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
     store = instar.label(
         data,
         parse_teachers(teacher),
@@ -72,6 +76,9 @@ def info(store: options.StoreArgument, as_json: options.JsonOption = False) -> N
 def verify(
     store: options.StoreArgument,
     teacher: options.TeacherOption = None,
+    teacher_arg: options.TeacherArgOption = None,
+    teacher_weights: options.TeacherWeightsOption = None,
+    teacher_reader: options.TeacherReaderOption = None,
     data: options.OtherDataOption = None,
     rows: options.RowsOption = None,
     seed: options.RowsSeedOption = None,
@@ -81,6 +88,7 @@ def verify(
 ) -> None:
     """Verify checksums, and compare rows with the teacher."""
     given = only_given(teacher=parse_teachers(teacher), data=data, rows=rows, seed=seed, network=network)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
     found = instar.verify_targets(store, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_result, print_run
-from instar.cli.settings import only_given, parse_model, parse_numbers, parse_settings, parse_teachers
+from instar.cli.settings import only_given, parse_model, parse_numbers, parse_parts, parse_settings, parse_teachers
 
 
 def train(
@@ -15,6 +15,7 @@ def train(
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
     objective: options.ObjectiveOption = None,
+    reader: options.ReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     start: options.StartOption = None,
@@ -31,7 +32,15 @@ def train(
     Example: instar train digits --model mlp --arg widths=[64,64] --epochs 20 --out runs/teacher
     """
     # a flag that was not given must not override the setting of a file, so it is left out of the call
-    given = only_given(objective=objective, views=views, num_views=num_views, start=start, epochs=epochs, seed=seed)
+    given = only_given(
+        objective=objective,
+        reader=reader,
+        views=views,
+        num_views=num_views,
+        start=start,
+        epochs=epochs,
+        seed=seed,
+    )
     run = instar.train(
         data,
         parse_model(model, arg),
@@ -50,12 +59,16 @@ def distill(
     *,
     out: options.OutOption,
     teacher: options.TeacherOption = None,
+    teacher_arg: options.TeacherArgOption = None,
+    teacher_weights: options.TeacherWeightsOption = None,
+    teacher_reader: options.TeacherReaderOption = None,
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
     temperature: options.TemperatureOption = None,
     objective: options.ObjectiveOption = None,
     combine: options.CombineOption = None,
     targets: options.TargetsOption = None,
+    reader: options.ReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     start: options.StartOption = None,
@@ -76,12 +89,14 @@ def distill(
         objective=objective,
         combine=combine,
         targets=targets,
+        reader=reader,
         views=views,
         num_views=num_views,
         start=start,
         epochs=epochs,
         seed=seed,
     )
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
     run = instar.distill(
         data,
         parse_teachers(teacher),
@@ -110,6 +125,7 @@ def born_again(
     controls: options.ControlsOption = None,
     distil_ensemble: options.DistilEnsembleOption = False,
     targets: options.TargetsOption = None,
+    reader: options.ReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     epochs: options.EpochsOption = None,
@@ -132,6 +148,7 @@ def born_again(
         objective=objective,
         controls=controls,
         targets=targets,
+        reader=reader,
         views=views,
         num_views=num_views,
         epochs=epochs,
@@ -157,6 +174,9 @@ def tune(
     *,
     out: options.SearchOutOption,
     teacher: options.TeacherOption = None,
+    teacher_arg: options.TeacherArgOption = None,
+    teacher_weights: options.TeacherWeightsOption = None,
+    teacher_reader: options.TeacherReaderOption = None,
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
     temperatures: options.TemperaturesOption = None,
@@ -164,6 +184,7 @@ def tune(
     seeds: options.SearchSeedsOption = None,
     criterion: options.CriterionOption = None,
     combine: options.CombineOption = None,
+    reader: options.ReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     epochs: options.EpochsOption = None,
@@ -187,12 +208,14 @@ def tune(
         seeds=seeds,
         criterion=criterion,
         combine=combine,
+        reader=reader,
         views=views,
         num_views=num_views,
         epochs=epochs,
         seed=seed,
         jobs=jobs,
     )
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
     found = instar.tune(
         data,
         parse_teachers(teacher),

@@ -122,26 +122,44 @@ def build_network(
     sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
     # arguments come last, so that those of a user's class may replace the sizes of the data
     given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
+    return call_constructor(kind, config.name, given)
+
+
+def call_constructor(
+    kind: Callable[..., Any], name: str, given: Mapping[str, Any], *, flag: str = "--arg"
+) -> nn.Module:
+    """Return the network that a class or function makes.
+
+    Args:
+        kind: class or function.
+        name: its name, for error messages.
+        given: arguments by name.
+        flag: flag of the command line that gives an argument, for error messages.
+
+    Raises:
+        ConfigError: when the arguments do not fit, or it returns no module.
+    """
+    parameters = _parameters(kind)
     # compared with the signature, because the TypeError of a call suggests no other name
-    unknown = [name for name in given if name not in parameters]
+    unknown = [argument for argument in given if argument not in parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise ConfigError(f"model '{config.name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
-    for name, parameter in parameters.items():
+        raise ConfigError(f"model '{name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
+    for argument, parameter in parameters.items():
         is_single = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if is_single and parameter.default is parameter.empty and name not in given:
-            example = f"{name}={_example(kind, name)}"
-            raise ConfigError(f"model '{config.name}' needs the argument '{name}', such as --arg {example}.")
+        if is_single and parameter.default is parameter.empty and argument not in given:
+            example = f"{argument}={_example(kind, argument)}"
+            raise ConfigError(f"model '{name}' needs the argument '{argument}', such as {flag} {example}.")
     try:
-        with ParameterLimit(config.name):
+        with ParameterLimit(name):
             made = kind(**given)
     except InstarError:  # already a sentence, of a family or of the limit
         raise
     except Exception as error:
-        if ":" not in config.name and not isinstance(error, TypeError):
+        if ":" not in name and not isinstance(error, TypeError):
             raise  # a bug of Instar, whose traceback is needed
-        raise ConfigError(f"model '{config.name}' cannot be made: {shortened(error).rstrip('.')}.") from None
+        raise ConfigError(f"model '{name}' cannot be made: {shortened(error).rstrip('.')}.") from None
     if not isinstance(made, nn.Module):
-        raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
+        raise ConfigError(f"model '{name}' must return a torch.nn.Module, got {type(made).__name__}.")
     return made
 
 

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from torch import nn
 
 from instar.errors import ConfigError, shortened
+
+CLASS_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+"""Form of `package.module:Name`."""
+
+LIBRARY_PREFIXES = ("transformers:", "timm:")
+"""Prefixes of the names of models that libraries make, and no code of the user."""
+
+
+class TypedName(str):
+    """Name of a model or teacher that somebody typed as a flag, which allows the import of its class."""
+
+    __slots__ = ()
+
+
+def names_a_class(model: object) -> bool:
+    """Return whether somebody typed the name of a class outside `instar.models`, which allows its import.
+
+    >>> [names_a_class(model) for model in (TypedName("mine:Net"), "mine:Net", TypedName("mlp"))]
+    [True, False, False]
+    """
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return isinstance(name, TypedName) and ":" in name and not name.startswith(LIBRARY_PREFIXES)
 
 
 def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:

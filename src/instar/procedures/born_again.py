@@ -20,6 +20,7 @@ from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import describe_model
+from instar.models.imported import names_a_class
 from instar.models.trained import TrainedRun, lend_network
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Need, Objective, Term
@@ -30,7 +31,7 @@ from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_settings
-from instar.stages.configuration import configure, names_a_class
+from instar.stages.configuration import configure
 from instar.stages.stage import Stage
 from instar.teachers.conversion import as_teacher
 

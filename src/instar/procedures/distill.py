@@ -19,7 +19,7 @@ from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, distillation_objective, target_settings
 from instar.stages.configuration import configure
-from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
+from instar.stages.given_teacher import choose_teacher, paths_of, split_parts, teacher_of
 
 
 @checked
@@ -49,8 +49,9 @@ def distill(
 
     Args:
         data: transfer set: result of `load_data`, or its argument. `SoftTargets` alone needs no labels.
-        teacher: run or its folder, target store, torch module, fitted scikit-learn classifier, any `instar.Teacher`, or
-            a list of these; None takes the teachers of `config`.
+        teacher: run or its folder, target store, torch module, fitted scikit-learn classifier, any `instar.Teacher`,
+            `package.module:Name` of a module or a function that returns one, or a list of these; None takes the
+            teachers of `config`.
         model: student, as in `train`.
         out: run folder; new, or of the same run.
         objective: weighted sum of terms; None is `SoftTargets(T) + 0.1 * HardLabels()`.
@@ -70,7 +71,8 @@ def distill(
             `package.module:name` of a function that makes it.
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
         show: show progress on stderr.
-        named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
+        named: fields of `TrainingConfig` and `RunConfig`, as in `train`; and `teacher_arguments`, `teacher_weights` and
+            `teacher_reader` of a teacher by name, which `instar.ForeignTeacher` describes.
 
     Raises:
         InstarError: in one sentence, for each mistake that the caller can correct.
@@ -85,6 +87,7 @@ def distill(
     >>> run.metrics["agreement"] > 0.8
     True
     """
+    teacher, named = split_parts(teacher, named)
     refuse_swapped("distill", data=data, teacher=teacher, model=model)
     given = configure(
         "distill",

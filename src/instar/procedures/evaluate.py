@@ -14,6 +14,7 @@ from instar.errors import ConfigError
 from instar.models.trained import attach_network
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
+from instar.stages.given_teacher import only_parts
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
@@ -31,6 +32,7 @@ def evaluate(
     trust: bool = False,
     network: nn.Module | str | None = None,
     teacher_network: nn.Module | str | None = None,
+    **parts: Any,
 ) -> dict[str, Any]:
     """Return the metrics of anything that predicts logits: a run, a target store, a module, an ensemble, ...
 
@@ -44,6 +46,7 @@ def evaluate(
         network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
             it.
         teacher_network: network of the teacher's run folder, if it needs one.
+        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
 
     Returns:
         errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error
@@ -73,7 +76,7 @@ def evaluate(
     else:
         found = as_data(data)
     samples = found.split(split)
-    teacher = attach_network(teacher, teacher_network, trust=trust)
+    teacher = attach_network(only_parts("evaluate", teacher, parts), teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
     # by name and not by place: a class counts as right only under the number that these labels have for it
     predicting = reorder_classes(predicting, samples.source.classes)

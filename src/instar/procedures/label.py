@@ -23,7 +23,7 @@ from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data
 from instar.stages.configuration import Configured, configure, nest
 from instar.stages.first_look import look_at
-from instar.stages.given_teacher import choose_teacher, paths_of, teacher_of
+from instar.stages.given_teacher import choose_teacher, only_parts, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
 from instar.stages.weights import few_inputs
@@ -56,6 +56,7 @@ def label(
     network: nn.Module | str | None = None,
     trust: bool = False,
     show: bool = True,
+    **parts: Any,
 ) -> TargetStore:
     """Write a teacher's targets for every training sample in every view to a store, or resume an unfinished store.
 
@@ -86,6 +87,7 @@ def label(
             that makes it.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
         show: print the size of the store and show progress on stderr.
+        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
 
     Raises:
         StoreError: if the disk has too little room, or the folder holds something else.
@@ -103,6 +105,7 @@ def label(
     >>> student.metrics["agreement"] > 0.5
     True
     """
+    teacher = only_parts("label", teacher, parts)
     refuse_swapped("label", data=data, teacher=teacher)
     _refuse_other_settings(settings)
     given = configure(

@@ -23,7 +23,7 @@ from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
 from instar.stages.arguments import as_data
-from instar.stages.given_teacher import choose_teacher
+from instar.stages.given_teacher import choose_teacher, only_parts
 from instar.targets.manifest import ALL_IDS, PartDescription
 from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore, link
@@ -108,6 +108,7 @@ def verify_targets(
     seed: int = 0,
     network: nn.Module | str | None = None,
     trust: bool = False,
+    **parts: Any,
 ) -> Verified:
     """Compare every checksum, and let the teacher label random rows of each part again.
 
@@ -119,11 +120,13 @@ def verify_targets(
         seed: seed of the choice of rows.
         network: network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
+        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
 
     Raises:
         StoreError: if a file is missing or has changed, the teacher is another one, or its targets differ by more than
             rounding.
     """
+    teacher = only_parts("verify_targets", teacher, parts)
     found = store if isinstance(store, TargetStore) else TargetStore(store)
     size = found.check()  # every byte, also of stores that are too large to be compared when they are opened
     manifest = found.manifest

@@ -14,7 +14,7 @@ from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights
 from instar.stages.configuration import configure
-from instar.stages.given_teacher import paths_of, teacher_of
+from instar.stages.given_teacher import paths_of, split_parts, teacher_of
 from instar.tuning.cells import Criterion, Grid
 from instar.tuning.search import Search
 from instar.tuning.tuned import Tuned
@@ -71,7 +71,7 @@ def tune(
         network: network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models`.
         show: show progress on stderr.
-        named: fields of `TrainingConfig` and `RunConfig`, as in `train`.
+        named: fields of `TrainingConfig` and `RunConfig`, and parts of a teacher by name, as in `distill`.
 
     Raises:
         NonFiniteError: if the baseline or every candidate diverges; a single candidate that diverges is dropped.
@@ -87,6 +87,7 @@ def tune(
     >>> found.objective in ("SoftTargets(1)", "SoftTargets(4)"), found.baseline.seeds
     (True, (0, 1))
     """
+    teacher, named = split_parts(teacher, named)
     refuse_swapped("tune", data=data, teacher=teacher, model=model)
     refuse_weights("tune", "trial", model)
     given = configure(

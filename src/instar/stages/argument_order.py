@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,15 @@ from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.architecture import Architecture
 from instar.models.build import MODELS
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
+from instar.teachers.foreign import ForeignTeacher, names_a_foreign_teacher
 from instar.teachers.teacher import Teacher
 
 _NOUNS = {"data": "data", "teacher": "a teacher", "model": "a model"}
 _ROLES = dict(zip(_NOUNS, _NOUNS, strict=True)) | dict.fromkeys(("subject", "members", "generalist"), "teacher")
 """What is expected of an argument, by its name."""
-
-_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def refuse_swapped(verb: str, **given: Any) -> None:
@@ -61,7 +58,7 @@ def kinds_of(value: object) -> tuple[str, ...]:
         # before modules, because a description without weights cannot teach
         (isinstance(value, ModelConfig) or (isinstance(value, Architecture) and not value.is_built), ("model",)),
         (isinstance(value, nn.Module), ("teacher", "model")),
-        (isinstance(value, Run | TargetStore | Teacher), ("teacher",)),
+        (isinstance(value, Run | TargetStore | Teacher | ForeignTeacher), ("teacher",)),
         (hasattr(value, "predict") and hasattr(value, "fit"), ("teacher",)),  # an estimator of scikit-learn
     )
     for is_so, kinds in known:
@@ -81,9 +78,9 @@ def _kinds_of_text(text: str) -> tuple[str, ...]:
     found = {"data"} if text == "digits" else set()
     if not text:  # which would be the working directory
         return ()
-    if text in MODELS or (_CLASS.fullmatch(text) and not os.path.exists(text)):  # file names may have a colon
+    if text in MODELS:
         found.add("model")
-    if text.startswith(TRANSFORMERS_PREFIX):
+    if names_a_foreign_teacher(text):  # all of these can be students too, except a teacher's whole notation
         found |= {"model", "teacher"}
     if any(os.path.isfile(os.path.join(text, name)) for name in ("environment.json", "result.json", MANIFEST_FILE)):
         found.add("teacher")

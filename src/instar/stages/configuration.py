@@ -28,7 +28,7 @@ from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.models.build import describe_model
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.imported import names_a_class
 from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
 from instar.objectives.notation import as_objective
@@ -202,22 +202,6 @@ def as_setting(value: Any) -> Any:
     if isinstance(value, Run):
         return str(value.path)
     return str(value) if isinstance(value, Path | Objective | Term | View | Reader) else value
-
-
-class TypedName(str):
-    """Name of a model that somebody typed as a flag, which allows the import of its class."""
-
-    __slots__ = ()
-
-
-def names_a_class(model: object) -> bool:
-    """Return whether somebody typed the name of a class outside `instar.models`, which allows its import.
-
-    >>> [names_a_class(model) for model in (TypedName("mine:Net"), "mine:Net", TypedName("mlp"))]
-    [True, False, False]
-    """
-    name = model.get("name") if isinstance(model, Mapping) else model
-    return isinstance(name, TypedName) and ":" in name and not name.startswith(TRANSFORMERS_PREFIX)
 
 
 def _unless_overruled(given: Any, text: str) -> Any:

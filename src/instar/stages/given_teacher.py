@@ -2,23 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from instar.config import RunConfig
-from instar.errors import ConfigError
+from instar.errors import ConfigError, nearest
 from instar.models.trained import attach_network, lend_network
 from instar.runs.run import Run
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
+from instar.teachers.foreign import ForeignTeacher
+from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
+
+PARTS_OF_A_TEACHER = {"teacher_arguments": "arguments", "teacher_weights": "weights", "teacher_reader": "reader"}
+"""Arguments of the verbs for a teacher by name, and what `ForeignTeacher` calls them."""
+
+
+def split_parts(teacher: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return a teacher with the parts among arguments by name, and the other arguments.
+
+    Args:
+        teacher: what a caller gave as the teacher.
+        named: arguments by name.
+
+    Raises:
+        ConfigError: when the parts are not for one teacher by name or one module.
+
+    >>> teacher, others = split_parts("nets:Net", {"teacher_weights": "net.pt", "epochs": 3})
+    >>> str(teacher), others
+    ("ForeignTeacher('nets:Net', weights='net.pt')", {'epochs': 3})
+    """
+    others = {name: value for name, value in named.items() if name not in PARTS_OF_A_TEACHER}
+    given = {PARTS_OF_A_TEACHER[name]: named[name] for name in named.keys() - others.keys() if named[name] is not None}
+    several = teacher if isinstance(teacher, list | tuple) else [teacher]
+    if not given:
+        return teacher, others
+    if len(several) == 1 and isinstance(several[0], nn.Module) and given.keys() == {"reader"}:
+        return Module(several[0], reader=given["reader"]), others
+    if len(several) != 1 or not isinstance(several[0], str):
+        what = f"{len(several)} teachers" if len(several) != 1 else type(several[0]).__name__
+        raise ConfigError(
+            f"{', '.join(sorted(named.keys() & PARTS_OF_A_TEACHER.keys()))}: for one teacher by package.module:Name, "
+            f"got {what}; each of several is a text of its own, ForeignTeacher('package.module:Name', weights='FILE')."
+        )
+    return ForeignTeacher(several[0], **given), others
+
+
+def only_parts(verb: str, teacher: Any, parts: Mapping[str, Any]) -> Any:
+    """Return a teacher with its parts, where a verb takes no other arguments by name.
+
+    Raises:
+        ConfigError: for another argument.
+    """
+    made, others = split_parts(teacher, parts)
+    if others:
+        name = next(iter(others))
+        raise ConfigError(f"{verb} takes no argument '{name}'; {nearest(name, PARTS_OF_A_TEACHER)}")
+    return made
 
 
 def paths_of(teacher: Any) -> tuple[str, ...] | None:
-    """Return the paths of teachers that are runs, stores or folders; () if any is not, None if there is no teacher.
+    """Return the paths or names of teachers that have one; () if any has none, None if there is no teacher.
 
     >>> paths_of("runs/a"), paths_of(["runs/a", nn.Linear(2, 2)]), paths_of(None)
     (('runs/a',), (), None)
@@ -27,7 +76,8 @@ def paths_of(teacher: Any) -> tuple[str, ...] | None:
         return None
     several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
     folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
-    return tuple(map(str, folders)) if all(isinstance(folder, str | Path) for folder in folders) else ()
+    are_named = all(isinstance(folder, str | Path | ForeignTeacher) for folder in folders)
+    return tuple(map(str, folders)) if are_named else ()
 
 
 def teacher_of(verb: str, teacher: Any, config: RunConfig) -> Any:

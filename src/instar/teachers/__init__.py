@@ -3,6 +3,7 @@
 from instar.teachers.classifier import Classifier
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
+from instar.teachers.foreign import ForeignTeacher
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
 from instar.teachers.reordered import reorder_classes
@@ -16,6 +17,7 @@ __all__ = [
     "SPECIALISTS",
     "Classifier",
     "Ensemble",
+    "ForeignTeacher",
     "Module",
     "Remembered",
     "Specialist",

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import ConfigError, MismatchError, RunError, nearest
-from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.trained import lend_network, load_model, network_of
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
+from instar.teachers.foreign import names_a_foreign_teacher, parse_foreign_teacher
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.specialists import Specialist, Specialists
@@ -38,8 +38,8 @@ _opening: ContextVar[tuple[Path, ...]] = ContextVar("opening", default=())
 @as_teacher.register(str)
 @as_teacher.register(Path)
 def _of_path(thing: str | Path, *, trust: bool = False) -> Teacher:
-    if isinstance(thing, str) and thing.startswith(TRANSFORMERS_PREFIX):
-        return Module(CausalLM(thing.removeprefix(TRANSFORMERS_PREFIX)))
+    if isinstance(thing, str) and names_a_foreign_teacher(thing):
+        return as_teacher(parse_foreign_teacher(thing), trust=trust)
     is_store = os.path.isfile(os.path.join(thing, MANIFEST_FILE))  # False for a path that no file can have
     return as_teacher(TargetStore(thing) if is_store else Run(thing), trust=trust)
 

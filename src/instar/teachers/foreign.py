@@ -1,0 +1,122 @@
+"""A teacher that was trained elsewhere: the name of what makes its network, a file of weights, and its reader."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from instar.errors import ConfigError
+from instar.expressions import parse
+from instar.models.build import call_constructor
+from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
+from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, TypedName, import_model, names_a_class
+from instar.models.readers.notation import READERS, as_reader
+from instar.models.readers.reader import Reader
+from instar.models.weight_files import load_weights
+from instar.teachers.conversion import as_teacher
+from instar.teachers.module import Module
+from instar.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class ForeignTeacher:
+    """A network that was trained elsewhere, by name; `as_teacher` makes it.
+
+    Args:
+        name: `package.module:Name` of a class of `torch.nn.Module`, or of a function that returns one; or
+            `transformers:` with a folder or Hub id.
+        arguments: arguments of the class or function.
+        weights: file of weights, see `load_weights`; None: those that the class or function makes.
+        reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
+            or in the size of the data.
+
+    Its text is what a run records, and what a configuration may name among its teachers:
+
+    >>> str(ForeignTeacher("nets:Net")), str(ForeignTeacher("nets:Net", {"depth": 18}, "net.pt"))
+    ('nets:Net', "ForeignTeacher('nets:Net', arguments={'depth': 18}, weights='net.pt')")
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | Path | None = None
+    reader: str | Reader | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not names_a_foreign_teacher(self.name):
+            raise ConfigError(
+                f"arguments, weights and a reader are those of a teacher by package.module:Name, got '{self.name}'; a "
+                "run folder has its own."
+            )
+        if not isinstance(self.arguments, Mapping):
+            raise ConfigError(f"the arguments of '{self.name}' must be a mapping, got {self.arguments!r}.")
+        object.__setattr__(self, "reader", self.reader and as_reader(self.reader))
+
+    def __str__(self) -> str:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "name"}
+        texts = {name: str(value) if name == "weights" else value for name, value in given.items() if value}
+        if not texts:
+            return str(self.name)
+        return f"ForeignTeacher({str(self.name)!r}, {', '.join(f'{name}={text!r}' for name, text in texts.items())})"
+
+    def make(self, *, trust: bool) -> Module:
+        """Return the teacher.
+
+        Args:
+            trust: allow a class outside Instar; somebody who types its name as a flag allows it.
+
+        Raises:
+            ConfigError: when it is not trusted or cannot be made.
+            MismatchError: when the file holds the weights of another network.
+        """
+        if self.name.startswith(TRANSFORMERS_PREFIX):
+            network = call_constructor(CausalLM, self.name, {"path": self.name[len(TRANSFORMERS_PREFIX) :]})
+            return Module(network, reader=self.reader)
+        if not trust and not names_a_class(self.name):
+            raise ConfigError(
+                f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
+            )
+        # a name that was typed is meant; one in a file may be any function
+        kind = import_model(self.name, declared=not names_a_class(self.name))
+        network = call_constructor(kind, self.name, self.arguments, flag="--teacher-arg")
+        if self.weights is not None:
+            load_weights(network, self.weights)
+        return Module(network, reader=self.reader)
+
+
+def names_a_foreign_teacher(text: str) -> bool:
+    """Return whether a text names a teacher that was trained elsewhere, and not a folder.
+
+    >>> [names_a_foreign_teacher(text) for text in ("nets:Net", "transformers:gpt", "runs/a", "ForeignTeacher('a:B')")]
+    [True, True, False, True]
+    """
+    if text.startswith((*LIBRARY_PREFIXES, "ForeignTeacher(")):
+        return True
+    return CLASS_PATH.fullmatch(text) is not None and not os.path.exists(text)  # file names may have a colon
+
+
+def parse_foreign_teacher(text: str) -> ForeignTeacher:
+    """Return the teacher that a text names.
+
+    Raises:
+        ConfigError: when it names none.
+
+    >>> parse_foreign_teacher("ForeignTeacher('nets:Net', reader=Pixels(64))").reader.size
+    64
+    """
+    if not text.startswith("ForeignTeacher("):
+        return ForeignTeacher(text)
+    names: dict[str, Callable[..., Any]] = {"ForeignTeacher": ForeignTeacher, **READERS}
+    found = parse(text, names, "teacher")
+    if not isinstance(found, ForeignTeacher):
+        raise ConfigError(f"teacher '{text}' must be one ForeignTeacher(...).")
+    # typing the whole is typing the name inside it
+    typed = TypedName(found.name) if isinstance(text, TypedName) else found.name
+    return ForeignTeacher(typed, found.arguments, found.weights, found.reader)
+
+
+@as_teacher.register(ForeignTeacher)
+def _of_foreign(thing: ForeignTeacher, *, trust: bool = False) -> Teacher:
+    return thing.make(trust=trust)
