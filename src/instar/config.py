@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from instar.checks import Count, NonNegative, Positive, Seed, Temperature
 from instar.compute.precision import Precision
@@ -20,6 +30,17 @@ from instar.values import MAX_LEVELS, count_values, from_yaml
 
 MAX_CONFIG_BYTES = 1 << 20
 """Largest configuration file that is read."""
+
+
+Resize = Literal["crop", "squash", "letterbox"]
+"""How an image gets another aspect ratio; see `instar.data.image_form.ImageForm`."""
+
+# one branch is checked, so that an error is about what was meant; tags in brackets are left out of its sentence
+ImageSize = Annotated[
+    Annotated[Count, Tag("(number)")] | Annotated[tuple[Count, Count], Tag("(pair)")],
+    Discriminator(lambda value: "(number)" if isinstance(value, int | float | str) else "(pair)"),
+]
+"""One number for height and width, or (height, width)."""
 
 
 class Config(BaseModel):
@@ -45,7 +66,21 @@ class DataConfig(Config):
     source: str = Field(description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, or "arrays"')
     input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
     label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
-    image_size: tuple[Count, Count] | None = Field(None, description="resize images to (height, width)")
+    image_size: ImageSize | None = Field(
+        None,
+        description="size of images: one number, or (height, width); none: their own, or one for all if sizes differ",
+    )
+    resize: Resize | None = Field(
+        None,
+        description="crop: resize the shorter side, and crop the centre; squash: change the aspect ratio; letterbox: "
+        "resize the longer side, and fill up with black; none: crop to a number, squash to a pair",
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="1: grey images; 3: RGB images; none: RGB if any image has colour"
+    )
+    on_error: Literal["refuse", "skip"] = Field(
+        "refuse", description="refuse data with images that cannot be decoded, or skip those images and count them"
+    )
     inputs: Literal["pixels", "numbers", "tokens"] | None = Field(
         None, description="meaning of input arrays: pixels, numbers or tokens; needed only if it is ambiguous"
     )
@@ -265,7 +300,7 @@ def validate(kind: type[C], values: Mapping[str, Any]) -> C:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]  # one sentence for one problem; the next one shows when this is mended
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("("))
     if first["type"] == "extra_forbidden":
         owner = _owner(kind, first["loc"][:-1])  # whose settings the nearest known name is searched in
         raise ConfigError(f"'{where}' is not a setting; {nearest(str(first['loc'][-1]), owner.model_fields)}")

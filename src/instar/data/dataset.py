@@ -21,8 +21,12 @@ from instar.tasks.words import Words
 ARRAYS_SOURCE = "arrays"
 """Source name of data given as Python objects."""
 
-_FILE_SETTINGS = ("input_column", "label_column", "image_size", "length", "stream", "tokenizer", "states", "test_where")
-_SOURCE_SETTINGS = frozenset(["source", *_FILE_SETTINGS, "inputs", "layout", "labels", "unlabelled", "classes"])
+IMAGE_SETTINGS = ("image_size", "resize", "channels", "on_error")
+"""Settings that say how images are decoded."""
+
+_FILE_SETTINGS = ("input_column", "label_column", "length", "stream", "tokenizer", "states", "test_where")
+_LABEL_SETTINGS = ("labels", "unlabelled", "classes")
+_SOURCE_SETTINGS = frozenset(["source", "inputs", "layout", *_FILE_SETTINGS, *IMAGE_SETTINGS, *_LABEL_SETTINGS])
 """Settings that `Data.select` cannot change."""
 
 
@@ -184,8 +188,10 @@ def _split_off_test(source: Source, seed: int) -> dict[str, Source]:
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
     if validation and config.train_on_all:
         raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
-    if config.source != ARRAYS_SOURCE:  # arrays in Python are given again, and read again, by whoever needs them
-        config = config.model_copy(update=train.settings)
+    # arrays in Python are given again, and read again, by whoever needs them
+    is_given = config.source == ARRAYS_SOURCE
+    settings = {name: value for name, value in train.settings.items() if not is_given or name in IMAGE_SETTINGS}
+    config = config.model_copy(update=settings)
     samples, seed = Samples.all_of(train), config.split_seed
     held_out = Samples.all_of(validation) if validation else None
     # split off first, so that every selection of training samples is judged on the same validation samples

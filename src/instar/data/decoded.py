@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
+from instar.data.array_files import write_inputs
 from instar.data.array_sources import make_array_sources
-from instar.data.images import decode_images, decode_numbers
+from instar.data.decoded_images import write_images
+from instar.data.images import decode_numbers
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
 from instar.data.opening import join_names
@@ -55,13 +57,15 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
         )
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
-    for split, known in labels.items():
-        np.save(folder / f"{split}-labels.npy", known)
+    written: dict[str, Any] = {}
     if reading.kind == "recordings":
         _write_recordings(folder, splits, reading.inputs, config.source)
-    else:
-        _write_images(folder, splits, reading.inputs, config)
-    return {"splits": list(labels), "classes": classes}
+    elif "image_size" in (written := write_images(folder, splits, reading.inputs, config)):
+        return written  # the data lie in the copy of that size
+    for split, known in labels.items():
+        skipped = [row for row, *_ in written.get("skipped", {}).get(split, ())]
+        np.save(folder / f"{split}-labels.npy", np.delete(known, skipped))
+    return {"splits": list(labels), "classes": classes} | written
 
 
 def decode_text(
@@ -149,26 +153,7 @@ def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name
     for split, recordings in found.items():
         np.save(folder / f"{split}-lengths.npy", np.array([len(frames) for frames in recordings], dtype=np.int64))
         rows = (pad_frames(frames, longest) for frames in recordings)
-        _write_inputs(folder / f"{split}.npy", rows, len(recordings), name)
-
-
-class _MixedColoursError(DataError):
-    pass
-
-
-def _write_images(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> None:
-    def write(*, colour: bool) -> None:
-        first = None
-        for split, rows in splits.items():
-            where = f"{config.source} ({split})"
-            found = decode_images(rows, column, where, config.image_size, colour=colour)
-            first = _write_inputs(folder / f"{split}.npy", found, len(rows), where, first)
-
-    # what images are is known only after the last one, and most data sets are all grey or all coloured
-    try:
-        write(colour=False)
-    except _MixedColoursError:
-        write(colour=True)
+        write_inputs(folder / f"{split}.npy", rows, len(recordings), name)
 
 
 def _write_arrays(
@@ -183,7 +168,7 @@ def _write_arrays(
     raw, known, first = {}, {}, None
     for split, rows in splits.items():
         where, path = f"{config.source} ({split})", folder / f"{split}-raw.npy"
-        first = _write_inputs(path, decode_numbers(rows, column, where), len(rows), where, first)
+        first = write_inputs(path, decode_numbers(rows, column, where), len(rows), where, first)
         raw[where], known[where] = np.load(path, mmap_mode="r", allow_pickle=False), labels[split]
     sources = make_array_sources(raw, known, tuple(classes), config)
     for split in splits:
@@ -196,37 +181,6 @@ def _write_arrays(
     arrays = {"reading": source.reading, "settings": dict(source.settings)}
     are_next_tokens = isinstance(source.task, NextToken)
     return {"splits": list(splits), "classes": classes, "arrays": arrays, "are_next_tokens": are_next_tokens}
-
-
-def _write_inputs(
-    path: Path, rows: Iterable[NDArray[Any]], count: int, name: str, like: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    # one by one, so that memory does not grow with the data; returns a row of the common shape and dtype
-    is_written = False
-    with path.open("wb") as file:  # not a memory map, because a full disk would kill the process without a message
-        for index, row in enumerate(rows):
-            first = row if like is None else like
-            if (row.shape, row.dtype) != (first.shape, first.dtype):
-                raise _input_mismatch(index, name, row, first)
-            if not is_written:
-                described = np.lib.format.dtype_to_descr(row.dtype)
-                header = {"descr": described, "fortran_order": False, "shape": (count, *row.shape)}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(row.tobytes())
-            like, is_written = first, True
-    if like is None or not is_written:  # a file without a header could not be read
-        raise DataError(f"'{name}' has no samples.")
-    return like
-
-
-def _input_mismatch(index: int, name: str, row: NDArray[Any], first: NDArray[Any]) -> DataError:
-    is_image = row.dtype == first.dtype == np.uint8 and row.ndim == first.ndim == 3
-    kind = _MixedColoursError if is_image and {len(row), len(first)} == {1, 3} else DataError
-    return kind(
-        f"input {index} of '{name}' has shape {list(row.shape)} and {row.dtype} values, but the first has "
-        f"{list(first.shape)} and {first.dtype}. All inputs must be alike"
-        + ("; resize images with data.image_size." if row.ndim == first.ndim == 3 else ".")
-    )
 
 
 def _map_label_column(

@@ -15,6 +15,8 @@ import numpy as np
 from instar.config import DataConfig
 from instar.data import decoded
 from instar.data.cache import cache_folder, keep
+from instar.data.decoded_images import SKIPPED_FILE
+from instar.data.image_form import ImageForm
 from instar.data.opening import open_data
 from instar.data.reading import choose_reading
 from instar.data.samples import Source
@@ -69,7 +71,7 @@ def read_rows(
         DataError: when a column cannot be found, a value cannot be decoded, or arrays have several interpretations.
         ConfigError: when a setting of arrays is given for other data.
     """
-    name = config.source
+    name, given = config.source, found
     if config.test_where is not None:
         found = _hold_out(found, config.test_where, name)
     reading = choose_reading(found, config)
@@ -85,6 +87,10 @@ def read_rows(
     options += [("mode", mode)] if mode else []  # older copies have the images' own modes
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
     options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
+    if reading.kind == "images":
+        options += [("resize", config.resize)] if config.resize else []
+        options += [("channels", config.channels)] if config.channels else []
+        options += [("on_error", config.on_error)] if config.on_error != "refuse" else []
 
     def write(folder: Path) -> dict[str, object]:
         if reading.kind == "text":
@@ -92,11 +98,23 @@ def read_rows(
         return decoded.decode(reading.cast(found), reading, folder, config)
 
     folder = cache_folder() / _cache_key(name, found, *options)
-    splits = decoded.read(folder, keep(folder, write, hashed_bytes=max_loaded_bytes), config, max_loaded_bytes)
+    holds = keep(folder, write, hashed_bytes=max_loaded_bytes)
+    if chosen := holds.get("image_size"):  # sizes differ; their copy is that of this size
+        sized = config.model_copy(update={"image_size": chosen})
+        splits = read_rows(given, sized, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
+        told = f", of several sizes, so resized to {chosen} x {chosen} ({ImageForm.of(sized).resize})"
+        settings = {"image_size": chosen}
+        return {
+            split: replace(source, reading=source.reading + told, settings=settings) for split, source in splits.items()
+        }
+    splits = decoded.read(folder, holds, config, max_loaded_bytes)
     if "test" not in splits and "validation" in splits:  # some data sets publish no test split
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
+    if skipped := holds.get("skipped"):
+        counts = " and ".join(f"{len(images):,} of {split}" for split, images in skipped.items())
+        columns += f", without images that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
     return {split: replace(source, reading=columns) for split, source in splits.items()}
 
 

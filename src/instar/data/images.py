@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from instar.data.image_form import ImageForm
 from instar.errors import DataError, shortened
+
+AS_THEY_ARE = ImageForm()
+"""Each image in its own size, and grey images with one channel."""
 
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of Pillow with more than 8 bits
 
 
-def decode_images(
-    rows: Any, column: str, name: str, image_size: tuple[int, int] | None, *, colour: bool
-) -> Iterator[NDArray[Any]]:
+@dataclass(frozen=True)
+class BadImage:
+    """An image that cannot be decoded.
+
+    Args:
+        row: its row in the split.
+        path: its file; None if the data hold its bytes.
+        reason: what is wrong with it.
+    """
+
+    row: int
+    path: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, file '{self.path}'" if self.path else f"row {self.row}"
+
+
+def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) -> Iterator[NDArray[Any]]:
     """Yield the images of a split one by one, `[channels, height, width]`.
 
     Args:
         rows: rows of the split.
         column: column of images that are not decoded yet, so that errors can name row and file.
-        name: name of the split, for error messages.
-        image_size: resize each image to (height, width).
-        colour: return grey images with three channels too.
-
-    Raises:
-        DataError: when an image cannot be decoded; names the row, and the file if there is one.
+        form: size and channels of the images.
+        bad: gets the images that cannot be decoded, which are left out.
     """
     mode = rows.features[column].mode  # a mode of Pillow that the data set asks for
-    return _decode_each(rows, column, name, lambda value: pixels_of(open_image(value, mode), image_size, colour))
+    for index, row in enumerate(rows.select_columns([column])):  # another column may hold what cannot be decoded
+        value = row[column]
+        try:
+            if value is None:
+                raise ValueError("a value is missing")
+            pixels = pixels_of(open_image(value, mode), form)
+        except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
+            bad.append(BadImage(index, (value or {}).get("path"), shortened(error)))
+        else:
+            yield pixels
+
+
+def smallest_side(rows: Any, column: str) -> int:
+    """Return the smallest shorter side of the images of a split in pixels, from their headers alone.
+
+    Images without a readable header are left out; 0 if no image has one.
+    """
+    from PIL import Image
+
+    sides = []
+    for row in rows.select_columns([column]):
+        value = row[column] or {}
+        with suppress(Exception), warnings.catch_warnings():  # decoding names what is wrong
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(value["bytes"]) if value["bytes"] else value["path"]) as image:
+                sides.append(min(image.size))  # which a rotation does not change
+    return min(sides, default=0)
 
 
 def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
@@ -47,7 +92,14 @@ def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:
         DataError: when a list is ragged or has missing whole numbers; names the row.
     """
     dtype = number_type(rows.features[column])
-    return _decode_each(rows, column, name, lambda value: np.asarray(value, dtype=dtype))
+    for index, row in enumerate(rows.select_columns([column])):
+        try:
+            if row[column] is None:
+                raise ValueError("a value is missing")
+            yield np.asarray(row[column], dtype=dtype)
+        except Exception as error:  # NumPy raises several classes
+            where = f"column '{column}' of '{name}', row {index}"
+            raise DataError(f"{where}, cannot be decoded: {shortened(error)}.") from None
 
 
 def number_type(feature: Any) -> np.dtype[Any] | None:
@@ -67,19 +119,6 @@ def number_type(feature: Any) -> np.dtype[Any] | None:
     if name.startswith("decimal"):  # the cells are Python's Decimal, which NumPy has no type for
         return np.dtype(np.float64)
     return np.dtype(name) if re.fullmatch(r"bool|u?int\d+|float\d+", name) else None
-
-
-def _decode_each(rows: Any, column: str, name: str, decode: Callable[[Any], NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    for index, row in enumerate(rows.select_columns([column])):  # another column may hold what cannot be decoded
-        value = row[column]
-        try:
-            if value is None:
-                raise ValueError("a value is missing")
-            yield decode(value)
-        except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
-            path = value.get("path") if isinstance(value, dict) else None
-            where = f"row {index}, file '{path}'" if path else f"row {index}"
-            raise DataError(f"column '{column}' of '{name}', {where}, cannot be decoded: {shortened(error)}.") from None
 
 
 def open_image(value: dict[str, Any], mode: str | None = None) -> Any:
@@ -106,23 +145,32 @@ def open_image(value: dict[str, Any], mode: str | None = None) -> Any:
             raise ValueError("it is not an image of a known format") from None
 
 
-def pixels_of(image: Any, image_size: tuple[int, int] | None = None, colour: bool = False) -> NDArray[Any]:
+def pixels_of(image: Any, form: ImageForm = AS_THEY_ARE) -> NDArray[Any]:
     """Return a Pillow image as `[channels, height, width]`, as uint8 or, for 32-bit images, as float32.
 
-    With `colour`, grey images have three channels too.
-    """
-    from PIL import Image
+    Transparent pixels are shown on white, as on paper. Images of 16 bits keep their upper 8 bits.
 
+    >>> from PIL import Image
+    >>> pixels_of(Image.new("RGBA", (2, 2), (0, 0, 0, 0))).shape, pixels_of(Image.new("LA", (1, 1)))[:, 0, 0].tolist()
+    ((3, 2, 2), [255, 255, 255])
+    """
     mode = image.mode
     deep = mode in _DEEP_GREY_MODES  # convert("L") would clip values above 255
     grey = deep or mode in ("1", "L")
     if not deep:  # the numbers of a palette are indices, and those of CMYK are inks
-        image = image.convert("L" if grey else "RGB")
-    if image_size is not None:
-        image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
+        opaque = _on_white(image) if image.has_transparency_data else image
+        image = opaque.convert("L" if grey or form.channels == 1 else "RGB")
+    pixels = np.asarray(form.fit(image))
     if deep:  # keep the upper 8 of 16 bits; 32-bit images have no known range, so they stay unscaled
         pixels = (pixels // 256).astype(np.uint8) if mode.startswith("I;16") else pixels.astype(np.float32)
-    if not grey:
+    if pixels.ndim == 3:
         return pixels.transpose(2, 0, 1)
-    return np.repeat(pixels[None], 3, axis=0) if colour else pixels[None]
+    return np.repeat(pixels[None], 3, axis=0) if form.channels == 3 else pixels[None]
+
+
+def _on_white(image: Any) -> Any:
+    # the colour of a transparent pixel is whatever its program left there, which nobody has seen
+    from PIL import Image
+
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)

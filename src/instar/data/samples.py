@@ -68,7 +68,7 @@ class Source:
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
     stored: StoredInputs | None = None
 

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instar.config import DataConfig
+from instar.config import DataConfig, validate
 from instar.data.array_inputs import InputKind, read_inputs
 from instar.data.array_values import is_image
 from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.image_form import ImageForm
 from instar.data.images import open_image, pixels_of
 from instar.errors import DataError, MismatchError, RunError, say, shortened
 from instar.runs.run import Run
@@ -85,14 +86,19 @@ class InputReading:
                 "not pixels of grey or RGB images; give its inputs as an array, with instar.predict in Python."
             )
 
+    def _image_form(self) -> ImageForm:
+        size = self.data.get("image_size") or self.shape[1:]  # the run's images may have had this size by themselves
+        return ImageForm.of(validate(DataConfig, self.data | {"image_size": size, "channels": self.shape[0]}))
+
     def _read_images(self, items: Sequence[Any]) -> Tensor:
         found, failed, num_coloured = [], [], 0
+        form = self._image_form()
         for item in items:
             try:
                 image = _turned(item) if is_image(item) else open_image({"path": os.fspath(item), "bytes": None})
                 if self.shape[0] == 1 and image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr", "HSV", "LAB"):
-                    image, num_coloured = image.convert("RGB").convert("L"), num_coloured + 1
-                pixels = pixels_of(image, (self.shape[1], self.shape[2]), colour=self.shape[0] == 3)
+                    num_coloured += 1
+                pixels = pixels_of(image, form)
                 if pixels.dtype != np.uint8:
                     raise ValueError(f"its pixels are {pixels.dtype}, and the model takes uint8")
                 found.append(torch.from_numpy(pixels.copy()))

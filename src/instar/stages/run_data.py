@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE, Data, load_data, load_recorded_data
+from instar.data.dataset import ARRAYS_SOURCE, IMAGE_SETTINGS, Data, load_data, load_recorded_data
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
@@ -18,11 +18,12 @@ from instar.runs.run import Run
 
 READING_SETTINGS = (
     *("input_column", "label_column", "labels", "unlabelled"),
-    *("image_size", "length", "stream", "tokenizer", "states"),
+    *IMAGE_SETTINGS,
+    *("length", "stream", "tokenizer", "states"),
 )
 """Settings that say how data are read; all others select samples."""
 
-OBJECT_READING_SETTINGS = ("labels", "unlabelled", "inputs", "layout")
+OBJECT_READING_SETTINGS = ("labels", "unlabelled", "inputs", "layout", *IMAGE_SETTINGS)
 """Those of these settings that say how Python objects are read."""
 
 
@@ -88,7 +89,8 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if isinstance(given, str | Path):
         given = DataConfig(source=str(given))
     if not isinstance(given, DataConfig):
-        return load_data(given, **{name: recorded[name] for name in OBJECT_READING_SETTINGS if name in recorded})
+        own = recorded | kept
+        return load_data(given, **{name: own[name] for name in OBJECT_READING_SETTINGS if name in own})
     if os.path.isdir(given.source):  # where other data call their columns otherwise, these are found as usual
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}

@@ -1,0 +1,69 @@
+"""The form that all images of a data set get: their size, how they are resized, and their channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from instar.config import DataConfig, Resize
+
+MAX_CHOSEN_SIDE_PIXELS = 224
+"""Largest side to which images of several sizes are resized unless data.image_size says otherwise."""
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """Size and channels of all images of a data set.
+
+    Args:
+        size: height and width in pixels; None: each image keeps its own.
+        resize: "crop" resizes the shorter side and crops the centre; "squash" changes the aspect ratio; "letterbox"
+            resizes the longer side and fills the rest with zeros (black).
+        channels: 1 (grey) or 3 (RGB); None: grey images keep one channel.
+
+    >>> from PIL import Image
+    >>> ImageForm((4, 4), "crop").fit(Image.new("L", (9, 6))).size
+    (4, 4)
+    """
+
+    size: tuple[int, int] | None = None
+    resize: Resize = "squash"
+    channels: Literal[1, 3] | None = None
+
+    @classmethod
+    def of(cls, config: DataConfig) -> Self:
+        """Return the form that the settings ask for: a number is cropped to, and a pair squashed to, unless told.
+
+        >>> ImageForm.of(DataConfig(source="a/b", image_size=32))
+        ImageForm(size=(32, 32), resize='crop', channels=None)
+        >>> ImageForm.of(DataConfig(source="a/b", image_size=(32, 48))).resize
+        'squash'
+        """
+        size = config.image_size
+        usual: Resize = "squash" if isinstance(size, tuple) else "crop"
+        pair = (size, size) if isinstance(size, int) else size
+        return cls(pair, config.resize or usual, config.channels)
+
+    def fit(self, image: Any) -> Any:
+        """Return an image of Pillow in this size, resized with Pillow's BILINEAR, which averages what it shrinks."""
+        from PIL import Image
+
+        if self.size is None or (image.height, image.width) == self.size:
+            return image
+        height, width = self.size
+        by_height, by_width = height / image.height, width / image.width
+        if self.resize == "squash":
+            return image.resize((width, height), Image.Resampling.BILINEAR)
+        # the arithmetic of `Pixels`, so that data and readers see the same part of an image
+        if self.resize == "crop":
+            scale = max(by_height, by_width)
+            tall, wide = max(height, round(image.height * scale)), max(width, round(image.width * scale))
+            top, left = (tall - height) // 2, (wide - width) // 2
+            whole = image.resize((wide, tall), Image.Resampling.BILINEAR)
+            return whole.crop((left, top, left + width, top + height))
+        scale = min(by_height, by_width)
+        tall = min(height, max(1, round(image.height * scale)))
+        wide = min(width, max(1, round(image.width * scale)))
+        boxed = Image.new(image.mode, (width, height))  # zeros
+        boxed.paste(image.resize((wide, tall), Image.Resampling.BILINEAR), ((width - wide) // 2, (height - tall) // 2))
+        return boxed
