@@ -88,3 +88,8 @@ class Draws:
         """Return integers uniform in [0, limit), int64 `[batch]`; the bias is under limit / 2^32."""
         # a 32-bit fraction times the limit: multiplying is faster than a remainder, and needs no rejection
         return _shift_right(_shift_right(self.bits(stream), 32) * limit, 32)
+
+    def uniform(self, stream: str) -> Tensor:
+        """Return numbers uniform in (0, 1), float64 `[batch]`."""
+        # 52 bits and a half, so that 0 and 1 never occur, of which a logarithm may be infinite
+        return (_shift_right(self.bits(stream), 12).double() + 0.5) / 2**52

@@ -5,16 +5,19 @@ from instar.data.dataset import Data, load_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples, Source
-from instar.data.views import Crop, Flip, Identity, Shift, View, as_view, parse_views
+from instar.data.views import Crop, CutMix, Flip, Identity, Mixture, Mixup, Shift, View, as_view, parse_views
 
 __all__ = [
     "UNLABELLED",
     "Batch",
     "Crop",
+    "CutMix",
     "Data",
     "Flip",
     "Identity",
     "Loader",
+    "Mixture",
+    "Mixup",
     "Origin",
     "Recordings",
     "Samples",

@@ -15,6 +15,7 @@ from instar.data.epochs import Epoch, side_by_side
 from instar.data.placement import copy_to_device, gather_inputs, place_inputs
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
+from instar.data.views.mixing import Mixer, Mixture, find_mixing
 from instar.data.views.view import View
 from instar.seeds import Draws, derive, generator
 
@@ -35,12 +36,14 @@ class Origin:
         views: augmentation.
         seed: seed of the views; 0 if they draw no random numbers.
         num_views: views per sample, used in turn; None: a new view each epoch.
+        partners: samples that the views mix with; None: they mix none.
     """
 
     samples: Samples
     views: View
     seed: int
     num_views: int | None
+    partners: Samples | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Batch:
             ahead there does not wait for an accelerator.
         place: index in `order` where the batch starts.
         begins: whether it is the first batch of its pass, so that a recurrent network has no state yet.
+        mixture: partners of the samples, if a view mixed them; None: each sample is only itself.
     """
 
     ids: Tensor
@@ -74,6 +78,7 @@ class Batch:
     order: Tensor | None = None
     place: int = 0
     begins: bool = False
+    mixture: Mixture | None = None
     _read: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -163,6 +168,7 @@ class Batch:
             inputs=self.inputs[rows],
             labels=self.labels[rows],
             mask=None if self.mask is None else self.mask[rows],
+            mixture=None if self.mixture is None else self.mixture.rows(rows),
             **changes,
         )
 
@@ -207,6 +213,10 @@ class Loader:
         num_views: views per sample, used in turn; None: a new view each epoch.
         view_seed: seed of the views; runs with the same seed see the same views, each in its own order.
         device: device of the batches.
+        partners: samples that a mixing view draws partners from; None: `samples`.
+
+    Raises:
+        MismatchError: when a view mixes samples that cannot be mixed.
     """
 
     def __init__(
@@ -219,6 +229,7 @@ class Loader:
         num_views: int | None = None,
         view_seed: int | None = None,
         device: torch.device | str = "cpu",
+        partners: Samples | None = None,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
@@ -227,11 +238,17 @@ class Loader:
         if isinstance(self.views, Identity):  # then the origin is the same for all seeds, and so are stored targets
             num_views, view_seed = 1, 0
         self.num_views = num_views
-        self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views)
+        mixing = find_mixing(self.views)
+        pool = None if mixing is None else partners or samples
+        self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views, pool)
         self._view_draws = derive(self.origin.seed, "views")
         self.device = torch.device(device)
         self._inputs = place_inputs(samples.source, self.device)
         self._is_near = self._inputs.device.type == self.device.type
+        self._mixer: Mixer | None = None
+        if mixing is not None and pool is not None:
+            at = self.device if self._is_near else torch.device("cpu")
+            self._mixer = Mixer(self.views, mixing, self._view_draws, pool, at)
         ids, labels = copy_to_device(samples.ids, self.device), copy_to_device(samples.labels, self.device)
         self._in_order = _Order(ids, labels, samples.ids)
         lengths = samples.source.lengths
@@ -313,7 +330,8 @@ class Loader:
 
     def _make_batch(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
         ids, labels, mask = order.ids[rows], order.labels[rows], None
-        inputs = gather_inputs(self._inputs, ids if self._is_near else order.on_host[rows], self.device)
+        places = ids if self._is_near else order.on_host[rows]
+        inputs = self._gather(places)
         lengths = self.samples.source.lengths
         if lengths is not None and self._lengths is not None:
             # of the lengths on the host, because a shape that is computed on an accelerator has to be waited for
@@ -326,10 +344,15 @@ class Loader:
             has_loss = self._has_loss.index_select(0, ids)
             has_loss = has_loss[:, : labels.shape[1]] if labels.dim() == 2 else has_loss
             mask = has_loss if mask is None else mask & has_loss
+        mixture = None
+        if self._mixer is None:
+            inputs = self.views(inputs, Draws(self._view_draws, ids, view))
+        else:
+            inputs, mixture = self._mixer(inputs, ids, places, view, self._gather)
         return Batch(
             ids,
             view,
-            self.views(inputs, Draws(self._view_draws, ids, view)),
+            inputs,
             labels,
             mask,
             step=step,
@@ -338,4 +361,8 @@ class Loader:
             order=order.on_host,
             place=rows.start,
             begins=rows.start == 0,
+            mixture=mixture,
         )
+
+    def _gather(self, places: Tensor) -> Tensor:
+        return gather_inputs(self._inputs, places, self.device)

@@ -23,7 +23,8 @@ from instar.targets.targets import Targets
 class HardLabels(Term):
     """l = -sum_c y_c log q_c with q = softmax(z), and y_c = (1 - s) [c = label] + s / C.
 
-    In nats per example, at temperature 1. The loss of an unlabelled example is 0.
+    In nats per example, at temperature 1. The loss of an unlabelled example is 0. A mixed sample has the loss
+    lambda l(label) + (1 - lambda) l(label of the partner), as in Zhang et al. 2018.
 
     Source: Hinton et al. 2015, section 2; smoothing s from Szegedy et al. 2016, section 7.
 
@@ -42,6 +43,7 @@ class HardLabels(Term):
 
     needs = frozenset({Need.LABELS})
     name = "hard_labels"
+    is_linear_in_labels = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:

@@ -62,6 +62,14 @@ class Term(ABC):
         """Whether `weights` returns weights; a term with weights sets the class attribute to True."""
         return False
 
+    @property
+    def is_linear_in_labels(self) -> bool:
+        """Whether the loss of two labels, lambda and 1 - lambda, is lambda l(first) + (1 - lambda) l(second).
+
+        Views that mix samples need this of every term that reads labels; such a term sets the class attribute to True.
+        """
+        return False
+
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the loss of each example.
@@ -94,7 +102,8 @@ class Objective:
     A call returns sums over examples, and the training loop divides by the N of the whole batch, so the loss does not
     depend on how a batch is split. An unlabelled example adds 0 to the terms that need a label, and still counts in N.
     If a term has weights v_n, l_t(n) is multiplied by v_n / mean(v) with the mean over the whole batch: the loop adds
-    the `totals` of all parts, and passes the sum to each part.
+    the `totals` of all parts, and passes the sum to each part. If a view mixes samples, a term that is linear in the
+    labels becomes lambda l_t(n) with the label of the sample, plus (1 - lambda) l_t(n) with that of its partner.
 
     With many classes, the loss is computed in tiles of examples. Its memory is then a tile and one gradient; for a
     network that returns `Projected`, a tile and the gradient of the output layer.
@@ -152,8 +161,8 @@ class Objective:
         """Temperatures of the teacher's targets that the terms read."""
         return frozenset(float(term.temperature) for _, term in self.parts if Need.TEACHER in term.needs)
 
-    def check(self, *, has_teacher: bool, has_labels: bool) -> None:
-        """Refuse a run that lacks what the terms need, before the first step.
+    def check(self, *, has_teacher: bool, has_labels: bool, mixes_samples: bool = False) -> None:
+        """Refuse a run that lacks what the terms need, or gives a sample two labels, before the first step.
 
         Raises:
             ConfigError: when all weights are 0.
@@ -167,6 +176,11 @@ class Objective:
             for need in term.needs:
                 if not given[need]:
                     raise MismatchError(f"{type(term).__name__} needs {need.value}, but the run has none.")
+            if mixes_samples and Need.LABELS in term.needs and not term.is_linear_in_labels:
+                raise MismatchError(
+                    f"{type(term).__name__} is not defined for a sample with two labels, and a view of the run mixes "
+                    "samples; leave the view out, or use HardLabels or SoftTargets."
+                )
         if has_teacher and Need.TEACHER not in self.needs:
             raise MismatchError(f"no term of the objective '{self}' uses the teacher; add SoftTargets.")
 
@@ -221,7 +235,7 @@ class Objective:
         weighted: list[Tensor] = []
         sums: dict[str, Tensor] = {}
         for index, (weight, term) in enumerate(self.parts):
-            value = term(logits, batch, targets)
+            value = _value_of(term, logits, batch, targets)
             weights = term.weights(batch, targets)
             losses = value.loss
             if weights is not None:
@@ -240,6 +254,19 @@ class Objective:
                 sums[name] = _masked_sum(values.detach(), batch.mask)
         total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
         return total, {"loss": total.detach()} | sums
+
+
+def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
+    value = term(logits, batch, targets)
+    if batch.mixture is None or not term.is_linear_in_labels:
+        return value
+    other, own = term(logits, replace(batch, labels=batch.mixture.labels), targets), batch.mixture.ratios
+
+    def mix(first: Tensor, second: Tensor) -> Tensor:
+        return own * first + (1 - own) * second
+
+    beside = {name: mix(found, other.beside[name]) for name, found in value.beside.items()}
+    return Value(mix(value.loss, other.loss), beside)
 
 
 def _totals(weights: Tensor | None, batch: Batch) -> Tensor:

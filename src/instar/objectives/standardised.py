@@ -60,6 +60,11 @@ class Standardised(Term):
         """Whether the inner term has weights."""
         return self.term.weighs_examples
 
+    @property
+    def is_linear_in_labels(self) -> bool:
+        """Whether the inner term is linear in the labels."""
+        return self.term.is_linear_in_labels
+
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
         """Return the value of the inner term for standardised logits."""
         value = self.term(_standardised(logits), batch, _standardised_targets(targets))

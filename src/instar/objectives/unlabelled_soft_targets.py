@@ -22,7 +22,8 @@ class UnlabelledSoftTargets(Term):
     """l = -T^2 sum_c p_c^T log q_c^T for an unlabelled example, and 0 for a labelled one.
 
     Together with `HardLabels()`, the student learns each example either from its label or from the teacher. A
-    specialist that learns labels of its classes and the generalist's targets for all others over-fits less.
+    specialist that learns labels of its classes and the generalist's targets for all others over-fits less. A mixed
+    sample is unlabelled by the share of those of its two labels that are missing.
 
     Source: Hinton et al. 2015, section 6.1.
 
@@ -42,6 +43,7 @@ class UnlabelledSoftTargets(Term):
 
     needs = frozenset({Need.TEACHER})
     name = "unlabelled_soft_targets"
+    is_linear_in_labels = True
 
     @cached_property
     def _of_all(self) -> SoftTargets:

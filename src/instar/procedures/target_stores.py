@@ -188,7 +188,8 @@ def _find_source(data: Data, part: PartDescription, store: TargetStore) -> Sourc
 
 def _measure_differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
     part = stored.part
-    samples = Samples(source, ids, source.labels[ids])
+    of_all = torch.arange(part.samples) if stored.ids is None else stored.ids
+    samples, partners = (Samples(source, chosen, source.labels[chosen]) for chosen in (ids, of_all))
     loader = Loader(
         samples,
         BATCH_SIZE,
@@ -197,6 +198,7 @@ def _measure_differences(teacher: Teacher, stored: StoredPart, source: Source, i
         num_views=part.num_views,
         view_seed=part.view_seed,
         device=make_accelerator().device,
+        partners=partners,
     )
     return torch.cat(
         [

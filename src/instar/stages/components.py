@@ -10,6 +10,7 @@ from torch import nn
 from instar.config import RunConfig
 from instar.data.dataset import Data, load_data
 from instar.data.samples import is_labelled
+from instar.data.views.mixing import find_mixing
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError, DataError
@@ -79,12 +80,20 @@ class Components:
             ConfigError: when a setting of the training needs labels for validation that are missing.
         """
         config, data = self.config, self.data
-        self.objective.check(has_teacher=self.teacher is not None, has_labels=is_labelled(data.train))
+        mixing = find_mixing(self.views)
+        self.objective.check(
+            has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None
+        )
         # known now, and otherwise only after the last step
         name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
         if not is_labelled(judged):
             raise DataError(f"the {name} split has no labels, so the result could not be judged.")
         training = config.training
+        if mixing is not None and training.gradients_every:
+            raise ConfigError(
+                f"'training.gradients_every' splits gradients at the label, and {mixing} gives a sample two labels; "
+                "leave one of the two out."
+            )
         for name, is_set in (("patience", training.patience > 0), ("schedule", training.schedule == "plateau")):
             if is_set and not is_labelled(data.held_out):
                 raise ConfigError(f"'training.{name}' needs a validation split with labels, and there is none.")

@@ -107,6 +107,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
         num_views=loader.num_views,
         view_seed=loader.origin.seed,
         device=loader.device,
+        partners=loader.origin.partners,
     )
     examples = errors = 0
     suspects: list[bool] = []
@@ -179,6 +180,8 @@ def _wrong(targets: Targets, batch: Batch) -> Tensor:
         expected, found = ([*shape, "classes"] for shape in (batch.labels.shape, likeliest.shape))
         raise MismatchError(f"the teacher must return logits of shape {expected}, got {found}.".replace("'", ""))
     known = batch.labels != UNLABELLED
+    if batch.mixture is not None:  # of two labels, neither is the right one
+        known = torch.zeros_like(known)
     if batch.mask is not None:
         known = known & batch.mask
     if targets.is_estimate:  # of classes that were drawn, none is the likeliest

@@ -131,6 +131,12 @@ class Stored(Teacher):
                 f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
                 "the views to the store, or label those."
             )
+        # partners are drawn from all samples, so a subset of the samples has other mixtures
+        if origin.partners is not None and len(origin.partners) != part.samples:
+            return 3, (
+                f"{store} holds mixtures of {part.samples:,} samples of '{part.source}', and the run mixes "
+                f"{len(origin.partners):,}; select the same samples, or label those of the run."
+            )
         return NUM_COMPARED, ""
 
     def knows(self, samples: Samples) -> bool:

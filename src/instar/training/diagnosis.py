@@ -36,11 +36,14 @@ def _bad_inputs(batch: Batch) -> str:
     if not inputs.is_floating_point() or inputs.isfinite().all():
         return ""
     bad = ~inputs.isfinite().flatten(1).all(1)
-    after, source = "", batch.origin.samples.source if batch.origin else None
-    # if the stored samples are finite, an augmentation made the NaN, and mending the data would not help
-    if source is not None and source.inputs[batch.ids[bad].cpu()].isfinite().all():
-        after = " after the views"
-    return f"The inputs of {_named(batch, bad)} are NaN or infinite{after}; mend or leave out those samples."
+    ids, after, source = batch.ids[bad].cpu(), "", batch.origin.samples.source if batch.origin else None
+    if source is not None:
+        # the NaN of a mixed sample may be that of its partner
+        read = ids if batch.mixture is None else torch.cat([ids, batch.mixture.partners[bad].cpu()])
+        stored = read[~source.inputs[read].isfinite().flatten(1).all(1)]
+        # if the stored samples are finite, an augmentation made the NaN, and mending the data would not help
+        ids, after = (stored, "") if len(stored) else (ids, " after the views")
+    return f"The inputs of {_named(batch, ids)} are NaN or infinite{after}; mend or leave out those samples."
 
 
 @torch.no_grad()
@@ -55,9 +58,11 @@ def _bad_answers(batch: Batch, teacher: Teacher) -> str:
     bad = bad.flatten(1).any(1) if bad.dim() > 1 else bad
     if not bad.any():
         return ""
-    return f"The teacher predicts NaN, or no probability at all, for {_named(batch, bad)}; check the teacher."
+    return (
+        f"The teacher predicts NaN, or no probability at all, for {_named(batch, batch.ids[bad])}; check the teacher."
+    )
 
 
-def _named(batch: Batch, bad: Tensor) -> str:
+def _named(batch: Batch, ids: Tensor) -> str:
     source = f" of '{batch.origin.samples.source.name}'" if batch.origin else ""
-    return name_samples(batch.ids[bad].tolist()) + source
+    return name_samples(list(dict.fromkeys(ids.tolist()))) + source

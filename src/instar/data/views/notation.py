@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from instar.data.views.crop import Crop
+from instar.data.views.cut_mix import CutMix
 from instar.data.views.flip import Flip
 from instar.data.views.identity import Identity
+from instar.data.views.mixup import Mixup
 from instar.data.views.shift import Shift
 from instar.data.views.view import View
 from instar.errors import ConfigError
@@ -17,6 +19,8 @@ VIEWS: dict[str, type[View]] = {
         Shift,
         Crop,
         Flip,
+        Mixup,
+        CutMix,
     )
 }
 """Views by their names in a configuration; add one line for a new view."""

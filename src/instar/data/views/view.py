@@ -38,13 +38,18 @@ class Chain(View):
 
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Apply all parts in order."""
-        # the first part draws as it would alone, so that adding a part does not change what it does
-        for index, part in enumerate(self.parts):
-            inputs = part(inputs, replace(draws, seed=derive(draws.seed, "part", index)) if index else draws)
+        for part, seed in seeded_parts(self, draws.seed):
+            inputs = part(inputs, replace(draws, seed=seed))
         return inputs
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.parts))
+
+
+def seeded_parts(view: View, seed: int) -> list[tuple[View, int]]:
+    """Return the parts of a sum of views, or a single view, each with the seed of its random numbers."""
+    # the first part draws as it would alone, so that adding a part does not change what it does
+    return [(part, derive(seed, "part", index) if index else seed) for index, part in enumerate(_parts(view))]
 
 
 def require_images(inputs: Tensor, name: str, pixels: int = 0) -> None:
