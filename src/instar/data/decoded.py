@@ -19,6 +19,7 @@ from instar.data.decoded_images import write_images
 from instar.data.images import decode_numbers
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
+from instar.data.mapping import map_array
 from instar.data.opening import join_names
 from instar.data.reading import Reading
 from instar.data.recordings import read_recordings, recorder
@@ -121,8 +122,7 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
 
 
 def _load_array(path: Path, max_loaded_bytes: int) -> NDArray[Any]:
-    # copy on write, because torch needs a writable map, and the copy in the cache must not change
-    array = np.load(path, mmap_mode="c", allow_pickle=False)
+    array = map_array(path)
     return np.array(array) if array.nbytes <= max_loaded_bytes else array
 
 
