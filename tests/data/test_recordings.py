@@ -131,5 +131,5 @@ def test_those_that_have_room_are_chosen_in_order_and_each_once() -> None:
 
 def test_every_sample_has_a_sound_or_none_has() -> None:
     sound = Recordings(np.zeros(4, np.int16), np.array([0, 4]), 8000)
-    with pytest.raises(DataError, match=r"^'x' has 2 inputs but 1 sounds\.$"):
+    with pytest.raises(DataError, match=r"^'x' has 2 inputs but 1 rows of the column 'sound'\.$"):
         Source("x", torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), ("a",), columns={"sound": sound})

@@ -58,7 +58,7 @@ def stored(keep, loader, folder):
     teacher = Module(network())
     labelling = Labelling(
         teacher,
-        describe_teacher(teacher, ("noise",), "geometric", "float32", SAMPLES.source.inputs[:4]),
+        describe_teacher(teacher, ("noise",), "geometric", "float32", {"inputs": SAMPLES.source.inputs[:4]}),
         data,
         {"train": plain},
         {"train": choice},

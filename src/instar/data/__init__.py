@@ -1,6 +1,7 @@
 """Data sources, samples with stable ids, and views (augmentations) of them."""
 
 from instar.analysis.scores import UNLABELLED
+from instar.data.columns import Held
 from instar.data.dataset import Data, load_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
@@ -14,6 +15,7 @@ __all__ = [
     "CutMix",
     "Data",
     "Flip",
+    "Held",
     "Identity",
     "Loader",
     "Mixture",

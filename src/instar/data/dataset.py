@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from instar.config import DataConfig, validate
+from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
 from instar.data.digits import load_digits
 from instar.data.hub import load_hub, refuse_array_settings
@@ -112,7 +114,9 @@ class Data:
         return _select(config, train.whole or train, own and (own.whole or own), test.whole or test)
 
 
-def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **selection: Any) -> Data:
+def load_data(
+    spec: str | Path | DataConfig | Any, *, mask: Any = None, columns: Mapping[str, Any] | None = None, **selection: Any
+) -> Data:
     """Load data by name or from Python objects, split off a validation set, and select training samples.
 
     Args:
@@ -122,6 +126,8 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
             split are split 80 : 20 into train and test. Objects are copied.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
+        columns: what samples have beside their inputs, by name: arrays per split as `{"train": ..., "test": ...}`, one
+            row per sample. A teacher whose reader names a column reads it instead of the inputs; a student never does.
         selection: settings of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
 
     Raises:
@@ -143,9 +149,8 @@ def load_data(spec: str | Path | DataConfig | Any, *, mask: Any = None, **select
         config = validate(DataConfig, {"source": source} | selection)
     if config.test_where is not None and config.source in (ARRAYS_SOURCE, "digits"):
         raise ConfigError(f"'test_where' needs data with columns, but the source '{config.source}' has none.")
-    sources = apply_masks(
-        _read_sources(spec, config), mask
-    )  # before the split, because a mask has the order of the samples
+    # before the split, because masks and columns have the order of the samples
+    sources = apply_columns(apply_masks(_read_sources(spec, config), mask), columns)
     if "test" not in sources:
         sources = _split_off_test(sources["train"], config.split_seed)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])

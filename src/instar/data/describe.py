@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
+from instar.data.columns.held import INPUTS
 from instar.data.samples import Samples
 from instar.errors import one_line
 
@@ -30,6 +31,9 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
         f"{len(source.classes):,} classes ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
+    for column, held in source.held.items():
+        if column != INPUTS:
+            parts.append(f"column '{column}' {list(held.shape)} {str(held.values.dtype).removeprefix('torch.')}")
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from instar.data.columns.held import INPUTS
 from instar.data.epochs import Epoch, side_by_side
-from instar.data.placement import copy_to_device, gather_inputs, place_inputs
+from instar.data.placement import copy_to_device, gather_inputs, place_column
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.data.views.mixing import Mixer, Mixture, find_mixing
 from instar.data.views.view import View
+from instar.errors import MismatchError
 from instar.seeds import Draws, derive, generator
+
+if TYPE_CHECKING:
+    from instar.models.readers.reader import Reader
 
 MAX_PREFETCHED_BYTES = 32 << 20
 """Size of the inputs that an accelerator augments at once, for several coming batches.
@@ -79,7 +84,7 @@ class Batch:
     place: int = 0
     begins: bool = False
     mixture: Mixture | None = None
-    _read: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _read: dict[Reader, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -96,11 +101,38 @@ class Batch:
         found: list[int] = ids.tolist()
         return found
 
-    def read(self, reader: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the inputs as a reader reads them; equal readers, of teacher and student, read them once."""
+    def read(self, reader: Reader) -> Tensor:
+        """Return the column of a reader as it reads it; equal readers, of teacher and student, read once.
+
+        Raises:
+            DataError: when the data have no such column.
+        """
         if reader not in self._read:
-            self._read[reader] = reader(self.inputs)
+            self._read[reader] = reader(self.column(reader.column))
         return self._read[reader]
+
+    def column(self, name: str) -> Tensor:
+        """Return a column of the samples, `[batch, ...]`; views change the inputs alone.
+
+        Raises:
+            DataError: when the data have no such column.
+            MismatchError: when the batch does not come from a loader.
+        """
+        if name == INPUTS:
+            return self.inputs
+        if self.origin is None:
+            raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")
+        if self.mixture is not None:
+            raise MismatchError(
+                f"the views mix the inputs of two samples, and column '{name}' is not mixed; leave out the mixing, "
+                "or let the teacher read the inputs."
+            )
+        device = self.ids.device
+        values = place_column(self.origin.samples.source, name, device)
+        is_near = values.device.type == device.type
+        found = gather_inputs(values, self.ids if is_near else torch.tensor(self.host_ids), device)
+        # of samples with positions, a batch leaves out those at the end
+        return found if self.labels.dim() == 1 else found[:, : self.labels.shape[1]]
 
     def examples(self) -> Batch:
         """Return each position as an example of its own, with the id (sample id) * positions + position.
@@ -243,7 +275,7 @@ class Loader:
         self.origin = Origin(samples, self.views, seed if view_seed is None else view_seed, num_views, pool)
         self._view_draws = derive(self.origin.seed, "views")
         self.device = torch.device(device)
-        self._inputs = place_inputs(samples.source, self.device)
+        self._inputs = place_column(samples.source, INPUTS, self.device)
         self._is_near = self._inputs.device.type == self.device.type
         self._mixer: Mixer | None = None
         if mixing is not None and pool is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from instar.data.samples import Source
+from instar.data.splits import match_splits
 from instar.errors import DataError
 
 
@@ -34,20 +35,9 @@ def apply_masks(sources: Mapping[str, Source], given: Any) -> dict[str, Source]:
     """
     if given is None:
         return dict(sources)
-    masks: dict[str, Any]
-    if isinstance(given, Mapping):
-        masks = dict(given)
-    elif len(sources) == 1:
-        masks = dict.fromkeys(sources, given)
-    elif isinstance(given, tuple) and len(given) == 2:
-        masks = dict(zip(("train", "test"), given, strict=True))
-    else:
-        raise DataError("expected one mask per split, mask={'train': ..., 'test': ...}; use None for a split without.")
-    unknown = [name for name in masks if name not in sources]
-    if unknown:
-        raise DataError(f"the mask names an unknown split '{unknown[0]}'; the data have: {', '.join(sources)}.")
+    masks = match_splits(sources, given, "mask", "mask={'train': ..., 'test': ...}")
     return {
-        split: source if masks.get(split) is None else replace(source, mask=_read_mask(source, masks[split]))
+        split: replace(source, mask=_read_mask(source, masks[split])) if split in masks else source
         for split, source in sources.items()
     }
 

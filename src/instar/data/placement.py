@@ -1,4 +1,4 @@
-"""Placement of inputs: in the memory of the training device, or on the host if they do not fit."""
+"""Placement of inputs and other columns: in the memory of the training device, or on the host if they do not fit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from instar.data.columns.held import INPUTS
 from instar.data.samples import Source
 from instar.errors import say
 
@@ -17,24 +18,30 @@ MAX_PINNED_BYTES = 64 << 20
 """Size up to which a tensor is copied through pinned memory; larger ones would lock too much of the host's memory."""
 
 # the loaders of one source (training, validation) share its copy, which lives as long as the source
-_copies: WeakKeyDictionary[Source, dict[torch.device, Tensor]] = WeakKeyDictionary()
+_copies: WeakKeyDictionary[Source, dict[tuple[str, torch.device], Tensor]] = WeakKeyDictionary()
 
 
-def place_inputs(source: Source, device: torch.device) -> Tensor:
-    """Return the inputs of a source on `device`, or on the host if they are too large, with a notice on stderr."""
-    if source.inputs.nbytes > MAX_DEVICE_INPUT_BYTES:
-        return source.inputs
+def place_column(source: Source, name: str, device: torch.device) -> Tensor:
+    """Return a column of a source on `device`, or on the host if it is too large, with a notice on stderr.
+
+    Raises:
+        DataError: when the source has no such column.
+    """
+    values = source.column(name)
+    if values.nbytes > MAX_DEVICE_INPUT_BYTES:
+        return values
     copies = _copies.setdefault(source, {})
-    if device not in copies:
+    if (name, device) not in copies:
         try:
-            copies[device] = copy_to_device(source.inputs, device)
+            copies[name, device] = copy_to_device(values, device)
         except torch.OutOfMemoryError:
-            copies[device] = source.inputs  # remembered, so that the next loader neither tries nor tells again
+            copies[name, device] = values  # remembered, so that the next loader neither tries nor tells again
+            noun = INPUTS if name == INPUTS else f"values of column '{name}'"
             say(
-                f"the inputs of '{source.name}' ({source.inputs.nbytes / 1e6:,.0f} MB) do not fit in the memory of "
+                f"the {noun} of '{source.name}' ({values.nbytes / 1e6:,.0f} MB) do not fit in the memory of "
                 f"{device}; they stay on the host, and each batch is copied from there."
             )
-    return copies[device]
+    return copies[name, device]
 
 
 def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
+from instar.data.columns.held import INPUTS, Held
 from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
@@ -40,7 +41,8 @@ class Source:
         whole: original source, if some of its classes were merged into one here.
         lengths: number of valid positions of each sample, int64 `[samples]`; None: all positions are valid.
         task: meaning of the labels; not part of the fingerprint.
-        columns: further values of each sample by name, such as the sound of recordings; not part of the fingerprint.
+        columns: what samples have beside their inputs, by name: tensors, which a teacher may read and which are part of
+            the fingerprint, and the sound of recordings, which is not.
         given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
         mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
             trained on nor evaluated. None: all have a loss up to `lengths`.
@@ -64,7 +66,7 @@ class Source:
     whole: Source | None = None
     lengths: Tensor | None = None
     task: Task = field(default_factory=Classification)
-    columns: Mapping[str, Recordings] = field(default_factory=dict)
+    columns: Mapping[str, Held | Recordings] = field(default_factory=dict)
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
@@ -83,7 +85,13 @@ class Source:
             raise DataError(f"classes of '{self.name}' must be {problem}.")
         for name, column in self.columns.items():
             if len(column) != len(self):
-                raise DataError(f"'{self.name}' has {len(self)} inputs but {len(column)} {name}s.")
+                raise DataError(f"'{self.name}' has {len(self)} inputs but {len(column)} rows of the column '{name}'.")
+            # batches are cut to their longest sample, and a column is cut with them
+            if self.positions and isinstance(column, Held) and column.shape[:1] != (self.positions,):
+                raise DataError(
+                    f"samples of '{self.name}' have {self.positions} positions each, so its column '{name}' must be "
+                    f"[samples, {self.positions}, ...]; got {[len(column), *column.shape]}."
+                )
         if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
             found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
             raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
@@ -104,6 +112,31 @@ class Source:
         """Number of positions per sample; None if samples have no positions."""
         return self.labels.shape[1] if self.labels.dim() == 2 else None
 
+    @property
+    def held(self) -> dict[str, Held]:
+        """The columns of tensors by name, the inputs among them."""
+        beside = {name: column for name, column in self.columns.items() if isinstance(column, Held)}
+        return {INPUTS: Held(self.inputs), **beside}
+
+    @property
+    def sound(self) -> Recordings | None:
+        """The sound of recordings; None if it was not stored, or there is none."""
+        return next((column for column in self.columns.values() if isinstance(column, Recordings)), None)
+
+    def column(self, name: str) -> Tensor:
+        """Return the values of a column, `[samples, ...]`; "inputs" is the column of the inputs.
+
+        Raises:
+            DataError: when the source has no such column of tensors.
+        """
+        held = self.held
+        if name not in held:
+            raise DataError(
+                f"'{self.name}' has no column '{name}'; {nearest(name, held)} Columns are given as load_data(..., "
+                f"columns={{'{name}': {{'train': ..., 'test': ...}}}})."
+            )
+        return held[name].values
+
     def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
         """Return whether each sample or position has a loss, bool `[n]` or `[n, position]`; None: all have one.
 
@@ -122,14 +155,17 @@ class Source:
         return valid if mask is None else valid & mask
 
     def fingerprint(self) -> str:
-        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask and class names."""
+        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask, columns and class names."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:  # cached, because it reads all data, which never change
         depends_on = {"about": self._header(), "labels": self.labels, "lengths": self.lengths, "mask": self.mask}
         found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
-        return bytes(found["hash"].tolist()).hex()
+        plain = bytes(found["hash"].tolist()).hex()
+        beside = [[name, column.fingerprint()] for name, column in sorted(self.held.items()) if name != INPUTS]
+        # data without columns have the fingerprint from before there were columns
+        return hashlib.blake2b(json.dumps([plain, beside]).encode(), digest_size=16).hexdigest() if beside else plain
 
     def keep(
         self, name: str, depends_on: Mapping[str, Tensor | str | None], compute: Callable[[], Mapping[str, Tensor]]
@@ -224,6 +260,14 @@ class Samples:
         """Return the inputs, `[n, ...]`."""
         return self.source.inputs[self.ids]
 
+    def column(self, name: str) -> Tensor:
+        """Return the values of a column, `[n, ...]`.
+
+        Raises:
+            DataError: when the source has no such column.
+        """
+        return self.source.column(name)[self.ids]
+
     def judged_labels(self) -> Tensor:
         """Return the labels to evaluate: `UNLABELLED` where there is no label or no loss."""
         mask = self.source.mask
@@ -236,8 +280,9 @@ class Samples:
         chosen: dict[str, Any] = {
             field: None if tensor is None else tensor[self.ids] for field, tensor in optional.items()
         }
+        columns = {name: Held(column.take(self.ids)) for name, column in old.held.items() if name != INPUTS}
         # `whole` and the sound of recordings are numbered as the old source is
-        return replace(old, name=name, inputs=self.inputs(), labels=self.labels, whole=None, columns={}, **chosen)
+        return replace(old, name=name, inputs=self.inputs(), labels=self.labels, whole=None, columns=columns, **chosen)
 
     def select(self, positions: Tensor) -> Samples:
         """Return the samples at `positions` (indices or a mask).

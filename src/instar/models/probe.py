@@ -7,12 +7,14 @@ but its function differs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from instar.compute.projected import Projected
+from instar.data.columns.held import INPUTS
 from instar.errors import MismatchError, RunError, shortened
 from instar.models.copying import copy_network
 from instar.models.modes import in_eval_mode
@@ -78,19 +80,27 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
     return True
 
 
-def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) -> dict[str, FunctionProbe]:
-    """Return by name and number a few logits of each network for raw inputs `[n, ...]`.
+def probe_functions(
+    name: str, networks: Sequence[nn.Module], columns: Mapping[str, Tensor]
+) -> dict[str, FunctionProbe]:
+    """Return by name and number a few logits of each network for a few samples.
 
-    A network is left out if it cannot predict the inputs, or if its logits change from call to call.
+    A network is left out if it cannot predict them, or if its logits change from call to call.
+
+    Args:
+        name: name of the networks.
+        networks: networks, each of which reads the column that its reader names.
+        columns: raw values `[n, ...]` by the name of the column.
     """
     found: dict[str, FunctionProbe] = {}
     for number, network in enumerate(networks):
         device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
         try:
-            model = network
+            model: Any = network
             if not isinstance(network, Normalised):
                 model = Normalised(network, torch.zeros(1), torch.ones(1))
-            logits, again = (compute_logits(model, inputs.to(device)) for _ in range(2))
+            inputs = columns[model.reader.column].to(device)
+            logits, again = (compute_logits(model, inputs) for _ in range(2))
         except Exception:  # raised by the user's network; the first batch raises it again, and names the network
             continue
         dtype = dtype_of(network)
@@ -105,10 +115,10 @@ def probe_functions(name: str, networks: Sequence[nn.Module], inputs: Tensor) ->
 def probe_student(model: Normalised, inputs: Tensor) -> dict[str, FunctionProbe]:
     """Return what `probe_functions` returns for a student before its first step, with its weights and with noise."""
     copied = copy_network(model).cpu()
-    probes = probe_functions("student", [copied], inputs)
+    probes = probe_functions("student", [copied], {INPUTS: inputs})
     # a student may start with an output layer, or branches, of zeros; its logits then say nothing about what is before
     add_noise(copied)
-    return probes | probe_functions("noisy student", [copied], inputs)
+    return probes | probe_functions("noisy student", [copied], {INPUTS: inputs})
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, only_parts, paths_of, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
-from instar.stages.weights import few_inputs
+from instar.stages.weights import few_columns
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
 from instar.teachers.reordered import reorder_classes
@@ -196,7 +196,7 @@ def _plan_labelling(
     shard_rows: int | None,
 ) -> Labelling:
     precision = config.training.teacher_precision
-    described = describe_teacher(teacher, names, config.combine, precision, few_inputs(data))
+    described = describe_teacher(teacher, names, config.combine, precision, few_columns(data))
     # on a CPU, a convolutional teacher would split batches of the size that was asked for
     teacher.prepare(Execution(make_accelerator().device, precision, max_convolved_samples=batch_size))
     # students are compared with the teacher on held-out samples, which takes all classes

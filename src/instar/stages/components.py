@@ -22,7 +22,7 @@ from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
-from instar.stages.weights import few_inputs, size_lazy_layers
+from instar.stages.weights import few_columns, size_lazy_layers
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -117,7 +117,7 @@ class Components:
         """Return a few logits of each network of the teacher."""
         # a fingerprint hashes weights, and the same weights under another activation are another teacher
         networks = [] if self.teacher is None else self.teacher.modules()
-        return probe_functions("teacher", networks, few_inputs(self.data))
+        return probe_functions("teacher", networks, few_columns(self.data))
 
 
 def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -> Components:

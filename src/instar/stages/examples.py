@@ -128,7 +128,7 @@ def keep_examples(
             tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MAX_TEST_EXAMPLES).items()}
     shown = _shown(teacher, student, data.test, judged)
     tensors |= {f"shown.{name}": tensor for name, tensor in shown.items()}
-    if shown and (sound := data.test.source.columns.get("sound")):
+    if shown and (sound := data.test.source.sound):
         sounds = _sounds(sound, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"sounds.{name}": tensor for name, tensor in sounds.items()}
     write_tensors(run.path / EXAMPLES_FILE, tensors)

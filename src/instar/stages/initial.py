@@ -11,8 +11,10 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from instar.config import RunConfig, TrainingConfig
+from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.data.loader import Loader
+from instar.errors import ConfigError
 from instar.models.architecture import Adopting
 from instar.models.build import build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
@@ -155,6 +157,7 @@ def make_initial(
     )
     # weights that were trained elsewhere expect inputs that are not standardised by these data
     model = set_reader(own, reader, None if has_weights or reader.statistics() else statistics(data.train))
+    _refuse_other_column(model)
     probe = few_inputs(data)
     if is_lazy_network(model):
         size_layers(model, probe)
@@ -169,6 +172,14 @@ def make_initial(
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")  # rebuilding has drawn new weights
     return InitialModel(model, is_foreign, reads_as_is and start is None, unmakeable, probe)
+
+
+def _refuse_other_column(model: Normalised) -> None:
+    if (column := model.reader.column) != INPUTS:
+        raise ConfigError(
+            f"a student must read the inputs of the data, because it has nothing else when it is used; its reader "
+            f"names the column '{column}'. Only a teacher may read it; to train on this column, load it as the inputs."
+        )
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:

@@ -248,9 +248,17 @@ def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Te
 
 
 def describe_teacher(
-    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, inputs: Tensor
+    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, columns: Mapping[str, Tensor]
 ) -> TeacherDescription:
-    """Return the description of a teacher for a manifest, with a few of its logits for raw inputs `[n, ...]`."""
+    """Return the description of a teacher for a manifest, with a few of its logits for some samples.
+
+    Args:
+        teacher: the teacher.
+        names: its names in a configuration.
+        combine: average of several teachers.
+        precision: precision of its logits.
+        columns: raw values `[n, ...]` of some samples by the name of the column.
+    """
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [
         {name: getattr(network, name).flatten().tolist() for name in ("mean", "std")} for network in networks
@@ -263,6 +271,6 @@ def describe_teacher(
             "fingerprint": teacher.fingerprint(),
             "precision": precision,
             "normalisation": statistics,
-            "functions": probe_functions("teacher", teacher.modules(), inputs),
+            "functions": probe_functions("teacher", teacher.modules(), columns),
         },
     )

@@ -11,7 +11,7 @@ from instar.errors import ConfigError
 from instar.stages.compatibility import refuse_unfit
 from instar.stages.components import Components
 from instar.stages.labelling import Labelling, describe_teacher
-from instar.stages.weights import few_inputs
+from instar.stages.weights import few_columns
 from instar.teachers.remembered import Remembered
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
@@ -27,8 +27,8 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
     teacher, config, objective = components.teacher, components.config, components.objective
     if teacher is None or config.targets != "store":
         return None
-    inputs, precision = few_inputs(components.data), config.training.teacher_precision
-    named = describe_teacher(teacher, config.teachers, config.combine, precision, inputs)
+    columns, precision = few_columns(components.data), config.training.teacher_precision
+    named = describe_teacher(teacher, config.teachers, config.combine, precision, columns)
     labelling = Labelling(teacher, named, components.data, {"train": loader}, {"train": config.store})
     part = labelling.manifest.parts["train"]
     # some classes hold at one temperature only: that of the objective, if it has one alone

@@ -149,7 +149,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
 
 def recording_rate(data: Data) -> int | None:
     """Return the samples a second of recordings; None for other data."""
-    sound = data.test.source.columns.get("sound")
+    sound = data.test.source.sound
     return None if sound is None else sound.rate
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from instar.config import RunConfig
+from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.copying import copy_network
@@ -80,4 +81,10 @@ def size_layers(model: Normalised, inputs: Tensor) -> None:
 
 def few_inputs(data: Data) -> Tensor:
     """Return a few raw training inputs, `[n, ...]`."""
-    return data.train.source.inputs[data.train.ids[:NUM_PROBE_INPUTS]]
+    return few_columns(data)[INPUTS]
+
+
+def few_columns(data: Data) -> dict[str, Tensor]:
+    """Return the values of all columns for a few training samples, `[n, ...]`."""
+    ids = data.train.ids[:NUM_PROBE_INPUTS]
+    return {name: column.take(ids) for name, column in data.train.source.held.items()}

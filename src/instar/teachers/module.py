@@ -11,6 +11,7 @@ from instar.compute.execution import Compiled, Execution, place
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.data.loader import Batch
+from instar.data.samples import Samples
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
@@ -32,8 +33,8 @@ class Module(Teacher):
         network: network from inputs `[batch, ...]`, which `reader_of` prepares, to logits `[batch, classes]`, or to an
             output in which `logits_of` finds them.
         classes: names of the classes, if they are known.
-        reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: in the size of the
-            data, or as a `Normalised` network does.
+        reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`, or which other column it
+            reads, such as `"AsIs('depth')"`; None: inputs in the size of the data, or as a `Normalised` network does.
 
     >>> from instar.data import Loader, load_data
     >>> teacher = Module(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
@@ -97,6 +98,10 @@ class Module(Teacher):
         for name, value in self.network.state_dict().items():
             content.add_named(name, value)
         return content.hexdigest()
+
+    def knows(self, samples: Samples) -> bool:
+        """Return whether the data of these samples have the column that the network reads."""
+        return self._reader.column in samples.source.held
 
     def prepare(self, execution: Execution) -> None:
         """Move the network to the device, lay its weights out, and compute in the precision from now on."""

@@ -31,7 +31,7 @@ from instar.stages.given_teacher import choose_teacher
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
-from instar.stages.weights import few_inputs
+from instar.stages.weights import few_columns
 from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
@@ -173,7 +173,7 @@ class Search:
         kept = StoreConfig(dtype="float32", temperature=temperatures[0] if len(temperatures) == 1 else None)
         labelling = Labelling(
             teacher,
-            describe_teacher(teacher, names, config.combine, precision, few_inputs(data)),
+            describe_teacher(teacher, names, config.combine, precision, few_columns(data)),
             data,
             loaders,
             {"train": kept, "validation": StoreConfig(dtype="float32")},

@@ -6,16 +6,24 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from instar.checks import checked
+from instar.data.columns.held import INPUTS
 from instar.models.readers.reader import Reader
 
 
-@dataclass(frozen=True)
+@checked
+@dataclass(frozen=True, repr=False)
 class AsIs(Reader):
-    """Reads inputs as they are in the data.
+    """Reads inputs, or another column, as they are in the data.
 
-    >>> AsIs().shape((3, 32, 32))
-    (3, 32, 32)
+    Args:
+        column: name of the column of the data.
+
+    >>> AsIs().shape((3, 32, 32)), AsIs("depth")
+    ((3, 32, 32), AsIs(column='depth'))
     """
+
+    column: str = INPUTS
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return `inputs` unchanged."""

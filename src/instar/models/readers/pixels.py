@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instar.checks import Count, checked
+from instar.data.columns.held import INPUTS
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.reader import Reader
 
@@ -19,7 +20,7 @@ Size = tuple[int, int]
 
 
 @checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pixels(Reader):
     """Resizes images, with the triangle filter that Pillow calls BILINEAR, and names mean and standard deviation.
 
@@ -29,6 +30,7 @@ class Pixels(Reader):
         std: standard deviation of each channel of pixels 0..1; None: of the training samples.
         resize: "crop" resizes the shorter side and crops the centre; "squash" changes the aspect ratio; "letterbox"
             resizes the longer side and fills the rest with zeros.
+        column: name of the column of the data that holds the images.
 
     Raises:
         ConfigError: when a size is not one or two numbers, or only one of mean and std is given.
@@ -41,6 +43,7 @@ class Pixels(Reader):
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     resize: Literal["crop", "squash", "letterbox"] = "crop"
+    column: str = INPUTS
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std"):  # lists of a configuration, which cannot be hashed

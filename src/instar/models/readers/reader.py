@@ -6,13 +6,26 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from instar.data.columns.held import INPUTS
+
 
 class Reader(ABC):
     """Turns raw inputs of the data into inputs of one size for a network, before they are standardised.
 
     A teacher and its student may have different readers. A reader is a value: equal readers read alike, so a batch is
     read once for all of them. It returns what it has read unchanged when it is given that again.
+
+    Attributes:
+        column: name of the column of the data that it reads. Only a teacher may read another column than the inputs,
+            because its student has the inputs alone when it is used.
     """
+
+    column: str = INPUTS
+
+    def __repr__(self) -> str:
+        # without the usual column, as in the files of versions without columns
+        arguments = {name: value for name, value in vars(self).items() if (name, value) != ("column", INPUTS)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:

@@ -1,0 +1,5 @@
+"""Columns: what samples have beside their inputs."""
+
+from instar.data.columns.held import INPUTS, Held
+
+__all__ = ["INPUTS", "Held"]
