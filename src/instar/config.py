@@ -105,6 +105,9 @@ class DataConfig(Config):
     test_where: str | None = Field(
         None, description="column=value: use the rows with this value, from all splits, only as the test set"
     )
+    test: float | None = Field(
+        None, gt=0, lt=1, description="share of each class of train to draw as the test set, if there is no test split"
+    )
     validation: float = Field(0.1, ge=0, lt=1, description="share of the training split held out for validation")
     split_seed: Seed = Field(0, description="seed of the validation split and of random selections of samples")
     train_on_all: bool = Field(False, description="train on the validation samples too, for a final result")

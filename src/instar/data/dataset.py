@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from instar.config import DataConfig, validate
 from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
 from instar.data.digits import load_digits
+from instar.data.drawn_test import choose_test_samples
 from instar.data.hub import load_hub, refuse_array_settings
 from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
@@ -26,7 +29,7 @@ ARRAYS_SOURCE = "arrays"
 IMAGE_SETTINGS = ("image_size", "resize", "channels", "on_error")
 """Settings that say how images are decoded."""
 
-_FILE_SETTINGS = ("input_column", "label_column", "length", "stream", "tokenizer", "states", "test_where")
+_FILE_SETTINGS = ("input_column", "label_column", "length", "stream", "tokenizer", "states", "test_where", "test")
 _LABEL_SETTINGS = ("labels", "unlabelled", "classes")
 _SOURCE_SETTINGS = frozenset(["source", "inputs", "layout", *_FILE_SETTINGS, *IMAGE_SETTINGS, *_LABEL_SETTINGS])
 """Settings that `Data.select` cannot change."""
@@ -104,7 +107,8 @@ class Data:
         >>> digits.select(omit_classes=["3"]).train.labels.unique().tolist()
         [0, 1, 2, 4, 5, 6, 7, 8, 9]
         """
-        fixed = sorted(_SOURCE_SETTINGS & changes.keys())
+        drawn = {"split_seed"} if self.config.test is not None else set()  # it has drawn the test set too
+        fixed = sorted((_SOURCE_SETTINGS | drawn) & changes.keys())
         if fixed:
             raise ConfigError(f"'{fixed[0]}' is a setting of the source and cannot be changed; call load_data again.")
         config = validate(DataConfig, self.config.model_dump() | changes)
@@ -152,7 +156,7 @@ def load_data(
     # before the split, because masks and columns have the order of the samples
     sources = apply_columns(apply_masks(_read_sources(spec, config), mask), columns)
     if "test" not in sources:
-        sources = _split_off_test(sources["train"], config.split_seed)
+        sources = _split_off_test(sources["train"], config)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
@@ -185,8 +189,15 @@ def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -
     return {"train": train, "test": test} | ({"validation": validation} if validation else {})
 
 
-def _split_off_test(source: Source, seed: int) -> dict[str, Source]:
-    train, test = Samples.all_of(source).split(0.2, seed)
+def _split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:
+    samples = Samples.all_of(source)
+    if config.test is None or source.positions is not None:
+        train, test = samples.split(config.test or 0.2, config.split_seed)
+    else:
+        places = choose_test_samples(source.labels.tolist(), config.test, config.split_seed, source.name)
+        is_test = torch.zeros(len(source), dtype=torch.bool)
+        is_test[places] = True
+        train, test = samples.select(~is_test), samples.select(is_test)
     return {"train": train.as_source(f"train {source.name}"), "test": test.as_source(f"test {source.name}")}
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from instar.config import DataConfig
 from instar.data import decoded
 from instar.data.cache import cache_folder, keep
 from instar.data.decoded_images import SKIPPED_FILE
+from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.opening import open_data
-from instar.data.reading import choose_reading
+from instar.data.reading import Reading, choose_reading
 from instar.data.samples import Source
 from instar.errors import ConfigError, DataError, nearest
 
@@ -48,7 +49,8 @@ def load_hub(
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    splits = read_rows(open_data(name), config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
+    found = open_data(name, needs_test=config.test is None and config.test_where is None)
+    splits = read_rows(found, config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
     return splits["train"], splits.get("validation"), splits["test"]
 
 
@@ -75,6 +77,8 @@ def read_rows(
     if config.test_where is not None:
         found = _hold_out(found, config.test_where, name)
     reading = choose_reading(found, config)
+    is_drawn = config.test is not None and "test" not in found
+    found = _draw_test(found, reading, config) if is_drawn else found
     if reading.kind == "arrays":
         config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
     elif not is_recorded:
@@ -112,6 +116,7 @@ def read_rows(
         splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
+    columns += f", test set drawn from train (a share of {config.test:g})" if is_drawn else ""
     if skipped := holds.get("skipped"):
         counts = " and ".join(f"{len(images):,} of {split}" for split, images in skipped.items())
         columns += f", without images that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
@@ -152,6 +157,17 @@ def _hold_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> 
     if not len(others["train"]):
         raise DataError(f"all training rows of '{name}' have {column} '{value}', so no row is left to train on.")
     return others | {"test": datasets.concatenate_datasets(test)}
+
+
+def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig) -> dict[str, Any]:
+    rows, share = splits["train"], config.test or 0.0
+    if reading.kind == "text":  # its lines continue each other, so the test set is its end
+        test = list(range(len(rows) - round(share * len(rows)), len(rows)))
+    else:
+        labels = [None if isinstance(label, list) else label for label in rows[reading.labels]]
+        test = choose_test_samples(labels, share, config.split_seed, config.source)
+    left = np.setdiff1d(np.arange(len(rows)), test)
+    return {**splits, "train": rows.select(left.tolist()), "test": rows.select(test)}
 
 
 def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: object) -> str:

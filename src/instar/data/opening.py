@@ -19,10 +19,14 @@ TABLE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parq
 """Suffixes of files of rows."""
 
 
-def open_data(name: str) -> dict[str, datasets.Dataset]:
+def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Dataset]:
     """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
     No code of the data set runs, because the library has not supported data set scripts since version 4.
+
+    Args:
+        name: Hub id or local folder.
+        needs_test: refuse data without a test and a validation split.
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -46,8 +50,10 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
         raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
-    if "train" not in found or not {"test", "validation"} & set(found):
-        raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.")
+    has_test = bool({"test", "validation"} & set(found)) or not needs_test
+    if "train" not in found or not has_test:
+        advice = " Set data.test=0.2 to draw a fifth of train as the test set." if "train" in found else ""
+        raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.{advice}")
     if Path(where).is_dir():
         _refuse_other_kinds(name, Path(where), files)
         _refuse_other_class_names(name, files)
@@ -56,7 +62,7 @@ def open_data(name: str) -> dict[str, datasets.Dataset]:
 
 def column_names(name: str) -> tuple[str, ...]:
     """Return the column names of a Hub id or a local folder."""
-    return tuple(open_data(name)["train"].features)
+    return tuple(open_data(name, needs_test=False)["train"].features)
 
 
 def rows_by_split(given: object) -> dict[str, datasets.Dataset] | None:

@@ -19,7 +19,7 @@ from instar.runs.run import Run
 READING_SETTINGS = (
     *("input_column", "label_column", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
-    *("length", "stream", "tokenizer", "states"),
+    *("length", "stream", "tokenizer", "states", "test"),
 )
 """Settings that say how data are read; all others select samples."""
 
