@@ -137,6 +137,28 @@ def test_no_verb_runs_what_a_run_folder_names(hostile: Hostile, instar, tmp_path
             package.load(run)
 
 
+@pytest.mark.parametrize("settings", [{"objective": "evil:Term()"}, {"views": "evil:View() + Flip()"}], ids=str)
+def test_no_verb_imports_a_term_or_a_view_that_a_run_folder_names(
+    hostile: Hostile, instar, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    hostile.code(tmp_path / "evil.py")
+    run = hostile.run("run")
+    config = read_json(run / "config.json")
+    write_json(run / "config.json", config | {"config": config["config"] | settings})
+    result = read_json(run / "result.json")
+    write_json(run / "result.json", result | {"files": Run(run).checksums()})
+    (name, text) = next(iter(settings.items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", ["", *sys.path])  # where evil could be imported from
+        for verb in (["inspect", run], ["report", run], ["evaluate", run], ["export", run, "--to", "safetensors"]):
+            assert instar(*verb)[0] == 0, verb
+        settings_file = tmp_path / "settings.yaml"
+        settings_file.write_text(f"{name}: {text}")
+        code, _, err = instar("train", "digits", "--model", "cnn", "--config", settings_file, "--out", tmp_path / "out")
+        assert (code, "allow this with --trust" in err) == (2, True)
+
+
 def test_naming_a_class_of_ones_own_does_not_trust_that_of_a_teacher(hostile: Hostile, instar, tmp_path: Path) -> None:
     hostile.code(tmp_path / "evil.py")
     (tmp_path / "my_net.py").write_text(

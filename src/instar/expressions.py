@@ -1,7 +1,8 @@
 """A parser for weighted sums such as `SoftTargets(4) + 0.1 * HardLabels()` that executes no code of the text.
 
-It reads objectives and views from the command line and from run folders. It allows calls of given names with literals
-or such calls as arguments, sums, and products with a number.
+It reads objectives, views and readers from the command line and from run folders. It allows calls of given names with
+literals or such calls as arguments, sums, and products with a number. A user's own class is named
+`package.module:Name`, and is imported only if the text is trusted.
 """
 
 from __future__ import annotations
@@ -9,27 +10,40 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from instar.errors import ConfigError, InstarError, nearest
+from instar.errors import ConfigError, InstarError, nearest, shortened
+from instar.importing import change_modules, import_object, require_trust, without_modules
 
 MAX_EXPRESSION_CHARACTERS = 2000
 """Longest expression that is parsed."""
 
+_COLON = "\N{MODIFIER LETTER TRIANGULAR COLON}"
+"""A letter for Python's parser, which stands for the colon of `package.module:Name`."""
 
-def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
+
+def parse(
+    text: str, names: Mapping[str, Callable[..., Any]], what: str, *, kind: type | None = None, trust: bool = False
+) -> Any:
     """Build the object that `text` describes, with the constructors in `names`.
 
     Args:
         text: an expression such as `"2 * A(3) + B"`; a name without parentheses is called without arguments.
         names: constructors that the text may call, by name.
         what: noun for error messages, such as "objective".
+        kind: base class of the user's own classes, `package.module:Name`; None: there are none.
+        trust: allow such a class to be imported, which runs the code of its module.
 
     Raises:
         ConfigError: when the text has another form or an unknown name; suggests the nearest known name.
 
     >>> parse("2 * int(3) + float(int(4))", {"int": int, "float": float}, "number")
     10.0
+    >>> parse("fractions:Fraction(1, 3)", {}, "number", kind=object)
+    Traceback (most recent call last):
+    instar.errors.ConfigError: number 'fractions:Fraction' is not part of Instar, so loading it runs code from outside \
+Instar; allow this with --trust (trust=True).
     """
     if not isinstance(text, str):
         raise ConfigError(f"{what} must be a text such as '{example(names)}', got {text!r}.")
@@ -38,8 +52,8 @@ def parse(text: str, names: Mapping[str, Callable[..., Any]], what: str) -> Any:
             raise ValueError
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns about some texts that it then refuses
-            tree = ast.parse(text.strip(), mode="eval")
-        return _build(tree.body, names, what, text)
+            tree = ast.parse(change_modules(text.strip(), lambda module: module[:-1] + _COLON), mode="eval")
+        return _Parser(text, names, what, kind, trust).build(tree.body)
     except InstarError:
         raise
     # not Python, a null byte, a lone surrogate, nested too deeply, or too long
@@ -52,52 +66,116 @@ def example(names: Mapping[str, Callable[..., Any]]) -> str:
     return " + ".join(f"{name}()" for name in list(names)[:2])
 
 
-def _build(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, text: str) -> Any:
-    match node:
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _combined("+", _build(left, names, what, text), _build(right, names, what, text), what, text)
-        case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _combined("*", _literal(left, what, text), _build(right, names, what, text), what, text)
-        case ast.Name(id=name):
-            return _call(name, [], {}, names, what)
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords) if all(k.arg for k in keywords):
-            values = [_argument(argument, names, what, text) for argument in arguments]
-            named = {str(keyword.arg): _argument(keyword.value, names, what, text) for keyword in keywords}
-            return _call(name, values, named, names, what)
-    raise ConfigError(f"{what} '{text}' cannot be read at '{ast.unparse(node)}'; an example is {example(names)}.")
+def write(part: object) -> str:
+    """Return the text of a dataclass, which `parse` reads as an equal object; outside Instar, with its module.
+
+    >>> @dataclass
+    ... class Blur:
+    ...     pixels: int = 2
+    >>> write(Blur()).partition(":")[2]
+    'Blur(pixels=2)'
+    """
+    plain = repr(part)
+    if not is_dataclass(part) or isinstance(part, type):
+        return plain
+    kind = type(part)
+    module = "" if kind.__module__.startswith("instar.") else f"{kind.__module__}:"
+    values = ", ".join(f"{field.name}={write(getattr(part, field.name))}" for field in fields(part) if field.repr)
+    written = f"{module}{kind.__qualname__}({values})"
+    return written if without_modules(written) == plain else plain  # a class may have a text of its own
 
 
-def _combined(sign: str, left: Any, right: Any, what: str, text: str) -> Any:
-    try:
-        return left + right if sign == "+" else left * right
-    except TypeError:
-        raise ConfigError(f"{what} '{text}' cannot be made: '{left} {sign} {right}' has no meaning.") from None
+@dataclass(frozen=True)
+class _Parser:
+    text: str
+    names: Mapping[str, Callable[..., Any]]
+    what: str
+    kind: type | None
+    trust: bool
 
+    def build(self, node: ast.expr) -> Any:
+        """Return the object of a sum, a product, a name or a call."""
+        match node:
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return self.combine("+", self.build(left), self.build(right))
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                return self.combine("*", self.read_literal(left), self.build(right))
+            case ast.Call(func=function, args=arguments, keywords=keywords) if all(k.arg for k in keywords):
+                if name := self.name_of(function):
+                    values = [self.read_argument(argument) for argument in arguments]
+                    named = {str(keyword.arg): self.read_argument(keyword.value) for keyword in keywords}
+                    return self.call(name, values, named)
+            case _ if name := self.name_of(node):
+                return self.call(name, [], {})
+        shown = ast.unparse(node).replace(_COLON, ":")
+        raise ConfigError(
+            f"{self.what} '{self.text}' cannot be read at '{shown}'; an example is {example(self.names)}."
+        )
 
-def _argument(node: ast.expr, names: Mapping[str, Callable[..., Any]], what: str, text: str) -> Any:
-    match node:
-        case ast.Call(func=ast.Name()):
-            return _build(node, names, what, text)
-        case ast.Name(id=name) if name in names:  # other names, such as True, are literals or errors
-            return _call(name, [], {}, names, what)
-    return _literal(node, what, text)
+    def name_of(self, node: ast.expr) -> str | None:
+        """Return the name that a node stands for: one word, or `package.module:Name`."""
+        words: list[str] = []
+        while isinstance(node, ast.Attribute):
+            words.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return None
+        name = ".".join([node.id, *reversed(words)])
+        return name.replace(_COLON, ":") if not words or _COLON in name else None
 
+    def combine(self, sign: str, left: Any, right: Any) -> Any:
+        """Return a sum or a product."""
+        try:
+            return left + right if sign == "+" else left * right
+        except TypeError:
+            raise ConfigError(
+                f"{self.what} '{self.text}' cannot be made: '{left} {sign} {right}' has no meaning."
+            ) from None
 
-def _literal(node: ast.expr, what: str, text: str) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, OverflowError):  # TypeError: a literal whose keys cannot be hashed
-        raise ConfigError(f"{what} '{text}' needs a number or a literal, got '{ast.unparse(node)}'.") from None
+    def read_argument(self, node: ast.expr) -> Any:
+        """Return the value of an argument: a call, a known name, or a literal."""
+        called = node.func if isinstance(node, ast.Call) else None
+        if called is not None and self.name_of(called):
+            return self.build(node)
+        name = self.name_of(node)
+        if name and (name in self.names or ":" in name):  # other names, such as True, are literals or errors
+            return self.call(name, [], {})
+        return self.read_literal(node)
 
+    def read_literal(self, node: ast.expr) -> Any:
+        """Return the value of a literal."""
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, OverflowError):  # TypeError: a literal whose keys cannot be hashed
+            shown = ast.unparse(node).replace(_COLON, ":")
+            raise ConfigError(f"{self.what} '{self.text}' needs a number or a literal, got '{shown}'.") from None
 
-def _call(
-    name: str, values: list[Any], named: dict[str, Any], names: Mapping[str, Callable[..., Any]], what: str
-) -> Any:
-    if name not in names:
-        raise ConfigError(f"{what} '{name}' is unknown; {nearest(name, names)}")
-    try:
-        return names[name](*values, **named)
-    except InstarError:
-        raise
-    except (TypeError, AttributeError, ValueError, OverflowError) as error:  # arguments of the wrong type or value
-        raise ConfigError(f"{what} '{name}' cannot be made: {error}.") from None
+    def call(self, name: str, values: list[Any], named: dict[str, Any]) -> Any:
+        """Return what the constructor of a name makes."""
+        constructor = self.names[name] if name in self.names else self.import_class(name)
+        try:
+            return constructor(*values, **named)
+        except InstarError:
+            raise
+        except Exception as error:
+            # arguments of the wrong type or value; a class of the user's may raise anything
+            is_expected = isinstance(error, TypeError | AttributeError | ValueError | OverflowError)
+            if name in self.names and not is_expected:
+                raise
+            raise ConfigError(f"{self.what} '{name}' cannot be made: {error}.") from None
+
+    def import_class(self, name: str) -> Callable[..., Any]:
+        """Return the user's own class at `package.module:Name`."""
+        if ":" not in name or self.kind is None:
+            raise ConfigError(f"{self.what} '{name}' is unknown; {nearest(name, self.names)}")
+        require_trust(name, self.what, trust=self.trust)
+        found = import_object(name, self.what)
+        # a run folder may name any function and its arguments, so only parts are called; a dataclass tells two apart
+        is_part = isinstance(found, type) and issubclass(found, self.kind) and is_dataclass(found)
+        if not (is_part and found.__dataclass_params__.frozen):
+            raise ConfigError(
+                f"{self.what} '{name}' must be a dataclass that is frozen and derives from Instar's "
+                f"{self.kind.__name__}, got {shortened(repr(found))}."
+            )
+        constructor: Callable[..., Any] = found
+        return constructor

@@ -10,8 +10,8 @@ from torch import nn
 from instar.config import RunConfig
 from instar.data import load_data
 from instar.errors import ConfigError
+from instar.importing import TypedName
 from instar.models import MLP
-from instar.models.imported import TypedName
 from instar.objectives import HardLabels
 from instar.procedures.train import train
 from instar.runs.run import Run

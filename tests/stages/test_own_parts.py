@@ -38,7 +38,7 @@ def test_a_term_of_the_users_is_minimised_and_recorded(tmp_path: Path) -> None:
     run = instar.train(data, MLP([8]), objective=objective, epochs=2, log_every=1, out=tmp_path / "run")
     lines = [line for line in run.history() if line["kind"] == "train"]
     assert all(abs(x["loss"] - x["hard_labels"] - 0.5 * x["confidence"]) < 1e-5 for x in lines)
-    assert run.config["objective"] == "HardLabels(label_smoothing=0.0) + 0.5 * Confidence()"
+    assert run.config["objective"] == f"HardLabels(label_smoothing=0.0) + 0.5 * {__name__}:Confidence()"
 
 
 def test_a_view_of_the_users_is_what_the_student_sees(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 import instar as package
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, MismatchError
-from instar.models.imported import TypedName
+from instar.importing import TypedName
 from instar.models.readers import Pixels
 from instar.runs.run import Run
 from instar.teachers import ForeignTeacher, as_teacher

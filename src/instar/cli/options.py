@@ -36,6 +36,24 @@ def import_all_named(names: list[str] | None) -> list[str] | None:
     return names
 
 
+def trust_typed(text: str | None) -> str | None:
+    """Let the terms and views that a flag names be imported from here; typing them is trusting them."""
+    from instar.importing import TypedName, names_an_import
+
+    import_from_here(text is not None and names_an_import(text))
+    return None if text is None else TypedName(text)
+
+
+def trust_typed_settings(assignments: list[str] | None) -> list[str] | None:
+    """Let what the settings of a run name be imported from here; `parse_settings` marks them as typed."""
+    from instar.importing import IMPORTING_SETTINGS, names_an_import
+
+    for assignment in assignments or ():
+        name, _, text = assignment.partition("=")
+        import_from_here(name in IMPORTING_SETTINGS and names_an_import(text))
+    return assignments
+
+
 # what a command is about
 DataArgument = Annotated[
     str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub')
@@ -128,13 +146,19 @@ ReaderOption = Annotated[
     str | None, typer.Option("--reader", help='how the model reads inputs, such as "Pixels(32)" to resize images')
 ]
 ObjectiveOption = Annotated[
-    str | None, typer.Option("--objective", help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"')
+    str | None,
+    typer.Option(
+        "--objective",
+        help='weighted sum of terms, such as "SoftTargets(4) + 0.1 * HardLabels()"; a term may be package.module:Class',
+        callback=trust_typed,
+    ),
 ]
 LaterObjectiveOption = Annotated[
     str | None,
     typer.Option(
         "--objective",
         help='objective of later generations; "SoftTargets(1) + HardLabels()" adds labels [default: SoftTargets(1)]',
+        callback=trust_typed,
     ),
 ]
 TemperatureOption = Annotated[
@@ -148,7 +172,14 @@ TargetsOption = Annotated[
         help="online queries the teacher at each step; memory, store or a folder of stores: once per sample and view",
     ),
 ]
-ViewsOption = Annotated[str | None, typer.Option("--views", help='augmentation, such as "Crop(4) + Flip()"')]
+ViewsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--views",
+        help='augmentation, such as "Crop(4) + Flip()"; a view may be package.module:Class',
+        callback=trust_typed,
+    ),
+]
 NumViewsOption = Annotated[int | None, typer.Option("--num-views", min=1, help="views per sample, used in turn")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", help="passes over the training samples")]
 SeedOption = Annotated[
@@ -156,7 +187,12 @@ SeedOption = Annotated[
 ]
 ConfigOption = Annotated[str | None, typer.Option("--config", help="YAML file with settings")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="any setting, such as training.learning_rate=0.1; may be repeated")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="any setting, such as training.learning_rate=0.1; may be repeated",
+        callback=trust_typed_settings,
+    ),
 ]
 JobsOption = Annotated[
     str | None,

@@ -23,18 +23,20 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     {'model.arguments.widths': [8]}
     """
     from instar.config import parse_assignment
+    from instar.importing import IMPORTING_SETTINGS, TypedName
 
     found: dict[str, Any] = {}
     for path, value in map(parse_assignment, assignments or ()):
         name = ".".join([section, *path] if section else path)
+        is_typed = name in IMPORTING_SETTINGS and isinstance(value, str)  # typing the name of a class is trusting it
         found.pop(name, None)  # the last assignment counts, also over earlier ones of its section
-        found[name] = value
+        found[name] = TypedName(value) if is_typed else value
     return found
 
 
 def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     """Return one teacher or a list of several; None if none is given."""
-    from instar.models.imported import TypedName
+    from instar.importing import TypedName
 
     # typing the name of a class is trusting it, as for models
     typed: list[str] = [TypedName(teacher) for teacher in teachers or ()]
@@ -54,7 +56,7 @@ def parse_parts(arguments: list[str] | None, weights: str | None, reader: str | 
 
 def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:
     """Return a model by name with its arguments; None if neither is given."""
-    from instar.models.imported import TypedName
+    from instar.importing import TypedName
 
     # typing the name of a class is trusting it; a name in a file or a run folder may be a stranger's
     model = only_given(name=None if name is None else TypedName(name), arguments=parse_settings(arguments) or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -11,18 +10,13 @@ from typing import Any, get_type_hints
 from torch import nn
 
 from instar.errors import ConfigError, shortened
+from instar.importing import TypedName, import_object
 
 CLASS_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 """Form of `package.module:Name`."""
 
 LIBRARY_PREFIXES = ("transformers:", "timm:")
 """Prefixes of the names of models that libraries make, and no code of the user."""
-
-
-class TypedName(str):
-    """Name of a model or teacher that somebody typed as a flag, which allows the import of its class."""
-
-    __slots__ = ()
 
 
 def names_a_class(model: object) -> bool:
@@ -48,13 +42,7 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
     >>> import_model("torch.nn:Flatten")
     <class 'torch.nn.modules.flatten.Flatten'>
     """
-    module_name, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):  # a class may be inside another class
-            found = getattr(found, part)
-    except Exception as error:  # raised by the user's module, of any kind
-        raise ConfigError(f"model '{path}' cannot be imported: {shortened(error)}.") from None
+    found = import_object(path, "model")
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
     if not inspect.isfunction(found):

@@ -30,15 +30,19 @@ TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}
 """Terms by name, for the text of a configuration. A new term takes one line above."""
 
 
-def as_objective(objective: str | Objective | Term) -> Objective:
+def as_objective(objective: str | Objective | Term, *, trust: bool = False) -> Objective:
     """Return the objective that a user gave as text, as one term or as a sum of terms.
+
+    Args:
+        objective: text or object.
+        trust: allow a text to import terms outside `instar.objectives`.
 
     >>> as_objective(HardLabels())
     HardLabels(label_smoothing=0.0)
     """
     if isinstance(objective, Objective):
         return objective
-    return 1.0 * objective if isinstance(objective, Term) else parse_objective(objective)
+    return 1.0 * objective if isinstance(objective, Term) else parse_objective(objective, trust=trust)
 
 
 def distillation(temperature: float = 4.0, weight: float = 0.1) -> str:
@@ -64,16 +68,21 @@ def exact(number: float) -> str:
     return repr(number).removesuffix(".0")
 
 
-def parse_objective(text: str) -> Objective:
+def parse_objective(text: str, *, trust: bool = False) -> Objective:
     """Parse the text of an objective.
 
+    Args:
+        text: sum of terms; `package.module:Name` is a term of the user's.
+        trust: allow the import of such a term.
+
     Raises:
-        ConfigError: when the text is no sum of terms, or names an unknown term or argument.
+        ConfigError: when the text is no sum of terms, or names an unknown term or argument, or a term of the user's
+            without trust.
 
     >>> parse_objective("SoftTargets(20) + 0.5 * HardLabels")
     SoftTargets(temperature=20) + 0.5 * HardLabels(label_smoothing=0.0)
     """
-    found = parse(text, TERMS, "term")
+    found = parse(text, TERMS, "term", kind=Term, trust=trust)
     if isinstance(found, Term):
         found = 1.0 * found
     if not isinstance(found, Objective):

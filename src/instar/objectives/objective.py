@@ -17,6 +17,7 @@ from instar.compute.projected import Projected
 from instar.compute.tiling import exceeds_loss_tile
 from instar.data.loader import Batch
 from instar.errors import ConfigError, MismatchError
+from instar.expressions import write
 from instar.objectives.tiles import loss_in_tiles, tiles
 from instar.targets.targets import Targets
 
@@ -94,6 +95,9 @@ class Term(ABC):
     def __rmul__(self, weight: float) -> Objective:
         return Objective(((weight, self),))
 
+    def __str__(self) -> str:
+        return write(self)
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -147,7 +151,7 @@ class Objective:
         # every digit of a weight, because a run reads its objective from this text
         weights = [repr(float(weight)).removesuffix(".0") for weight, _ in self.parts]
         return " + ".join(
-            f"{weight} * {part[1]!r}" if weight != "1" else repr(part[1])
+            f"{weight} * {part[1]}" if weight != "1" else str(part[1])
             for weight, part in zip(weights, self.parts, strict=True)
         )
 

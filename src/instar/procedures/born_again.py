@@ -16,6 +16,7 @@ from instar.config import ModelConfig, RunConfig, validate
 from instar.data.dataset import ARRAYS_SOURCE, load_data
 from instar.data.views.view import View
 from instar.errors import ConfigError, NonFiniteError
+from instar.importing import TypedName
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
@@ -190,6 +191,7 @@ def born_again(
         settings,
         data=data,
         model=model,
+        trust=trust,
         defaults={"model": DEFAULT_MODEL},
         refused=("teachers",),  # the teacher of a generation is the one before it
         views=views,
@@ -203,7 +205,7 @@ def born_again(
         given.stage(local_path(out, "out"), network=network, trust=trust, show=show),
         generations,
         student=given.config.model if student is None else describe_model(student),
-        objective=as_objective(objective),
+        objective=as_objective(objective, trust=trust or isinstance(objective, TypedName)),
         stop_early=stop_early,
         network=network,
     ).run(controls=controls, distil_ensemble=distil_ensemble, jobs=jobs)
@@ -328,7 +330,9 @@ class LineagePlan:
         values = config.model_dump() | {"seed": 1000 * config.seed + number} | dict(changes or {})
         if not values["teachers"]:  # a run without a teacher has no targets to store
             values |= {"targets": "online", "store": {}}
-        given = replace(self.stage.given, objective=None)  # each run has its own, which its configuration names
+        # a run that changes the objective has its own, which its configuration names
+        own = "objective" in (changes or {})
+        given = replace(self.stage.given, objective=None) if own else self.stage.given
         return replace(self.stage, config=validate(RunConfig, values), out=self.stage.out / name, given=given)
 
     def _combine(self, name: str, members: Sequence[str]) -> Run:

@@ -96,6 +96,7 @@ def distill(
         settings,
         data=data,
         model=model,
+        trust=trust,
         defaults={"objective": distillation()},  # below the file, which may have another
         teachers=paths_of(teacher),  # () for objects, so that the teachers of a file do not stay beside them
         objective=distillation_objective(objective, temperature),

@@ -114,6 +114,7 @@ def label(
         {},
         settings,
         data=data,
+        trust=trust,
         defaults={"model": {"name": ""}},  # a configuration needs a model, and labelling has no student
         teachers=paths_of(teacher),
         combine=combine,
@@ -124,7 +125,7 @@ def label(
     )
     made = given.config
     choice = _choose_content(made, keep=keep, dtype=dtype, temperature=temperature, seed=seed)
-    view = given.objects.views or as_view(made.views)
+    view = given.objects.views or as_view(made.views, trust=trust)
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)

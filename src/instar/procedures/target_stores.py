@@ -19,6 +19,7 @@ from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.data.samples import Samples, Source
 from instar.data.views.notation import as_view
+from instar.data.views.view import View
 from instar.errors import ConfigError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
@@ -149,14 +150,16 @@ def verify_targets(
     loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
     # in the arithmetic of the labelling, or rounding would count as a difference
     resolved.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
-    return Verified(str(found.path), size, *_label_again(found, resolved, loaded, rows, seed), "")
+    return Verified(str(found.path), size, *_label_again(found, resolved, loaded, rows, seed, trust=trust), "")
 
 
-def _label_again(store: TargetStore, teacher: Teacher, data: Data, rows: int, seed: int) -> tuple[int, float, str]:
+def _label_again(
+    store: TargetStore, teacher: Teacher, data: Data, rows: int, seed: int, *, trust: bool
+) -> tuple[int, float, str]:
     """Return the number of rows, the largest difference of a probability, and its part, id and view."""
     count, worst, where = 0, 0.0, "everywhere"
     for name, part in store.manifest.parts.items():
-        stored = store.part(name)
+        stored, views = store.part(name), as_view(part.views, trust=trust)
         chosen = torch.randperm(part.rows, generator=generator(seed, name))[:rows]
         count += len(chosen)
         for view in range(part.num_views):
@@ -164,7 +167,8 @@ def _label_again(store: TargetStore, teacher: Teacher, data: Data, rows: int, se
             at = chosen[chosen // part.samples == view].sort().values - view * part.samples
             ids = at if stored.ids is None else stored.ids[at]
             if len(ids):
-                differences = _measure_differences(teacher, stored, _find_source(data, part, store), ids, view)
+                source = _find_source(data, part, store)
+                differences = _measure_differences(teacher, stored, source, views, ids, view)
                 differences = differences.nan_to_num(nan=torch.inf)  # NaN must not pass as a small difference
                 if float(differences.max()) >= worst:  # "or equal", so that a place is named also where all agree
                     worst, where = float(differences.max()), f"{name}, id {int(ids[differences.argmax()])}, view {view}"
@@ -186,7 +190,9 @@ def _find_source(data: Data, part: PartDescription, store: TargetStore) -> Sourc
     )
 
 
-def _measure_differences(teacher: Teacher, stored: StoredPart, source: Source, ids: Tensor, view: int) -> Tensor:
+def _measure_differences(
+    teacher: Teacher, stored: StoredPart, source: Source, views: View, ids: Tensor, view: int
+) -> Tensor:
     part = stored.part
     of_all = torch.arange(part.samples) if stored.ids is None else stored.ids
     samples, partners = (Samples(source, chosen, source.labels[chosen]) for chosen in (ids, of_all))
@@ -194,7 +200,7 @@ def _measure_differences(teacher: Teacher, stored: StoredPart, source: Source, i
         samples,
         BATCH_SIZE,
         seed=0,  # in_order draws nothing, and the views have the seed of the store
-        views=as_view(part.views),
+        views=views,
         num_views=part.num_views,
         view_seed=part.view_seed,
         device=make_accelerator().device,

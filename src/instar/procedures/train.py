@@ -82,6 +82,7 @@ def train(
         settings,
         data=data,
         model=model,
+        trust=trust,
         refused=("teachers",),  # a stage with teachers queries them, whatever its verb is called
         objective=objective,
         views=views,

@@ -97,6 +97,7 @@ def tune(
         settings,
         data=data,
         model=model,
+        trust=trust,
         teachers=paths_of(teacher),
         combine=combine,
         views=views,

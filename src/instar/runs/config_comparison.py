@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import differences, flatten
+from instar.importing import without_modules
 
 FINGERPRINT_OF_SETTING = {
     "config.data.source": "data",
@@ -46,6 +47,9 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any], defau
         # without a fingerprint, a path is the same if it leads to the same place
         is_same = was is not None and was == found
         if place in known and (is_same or _resolved(mine.get(place)) == _resolved(known[place])):
+            mine[place] = known[place]
+    for place in ("config.objective", "config.views"):  # an older version wrote the user's classes without their module
+        if place in known and mine.get(place) == without_modules(str(known[place])):
             mine[place] = known[place]
     return differences(mine, known).replace("config.", "")
 

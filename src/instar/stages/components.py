@@ -126,12 +126,12 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     Args:
         config: configuration of the run.
         given: Python objects.
-        trust: allow model classes outside `instar.models` in the teachers' run folders.
+        trust: allow the import of classes outside Instar that the configuration and the teachers' run folders name.
 
     Raises:
         InstarError: in one sentence, when one cannot be made or reads other data than the teachers did.
     """
-    objective = given.objective or parse_objective(config.objective)
+    objective = given.objective or parse_objective(config.objective, trust=trust)
     teacher = given.teacher
     if teacher is None and config.teachers:
         _, teacher = choose_teacher(config.teachers, config.combine, trust=trust)
@@ -149,7 +149,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         start.require_complete()
     if start is not None and network is not None and network_of(start) is None:
         start = attach_network(start, network)  # it may have trained this network, which no description builds
-    views = given.views or parse_views(config.views)
+    views = given.views or parse_views(config.views, trust=trust)
     teacher = None if teacher is None else reorder_classes(teacher, data.classes)
     return Components(config, data, network, teacher, start, objective, views)
 

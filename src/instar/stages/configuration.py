@@ -27,6 +27,7 @@ from instar.data.dataset import Data, load_data
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError
+from instar.importing import TypedName, names_an_import
 from instar.models.build import describe_model
 from instar.models.imported import names_a_class
 from instar.models.readers.reader import Reader
@@ -83,6 +84,7 @@ def configure(
     *,
     data: Any = None,
     model: Any = None,
+    trust: bool = False,
     defaults: Mapping[str, Any] | None = None,
     refused: tuple[str, ...] = (),
     **given: Any,
@@ -96,6 +98,7 @@ def configure(
         settings: any setting by dotted name, or nested.
         data: result of `load_data`, or its argument.
         model: name, description or module.
+        trust: allow the import of terms and views of the user's that the settings name; typed ones are trusted anyway.
         defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
         given: fields of `RunConfig`, where an objective or views may be objects.
@@ -131,15 +134,18 @@ def configure(
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
-    views = _unless_overruled(given.get("views"), found.views)
-    if views is None:
-        parse_views(found.views)  # refuses unknown ones before a run, a search or a lineage begins
+    views, typed = _unless_overruled(given.get("views"), found.views), typed_names(values)
+    if views is None:  # unknown ones are refused before a run, a search or a lineage begins
+        parsed = parse_views(found.views, trust=trust or "views" in typed)
+        views = parsed if names_an_import(found.views) else None  # what is imported here needs no trust elsewhere
     start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
     objects = GivenObjects(
         loaded,
         network,
         start=start if isinstance(start, Run) and str(start.path) == found.start else None,
-        objective=as_objective(found.objective if objective is None else objective),
+        objective=as_objective(
+            found.objective if objective is None else objective, trust=trust or "objective" in typed
+        ),
         views=views,
     )
     return Configured(found, objects, names_a_class(model))
@@ -202,6 +208,15 @@ def as_setting(value: Any) -> Any:
     if isinstance(value, Run):
         return str(value.path)
     return str(value) if isinstance(value, Path | Objective | Term | View | Reader) else value
+
+
+def typed_names(values: Mapping[str, Any]) -> set[str]:
+    """Return the names of the settings whose value somebody typed as a flag.
+
+    >>> typed_names({"views": TypedName("mine:Sepia()"), "objective": "mine:Focal()"})
+    {'views'}
+    """
+    return {name for name, value in values.items() if isinstance(value, TypedName)}
 
 
 def _unless_overruled(given: Any, text: str) -> Any:

@@ -115,7 +115,7 @@ class Stage:
         # Crop(padding=4), or in full where an older version began a lineage
         with suppress(InstarError):  # what is wrong with the folder, holding it says
             written = Run(self.out).config.get("views")
-            if isinstance(written, str) and parse_views(written) == components.views:
+            if isinstance(written, str) and parse_views(written, trust=self.trust) == components.views:
                 return written
         return components.config.views
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from instar.errors import ConfigError
 from instar.expressions import parse
+from instar.importing import TypedName
 from instar.models.build import call_constructor
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
-from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, TypedName, import_model, names_a_class
+from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.weight_files import load_weights

@@ -10,6 +10,7 @@ from instar.data.loader import Batch, Origin
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError
+from instar.importing import without_modules
 from instar.targets.manifest import describe_views
 from instar.targets.store import StoredPart, TargetStore
 from instar.targets.targets import Targets
@@ -126,7 +127,9 @@ class Stored(Teacher):
             )
         shown = str(origin.views), origin.seed, origin.num_views
         # fewer views than the store has are enough; endless ones (None) are more than any store has
-        if shown[:2] != (part.views, part.view_seed) or (origin.num_views or part.num_views + 1) > part.num_views:
+        # a store of an older version has the class of a user's view without its module
+        same = part.views in (shown[0], without_modules(shown[0])) and shown[1] == part.view_seed
+        if not same or (origin.num_views or part.num_views + 1) > part.num_views:
             return 3, (
                 f"{store} holds {part.shows()} of '{part.source}', and the run shows {describe_views(*shown)}; leave "
                 "the views to the store, or label those."

@@ -130,7 +130,7 @@ class Search:
         build_network(config.model, data.train.input_shape, data.classes, trust=trust)
         stored = self._label(data)
         shown = adopt_store_views(stored, config)
-        loader = _make_loader(data.train, shown)
+        loader = self._make_loader(data.train, shown)
         stored.targets(next(loader.in_order()).part(0, 2))
         # trials are quiet about the teacher, so the search looks at it once
         look = look_at(stored, data, loader)
@@ -165,7 +165,7 @@ class Search:
             return teacher
         device, precision = make_accelerator().device, config.training.teacher_precision
         teacher.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
-        loaders = {"train": _make_loader(data.train, config, device)}
+        loaders = {"train": self._make_loader(data.train, config, device)}
         if data.held_out is not None and teacher.knows(data.held_out):  # for the agreement of trials with the teacher
             size = choose_batch_size(data.held_out, LABELLING_BATCH_SIZE)
             loaders["validation"] = Loader(data.held_out, size, seed=config.seed, device=device)
@@ -183,6 +183,17 @@ class Search:
         store = labelling.start(self.stage.out / "targets")
         labelling.complete(store, str(store.path), show=self.stage.show)
         return Stored(store)
+
+    def _make_loader(self, samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
+        return Loader(
+            samples,
+            choose_batch_size(samples, LABELLING_BATCH_SIZE),
+            seed=config.seed,
+            views=self.stage.given.views or parse_views(config.views, trust=self.stage.trust),
+            num_views=config.num_views,
+            view_seed=config.view_seed,
+            device=device,
+        )
 
     def _refuse_other_temperatures(self, who: str, part: PartDescription) -> None:
         temperatures = self.grid.temperatures
@@ -228,15 +239,3 @@ def _make_trial(stage: Stage, setting: Setting, seed: int) -> Trial:
     # the folder is named after the setting, not after its place in the grid, so that a wider grid finds it again
     out = stage.out / f"{setting.name}-seed-{seed}"
     return Trial(replace(stage, config=validate(RunConfig, values), out=out))
-
-
-def _make_loader(samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
-    return Loader(
-        samples,
-        choose_batch_size(samples, LABELLING_BATCH_SIZE),
-        seed=config.seed,
-        views=parse_views(config.views),
-        num_views=config.num_views,
-        view_seed=config.view_seed,
-        device=device,
-    )

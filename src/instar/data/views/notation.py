@@ -26,18 +26,18 @@ VIEWS: dict[str, type[View]] = {
 """Views by their names in a configuration; add one line for a new view."""
 
 
-def as_view(views: str | View) -> View:
-    """Return views given as text or as an object."""
-    return views if isinstance(views, View) else parse_views(views)
+def as_view(views: str | View, *, trust: bool = False) -> View:
+    """Return views given as text or as an object; `trust` allows a text to import views of the user's."""
+    return views if isinstance(views, View) else parse_views(views, trust=trust)
 
 
-def parse_views(text: str) -> View:
-    """Parse the text of views.
+def parse_views(text: str, *, trust: bool = False) -> View:
+    """Parse the text of views; `trust` allows the import of views of the user's, `package.module:Name`.
 
     >>> parse_views("Crop(4) + Flip()").parts
     (Crop(padding=4, mode='reflect'), Flip())
     """
-    view = parse(text, VIEWS, "view")
+    view = parse(text, VIEWS, "view", kind=View, trust=trust)
     if not isinstance(view, View):
         raise ConfigError(f"views '{text}' must be a sum of views, for example 'Crop(4) + Flip()'.")
     return view

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
+from instar.expressions import write
 from instar.seeds import Draws, derive
 
 
@@ -24,6 +25,9 @@ class View(ABC):
 
     def __add__(self, other: View) -> View:
         return Chain((*_parts(self), *_parts(other)))
+
+    def __str__(self) -> str:
+        return write(self)
 
 
 def _parts(view: View) -> tuple[View, ...]:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from instar.data.columns.held import INPUTS
+from instar.expressions import write
 
 
 class Reader(ABC):
@@ -42,3 +43,6 @@ class Reader(ABC):
     def statistics(self) -> tuple[Tensor, Tensor] | None:
         """Return mean and standard deviation to standardise with, broadcast against one input; None: the data's."""
         return None
+
+    def __str__(self) -> str:
+        return write(self)
