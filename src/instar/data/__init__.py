@@ -6,14 +6,31 @@ from instar.data.dataset import Data, load_data
 from instar.data.loader import Batch, Loader, Origin, given_inputs
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples, Source
-from instar.data.views import Crop, CutMix, Flip, Identity, Mixture, Mixup, Shift, View, as_view, parse_views
+from instar.data.views import (
+    ColorJitter,
+    Crop,
+    CutMix,
+    Erase,
+    Flip,
+    Identity,
+    Mixture,
+    Mixup,
+    RandomResizedCrop,
+    Rotate,
+    Shift,
+    View,
+    as_view,
+    parse_views,
+)
 
 __all__ = [
     "UNLABELLED",
     "Batch",
+    "ColorJitter",
     "Crop",
     "CutMix",
     "Data",
+    "Erase",
     "Flip",
     "Held",
     "Identity",
@@ -21,7 +38,9 @@ __all__ = [
     "Mixture",
     "Mixup",
     "Origin",
+    "RandomResizedCrop",
     "Recordings",
+    "Rotate",
     "Samples",
     "Shift",
     "Source",

@@ -95,6 +95,11 @@ def unwrap(network: nn.Module) -> nn.Module:
     return network.network if isinstance(network, Normalised) else network
 
 
+def reader_in(network: nn.Module) -> Reader:
+    """Return the reader of a network; one that is not `Normalised` reads inputs as they are."""
+    return network.reader if isinstance(network, Normalised) else AsIs()
+
+
 def set_reader(network: nn.Module, reader: Reader, statistics: tuple[Tensor, Tensor] | None = None) -> Normalised:
     """Return a network that reads its inputs with `reader`; a `Normalised` network keeps its own where this is `AsIs`.
 

@@ -21,6 +21,7 @@ from instar.errors import ConfigError, say
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data
+from instar.stages.compatibility import refuse_other_sizes
 from instar.stages.configuration import Configured, configure, nest
 from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, only_parts, paths_of, teacher_of
@@ -129,6 +130,7 @@ def label(
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
+    refuse_other_sizes(loaders["train"], None, resolved)
     labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
     store = labelling.start(local_path(out, "out"))
     _announce(store, resolved, loaded, loaders["train"], show)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.data.loader import Batch, Loader
 from instar.errors import MismatchError
 from instar.models.causal_lm import CausalLM, refuse_other_tokens
 from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
-from instar.models.normalised import unwrap
+from instar.models.normalised import reader_in, unwrap
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher
@@ -28,6 +29,27 @@ def only_network(teacher: Teacher | None, name: str) -> nn.Module:
         count = f"has {len(networks)} networks" if teacher else "is missing"
         raise MismatchError(f"model '{name}' takes layers from its teacher, which must be one network; it {count}.")
     return unwrap(networks[0])
+
+
+def refuse_other_sizes(loader: Loader, student: nn.Module | None, teacher: Teacher | None) -> None:
+    """Refuse views that give images of another size than the data to a network that reads the data as they are.
+
+    Such a network would train on images of one size, and be evaluated on those of another.
+
+    Raises:
+        MismatchError: names the network, both sizes, and a reader that would do.
+    """
+    given = loader.samples.input_shape
+    shown = loader.views.shape(given)
+    readers = [] if student is None else [("student", reader_in(student), shown)]
+    readers += [("teacher", reader_in(network), given) for network in (teacher.modules() if teacher else [])]
+    for who, reader, wanted in readers:
+        if reader.column == INPUTS and shown != given and reader.shape(shown) != reader.shape(given):
+            seen, known = (" x ".join(map(str, shape[1:])) for shape in (shown, given))
+            raise MismatchError(
+                f"the views give images of {seen} pixels, and the {who} reads those of the data, {known}, as they are; "
+                f"give it a reader of one size, such as Pixels({list(wanted[1:])}), or leave the size of the view out."
+            )
 
 
 @torch.no_grad()

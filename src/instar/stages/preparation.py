@@ -16,7 +16,7 @@ from instar.data.loader import Loader
 from instar.errors import say
 from instar.models.build import last_layer
 from instar.seeds import seed_everything
-from instar.stages.compatibility import refuse_other_classes
+from instar.stages.compatibility import refuse_other_classes, refuse_other_sizes
 from instar.stages.components import Components
 from instar.stages.initial import InitialModel, make_initial
 from instar.stages.labelling import Labelling
@@ -70,6 +70,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
         view_seed=config.view_seed,
         device=accelerator.device,
     )
+    refuse_other_sizes(loader, model, teacher)
     if training.compile:
         require_compiler(accelerator.device)
     if teacher is not None:

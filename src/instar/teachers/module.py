@@ -15,7 +15,7 @@ from instar.data.samples import Samples
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
-from instar.models.normalised import Normalised, reader_of, set_reader
+from instar.models.normalised import reader_in, reader_of, set_reader
 from instar.models.outputs import logits_of
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.notation import as_reader
@@ -50,7 +50,7 @@ class Module(Teacher):
         if reader is not None:
             network = set_reader(network, as_reader(reader))
         self.network, self.classes = network, classes
-        self._reader = network.reader if isinstance(network, Normalised) else AsIs()
+        self._reader = reader_in(network)
         self._to_network = reader_of(network)
         # until `prepare` says otherwise: where the network is, in plain arithmetic
         self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from instar.data.views.color_jitter import ColorJitter
 from instar.data.views.crop import Crop
 from instar.data.views.cut_mix import CutMix
+from instar.data.views.erase import Erase
 from instar.data.views.flip import Flip
 from instar.data.views.identity import Identity
 from instar.data.views.mixup import Mixup
+from instar.data.views.random_resized_crop import RandomResizedCrop
+from instar.data.views.rotate import Rotate
 from instar.data.views.shift import Shift
 from instar.data.views.view import View
 from instar.errors import ConfigError
@@ -21,6 +25,10 @@ VIEWS: dict[str, type[View]] = {
         Flip,
         Mixup,
         CutMix,
+        RandomResizedCrop,
+        Rotate,
+        ColorJitter,
+        Erase,
     )
 }
 """Views by their names in a configuration; add one line for a new view."""

@@ -21,7 +21,14 @@ class View(ABC):
 
     @abstractmethod
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Augment `inputs` `[batch, channels, height, width]` by the random numbers `draws`; keep shape and dtype."""
+        """Augment `inputs` `[batch, channels, height, width]` by the random numbers `draws`.
+
+        The dtype stays, and the shape is what `shape` says. A batch of any size gives the same rows.
+        """
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of one augmented input for an input of the shape `given`; most views keep it."""
+        return given
 
     def __add__(self, other: View) -> View:
         return Chain((*_parts(self), *_parts(other)))
@@ -45,6 +52,12 @@ class Chain(View):
         for part, seed in seeded_parts(self, draws.seed):
             inputs = part(inputs, replace(draws, seed=seed))
         return inputs
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape that all parts give together."""
+        for part in self.parts:
+            given = part.shape(given)
+        return given
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.parts))
