@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import torch
@@ -15,12 +16,29 @@ BOUNDED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose incoming weights `max_norm` bounds."""
 
 
+class _Eager(torch.optim.Optimizer):
+    # torch wraps these methods for its compiler, whose import takes a second before the first step; they are not
+    # compiled here, so what is wrapped is called
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _EagerSGD(_Eager, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class _EagerAdamW(_Eager, torch.optim.AdamW):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration. SGD uses Nesterov momentum if momentum is above 0."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     # fused: one kernel for all weights instead of one or more for each
     if config.optimiser == "sgd":
-        return torch.optim.SGD(
+        return _EagerSGD(
             parameters,
             config.learning_rate,
             momentum=config.momentum,
@@ -28,7 +46,7 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
             weight_decay=config.weight_decay,
             fused=True,
         )
-    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    return _EagerAdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def learning_rate(config: TrainingConfig, step: int, steps_per_epoch: int, plateaus: int = 0) -> float:

@@ -62,7 +62,8 @@ class TrainingModel:
 def wrap_model(state: TrainState, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> TrainingModel:
     """Return a model in the form that training calls: shared by processes, and compiled if the settings say so."""
     # compiled last, because `Compiled` calls the network that exchanges gradients
-    network = accelerator.prepare_model(state.model)
+    # placed as told: accelerate would import torch's distributed tensors for half a second, to look for them
+    network = accelerator.prepare_model(state.model, device_placement=accelerator.device_placement)
     if config.compile:
         network = Compiled(network, part_sizes(loader, config, accelerator))
     return TrainingModel(state, network, config, accelerator)
