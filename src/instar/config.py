@@ -63,7 +63,10 @@ class Config(BaseModel):
 class DataConfig(Config):
     """The data set of a run, and which of its samples the student learns from."""
 
-    source: str = Field(description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, or "arrays"')
+    source: str = Field(
+        description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, a CSV, JSON or Parquet file, '
+        'or "arrays"'
+    )
     input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
     label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
     image_size: ImageSize | None = Field(

@@ -56,7 +56,10 @@ def trust_typed_settings(assignments: list[str] | None) -> list[str] | None:
 
 # what a command is about
 DataArgument = Annotated[
-    str | None, typer.Argument(help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub')
+    str | None,
+    typer.Argument(
+        help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub, or a file of rows'
+    ),
 ]
 RunArgument = Annotated[str, typer.Argument(help="run folder")]
 SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="run folder or target store")]

@@ -55,10 +55,10 @@ def write_images(folder: Path, splits: Mapping[str, Any], column: str, config: D
             sides = filter(None, (smallest_side(rows, column) for rows in splits.values()))
             return {"image_size": min(MAX_CHOSEN_SIDE_PIXELS, *sides)}
         except NoRowsError:  # all its images may be bad
-            _refuse_bad(bad, column, config.source)
+            refuse_bad_images(bad, column, config.source)
             raise
     if config.on_error == "refuse":
-        _refuse_bad(bad, column, config.source)
+        refuse_bad_images(bad, column, config.source)
     skipped = {split: [(each.row, each.path, each.reason) for each in found] for split, found in bad.items() if found}
     if skipped:
         (folder / SKIPPED_FILE).write_text(json.dumps(skipped, indent=1))
@@ -84,22 +84,33 @@ def _write_splits(
         raise empty
 
 
-def _refuse_bad(bad: Mapping[str, list[BadImage]], column: str, source: str) -> None:
+def refuse_bad_images(bad: Mapping[str, list[BadImage]], column: str | None, source: str) -> None:
+    """Refuse data with images that cannot be decoded.
+
+    Args:
+        bad: these images by split.
+        column: column of the images, if they have one.
+        source: name of the data.
+
+    Raises:
+        DataError: when there are any; lists them.
+    """
     found = [(split, each) for split, images in bad.items() for each in images]
-    if not found:
-        return
+    where = f"column '{column}' of " if column else ""
     if len(found) == 1:
         (split, one) = found[0]
         raise DataError(
-            f"column '{column}' of '{source} ({split})', {one}, cannot be decoded: {one.reason}. Mend it, or set "
+            f"{where}'{source} ({split})', {one}, cannot be decoded: {one.reason}. Mend it, or set "
             "data.on_error=skip to leave it out."
         )
-    listed = "; ".join(f"{split}, {_place(each, source)}: {each.reason}" for split, each in found[:_MAX_LISTED_IMAGES])
-    more = f"; and {len(found) - _MAX_LISTED_IMAGES:,} more" if len(found) > _MAX_LISTED_IMAGES else ""
-    raise DataError(
-        f"{len(found):,} images of column '{column}' of '{source}' cannot be decoded ({listed}{more}). Mend them, or "
-        "set data.on_error=skip to leave them out."
-    )
+    if found:
+        first = found[:_MAX_LISTED_IMAGES]
+        listed = "; ".join(f"{split}, {_place(each, source)}: {each.reason}" for split, each in first)
+        more = f"; and {len(found) - len(first):,} more" if len(found) > len(first) else ""
+        raise DataError(
+            f"{len(found):,} images of {where}'{source}' cannot be decoded ({listed}{more}). Mend them, or set "
+            "data.on_error=skip to leave them out."
+        )
 
 
 def _place(image: BadImage, source: str) -> str:
@@ -107,4 +118,5 @@ def _place(image: BadImage, source: str) -> str:
         return str(image)
     # inside the data folder, because its name is in the sentence already
     path, root = Path(image.path).absolute(), Path(source).absolute()
+    root = root if root.is_dir() else root.parent
     return f"'{path.relative_to(root) if path.is_relative_to(root) else path}'"

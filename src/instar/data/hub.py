@@ -18,7 +18,7 @@ from instar.data.cache import cache_folder, keep
 from instar.data.decoded_images import SKIPPED_FILE
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
-from instar.data.opening import open_data
+from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.samples import Source
 from instar.errors import ConfigError, DataError, nearest
@@ -47,7 +47,7 @@ def load_hub(
     local = os.path.isdir(name)
     if local and not any(path.is_file() for path in Path(name).rglob("*")):
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
-    if not local and name.count("/") != 1:
+    if not local and not is_table_file(name) and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
     found = open_data(name, needs_test=config.test is None and config.test_where is None)
     splits = read_rows(found, config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)

@@ -20,6 +20,8 @@ from instar.errors import DataError, shortened
 AS_THEY_ARE = ImageForm()
 """Each image in its own size, and grey images with one channel."""
 
+_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif)$", re.IGNORECASE)
+_FIRST_TURNED_ORIENTATION = 5  # of the values of EXIF, from which on width and height are swapped
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of Pillow with more than 8 bits
 
 
@@ -63,21 +65,42 @@ def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) 
             yield pixels
 
 
+def is_image_file(value: object) -> bool:
+    """Return whether a value is a path that ends as image files do.
+
+    >>> is_image_file("photos/a.JPG"), is_image_file("a.wav"), is_image_file(3)
+    (True, False, False)
+    """
+    return isinstance(value, str | Path) and _IMAGE_SUFFIX.search(str(value)) is not None
+
+
+def size_of(image: Any) -> tuple[int, int] | None:
+    """Return width and height of an upright image in pixels, from its header alone; None if it has none.
+
+    Args:
+        image: image of Pillow, path, or bytes of a file.
+    """
+    from PIL import ExifTags, Image
+
+    with suppress(Exception), warnings.catch_warnings():  # decoding names what is wrong
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if isinstance(image, bytes | str | Path):
+            with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+                return size_of(opened)
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED_ORIENTATION
+        width, height = image.size
+        return (height, width) if is_turned else (width, height)
+    return None
+
+
 def smallest_side(rows: Any, column: str) -> int:
     """Return the smallest shorter side of the images of a split in pixels, from their headers alone.
 
     Images without a readable header are left out; 0 if no image has one.
     """
-    from PIL import Image
-
-    sides = []
-    for row in rows.select_columns([column]):
-        value = row[column] or {}
-        with suppress(Exception), warnings.catch_warnings():  # decoding names what is wrong
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(value["bytes"]) if value["bytes"] else value["path"]) as image:
-                sides.append(min(image.size))  # which a rotation does not change
-    return min(sides, default=0)
+    values = (row[column] or {} for row in rows.select_columns([column]))
+    sizes = (size_of(value.get("bytes") or value.get("path")) for value in values)
+    return min((min(size) for size in sizes if size), default=0)
 
 
 def decode_numbers(rows: Any, column: str, name: str) -> Iterator[NDArray[Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from instar.config import DataConfig
 from instar.data.array_sources import make_array_sources
-from instar.data.array_values import as_pandas, as_row, is_image, stacked
+from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
+from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.hub import read_rows
+from instar.data.image_paths import open_paths
 from instar.data.labels import map_labels
 from instar.data.opening import rows_by_split
 from instar.data.samples import Source
@@ -21,7 +25,8 @@ from instar.errors import DataError
 
 DATA_FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch or Hugging Face data set, a "
-    "pair (train, test) of data sets, or one of these per split, as {'train': ..., 'test': ...}"
+    "table with input_column and label_column, a pair (train, test) of data sets, or one of these per split, as "
+    "{'train': ..., 'test': ...}"
 )
 """Forms of data objects, for error messages; labels may be None."""
 
@@ -44,8 +49,8 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         DataError: when the data have another form, or inputs or labels have no or several interpretations.
     """
     if (rows := rows_by_split(given)) is not None:
-        return read_rows(rows, config)
-    parts = {split: _inputs_and_labels(split, part) for split, part in _by_split(given).items()}
+        return read_rows({split: open_paths(part, [Path.cwd()]) for split, part in rows.items()}, config)
+    parts = {split: _inputs_and_labels(split, part, config) for split, part in _by_split(given, config).items()}
     names = {split: f"{split} arrays" if len(parts) > 1 else "arrays" for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}
     labels, classes = map_labels(known, config)  # of all splits together, for one numbering
@@ -55,16 +60,38 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
             "test_inputs, test_labels), or list the classes in data.classes."
         )
     given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
-    sources = make_array_sources(given_inputs, labels, classes, config)
+    images = {name: found for name, inputs in given_inputs.items() if (found := as_images(inputs)) is not None}
+    if len(images) == len(given_inputs):
+        sources = _make_image_sources(images, labels, classes, config)
+    else:
+        sources = make_array_sources(given_inputs, labels, classes, config)
     return {split: sources[name] for split, name in names.items()}
 
 
-def _by_split(given: Any) -> dict[str, Any]:
+def _make_image_sources(
+    images: Mapping[str, list[Any]],
+    labels: Mapping[str, NDArray[np.int64]],
+    classes: tuple[str, ...],
+    config: DataConfig,
+) -> dict[str, Source]:
+    for name, known in labels.items():
+        if len(known) != len(images[name]):
+            raise DataError(f"'{name}' has {len(images[name])} inputs but {len(known)} labels.")
+    found = decode_given_images(images, config)
+    kept = {name: known[found.kept[name]] for name, known in labels.items()}
+    sources = make_array_sources(found.arrays, kept, classes, config.model_copy(update={"layout": "CHW"}))
+    return {
+        name: replace(source, reading=source.reading + found.told, settings={**source.settings, **found.settings})
+        for name, source in sources.items()
+    }
+
+
+def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
     if isinstance(given, Mapping):
         if "train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES):
             return {split: given[split] for split in _SPLIT_NAMES if split in given}
         raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
-    if isinstance(given, Dataset):
+    if isinstance(given, Dataset) or (config.input_column is not None and is_table(as_pandas(given))):
         return {"train": given}
     if isinstance(given, list | tuple):
         if len(given) == 4:
@@ -92,9 +119,11 @@ def _is_pair(part: object) -> bool:
     return isinstance(part, tuple) and len(part) == 2 and all(hasattr(array, "shape") and array.shape for array in part)
 
 
-def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
+def _inputs_and_labels(split: str, part: Any, config: DataConfig) -> InputsAndLabels:
     if isinstance(part, Dataset):
-        return _read_items(split, part)
+        return _read_items(split, part, config)
+    if is_table(part := as_pandas(part)):
+        return _columns_of_table(split, part, config)
     if isinstance(part, list | tuple) and len(part) in (1, 2):
         inputs, labels = map(as_pandas, (*part, None)[:2])
         # a loader may shuffle, so its samples would have no stable ids
@@ -103,6 +132,18 @@ def _inputs_and_labels(split: str, part: Any) -> InputsAndLabels:
         _refuse_other_index(split, inputs, labels)
         return inputs, labels
     raise DataError(f"'{split}' must be (inputs, labels) or a torch data set; got {type(part).__name__}.")
+
+
+def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLabels:
+    columns = list(map(str, table.columns))
+    for role, name in (("input", config.input_column), ("label", config.label_column)):
+        if name not in columns:
+            found = "none" if name is None else f"'{name}'"
+            raise DataError(
+                f"a table for '{split}' needs {role}_column, one of its columns ({', '.join(columns):.200}); got "
+                f"{found}. Or give the inputs and the labels apart, as (inputs, labels)."
+            )
+    return tuple(table.iloc[:, columns.index(str(name))] for name in (config.input_column, config.label_column))
 
 
 def _refuse_other_index(split: str, *parts: Any) -> None:
@@ -115,10 +156,10 @@ def _refuse_other_index(split: str, *parts: Any) -> None:
         )
 
 
-def _read_items(split: str, dataset: Dataset[Any]) -> InputsAndLabels:
+def _read_items(split: str, dataset: Dataset[Any], config: DataConfig) -> InputsAndLabels:
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise DataError("a data set without a length cannot be read by index; give arrays instead.")
-    inputs: list[NDArray[Any]] = []
+    inputs: list[Any] = []
     labels: list[Any] = []
     for index in range(len(dataset)):
         try:
@@ -130,11 +171,14 @@ def _read_items(split: str, dataset: Dataset[Any]) -> InputsAndLabels:
             item = (item,)
         if not isinstance(item, list | tuple) or len(item) not in (1, 2):
             raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
-        inputs.append(as_row(split, item[0]).copy())  # some data sets write each item into the same memory
+        # copies, because some data sets write each item into the same memory
+        inputs.append(shrunk(item[0], config) if is_image(item[0]) else as_row(split, item[0]).copy())
         labels.append(_as_python_label(item[1]) if len(item) == 2 else None)
     if not inputs:
         raise DataError(f"the data set for '{split}' has no samples.")
-    return stacked(split, inputs), labels
+    if all(map(is_image, inputs)):
+        return inputs, labels
+    return stacked(split, [as_row(split, one) for one in inputs]), labels
 
 
 def _as_python_label(label: Any) -> Any:

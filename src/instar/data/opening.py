@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instar.data.image_paths import open_paths
 from instar.errors import DataError, shortened
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt"])
 """Suffixes of files of rows."""
+
+_READERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"sep": "\t"}),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), ("json", {})),
+    ".parquet": ("parquet", {}),
+}  # of the library, and their options, for the suffix of a single file
 
 
 def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Dataset]:
@@ -38,9 +46,13 @@ def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Datas
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(logging.CRITICAL)
     # the absolute path, because the library mistakes a folder called "text" or "csv" for one of its readers
-    where = str(Path(name).absolute()) if os.path.isdir(name) else name
+    where = str(Path(name).absolute()) if os.path.exists(name) else name
     try:
-        builder = datasets.load_dataset_builder(where)
+        if is_table_file(where):
+            reader, options = _READERS[Path(where).suffix.lower()]
+            builder = datasets.load_dataset_builder(reader, data_files={"train": [where]}, **options)
+        else:
+            builder = datasets.load_dataset_builder(where)
         files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}
         if builder.name == "audiofolder":  # the library's own feature needs torchcodec even to store a path
             builder.BASE_FEATURE = _recording()
@@ -57,7 +69,21 @@ def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Datas
     if Path(where).is_dir():
         _refuse_other_kinds(name, Path(where), files)
         _refuse_other_class_names(name, files)
-    return {split: found[split] for split in ("train", "validation", "test") if split in found}
+    found = {split: found[split] for split in ("train", "validation", "test") if split in found}
+    if not os.path.exists(where):
+        return found
+    # paths are relative to the file that holds them, or to the folder of the data
+    folders = {split: {Path(path).parent: None for path in files.get(split, ())} for split in found}
+    return {split: open_paths(rows, [*folders[split], Path(where)]) for split, rows in found.items()}
+
+
+def is_table_file(name: str) -> bool:
+    """Return whether data are a single file of rows.
+
+    >>> is_table_file("missing.csv")
+    False
+    """
+    return os.path.isfile(name) and Path(name).suffix.lower() in _READERS
 
 
 def column_names(name: str) -> tuple[str, ...]:
@@ -129,7 +155,7 @@ def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]])
         if path in others:
             raise DataError(
                 f"data '{name}' may be in '{path.name}' or in '{min(read).name}', and only one type of file is read; "
-                "move the files that do not belong to the data out of the folder."
+                "move the files that do not belong to the data out of the folder, or give the path of the file."
             )
 
 

@@ -91,7 +91,7 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if not isinstance(given, DataConfig):
         own = recorded | kept
         return load_data(given, **{name: own[name] for name in OBJECT_READING_SETTINGS if name in own})
-    if os.path.isdir(given.source):  # where other data call their columns otherwise, these are found as usual
+    if os.path.exists(given.source):  # where other data call their columns otherwise, these are found as usual
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
     # a reading of Python objects says nothing about files
@@ -118,7 +118,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     if wanted is not None and _read_shape(described, wanted)[start:] != _read_shape(described, found)[start:]:
         raise MismatchError(
             f"'{run.path}' takes inputs of shape {wanted}, and '{samples.source.name}' has {found}; data.image_size "
-            "resizes images."
+            "resizes images, and data.channels makes them grey or RGB."
         )
     rate, recorded = recording_rate(data), recorded_rate(run)
     if rate is not None and recorded not in (None, rate):

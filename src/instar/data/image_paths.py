@@ -1,0 +1,61 @@
+"""Columns of paths to image files, which become columns of images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instar.data.images import is_image_file
+
+if TYPE_CHECKING:
+    import datasets
+
+_NUM_INSPECTED_ROWS = 100  # first rows whose values tell whether a column holds paths
+
+
+def open_paths(rows: datasets.Dataset, folders: Iterable[Path]) -> datasets.Dataset:
+    """Return rows whose columns of paths to image files are columns of images, which are not decoded.
+
+    A column of strings holds paths if all of its first values end as image files do, and one of them exists in one of
+    the folders. Other columns stay as they are.
+
+    Args:
+        rows: rows of a split.
+        folders: folders that the paths may be relative to; the first one that has a file is used.
+    """
+    import datasets
+
+    if any(isinstance(feature, datasets.Image | datasets.Audio) for feature in rows.features.values()):
+        return rows  # files named beside images, such as masks, are not the inputs
+    for column, feature in rows.features.items():
+        if getattr(feature, "dtype", "") not in ("string", "large_string"):
+            continue
+        first = [value for value in rows.select_columns([column])[:_NUM_INSPECTED_ROWS][column] if value]
+        if not first or not all(map(is_image_file, first)):
+            continue
+        folder = next((folder for folder in folders if any((folder / value).is_file() for value in first)), None)
+        if folder is not None:
+            rows = _with_images(rows, column, [value and str(folder / value) for value in rows[column]])
+    return rows
+
+
+def _with_images(rows: datasets.Dataset, column: str, paths: Sequence[str | None]) -> datasets.Dataset:
+    import datasets
+
+    digest = hashlib.blake2b(f"{rows._fingerprint} {column}".encode(), digest_size=8)
+    for path in paths:  # the rows stay the same where only the content of a file changes
+        digest.update(f"{path} {_state(path)}\n".encode(errors="surrogateescape"))
+    images = [None if path is None else {"bytes": None, "path": path} for path in paths]
+    others = rows.remove_columns(column)
+    return others.add_column(column, images, new_fingerprint=digest.hexdigest(), feature=datasets.Image(decode=False))
+
+
+def _state(path: str | None) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path or "")
+    except (OSError, ValueError):  # missing, which decoding names
+        return None
+    return found.st_size, found.st_mtime_ns
