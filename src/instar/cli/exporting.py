@@ -20,6 +20,7 @@ def export(
     to: options.ToOption,
     out: options.ExportOutOption = None,
     data: options.OtherDataOption = None,
+    quantise: options.QuantiseOption = None,
     tolerance: options.ToleranceOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
@@ -31,7 +32,8 @@ def export(
 
     Example: instar export runs/student --to onnx
     """
-    found = instar.export(run, to, trust=trust, **only_given(out=out, data=data, tolerance=tolerance, network=network))
+    given = only_given(out=out, data=data, quantise=quantise, tolerance=tolerance, network=network)
+    found = instar.export(run, to, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 
 

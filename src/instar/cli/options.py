@@ -370,6 +370,10 @@ ExportOutOption = Annotated[
     str | None, typer.Option("--out", help="file or folder; in the folder export of the run if not given")
 ]
 ToOption = Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")]
+QuantiseOption = Annotated[
+    str | None,
+    typer.Option("--quantise", help="int8: an ONNX file with weights of 8 bits, compared with the float one"),
+]
 ToleranceOption = Annotated[
     float | None,
     typer.Option("--tolerance", help="largest allowed difference of a logit, in nats [default: 0.0001]"),

@@ -59,6 +59,7 @@ class Student:
         header: JSON values that travel with the weights: `format`, `instar` (version), `model` (how to build it, with
             the names of its classes) and `inputs` (dtype, shape of one, and whether their length is free).
         batches: raw test inputs, `[batch, ...]` each.
+        data: data of the run, or those that were given.
         trust: whether the model's class may be imported.
         network: network that was given as a Python object, which loading needs again.
         recorded: comparison with the predictions of the run; None if the data are not those of the run.
@@ -68,6 +69,7 @@ class Student:
     model: Normalised
     header: dict[str, Any]
     batches: tuple[Tensor, ...]
+    data: Data
     trust: bool
     network: nn.Module | str | None = None
     recorded: Recorded | None = None
@@ -179,7 +181,7 @@ def read_student(
             "any_length": any_length,
         },
     }
-    return Student(run, model, header, batches, trust, network, recorded)
+    return Student(run, model, header, batches, data, trust, network, recorded)
 
 
 def _accepts_length(model: nn.Module, inputs: Tensor) -> bool:

@@ -33,7 +33,7 @@ def write_onnx(student: Student, path: Path) -> Predict:
     """
     try:
         import onnx
-        import onnxruntime
+        import onnxruntime  # noqa: F401 (open_onnx needs it)
         import onnxscript  # noqa: F401 (torch's exporter needs it)
     except ImportError:
         raise ConfigError("onnx needs the extra: pip install 'instar[export]'.") from None
@@ -47,12 +47,24 @@ def write_onnx(student: Student, path: Path) -> Predict:
         program = _graph(student)
         _add_metadata(program.model, student)
         # in memory, because torch's own writer blames a full disk on the model
-        content = program.model_proto.SerializeToString()
+        content = _without_types_of_weights(program.model_proto).SerializeToString()
         onnx.checker.check_model(content, full_check=True)
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        predict = open_onnx(student, content)
     except Exception as error:  # errors of torch, onnxscript, onnx and onnxruntime have no common base class
         raise MismatchError(explain_refusal("onnx", student.name, error)) from None
     write_whole(path, lambda temporary: temporary.write_bytes(content))
+    return predict
+
+
+def open_onnx(student: Student, content: bytes) -> Predict:
+    """Return a function that runs the content of an ONNX file on a CPU.
+
+    Raises:
+        MismatchError: when it is called, if onnxruntime cannot run the graph.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def predict(inputs: Tensor) -> Tensor:
         try:
@@ -106,6 +118,16 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+def _without_types_of_weights(model: Any) -> Any:
+    # torch lists weights among the values of the graph too, and shape inference of a quantised graph then finds their
+    # old types and shapes beside the new ones
+    weights = {weight.name for weight in model.graph.initializer}
+    kept = [value for value in model.graph.value_info if value.name not in weights]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+    return model
 
 
 def _add_metadata(model: Any, student: Student) -> None:

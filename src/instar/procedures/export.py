@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
@@ -14,6 +14,7 @@ from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.exporting.destination import new_export, refuse_in_use
+from instar.exporting.quantisation import Quantised, quantise_onnx
 from instar.exporting.recorded_predictions import Recorded
 from instar.exporting.student import COMPARED_BATCH_SIZES, Predict, Student, read_student
 from instar.exporting.to_hub import write_hub
@@ -62,6 +63,8 @@ class Exported:
         difference: largest difference of a logit on test samples between the export and the model, in nats.
         tolerance: largest difference that was allowed, in nats.
         recorded: comparison of the model with the predictions of the run; None if the data are not those of the run.
+        quantised: comparison of the quantised file with the float one, which was compared with the model; None if it
+            was not quantised.
     """
 
     path: str
@@ -72,6 +75,7 @@ class Exported:
     difference: float
     tolerance: float
     recorded: Recorded | None = None
+    quantised: Quantised | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -88,6 +92,7 @@ class Exported:
                 f"  compared   with the model on {sizes} test samples: logits differ by at most {self.difference:.2g} "
                 f"(allowed: {self.tolerance:g})",
                 f"  recorded   {self.recorded or 'nothing was compared, because the data are not those of the run'}",
+                *([f"  quantised  {self.quantised}"] if self.quantised else []),
             ]
         )
 
@@ -99,6 +104,7 @@ def export(
     *,
     out: str | Path | None = None,
     data: Data | str | Sequence[Any] | DataConfig | None = None,
+    quantise: Literal["int8"] | None = None,
     tolerance: NonNegative = MAX_LOGIT_DIFFERENCE,
     trust: bool = False,
     network: nn.Module | str | None = None,
@@ -113,12 +119,14 @@ def export(
         to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub.
         out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run.
         data: data whose test samples are compared; None takes the data of the run.
-        tolerance: largest allowed difference of a logit, in nats; see `MAX_LOGIT_DIFFERENCE`.
+        quantise: "int8" writes an ONNX file with weights of 8 bits, and compares accuracy, classes and logits with
+            those of the float file on up to 10,000 test samples.
+        tolerance: largest allowed difference of a logit of the float file, in nats; see `MAX_LOGIT_DIFFERENCE`.
         trust: allow a model class outside `instar.models`.
         network: trained network, if the run was given one as a Python object; it is copied.
 
     Raises:
-        ConfigError: for an unknown format, or one whose packages are missing.
+        ConfigError: for an unknown format, one whose packages are missing, or one that cannot be quantised.
         MismatchError: if the format cannot hold the model, its logits differ by more than the tolerance, or the run
             describes another model than the trained one.
         RunError: if the run is not complete, or `out` is in use or cannot be written.
@@ -133,23 +141,28 @@ def export(
     """
     if to not in FORMATS:
         raise ConfigError(f"format '{to}' is unknown; {nearest(to, FORMATS)}")
+    if quantise and to != "onnx":
+        raise ConfigError(f"quantise='{quantise}' needs the format onnx, got '{to}'.")
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
-    path = local_path(out, "out") if out is not None else run.path / "export" / form.name
+    name = f"model.{quantise}.onnx" if quantise else form.name
+    path = local_path(out, "out") if out is not None else run.path / "export" / name
     # before the model is read and compared, which may take minutes
     refuse_in_use(path, is_folder=form.is_folder)
     student = read_student(run, data, tolerance=tolerance, trust=trust, network=network)
     # `made` gets the name `path` only if nothing is raised here
     with new_export(path) as made:
         # the file that was written is run, not the module that wrote it; NaN counts as an infinite difference
-        difference = student.difference(form.write(student, made))
+        predict = form.write(student, made)
+        difference = student.difference(predict)
         if difference > tolerance:
             raise MismatchError(
                 f"the {to} export of '{run.path}' differs from its model by {difference:.2g} in a logit of a test "
                 f"sample, and the tolerance is {tolerance:g}; nothing was written."
             )
+        quantised = quantise_onnx(student, made, predict) if quantise else None
     # after the renaming; a folder of the Hub has a card and a configuration beside the weights
     files = [file for file in path.rglob("*") if file.is_file()] if form.is_folder else [path]
     inputs, outputs = student.shapes()
     size = sum(file.stat().st_size for file in files)
-    return Exported(str(path), to, size, inputs, outputs, difference, tolerance, student.recorded)
+    return Exported(str(path), to, size, inputs, outputs, difference, tolerance, student.recorded, quantised)

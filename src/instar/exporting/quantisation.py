@@ -1,0 +1,186 @@
+"""int8: replaces the float graph of an ONNX file, and compares both on the test split."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from instar.analysis.scores import UNLABELLED
+from instar.data.loader import Batch, Loader
+from instar.data.samples import Samples
+from instar.errors import MismatchError
+from instar.exporting.recorded_predictions import largest_difference
+from instar.exporting.refused import explain_refusal
+from instar.exporting.student import Predict, Student
+from instar.exporting.to_onnx import open_onnx
+from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import Reader
+from instar.runs.files import write_whole
+
+NUM_CALIBRATION_SAMPLES = 256
+"""Training samples whose activations decide the ranges of a static quantisation."""
+
+MAX_JUDGED_SAMPLES = 10_000
+"""Most test samples on which both graphs are compared."""
+
+_BATCH_SIZE = 64
+_PREPARED = ("onnx.infer", "onnxruntime.quant")  # says that the graph needs no preparation; otherwise a warning does
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A quantised graph beside the float graph that it was made from.
+
+    Args:
+        method: "static", with ranges of activations from training samples, or "dynamic", with ranges of each batch.
+        float_bytes: size of the float file in bytes.
+        samples: number of labelled test samples, or of their positions.
+        float_accuracy: share of them that the float graph predicts correctly; NaN if there are none.
+        accuracy: the same of the quantised graph.
+        agreement: share of all test samples, or positions, that both graphs predict the same class for.
+        difference: largest difference of a logit, in nats.
+    """
+
+    method: Literal["static", "dynamic"]
+    float_bytes: int
+    samples: int
+    float_accuracy: float
+    accuracy: float
+    agreement: float
+    difference: float
+
+    def __str__(self) -> str:
+        return (
+            f"int8 ({self.method}) from {self.float_bytes:,} bytes; accuracy {self.accuracy:.2%} after and "
+            f"{self.float_accuracy:.2%} before, on {self.samples:,} labelled test examples; both predict the same "
+            f"class for {self.agreement:.2%}; logits differ by at most {self.difference:.2g}"
+        )
+
+
+def quantise_onnx(student: Student, path: Path, predict: Predict) -> Quantised:
+    """Replace the float graph of an ONNX file by one in int8, and compare both on the test split.
+
+    Convolutions are quantised statically, per channel, with uint8 activations: in onnxruntime on a CPU this is twice as
+    fast as float, where dynamic quantisation is slower than float. Graphs without convolutions are quantised
+    dynamically, which needs no ranges and changed logits least.
+
+    Args:
+        student: model with its data.
+        path: file that `write_onnx` has written.
+        predict: runs the float graph.
+
+    Raises:
+        MismatchError: if onnxruntime cannot quantise or run the graph.
+    """
+    import onnx
+
+    graph = onnx.load(path)
+    float_bytes = path.stat().st_size
+    has_convolutions = any(node.op_type == "Conv" for node in graph.graph.node)
+    method: Literal["static", "dynamic"] = "static" if has_convolutions else "dynamic"
+    try:
+        content = _quantise(student, graph, method)
+        quantised = open_onnx(student, content)
+        found = _compare(student, predict, quantised)
+    except MismatchError:
+        raise
+    except Exception as error:  # errors of onnx and onnxruntime have no common base class
+        raise MismatchError(explain_refusal("int8", student.name, error)) from None
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
+    return Quantised(method, float_bytes, **found)
+
+
+def _quantise(student: Student, graph: Any, method: str) -> bytes:
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    graph.metadata_props.add(key=_PREPARED[0], value=_PREPARED[1])
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "quantised.onnx"
+        if method == "static":
+            quantize_static(
+                graph,
+                out,
+                _calibration(student),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        else:
+            quantize_dynamic(graph, out, weight_type=QuantType.QInt8)
+        made = onnx.load(out)
+    del made.metadata_props[:]
+    described = {"quantised": json.dumps({"to": "int8", "method": method})}
+    for key, value in {**metadata, **described}.items():
+        made.metadata_props.add(key=key, value=value)
+    return bytes(made.SerializeToString())
+
+
+def _calibration(student: Student) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    reader = _reader_of(student)
+    batches = _batches(_spread(student.data.train, NUM_CALIBRATION_SAMPLES))
+
+    class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+        def get_next(self) -> dict[str, Any] | None:
+            batch = next(batches, None)
+            return None if batch is None else {"inputs": batch.read(reader).numpy()}
+
+    return Calibration()
+
+
+def _compare(student: Student, before: Predict, after: Predict) -> dict[str, Any]:
+    reader = _reader_of(student)
+    labelled = right_before = right_after = same = total = 0
+    worst = 0.0
+    for batch in _batches(_spread(student.data.test, MAX_JUDGED_SAMPLES)):
+        inputs = batch.read(reader)
+        valid = batch.valid()
+        expected, found, labels = (
+            _select(values, valid)
+            for values in (before(inputs).flatten(0, -2), after(inputs).flatten(0, -2), batch.labels.flatten())
+        )
+        worst = max(worst, largest_difference(expected, found))
+        first, second, known = expected.argmax(-1), found.argmax(-1), labels != UNLABELLED
+        labelled += int(known.sum())
+        right_before += int((first == labels)[known].sum())
+        right_after += int((second == labels)[known].sum())
+        same += int((first == second).sum())
+        total += len(labels)
+    share = 1 / labelled if labelled else float("nan")
+    return {
+        "samples": labelled,
+        "float_accuracy": right_before * share,
+        "accuracy": right_after * share,
+        "agreement": same / total if total else float("nan"),
+        "difference": worst,
+    }
+
+
+def _select(values: Tensor, valid: Tensor | None) -> Tensor:
+    return values if valid is None else values[valid]
+
+
+def _batches(samples: Samples) -> Iterator[Batch]:
+    # untrimmed, because a graph may take samples of one length only
+    return Loader(samples, _BATCH_SIZE, seed=0).in_order(trim=False)
+
+
+def _spread(samples: Samples, most: int) -> Samples:
+    # evenly, because data may be sorted by class
+    step = -(-len(samples) // most)
+    return samples.select((torch.arange(len(samples)) % step) == 0)
+
+
+def _reader_of(student: Student) -> Reader:
+    return parse_reader(student.header["model"]["reader"])
