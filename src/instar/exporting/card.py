@@ -12,6 +12,7 @@ import yaml
 
 from instar.errors import one_line
 from instar.exporting.escaping import escape
+from instar.exporting.feeding import explain_feeding
 from instar.exporting.student import Student
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
@@ -32,6 +33,7 @@ def model_card(found: Inspection, student: Student) -> str:
     sections = [
         f"---\n{front}---\n\n# {escape(name)}",
         _introduction(found, student),
+        escape(explain_feeding(student.header["inputs"])) + _resizing(student),
         f"## How to load it\n\n```python\n{_program(student)}```",
         _table("Scores", ("split", "quantity", "value", "95% interval", "method"), map(_score_row, found.scores)),
         _list("Training", _training_facts(found)),
@@ -70,14 +72,11 @@ def _bounds(score: Score) -> dict[str, Any]:
 
 
 def _introduction(found: Inspection, student: Student) -> str:
-    given = student.header["inputs"]
     arguments = ", ".join(f"{key}={value}" for key, value in student.header["model"]["arguments"].items() if value)
     made = "distilled with Instar" if found.origin["teachers"] else "trained with Instar"
-    meaning = ", pixels 0 to 255" if given["dtype"] == "uint8" else ""
     return (
         f"{escape(student.name)} ({escape(arguments)}), {found.model['parameters']:,} parameters, {made}. "
-        f"It takes raw inputs ({given['dtype']} {escape(given['shape'])} each{meaning}), because it normalises them "
-        f"itself, and returns logits for {len(student.classes)} classes.{_resizing(student)}"
+        f"It takes raw inputs, and returns logits for {len(student.classes)} classes."
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import MismatchError
+from instar.exporting.feeding import describe_feeding
 from instar.exporting.recorded_predictions import Recorded, compare_with_recorded, largest_difference
 from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
@@ -57,7 +58,8 @@ class Student:
         run: run folder.
         model: model in eval mode, on the CPU, without its reader.
         header: JSON values that travel with the weights: `format`, `instar` (version), `model` (how to build it, with
-            the names of its classes) and `inputs` (dtype, shape of one, and whether their length is free).
+            the names of its classes) and `inputs` (dtype, shape of one, whether their length is free, and how to feed
+            them, see `describe_feeding`).
         batches: raw test inputs, `[batch, ...]` each.
         data: data of the run, or those that were given.
         trust: whether the model's class may be imported.
@@ -171,15 +173,13 @@ def read_student(
     if isinstance(model.network, CausalLM):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
         described["transformers"].pop("_name_or_path", None)  # a path of this machine
+    shape, dtype = list(chosen.shape[1:]), str(chosen.dtype).removeprefix("torch.")
+    feeding = describe_feeding(run, model, reader, shape, samples.input_shape, dtype)
     header = {
         "format": EXPORT_FORMAT,
         "instar": package_version(),
         "model": described,
-        "inputs": {
-            "dtype": str(chosen.dtype).removeprefix("torch."),
-            "shape": list(chosen.shape[1:]),
-            "any_length": any_length,
-        },
+        "inputs": {"dtype": dtype, "shape": shape, "any_length": any_length, **feeding},
     }
     return Student(run, model, header, batches, data, trust, network, recorded)
 

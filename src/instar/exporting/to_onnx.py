@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from instar.errors import ConfigError, MismatchError
+from instar.exporting.feeding import explain_feeding
 from instar.exporting.refused import explain_refusal
 from instar.exporting.student import Logits, Predict, Student
 from instar.runs.files import write_whole
@@ -131,6 +132,7 @@ def _without_types_of_weights(model: Any) -> Any:
 
 
 def _add_metadata(model: Any, student: Student) -> None:
-    model.metadata_props.update({"classes": json.dumps(student.classes), "instar": json.dumps(student.header)})
+    told = {"classes": json.dumps(student.classes), "inputs": explain_feeding(student.header["inputs"])}
+    model.metadata_props.update(told | {"instar": json.dumps(student.header)})
     for node in model.graph.all_nodes():  # their metadata quote Python code, with paths of this machine
         node.metadata_props.clear()

@@ -1,0 +1,88 @@
+"""Says how to feed an export: the type, size and channels of its inputs, and what it does with them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from instar.config import DataConfig, validate
+from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.image_form import ImageForm
+from instar.models.normalised import Normalised
+from instar.models.readers.pixels import Pixels
+from instar.models.readers.reader import Reader
+from instar.runs.run import Run
+
+MAX_LISTED_STATISTICS = 4
+"""Most channels whose mean and standard deviation are listed in a sentence."""
+
+_CHANNELS = {1: "grey", 3: "RGB"}
+
+_STEPS = {
+    "crop": "resize the shorter side, keep the aspect ratio, and crop the centre to {}",
+    "squash": "resize to {}, which changes the aspect ratio",
+    "letterbox": "resize the longer side, keep the aspect ratio, and fill up with zeros to {}",
+}
+
+
+def describe_feeding(
+    run: Run, model: Normalised, reader: Reader, shape: Sequence[int], given: Sequence[int], dtype: str
+) -> dict[str, Any]:
+    """Return JSON values that say how an input of the model is made of an image or an array.
+
+    Args:
+        run: run of the model, whose data settings say how its images were resized.
+        model: model with its statistics.
+        reader: how the model read the data.
+        shape: shape of one input of the export.
+        given: shape of one raw input of the data.
+        dtype: type of the inputs.
+
+    Returns:
+        `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps `{"size": [height, width], "resize"}`
+        in order, all with an antialiased bilinear filter; `mean` and `std`, with which the export itself computes
+        (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes nothing.
+    """
+    is_image = len(shape) == 3 and dtype == "uint8"
+    is_decoded = is_image and run.config["data"]["source"] != ARRAYS_SOURCE  # arrays have the channels of their owner
+    steps = []
+    if is_decoded:
+        size = run.config["data"].get("image_size") or list(given[1:])
+        settings = {**run.config["data"], "image_size": tuple(size) if isinstance(size, list) else size}
+        form = ImageForm.of(validate(DataConfig, settings))
+        steps.append({"size": list(given[1:]), "resize": form.resize})
+    if is_image and isinstance(reader, Pixels) and tuple(shape) != tuple(given):
+        steps.append({"size": list(shape[1:]), "resize": reader.resize})
+    changes = bool(model.mean.any() or (model.std != 1).any())
+    return {
+        "channels": _CHANNELS.get(shape[0]) if is_decoded else None,
+        "resizing": steps,
+        "mean": model.mean.flatten().tolist() if changes else None,
+        "std": model.std.flatten().tolist() if changes else None,
+    }
+
+
+def explain_feeding(inputs: Mapping[str, Any]) -> str:
+    """Return the `inputs` of a header as sentences.
+
+    >>> explain_feeding({"dtype": "uint8", "shape": [3, 8, 8], "any_length": False, "channels": "RGB", "mean": [0.5], "std": [0.25],
+    ...     "resizing": [{"size": [8, 8], "resize": "squash"}]}).split(". ")[:2]
+    ['Inputs are uint8 [3, 8, 8] each, RGB pixels 0 to 255, channels first', 'Resize images with an antialiased bilinear filter: resize to 8 x 8, which changes the aspect ratio']
+    """  # noqa: E501 (the text of the doctest)
+    length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
+    told = [f"Inputs are {inputs['dtype']} {inputs['shape']} each{length}"]
+    is_image = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
+    if is_image:
+        told[0] += f", {inputs['channels'] + ' ' if inputs['channels'] else ''}pixels 0 to 255, channels first"
+    if inputs["resizing"]:
+        steps = (_STEPS[step["resize"]].format(" x ".join(map(str, step["size"]))) for step in inputs["resizing"])
+        told.append(f"Resize images with an antialiased bilinear filter: {'; then '.join(steps)}")
+    if inputs["mean"] is None:
+        told.append("The model does not normalise them")
+    else:
+        # a table may have thousands of features, whose statistics the header holds
+        few = [[round(value, 4) for value in inputs[name]] for name in ("mean", "std")]
+        values = f" (mean {few[0]}, std {few[1]})" if len(few[0]) <= MAX_LISTED_STATISTICS else ""
+        of_pixels = " after dividing by 255" if is_image else ""
+        told.append(f"Do not normalise them: the model does so itself{of_pixels}{values}")
+    return ". ".join(told) + "."
