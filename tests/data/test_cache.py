@@ -4,6 +4,10 @@ import errno
 import fcntl
 import json
 import os
+import select
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +123,63 @@ def test_another_process_may_finish_first(folder: Path, empty_cache: Path, monke
     monkeypatch.setattr(decoded, "decode", late)
     assert load(folder) == [10, 11, 12, 13]
     assert len(entries(empty_cache)) == 1
+
+
+DECODE_SLOWLY = """
+import sys, time
+from pathlib import Path
+from instar.config import DataConfig
+from instar.data import decoded
+from instar.data.hub import load_hub
+from instar.runs import locks
+
+locks._SILENT_SECONDS = 0
+decode = decoded.decode
+
+def slowly(*arguments):
+    with open(sys.argv[2], "a") as log:
+        print("decoded", file=log)
+    deadline = time.monotonic() + 60
+    while not Path(sys.argv[3]).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return decode(*arguments)
+
+decoded.decode = slowly
+print(load_hub(DataConfig(source=sys.argv[1]))[0].inputs[:, 0, 0, 0].tolist())
+"""
+
+
+def test_one_process_decodes_and_the_others_wait(folder: Path, empty_cache: Path, tmp_path: Path) -> None:
+    log, ending = tmp_path / "log", tmp_path / "ending"
+    open_data(str(folder))  # the library prepares its own copy, so that the processes differ in nothing else
+    command = [sys.executable, "-c", DECODE_SLOWLY, str(folder), str(log), str(ending)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    streams = [process.stderr for process in processes]
+    ready, _, _ = select.select(streams, [], [], 60)  # one of them says that it waits
+    line = ready[0].readline()
+    ending.touch()
+    found = [process.communicate(timeout=60) for process in processes]
+    assert line == "instar: another process is decoding the same data; waiting until it ends.\n"
+    assert [out for out, _ in found] == ["[10, 11, 12, 13]\n"] * 2
+    assert log.read_text() == "decoded\n"
+    assert len(entries(empty_cache)) == 1
+
+
+def test_a_lock_of_a_dead_process_holds_nobody_up(folder: Path, empty_cache: Path) -> None:
+    load(folder)
+    (name,) = entries(empty_cache)
+    shutil.rmtree(empty_cache / name)
+    (empty_cache / f".{name}.lock").touch()
+    assert load(folder) == [10, 11, 12, 13]
+    assert entries(empty_cache) == [name]
+
+
+def test_without_locks_every_process_decodes(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    assert load(folder) == [10, 11, 12, 13]
 
 
 def test_a_full_disk_is_a_sentence(folder: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ import xxhash
 from instar.errors import DataError, say
 from instar.runs.checksums import CHECKSUM, seal, unseal
 from instar.runs.files import explain_full_disk
-from instar.runs.locks import remove_left_over, remove_whole, whole
+from instar.runs.locks import remove_left_over, remove_whole, wait_for_turn, whole
 
 CONTENT_FILE = "complete.json"
 """Last file of a copy: its content, the checksums of its files, and a checksum of this file."""
 
 _MAX_ATTEMPTS = 3
+_WAITING = "instar: another process is decoding the same data; waiting until it ends."
 _READ_CHUNK_BYTES = 1 << 20
 _NOT_WRITABLE_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -61,10 +62,13 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
                     remove_whole(folder)
             folder.parent.mkdir(parents=True, exist_ok=True)
             remove_left_over(folder.parent)  # of all copies, because one that is never read again would stay for ever
-            # if another process was faster, its copy is used
-            with explain_full_disk(folder), whole(folder, when_taken=lambda made: None) as partial:
-                partial.mkdir()
-                _seal(partial, write(partial))
+            with explain_full_disk(folder), wait_for_turn(folder.parent / f".{folder.name}.lock", _WAITING):
+                if os.path.lexists(folder):  # of the process that this one waited for
+                    continue
+                # if another process was faster, because files cannot be locked here, its copy is used
+                with whole(folder, when_taken=lambda made: None) as partial:
+                    partial.mkdir()
+                    _seal(partial, write(partial))
         except OSError as error:
             if error.errno not in _NOT_WRITABLE_ERRNOS:
                 raise

@@ -28,6 +28,8 @@ MAX_TEMPORARY_NAME_BYTES = 200
 
 SECONDS_BETWEEN_TRIES = 0.05
 
+_SILENT_SECONDS = 3
+
 
 @contextmanager
 def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
@@ -57,6 +59,37 @@ def hold_folder(folder: Path, while_waiting: Callable[[], object] = lambda: None
         while_waiting()
         if not told:
             say(f"instar: another process is using '{folder}'; waiting until it ends.")
+            told = True
+        time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+@contextmanager
+def wait_for_turn(path: Path, waiting: str) -> Iterator[None]:
+    """Let one process at a time do something; the others wait. Without file locks, all do it at once.
+
+    Args:
+        path: file that is locked, and that exists only meanwhile.
+        waiting: what stderr says after a few seconds of waiting.
+    """
+    started, told = time.monotonic(), False
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # whoever held it removed it, and another file may have its name by now
+                is_mine = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except (BlockingIOError, PermissionError, FileNotFoundError):
+                is_mine = False
+            except OSError:  # a file system without locks
+                is_mine = True
+            if is_mine:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        if not told and time.monotonic() - started > _SILENT_SECONDS:
+            say(waiting)
             told = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
