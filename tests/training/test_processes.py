@@ -94,6 +94,8 @@ def two_processes(*arguments):
     [
         # one part in the first process and two in the second, and clocks that differ
         {"optimiser": "sgd", "learning_rate": 0.1, "micro_batches": 2, "checkpoint_seconds": 0, "ema": 0.9},
+        # partners are drawn from all samples, so each process has those of its share
+        {"optimiser": "sgd", "learning_rate": 0.1, "views": "Shift(1) + CutMix(1)", "gradients_every": 0},
     ],
 )
 def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
