@@ -135,3 +135,50 @@ def test_an_export_begins_behind_the_reader_and_names_it(tmp_path, pictures, to)
         assert torch.equal(loaded(raw), run.model(raw))
     if to == "hub":
         assert "other programs must resize them first" in (tmp_path / "exported" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("filter_name", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(24, 16), (16, 24), (40, 41), (13, 13)])
+def test_a_larger_shorter_side_is_what_transformers_and_torchvision_do(shape, filter_name):
+    pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    # Resize(18) and CenterCrop(12): the longer side is rounded down, and so is the place of the crop
+    short, long = min(shape), max(shape)
+    longer = int(18 * long / short)
+    height, width = (18, longer) if shape[0] <= shape[1] else (longer, 18)
+    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling[filter_name.upper()])
+    top, left = (height - 12) // 2, (width - 12) // 2
+    wanted = np.asarray(resized)[top : top + 12, left : left + 12].astype(int)
+    reader = Pixels(12, shorter=18, resample=filter_name)
+    raw = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    found = reader(raw)[0].permute(1, 2, 0).numpy().astype(int)
+    assert abs(found - wanted).max() <= 1
+    assert parse_reader(str(reader)) == reader
+
+
+def test_pixels_on_an_accelerator_are_those_of_a_cpu(monkeypatch):
+    raw = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 3, 24, 18), dtype=np.uint8))
+    for name in ("bilinear", "bicubic"):
+        reader = Pixels((13, 30), resize="squash", resample=name)
+        wanted = reader(raw)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "device", torch.device("cuda"))  # as the branch asks; the arithmetic stays here
+            found = reader(raw)
+        assert (found.int() - wanted.int()).abs().max() <= 1
+        assert found.dtype == torch.uint8
+
+
+def test_what_a_reader_cannot_read_is_refused_for_a_teacher_too():
+    labels = np.arange(8) % 2
+    grey = load_data((np.zeros((8, 6, 6), np.uint8), labels), inputs="pixels", layout="HW", validation=0)
+    network = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    batch = Loader(grey.train, 4, seed=0).batch(0)
+    with pytest.raises(MismatchError, match="3 channels, and the images have 1"):
+        Module(network, reader=Pixels(6, [0, 0, 0], [1, 1, 1])).targets(batch)
+    with pytest.raises(MismatchError, match="6 x 6 pixels already"):
+        Module(network, reader=Pixels(6, shorter=8)).targets(batch)
+
+
+def test_a_shorter_side_must_hold_the_crop():
+    for wrong in ("Pixels(8, shorter=7)", "Pixels(8, shorter=9, resize='squash')", "Pixels((8, 12), shorter=10)"):
+        with pytest.raises(ConfigError, match="shorter"):
+            parse_reader(wrong)

@@ -106,9 +106,12 @@ class Batch:
 
         Raises:
             DataError: when the data have no such column.
+            MismatchError: when the reader cannot read it.
         """
         if reader not in self._read:
-            self._read[reader] = reader(self.column(reader.column))
+            raw = self.column(reader.column)
+            reader.shape(tuple(raw.shape[1:]))  # refuses what would be broadcast, or not be cut, without a word
+            self._read[reader] = reader(raw)
         return self._read[reader]
 
     def column(self, name: str) -> Tensor:

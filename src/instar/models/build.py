@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from instar.checks import example_of
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
+from instar.foreign import read_config
 from instar.models.architecture import Architecture
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
@@ -20,6 +21,7 @@ from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
+from instar.models.image_classifier import ImageClassifier
 from instar.models.imported import import_model
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
@@ -59,7 +61,7 @@ def describe_model(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> 
         return validate(ModelConfig, model)
     # loading wraps the network in `Normalised` again, so only the inner network is described
     network = model.network if isinstance(model, Normalised) else model
-    if isinstance(network, CausalLM):
+    if isinstance(network, CausalLM | ImageClassifier):
         arguments = {} if network.pretrained else {"pretrained": False}
         return ModelConfig(name=TRANSFORMERS_PREFIX + network.path, arguments=arguments)
     kind = type(network)
@@ -107,7 +109,8 @@ def build_network(
     if config.name in MODELS:
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):
-        kind, own = CausalLM, {"path": config.name.removeprefix(TRANSFORMERS_PREFIX)}
+        path = config.name.removeprefix(TRANSFORMERS_PREFIX)
+        kind, own = choose_transformers_kind(path), {"path": path}
     elif ":" not in config.name:
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:
@@ -161,6 +164,35 @@ def call_constructor(
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{name}' must return a torch.nn.Module, got {type(made).__name__}.")
     return made
+
+
+def choose_transformers_kind(path: str) -> type[CausalLM] | type[ImageClassifier]:
+    """Return the class that wraps a Transformers model: of its architecture if it names one, or of its kind.
+
+    Raises:
+        ConfigError: when it is neither a causal language model nor an image classifier.
+    """
+    config = read_config(path, "model")
+    from transformers.models.auto import modeling_auto  # after the sentence that says how to install it
+
+    kinds: dict[type[CausalLM] | type[ImageClassifier], Mapping[str, Any]] = {
+        CausalLM: modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        ImageClassifier: modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    }
+    given = set(config.architectures or ())
+    classes = {kind: _flatten(mapping.get(config.model_type)) for kind, mapping in kinds.items()}
+    # one that names a model without a head, or nothing, is of the only kind that its family has
+    found = [kind for kind in kinds if given & classes[kind]] or [kind for kind in kinds if classes[kind]]
+    if len(found) != 1:
+        raise ConfigError(
+            f"model '{path}' ({', '.join(given) or config.model_type}) must be a causal language model or an image "
+            "classifier; give any other as a module, by package.module:Name."
+        )
+    return found[0]
+
+
+def _flatten(names: str | tuple[str, ...] | None) -> set[str]:
+    return {names} if isinstance(names, str) else set(names or ())
 
 
 def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor) -> tuple[str, nn.Linear]:

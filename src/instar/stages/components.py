@@ -14,6 +14,7 @@ from instar.data.views.mixing import find_mixing
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError, DataError
+from instar.models.image_processor import choose_reader
 from instar.models.probe import probe_functions
 from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
@@ -140,7 +141,9 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     data = given.data or load_data(config.data)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
     reading = {"inputs": data.config.inputs, "layout": data.config.layout}
-    config = config.model_copy(update={"data": config.data.model_copy(update=reading)})
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update=reading), "reader": choose_reader(config.model, config.reader)}
+    )
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data)

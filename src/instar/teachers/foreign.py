@@ -11,8 +11,10 @@ from typing import Any
 from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.importing import TypedName
-from instar.models.build import call_constructor
-from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
+from instar.models.build import call_constructor, choose_transformers_kind
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.image_classifier import ImageClassifier
+from instar.models.image_processor import processor_reader
 from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
@@ -51,6 +53,8 @@ class ForeignTeacher:
                 f"arguments, weights and a reader are those of a teacher by package.module:Name, got '{self.name}'; a "
                 "run folder has its own."
             )
+        if self.name.startswith(TRANSFORMERS_PREFIX) and (self.arguments or self.weights):
+            raise ConfigError(f"'{self.name}' holds its weights and arguments; leave out those of the teacher.")
         if not isinstance(self.arguments, Mapping):
             raise ConfigError(f"the arguments of '{self.name}' must be a mapping, got {self.arguments!r}.")
         object.__setattr__(self, "reader", self.reader and as_reader(self.reader))
@@ -73,8 +77,7 @@ class ForeignTeacher:
             MismatchError: when the file holds the weights of another network.
         """
         if self.name.startswith(TRANSFORMERS_PREFIX):
-            network = call_constructor(CausalLM, self.name, {"path": self.name[len(TRANSFORMERS_PREFIX) :]})
-            return Module(network, reader=self.reader)
+            return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader)
         if not trust and not names_a_class(self.name):
             raise ConfigError(
                 f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
@@ -85,6 +88,19 @@ class ForeignTeacher:
         if self.weights is not None:
             load_weights(network, self.weights)
         return Module(network, reader=self.reader)
+
+
+def _make_transformers(path: str, reader: str | Reader | None) -> Module:
+    network = choose_transformers_kind(path)(path)
+    if not isinstance(network, ImageClassifier):
+        return Module(network, reader=reader)
+    reader = reader or processor_reader(path)
+    if reader is None:
+        raise ConfigError(
+            f"model '{path}' has no image processor, which says how it reads images; give its reader: --teacher-reader "
+            '"Pixels(224, mean=[...], std=[...])".'
+        )
+    return Module(network, network.classes, reader)
 
 
 def names_a_foreign_teacher(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from instar.data.loader import Batch
+from instar.data.opening import join_names
 from instar.errors import MismatchError
 from instar.targets.targets import DenseTargets
 from instar.teachers.content import hash_repr
@@ -57,5 +58,6 @@ def reorder_classes(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
     other = next((name for name in names if name not in theirs), names[0])
     raise MismatchError(
         f"the teacher and the data have other classes: the teacher alone has '{own}', the data alone have '{other}'; "
-        "give data with the teacher's classes, or another teacher."
+        "give data with the teacher's classes, or another teacher. The teacher has "
+        f"{join_names(theirs)}; the data have {join_names(names)}."
     )

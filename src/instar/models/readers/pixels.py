@@ -22,7 +22,7 @@ Size = tuple[int, int]
 @checked
 @dataclass(frozen=True, repr=False)
 class Pixels(Reader):
-    """Resizes images, with the triangle filter that Pillow calls BILINEAR, and names mean and standard deviation.
+    """Resizes images, with the filters that Pillow calls BILINEAR and BICUBIC, and names mean and standard deviation.
 
     Args:
         size: height and width of the images that the network takes, or one number for both; None: those of the data.
@@ -30,6 +30,9 @@ class Pixels(Reader):
         std: standard deviation of each channel of pixels 0..1; None: of the training samples.
         resize: "crop" resizes the shorter side and crops the centre; "squash" changes the aspect ratio; "letterbox"
             resizes the longer side and fills the rest with zeros.
+        shorter: for "crop", pixels of the shorter side before the centre is cropped, as in 256 for 224; None: as few as
+            hold the crop.
+        resample: filter, "bilinear" or "bicubic".
         column: name of the column of the data that holds the images.
 
     Raises:
@@ -43,6 +46,8 @@ class Pixels(Reader):
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     resize: Literal["crop", "squash", "letterbox"] = "crop"
+    shorter: Count | None = None
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
     column: str = INPUTS
 
     def __post_init__(self) -> None:
@@ -51,6 +56,11 @@ class Pixels(Reader):
             object.__setattr__(self, name, tuple(value) if isinstance(value, list | tuple) else value)
         if isinstance(self.size, tuple) and len(self.size) != 2:
             raise ConfigError(f"Pixels(size) must be a number or (height, width), got {list(self.size)}.")
+        if self.shorter is not None and (self.resize != "crop" or self.shorter < max(self._size((1, 1)))):
+            raise ConfigError(
+                f"Pixels(shorter) is the shorter side before the centre is cropped, so it needs resize='crop' and at "
+                f"least the size, got {self.shorter}."
+            )
         if (self.mean is None) != (self.std is None):
             raise ConfigError("Pixels needs mean and std, or neither of them.")
         if self.mean is not None and self.std is not None and not _are_statistics(self.mean, self.std):
@@ -67,16 +77,21 @@ class Pixels(Reader):
             return inputs
         by_height, by_width = height / rows, width / columns
         if self.resize == "squash":
-            return _resized(inputs, height, width)
+            return self._resized(inputs, height, width)
         if self.resize == "crop":
-            scale = max(by_height, by_width)
-            tall, wide = max(height, round(rows * scale)), max(width, round(columns * scale))
+            # numerator and denominator, because torchvision and Transformers round the longer side down like this
+            wanted, of = (
+                (self.shorter, min(rows, columns))
+                if self.shorter
+                else ((height, rows) if by_height > by_width else (width, columns))
+            )
+            tall, wide = max(height, int(wanted * rows / of)), max(width, int(wanted * columns / of))
             top, left = (tall - height) // 2, (wide - width) // 2
-            return _resized(inputs, tall, wide)[..., top : top + height, left : left + width]
+            return self._resized(inputs, tall, wide)[..., top : top + height, left : left + width]
         scale = min(by_height, by_width)
         tall, wide = min(height, max(1, round(rows * scale))), min(width, max(1, round(columns * scale)))
         top, left = (height - tall) // 2, (width - wide) // 2
-        return F.pad(_resized(inputs, tall, wide), (left, width - wide - left, top, height - tall - top))
+        return F.pad(self._resized(inputs, tall, wide), (left, width - wide - left, top, height - tall - top))
 
     def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
         """Return (channels, height, width) of the images that the network takes.
@@ -88,7 +103,13 @@ class Pixels(Reader):
             raise MismatchError(f"{self} reads images (channels, height, width), got inputs of shape {list(given)}.")
         if self.mean is not None and len(self.mean) not in (1, given[0]):
             raise MismatchError(f"{self} has means of {len(self.mean)} channels, and the images have {given[0]}.")
-        return (given[0], *self._size(given[1:]))
+        height, width = self._size(given[1:])
+        if self.shorter not in (None, height, width) and tuple(given[1:]) == (height, width):  # as if read already
+            raise MismatchError(
+                f"{self} cuts the centre out of larger images, and these have {height} x {width} pixels already; set "
+                f"data.image_size to {self.shorter} or more, or leave out 'shorter'."
+            )
+        return (given[0], height, width)
 
     def statistics(self) -> tuple[Tensor, Tensor] | None:
         """Return mean and std `[channels, 1, 1]`; None if they are those of the data."""
@@ -101,14 +122,21 @@ class Pixels(Reader):
             return given[0], given[1]
         return (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
 
+    def _resized(self, inputs: Tensor, height: int, width: int) -> Tensor:
+        rows = inputs.shape[2]
+        if inputs.shape[2:] == (height, width):
+            return inputs
+        # on a CPU, whole numbers go through the arithmetic of Pillow
+        if inputs.dtype != torch.uint8 or inputs.device.type == "cpu":
+            return F.interpolate(inputs, (height, width), mode=self.resample, antialias=True)
+        # accelerators resize floats alone; Pillow rounds between its passes, and cuts what a bicubic filter overshoots
+        wide = _as_pixels(F.interpolate(inputs.float(), (rows, width), mode=self.resample, antialias=True))
+        return _as_pixels(F.interpolate(wide, (height, width), mode=self.resample, antialias=True)).to(torch.uint8)
+
+
+def _as_pixels(values: Tensor) -> Tensor:
+    return values.round().clamp(0, 255)
+
 
 def _are_statistics(mean: Sequence[float], std: Sequence[float]) -> bool:
     return len(mean) == len(std) > 0 and min(std) > 0
-
-
-def _resized(inputs: Tensor, height: int, width: int) -> Tensor:
-    # on a CPU, whole numbers go through the arithmetic of Pillow; accelerators resize floats alone
-    is_exact = inputs.dtype != torch.uint8 or inputs.device.type == "cpu"
-    values = inputs if is_exact else inputs.float()
-    found = F.interpolate(values, (height, width), mode="bilinear", antialias=True)
-    return found if is_exact else found.round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,124 @@
+"""The image processor of a Transformers model as a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from instar.config import ModelConfig
+from instar.errors import ConfigError
+from instar.foreign import from_pretrained
+from instar.models.build import choose_transformers_kind
+from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.image_classifier import ImageClassifier
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.notation import parse_reader
+from instar.models.readers.pixels import Pixels
+
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+"""Files that a folder has where it has an image processor."""
+
+MAX_DIFFERENCE_LEVELS, MIN_EQUAL_SHARE = 1.5, 0.95
+"""Levels of 0..255 by which equal pixels differ at most, and how many must be equal.
+
+Two ways to round a resized picture differ by one level, and versions of Pillow by more where a bicubic filter
+overshoots, in up to 2% of the pixels of noise. Any other filter, crop or order of channels changes most of them.
+"""
+
+_FILTERS = {2: "bilinear", 3: "bicubic"}
+
+
+def processor_reader(path: str) -> Pixels | None:
+    """Return a reader that does what the image processor of a model does; None for a folder without a processor.
+
+    Both are compared on a few pictures, because the settings of a processor mean what its class makes of them.
+
+    Raises:
+        ConfigError: when transformers cannot load it, or `Pixels` cannot do the same.
+    """
+    # a Hub id cannot be looked at without a request, so Transformers is asked
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in PROCESSOR_FILES):
+        return None
+    processor = from_pretrained("AutoImageProcessor", path, "the image processor of model")
+    height, width = _process(processor, _picture(48, 48)).shape[1:]
+    for reader in _candidates(processor, height, width):
+        pictures = [_picture(*shape) for shape in _shapes(height, width, reader.shorter)]
+        if all(_are_equal(_process(processor, picture), reader, picture) for picture in pictures):
+            return reader
+    raise ConfigError(
+        f"the image processor of model '{path}' ({type(processor).__name__}) does something that Pixels(...) cannot "
+        "express; give a reader that comes near with --reader (or --teacher-reader)."
+    )
+
+
+def choose_reader(model: ModelConfig, reader: str) -> str:
+    """Return the text of the reader of a student: that of its image processor, where the run names none.
+
+    >>> choose_reader(ModelConfig(name="mlp"), "Pixels(8)")
+    'Pixels(8)'
+    """
+    if not model.name.startswith(TRANSFORMERS_PREFIX) or parse_reader(reader) != AsIs():
+        return reader
+    path = model.name.removeprefix(TRANSFORMERS_PREFIX)
+    found = processor_reader(path) if choose_transformers_kind(path) is ImageClassifier else None
+    return reader if found is None else str(found)
+
+
+def _candidates(processor: Any, height: int, width: int) -> Iterator[Pixels]:
+    size, given = _as_dict(getattr(processor, "size", None)), vars(processor) | _as_dict(processor.to_dict())
+    normalises = given.get("do_normalize", False)
+    mean = _numbers(given["image_mean"]) if normalises else [0.0, 0.0, 0.0]
+    std = _numbers(given["image_std"]) if normalises else [1.0, 1.0, 1.0]
+    shared: dict[str, Any] = {"resample": _FILTERS.get(int(given.get("resample") or 2), "bilinear")}
+    both = height if height == width else (height, width)
+    yield Pixels(both, mean, std, "squash", **shared)
+    yield Pixels(both, mean, std, "crop", **shared)
+    # ConvNext and others resize to a larger picture, which a share gives
+    shorter = size.get("shortest_edge") or min(size.get("height") or 0, size.get("width") or 0)
+    for edge in dict.fromkeys((shorter, int(shorter / (given.get("crop_pct") or 1)))):
+        if edge > max(height, width):
+            yield Pixels(both, mean, std, "crop", edge, **shared)
+
+
+def _shapes(height: int, width: int, shorter: int | None) -> list[tuple[int, int]]:
+    # of its size (which a reader that cuts a centre refuses), larger and smaller, upright and across
+    own = [] if shorter else [(height, width)]
+    return [*own, (height + 9, 2 * width + 1), (2 * height + 3, width + 4), (height // 2 + 3, width // 2 + 3)]
+
+
+def _picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _process(processor: Any, picture: np.ndarray) -> Tensor:
+    from PIL import Image
+
+    try:
+        found: Tensor = processor(Image.fromarray(picture), return_tensors="pt")["pixel_values"]
+    except Exception as error:  # a processor of another kind, such as one of videos
+        raise ConfigError(f"{type(processor).__name__} does not read single images: {error}.") from None
+    return found.squeeze(0)
+
+
+def _are_equal(wanted: Tensor, reader: Pixels, picture: np.ndarray) -> bool:
+    read = reader(torch.from_numpy(picture).permute(2, 0, 1)[None])[0]
+    statistics = reader.statistics()
+    assert statistics is not None, "every candidate has them"
+    if wanted.shape != read.shape:
+        return False
+    # in levels, so that the tolerance means the same for every standard deviation
+    levels = 255 * (wanted * statistics[1] + statistics[0])
+    return bool(((levels - read).abs() <= MAX_DIFFERENCE_LEVELS).float().mean() >= MIN_EQUAL_SHARE)
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return dict(value) if value is not None and hasattr(value, "keys") else dict(vars(value)) if value else {}
+
+
+def _numbers(values: Any) -> list[float]:
+    return [float(value) for value in (values if isinstance(values, list | tuple) else [values])]
