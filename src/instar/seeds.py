@@ -62,6 +62,8 @@ class Draws:
         seed: seed of the augmentation.
         ids: sample ids, int64 `[batch]`.
         view: number of the view.
+        lengths: number of valid positions of each sample, int64 `[batch]`; None: all positions are valid. What is drawn
+            for a sample may depend on its length, and never on the padding of its batch.
 
     >>> draws = Draws(seed=0, ids=torch.tensor([5, 9]), view=1)
     >>> draws.below(5, "row").tolist() == Draws(0, torch.tensor([9, 5]), 1).below(5, "row").flip(0).tolist()
@@ -71,6 +73,7 @@ class Draws:
     seed: int
     ids: Tensor
     view: int
+    lengths: Tensor | None = None
 
     def bits(self, stream: str) -> Tensor:
         """Return 64 random bits per sample, int64 `[batch]`."""

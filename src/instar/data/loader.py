@@ -381,7 +381,8 @@ class Loader:
             mask = has_loss if mask is None else mask & has_loss
         mixture = None
         if self._mixer is None:
-            inputs = self.views(inputs, Draws(self._view_draws, ids, view))
+            lengths = None if self._lengths is None else self._lengths[ids]
+            inputs = self.views(inputs, Draws(self._view_draws, ids, view, lengths))
         else:
             inputs, mixture = self._mixer(inputs, ids, places, view, self._gather)
         return Batch(

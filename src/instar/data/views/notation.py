@@ -7,11 +7,14 @@ from instar.data.views.crop import Crop
 from instar.data.views.cut_mix import CutMix
 from instar.data.views.erase import Erase
 from instar.data.views.flip import Flip
+from instar.data.views.frequency_mask import FrequencyMask
 from instar.data.views.identity import Identity
 from instar.data.views.mixup import Mixup
+from instar.data.views.rand_augment import RandAugment
 from instar.data.views.random_resized_crop import RandomResizedCrop
 from instar.data.views.rotate import Rotate
 from instar.data.views.shift import Shift
+from instar.data.views.time_mask import TimeMask
 from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.expressions import parse
@@ -29,6 +32,9 @@ VIEWS: dict[str, type[View]] = {
         Rotate,
         ColorJitter,
         Erase,
+        RandAugment,
+        TimeMask,
+        FrequencyMask,
     )
 }
 """Views by their names in a configuration; add one line for a new view."""
