@@ -69,11 +69,9 @@ def example(names: Mapping[str, Callable[..., Any]]) -> str:
 def write(part: object) -> str:
     """Return the text of a dataclass, which `parse` reads as an equal object; outside Instar, with its module.
 
-    >>> @dataclass
-    ... class Blur:
-    ...     pixels: int = 2
-    >>> write(Blur()).partition(":")[2]
-    'Blur(pixels=2)'
+    >>> from dataclasses import make_dataclass
+    >>> write(make_dataclass("Blur", [("pixels", int, 2)], namespace={"__module__": "mine"})())
+    'mine:Blur(pixels=2)'
     """
     plain = repr(part)
     if not is_dataclass(part) or isinstance(part, type):

@@ -32,6 +32,7 @@ def apply_columns(sources: Mapping[str, Source], given: Any) -> dict[str, Source
     Raises:
         DataError: when a column has another number of samples, other values, or the name of another column.
 
+    >>> import torch
     >>> source = Source("three", torch.zeros(3, 2), torch.tensor([0, 1, 0]), ("a", "b"))
     >>> apply_columns({"train": source}, {"depth": [[0.5], [1.0], [1.5]]})["train"].column("depth").tolist()
     [[0.5], [1.0], [1.5]]
