@@ -12,6 +12,7 @@ import instar
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import CNN, MLP
 from instar.procedures.predict import predict, predict_proba
+from instar.runs.files import read_tensors
 
 
 def write_pictures(folder: Path, mode: str = "RGB", size: tuple[int, int] = (12, 12), each: int = 6) -> Path:
@@ -51,6 +52,22 @@ def test_files_have_the_probabilities_of_the_test_split(run: instar.Run, picture
     assert [one.name for one in first] == list(map(str, files))
     assert [one.label for one in first] == [file.parent.name for file in files]
     assert [one.probability for one in first] == found.max(1).tolist()
+
+
+def test_images_of_several_sizes_are_resized_as_in_training(tmp_path: Path) -> None:
+    random, images, files = np.random.default_rng(3), [], []
+    for number in range(8):
+        pixels = random.integers(0, 256, (12 + number, 20 + 3 * number, 3), dtype=np.uint8)
+        images.append(Image.fromarray(pixels))
+        files.append(tmp_path / f"{number}.png")
+        images[-1].save(files[-1])
+    labels = ["a", "b"] * 4
+    data = instar.load_data((images, labels, images, labels))
+    run = instar.train(data, MLP([4]), out=tmp_path / "run", epochs=1, show=False)
+    np.testing.assert_allclose(predict_proba(run, files), by_hand(run, data.test.inputs()), atol=1e-6)
+    exported = instar.export(run, "safetensors", data=data)
+    inputs = read_tensors(Path(exported.path))[1]["inputs"]
+    assert (inputs["channels"], inputs["resizing"]) == ("RGB", [{"size": [12, 12], "resize": "crop"}])
 
 
 def test_files_images_and_arrays_are_the_same_inputs(run: instar.Run, pictures: Path) -> None:

@@ -44,10 +44,12 @@ def describe_feeding(
         (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes nothing.
     """
     is_image = len(shape) == 3 and dtype == "uint8"
-    is_decoded = is_image and run.config["data"]["source"] != ARRAYS_SOURCE  # arrays have the channels of their owner
+    chosen = run.config["data"].get("image_size")
+    # arrays have the channels of their owner; images of several sizes have a size that was chosen
+    is_decoded = is_image and (run.config["data"]["source"] != ARRAYS_SOURCE or chosen is not None)
     steps = []
     if is_decoded:
-        size = run.config["data"].get("image_size") or list(given[1:])
+        size = chosen or list(given[1:])
         settings = {**run.config["data"], "image_size": tuple(size) if isinstance(size, list) else size}
         form = ImageForm.of(validate(DataConfig, settings))
         steps.append({"size": list(given[1:]), "resize": form.resize})
