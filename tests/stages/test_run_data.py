@@ -19,6 +19,7 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.procedures.export import export
 from instar.procedures.label import label
+from instar.procedures.predict import predict_proba
 from instar.procedures.specialists import cluster
 from instar.procedures.train import train
 from instar.procedures.tune import tune
@@ -186,3 +187,21 @@ def test_grey_images_are_refused_by_a_run_of_coloured_ones(run, tmp_path: Path) 
     grey = write_images(tmp_path / "grey", mode="L")
     with pytest.raises(InstarError, match=r"takes inputs of shape \[3, 4, 4\], and '.*' has \[1, 4, 4\]"):
         evaluate(run, grey)
+
+
+def test_a_run_records_the_size_that_was_chosen_and_reads_other_images_alike(tmp_path: Path) -> None:
+    config = DataConfig(source=str(write_images(tmp_path / "small")), validation=0)  # of 8 x 8 and 7 x 8
+    run = train(config, MLP([8]), out=tmp_path / "run", **TINY)
+    assert read_json(run.path / "config.json")["config"]["data"]["image_size"] == 7
+    assert train(config, MLP([8]), out=tmp_path / "run", **TINY).path == run.path  # the same command is the same run
+    wide = tmp_path / "wide"
+    for at, (split, name) in enumerate((split, name) for split in ("train", "test") for name in NAMES):
+        (wide / split / name).mkdir(parents=True)
+        pixels = np.random.default_rng(at).integers(0, 256, (10, 30, 3), dtype=np.uint8)
+        for number in range(2):
+            Pictures.fromarray(pixels).rotate(180 * number).save(wide / split / name / f"{number}.png")
+    cropped = evaluate(run, load_data(wide, image_size=7, resize="crop"))["nll"]
+    assert evaluate(run, wide)["nll"] == cropped != evaluate(run, load_data(wide, image_size=(7, 7)))["nll"]
+    wanted = load_data(wide, image_size=7).test.inputs().numpy()
+    found = predict_proba(run, [wide / "test" / name / f"{number}.png" for name in NAMES for number in range(2)])
+    assert np.array_equal(found, predict_proba(run, wanted))

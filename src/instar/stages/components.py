@@ -140,7 +140,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         config = adopt_store_views(teacher, config)  # a target store knows no other views
     data = given.data or load_data(config.data)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
-    reading = {"inputs": data.config.inputs, "layout": data.config.layout}
+    reading = {name: getattr(data.config, name) for name in ("inputs", "layout", "image_size")}
     config = config.model_copy(
         update={"data": config.data.model_copy(update=reading), "reader": choose_reader(config.model, config.reader)}
     )
