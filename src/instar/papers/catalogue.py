@@ -18,6 +18,7 @@ from instar.papers import (
     hinton2014_speech,
     hinton2015_mnist,
     hinton2015_specialists,
+    lopezpaz2016,
 )
 from instar.papers.table import Order, Table
 
@@ -54,6 +55,7 @@ PAPERS = {
         "furlanello2018-cifar10": furlanello2018_cifar10,
         "furlanello2018-cifar100": furlanello2018_cifar100,
         "furlanello2018-ptb": furlanello2018_ptb,
+        "lopezpaz2016": lopezpaz2016,
     }.items()
 }
 """The tables by their names on the command line; a new one is one more entry."""
