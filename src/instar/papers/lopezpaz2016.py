@@ -166,7 +166,7 @@ class Trial:
         if self.widths:
             yield distil("own-inputs", TrainedRun(self.folder("regular")).model, "inputs")
             # soft targets at T, and the student at temperature 1
-            soft = self.objective(f"{self.temperature**2:g} * SoftTargets(1)")
+            soft = self.objective(f"{self.temperature * self.temperature:g} * SoftTargets(1)")
             yield self._distilled("program", cooled(network, self.temperature), "privileged", objective=soft)
 
     def _distilled(self, arm: str, network: nn.Module, column: str, *, objective: str) -> Stage:
