@@ -21,7 +21,9 @@ class Flip(View):
         chosen = draws.below(2, "flip").bool()  # [batch]
         if inputs.device.type != "cpu":  # which would wait for an accelerator to count the chosen images
             return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
-        places, mirrored = chosen.nonzero().flatten(), inputs.clone(memory_format=torch.contiguous_format)
+        # by NumPy, so that no operation of torch is one for which an accelerator would wait
+        places = torch.from_numpy(chosen.numpy().nonzero()[0])
+        mirrored = inputs.clone(memory_format=torch.contiguous_format)
         _as_words(mirrored).index_copy_(0, places, _as_words(inputs.index_select(0, places).flip(-1)))
         return mirrored
 
