@@ -20,10 +20,11 @@ def feed(file: Path, inputs: dict) -> np.ndarray:
     for step in inputs["resizing"]:
         height, width = step["size"]
         if step["resize"] == "crop":
-            scale = max(height / image.height, width / image.width)
+            shorter = step["shorter"] or 0
+            scale = max(height / image.height, width / image.width, shorter / min(image.size))
             tall, wide = round(image.height * scale), round(image.width * scale)
             left, top = (wide - width) // 2, (tall - height) // 2
-            image = image.resize((wide, tall), Image.Resampling.BILINEAR)
+            image = image.resize((wide, tall), Image.Resampling[step["resample"].upper()])
             image = image.crop((left, top, left + width, top + height))
         else:
             assert step["resize"] == "squash"
@@ -44,7 +45,7 @@ def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-@pytest.mark.parametrize("reader", ["AsIs()", "Pixels(6)"])
+@pytest.mark.parametrize("reader", ["AsIs()", "Pixels(6)", "Pixels(6, shorter=8, resample='bicubic')"])
 def test_the_metadata_are_enough_to_feed_a_file(pictures: Path, tmp_path: Path, reader: str) -> None:
     data = instar.load_data(str(pictures), image_size=10)
     run = instar.train(data, CNN([4], 8), out=tmp_path / "run", reader=reader, epochs=1, show=False)

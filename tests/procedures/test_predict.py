@@ -67,7 +67,8 @@ def test_images_of_several_sizes_are_resized_as_in_training(tmp_path: Path) -> N
     np.testing.assert_allclose(predict_proba(run, files), by_hand(run, data.test.inputs()), atol=1e-6)
     exported = instar.export(run, "safetensors", data=data)
     inputs = read_tensors(Path(exported.path))[1]["inputs"]
-    assert (inputs["channels"], inputs["resizing"]) == ("RGB", [{"size": [12, 12], "resize": "crop"}])
+    step = {"size": [12, 12], "resize": "crop", "shorter": None, "resample": "bilinear"}
+    assert (inputs["channels"], inputs["resizing"]) == ("RGB", [step])
 
 
 def test_files_images_and_arrays_are_the_same_inputs(run: instar.Run, pictures: Path) -> None:

@@ -39,22 +39,24 @@ def describe_feeding(
         dtype: type of the inputs.
 
     Returns:
-        `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps `{"size": [height, width], "resize"}`
-        in order, all with an antialiased bilinear filter; `mean` and `std`, with which the export itself computes
-        (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes nothing.
+        `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps in order, `{"size": [height, width],
+        "resize", "shorter", "resample"}` as in `Pixels`, with an antialiased filter; `mean` and `std`, with which the
+        export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes
+        nothing.
     """
     is_image = len(shape) == 3 and dtype == "uint8"
     chosen = run.config["data"].get("image_size")
     # arrays have the channels of their owner; images of several sizes have a size that was chosen
     is_decoded = is_image and (run.config["data"]["source"] != ARRAYS_SOURCE or chosen is not None)
-    steps = []
+    steps: list[dict[str, Any]] = []
     if is_decoded:
         size = chosen or list(given[1:])
         settings = {**run.config["data"], "image_size": tuple(size) if isinstance(size, list) else size}
         form = ImageForm.of(validate(DataConfig, settings))
-        steps.append({"size": list(given[1:]), "resize": form.resize})
-    if is_image and isinstance(reader, Pixels) and tuple(shape) != tuple(given):
-        steps.append({"size": list(shape[1:]), "resize": reader.resize})
+        steps.append({"size": list(given[1:]), "resize": form.resize, "shorter": None, "resample": "bilinear"})
+    if is_image and isinstance(reader, Pixels) and (tuple(shape) != tuple(given) or reader.shorter):
+        own: dict[str, Any] = {"resize": reader.resize, "shorter": reader.shorter, "resample": reader.resample}
+        steps.append({"size": list(shape[1:]), **own})
     changes = bool(model.mean.any() or (model.std != 1).any())
     return {
         "channels": _CHANNELS.get(shape[0]) if is_decoded else None,
@@ -64,21 +66,27 @@ def describe_feeding(
     }
 
 
+def _explain_step(step: Mapping[str, Any]) -> str:
+    told = _STEPS[step["resize"]].format(" x ".join(map(str, step["size"])))
+    if step["shorter"]:
+        told = told.replace("the shorter side", f"the shorter side to {step['shorter']}", 1)
+    return f"{told} ({step['resample']})"
+
+
 def explain_feeding(inputs: Mapping[str, Any]) -> str:
     """Return the `inputs` of a header as sentences.
 
-    >>> explain_feeding({"dtype": "uint8", "shape": [3, 8, 8], "any_length": False, "channels": "RGB", "mean": [0.5], "std": [0.25],
-    ...     "resizing": [{"size": [8, 8], "resize": "squash"}]}).split(". ")[:2]
-    ['Inputs are uint8 [3, 8, 8] each, RGB pixels 0 to 255, channels first', 'Resize images with an antialiased bilinear filter: resize to 8 x 8, which changes the aspect ratio']
-    """  # noqa: E501 (the text of the doctest)
+    >>> explain_feeding({"dtype": "uint8", "shape": [3, 8, 8], "any_length": False, "channels": "RGB", "mean": None,
+    ...     "resizing": [{"size": [8, 8], "resize": "squash", "shorter": None, "resample": "bilinear"}]}).split(". ")[1]
+    'Resize images, antialiased: resize to 8 x 8, which changes the aspect ratio (bilinear)'
+    """
     length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
     told = [f"Inputs are {inputs['dtype']} {inputs['shape']} each{length}"]
     is_image = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
     if is_image:
         told[0] += f", {inputs['channels'] + ' ' if inputs['channels'] else ''}pixels 0 to 255, channels first"
     if inputs["resizing"]:
-        steps = (_STEPS[step["resize"]].format(" x ".join(map(str, step["size"]))) for step in inputs["resizing"])
-        told.append(f"Resize images with an antialiased bilinear filter: {'; then '.join(steps)}")
+        told.append(f"Resize images, antialiased: {'; then '.join(map(_explain_step, inputs['resizing']))}")
     if inputs["mean"] is None:
         told.append("The model does not normalise them")
     else:
