@@ -22,7 +22,7 @@ from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
 from instar.models.image_classifier import ImageClassifier
-from instar.models.imported import import_model
+from instar.models.imported import import_model, refuse_timm
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
@@ -106,6 +106,7 @@ def build_network(
         ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
     """
     own: dict[str, Any] = {}
+    refuse_timm(config.name)
     if config.name in MODELS:
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):

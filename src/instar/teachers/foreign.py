@@ -15,7 +15,7 @@ from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
 from instar.models.image_processor import processor_reader
-from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class
+from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class, refuse_timm
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.weight_files import load_weights
@@ -76,6 +76,7 @@ class ForeignTeacher:
             ConfigError: when it is not trusted or cannot be made.
             MismatchError: when the file holds the weights of another network.
         """
+        refuse_timm(self.name)
         if self.name.startswith(TRANSFORMERS_PREFIX):
             return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader)
         if not trust and not names_a_class(self.name):
