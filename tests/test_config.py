@@ -6,18 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from instar.config import (
-    Config,
-    DataConfig,
-    RunConfig,
-    TrainingConfig,
-    flatten,
-    merge_settings,
-    parse_assignment,
-    read_yaml,
-    validate,
-)
+from instar.config import Config, DataConfig, RunConfig, TrainingConfig, validate
 from instar.errors import ConfigError
+from instar.nested import flatten, merge_settings, parse_assignment, read_yaml
 
 SMALL = {"data": {"source": "digits"}, "model": {"name": "mlp"}}
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from instar.checks import Count, checked
-from instar.config import DataConfig, RunConfig, TrainingConfig, parse_assignment, read_yaml, validate
+from instar.config import DataConfig, RunConfig, TrainingConfig, validate
 from instar.data import Crop, Shift
 from instar.errors import ConfigError, InstarError
 from instar.models import CNN, LSTM, MLP, DenseNet, ResNet, build_network, describe_model
+from instar.nested import parse_assignment, read_yaml
 from instar.objectives import DecoupledKD, HardLabels, SoftTargets, parse_objective
 from instar.paths import local_path
 

@@ -10,10 +10,11 @@ from tests.docs.pages import HISTORY, PAGES, ROOT, commands, inline, read
 import instar
 from instar.cli import app
 from instar.cli.settings import parse_numbers, parse_share
-from instar.config import RunConfig, flatten, merge_settings, parse_assignment, validate
+from instar.config import RunConfig, validate
 from instar.data import parse_views
 from instar.jobs.backends import parse_jobs
 from instar.models import MODELS
+from instar.nested import flatten, merge_settings, parse_assignment
 from instar.objectives import parse_objective
 from instar.papers import PAPERS
 from instar.targets import Keep

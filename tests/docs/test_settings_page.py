@@ -8,8 +8,9 @@ import pytest
 from tests.docs.pages import ROOT, read
 
 import instar.config
-from instar.config import Config, DataConfig, RunConfig, flatten, merge_settings, parse_assignment, validate
+from instar.config import Config, DataConfig, RunConfig, validate
 from instar.models import MODELS
+from instar.nested import flatten, merge_settings, parse_assignment
 
 PAGE = "docs/settings.md"
 INTRODUCTION = """\

@@ -22,8 +22,8 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     >>> parse_settings(["widths=[8]"], "model.arguments")
     {'model.arguments.widths': [8]}
     """
-    from instar.config import parse_assignment
     from instar.importing import IMPORTING_SETTINGS, TypedName
+    from instar.nested import parse_assignment
 
     found: dict[str, Any] = {}
     for path, value in map(parse_assignment, assignments or ()):

@@ -11,8 +11,9 @@ import torch
 
 from instar.analysis.resampling import Counts, Numbers
 from instar.analysis.scores import UNLABELLED, Scores
-from instar.config import default_settings, flatten
+from instar.config import default_settings
 from instar.errors import ConfigError, MismatchError, RunError
+from instar.nested import flatten
 from instar.paths import given_path
 from instar.runs.predictions import read_predictions
 from instar.runs.rows import RunRow, collect

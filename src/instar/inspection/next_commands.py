@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from instar.config import default_settings, parse_assignment
+from instar.config import default_settings
 from instar.data.dataset import ARRAYS_SOURCE
 from instar.errors import RunError
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.nested import parse_assignment
 from instar.runs.documents import ModelFile, read_document
 from instar.runs.rows import RunRow, read_row
 

@@ -11,13 +11,14 @@ from torch import nn
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.compute.precision import Precision
-from instar.config import RunConfig, StoreConfig, flatten, validate
+from instar.config import RunConfig, StoreConfig, validate
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.data.views.identity import Identity
 from instar.data.views.notation import as_view
 from instar.data.views.view import View
 from instar.errors import ConfigError, say
+from instar.nested import flatten
 from instar.paths import local_path
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.analysis.significance import paired_interval
-from instar.config import flatten
+from instar.nested import flatten
 from instar.runs.rows import RunRow
 from instar.tasks.metrics import ERRORS
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from instar.config import differences, flatten
 from instar.importing import without_modules
+from instar.nested import differences, flatten
 
 FINGERPRINT_OF_SETTING = {
     "config.data.source": "data",

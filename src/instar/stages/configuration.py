@@ -13,16 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from instar.config import (
-    DataConfig,
-    ModelConfig,
-    RunConfig,
-    StoreConfig,
-    TrainingConfig,
-    merge_settings,
-    read_yaml,
-    validate,
-)
+from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig, validate
 from instar.data.dataset import Data, load_data
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
@@ -32,6 +23,7 @@ from instar.models.build import describe_model
 from instar.models.imported import names_a_class
 from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
+from instar.nested import merge_settings, read_yaml
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Objective, Term
 from instar.runs.run import Run

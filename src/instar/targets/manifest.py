@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from instar.compute.precision import Precision
-from instar.config import Config, differences, validate
+from instar.config import Config, validate
 from instar.errors import ConfigError, RunError, StoreError
+from instar.nested import differences
 from instar.runs.checksums import CHECKSUM
 from instar.runs.documents import FunctionProbe, find_other_function
 from instar.runs.files import parse_json, unsealed

@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import Any
 
 from instar.analysis.significance import mean_interval, paired_interval
-from instar.config import RunConfig, default_settings, flatten
+from instar.config import RunConfig, default_settings
+from instar.nested import flatten
 from instar.objectives.notation import exact
 from instar.tuning.cells import Cell, Criterion
 

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from torch import nn
 
-from instar.config import RunConfig, flatten, merge_settings, validate
+from instar.config import RunConfig, validate
 from instar.errors import ConfigError, MismatchError, RunError, nearest
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import describe_model
 from instar.models.trained import TrainedRun, lend_network, network_of
+from instar.nested import flatten, merge_settings
 from instar.paths import given_path, local_path
 from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, cluster, name_folder
 from instar.runs.files import explain_disk
