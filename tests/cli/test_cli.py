@@ -166,8 +166,9 @@ def test_the_flags_are_few_and_known() -> None:
     command = typer.main.get_command(cli.app)
     flags = {name: {p.name for p in verb.params} for name, verb in command.commands.items()}
     shared = {"data", "out", "model", "arg", "objective", "views", "num_views", "epochs", "seed", "config", "settings"}
-    assert flags["train"] == shared | {"as_json", "trust", "start", "network"}
-    assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"}
+    foreign = {"teacher_arg", "teacher_weights", "teacher_reader"}
+    assert flags["train"] == shared | {"as_json", "trust", "start", "network", "reader"}
+    assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"} | foreign
 
 
 def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path) -> None:
