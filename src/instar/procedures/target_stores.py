@@ -217,6 +217,10 @@ def _measure_differences(
 def _measure_batch(stored: StoredPart, kept: Targets, live: Targets, ids: Tensor, view: int) -> Tensor:
     temperature = stored.part.temperature or 1.0  # logits hold at any; probabilities at 1 are the plainest measure
     predicted = live.log_probs(temperature).cpu()
+    if kept.num_classes != predicted.shape[-1]:  # a manifest that was changed and sealed again
+        raise StoreError(
+            f"the store has predictions of {kept.num_classes} classes, and its teacher predicts {predicted.shape[-1]}."
+        )
     # what a record holds is compared: all probabilities, the largest and the rest, or the drawn classes
     if not isinstance(kept, SparseTargets):
         difference = (kept.log_probs(temperature).exp() - predicted.exp()).abs().amax(-1)
