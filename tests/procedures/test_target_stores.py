@@ -15,6 +15,7 @@ from instar.errors import ConfigError, InstarError, StoreError
 from instar.models import MLP
 from instar.procedures.label import label
 from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
+from instar.runs.files import read_json, write_json
 from instar.targets import TargetStore
 from instar.targets.manifest import STORE_FORMAT
 from instar.targets.shards import PAGE_BYTES, read_records, write_shard
@@ -185,6 +186,16 @@ def test_verifying_finds_changed_answers_behind_checksums_that_are_right(tmp_pat
     where = f"train, id {int(DIGITS.train.ids[at])}, view {view}"
     with pytest.raises(StoreError, match=rf"differs from its teacher by [\w.]+ in a probability \({where}\)"):
         verify_targets(store.path, teacher=network(), rows=10**9)
+
+
+@pytest.mark.parametrize("keep", ["all", "top:3"])
+def test_verifying_finds_a_class_that_was_taken_out_of_the_manifest(tmp_path, keep: str) -> None:
+    store = write(tmp_path / "store", keep=keep, dtype="float16")  # whose shards have the same length without it
+    manifest = store.path / "manifest.json"
+    described = read_json(manifest)
+    write_json(manifest, described | {"classes": described["classes"][:-1]})  # sealed again, as a stranger can
+    with pytest.raises(StoreError, match="the store has predictions of 9 classes, and its teacher predicts 10"):
+        verify_targets(store.path, teacher=network())
 
 
 def test_shares_in_two_folders_merge_into_the_store_of_one(tmp_path, whole) -> None:

@@ -94,6 +94,17 @@ def test_each_damaged_file_gives_one_sentence(
     assert all("\n" not in note and note.endswith(".") for note in row.notes)
 
 
+def test_fingerprints_of_data_that_are_no_object_are_damage(tmp_path: Path, write: Write) -> None:
+    config = write("run", 40) / "config.json"
+    described = json.loads(config.read_text())
+    config.write_text(json.dumps(described | {"fingerprints": described["fingerprints"] | {"data": "nan"}}))
+    (row,) = collect(tmp_path)
+    assert (row.state, row.notes) == (
+        "damaged",
+        ("The files cannot be read: the fingerprints of the data are not an object.",),
+    )
+
+
 def test_binary_and_missing_files_are_damage_too(tmp_path: Path, write: Write) -> None:
     (write("binary", 40) / "config.json").write_bytes(b"\xff\xfe\x00")
     (write("headless", 40) / "config.json").unlink()
