@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import instar
-from instar.cli import options
+from instar.cli import options, paper_options
 from instar.cli.output import print_json, print_result
 from instar.cli.settings import only_given
 
 
 def demo(
-    out: options.DemoOutOption = None,
-    members: options.DemoMembersOption = None,
-    seeds: options.DemoSeedsOption = None,
+    out: paper_options.DemoOutOption = None,
+    members: paper_options.DemoMembersOption = None,
+    seeds: paper_options.DemoSeedsOption = None,
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -35,14 +35,14 @@ def list_papers(as_json: options.JsonOption = False) -> None:
 
 
 def run(
-    name: options.PaperArgument,
-    scale: options.ScaleOption = None,
-    data: options.PaperDataOption = None,
-    out: options.PaperOutOption = None,
-    seeds: options.PaperSeedsOption = None,
+    name: paper_options.PaperArgument,
+    scale: paper_options.ScaleOption = None,
+    data: paper_options.PaperDataOption = None,
+    out: paper_options.PaperOutOption = None,
+    seeds: paper_options.PaperSeedsOption = None,
     targets: options.TargetsOption = None,
-    nets: options.NetsOption = None,
-    precision: options.PaperPrecisionOption = None,
+    nets: paper_options.NetsOption = None,
+    precision: paper_options.PaperPrecisionOption = None,
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
 ) -> None:

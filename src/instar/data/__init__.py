@@ -1,9 +1,10 @@
 """Data sources, samples with stable ids, and views (augmentations) of them."""
 
 from instar.analysis.scores import UNLABELLED
+from instar.data.batch import Batch, Origin, given_inputs
 from instar.data.columns import Held
 from instar.data.dataset import Data, load_data
-from instar.data.loader import Batch, Loader, Origin, given_inputs
+from instar.data.loader import Loader
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples, Source
 from instar.data.views import (

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.exporting.recorded_predictions import largest_difference

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED, Scores
+from instar.data.batch import Batch
 from instar.data.dataset import Data
-from instar.data.loader import Batch, Loader
+from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.normalised import Normalised

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import MismatchError
 from instar.models.architecture import HiddenState, TextNetwork
 from instar.models.normalised import unwrap

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import InstarError, MismatchError, name_samples, shortened
 from instar.models.normalised import unwrap
 

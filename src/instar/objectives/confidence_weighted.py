@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, Weight, checked
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.objectives.objective import Need, Term, Value
 from instar.targets.cross_entropy import floored
 from instar.targets.targets import Targets

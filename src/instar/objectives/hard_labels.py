@@ -11,7 +11,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
 from instar.compute.tiling import exceeds_cached_tile
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError
 from instar.objectives.objective import Need, Term, Value
 from instar.targets.cross_entropy import sparse_cross_entropy

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.objectives.objective import Need, Term, Value
 from instar.targets.targets import Targets
 

@@ -15,7 +15,7 @@ from instar.checks import Weight, find_check, validate_value
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.compute.tiling import exceeds_loss_tile
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
 from instar.objectives.tiles import loss_in_tiles, tiles

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from instar.checks import checked
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError
 from instar.objectives.objective import Need, Term, Value
 from instar.seeds import Draws

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError
 from instar.objectives.objective import Need, Term, Value
 from instar.objectives.soft_targets import SoftTargets

@@ -15,7 +15,7 @@ from instar.compute.allocator import freed_memory_kept
 from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
 from instar.compute.tiling import loss_tile_rows
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.targets.targets import Targets, by_example
 
 Rows = Tensor | slice

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, checked
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.objectives.objective import Need, Term, Value
 from instar.objectives.soft_targets import SoftTargets
 from instar.targets.targets import Targets

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Count, checked
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError, one_line
 from instar.models.trained import attach_network
 from instar.runs.run import Run

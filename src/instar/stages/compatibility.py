@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
-from instar.data.loader import Batch, Loader
+from instar.data.loader import Loader
 from instar.errors import MismatchError
 from instar.models.causal_lm import CausalLM, refuse_other_tokens
 from instar.models.failures import refuse_failure

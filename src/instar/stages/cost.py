@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.runs.files import write_json
 from instar.teachers.teacher import Teacher

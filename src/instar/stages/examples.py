@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED, Scores
+from instar.data.batch import Batch
 from instar.data.dataset import Data
-from instar.data.loader import Batch
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples
 from instar.errors import MismatchError

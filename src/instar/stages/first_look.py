@@ -15,8 +15,9 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import wilson_interval
+from instar.data.batch import Batch
 from instar.data.dataset import Data
-from instar.data.loader import Batch, Loader
+from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError, NonFiniteError, name_samples, say

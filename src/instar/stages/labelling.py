@@ -16,8 +16,9 @@ import xxhash
 from torch import Tensor
 
 from instar.config import StoreConfig, validate
+from instar.data.batch import Batch
 from instar.data.dataset import Data
-from instar.data.loader import Batch, Loader
+from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models.failures import refuse_failure
 from instar.models.normalised import Normalised

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models.copying import copy_network
 from instar.models.failures import explain_error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instar.data.loader import Batch, given_inputs
+from instar.data.batch import Batch, given_inputs
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.targets.targets import DenseTargets
 from instar.teachers.content import Content

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from instar.compute.execution import Execution
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 from instar.teachers.content import hash_repr

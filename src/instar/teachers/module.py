@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from instar.compute.execution import Compiled, Execution, place
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable

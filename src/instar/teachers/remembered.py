@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import ConfigError, MismatchError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.data.opening import join_names
 from instar.errors import MismatchError
 from instar.targets.targets import DenseTargets

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from instar.compute.execution import Execution
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, by_example
 from instar.teachers.combining.combination import Divergence, combine_opinions

@@ -6,7 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from instar.data.loader import Batch, Origin
+from instar.data.batch import Batch, Origin
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from instar.compute.execution import Execution
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.carried import Carried

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import InstarError, name_samples
 from instar.teachers.teacher import Teacher
 

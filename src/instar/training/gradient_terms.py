@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.loader import Batch
+from instar.data.batch import Batch
 from instar.errors import MismatchError
 from instar.targets.targets import Targets
 

@@ -15,7 +15,8 @@ from instar.analysis.agreement import divergence, fidelity
 from instar.analysis.metrics import quick_metrics
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.analysis.student_gain import gain
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.data.samples import Samples, Source
 from instar.errors import DataError, MismatchError, NonFiniteError, name_samples
 from instar.teachers.teacher import Teacher

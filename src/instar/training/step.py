@@ -16,7 +16,8 @@ from instar.compute.execution import Compiled
 from instar.compute.precision import autocast
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
-from instar.data.loader import Batch, Loader
+from instar.data.batch import Batch
+from instar.data.loader import Loader
 from instar.errors import MismatchError
 from instar.models.failures import name_failure
 from instar.objectives.objective import Objective
