@@ -100,7 +100,7 @@ def test_every_setting_is_reached_by_name_or_refused_with_where_it_belongs() -> 
     for given in ({"named": {"teachers": ["a"]}}, {"settings": {"teachers": ["a"]}}, {"config": {"teachers": ["a"]}}):
         layers = {"config": None, "named": {}, "settings": None} | given
         with pytest.raises(ConfigError, match="train takes no setting 'teachers'"):
-            configure("train", **layers, data=DATA, model=MODEL, refused=("teachers",))
+            configure("train", {"data": DATA, "model": MODEL}, **layers, refused=("teachers",))
 
 
 def test_a_student_starts_from_a_run_by_name(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ FILE = {"data": {"source": "digits", "subset": 50}, "model": {"name": "mlp", "ar
 def made(
     config: Any = None, named: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, **given: Any
 ) -> RunConfig:
-    return configure("train", config, named or {}, settings, **given).config
+    inputs = {name: given.pop(name) for name in ("data", "model") if name in given}
+    return configure("train", inputs, config, named or {}, settings, **given).config
 
 
 def test_arguments_lie_over_the_file_and_settings_over_arguments(tmp_path: Path) -> None:
@@ -50,8 +51,8 @@ def test_an_object_stands_for_itself_and_a_name_keeps_what_is_said_of_it() -> No
 
 
 def test_settings_replace_an_objective_that_was_given_as_an_object() -> None:
-    kept = configure("train", FILE, {}, {}, objective=HardLabels())
-    other = configure("train", FILE, {}, {"objective": "HardLabels(0.2)"}, objective=HardLabels())
+    kept = configure("train", {}, FILE, {}, {}, objective=HardLabels())
+    other = configure("train", {}, FILE, {}, {"objective": "HardLabels(0.2)"}, objective=HardLabels())
     assert str(kept.objects.objective) == kept.config.objective == "HardLabels(label_smoothing=0.0)"
     assert str(other.objects.objective) == "HardLabels(label_smoothing=0.2)"
 
@@ -78,9 +79,9 @@ def test_a_class_needs_trust_unless_somebody_types_its_name_as_a_flag(tmp_path: 
         with pytest.raises(ConfigError, match=r"allow this with --trust \(trust=True\)"):
             train("digits", out=tmp_path / "no", **layers)
     for model in (TypedName("mine:Net"), {"name": TypedName("mine:Net")}):
-        assert configure("train", None, {}, {}, data="digits", model=model).trust_model
-    assert not configure("train", None, {}, {}, data="digits", model="mine:Net").trust_model
-    assert not configure("train", {"model": named}, {}, {}, data="digits", model={"arguments": {}}).trust_model
+        assert configure("train", {"data": "digits", "model": model}, None, {}, {}).trust_model
+    assert not configure("train", {"data": "digits", "model": "mine:Net"}, None, {}, {}).trust_model
+    assert not configure("train", {"model": {"arguments": {}}}, {"model": named}, {}, {}).trust_model
     assert not (tmp_path / "no").exists()
 
 
@@ -103,8 +104,8 @@ def test_python_and_the_command_line_make_the_same_run(instar: Any, tmp_path: Pa
 @pytest.mark.parametrize("model", ["cnn", {"name": "cnn"}])
 def test_a_model_by_name_replaces_the_usual_one_with_its_arguments(model: Any) -> None:
     usual = {"model": {"name": "mlp", "arguments": {"widths": [4]}}}
-    assert (
-        configure("born_again", None, {}, {}, data="digits", model=model, defaults=usual).config.model.arguments == {}
-    )
-    kept = configure("born_again", None, {}, {}, data="digits", model={"arguments": {"dropout": 0.1}}, defaults=usual)
+    replaced = configure("born_again", {"data": "digits", "model": model}, None, {}, {}, defaults=usual)
+    assert replaced.config.model.arguments == {}
+    inputs = {"data": "digits", "model": {"arguments": {"dropout": 0.1}}}
+    kept = configure("born_again", inputs, None, {}, {}, defaults=usual)
     assert kept.config.model.arguments == {"widths": [4], "dropout": 0.1}

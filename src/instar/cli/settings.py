@@ -34,6 +34,17 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     return found
 
 
+def parse_shared(
+    config: str | None, settings: Sequence[str] | None, network: str | None, trust: bool
+) -> dict[str, Any]:
+    """Return the arguments that all verbs share which make runs or stores.
+
+    >>> parse_shared(None, ["seed=1"], None, False)
+    {'config': None, 'settings': {'seed': 1}, 'network': None, 'trust': False}
+    """
+    return {"config": config, "settings": parse_settings(settings), "network": network, "trust": trust}
+
+
 def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     """Return one teacher or a list of several; None if none is given."""
     from instar.importing import TypedName

@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_result, print_store
-from instar.cli.settings import only_given, parse_parts, parse_settings, parse_share, parse_teachers
+from instar.cli.settings import only_given, parse_parts, parse_share, parse_shared, parse_teachers
 
 
 def label(
@@ -55,16 +55,8 @@ def label(
         shard_rows=shard_rows,
     )
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
-    store = instar.label(
-        data,
-        parse_teachers(teacher),
-        out=out,
-        config=config,
-        settings=parse_settings(settings),
-        network=network,
-        trust=trust,
-        **given,
-    )
+    shared = parse_shared(config, settings, network, trust)
+    store = instar.label(data, parse_teachers(teacher), out=out, **shared, **given)
     print_store(store, as_json)
 
 

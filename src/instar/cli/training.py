@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_result, print_run
-from instar.cli.settings import only_given, parse_model, parse_numbers, parse_parts, parse_settings, parse_teachers
+from instar.cli.settings import only_given, parse_model, parse_numbers, parse_parts, parse_shared, parse_teachers
 
 
 def train(
@@ -41,16 +41,8 @@ def train(
         epochs=epochs,
         seed=seed,
     )
-    run = instar.train(
-        data,
-        parse_model(model, arg),
-        out=out,
-        config=config,
-        settings=parse_settings(settings),
-        network=network,
-        trust=trust,
-        **given,
-    )
+    shared = parse_shared(config, settings, network, trust)
+    run = instar.train(data, parse_model(model, arg), out=out, **shared, **given)
     print_run(run, as_json)
 
 
@@ -97,17 +89,8 @@ def distill(
         seed=seed,
     )
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
-    run = instar.distill(
-        data,
-        parse_teachers(teacher),
-        parse_model(model, arg),
-        out=out,
-        config=config,
-        settings=parse_settings(settings),
-        network=network,
-        trust=trust,
-        **given,
-    )
+    shared = parse_shared(config, settings, network, trust)
+    run = instar.distill(data, parse_teachers(teacher), parse_model(model, arg), out=out, **shared, **given)
     print_run(run, as_json)
 
 
@@ -155,17 +138,9 @@ def born_again(
         seed=seed,
         jobs=jobs,
     )
-    lineage = instar.born_again(
-        data,
-        parse_model(model, arg),
-        stop_early=stop_early,
-        distil_ensemble=distil_ensemble,
-        config=config,
-        settings=parse_settings(settings),
-        network=network,
-        trust=trust,
-        **given,
-    )
+    given |= {"stop_early": stop_early, "distil_ensemble": distil_ensemble}
+    shared = parse_shared(config, settings, network, trust)
+    lineage = instar.born_again(data, parse_model(model, arg), **shared, **given)
     print_result(lineage.as_dict(), lineage, as_json)
 
 
@@ -216,15 +191,6 @@ def tune(
         jobs=jobs,
     )
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
-    found = instar.tune(
-        data,
-        parse_teachers(teacher),
-        parse_model(model, arg),
-        out=out,
-        config=config,
-        settings=parse_settings(settings),
-        network=network,
-        trust=trust,
-        **given,
-    )
+    shared = parse_shared(config, settings, network, trust)
+    found = instar.tune(data, parse_teachers(teacher), parse_model(model, arg), out=out, **shared, **given)
     print_result(found.as_dict(), found, as_json)

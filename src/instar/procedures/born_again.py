@@ -30,7 +30,6 @@ from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
-from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_settings
 from instar.stages.configuration import configure
 from instar.stages.stage import Stage
@@ -182,15 +181,13 @@ def born_again(
     >>> [run.path.name for run in (*lineage.generations, *lineage.ensembles)]
     ['generation-0', 'generation-1', 'generation-2', 'ensemble-1-2', 'ensemble-0-2']
     """
-    refuse_swapped("born_again", data=data, model=model)
     refuse_weights("born_again", "generation", model, student)
     given = configure(
         "born_again",
+        {"data": data, "model": model},
         config,
         named,
         settings,
-        data=data,
-        model=model,
         trust=trust,
         defaults={"model": DEFAULT_MODEL},
         refused=("teachers",),  # the teacher of a generation is the one before it

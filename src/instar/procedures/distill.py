@@ -16,10 +16,9 @@ from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, distillation_objective, target_settings
 from instar.stages.configuration import configure
-from instar.stages.given_teacher import choose_teacher, paths_of, split_parts, teacher_of
+from instar.stages.given_teacher import choose_teacher, split_parts, teacher_of
 
 
 @checked
@@ -88,17 +87,14 @@ def distill(
     True
     """
     teacher, named = split_parts(teacher, named)
-    refuse_swapped("distill", data=data, teacher=teacher, model=model)
     given = configure(
         "distill",
+        {"data": data, "teacher": teacher, "model": model},
         config,
         named,
         settings,
-        data=data,
-        model=model,
         trust=trust,
         defaults={"objective": distillation()},  # below the file, which may have another
-        teachers=paths_of(teacher),  # () for objects, so that the teachers of a file do not stay beside them
         objective=distillation_objective(objective, temperature),
         combine=combine,
         views=views,

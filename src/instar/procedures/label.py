@@ -20,12 +20,11 @@ from instar.data.views.view import View
 from instar.errors import ConfigError, say
 from instar.nested import flatten
 from instar.paths import local_path
-from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, as_data
 from instar.stages.compatibility import refuse_other_sizes
 from instar.stages.configuration import Configured, configure, nest
 from instar.stages.first_look import look_at
-from instar.stages.given_teacher import choose_teacher, only_parts, paths_of, teacher_of
+from instar.stages.given_teacher import choose_teacher, only_parts, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
 from instar.stages.weights import few_columns
@@ -108,17 +107,15 @@ def label(
     True
     """
     teacher = only_parts("label", teacher, parts)
-    refuse_swapped("label", data=data, teacher=teacher)
     _refuse_other_settings(settings)
     given = configure(
         "label",
+        {"data": data, "teacher": teacher},
         config,
         {},
         settings,
-        data=data,
         trust=trust,
         defaults={"model": {"name": ""}},  # a configuration needs a model, and labelling has no student
-        teachers=paths_of(teacher),
         combine=combine,
         views=views,
         num_views=num_views,
@@ -131,10 +128,8 @@ def label(
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
-    refuse_other_sizes(loaders["train"], None, resolved)
     labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
-    store = labelling.start(local_path(out, "out"))
-    _announce(store, resolved, loaded, loaders["train"], show)
+    store = _start(labelling, local_path(out, "out"), show)
     labelling.complete(store, str(out), share=share, show=show)
     return store
 
@@ -152,14 +147,16 @@ def _choose_content(config: RunConfig, **given: Any) -> StoreConfig:
     return validate(StoreConfig, config.store.model_dump() | chosen)
 
 
-def _announce(store: TargetStore, teacher: Teacher, data: Data, loader: Loader, show: bool) -> None:
+def _start(labelling: Labelling, out: Path, show: bool) -> TargetStore:
+    store = labelling.start(out)
     if not store.missing():  # it was announced when it was made
-        return
-    look = look_at(teacher, data, loader)
+        return store
+    look = look_at(labelling.teacher, labelling.data, labelling.loaders["train"])
     store.first_look = look.as_dict()  # for --json of this call: it is not part of the store
     if show:
         look.tell()
         say(describe(store))
+    return store
 
 
 def _refuse_impossible(
@@ -199,6 +196,7 @@ def _plan_labelling(
     batch_size: int,
     shard_rows: int | None,
 ) -> Labelling:
+    refuse_other_sizes(loaders["train"], None, teacher)
     precision = config.training.teacher_precision
     described = describe_teacher(teacher, names, config.combine, precision, few_columns(data))
     # on a CPU, a convolutional teacher would split batches of the size that was asked for

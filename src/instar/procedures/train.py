@@ -15,7 +15,6 @@ from instar.models.trained import TrainedRun
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
 from instar.runs.run import Run
-from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike
 from instar.stages.configuration import configure
 
@@ -73,15 +72,12 @@ def train(
     >>> run.metrics["error"] < 0.2
     True
     """
-    # both may be text, so that a swapped call would look for data called "mlp"
-    refuse_swapped("train", data=data, model=model)
     given = configure(
         "train",
+        {"data": data, "model": model},
         config,
         named,
         settings,
-        data=data,
-        model=model,
         trust=trust,
         refused=("teachers",),  # a stage with teachers queries them, whatever its verb is called
         objective=objective,

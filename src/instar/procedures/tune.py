@@ -11,10 +11,9 @@ from torch import nn
 from instar.checks import checked
 from instar.data.views.view import View
 from instar.paths import local_path
-from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights
 from instar.stages.configuration import configure
-from instar.stages.given_teacher import paths_of, split_parts, teacher_of
+from instar.stages.given_teacher import split_parts, teacher_of
 from instar.tuning.cells import Criterion, Grid
 from instar.tuning.search import Search
 from instar.tuning.tuned import Tuned
@@ -88,17 +87,14 @@ def tune(
     (True, (0, 1))
     """
     teacher, named = split_parts(teacher, named)
-    refuse_swapped("tune", data=data, teacher=teacher, model=model)
     refuse_weights("tune", "trial", model)
     given = configure(
         "tune",
+        {"data": data, "teacher": teacher, "model": model},
         config,
         named,
         settings,
-        data=data,
-        model=model,
         trust=trust,
-        teachers=paths_of(teacher),
         combine=combine,
         views=views,
         num_views=num_views,

@@ -27,8 +27,10 @@ from instar.nested import merge_settings, read_yaml
 from instar.objectives.notation import as_objective
 from instar.objectives.objective import Objective, Term
 from instar.runs.run import Run
+from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import given_network
 from instar.stages.components import GivenObjects
+from instar.stages.given_teacher import paths_of
 from instar.stages.stage import Stage
 
 _ELSEWHERE = (
@@ -70,12 +72,11 @@ class Configured:
 
 def configure(
     verb: str,
+    inputs: Mapping[str, Any],
     config: str | Path | Mapping[str, Any] | None,
     named: Mapping[str, Any],
     settings: Mapping[str, Any] | None,
     *,
-    data: Any = None,
-    model: Any = None,
     trust: bool = False,
     defaults: Mapping[str, Any] | None = None,
     refused: tuple[str, ...] = (),
@@ -85,11 +86,10 @@ def configure(
 
     Args:
         verb: the name of the function, for error messages.
+        inputs: the data, teacher and model that the verb takes, by name and in its order.
         config: YAML file of settings, or its content.
         named: fields of `TrainingConfig`, and other fields of `RunConfig`, by name.
         settings: any setting by dotted name, or nested.
-        data: result of `load_data`, or its argument.
-        model: name, description or module.
         trust: allow the import of terms and views of the user's that the settings name; typed ones are trusted anyway.
         defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
@@ -98,16 +98,19 @@ def configure(
     Raises:
         ConfigError: for a setting that is unknown, impossible, or has no effect.
 
-    >>> made = configure("train", {"seed": 1}, {"epochs": 3}, {"data.subset": 9}, data="digits", model="mlp")
+    >>> inputs = {"data": "digits", "model": "mlp"}
+    >>> made = configure("train", inputs, {"seed": 1}, {"epochs": 3}, {"data.subset": 9})
     >>> made.config.data.subset, made.config.seed, made.config.training.epochs
     (9, 1, 3)
     """
+    # texts can be any of them, so that a swapped call would look for data called "mlp"
+    refuse_swapped(verb, **inputs)
+    model = inputs.get("model")
     network = None if model is None else given_network(model)
+    # () for objects, so that the teachers of a file do not stay beside them
+    given |= {"teachers": paths_of(inputs.get("teacher"))}
     # lowest layer first: the defaults of the verb, the file, the arguments, and the settings by dotted name
-    values = dict(defaults or {})
-    if isinstance(model, str) or (isinstance(model, Mapping) and "name" in model):
-        values.pop("model", None)  # the arguments of the default model do not fit another one
-    values |= _read(config)
+    values = _defaults_for(model, defaults) | _read(config)
     values = merge_settings(values, run_settings(verb, named))
     values = merge_settings(values, {name: as_setting(value) for name, value in given.items() if value is not None})
     if isinstance(model, str | Mapping):
@@ -116,7 +119,7 @@ def configure(
         values["model"] = describe_model(model).model_dump()
     over = nest(settings or {})
     # objects are loaded here, because a configuration can only hold how they were read
-    source, loaded = _read_data(data, merge_settings(values, over).get("data", {}))
+    source, loaded = _read_data(inputs.get("data"), merge_settings(values, over).get("data", {}))
     values = merge_settings(merge_settings(values, {"data": source} if source else {}), over)
     for name in refused:
         if values.get(name):  # an empty one has no effect
@@ -126,21 +129,8 @@ def configure(
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
-    views, typed = _unless_overruled(given.get("views"), found.views), typed_names(values)
-    if views is None:  # unknown ones are refused before a run, a search or a lineage begins
-        parsed = parse_views(found.views, trust=trust or "views" in typed)
-        views = parsed if names_an_import(found.views) else None  # what is imported here needs no trust elsewhere
-    start, objective = given.get("start"), _unless_overruled(given.get("objective"), found.objective)
-    objects = GivenObjects(
-        loaded,
-        network,
-        start=start if isinstance(start, Run) and str(start.path) == found.start else None,
-        objective=as_objective(
-            found.objective if objective is None else objective, trust=trust or "objective" in typed
-        ),
-        views=views,
-    )
-    return Configured(found, objects, names_a_class(model))
+    trusted = {"objective", "views"} if trust else typed_names(values)
+    return Configured(found, _find_objects(found, given, loaded, network, trusted), names_a_class(model))
 
 
 def run_settings(verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +199,30 @@ def typed_names(values: Mapping[str, Any]) -> set[str]:
     {'views'}
     """
     return {name for name, value in values.items() if isinstance(value, TypedName)}
+
+
+def _find_objects(
+    config: RunConfig, given: Mapping[str, Any], data: Data | None, network: nn.Module | None, trusted: set[str]
+) -> GivenObjects:
+    views = _unless_overruled(given.get("views"), config.views)
+    if views is None:  # unknown ones are refused before a run, a search or a lineage begins
+        parsed = parse_views(config.views, trust="views" in trusted)
+        views = parsed if names_an_import(config.views) else None  # what is imported here needs no trust elsewhere
+    start, objective = given.get("start"), _unless_overruled(given.get("objective"), config.objective)
+    return GivenObjects(
+        data,
+        network,
+        start=start if isinstance(start, Run) and str(start.path) == config.start else None,
+        objective=as_objective(config.objective if objective is None else objective, trust="objective" in trusted),
+        views=views,
+    )
+
+
+def _defaults_for(model: Any, defaults: Mapping[str, Any] | None) -> dict[str, Any]:
+    values = dict(defaults or {})
+    if isinstance(model, str) or (isinstance(model, Mapping) and "name" in model):
+        values.pop("model", None)  # the arguments of the default model do not fit another one
+    return values
 
 
 def _unless_overruled(given: Any, text: str) -> Any:
