@@ -81,7 +81,8 @@ def test_a_class_needs_trust_unless_somebody_types_its_name_as_a_flag(tmp_path: 
     for model in (TypedName("mine:Net"), {"name": TypedName("mine:Net")}):
         assert configure("train", {"data": "digits", "model": model}, None, {}, {}).trust_model
     assert not configure("train", {"data": "digits", "model": "mine:Net"}, None, {}, {}).trust_model
-    assert not configure("train", {"model": {"arguments": {}}}, {"model": named}, {}, {}).trust_model
+    inputs = {"data": "digits", "model": {"arguments": {}}}
+    assert not configure("train", inputs, {"model": named}, {}, {}).trust_model
     assert not (tmp_path / "no").exists()
 
 

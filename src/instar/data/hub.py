@@ -89,7 +89,7 @@ def read_rows(
             return decoded.decode_text(found, reading.inputs, name, folder, config.tokenizer)
         return decoded.decode(reading.cast(found), reading, folder, config)
 
-    folder = cache_folder() / _cache_key(name, found, config, reading)
+    folder = cache_folder() / _cache_key(name, found, *_options_of(found["train"], config, reading))
     holds = keep(folder, write, hashed_bytes=max_loaded_bytes)
     if chosen := holds.get("image_size"):  # sizes differ; their copy is that of this size
         sized = config.model_copy(update={"image_size": chosen})
@@ -158,12 +158,12 @@ def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config:
     return {**splits, "train": rows.select(left.tolist()), "test": rows.select(test)}
 
 
-def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], config: DataConfig, reading: Reading) -> str:
+def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) -> list[object]:
     options: list[object] = [config.input_column, config.label_column, config.image_size]
     # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
     options += ["sound"] if reading.kind == "recordings" else []  # older copies of recordings have no sound
-    mode = getattr(dataset["train"].features[reading.inputs], "mode", None)
+    mode = getattr(rows.features[reading.inputs], "mode", None)
     options += [("mode", mode)] if mode else []  # older copies have the images' own modes
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
     options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
@@ -171,6 +171,10 @@ def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], config: DataC
         options += [("resize", config.resize)] if config.resize else []
         options += [("channels", config.channels)] if config.channels else []
         options += [("on_error", config.on_error)] if config.on_error != "refuse" else []
+    return options
+
+
+def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: object) -> str:
     # the library computes the fingerprint of a split from the content or modification time of its files
     states = {split: rows._fingerprint for split, rows in dataset.items()}
     # the form of this text must stay, because the names of all existing copies depend on it
