@@ -9,8 +9,9 @@ from types import FunctionType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from instar.compute.inputs import count_rows
 from instar.compute.precision import Precision
 
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
@@ -78,17 +79,18 @@ class Compiled:
 
         # a function around the network and not `torch.compile(network)`, which would put a prefix before all names of
         # weights
-        def call(inputs: Tensor, *state: Any, **options: Any) -> Any:
-            return network(inputs, *state, **options)
+        def call(*inputs: Any, **named: Any) -> Any:
+            return network(*inputs, **named)
 
         # torch caches up to eight compiled variants per code object, and all networks of a process share
         # `Normalised.forward`; so each network is called from its own code object
         own = FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
         self._compiled = torch.compile(own, dynamic=False)
 
-    def __call__(self, inputs: Tensor, *state: Any, **options: Any) -> Any:
-        """Return the network's output for `inputs` `[batch, ...]`, and for a hidden state if it has one."""
-        return (self._compiled if len(inputs) in self._sizes else self.network)(inputs, *state, **options)
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Return the network's output for its inputs `[batch, ...]`, and for a hidden state if it has one."""
+        size = count_rows(inputs[0] if inputs else named)
+        return (self._compiled if size in self._sizes else self.network)(*inputs, **named)
 
     def no_sync(self) -> AbstractContextManager[None]:
         """Return the context in which processes do not exchange gradients; only for a distributed network."""

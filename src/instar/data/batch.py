@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from instar.compute.inputs import Inputs
 from instar.data.columns.held import INPUTS
 from instar.data.placement import gather_inputs, place_column
 from instar.data.samples import Samples
@@ -75,7 +76,7 @@ class Batch:
     place: int = 0
     begins: bool = False
     mixture: Mixture | None = None
-    _read: dict[Reader, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _read: dict[Reader, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of_labels(cls, labels: Tensor) -> Batch:
@@ -92,27 +93,34 @@ class Batch:
         found: list[int] = ids.tolist()
         return found
 
-    def read(self, reader: Reader) -> Tensor:
-        """Return the column of a reader as it reads it; equal readers, of teacher and student, read once.
+    def read(self, reader: Reader) -> Inputs:
+        """Return what a reader makes of its columns; equal readers, of teacher and student, read once.
 
         Raises:
             DataError: when the data have no such column.
             MismatchError: when the reader cannot read it.
         """
         if reader not in self._read:
-            raw = self.column(reader.column)
-            reader.shape(tuple(raw.shape[1:]))  # refuses what would be broadcast, or not be cut, without a word
-            self._read[reader] = reader(raw)
+            self._read[reader] = reader.read(self.column)
         return self._read[reader]
 
-    def column(self, name: str) -> Tensor:
-        """Return a column of the samples, `[batch, ...]`; views change the inputs alone.
+    def column(self, name: str) -> Inputs:
+        """Return a column of the samples, `[batch, ...]`; "inputs" by name if they are several tensors.
+
+        Views change the inputs alone; of several, the first.
 
         Raises:
             DataError: when the data have no such column.
             MismatchError: when the batch does not come from a loader.
         """
-        if name == INPUTS:
+        names = self.origin.samples.source.input_names if self.origin else ()
+        if name == INPUTS and names:
+            return {one: self._gather(one) for one in names}
+        return self._gather(name)
+
+    def _gather(self, name: str) -> Tensor:
+        names = self.origin.samples.source.input_names if self.origin else ()
+        if name in (INPUTS, *names[:1]):
             return self.inputs
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")

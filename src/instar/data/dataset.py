@@ -127,7 +127,9 @@ def load_data(
         spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; arrays (NumPy, torch) or tables
             (pandas, polars, PyArrow) as `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`;
             or torch or Hugging Face data sets. Labels may be numbers, booleans or words, or None. Data without a test
-            split are split 80 : 20 into train and test. Objects are copied.
+            split are split 80 : 20 into train and test. Inputs may be several arrays by name, beside their labels:
+            `{"train": {"input_ids": ..., "attention_mask": ..., "label": ...}, "test": ...}`. A network is then called
+            with them by keyword. Objects are copied.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
         columns: what samples have beside their inputs, by name: arrays per split as `{"train": ..., "test": ...}`, one

@@ -25,15 +25,17 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     """
     counts = [f"{len(samples):,} {split}" for split, samples in splits.items()]
     source = splits["train"].source
-    inputs = f"inputs {list(splits['train'].input_shape)} {str(source.inputs.dtype).removeprefix('torch.')}"
+    named = source.input_names or (INPUTS,)
+    inputs = ", ".join(f"{name} {_form(source.column(name))}" for name in named)
+    inputs = f"inputs {inputs}" if source.input_names else inputs
     parts = [
         f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
         f"{len(source.classes):,} classes ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
     for column, held in source.held.items():
-        if column != INPUTS:
-            parts.append(f"column '{column}' {list(held.shape)} {str(held.values.dtype).removeprefix('torch.')}")
+        if column not in (INPUTS, *named):
+            parts.append(f"column '{column}' {_form(held.values)}")
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose
@@ -42,6 +44,10 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     if unseen and seen:  # a transfer set without labels has seen none, and needs none
         parts.append(f"no training sample has class {_names([source.classes[number] for number in sorted(unseen)])}")
     return "; ".join(parts)
+
+
+def _form(values: Tensor) -> str:
+    return f"{list(values.shape[1:])} {str(values.dtype).removeprefix('torch.')}"
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:

@@ -19,14 +19,15 @@ from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.hub import read_rows
 from instar.data.image_paths import open_paths
 from instar.data.labels import map_labels
+from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
 from instar.data.samples import Source
 from instar.errors import DataError
 
 DATA_FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch or Hugging Face data set, a "
-    "table with input_column and label_column, a pair (train, test) of data sets, or one of these per split, as "
-    "{'train': ..., 'test': ...}"
+    "table with input_column and label_column, a pair (train, test) of data sets, arrays by name with a label, as "
+    "{'input_ids': ..., 'attention_mask': ..., 'label': ...}, or one of these per split, as {'train': ..., 'test': ...}"
 )
 """Forms of data objects, for error messages; labels may be None."""
 
@@ -61,7 +62,9 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         )
     given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
     images = {name: found for name, inputs in given_inputs.items() if (found := as_images(inputs)) is not None}
-    if len(images) == len(given_inputs):
+    if isinstance(next(iter(given_inputs.values())), Mapping):
+        sources = make_named_sources(given_inputs, labels, classes, config)
+    elif len(images) == len(given_inputs):
         sources = _make_image_sources(images, labels, classes, config)
     else:
         sources = make_array_sources(given_inputs, labels, classes, config)
@@ -90,6 +93,8 @@ def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
     if isinstance(given, Mapping):
         if "train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES):
             return {split: given[split] for split in _SPLIT_NAMES if split in given}
+        if "train" not in given and (config.label_column or set(LABEL_NAMES) & set(given)):  # arrays by name
+            return {"train": given}
         raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
     if isinstance(given, Dataset) or (config.input_column is not None and is_table(as_pandas(given))):
         return {"train": given}
@@ -122,9 +127,13 @@ def _is_pair(part: object) -> bool:
 def _inputs_and_labels(split: str, part: Any, config: DataConfig) -> InputsAndLabels:
     if isinstance(part, Dataset):
         return _read_items(split, part, config)
+    if isinstance(part, Mapping):
+        return split_off_labels(split, part, config)
     if is_table(part := as_pandas(part)):
         return _columns_of_table(split, part, config)
     if isinstance(part, list | tuple) and len(part) in (1, 2):
+        if isinstance(part[0], Mapping):
+            return split_off_labels(split, part[0], config)[0], as_pandas((*part, None)[1])
         inputs, labels = map(as_pandas, (*part, None)[:2])
         # a loader may shuffle, so its samples would have no stable ids
         if isinstance(inputs, Dataset | DataLoader) or inputs is None:

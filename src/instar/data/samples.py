@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
+from instar.compute.inputs import Inputs, Shapes, Value
 from instar.data.columns.held import INPUTS, Held
 from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
@@ -50,6 +51,8 @@ class Source:
         settings: data settings that read files in the same way again; not part of the fingerprint.
         feature_names: column names of a table, in order; not part of the fingerprint.
         stored: where `inputs` are in the cache, so that their fingerprint is kept there; None: they are not.
+        input_names: names of the inputs where a sample has several, such as `input_ids` and `attention_mask`; the first
+            is that of `inputs`, which views change, and the others are columns. (): the inputs are one tensor.
 
     Raises:
         DataError: when inputs and labels differ in number, there are no samples, or a label is outside the classes.
@@ -73,6 +76,7 @@ class Source:
     settings: Mapping[str, Any] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
     stored: StoredInputs | None = None
+    input_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
@@ -130,12 +134,48 @@ class Source:
             DataError: when the source has no such column of tensors.
         """
         held = self.held
+        name = INPUTS if name in self.input_names[:1] else name
         if name not in held:
             raise DataError(
-                f"'{self.name}' has no column '{name}'; {nearest(name, held)} Columns are given as load_data(..., "
-                f"columns={{'{name}': {{'train': ..., 'test': ...}}}})."
+                f"'{self.name}' has no column '{name}'; {nearest(name, self.column_names)} Columns are given as "
+                f"load_data(..., columns={{'{name}': {{'train': ..., 'test': ...}}}})."
             )
         return held[name].values
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns of tensors, "inputs" among them."""
+        return (*self.input_names[:1], *self.held)
+
+    def look_at(self, name: str, look: Callable[[Tensor], Value]) -> Value | dict[str, Value]:
+        """Return what a function returns for a column; for "inputs", by name if they are several tensors.
+
+        >>> labels, mask = torch.tensor([0, 1]), Held(torch.ones(2, 4))
+        >>> names = ("ids", "mask")
+        >>> source = Source("two", torch.zeros(2, 3), labels, ("a", "b"), columns={"mask": mask}, input_names=names)
+        >>> source.look_at("inputs", lambda values: tuple(values.shape[1:])), source.look_at("ids", len)
+        ({'ids': (3,), 'mask': (4,)}, 2)
+
+        Raises:
+            DataError: when the source has no such column of tensors.
+        """
+        if name == INPUTS and self.input_names:
+            return {one: look(self.column(one)) for one in self.input_names}
+        return look(self.column(name))
+
+    def take(self, name: str, ids: Tensor) -> Inputs:
+        """Return the values of a column for some samples, `[n, ...]`; "inputs" by name if they are several tensors."""
+        found: Inputs = self.look_at(name, lambda values: values[ids])
+        return found
+
+    def dtype(self, name: str) -> str | dict[str, str]:
+        """Return the type of a column, such as "uint8"; those of "inputs" by name if they are several tensors."""
+        return self.look_at(name, lambda values: str(values.dtype).removeprefix("torch."))
+
+    def shape(self, name: str) -> Shapes:
+        """Return the shape of a column of one sample; that of "inputs" by name if they are several tensors."""
+        found: Shapes = self.look_at(name, lambda values: tuple(values.shape[1:]))
+        return found
 
     def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
         """Return whether each sample or position has a loss, bool `[n]` or `[n, position]`; None: all have one.
@@ -164,6 +204,7 @@ class Source:
         found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
         plain = bytes(found["hash"].tolist()).hex()
         beside = [[name, column.fingerprint()] for name, column in sorted(self.held.items()) if name != INPUTS]
+        beside += [list(self.input_names)] if self.input_names else []
         # data without columns have the fingerprint from before there were columns
         return hashlib.blake2b(json.dumps([plain, beside]).encode(), digest_size=16).hexdigest() if beside else plain
 

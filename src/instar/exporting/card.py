@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def _front_matter(found: Inspection, student: Student, name: str) -> dict[str, A
         front["tags"].append("knowledge-distillation")
     task = {}
     # three axes are an image; no other shape tells its task
-    if len(student.header["inputs"]["shape"]) == 3:
+    shape = student.header["inputs"]["shape"]
+    if isinstance(shape, list) and len(shape) == 3:
         front["pipeline_tag"] = "image-classification"
         task = {"type": "image-classification"}
     source = str(found.origin["data"]["source"])
@@ -84,12 +85,16 @@ def _resizing(student: Student) -> str:
     reader = student.header["model"]["reader"]
     if parse_reader(reader) == AsIs():
         return ""
+    if isinstance(student.header["inputs"]["shape"], dict):
+        return f" They are read as `{escape(reader)}`."
     return f" `instar.load` reads images of other sizes as `{escape(reader)}`; other programs must resize them first."
 
 
 def _program(student: Student) -> str:
     given = student.header["inputs"]
-    shape = ", ".join(map(str, given["shape"]))
+    shape, dtype = given["shape"], given["dtype"]
+    is_one = not isinstance(shape, dict)
+    inputs = _zeros(shape, dtype) if is_one else _several_zeros(shape, dtype)
     is_ours = ":" not in student.name or student.name.startswith(TRANSFORMERS_PREFIX)
     # only the reader can decide to import a class of the user that config.json names
     argument = "" if is_ours else ", trust=True"
@@ -98,9 +103,19 @@ def _program(student: Student) -> str:
     return (
         "import instar\nimport torch\n\n"
         f'model = instar.load("FOLDER"{argument})  # this folder\n'
-        f"inputs = torch.zeros(1, {shape}, dtype=torch.{given['dtype']})\n"
+        f"inputs = {inputs}\n"
         "logits = model(inputs)\n"
     )
+
+
+def _zeros(shape: Sequence[int], dtype: str) -> str:
+    return f"torch.zeros(1, {', '.join(map(str, shape))}, dtype=torch.{dtype})"
+
+
+def _several_zeros(shapes: Mapping[str, Sequence[int]], dtypes: Mapping[str, str]) -> str:
+    # as lines of a dictionary, because each is long
+    lines = [f'    "{name}": {_zeros(shape, dtypes[name])},' for name, shape in shapes.items()]
+    return "\n".join(["{", *lines, "}"])
 
 
 def _score_row(score: Score) -> tuple[str, ...]:

@@ -26,7 +26,12 @@ _STEPS = {
 
 
 def describe_feeding(
-    run: Run, model: Normalised, reader: Reader, shape: Sequence[int], given: Sequence[int], dtype: str
+    run: Run,
+    model: Normalised,
+    reader: Reader,
+    shape: Sequence[int] | Mapping[str, list[int]],
+    given: Sequence[int],
+    dtype: str | Mapping[str, str],
 ) -> dict[str, Any]:
     """Return JSON values that say how an input of the model is made of an image or an array.
 
@@ -34,16 +39,20 @@ def describe_feeding(
         run: run of the model, whose data settings say how its images were resized.
         model: model with its statistics.
         reader: how the model read the data.
-        shape: shape of one input of the export.
+        shape: shape of one input of the export, or of several by name.
         given: shape of one raw input of the data.
-        dtype: type of the inputs.
+        dtype: type of the inputs, or of several by name.
 
     Returns:
         `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps in order, `{"size": [height, width],
         "resize", "shorter", "resample"}` as in `Pixels`, with an antialiased filter; `mean` and `std`, with which the
         export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes
-        nothing.
+        nothing; of several inputs, `statistics` has them by name.
     """
+    if isinstance(shape, Mapping):
+        named = {name: [values.flatten().tolist() for values in both] for name, both in model.mean_and_std().items()}
+        statistics = {name: {"mean": mean, "std": std} for name, (mean, std) in named.items()}
+        return {"channels": None, "resizing": [], "mean": None, "std": None, "statistics": statistics}
     is_image = len(shape) == 3 and dtype == "uint8"
     chosen = run.config["data"].get("image_size")
     # arrays have the channels of their owner; images of several sizes have a size that was chosen
@@ -80,6 +89,8 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
     ...     "resizing": [{"size": [8, 8], "resize": "squash", "shorter": None, "resample": "bilinear"}]}).split(". ")[1]
     'Resize images, antialiased: resize to 8 x 8, which changes the aspect ratio (bilinear)'
     """
+    if isinstance(inputs["shape"], Mapping):
+        return _explain_several(inputs)
     length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
     told = [f"Inputs are {inputs['dtype']} {inputs['shape']} each{length}"]
     is_image = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
@@ -96,3 +107,13 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
         of_pixels = " after dividing by 255" if is_image else ""
         told.append(f"Do not normalise them: the model does so itself{of_pixels}{values}")
     return ". ".join(told) + "."
+
+
+def _explain_several(inputs: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{name} {inputs['dtype'][name]} {shape}" for name, shape in inputs["shape"].items())
+    length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
+    own = inputs.get("statistics") or {}
+    normal = (
+        f"Do not normalise {', '.join(own)}: the model does so itself." if own else "The model does not normalise them."
+    )
+    return f"Inputs are several by name: {told} each{length}. {normal}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
+from instar.compute.inputs import Inputs, name_tensors
 from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.data.samples import Samples
@@ -135,9 +136,13 @@ def _calibration(student: Student) -> Any:
     class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
         def get_next(self) -> dict[str, Any] | None:
             batch = next(batches, None)
-            return None if batch is None else {"inputs": batch.read(reader).numpy()}
+            return None if batch is None else _as_arrays(batch.read(reader))
 
     return Calibration()
+
+
+def _as_arrays(inputs: Inputs) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in name_tensors(inputs).items()}
 
 
 def _compare(student: Student, before: Predict, after: Predict) -> dict[str, Any]:

@@ -9,6 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import (
+    Inputs,
+    Shapes,
+    as_lists,
+    change_tensors,
+    describe_shapes,
+    list_tensors,
+    map_tensors,
+    shapes_of,
+    split_rows,
+)
 from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.errors import MismatchError
@@ -29,12 +40,12 @@ EXPORT_FORMAT = 2
 COMPARED_BATCH_SIZES = (7, 1)
 """Batch sizes of the comparison: an unusual one, which no exporter hard-codes by chance, and the smallest."""
 
-Predict = Callable[[Tensor], Tensor]
+Predict = Callable[[Inputs], Tensor]
 """Returns the logits `[batch, ...]` of raw inputs `[batch, ...]`."""
 
 
 class Logits(nn.Module):
-    """logits = model(inputs): a module with one input and one output, also for models that may take a state.
+    """logits = model(inputs): a module with one argument and one output, also for models that may take a state.
 
     Args:
         model: takes raw inputs; a recurrent model starts without a state at every call.
@@ -44,7 +55,7 @@ class Logits(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return logits `[batch, (position,) classes]`."""
         logits: Tensor = self.model(inputs)
         return logits
@@ -59,7 +70,7 @@ class Student:
         model: model in eval mode, on the CPU, without its reader.
         header: JSON values that travel with the weights: `format`, `instar` (version), `model` (how to build it, with
             the names of its classes) and `inputs` (dtype, shape of one, whether their length is free, and how to feed
-            them, see `describe_feeding`).
+            them, see `describe_feeding`; dtypes and shapes by name where the model takes several).
         batches: raw test inputs, `[batch, ...]` each.
         data: data of the run, or those that were given.
         trust: whether the model's class may be imported.
@@ -70,7 +81,7 @@ class Student:
     run: Run
     model: Normalised
     header: dict[str, Any]
-    batches: tuple[Tensor, ...]
+    batches: tuple[Inputs, ...]
     data: Data
     trust: bool
     network: nn.Module | str | None = None
@@ -100,7 +111,9 @@ class Student:
         """Return dtype and shape of inputs and of logits as text; "batch" and "positions" stand for any number."""
         with torch.inference_mode():
             logits = self.model(self.batches[0])
-        return self._describe_shape(self.batches[0]), self._describe_shape(logits)
+        told = map_tensors(self._describe_shape, self.batches[0])
+        several = told if isinstance(told, str) else ", ".join(f"{name} {shape}" for name, shape in told.items())
+        return several, self._describe_shape(logits)
 
     def _describe_shape(self, values: Tensor) -> str:
         shape = [*self.free_axes, *map(str, values.shape[len(self.free_axes) :])]
@@ -119,7 +132,7 @@ class Student:
             if expected.shape != found.shape:
                 raise MismatchError(
                     f"the export returns logits of shape {list(found.shape)} for inputs of shape "
-                    f"{list(inputs.shape)}, and the model {list(expected.shape)}."
+                    f"{describe_shapes(shapes_of(inputs, axis=0))}, and the model {list(expected.shape)}."
                 )
             worst = max(worst, largest_difference(expected, found))
         return worst
@@ -153,27 +166,31 @@ def read_student(
         network = at_hand
     data = read_run_data(run, data, splits=("test",))
     samples = data.test
-    if list(samples.input_shape) != described["input_shape"] or list(data.classes) != described["classes"]:
+    shapes: Shapes = model.reader.collect(samples.source.shape)
+    if as_lists(shapes) != described["input_shape"] or list(data.classes) != described["classes"]:
         raise MismatchError(
             f"'{run.path}' takes inputs of shape {described['input_shape']} for {len(described['classes'])} classes, "
-            f"but the data have {list(samples.input_shape)} and {len(data.classes)} classes, or other class names."
+            f"but the data have {as_lists(shapes)} and {len(data.classes)} classes, or other class names."
         )
     recorded = compare_with_recorded(run, model, data, tolerance)
     # other programs resize images with other arithmetic, so a graph begins behind the reader, which the header names
-    reader, model = model.reader, Normalised(model.network, model.mean, model.std).eval()
+    reader = model.reader
+    model = Normalised(model.network, model.mean, model.std, statistics=model.mean_and_std()).eval()
     # a test split of fewer samples gives some of them twice
-    chosen = reader(samples.source.inputs[samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]])
-    batches = chosen.split(COMPARED_BATCH_SIZES)
+    ids = samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]
+    chosen = reader.read(lambda column: samples.source.take(column, ids))
+    batches = tuple(split_rows(chosen, COMPARED_BATCH_SIZES))
     any_length, positions = False, samples.source.positions or 1
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions
-        shorter = chosen[: COMPARED_BATCH_SIZES[0], : positions // 2]
+        shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
         if any_length := _accepts_length(model, shorter):
             batches = (*batches, shorter)
     if isinstance(model.network, CausalLM):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
         described["transformers"].pop("_name_or_path", None)  # a path of this machine
-    shape, dtype = list(chosen.shape[1:]), str(chosen.dtype).removeprefix("torch.")
+    shape = as_lists(shapes_of(chosen))
+    dtype = map_tensors(lambda tensor: str(tensor.dtype).removeprefix("torch."), chosen)
     feeding = describe_feeding(run, model, reader, shape, samples.input_shape, dtype)
     header = {
         "format": EXPORT_FORMAT,
@@ -184,9 +201,9 @@ def read_student(
     return Student(run, model, header, batches, data, trust, network, recorded)
 
 
-def _accepts_length(model: nn.Module, inputs: Tensor) -> bool:
+def _accepts_length(model: nn.Module, inputs: Inputs) -> bool:
     try:
         with torch.inference_mode():
-            return bool(model(inputs).shape[:2] == inputs.shape[:2])  # [batch, position]
+            return bool(model(inputs).shape[:2] == list_tensors(inputs)[0].shape[:2])  # [batch, position]
     except (RuntimeError, ValueError, IndexError):  # layers of a fixed length
         return False

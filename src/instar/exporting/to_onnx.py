@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instar.compute.inputs import Inputs, map_tensors, name_tensors
 from instar.errors import ConfigError, MismatchError
 from instar.exporting.feeding import explain_feeding
 from instar.exporting.refused import explain_refusal
@@ -24,7 +25,7 @@ MAX_WEIGHT_BYTES = 1536 * 2**20
 
 
 def write_onnx(student: Student, path: Path) -> Predict:
-    """Write a file with input "inputs", output "logits" and metadata; return a function that runs it.
+    """Write a file with input "inputs" (several by name), output "logits" and metadata; return a function that runs it.
 
     The length of the axis "batch" is free, and that of "positions" too if the model takes any number.
 
@@ -67,9 +68,9 @@ def open_onnx(student: Student, content: bytes) -> Predict:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def predict(inputs: Tensor) -> Tensor:
+    def predict(inputs: Inputs) -> Tensor:
         try:
-            (logits,) = session.run(["logits"], {"inputs": inputs.numpy()})
+            (logits,) = session.run(["logits"], {name: one.numpy() for name, one in name_tensors(inputs).items()})
         except Exception as error:  # errors of onnxruntime have no base class of their own
             raise MismatchError(explain_refusal("onnx", student.name, error)) from None
         return torch.from_numpy(logits)
@@ -87,10 +88,10 @@ def _graph(student: Student) -> Any:
             warnings.simplefilter("ignore", category)
         return torch.onnx.export(
             Logits(student.model).eval(),
-            (student.batches[0],),
-            input_names=["inputs"],
+            (student.batches[0], {}),  # with arguments by name, of which there are none, because a dictionary is one
+            input_names=list(name_tensors(student.batches[0])),
             output_names=["logits"],
-            dynamic_shapes=(dict(enumerate(student.free_axes)),),
+            dynamic_shapes=(map_tensors(lambda _: dict(enumerate(student.free_axes)), student.batches[0]),),
             dynamo=True,
             verbose=False,
         )

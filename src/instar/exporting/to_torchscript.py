@@ -19,6 +19,8 @@ from instar.runs.files import write_whole
 def write_torchscript(student: Student, path: Path) -> Predict:
     """Trace the model, write it with the extra files `instar.json` (header) and `classes.json`, and load it again.
 
+    Where the model takes several inputs, the graph takes one dictionary of tensors by name.
+
     Raises:
         MismatchError: if the model cannot be traced; names the operation.
     """
@@ -29,7 +31,7 @@ def write_torchscript(student: Student, path: Path) -> Predict:
         warnings.filterwarnings("error", category=TracerWarning)
         TracerWarning.ignore_lib_warnings()  # torch's own layers branch only to check shapes
         try:
-            traced = torch.jit.trace(Logits(student.model).eval(), student.batches[0], check_trace=False)
+            traced = torch.jit.trace(Logits(student.model).eval(), (student.batches[0],), check_trace=False)
         except Exception as error:  # of any kind, TracerWarning included
             raise MismatchError(explain_refusal("torchscript", student.name, error)) from None
         extra = {"instar.json": json.dumps(student.header), "classes.json": json.dumps(student.classes)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.checks import example_of
+from instar.compute.inputs import Inputs, Shapes, describe_shapes, move_inputs
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.foreign import read_config
@@ -84,7 +85,7 @@ def _arguments(network: object) -> dict[str, Any]:
 
 def build_network(
     config: ModelConfig,
-    input_shape: tuple[int, ...],
+    input_shape: Shapes,
     classes: int | tuple[str, ...],
     *,
     trust: bool,
@@ -97,14 +98,20 @@ def build_network(
     Args:
         config: arguments, and a name: that of a family of `instar.models`, `transformers:` with a folder or Hub id, or
             `package.module:Name` of a class or of a function that returns a module.
-        input_shape: shape of one input.
+        input_shape: shape of one input, or of several by name.
         classes: class names, or their number if the names are unknown.
         trust: allow a class outside `instar.models` to be imported.
         declared: require that a function is annotated to return a module, because a run folder may name any function.
 
     Raises:
         ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
+        MismatchError: when a family of Instar, which takes one tensor, would get several inputs.
     """
+    if isinstance(input_shape, Mapping) and config.name in MODELS:
+        raise MismatchError(
+            f"model '{config.name}' takes one tensor, and the data have several inputs: {describe_shapes(input_shape)};"
+            f" let it read one of them, with reader=AsIs('{next(iter(input_shape))}'), or give a network of your own."
+        )
     own: dict[str, Any] = {}
     refuse_timm(config.name)
     if config.name in MODELS:
@@ -196,14 +203,14 @@ def _flatten(names: str | tuple[str, ...] | None) -> set[str]:
     return {names} if isinstance(names, str) else set(names or ())
 
 
-def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor) -> tuple[str, nn.Linear]:
+def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Inputs) -> tuple[str, nn.Linear]:
     """Return name and module of the linear layer that returns the logits.
 
     Args:
         model: takes raw inputs.
         num_classes: units of the layer.
         purpose: what the layer is needed for, for the error message.
-        inputs: a few raw inputs, `[n, ...]`, to test that the bias of the layer shifts the logits.
+        inputs: a few raw inputs, `[n, ...]` each, to test that the bias of the layer shifts the logits.
 
     Raises:
         MismatchError: when the model does not end in a linear layer with a bias and one unit per class.
@@ -220,8 +227,8 @@ def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Tensor)
 
 
 @torch.no_grad()
-def _shifts_logits(model: nn.Module, bias: Tensor, inputs: Tensor) -> bool:
-    inputs, kept = inputs.to(bias.device), bias.clone()
+def _shifts_logits(model: nn.Module, bias: Tensor, inputs: Inputs) -> bool:
+    inputs, kept = move_inputs(inputs, bias.device), bias.clone()
     before = compute_logits(model, inputs)
     if before.shape[-1] != len(bias):
         return False

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs, call_network
 from instar.data.batch import Batch
 from instar.errors import MismatchError
 from instar.models.architecture import HiddenState, TextNetwork
-from instar.models.normalised import unwrap
+from instar.models.normalised import Normalised, unwrap
 
 
 class Carried:
@@ -30,25 +32,27 @@ class Carried:
 
     def __init__(self, network: nn.Module) -> None:
         inner = unwrap(network)
+        self._takes_mapping = isinstance(network, Normalised)
         self._carries = isinstance(inner, TextNetwork) and inner.carries_state
         self._options = {"project": True} if isinstance(inner, TextNetwork) and inner.projects else {}
         # by the ids of the windows that were read last, so that no other window continues from them; a micro-batch each
         self._states: dict[tuple[int, ...], HiddenState] = {}
         self._place = math.inf  # place of the latest batch that began a pass
 
-    def __call__(self, network: Callable[..., Any], inputs: Tensor, batch: Batch) -> Any:
+    def __call__(self, network: Callable[..., Any], inputs: Inputs, batch: Batch) -> Any:
         """Return the network's output for the inputs of a batch.
 
         Args:
             network: the network, or its compiled or distributed form.
-            inputs: inputs of the batch, `[batch, ...]`.
+            inputs: inputs of the batch, `[batch, ...]` each; several are passed to a user's network by keyword.
             batch: batch with the ids of the samples.
 
         Raises:
             MismatchError: when the windows do not follow those of the previous batch.
         """
         if not self._carries or batch.origin is None or not batch.origin.samples.source.task.is_stream:
-            return network(inputs, **self._options)
+            # `Normalised` passes them on by keyword, because only it knows the names after its reader
+            return (network if self._takes_mapping else partial(call_network, network))(inputs, **self._options)
         ids = tuple(batch.host_ids)
         output, state = network(inputs, self._previous_state(batch, ids), **self._options)
         self._states[ids] = tuple(tensor.detach() for tensor in state)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
+from instar.compute.inputs import Inputs, describe_shapes, list_tensors, shapes_of
 from instar.data.batch import Batch
+from instar.data.columns.held import INPUTS
 from instar.errors import InstarError, MismatchError, name_samples, shortened
 from instar.models.normalised import unwrap
 
@@ -40,12 +41,16 @@ def name_failure(who: str, code: object, batch: Batch) -> Iterator[None]:
             raise
         raise MismatchError(
             f"{who} {kind.__name__} fails for {name_samples(batch.host_ids)}, inputs of shape "
-            f"{list(batch.inputs.shape)}: {type(error).__name__}: {shortened(error)}."
+            f"{_describe_batch(batch)}: {type(error).__name__}: {shortened(error)}."
         ) from error
 
 
+def _describe_batch(batch: Batch) -> str:
+    return describe_shapes(shapes_of(batch.column(INPUTS), axis=0))
+
+
 @contextmanager
-def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
+def refuse_failure(who: str, inputs: Inputs) -> Iterator[None]:
     """Turn a failure on inputs into a sentence, and refuse to change inputs that student and teacher share.
 
     Args:
@@ -55,15 +60,16 @@ def refuse_failure(who: str, inputs: Tensor) -> Iterator[None]:
     Raises:
         MismatchError: names the student or the teacher.
     """
-    before = inputs.clone()
+    before = [tensor.clone() for tensor in list_tensors(inputs)]
     try:
         yield
     except InstarError:
         raise
     except Exception as error:  # whatever the user's code raises
-        shape = list(before.shape[1:])
+        shape = describe_shapes(shapes_of(inputs))
         raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {explain_error(error)}.") from None
-    if not torch.equal(inputs.nan_to_num(), before.nan_to_num()):  # NaN equals nothing, itself included
+    pairs = zip(list_tensors(inputs), before, strict=True)
+    if not all(torch.equal(now.nan_to_num(), then.nan_to_num()) for now, then in pairs):  # NaN equals nothing
         raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
 
 

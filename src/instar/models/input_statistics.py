@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from instar.data.samples import Samples, Source
-from instar.models.normalised import is_tokens
+from instar.models.normalised import MeanAndStd, is_tokens
+from instar.models.readers.named import Named
+from instar.models.readers.reader import Reader
 
 MAX_STATISTICS_SAMPLES = 100_000
 """Most samples to compute mean and standard deviation from."""
@@ -49,6 +52,24 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     }
     found = source.keep("statistics-1", depends_on, compute)
     return found["mean"], found["std"]
+
+
+def find_statistics(samples: Samples, reader: Reader) -> tuple[MeanAndStd | None, dict[str, MeanAndStd]]:
+    """Return the statistics of the inputs that a reader leaves to the data: of the only one, or of several by name."""
+    if isinstance(reader, Named):
+        left = {name: one for name, one in reader.readers if one.statistics() is None}
+        columns = {name: samples.source.column(one.column) for name, one in left.items()}
+        return None, {
+            name: _statistics_of(samples, values) for name, values in columns.items() if not is_tokens(values)
+        }
+    return None if reader.statistics() else _statistics_of(samples, samples.source.column(reader.column)), {}
+
+
+def _statistics_of(samples: Samples, values: Tensor) -> MeanAndStd:
+    source = samples.source
+    if values is source.inputs:
+        return statistics(samples)
+    return statistics(replace(samples, source=replace(source, inputs=values, columns={}, input_names=(), given=None)))
 
 
 def _statistics_of_pixels(source: Source, ids: Tensor) -> tuple[Tensor, Tensor]:

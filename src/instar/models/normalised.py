@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs, call_network, change_tensors, count_rows
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, HiddenState
 from instar.models.outputs import logits_of
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
 
+MeanAndStd = tuple[Tensor, Tensor]
+"""Mean and standard deviation of an input, broadcast against one."""
 
-class Normalised(nn.Module):
-    """logits = network((x - mean) / std), where `reader` reads x; pixels 0..255 are first scaled to 0..1.
 
-    Tokens stay unchanged.
-
-    With mean 0 and std 1 the inputs are not standardised, see `reader_of`.
+class Statistics(nn.Module):
+    """Mean and standard deviation of one of several inputs.
 
     Args:
-        network: inner network; its inputs are converted to the dtype of its weights.
-        mean: mean of the inputs, broadcast against one input.
-        std: standard deviation of the inputs, broadcast against one input.
-        reader: how raw inputs get the size that the network takes.
+        mean: mean of the input, broadcast against one.
+        std: standard deviation of the input, broadcast against one.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, reader: Reader | None = None) -> None:
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.network = network
-        self.reader = reader or AsIs()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-        self._dtype = dtype_of(network)
         # kept, because a look at the statistics in every step would wait for an accelerator
         self._reads_as_is = self._changes_nothing()
 
@@ -55,11 +51,63 @@ class Normalised(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         self._reads_as_is = self._changes_nothing()
 
-    def forward(self, inputs: Tensor, *state: HiddenState, **options: bool) -> Any:
+    def standardise(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return (x - mean) / std in `dtype`, where pixels 0..255 are first scaled to 0..1; tokens unchanged."""
+        if is_tokens(inputs):
+            return inputs
+        if self._reads_as_is:
+            # a copy, because the network may change its inputs in place, and these may be the data set itself
+            return as_floats(inputs, dtype, copy=True)
+        scale = 1 / self.std
+        if inputs.dtype == torch.uint8:
+            scale = scale / 255
+        # in place on one new tensor: on a CPU, addcmul is slower with broadcast statistics, and allocating a second
+        # tensor costs more than the arithmetic
+        normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
+        return normal.to(dtype)  # last: bfloat16 would round pixels and their difference from the mean
+
+
+class Normalised(Statistics):
+    """logits = network((x - mean) / std), where `reader` reads x; pixels 0..255 are first scaled to 0..1.
+
+    Tokens stay unchanged. Several inputs by name are given, and passed on to the network by keyword, each standardised
+    by statistics of its own; those without are not standardised.
+
+    With mean 0 and std 1 the inputs are not standardised, see `reader_of`.
+
+    Args:
+        network: inner network; its inputs are converted to the dtype of its weights.
+        mean: mean of the inputs, broadcast against one input.
+        std: standard deviation of the inputs, broadcast against one input.
+        reader: how raw inputs get the size that the network takes.
+        statistics: mean and standard deviation of each of several inputs by name.
+
+    >>> class Masked(nn.Module):
+    ...     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+    ...         return (values * mask).sum(1, keepdim=True)
+    >>> masked = Normalised(Masked(), torch.zeros(1), torch.ones(1))
+    >>> masked({"values": torch.tensor([[1.0, 2.0, 9.0]]), "mask": torch.tensor([[True, True, False]])})
+    tensor([[3.]])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Tensor,
+        std: Tensor,
+        reader: Reader | None = None,
+        statistics: Mapping[str, MeanAndStd] | None = None,
+    ) -> None:
+        super().__init__(mean, std)
+        self.network = network
+        self.reader = reader or AsIs()
+        self._dtype = dtype_of(network)
+        self.statistics = nn.ModuleDict({name: Statistics(*both) for name, both in (statistics or {}).items()})
+
+    def forward(self, inputs: Inputs, *state: HiddenState, **options: bool) -> Any:
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
-        output = self.network(self._normal(inputs), *state, **options)
-        # shape[0], because len() would fix the batch size of an exported graph
-        return output if state else logits_of(output, inputs.shape[0])
+        output = call_network(self.network, self._normal(inputs), *state, **options)
+        return output if state else logits_of(output, count_rows(inputs))
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits and named features of the inner network for raw inputs of a source.
@@ -72,22 +120,34 @@ class Normalised(nn.Module):
             raise MismatchError(
                 f"the network '{name}' has no named features; derive it from instar.models.Architecture."
             )
-        return self.network.features(self._normal(inputs))
+        normal = self._normal(inputs)
+        assert isinstance(normal, Tensor), "an architecture takes one tensor"
+        return self.network.features(normal)
 
-    def _normal(self, raw: Tensor) -> Tensor:
-        inputs = self.reader(raw)
-        if is_tokens(inputs):
-            return inputs
-        if self._reads_as_is:
-            # a copy, because the network may change its inputs in place, and these may be the data set itself
-            return as_floats(inputs, self._dtype, copy=True)
-        scale = 1 / self.std
-        if inputs.dtype == torch.uint8:
-            scale = scale / 255
-        # in place on one new tensor: on a CPU, addcmul is slower with broadcast statistics, and allocating a second
-        # tensor costs more than the arithmetic
-        normal = inputs.to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
-        return normal.to(self._dtype)  # last: bfloat16 would round pixels and their difference from the mean
+    def _normal(self, raw: Inputs) -> Inputs:
+        read: Any = self.reader  # a reader of one tensor is annotated as such
+        inputs: Inputs = read(raw)
+        if not isinstance(inputs, Mapping):
+            return self.standardise(inputs, self._dtype)
+        return {name: self._standardise_one(name, tensor) for name, tensor in inputs.items()}
+
+    def _standardise_one(self, name: str, inputs: Tensor) -> Tensor:
+        own: Any = dict(self.statistics.items()).get(name)
+        standard: Tensor = (
+            as_floats(inputs, self._dtype, copy=True) if own is None else own.standardise(inputs, self._dtype)
+        )
+        return standard
+
+    def leaves_unstandardised(self, inputs: Inputs) -> bool:
+        """Return whether any of raw inputs has a mean and is not standardised; tokens have none."""
+        if not isinstance(inputs, Mapping):
+            return not is_tokens(inputs) and self._reads_as_is
+        return any(not is_tokens(tensor) and name not in self.statistics for name, tensor in inputs.items())
+
+    def mean_and_std(self) -> dict[str, MeanAndStd]:
+        """Return mean and standard deviation of each of several inputs, without those that are not standardised."""
+        found: dict[str, Any] = dict(self.statistics.items())
+        return {name: (own.mean, own.std) for name, own in found.items()}
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -100,24 +160,38 @@ def reader_in(network: nn.Module) -> Reader:
     return network.reader if isinstance(network, Normalised) else AsIs()
 
 
-def set_reader(network: nn.Module, reader: Reader, statistics: tuple[Tensor, Tensor] | None = None) -> Normalised:
+def set_reader(
+    network: nn.Module,
+    reader: Reader,
+    statistics: MeanAndStd | None = None,
+    several: Mapping[str, MeanAndStd] | None = None,
+) -> Normalised:
     """Return a network that reads its inputs with `reader`; a `Normalised` network keeps its own where this is `AsIs`.
 
     Args:
         network: network, which is not copied.
         reader: reader, whose statistics come before all others.
         statistics: mean and standard deviation of the inputs of a network without; None: 0 and 1, which change nothing.
+        several: those of several inputs by name.
     """
     if isinstance(network, Normalised):
         if reader == AsIs():
             return network
-        statistics, network = (network.mean, network.std), network.network
-    mean, std = reader.statistics() or statistics or (torch.zeros(1), torch.ones(1))
+        statistics, several, network = (network.mean, network.std), network.mean_and_std(), network.network
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return Normalised(network, mean.to(device), std.to(device), reader)
+    own = {name: one.statistics() for name, one in reader.readers} if isinstance(reader, Named) else {}
+    chosen = {**(several or {}), **{name: found for name, found in own.items() if found is not None}}
+    mean, std = reader.statistics() or statistics or (torch.zeros(1), torch.ones(1))
+    return Normalised(
+        network,
+        mean.to(device),
+        std.to(device),
+        reader,
+        {name: (mean.to(device), std.to(device)) for name, (mean, std) in chosen.items() if name in own},
+    )
 
 
-def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
+def reader_of(network: nn.Module) -> Callable[[Inputs], Inputs]:
     """Return the function that turns raw inputs of a source into inputs of a network with weights.
 
     A `Normalised` gets raw inputs and normalises them itself. Any other module gets pixels as x / 255 and other floats
@@ -126,10 +200,12 @@ def reader_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
     >>> reader_of(nn.Linear(2, 2).double())(torch.tensor([[0, 255]], dtype=torch.uint8))
     tensor([[0., 1.]], dtype=torch.float64)
     """
-    return _as_is if isinstance(network, Normalised) else partial(as_floats, dtype=dtype_of(network))
+    if isinstance(network, Normalised):
+        return _as_is
+    return partial(change_tensors, partial(as_floats, dtype=dtype_of(network)))
 
 
-def _as_is(inputs: Tensor) -> Tensor:
+def _as_is(inputs: Inputs) -> Inputs:
     return inputs
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs, move_inputs
 from instar.compute.projected import Projected
-from instar.data.columns.held import INPUTS
 from instar.errors import MismatchError, RunError, shortened
 from instar.models.copying import copy_network
 from instar.models.modes import in_eval_mode
@@ -25,7 +25,7 @@ from instar.runs.run import Run
 from instar.seeds import generator
 
 PROBE_FILE = "probe.safetensors"
-"""File of raw inputs `[n, ...]` and their logits."""
+"""File of raw inputs `[n, ...]`, several as `inputs.NAME`, and their logits."""
 
 NUM_PROBE_INPUTS = 4
 """Number of inputs in the probe."""
@@ -40,7 +40,7 @@ ACCELERATOR_TOLERANCE = 1e-2
 """Relative difference of logits between accelerators, which may multiply in TF32."""
 
 
-def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
+def write_probe(run: Run, model: Normalised, inputs: Inputs) -> None:
     """Write raw inputs `[n, ...]` and the logits of a trained model, computed on the CPU like those of a later check.
 
     Nothing is written for a model whose logits change from call to call.
@@ -49,7 +49,25 @@ def write_probe(run: Run, model: Normalised, inputs: Tensor) -> None:
     copied = copy_network(model).cpu()
     logits = compute_logits(copied, inputs)
     if torch.allclose(logits, compute_logits(copied, inputs), equal_nan=True):
-        write_tensors(run.path / PROBE_FILE, {"inputs": inputs, "logits": logits})
+        if isinstance(inputs, Mapping):
+            named = {f"inputs.{name}": tensor for name, tensor in inputs.items()}
+        else:
+            named = {"inputs": inputs}
+        write_tensors(run.path / PROBE_FILE, {**named, "logits": logits})
+
+
+def read_probe(run: Run) -> tuple[Inputs, Tensor]:
+    """Return the raw inputs and the logits of the probe of a run folder.
+
+    Raises:
+        RunError: when the file is damaged.
+    """
+    tensors, _ = run.tensors(PROBE_FILE)
+    several = {name.removeprefix("inputs."): one for name, one in tensors.items() if name.startswith("inputs.")}
+    expected = {f"inputs.{name}" for name in several} or {"inputs"}
+    if tensors.keys() != expected | {"logits"}:
+        raise RunError(f"'{run.path / PROBE_FILE}' is damaged: it must have inputs and logits, got {sorted(tensors)}.")
+    return several or tensors["inputs"], tensors["logits"]
 
 
 def refuse_another_network(run: Run, model: Normalised) -> bool:
@@ -63,16 +81,14 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
     """
     if not (run.path / PROBE_FILE).is_file():
         return False
-    tensors, _ = run.tensors(PROBE_FILE)
-    if tensors.keys() != {"inputs", "logits"}:
-        raise RunError(f"'{run.path / PROBE_FILE}' is damaged: it must have inputs and logits, got {sorted(tensors)}.")
+    inputs, wanted = read_probe(run)
     try:
-        found = compute_logits(model, tensors["inputs"])
+        found = compute_logits(model, inputs)
     except Exception as error:  # raised by the user's network
         raise MismatchError(
             f"the network that was built for '{run.path}' cannot predict the run's inputs: {shortened(error)}."
         ) from None
-    if not are_close(found, tensors["logits"], dtype_of(model.network)):
+    if not are_close(found, wanted, dtype_of(model.network)):
         raise MismatchError(
             f"the network that was built for '{run.path}' is not the trained one: with the same weights it computes "
             "other logits. Give the trained module as network=."
@@ -81,7 +97,7 @@ def refuse_another_network(run: Run, model: Normalised) -> bool:
 
 
 def probe_functions(
-    name: str, networks: Sequence[nn.Module], columns: Mapping[str, Tensor]
+    name: str, networks: Sequence[nn.Module], columns: Mapping[str, Inputs]
 ) -> dict[str, FunctionProbe]:
     """Return by name and number a few logits of each network for a few samples.
 
@@ -89,7 +105,7 @@ def probe_functions(
 
     Args:
         name: name of the networks.
-        networks: networks, each of which reads the column that its reader names.
+        networks: networks, each of which reads the columns that its reader names.
         columns: raw values `[n, ...]` by the name of the column.
     """
     found: dict[str, FunctionProbe] = {}
@@ -99,7 +115,7 @@ def probe_functions(
             model: Any = network
             if not isinstance(network, Normalised):
                 model = Normalised(network, torch.zeros(1), torch.ones(1))
-            inputs = columns[model.reader.column].to(device)
+            inputs = move_inputs(model.reader.collect(columns.__getitem__), device)
             logits, again = (compute_logits(model, inputs) for _ in range(2))
         except Exception:  # raised by the user's network; the first batch raises it again, and names the network
             continue
@@ -112,13 +128,13 @@ def probe_functions(
     return found
 
 
-def probe_student(model: Normalised, inputs: Tensor) -> dict[str, FunctionProbe]:
+def probe_student(model: Normalised, columns: Mapping[str, Inputs]) -> dict[str, FunctionProbe]:
     """Return what `probe_functions` returns for a student before its first step, with its weights and with noise."""
     copied = copy_network(model).cpu()
-    probes = probe_functions("student", [copied], {INPUTS: inputs})
+    probes = probe_functions("student", [copied], columns)
     # a student may start with an output layer, or branches, of zeros; its logits then say nothing about what is before
     add_noise(copied)
-    return probes | probe_functions("noisy student", [copied], {INPUTS: inputs})
+    return probes | probe_functions("noisy student", [copied], columns)
 
 
 @torch.no_grad()
@@ -132,7 +148,7 @@ def add_noise(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def compute_logits(model: nn.Module, inputs: Tensor) -> Tensor:
+def compute_logits(model: nn.Module, inputs: Inputs) -> Tensor:
     """Return logits in eval mode, as float32 on the CPU, with the same random numbers at every call."""
     # the run draws after this what it would have drawn without it
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
+from instar.compute.inputs import Inputs, Shapes, as_lists
 from instar.config import ModelConfig
 from instar.errors import RunError, shortened
 from instar.models.copying import copy_network
@@ -15,7 +15,7 @@ from instar.runs.documents import ModelFile
 
 
 def why_not_rebuilt(
-    model: Normalised, config: ModelConfig, inputs: Tensor, input_shape: tuple[int, ...], classes: tuple[str, ...]
+    model: Normalised, config: ModelConfig, inputs: Inputs, input_shape: Shapes, classes: tuple[str, ...]
 ) -> str | None:
     """Return why a description does not build a model again, without a full stop; None if it does.
 
@@ -26,7 +26,7 @@ def why_not_rebuilt(
         model: model on the CPU.
         config: description of the model.
         inputs: raw inputs, `[n, ...]`.
-        input_shape: shape of one input.
+        input_shape: shape of one raw input, or of several by name.
         classes: class names.
     """
     if config.name.startswith("__main__:"):
@@ -35,7 +35,7 @@ def why_not_rebuilt(
         described = ModelFile(
             name=config.name,
             arguments=config.arguments,
-            input_shape=list(input_shape),
+            input_shape=as_lists(input_shape),
             classes=list(classes),
             reader=str(model.reader),
         )
@@ -53,6 +53,6 @@ def why_not_rebuilt(
     return None if is_same else "with the same weights it computes other logits"
 
 
-def _equal(model: Normalised, again: Normalised, inputs: Tensor) -> bool:
+def _equal(model: Normalised, again: Normalised, inputs: Inputs) -> bool:
     # bit for bit, because the same operations run on the same processor; NaN in both is equal, too
     return torch.equal(compute_logits(model, inputs).nan_to_num(), compute_logits(again, inputs).nan_to_num())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.build import last_layer
-from instar.models.normalised import dtype_of
+from instar.models.normalised import dtype_of, reader_in
 from instar.models.probe import NUM_PROBE_INPUTS, are_close, compute_logits
 from instar.models.trained import load_model
 from instar.runs.run import Run
@@ -44,7 +45,8 @@ def start_from(
     theirs = load_model(run, trust=trust)
     known, common = list(run.classes), list(range(len(classes)))
     weights = theirs.state_dict()
-    few = samples.source.inputs[samples.ids[:NUM_PROBE_INPUTS]]
+    few_ids = samples.ids[:NUM_PROBE_INPUTS]
+    few = _raw_inputs(theirs, samples, few_ids)
     if tuple(known) != classes:
         name, layer = last_layer(theirs, len(known), "be fitted to other classes", few)
         common, left = _match_classes(known, classes)
@@ -62,11 +64,17 @@ def start_from(
     # equal shapes do not make equal functions: a class with other arguments may have another activation
     kept = [index for index, their_index in enumerate(common) if their_index >= 0]
     wanted = compute_logits(theirs, few)[..., [common[index] for index in kept]]
-    if not are_close(compute_logits(model, few)[..., kept], wanted, dtype_of(model)):
+    found = compute_logits(model, _raw_inputs(model, samples, few_ids))[..., kept]
+    if not are_close(found, wanted, dtype_of(model)):
         raise MismatchError(
             f"the model cannot start from '{run.path}', whose model differs: with the same weights it computes other "
             "logits. Give the model the arguments of that run's."
         )
+
+
+def _raw_inputs(model: nn.Module, samples: Samples, ids: Tensor) -> Inputs:
+    found: Inputs = reader_in(model).collect(lambda column: samples.source.take(column, ids))
+    return found
 
 
 def _match_classes(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:
@@ -92,7 +100,7 @@ def _fit_unit(model: nn.Module, layer: nn.Linear, units: Tensor, samples: Sample
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, -2).double()))
     ids = samples.ids[:: -(-len(samples) // NUM_FITTED_SAMPLES)]
     for part in ids.split(256):
-        model(samples.source.inputs[part])
+        model(_raw_inputs(model, samples, part))
     hook.remove()
     h = torch.cat([torch.cat(seen), torch.ones(sum(map(len, seen)), 1, dtype=torch.float64)], 1)
     mean = units.double().mean(0)

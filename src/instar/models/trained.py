@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from instar.compute.inputs import Shapes, as_lists, as_shapes
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
 from instar.models.build import MODELS, build_network
@@ -20,6 +21,7 @@ from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import read_shape
 from instar.models.sizes import refuse_larger
 from instar.runs.documents import ModelFile
 from instar.runs.files import write_json, write_tensors
@@ -86,10 +88,10 @@ def save_model(
     run: Run,
     model: Normalised,
     config: ModelConfig,
-    input_shape: tuple[int, ...],
+    input_shape: Shapes,
     classes: tuple[str, ...],
     *,
-    dtype: str | None = None,
+    dtype: str | Mapping[str, str] | None = None,
     needs_network: bool = False,
 ) -> None:
     """Write the weights of a model, and the description to build its network again.
@@ -98,13 +100,13 @@ def save_model(
         run: run to write to.
         model: model with its weights.
         config: configuration of the network.
-        input_shape: shape of one input.
+        input_shape: shape of one raw input, or of several by the names that the reader of the model gives them.
         classes: class names.
-        dtype: type of the raw inputs, such as "uint8"; None: unknown.
+        dtype: type of the raw inputs, such as "uint8", or types by name; None: unknown.
         needs_network: whether the configuration builds another network, so that loading needs the network itself.
     """
     write_tensors(run.weights, model.state_dict())
-    description = config.model_dump() | {"input_shape": list(input_shape), "classes": list(classes)}
+    description = config.model_dump() | {"input_shape": as_lists(input_shape), "classes": list(classes)}
     # left out where they say nothing, as in the files of older versions
     described = {"dtype": dtype, "needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
     write_json(run.path / "model.json", description | {name: value for name, value in described.items() if value})
@@ -160,7 +162,7 @@ def restore_model(
     try:
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
         reader = parse_reader(description.reader)
-        shape = reader.shape(tuple(description.input_shape))
+        shape = read_shape(reader, as_shapes(description.input_shape))
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
     if config.name.startswith(TRANSFORMERS_PREFIX):  # the weights are in the run, so they are not read twice
@@ -183,7 +185,8 @@ def restore_model(
     made = unwrap(made)
     _take_dtypes(made, tensors)
     # what is missing here is named by load_state_dict below
-    model = Normalised(made, tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1)), reader)
+    mean, std = tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1))
+    model = Normalised(made, mean, std, reader, _named_statistics(tensors))
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -192,9 +195,16 @@ def restore_model(
     return model.eval()
 
 
+def _named_statistics(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    # of several inputs: "statistics.NAME.mean" and "statistics.NAME.std"
+    names = [key.split(".")[1] for key in tensors if key.startswith("statistics.") and key.endswith(".mean")]
+    both = {name: [tensors.get(f"statistics.{name}.{part}") for part in ("mean", "std")] for name in names}
+    return {name: (mean, std) for name, (mean, std) in both.items() if mean is not None and std is not None}
+
+
 def _build_described(
     config: ModelConfig,
-    shape: tuple[int, ...],
+    shape: Shapes,
     classes: tuple[str, ...],
     tensors: Mapping[str, Tensor],
     where: str,

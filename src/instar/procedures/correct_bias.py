@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from instar.analysis.scores import UNLABELLED
 from instar.checks import checked
+from instar.compute.inputs import as_shapes
 from instar.config import ModelConfig
 from instar.data.dataset import Data
 from instar.data.samples import Samples
 from instar.errors import ConfigError, DataError
 from instar.models.normalised import Normalised
-from instar.models.probe import PROBE_FILE, write_probe
+from instar.models.probe import PROBE_FILE, read_probe, write_probe
 from instar.models.trained import TrainedRun, load_model, network_of, save_model
 from instar.paths import local_path
 from instar.runs.documents import ModelFile
@@ -93,7 +94,7 @@ def correct_bias(
             started = time.monotonic()
             model = load_model(run, trust=trust, network=network)
             shift = _find_shift(model, loaded, named, rule, offset, prior)
-            shift_logits(model, shift, few_inputs(loaded))
+            shift_logits(model, shift, few_inputs(loaded, model.reader))
             _save_in(corrected, model, run)
             facts = {
                 "parameters": run.result["parameters"],
@@ -108,11 +109,11 @@ def _save_in(corrected: Run, model: Normalised, run: Run) -> None:
     # the description of the student stays true, since only a bias has changed
     described = run.document("model.json", ModelFile)
     kept = ModelConfig(name=described.name, arguments=described.arguments)
-    shape, names = tuple(described.input_shape), tuple(described.classes)
+    shape, names = as_shapes(described.input_shape), tuple(described.classes)
     needs_network = described.needs_network
     save_model(corrected, model, kept, shape, names, dtype=described.dtype, needs_network=needs_network)
     if (run.path / PROBE_FILE).is_file():  # the corrected model returns other logits for it
-        write_probe(corrected, model, run.tensors(PROBE_FILE)[0]["inputs"])
+        write_probe(corrected, model, read_probe(run)[0])
 
 
 def _find_shift(

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Count, checked
 from instar.data.batch import Batch
+from instar.data.loader import Loader
+from instar.data.samples import Samples
 from instar.errors import ConfigError, MismatchError, one_line
 from instar.models.trained import attach_network
 from instar.runs.run import Run
 from instar.stages.new_inputs import InputReading, as_items
+from instar.stages.new_named_inputs import read_named_inputs, takes_several
 from instar.stages.run_data import run_classes
 from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
@@ -63,7 +66,7 @@ def predict(
     Args:
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
-            or an array of raw inputs `[samples, ...]` as the run was trained on.
+            or an array of raw inputs `[samples, ...]` as the run was trained on; or such arrays by name.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -113,14 +116,21 @@ def predict_proba(
         raise ConfigError("inputs must have at least one file, image or sample, got none.")
     run = run if isinstance(run, Run) else Run(run)
     teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
-    parts = InputReading.of(run).read(inputs)
-    return torch.cat([found for part in parts for found in _probabilities(teacher, part, run)]).numpy()
+    return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs), run))).numpy()
 
 
-def _probabilities(teacher: Teacher, inputs: Tensor, run: Run) -> Iterator[Tensor]:
-    for part in inputs.split(BATCH_SIZE):
-        labels = torch.full((len(part),), UNLABELLED)
-        found = teacher.targets(Batch(torch.arange(len(part)), 0, part, labels)).log_probs(1.0).exp()
+def _make_batches(run: Run, given: Any) -> Iterator[Batch]:
+    if takes_several(run):
+        yield from Loader(Samples.all_of(read_named_inputs(run, given)), BATCH_SIZE, seed=0).in_order()
+        return
+    for inputs in InputReading.of(run).read(given):
+        for part in inputs.split(BATCH_SIZE):
+            yield Batch(torch.arange(len(part)), 0, part, torch.full((len(part),), UNLABELLED))
+
+
+def _probabilities(teacher: Teacher, batches: Iterator[Batch], run: Run) -> Iterator[Tensor]:
+    for batch in batches:
+        found = teacher.targets(batch).log_probs(1.0).exp()
         if found.dim() != 2:
             raise MismatchError(
                 f"'{run.path}' predicts a class at each position of a sample, and predict needs one class per sample; "

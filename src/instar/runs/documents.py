@@ -146,11 +146,13 @@ class ModelFile(Document):
 
     name: str
     arguments: dict[str, Any]
-    input_shape: list[NonNegativeInteger]
+    input_shape: list[NonNegativeInteger] | dict[str, list[NonNegativeInteger]] = Field(
+        description="shape of one raw input, or of several by name"
+    )
     classes: list[str] = Field(min_length=1)
     needs_network: bool = Field(False, description="whether the network cannot be built from its name")
     reader: str = Field("AsIs()", description="how the model reads inputs")
-    dtype: str | None = Field(None, description="type of the raw inputs, such as uint8 for pixels")
+    dtype: str | dict[str, str] | None = Field(None, description="type of the raw inputs, such as uint8 for pixels")
 
 
 class ExportedModel(ModelFile):

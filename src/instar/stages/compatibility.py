@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from instar.compute.inputs import describe_shapes, shapes_of
 from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
@@ -42,10 +43,14 @@ def refuse_other_sizes(loader: Loader, student: nn.Module | None, teacher: Teach
     """
     given = loader.samples.input_shape
     shown = loader.views.shape(given)
-    readers = [] if student is None else [("student", reader_in(student), shown)]
-    readers += [("teacher", reader_in(network), given) for network in (teacher.modules() if teacher else [])]
+    if shown == given:
+        return
+    changed = (INPUTS, *loader.samples.source.input_names[:1])
+    readers = [] if student is None else [("student", one, shown) for one in reader_in(student).parts]
+    networks = teacher.modules() if teacher else []
+    readers += [("teacher", one, given) for network in networks for one in reader_in(network).parts]
     for who, reader, wanted in readers:
-        if reader.column == INPUTS and shown != given and reader.shape(shown) != reader.shape(given):
+        if reader.column in changed and reader.shape(shown) != reader.shape(given):
             seen, known = (" x ".join(map(str, shape[1:])) for shape in (shown, given))
             raise MismatchError(
                 f"the views give images of {seen} pixels, and the {who} reads those of the data, {known}, as they are; "
@@ -63,15 +68,17 @@ def refuse_other_classes(
         MismatchError: when they differ, or the targets lack what the objective needs.
     """
     batch = loader.batch(0).part(0, 2)
-    with refuse_failure("student", batch.inputs), in_eval_mode(model):
-        shape = model(batch.inputs).shape
+    inputs = batch.read(reader_in(model))
+    with refuse_failure("student", inputs), in_eval_mode(model):
+        shape = model(inputs).shape
     width = shape[-1] if shape else 1
     # where only the number of classes is wrong, a sentence about classes says more than shapes
     if width != data.train.num_classes and len(shape) == batch.labels.dim() + 1:
         raise MismatchError(f"the student has {width} classes, and the data have {data.train.num_classes}.")
     if (*batch.labels.shape, data.train.num_classes) != tuple(shape):
         raise MismatchError(
-            f"the student returns logits of shape {list(shape)} for inputs of shape {list(batch.inputs.shape)}; "
+            f"the student returns logits of shape {list(shape)} for inputs of shape "
+            f"{describe_shapes(shapes_of(inputs, axis=0))}; "
             f"expected {[*batch.labels.shape, data.train.num_classes]}."
         )
     if teacher is None:
@@ -81,7 +88,7 @@ def refuse_other_classes(
         if isinstance(network, CausalLM) and network.tokens:
             whose = f"'{data.config.tokenizer}'" if data.config.tokenizer else "the words of the data"
             refuse_other_tokens(network.tokens, "the teacher", data.classes, whose)
-    with refuse_failure("teacher", batch.inputs):
+    with refuse_failure("teacher", batch.column(INPUTS)):
         targets = teacher.targets(batch)
     if targets.num_classes != width:
         raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")

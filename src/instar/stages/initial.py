@@ -8,23 +8,22 @@ from dataclasses import dataclass
 
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor, nn
+from torch import nn
 
+from instar.compute.inputs import Inputs, Shapes, move_inputs
 from instar.config import RunConfig, TrainingConfig
-from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.data.loader import Loader
-from instar.errors import ConfigError
 from instar.models.architecture import Adopting
 from instar.models.build import build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
-from instar.models.input_statistics import statistics
+from instar.models.input_statistics import find_statistics
 from instar.models.modes import find_frozen_layers
-from instar.models.normalised import Normalised, is_tokens, set_reader
+from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import compute_logits
-from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import read_shape
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
 from instar.runs.run import Run
@@ -37,7 +36,13 @@ from instar.stages.rehearsal import (
     refuse_computed_weights,
     rehearse,
 )
-from instar.stages.weights import few_inputs, is_lazy_network, refuse_odd_weights, size_layers
+from instar.stages.weights import (
+    choose_student_reader,
+    few_inputs,
+    is_lazy_network,
+    refuse_odd_weights,
+    size_layers,
+)
 from instar.targets.targets import by_example
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
@@ -55,14 +60,14 @@ class InitialModel:
         is_foreign: the user's code makes its network.
         reads_as_is: its inputs are not standardised, because its network came with weights.
         unmakeable: why its description does not rebuild the network, so that loading the run needs it; None: it does.
-        probe: some raw training inputs, `[n, ...]`.
+        probe: some raw training inputs of its reader, `[n, ...]` each.
     """
 
     model: Normalised
     is_foreign: bool
     reads_as_is: bool
     unmakeable: str | None
-    probe: Tensor
+    probe: Inputs
 
     def rehearse(self, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
         """Take a step with a copy, where the user's code or a batch of a single sample may make that fail.
@@ -117,7 +122,7 @@ class InitialModel:
     def _returns_probabilities(self) -> bool:
         # the model is on the device of the training by now, and the probe is not
         device = next(self.model.parameters()).device
-        return are_probabilities(by_example(compute_logits(self.model, self.probe.to(device))))
+        return are_probabilities(by_example(compute_logits(self.model, move_inputs(self.probe, device))))
 
 
 def make_initial(
@@ -140,25 +145,20 @@ def make_initial(
     """
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
-    shape, classes, reader = data.train.input_shape, data.classes, parse_reader(config.reader)
-    given = network is not None
-    read = reader.shape(shape)
+    reader, classes, given = choose_student_reader(network, config.reader, data), data.classes, network is not None
+    shape: Shapes = reader.collect(data.train.source.shape)
+    read = read_shape(reader, shape)
     own = build_network(config.model, read, classes, trust=trust) if network is None else copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(TRANSFORMERS_PREFIX))
     if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
         own.adopt(only_network(teacher, config.model.name))
     # a class makes new weights under the seed of the run; a function may load any
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
-    reads_as_is = (
-        has_weights
-        and not isinstance(own, Normalised)
-        and reader.statistics() is None
-        and not is_tokens(data.train.source.inputs)
-    )
     # weights that were trained elsewhere expect inputs that are not standardised by these data
-    model = set_reader(own, reader, None if has_weights or reader.statistics() else statistics(data.train))
-    _refuse_other_column(model)
-    probe = few_inputs(data)
+    model = set_reader(own, reader, *(() if has_weights else find_statistics(data.train, reader)))
+    probe = few_inputs(data, model.reader)
+    is_told = isinstance(own, Normalised) or reader.statistics() is not None
+    reads_as_is = has_weights and not is_told and model.leaves_unstandardised(probe)
     if is_lazy_network(model):
         size_layers(model, probe)
     refuse_odd_weights(model)
@@ -172,14 +172,6 @@ def make_initial(
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")  # rebuilding has drawn new weights
     return InitialModel(model, is_foreign, reads_as_is and start is None, unmakeable, probe)
-
-
-def _refuse_other_column(model: Normalised) -> None:
-    if (column := model.reader.column) != INPUTS:
-        raise ConfigError(
-            f"a student must read the inputs of the data, because it has nothing else when it is used; its reader "
-            f"names the column '{column}'. Only a teacher may read it; to train on this column, load it as the inputs."
-        )
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:

@@ -15,8 +15,10 @@ import torch
 import xxhash
 from torch import Tensor
 
+from instar.compute.inputs import Inputs
 from instar.config import StoreConfig, validate
 from instar.data.batch import Batch
+from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
@@ -80,7 +82,7 @@ class Labelling:
                 f"a target store holds a number of views, and '{origin.views}' are endless; say how many (num_views)."
             )
         batch = next(loader.in_order()).part(0, 2)
-        with refuse_failure("teacher", batch.inputs):
+        with refuse_failure("teacher", batch.column(INPUTS)):
             answers = self.teacher.targets(batch)
         if answers.num_classes != samples.num_classes:
             raise MismatchError(
@@ -249,7 +251,7 @@ def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Te
 
 
 def describe_teacher(
-    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, columns: Mapping[str, Tensor]
+    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, columns: Mapping[str, Inputs]
 ) -> TeacherDescription:
     """Return the description of a teacher for a manifest, with a few of its logits for some samples.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
+from instar.compute.inputs import Inputs
 from instar.compute.precision import autocast, to_loss_dtype
 from instar.compute.projected import Projected
 from instar.config import TrainingConfig
@@ -49,13 +50,14 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
             than weights and buffers has changed.
     """
     part = min(_parts(loader, config, accelerator), key=len)  # a batch normalisation fails on a single sample
+    inputs = part.read(model.reader)
     copied = copy_network(model)
     set_train_mode(copied)
     try:
         optimiser = make_optimiser(copied, config)
         for _ in range(2):  # a network that keeps the graph of a step fails at the next one
             with autocast(config.precision, accelerator.device):
-                logits = copied(part.inputs)
+                logits = copied(inputs)
             logits = to_loss_dtype(logits.logits() if isinstance(logits, Projected) else logits)
             logits.square().mean().backward()  # any loss will do, so the user's terms and the teacher stay out of it
             optimiser.step()
@@ -63,7 +65,7 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
         unused = [name for name, p in trained.items() if p.grad is None]
         if len(unused) == len(trained):  # such as of a wrapper that keeps the network in a list
             raise MismatchError("the logits depend on no weight of the student; forward may call another module's.")
-        _refuse_other_changes(model, copied, part.inputs)
+        _refuse_other_changes(model, copied, inputs)
     except InstarError:
         raise
     except torch.OutOfMemoryError:  # no fault of the network: the copy was one too many
@@ -75,7 +77,7 @@ def rehearse(model: Normalised, loader: Loader, config: TrainingConfig, accelera
     return unused
 
 
-def _refuse_other_changes(model: Normalised, trained: Normalised, inputs: Tensor) -> None:
+def _refuse_other_changes(model: Normalised, trained: Normalised, inputs: Inputs) -> None:
     """Refuse a network of which training changes more than the values in its `state_dict`.
 
     Raises:

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from instar.compute.inputs import Shape, Shapes, as_shapes, describe_shapes
 from instar.config import DataConfig, validate
+from instar.data.columns.held import INPUTS
 from instar.data.dataset import ARRAYS_SOURCE, IMAGE_SETTINGS, Data, load_data, load_recorded_data
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
 from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import read_shape
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 
@@ -84,7 +87,9 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
         kept |= {name: recorded[name] for name in ("special_classes", "rest")}
     shape = describe_model(run).get("input_shape") or []
-    if len(shape) == 3 and not kept.get("image_size"):  # the run's images had this size by themselves
+    if (
+        isinstance(shape, list) and len(shape) == 3 and not kept.get("image_size")
+    ):  # the run's images had this size by themselves
         kept["image_size"] = shape[1:]
     if isinstance(given, str | Path):
         given = DataConfig(source=str(given))
@@ -113,13 +118,15 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     """
     samples, described = data.test, describe_model(run)
     start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
-    # None: no network is described, such as by an ensemble whose members have gone
-    wanted, found = described.get("input_shape"), list(samples.input_shape)
-    if wanted is not None and _read_shape(described, wanted)[start:] != _read_shape(described, found)[start:]:
-        raise MismatchError(
-            f"'{run.path}' takes inputs of shape {wanted}, and '{samples.source.name}' has {found}; data.image_size "
-            "resizes images, and data.channels makes them grey or RGB."
-        )
+    if described:  # otherwise no network is, such as by an ensemble whose members have gone
+        reader = parse_reader(described["reader"])
+        wanted, found = as_shapes(described["input_shape"]), reader.collect(samples.source.shape)
+        of_run, of_data = (_list_shapes(read_shape(reader, shapes), start) for shapes in (wanted, found))
+        if of_run != of_data:
+            raise MismatchError(
+                f"'{run.path}' takes inputs of shape {describe_shapes(wanted)}, and '{samples.source.name}' has "
+                f"{describe_shapes(found)}; data.image_size resizes images, and data.channels makes them grey or RGB."
+            )
     rate, recorded = recording_rate(data), recorded_rate(run)
     if rate is not None and recorded not in (None, rate):
         raise MismatchError(
@@ -164,8 +171,9 @@ def run_classes(run: Run) -> tuple[str, ...]:
     return tuple(describe_model(run).get("classes") or ())
 
 
-def _read_shape(described: Mapping[str, Any], shape: Sequence[int]) -> tuple[int, ...]:
-    return parse_reader(described["reader"]).shape(tuple(shape))
+def _list_shapes(shapes: Shapes, start: int) -> dict[str, Shape]:
+    several = shapes if isinstance(shapes, Mapping) else {INPUTS: shapes}
+    return {name: shape[start:] for name, shape in several.items()}
 
 
 def describe_model(run: Run) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from instar.stages.finish import finish_run, note_failure
 from instar.stages.first_look import FirstLook, look_at
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
+from instar.stages.weights import few_columns
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
@@ -66,7 +67,7 @@ class Stage:
             prepared = prepare(components, trust=self.trust or self.trust_model, show=self.show)
             initial = prepared.initial
             if initial.is_foreign:  # the families of Instar are known by name and arguments
-                functions |= probe_student(initial.model, initial.probe)
+                functions |= probe_student(initial.model, few_columns(components.data))
             look = self._look(components, prepared)  # before there is a folder, because it may refuse the teacher
             with self._hold_run(components, fingerprints, functions, prepared.accelerator) as run:
                 was_complete = run.complete  # asked under the lock: another process may have just finished it
@@ -162,7 +163,8 @@ def _finish(
     initial, model = prepared.initial, prepared.initial.model
     if accelerator.is_main_process:
         needs_network = initial.unmakeable is not None
-        shape, dtype = data.train.input_shape, str(data.train.source.inputs.dtype).removeprefix("torch.")
+        source, reader = data.train.source, model.reader
+        shape, dtype = reader.collect(source.shape), reader.collect(source.dtype)
         save_model(run, model, config.model, shape, data.classes, dtype=dtype, needs_network=needs_network)
         facts: dict[str, Any] = {
             "parameters": sum(p.numel() for p in model.parameters()),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from instar.compute.inputs import Inputs
 from instar.config import RunConfig
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
@@ -15,7 +16,10 @@ from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import NUM_PROBE_INPUTS
+from instar.models.readers.as_is import AsIs
+from instar.models.readers.named import Named
 from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import Reader
 from instar.seeds import seed_everything
 
 
@@ -64,7 +68,8 @@ def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Mo
         return network
     made = copy_network(network).cpu()  # the user's own stays as it was given
     seed_everything(config.seed, "initial weights")
-    size_layers(set_reader(made, parse_reader(config.reader)), few_inputs(data))
+    model = set_reader(made, choose_student_reader(made, config.reader, data))
+    size_layers(model, few_inputs(data, model.reader))
     return made
 
 
@@ -73,18 +78,46 @@ def is_lazy_network(network: nn.Module) -> bool:
     return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
 
 
-def size_layers(model: Normalised, inputs: Tensor) -> None:
+def size_layers(model: Normalised, inputs: Inputs) -> None:
     """Size lazy layers for raw inputs `[n, ...]`."""
     with refuse_failure("student", inputs), torch.no_grad(), in_eval_mode(model):
         model(inputs)
 
 
-def few_inputs(data: Data) -> Tensor:
-    """Return a few raw training inputs, `[n, ...]`."""
-    return few_columns(data)[INPUTS]
+def few_inputs(data: Data, reader: Reader) -> Inputs:
+    """Return a few raw training inputs of a reader, `[n, ...]`."""
+    ids, source = data.train.ids[:NUM_PROBE_INPUTS], data.train.source
+    found: Inputs = reader.collect(lambda column: source.take(column, ids))
+    return found
 
 
-def few_columns(data: Data) -> dict[str, Tensor]:
+def few_columns(data: Data) -> dict[str, Inputs]:
     """Return the values of all columns for a few training samples, `[n, ...]`."""
-    ids = data.train.ids[:NUM_PROBE_INPUTS]
-    return {name: column.take(ids) for name, column in data.train.source.held.items()}
+    ids, source = data.train.ids[:NUM_PROBE_INPUTS], data.train.source
+    return {name: source.take(name, ids) for name in source.column_names}
+
+
+def choose_student_reader(network: nn.Module | None, text: str, data: Data) -> Reader:
+    """Return the reader of a student, with the names of its inputs where they are several.
+
+    Args:
+        network: network that the user gave; one that is `Normalised` has a reader.
+        text: reader of the configuration.
+        data: data that it reads.
+
+    Raises:
+        ConfigError: when a student would read a column beside the inputs.
+    """
+    reader, source = parse_reader(text), data.train.source
+    if isinstance(network, Normalised) and reader == AsIs():
+        reader = network.reader
+    if reader == AsIs() and source.input_names:
+        # by name, so that the run refuses data without one of them
+        reader = Named(**{name: AsIs(name) for name in source.input_names})
+    if beside := [column for column in reader.columns if column not in (INPUTS, *source.input_names)]:
+        raise ConfigError(
+            f"a student must read the inputs of the data, because it has nothing else when it is used; its reader "
+            f"names the column '{beside[0]}'. Only a teacher may read it; to train on this column, load it as the "
+            "inputs."
+        )
+    return reader

@@ -60,6 +60,12 @@ class Classifier(Teacher):
         Raises:
             MismatchError: when its classes or features are not those of the data.
         """
+        names = batch.origin.samples.source.input_names if batch.origin else ()
+        if names:
+            raise MismatchError(
+                f"the classifier {type(self.estimator).__name__} reads one array, and the data have several inputs: "
+                f"{', '.join(names)}; give it one of them as the inputs, or a network that takes them by name."
+            )
         given = given_inputs(batch)
         # the source has moved channels first for networks; the estimator was fitted to the arrays of the user
         if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":

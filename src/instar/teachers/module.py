@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.compute.execution import Compiled, Execution, place
+from instar.compute.inputs import Inputs, move_inputs
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.data.batch import Batch
@@ -31,7 +32,7 @@ class Module(Teacher):
 
     Args:
         network: network from inputs `[batch, ...]`, which `reader_of` prepares, to logits `[batch, classes]`, or to an
-            output in which `logits_of` finds them.
+            output in which `logits_of` finds them. Several inputs are passed to it by keyword.
         classes: names of the classes, if they are known.
         reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`, or which other column it
             reads, such as `"AsIs('depth')"`; None: inputs in the size of the data, or as a `Normalised` network does.
@@ -61,7 +62,7 @@ class Module(Teacher):
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
-        inputs = self._to_network(batch.read(self._reader).to(execution.device))
+        inputs = self._to_network(move_inputs(batch.read(self._reader), execution.device))
         # module by module: the user may have frozen some layers in eval mode, and `network.train()` would unfreeze them
         training = [module for module in self.network.modules() if module.training]
         if training:
@@ -82,11 +83,12 @@ class Module(Teacher):
         # copied outside inference mode, because autograd cannot save a tensor that was made in it
         return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
 
-    def _predict(self, inputs: Tensor, batch: Batch) -> Tensor | Projected:
+    def _predict(self, inputs: Inputs, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the size of the whole batch
         most = self._execution.max_convolved_samples
-        if inputs.device.type != "cpu" or len(inputs) <= most or not self._is_convolutional or is_compiled:
-            return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(inputs)))
+        is_whole = self._execution.device.type != "cpu" or len(batch) <= most or not self._is_convolutional
+        if is_whole or is_compiled or not isinstance(inputs, Tensor):
+            return cast("Tensor | Projected", logits_of(self._carried(self._called, inputs, batch), len(batch)))
         # in parts whose images stay in the caches between layers: up to 20% faster, with the same bits
         return torch.cat([logits_of(self._called(part), len(part)) for part in inputs.split(most)])
 
@@ -100,8 +102,8 @@ class Module(Teacher):
         return content.hexdigest()
 
     def knows(self, samples: Samples) -> bool:
-        """Return whether the data of these samples have the column that the network reads."""
-        return self._reader.column in samples.source.held
+        """Return whether the data of these samples have the columns that the network reads."""
+        return set(self._reader.columns) <= set(samples.source.column_names)
 
     def prepare(self, execution: Execution) -> None:
         """Move the network to the device, lay its weights out, and compute in the precision from now on."""

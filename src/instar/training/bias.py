@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs
 from instar.data.samples import Samples
 from instar.errors import ConfigError
 from instar.models.build import last_layer
@@ -150,7 +151,7 @@ def _offset_for_means(logits: Tensor, classes: list[int], wanted: Tensor) -> Ten
 
 
 @torch.no_grad()
-def shift_logits(model: nn.Module, offset: Tensor, inputs: Tensor) -> None:
+def shift_logits(model: nn.Module, offset: Tensor, inputs: Inputs) -> None:
     """Add `offset` `[classes]` to the last bias of a model in place; finds it with a few raw `inputs` `[n, ...]`.
 
     Raises:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from instar.compute.inputs import Inputs, list_tensors
 from instar.data.batch import Batch
+from instar.data.columns.held import INPUTS
 from instar.errors import InstarError, name_samples
 from instar.teachers.teacher import Teacher
 
@@ -32,18 +34,22 @@ def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
 
 
 def _bad_inputs(batch: Batch) -> str:
-    inputs = batch.inputs
-    if not inputs.is_floating_point() or inputs.isfinite().all():
+    bad = _are_bad(batch.column(INPUTS))
+    if not bad.any():
         return ""
-    bad = ~inputs.isfinite().flatten(1).all(1)
     ids, after, source = batch.ids[bad].cpu(), "", batch.origin.samples.source if batch.origin else None
     if source is not None:
         # the NaN of a mixed sample may be that of its partner
         read = ids if batch.mixture is None else torch.cat([ids, batch.mixture.partners[bad].cpu()])
-        stored = read[~source.inputs[read].isfinite().flatten(1).all(1)]
+        stored = read[_are_bad(source.take(INPUTS, read))]
         # if the stored samples are finite, an augmentation made the NaN, and mending the data would not help
         ids, after = (stored, "") if len(stored) else (ids, " after the views")
     return f"The inputs of {_named(batch, ids)} are NaN or infinite{after}; mend or leave out those samples."
+
+
+def _are_bad(inputs: Inputs) -> Tensor:
+    # bool [samples]; whole numbers are finite
+    return torch.stack([~tensor.isfinite().flatten(1).all(1) for tensor in list_tensors(inputs)]).any(0)
 
 
 @torch.no_grad()

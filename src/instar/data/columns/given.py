@@ -11,7 +11,7 @@ import numpy as np
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import read_numbers
-from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.held import Held
 from instar.data.samples import Source
 from instar.data.splits import match_splits
 from instar.errors import DataError
@@ -44,7 +44,7 @@ def apply_columns(sources: Mapping[str, Source], given: Any) -> dict[str, Source
     found = dict(sources)
     for name, values in given.items():
         for split, column in _read_column(name, match_splits(sources, values, *_named(name))).items():
-            if name == INPUTS or name in found[split].columns:
+            if name in found[split].column_names or name in found[split].columns:
                 raise DataError(f"'{sources[split].name}' has a column '{name}' already; choose another name.")
             found[split] = replace(found[split], columns={**found[split].columns, name: column})
     return found

@@ -1,8 +1,9 @@
 """Readers: how a model reads the inputs of the data."""
 
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.named import Named
 from instar.models.readers.notation import READERS, as_reader, parse_reader
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 
-__all__ = ["READERS", "AsIs", "Pixels", "Reader", "as_reader", "parse_reader"]
+__all__ = ["READERS", "AsIs", "Named", "Pixels", "Reader", "as_reader", "parse_reader"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from instar.models.readers.reader import Reader
 class AsIs(Reader):
     """Reads inputs, or another column, as they are in the data.
 
+    The inputs of data may be several tensors by name, which the network is then called with by keyword.
+
     Args:
         column: name of the column of the data.
 
@@ -24,6 +27,7 @@ class AsIs(Reader):
     """
 
     column: str = INPUTS
+    takes_several: ClassVar[bool] = True
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return `inputs` unchanged."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 
-READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels)}
+READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Named)}
 """Readers by their names in a configuration; one line for each new one."""
 
 

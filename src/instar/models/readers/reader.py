@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from instar.compute.inputs import Inputs, Shapes, describe_shapes
 from instar.data.columns.held import INPUTS
+from instar.errors import MismatchError
 from instar.expressions import write
 
 
@@ -19,9 +23,11 @@ class Reader(ABC):
     Attributes:
         column: name of the column of the data that it reads. Only a teacher may read another column than the inputs,
             because its student has the inputs alone when it is used.
+        takes_several: whether it reads several tensors by name.
     """
 
     column: str = INPUTS
+    takes_several: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         # without the usual column, as in the files of versions without columns
@@ -44,5 +50,56 @@ class Reader(ABC):
         """Return mean and standard deviation to standardise with, broadcast against one input; None: the data's."""
         return None
 
+    def collect(self, find: Callable[[str], Any]) -> Any:
+        """Return what `find` returns for its column; for the reader of a network with several inputs, by their names.
+
+        With a function from a column to its values, this gives the raw inputs of the reader; with one to a shape, the
+        shapes.
+        """
+        return find(self.column)
+
+    def read(self, find: Callable[[str], Inputs]) -> Inputs:
+        """Return what it makes of the values `[batch, ...]` that `find` returns for its columns.
+
+        Raises:
+            MismatchError: when it cannot read them.
+        """
+        raw: Any = self.collect(find)
+        read_shape(self, _shapes_of(raw))  # refuses what would be broadcast, or not be cut, without a word
+        found: Inputs = self(raw)
+        return found
+
+    @property
+    def parts(self) -> tuple[Reader, ...]:
+        """The readers of single columns that it consists of."""
+        return (self,)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns that it reads."""
+        found = self.collect(lambda column: column)
+        return (found,) if isinstance(found, str) else tuple(dict.fromkeys(found.values()))
+
     def __str__(self) -> str:
         return write(self)
+
+
+def read_shape(reader: Reader, given: Shapes) -> Shapes:
+    """Return the shape of one input of the network, or the shapes of several by name, for raw inputs.
+
+    Raises:
+        MismatchError: when the reader cannot read such inputs.
+    """
+    if isinstance(given, Mapping) and not reader.takes_several:
+        first = next(iter(given))
+        raise MismatchError(
+            f"{reader} reads one tensor, and the data have several inputs: {describe_shapes(given)}; name the one that "
+            f"it reads, as column='{first}'."
+        )
+    read: Any = reader
+    found: Shapes = read.shape(given)
+    return found
+
+
+def _shapes_of(raw: Any) -> Any:
+    return {name: _shapes_of(one) for name, one in raw.items()} if isinstance(raw, Mapping) else tuple(raw.shape[1:])
