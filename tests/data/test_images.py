@@ -40,8 +40,7 @@ def write(folder: Path, images: list[Any], splits: tuple[str, ...] = ("train", "
 
 def cropped(image: Image.Image, side: int) -> Image.Image:
     """Shorter side, then centre, as it is written down in docs/images.md."""
-    scale = side / min(image.size)
-    wide, tall = (max(side, round(length * scale)) for length in image.size)
+    wide, tall = (side * length // min(image.size) for length in image.size)
     left, top = (wide - side) // 2, (tall - side) // 2
     return image.resize((wide, tall), BILINEAR).crop((left, top, left + side, top + side))
 

@@ -20,9 +20,8 @@ def feed(file: Path, inputs: dict) -> np.ndarray:
     for step in inputs["resizing"]:
         height, width = step["size"]
         if step["resize"] == "crop":
-            shorter = step["shorter"] or 0
-            scale = max(height / image.height, width / image.width, shorter / min(image.size))
-            tall, wide = round(image.height * scale), round(image.width * scale)
+            shorter = step["shorter"] or height  # of squares
+            wide, tall = (shorter * length // min(image.size) for length in image.size)
             left, top = (wide - width) // 2, (tall - height) // 2
             image = image.resize((wide, tall), Image.Resampling[step["resample"].upper()])
             image = image.crop((left, top, left + width, top + height))

@@ -155,6 +155,16 @@ def test_a_larger_shorter_side_is_what_transformers_and_torchvision_do(shape, fi
     assert parse_reader(str(reader)) == reader
 
 
+@pytest.mark.parametrize("margin", range(9))
+def test_an_odd_margin_is_cut_as_torchvision_or_transformers_do(margin):
+    raw = torch.arange(12 + margin, dtype=torch.uint8).expand(1, 1, 12, -1)  # pixels are their columns
+    for odd_margin, left in (("down", margin // 2), ("even", round(margin / 2))):  # Python rounds a half to even too
+        reader = Pixels(12, odd_margin=odd_margin)
+        assert reader(raw)[0, 0, 0].tolist() == list(range(left, left + 12))
+        assert parse_reader(str(reader)) == reader
+    assert "odd_margin" not in str(Pixels(12))  # as in files of older versions
+
+
 def test_pixels_on_an_accelerator_are_those_of_a_cpu(monkeypatch):
     raw = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 3, 24, 18), dtype=np.uint8))
     for name in ("bilinear", "bicubic"):

@@ -171,6 +171,8 @@ def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) ->
         options += [("resize", config.resize)] if config.resize else []
         options += [("channels", config.channels)] if config.channels else []
         options += [("on_error", config.on_error)] if config.on_error != "refuse" else []
+        # older copies of crops have another length of the longer side before the crop
+        options += ["rounded down"] if config.image_size and ImageForm.of(config).resize == "crop" else []
     return options
 
 

@@ -11,6 +11,25 @@ MAX_CHOSEN_SIDE_PIXELS = 224
 """Largest side to which images of several sizes are resized unless data.image_size says otherwise."""
 
 
+def size_before_crop(given: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of an image that is resized to cover a crop and keeps its proportions.
+
+    The longer side is rounded down, as torchvision and Transformers do, so that data, readers and the processors of
+    both see the same part of an image.
+
+    Args:
+        given: height and width of the image in pixels.
+        wanted: height and width of the crop in pixels.
+
+    >>> size_before_crop((30, 47), (20, 20))
+    (20, 31)
+    """
+    (rows, columns), (height, width) = given, wanted
+    # numerator and denominator, because a factor would be rounded itself
+    share, of = (height, rows) if height * columns > width * rows else (width, columns)
+    return max(height, int(share * rows / of)), max(width, int(share * columns / of))
+
+
 @dataclass(frozen=True)
 class ImageForm:
     """Size and channels of all images of a data set.
@@ -51,17 +70,14 @@ class ImageForm:
         if self.size is None or (image.height, image.width) == self.size:
             return image
         height, width = self.size
-        by_height, by_width = height / image.height, width / image.width
         if self.resize == "squash":
             return image.resize((width, height), Image.Resampling.BILINEAR)
-        # the arithmetic of `Pixels`, so that data and readers see the same part of an image
         if self.resize == "crop":
-            scale = max(by_height, by_width)
-            tall, wide = max(height, round(image.height * scale)), max(width, round(image.width * scale))
+            tall, wide = size_before_crop((image.height, image.width), self.size)
             top, left = (tall - height) // 2, (wide - width) // 2
             whole = image.resize((wide, tall), Image.Resampling.BILINEAR)
             return whole.crop((left, top, left + width, top + height))
-        scale = min(by_height, by_width)
+        scale = min(height / image.height, width / image.width)
         tall = min(height, max(1, round(image.height * scale)))
         wide = min(width, max(1, round(image.width * scale)))
         boxed = Image.new(image.mode, (width, height))  # zeros

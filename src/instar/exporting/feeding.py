@@ -45,7 +45,8 @@ def describe_feeding(
 
     Returns:
         `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps in order, `{"size": [height, width],
-        "resize", "shorter", "resample"}` as in `Pixels`, with an antialiased filter; `mean` and `std`, with which the
+        "resize", "shorter", "resample", "odd_margin"}` as in `Pixels`, with an antialiased filter; `mean` and `std`,
+        with which the
         export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes
         nothing; of several inputs, `statistics` has them by name.
     """
@@ -62,9 +63,10 @@ def describe_feeding(
         size = chosen or list(given[1:])
         settings = {**run.config["data"], "image_size": tuple(size) if isinstance(size, list) else size}
         form = ImageForm.of(validate(DataConfig, settings))
-        steps.append({"size": list(given[1:]), "resize": form.resize, "shorter": None, "resample": "bilinear"})
+        usual = {"shorter": None, "resample": "bilinear", "odd_margin": "down"}
+        steps.append({"size": list(given[1:]), "resize": form.resize, **usual})
     if is_image and isinstance(reader, Pixels) and (tuple(shape) != tuple(given) or reader.shorter):
-        own: dict[str, Any] = {"resize": reader.resize, "shorter": reader.shorter, "resample": reader.resample}
+        own = {name: getattr(reader, name) for name in ("resize", "shorter", "resample", "odd_margin")}
         steps.append({"size": list(shape[1:]), **own})
     changes = bool(model.mean.any() or (model.std != 1).any())
     return {

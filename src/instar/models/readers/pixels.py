@@ -12,6 +12,7 @@ from torch import Tensor
 
 from instar.checks import Count, checked
 from instar.data.columns.held import INPUTS
+from instar.data.image_form import size_before_crop
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.reader import Reader
 
@@ -34,6 +35,8 @@ class Pixels(Reader):
             hold the crop.
         resample: filter, "bilinear" or "bicubic".
         column: name of the column of the data that holds the images.
+        odd_margin: place of a crop that cuts an odd number of pixels off: "down" rounds half of them down, as
+            Transformers does, and "even" to the nearest even number, as torchvision and timm do.
 
     Raises:
         ConfigError: when a size is not one or two numbers, or only one of mean and std is given.
@@ -49,6 +52,7 @@ class Pixels(Reader):
     shorter: Count | None = None
     resample: Literal["bilinear", "bicubic"] = "bilinear"
     column: str = INPUTS
+    odd_margin: Literal["down", "even"] = "down"
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std"):  # lists of a configuration, which cannot be hashed
@@ -75,20 +79,14 @@ class Pixels(Reader):
         rows, columns = inputs.shape[2:]
         if (rows, columns) == (height, width):
             return inputs
-        by_height, by_width = height / rows, width / columns
         if self.resize == "squash":
             return self._resized(inputs, height, width)
         if self.resize == "crop":
-            # numerator and denominator, because torchvision and Transformers round the longer side down like this
-            wanted, of = (
-                (self.shorter, min(rows, columns))
-                if self.shorter
-                else ((height, rows) if by_height > by_width else (width, columns))
-            )
-            tall, wide = max(height, int(wanted * rows / of)), max(width, int(wanted * columns / of))
-            top, left = (tall - height) // 2, (wide - width) // 2
+            covered = (self.shorter, self.shorter) if self.shorter else (height, width)
+            tall, wide = size_before_crop((rows, columns), covered)
+            top, left = self._half(tall - height), self._half(wide - width)
             return self._resized(inputs, tall, wide)[..., top : top + height, left : left + width]
-        scale = min(by_height, by_width)
+        scale = min(height / rows, width / columns)
         tall, wide = min(height, max(1, round(rows * scale))), min(width, max(1, round(columns * scale)))
         top, left = (height - tall) // 2, (width - wide) // 2
         return F.pad(self._resized(inputs, tall, wide), (left, width - wide - left, top, height - tall - top))
@@ -116,6 +114,10 @@ class Pixels(Reader):
         if self.mean is None or self.std is None:
             return None
         return torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
+
+    def _half(self, margin: int) -> int:
+        # a margin of 3 pixels is cut into 1 and 2, or into 2 and 1
+        return margin // 2 + (self.odd_margin == "even" and margin % 4 == 3)
 
     def _size(self, given: Sequence[int]) -> Size:
         if self.size is None:

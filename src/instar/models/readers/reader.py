@@ -13,6 +13,8 @@ from instar.data.columns.held import INPUTS
 from instar.errors import MismatchError
 from instar.expressions import write
 
+_LATER_VALUES = (("column", INPUTS), ("odd_margin", "down"))
+
 
 class Reader(ABC):
     """Turns raw inputs of the data into inputs of one size for a network, before they are standardised.
@@ -30,8 +32,8 @@ class Reader(ABC):
     takes_several: ClassVar[bool] = False
 
     def __repr__(self) -> str:
-        # without the usual column, as in the files of versions without columns
-        arguments = {name: value for name, value in vars(self).items() if (name, value) != ("column", INPUTS)}
+        # without usual values that files of older versions do not have
+        arguments = {name: value for name, value in vars(self).items() if (name, value) not in _LATER_VALUES}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
     @abstractmethod
