@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.models.tiny_classifier import NAMES, write_model
 
 import instar as package
 from instar.errors import ConfigError, MismatchError
@@ -17,28 +18,6 @@ from instar.runs.run import Run
 from instar.teachers import as_teacher
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
-
-NAMES = ("cat", "dog", "owl")
-
-
-def write_model(folder: Path, names: tuple[str, ...] = NAMES, *, processor: Any = None, kind: str = "vit") -> Path:
-    """Write a tiny classifier with random weights, as Transformers saves one."""
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: at for at, name in enumerate(names)}}
-    torch.manual_seed(len(names))
-    if kind == "vit":
-        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-        config = transformers.ViTConfig(image_size=32, patch_size=8, **sizes, **labels)
-        model = transformers.ViTForImageClassification(config)
-    else:
-        config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], **labels)
-        model = transformers.ResNetForImageClassification(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(0.1 * torch.randn_like(weight))
-    model.save_pretrained(folder)
-    processor = processor or transformers.ViTImageProcessorPil(size={"height": 32, "width": 32})
-    processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -136,14 +115,67 @@ def test_a_teacher_with_its_labels_in_another_order_teaches_the_same(tmp_path, p
     assert weights[0] == weights[1]
 
 
-def test_other_labels_are_refused_with_both_lists(tmp_path, pictures):
-    folder = write_model(tmp_path / "model", ("cat", "dog", "emu"))
-    for verb, given in (("distill", {"teacher": f"transformers:{folder}", "model": "mlp"}), ("train", {})):
-        model = given or {"model": f"transformers:{folder}"}
-        with pytest.raises(MismatchError, match="emu") as raised:
-            getattr(package, verb)(str(pictures), out=tmp_path / "no", show=False, **model)
-        assert "owl" in str(raised.value)
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("cat", "dog", "emu"), r"teacher alone has 'emu', the data alone have 'owl'.*cat, dog, emu.*cat, dog, owl"),
+        (("cat", "dog", "owl", "emu"), "has 4 classes, and the data have 3: cat, dog, owl, emu against cat, dog, owl"),
+        (("LABEL_0", "LABEL_1"), "has 2 classes, and the data have 3: 0 to 1 against cat, dog, owl"),
+    ],
+)
+def test_a_teacher_with_other_classes_is_refused_with_both_lists(tmp_path, pictures, names, said):
+    teacher = f"transformers:{write_model(tmp_path / 'model', names)}"
+    with pytest.raises(MismatchError, match=said):
+        package.distill(str(pictures), teacher, package.models.MLP([4]), out=tmp_path / "no", show=False)
     assert not (tmp_path / "no").exists()
+    run = package.train(str(pictures), package.models.MLP([4]), out=tmp_path / "run", epochs=1, show=False)
+    with pytest.raises(MismatchError, match=said):
+        package.evaluate(run, teacher=teacher)
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+@pytest.mark.parametrize("names", [("cat", "dog", "emu"), ("ant", "bee"), ("LABEL_0", "LABEL_1")])
+def test_a_student_with_other_classes_gets_a_new_last_layer_and_keeps_the_others(tmp_path, kind, names, capfd):
+    trained = ImageClassifier(str(write_model(tmp_path / "model", names, kind=kind))).state_dict()
+    assert "last layer" not in capfd.readouterr().err
+    heads = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        given: dict[str, Any] = {"input_shape": (3, 32, 32), "num_classes": 3, "classes": NAMES}
+        student = ImageClassifier(str(tmp_path / "model"), **given)
+        assert capfd.readouterr().err.count("instar: ") == 1
+        assert student.classes == NAMES
+        found = student.state_dict()
+        assert found.keys() == trained.keys()
+        changed = {
+            name
+            for name, value in found.items()
+            if value.shape != trained[name].shape or not torch.equal(value, trained[name])
+        }
+        assert len(changed) == 2  # weight and bias
+        assert all("classifier" in name for name in changed)
+        heads.append(torch.cat([found[name].flatten() for name in sorted(changed) if "weight" in name]))
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_a_student_with_a_new_last_layer_is_said_once_and_loads_again(instar, tmp_path, pictures):
+    folder = write_model(tmp_path / "model", ("ant", "bee"))
+    out = tmp_path / "student"
+    settings = ["--epochs", "4", "--set", "training.learning_rate=0.01"]
+    code, _, err = instar("train", pictures, "--model", f"transformers:{folder}", *settings, "--out", out)
+    assert code == 0, err
+    (line,) = [line for line in err.splitlines() if "last layer" in line]
+    assert "its 2 classes (ant, bee) are not the 3 of the data (cat, dog, owl)" in line
+    code, _, err = instar("evaluate", out, "--json")
+    assert code == 0, err
+    assert "last layer" not in err
+    assert package.evaluate(out)["errors"] == Run(out).result["metrics"]["errors"] <= 4  # of 18
+    # the weights of a headless model get a last layer too
+    transformers.ViTModel.from_pretrained(folder).save_pretrained(tmp_path / "headless")
+    transformers.AutoImageProcessor.from_pretrained(folder).save_pretrained(tmp_path / "headless")
+    headless = f"transformers:{tmp_path / 'headless'}"
+    assert package.train(str(pictures), headless, out=tmp_path / "of-headless", epochs=1, show=False).complete
 
 
 def test_a_student_learns_and_loads_again_with_its_processor(instar, tmp_path, pictures):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from instar.config import ModelConfig
@@ -17,18 +16,12 @@ from instar.models.build import choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.comparison import Picture, find_reader, make_picture
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.pixels import Pixels
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files that a folder has where it has an image processor."""
-
-MAX_DIFFERENCE_LEVELS, MIN_EQUAL_SHARE = 1.5, 0.95
-"""Levels of 0..255 by which equal pixels differ at most, and how many must be equal.
-
-Two ways to round a resized picture differ by one level, and versions of Pillow by more where a bicubic filter
-overshoots, in up to 2% of the pixels of noise. Any other filter, crop or order of channels changes most of them.
-"""
 
 _FILTERS = {2: "bilinear", 3: "bicubic"}
 
@@ -45,11 +38,10 @@ def processor_reader(path: str) -> Pixels | None:
     if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in PROCESSOR_FILES):
         return None
     processor = from_pretrained("AutoImageProcessor", path, "the image processor of model")
-    height, width = _process(processor, _picture(48, 48)).shape[1:]
-    for reader in _candidates(processor, height, width):
-        pictures = [_picture(*shape) for shape in _shapes(height, width, reader.shorter)]
-        if all(_are_equal(_process(processor, picture), reader, picture) for picture in pictures):
-            return reader
+    height, width = _process(processor, make_picture(48, 48)).shape[1:]
+    reader = find_reader(partial(_process, processor), _candidates(processor, height, width))
+    if reader is not None:
+        return reader
     raise ConfigError(
         f"the image processor of model '{path}' ({type(processor).__name__}) does something that Pixels(...) cannot "
         "express; give a reader that comes near with --reader (or --teacher-reader)."
@@ -85,17 +77,7 @@ def _candidates(processor: Any, height: int, width: int) -> Iterator[Pixels]:
             yield Pixels(both, mean, std, "crop", edge, **shared)
 
 
-def _shapes(height: int, width: int, shorter: int | None) -> list[tuple[int, int]]:
-    # of its size (which a reader that cuts a centre refuses), larger and smaller, upright and across
-    own = [] if shorter else [(height, width)]
-    return [*own, (height + 9, 2 * width + 1), (2 * height + 3, width + 4), (height // 2 + 3, width // 2 + 3)]
-
-
-def _picture(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def _process(processor: Any, picture: np.ndarray) -> Tensor:
+def _process(processor: Any, picture: Picture) -> Tensor:
     from PIL import Image
 
     try:
@@ -103,17 +85,6 @@ def _process(processor: Any, picture: np.ndarray) -> Tensor:
     except Exception as error:  # a processor of another kind, such as one of videos
         raise ConfigError(f"{type(processor).__name__} does not read single images: {error}.") from None
     return found.squeeze(0)
-
-
-def _are_equal(wanted: Tensor, reader: Pixels, picture: np.ndarray) -> bool:
-    read = reader(torch.from_numpy(picture).permute(2, 0, 1)[None])[0]
-    statistics = reader.statistics()
-    assert statistics is not None, "every candidate has them"
-    if wanted.shape != read.shape:
-        return False
-    # in levels, so that the tolerance means the same for every standard deviation
-    levels = 255 * (wanted * statistics[1] + statistics[0])
-    return bool(((levels - read).abs() <= MAX_DIFFERENCE_LEVELS).float().mean() >= MIN_EQUAL_SHARE)
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

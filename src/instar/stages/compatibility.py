@@ -12,6 +12,7 @@ from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.errors import MismatchError
 from instar.models.causal_lm import CausalLM, refuse_other_tokens
+from instar.models.class_names import explain_other_number
 from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import reader_in, unwrap
@@ -91,7 +92,9 @@ def refuse_other_classes(
     with refuse_failure("teacher", batch.column(INPUTS)):
         targets = teacher.targets(batch)
     if targets.num_classes != width:
-        raise MismatchError(f"the teacher has {targets.num_classes} classes, and the student has {width}.")
+        raise MismatchError(
+            explain_other_number("the teacher", teacher.classes, targets.num_classes, data.classes, width)
+        )
     refuse_unfit(objective, batch, targets)
 
 

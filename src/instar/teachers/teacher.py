@@ -14,6 +14,7 @@ from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.models.carried import Carried
+from instar.models.class_names import explain_other_number
 from instar.models.failures import name_failure
 from instar.targets.targets import Targets
 
@@ -32,8 +33,8 @@ def query(teacher: Teacher, batch: Batch) -> Targets:
     """
     found = teacher.targets(batch)
     if batch.origin is not None and found.num_classes != (classes := batch.origin.samples.num_classes):
-        name = type(teacher).__name__
-        raise MismatchError(f"the teacher {name} has {found.num_classes} classes, and the data have {classes}.")
+        names, who = batch.origin.samples.source.classes, f"the teacher {type(teacher).__name__}"
+        raise MismatchError(explain_other_number(who, teacher.classes, found.num_classes, names, classes))
     return found
 
 

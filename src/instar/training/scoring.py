@@ -19,6 +19,7 @@ from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.data.samples import Samples, Source
 from instar.errors import DataError, MismatchError, NonFiniteError, name_samples
+from instar.models.class_names import explain_other_number
 from instar.teachers.teacher import Teacher
 
 BATCH_SIZE = 256
@@ -171,7 +172,8 @@ def _batches(samples: Samples, device: torch.device | str) -> Iterator[Batch]:
 def _logits(model: Teacher, batch: Batch, samples: Samples | None = None, who: str = "model") -> Tensor:
     logits = model.targets(batch).logits().float()  # a teacher may compute in bfloat16
     if samples is not None and logits.shape[-1] != samples.num_classes:
-        raise MismatchError(f"the {who} has {logits.shape[-1]} classes, and the data have {samples.num_classes}.")
+        names, wanted = samples.source.classes, samples.num_classes
+        raise MismatchError(explain_other_number(f"the {who}", model.classes, logits.shape[-1], names, wanted))
     return logits
 
 
