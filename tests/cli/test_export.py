@@ -92,7 +92,10 @@ def test_what_inspect_suggests_can_be_given_as_it_stands(
             "in a logit of a test sample, and the tolerance is 0; nothing was written",
         ),
         (["--to", "onnx", "--tolerance", "-1"], "tolerance must be at least 0, got -1"),
-        (["--to", "tflite"], "format 'tflite' is unknown; known are: hub, onnx, safetensors, torchscript"),
+        (
+            ["--to", "tflite"],
+            "format 'tflite' is unknown; known are: hub, onnx, safetensors, torchscript, transformers",
+        ),
         (["--to", "hub", "--data", "nowhere"], "'nowhere' is not a folder"),
         (["--to", "safetensors", "--out", "."], "'.' is a folder; give the path of a file to write"),
     ],

@@ -368,7 +368,10 @@ ReportOutOption = Annotated[
 ExportOutOption = Annotated[
     str | None, typer.Option("--out", help="file or folder; in the folder export of the run if not given")
 ]
-ToOption = Annotated[str, typer.Option("--to", help="onnx, safetensors, torchscript or hub (a folder for the Hub)")]
+ToOption = Annotated[
+    str,
+    typer.Option("--to", help="onnx, safetensors, torchscript, hub (a folder for the Hub) or transformers (a folder)"),
+]
 QuantiseOption = Annotated[
     str | None,
     typer.Option("--quantise", help="int8: an ONNX file with weights of 8 bits, compared with the float one"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from instar.errors import RunError
-from instar.exporting.loading import is_hub
+from instar.exporting.loading import holds_model
 from instar.runs.files import explain_full_disk
 from instar.runs.locks import whole
 from instar.targets.manifest import MANIFEST_FILE
@@ -32,8 +32,8 @@ def refuse_in_use(path: Path, *, is_folder: bool) -> None:
     if not os.path.lexists(path):
         return
     if is_folder:
-        # a folder for the Hub may be the same export; `new_export` compares it file by file
-        if not path.is_dir() or (any(path.iterdir()) and not is_hub(path)):
+        # a folder with a model may be the same export; `new_export` compares it file by file
+        if not path.is_dir() or (any(path.iterdir()) and not holds_model(path)):
             raise RunError(f"'{path}' exists and is not an empty folder; choose a new one.")
     elif path.is_dir():
         raise RunError(f"'{path}' is a folder; give the path of a file to write.")

@@ -46,9 +46,8 @@ def describe_feeding(
     Returns:
         `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps in order, `{"size": [height, width],
         "resize", "shorter", "resample", "odd_margin"}` as in `Pixels`, with an antialiased filter; `mean` and `std`,
-        with which the
-        export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it changes
-        nothing; of several inputs, `statistics` has them by name.
+        with which the export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it
+        changes nothing; of several inputs, `statistics` has them by name.
     """
     if isinstance(shape, Mapping):
         named = {name: [values.flatten().tolist() for values in both] for name, both in model.mean_and_std().items()}

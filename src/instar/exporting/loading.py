@@ -44,9 +44,14 @@ def load_export(path: Path, *, trust: bool = False, network: nn.Module | str | N
         return restore_model(tensors, described, str(path), trust=trust)
 
 
+def holds_model(folder: Path) -> bool:
+    """Return whether a folder holds weights with a configuration, in the layout of the Hub."""
+    return (folder / WEIGHTS_FILE).is_file() and (folder / "config.json").is_file()
+
+
 def is_hub(folder: Path) -> bool:
     """Return whether a folder was written by `instar export --to hub`."""
-    if not (folder / WEIGHTS_FILE).is_file() or not (folder / "config.json").is_file():
+    if not holds_model(folder):
         return False
     try:
         content = read_json(folder / "config.json")

@@ -21,6 +21,7 @@ from instar.exporting.to_hub import write_hub
 from instar.exporting.to_onnx import write_onnx
 from instar.exporting.to_safetensors import write_safetensors
 from instar.exporting.to_torchscript import write_torchscript
+from instar.exporting.to_transformers import write_transformers
 from instar.paths import local_path
 from instar.runs.run import Run
 
@@ -46,6 +47,7 @@ FORMATS = {
     "safetensors": Format("model.safetensors", write_safetensors),
     "torchscript": Format("model.pt", write_torchscript),
     "hub": Format("hub", write_hub, is_folder=True),
+    "transformers": Format("transformers", write_transformers, is_folder=True),
 }
 """Formats by the name for `--to`; one line for each new one."""
 
@@ -116,7 +118,8 @@ def export(
 
     Args:
         run: complete run, or its folder.
-        to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub.
+        to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub;
+            "transformers" for a folder that Transformers opens, of a run whose student is a model of Transformers.
         out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run.
         data: data whose test samples are compared; None takes the data of the run.
         quantise: "int8" writes an ONNX file with weights of 8 bits, and compares accuracy, classes and logits with

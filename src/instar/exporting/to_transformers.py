@@ -1,0 +1,81 @@
+"""A folder that Transformers opens: configuration, weights, and how to read pictures or text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.compute.inputs import Inputs
+from instar.errors import MismatchError
+from instar.exporting.processor import plan_processor, process, refuse_other_processor
+from instar.exporting.student import Predict, Student
+from instar.foreign import from_pretrained
+from instar.models.causal_lm import CausalLM
+from instar.models.image_classifier import ImageClassifier
+from instar.runs.files import write_json
+
+_WHAT = "the export"
+
+
+def write_transformers(student: Student, path: Path) -> Predict:
+    """Write a folder of Transformers, and return the model that Transformers opens there.
+
+    Raises:
+        MismatchError: when the student is no model of Transformers, or no processor reads pictures as its run did.
+    """
+    network = student.model.network
+    if isinstance(network, ImageClassifier):
+        return _write_classifier(student, network, path)
+    if isinstance(network, CausalLM):
+        return _write_language_model(network, path)
+    raise MismatchError(
+        f"transformers opens its own models alone, and the student of '{student.run.path}' is a '{student.name}'; "
+        "export it with --to hub or --to onnx, or train a student transformers:PATH_OR_ID."
+    )
+
+
+def _write_classifier(student: Student, network: ImageClassifier, path: Path) -> Predict:
+    plan = plan_processor(student)
+    names = dict(zip(network.columns, student.classes, strict=True))
+    config = network.model.config
+    config.id2label = {column: names[column] for column in sorted(names)}
+    config.label2id = {name: column for column, name in config.id2label.items()}
+    # another type would make the pipeline show sigmoids or logits
+    config.problem_type = "single_label_classification"
+    network.model.save_pretrained(path)
+    write_json(path / "preprocessor_config.json", plan.settings)
+    processor = from_pretrained("AutoImageProcessor", str(path), _WHAT)
+    refuse_other_processor(student, processor, is_general=plan.is_general)
+    model = _open("AutoModelForImageClassification", path)
+    columns = [model.config.label2id[name] for name in student.classes]
+
+    def predict(inputs: Inputs) -> Tensor:
+        assert isinstance(inputs, Tensor), "an image model takes one tensor"
+        pictures = list(inputs.permute(0, 2, 3, 1).numpy())
+        # the inputs of an export are resized already
+        values = process(processor, pictures, do_resize=False, do_center_crop=False)
+        logits: Tensor = model(pixel_values=values).logits
+        return logits[:, columns]
+
+    return predict
+
+
+def _write_language_model(network: CausalLM, path: Path) -> Predict:
+    network.model.save_pretrained(path)
+    if network.tokens:
+        from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
+    model = _open("AutoModelForCausalLM", path)
+
+    def predict(inputs: Inputs) -> Tensor:
+        assert isinstance(inputs, Tensor), "a causal language model takes one tensor"
+        logits: Tensor = model(input_ids=inputs.long(), use_cache=False).logits
+        return logits[..., : network.num_classes]  # the rest is padding
+
+    return predict
+
+
+def _open(kind: str, path: Path) -> Any:
+    return from_pretrained(kind, str(path), _WHAT, use_safetensors=True, dtype=torch.float32).eval()
