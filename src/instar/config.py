@@ -62,7 +62,13 @@ class DataConfig(Config):
         'or "arrays"'
     )
     input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
+    input_columns: tuple[str, ...] = Field(
+        (), description="columns of numbers, or of lists of numbers, that a network is called with by keyword"
+    )
     label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
+    columns: tuple[str, ...] = Field(
+        (), description="columns of numbers, or of lists of numbers, beside the inputs, which only a teacher may read"
+    )
     image_size: ImageSize | None = Field(
         None,
         description="size of images: one number, or (height, width); none: their own, or one for all if sizes differ",
@@ -124,6 +130,15 @@ class DataConfig(Config):
     def _require_column_and_value(self) -> Self:
         if self.test_where is not None and not all(self.test_where.partition("=")):
             raise ValueError(f"test_where must have the form column=value, got '{self.test_where}'")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_columns_of_two_kinds(self) -> Self:
+        if self.input_column is not None and self.input_columns:
+            raise ValueError("input_column names one input and input_columns several; give one of the two")
+        named = [*filter(None, (self.input_column, self.label_column)), *self.input_columns, *self.columns]
+        if twice := next((name for name in (*self.input_columns, *self.columns) if named.count(name) > 1), None):
+            raise ValueError(f"a column is an input, the label or beside them, and '{twice}' is named twice")
         return self
 
     @model_validator(mode="after")

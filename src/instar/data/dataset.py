@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from instar.data.drawn_test import choose_test_samples
 from instar.data.hub import load_hub, refuse_array_settings
 from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
+from instar.data.opening import rows_by_split
 from instar.data.samples import Samples, Source
 from instar.data.special import select_special_classes
 from instar.data.speech import state_names
@@ -29,7 +30,18 @@ ARRAYS_SOURCE = "arrays"
 IMAGE_SETTINGS = ("image_size", "resize", "channels", "on_error")
 """Settings that say how images are decoded."""
 
-_FILE_SETTINGS = ("input_column", "label_column", "length", "stream", "tokenizer", "states", "test_where", "test")
+_FILE_SETTINGS = (
+    "input_column",
+    "input_columns",
+    "columns",
+    "label_column",
+    "length",
+    "stream",
+    "tokenizer",
+    "states",
+    "test_where",
+    "test",
+)
 _LABEL_SETTINGS = ("labels", "unlabelled", "classes")
 _SOURCE_SETTINGS = frozenset(["source", "inputs", "layout", *_FILE_SETTINGS, *IMAGE_SETTINGS, *_LABEL_SETTINGS])
 """Settings that `Data.select` cannot change."""
@@ -119,7 +131,11 @@ class Data:
 
 
 def load_data(
-    spec: str | Path | DataConfig | Any, *, mask: Any = None, columns: Mapping[str, Any] | None = None, **selection: Any
+    spec: str | Path | DataConfig | Any,
+    *,
+    mask: Any = None,
+    columns: Mapping[str, Any] | Sequence[str] | None = None,
+    **selection: Any,
 ) -> Data:
     """Load data by name or from Python objects, split off a validation set, and select training samples.
 
@@ -133,7 +149,8 @@ def load_data(
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
         columns: what samples have beside their inputs, by name: arrays per split as `{"train": ..., "test": ...}`, one
-            row per sample. A teacher whose reader names a column reads it instead of the inputs; a student never does.
+            row per sample; or the names of columns of files and data sets. A teacher whose reader names a column reads
+            it instead of the inputs; a student never does.
         selection: settings of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
 
     Raises:
@@ -148,15 +165,19 @@ def load_data(
     """
     if isinstance(spec, Data):
         raise DataError("the data are already loaded; select other samples with data.select(...).")
+    # by name, columns are those of files and data sets; otherwise they are arrays
+    given = columns if isinstance(columns, Mapping) else None
+    selection |= {"columns": columns} if columns is not None and given is None else {}
     if isinstance(spec, DataConfig):
         config = validate(DataConfig, spec.model_dump() | selection)
     else:
         source = str(spec) if isinstance(spec, str | Path) else ARRAYS_SOURCE
         config = validate(DataConfig, {"source": source} | selection)
-    if config.test_where is not None and config.source in (ARRAYS_SOURCE, "digits"):
-        raise ConfigError(f"'test_where' needs data with columns, but the source '{config.source}' has none.")
+    for name in ("test_where", "input_columns", "columns"):
+        if getattr(config, name) and not (config.source not in (ARRAYS_SOURCE, "digits") or rows_by_split(spec)):
+            raise ConfigError(f"'{name}' needs data with columns, but the source '{config.source}' has none.")
     # before the split, because masks and columns have the order of the samples
-    sources = apply_columns(apply_masks(_read_sources(spec, config), mask), columns)
+    sources = apply_columns(apply_masks(_read_sources(spec, config), mask), given)
     if "test" not in sources:
         sources = _split_off_test(sources["train"], config)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])

@@ -51,7 +51,7 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
     Raises:
         DataError: when a row cannot be decoded, inputs differ in shape, or labels have several interpretations.
     """
-    labels, classes = _map_label_column(splits, reading.labels, config)
+    labels, classes = map_label_column(splits, reading.labels, config)
     if reading.kind != "arrays" and any(known.ndim > 1 for known in labels.values()):
         raise DataError(
             f"label column '{reading.labels}' of '{config.source}' contains lists; expected one label for each row."
@@ -183,9 +183,14 @@ def _write_arrays(
     return {"splits": list(splits), "classes": classes, "arrays": arrays, "are_next_tokens": are_next_tokens}
 
 
-def _map_label_column(
+def map_label_column(
     splits: Mapping[str, Any], column: str, config: DataConfig
 ) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
+    """Return the class numbers of a column by split, and the class names.
+
+    Raises:
+        DataError: when splits have other classes, or labels have several interpretations.
+    """
     names = getattr(splits["train"].features[column], "names", None)  # those of a column of class labels
     for split, rows in splits.items():
         if (others := getattr(rows.features[column], "names", None)) != names:

@@ -15,6 +15,7 @@ import numpy as np
 from instar.config import DataConfig
 from instar.data import decoded
 from instar.data.cache import cache_folder, keep
+from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.decoded_images import SKIPPED_FILE
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
@@ -73,9 +74,8 @@ def read_rows(
         DataError: when a column cannot be found, a value cannot be decoded, or arrays have several interpretations.
         ConfigError: when a setting of arrays is given for other data.
     """
-    name, given = config.source, found
     if config.test_where is not None:
-        found = _hold_out(found, config.test_where, name)
+        found = _hold_out(found, config.test_where, config.source)
     reading = choose_reading(found, config)
     is_drawn = config.test is not None and "test" not in found
     found = _draw_test(found, reading, config) if is_drawn else found
@@ -83,6 +83,25 @@ def read_rows(
         config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
     elif not is_recorded:
         refuse_array_settings(config, reading.kind)
+    skipped: dict[str, list[int]] = {}
+    if config.input_columns:
+        splits = read_named_columns(found, reading, config)
+    else:
+        splits, skipped = _read_copy(found, reading, config, max_loaded_bytes)
+    splits = add_columns(splits, found, skipped, reading, config)
+    if is_drawn:
+        told = f", test set drawn from train (a share of {config.test:g})"
+        splits = {split: replace(source, reading=source.reading + told) for split, source in splits.items()}
+    if "test" not in splits and "validation" in splits:  # some data sets publish no test split
+        splits["test"] = splits.pop("validation")
+    return splits
+
+
+def _read_copy(
+    found: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig, max_loaded_bytes: int
+) -> tuple[dict[str, Source], dict[str, list[int]]]:
+    """Return sources of decoded data, which are kept in the cache, and the rows that were left out."""
+    name = config.source
 
     def write(folder: Path) -> dict[str, object]:
         if reading.kind == "text":
@@ -93,22 +112,21 @@ def read_rows(
     holds = keep(folder, write, hashed_bytes=max_loaded_bytes)
     if chosen := holds.get("image_size"):  # sizes differ; their copy is that of this size
         sized = config.model_copy(update={"image_size": chosen})
-        splits = read_rows(given, sized, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
+        splits, skipped = _read_copy(found, reading, sized, max_loaded_bytes)
         told = f", of several sizes, so resized to {chosen} x {chosen} ({ImageForm.of(sized).resize})"
         settings = {"image_size": chosen}
         return {
             split: replace(source, reading=source.reading + told, settings=settings) for split, source in splits.items()
-        }
+        }, skipped
     splits = decoded.read(folder, holds, config, max_loaded_bytes)
-    if "test" not in splits and "validation" in splits:  # some data sets publish no test split
-        splits["test"] = splits.pop("validation")
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
-    columns += f", test set drawn from train (a share of {config.test:g})" if is_drawn else ""
-    if skipped := holds.get("skipped"):
-        counts = " and ".join(f"{len(images):,} of {split}" for split, images in skipped.items())
+    left_out: Mapping[str, list[Any]] = holds.get("skipped") or {}
+    if left_out:
+        counts = " and ".join(f"{len(images):,} of {split}" for split, images in left_out.items())
         columns += f", without images that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
-    return {split: replace(source, reading=columns) for split, source in splits.items()}
+    skipped = {split: [row for row, *_ in images] for split, images in left_out.items()}
+    return {split: replace(source, reading=columns) for split, source in splits.items()}, skipped
 
 
 def refuse_array_settings(config: DataConfig, kind: str) -> None:

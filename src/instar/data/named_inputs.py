@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,11 +35,7 @@ def split_off_labels(split: str, given: Mapping[str, Any], config: DataConfig) -
     Raises:
         DataError: when a name is no text or is taken, no input is left, or the labels cannot be told.
     """
-    if odd := [name for name in given if not isinstance(name, str) or not name.isidentifier() or name == INPUTS]:
-        raise DataError(
-            f"'{split}' names an input {odd[0]!r}; each name must be that of an argument of the network, and "
-            f"'{INPUTS}' stands for all of them. A reader renames: Named({INPUTS}=AsIs('x'))."
-        )
+    refuse_odd_names(given, split)
     wanted = config.label_column
     if wanted is not None and wanted not in given:
         raise DataError(f"'{split}' has no labels '{wanted}'; its names are: {', '.join(given)}.")
@@ -50,6 +46,19 @@ def split_off_labels(split: str, given: Mapping[str, Any], config: DataConfig) -
     if not inputs:
         raise DataError(f"'{split}' has labels and no inputs; give arrays by name beside them.")
     return inputs, as_pandas(given[found[0]]) if found else None
+
+
+def refuse_odd_names(names: Iterable[Any], where: str) -> None:
+    """Refuse names of inputs that no argument of a network can have.
+
+    Raises:
+        DataError: names the first.
+    """
+    if odd := [name for name in names if not isinstance(name, str) or not name.isidentifier() or name == INPUTS]:
+        raise DataError(
+            f"'{where}' names an input {odd[0]!r}; each name must be that of an argument of the network, and "
+            f"'{INPUTS}' stands for all of them. A reader renames: Named({INPUTS}=AsIs('x'))."
+        )
 
 
 def make_named_sources(

@@ -18,7 +18,7 @@ from instar.errors import DataError, nearest
 if TYPE_CHECKING:
     import datasets
 
-ColumnKind = Literal["images", "recordings", "arrays", "text"]
+ColumnKind = Literal["images", "recordings", "arrays", "text", "several columns"]
 
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
@@ -32,7 +32,7 @@ class Reading:
 
     Args:
         kind: type of the inputs; the labels of text are its own tokens.
-        inputs: column of the inputs.
+        inputs: column of the inputs; the first of several.
         labels: column of the labels.
     """
 
@@ -61,7 +61,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
 
     The only column of images or recordings is the input, and the only column of class labels is the label. A data set
     with one column of strings is text for a language model. `input_column` and `label_column` choose other columns:
-    any labels, lists of numbers as inputs, or one column for both to read text beside other columns.
+    any labels, lists of numbers as inputs, or one column for both to read text beside other columns. `input_columns`
+    names several inputs.
 
     Raises:
         DataError: when a chosen column is missing, or none or several readings are possible; names the settings.
@@ -75,11 +76,15 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
                 raise DataError(
                     f"data '{name}' has no {role} column '{wanted}'{where}; {nearest(wanted, other.features)}"
                 )
+    from datasets import ClassLabel, Image
+
+    classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
+    if config.input_columns:
+        labels = config.label_column or _only_candidate("label", classes, rows, config)
+        return Reading("several columns", config.input_columns[0], labels)
     if text := _text_column(rows, config):
         return Reading("text", text, text)
     kinds = {column: _media_kind(rows, column) for column in features}
-    from datasets import ClassLabel, Image
-
     given = config.input_column or _only_candidate(
         "input", [column for column in features if kinds[column]], rows, config
     )
@@ -90,7 +95,6 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
             f"column '{given}' of '{name}' contains neither images nor recordings nor lists of numbers, so it cannot "
             f"be the input.{_other_readings(rows)}"
         )
-    classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     labels = config.label_column or _only_candidate("label", classes, rows, config)
     if given == labels:
         raise DataError(
@@ -147,7 +151,7 @@ def _other_readings(rows: datasets.Dataset) -> str:
             f" To train a language model on text without labels, set data.input_column and data.label_column to the "
             f"same column ({join_names(texts)})."
         )
-    return f"{told} Texts with labels and tables are not supported yet."
+    return f"{told} Texts with labels and tables are not supported yet; data.input_columns names columns of numbers."
 
 
 def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:

@@ -20,7 +20,7 @@ from instar.runs.documents import ModelFile
 from instar.runs.run import Run
 
 READING_SETTINGS = (
-    *("input_column", "label_column", "labels", "unlabelled"),
+    *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
     *("length", "stream", "tokenizer", "states", "test"),
 )
