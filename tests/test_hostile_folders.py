@@ -159,6 +159,20 @@ def test_no_verb_imports_a_term_or_a_view_that_a_run_folder_names(
         assert (code, "allow this with --trust" in err) == (2, True)
 
 
+def test_no_verb_imports_a_reader_that_a_run_folder_names(hostile: Hostile, instar, tmp_path: Path) -> None:
+    hostile.code(tmp_path / "evil.py")
+    run = hostile.run("run", reader="evil:Reader()")
+    student = ["digits", "--teacher", run, "--model", "cnn", "--out", tmp_path / "student"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", ["", *sys.path])  # where evil could be imported from
+        for verb in (["inspect", run], ["report", run]):
+            assert instar(*verb)[0] == 0, verb
+        for verb in (["evaluate", run], ["export", run, "--to", "safetensors"], ["distill", *student]):
+            code, _, err = instar(*verb)
+            assert (code, "allow this with --trust" in err) == (2, True), verb
+
+
 def test_naming_a_class_of_ones_own_does_not_trust_that_of_a_teacher(hostile: Hostile, instar, tmp_path: Path) -> None:
     hostile.code(tmp_path / "evil.py")
     (tmp_path / "my_net.py").write_text(

@@ -80,7 +80,9 @@ def write(part: object) -> str:
     module = "" if kind.__module__.startswith("instar.") else f"{kind.__module__}:"
     values = ", ".join(f"{field.name}={write(getattr(part, field.name))}" for field in fields(part) if field.repr)
     written = f"{module}{kind.__qualname__}({values})"
-    return written if without_modules(written) == plain else plain  # a class may have a text of its own
+    if without_modules(written) == plain:
+        return written
+    return f"{module}{plain}" if plain.startswith(f"{kind.__qualname__}(") else plain  # a class may have its own text
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """Every command in the documentation can be given as it stands: its flags exist, and its arguments are valid."""
 
 import re
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import typer
-from tests.docs.pages import HISTORY, PAGES, ROOT, commands, inline, read
+from tests.docs.pages import HISTORY, PAGES, ROOT, blocks, commands, inline, read
 
 import instar
 from instar.cli import app
@@ -22,8 +26,8 @@ from instar.targets import Keep
 LEAST: dict[str, Any] = {"data": {"source": "digits"}, "model": {"name": "mlp"}}
 SETTINGS = flatten(validate(RunConfig, LEAST).model_dump()).keys()
 TEXTS = {
-    "objective": parse_objective,
-    "views": parse_views,
+    "objective": partial(parse_objective, trust=True),
+    "views": partial(parse_views, trust=True),
     "keep": Keep.parse,
     "jobs": parse_jobs,
     "share": parse_share,
@@ -31,6 +35,17 @@ TEXTS = {
     "weights": lambda text: parse_numbers("--weights", text),
 }
 """What reads a flag whose value is a small language of its own."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The module whose parts the commands of a page name."""
+    folder: Path = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text("\n\n".join(blocks(read("docs/extending.md"), "python")))
+    sys.path.insert(0, str(folder))
+    yield
+    sys.path.remove(str(folder))
+    sys.modules.pop("mine", None)
 
 
 def find_command(words: list[str]) -> tuple[Any, list[str], list[str]]:

@@ -22,7 +22,21 @@ from dataclasses import dataclass
 import torch
 
 from instar.data import View
+from instar.models.readers import Reader
 from instar.objectives import HardLabels, Need, Term, Value
+
+
+@dataclass(frozen=True)
+class Half(Reader):
+    """The left part of the columns."""
+
+    parts: int = 2
+
+    def __call__(self, inputs):
+        return inputs if inputs.shape[-1] == 8 // self.parts else inputs[..., : inputs.shape[-1] // self.parts]
+
+    def shape(self, given):
+        return (*given[:-1], given[-1] // self.parts)
 
 
 @dataclass(frozen=True)
@@ -232,3 +246,48 @@ def test_a_run_that_an_older_version_began_goes_on(parts: Path) -> None:
     train(my_parts.Focal(1))
     with pytest.raises(RunError, match="objective was 'Focal"):
         train(my_parts.Focal(2))
+
+
+@pytest.mark.usefixtures("parts")
+def test_a_typed_reader_is_saved_with_its_model(instar: Callable[..., Any]) -> None:
+    words = ["train", "digits", *MLP, "--out"]
+    for out, flags in {"flag": ["--reader", "my_parts:Half(2)"], "set": ["--set", "reader=my_parts:Half(2)"]}.items():
+        code, _, err = instar(*words, out, *flags)
+        assert code == 0, err
+        assert read_json(Path(out, "model.json"))["reader"] == "my_parts:Half(parts=2)"
+    assert instar(*words, "flag", "--reader", "my_parts:Half(2)")[0] == 0  # the complete run
+    for verb in (["evaluate", "flag"], ["export", "flag", "--to", "safetensors"]):
+        code, _, err = instar(*verb)
+        assert (code, "reader 'my_parts:Half' is not part of Instar" in err) == (2, True), err
+        code, _, err = instar(*verb, "--trust")
+        assert code == 0, err
+    assert "my_parts:Half" in instar("inspect", "flag")[1]
+    student = ["distill", "digits", *MLP, "--teacher", "flag", "--out", "student"]
+    assert instar(*student)[0] == 2
+    assert instar(*student, "--trust")[0] == 0
+
+
+def test_a_reader_is_given_as_an_object_where_its_module_can_be_imported(parts: Path) -> None:
+    sys.path.insert(0, str(parts))
+    import my_parts
+
+    data, model = instar.load_data("digits", subset=100), instar.models.MLP([8])
+    run = instar.train(data, model, reader=my_parts.Half(2), epochs=1, out="run", show=False)
+    with pytest.raises(ConfigError, match="allow this with --trust"):
+        instar.load("run")
+    assert instar.load("run", trust=True).reader == my_parts.Half(2) == run.model.reader
+
+    @dataclasses.dataclass(frozen=True)
+    class Local(my_parts.Half):  # type: ignore[misc]
+        pass
+
+    with pytest.raises(ConfigError, match="could not be made again from its text, which is saved with the model"):
+        instar.train(data, model, reader=Local(), epochs=1, out="local", show=False)
+
+
+@pytest.mark.usefixtures("parts")
+def test_typing_a_reader_does_not_trust_the_class_of_a_file(instar: Callable[..., Any]) -> None:
+    Path("settings.yaml").write_text("model: {name: evil:Net}")
+    words = ["train", "digits", "--config", "settings.yaml", "--reader", "my_parts:Half()", "--out", "run"]
+    code, _, err = instar(*words)
+    assert (code, "model 'evil:Net' is not part of instar.models" in err) == (2, True)

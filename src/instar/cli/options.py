@@ -122,7 +122,11 @@ TeacherWeightsOption = Annotated[
 ]
 TeacherReaderOption = Annotated[
     str | None,
-    typer.Option("--teacher-reader", help='how --teacher reads inputs, such as "Pixels(64, mean=[0.5], std=[0.25])"'),
+    typer.Option(
+        "--teacher-reader",
+        help='how --teacher reads inputs, such as "Pixels(64, mean=[0.5], std=[0.25])"',
+        callback=trust_typed,
+    ),
 ]
 CombineOption = Annotated[
     str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
@@ -145,7 +149,12 @@ TrustOption = Annotated[
 
 # how a student learns
 ReaderOption = Annotated[
-    str | None, typer.Option("--reader", help='how the model reads inputs, such as "Pixels(32)" to resize images')
+    str | None,
+    typer.Option(
+        "--reader",
+        help='how the model reads inputs, such as "Pixels(32)" to resize images; or package.module:Class',
+        callback=trust_typed,
+    ),
 ]
 ObjectiveOption = Annotated[
     str | None,

@@ -18,7 +18,6 @@ from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.readers.as_is import AsIs
-from instar.models.readers.notation import parse_reader
 
 MAX_LISTED_CLASSES = 100
 """The card lists at most these; `config.json` has all of them."""
@@ -83,7 +82,7 @@ def _introduction(found: Inspection, student: Student) -> str:
 
 def _resizing(student: Student) -> str:
     reader = student.header["model"]["reader"]
-    if parse_reader(reader) == AsIs():
+    if reader == str(AsIs()):
         return ""
     if isinstance(student.header["inputs"]["shape"], dict):
         return f" They are read as `{escape(reader)}`."

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from instar.compute.inputs import Shapes, as_lists, as_shapes
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
+from instar.importing import names_an_import
 from instar.models.build import MODELS, build_network
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
@@ -159,9 +160,11 @@ def restore_model(
         ConfigError: when the class is not trusted, or the network is needed and was not given.
         RunError: when the weights belong to another network.
     """
+    # a reader of the user's that is not trusted is no damage of the folder
+    own = parse_reader(description.reader, trust=trust) if names_an_import(description.reader) else None
     try:
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
-        reader = parse_reader(description.reader)
+        reader = own or parse_reader(description.reader)
         shape = read_shape(reader, as_shapes(description.input_shape))
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None

@@ -116,15 +116,16 @@ def predict_proba(
         raise ConfigError("inputs must have at least one file, image or sample, got none.")
     run = run if isinstance(run, Run) else Run(run)
     teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
-    return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs), run))).numpy()
+    return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs, trust=trust), run))).numpy()
 
 
-def _make_batches(run: Run, given: Any) -> Iterator[Batch]:
+def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
     if takes_several(run):
-        yield from Loader(Samples.all_of(read_named_inputs(run, given)), BATCH_SIZE, seed=0).in_order()
+        inputs = Samples.all_of(read_named_inputs(run, given, trust=trust))
+        yield from Loader(inputs, BATCH_SIZE, seed=0).in_order()
         return
-    for inputs in InputReading.of(run).read(given):
-        for part in inputs.split(BATCH_SIZE):
+    for raw in InputReading.of(run).read(given):
+        for part in raw.split(BATCH_SIZE):
             yield Batch(torch.arange(len(part)), 0, part, torch.full((len(part),), UNLABELLED))
 
 

@@ -16,6 +16,8 @@ from instar.data.views.view import View
 from instar.errors import ConfigError, DataError
 from instar.models.image_processor import choose_reader
 from instar.models.probe import probe_functions
+from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import Reader
 from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
@@ -40,6 +42,7 @@ class GivenObjects:
         start: the run whose weights are the initial ones, with its network where it needs one.
         objective: the objective, which may hold terms of the user's.
         views: the augmentation.
+        reader: how the model reads inputs.
     """
 
     data: Data | None = None
@@ -48,6 +51,7 @@ class GivenObjects:
     start: Run | None = None
     objective: Objective | None = None
     views: View | None = None
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,7 @@ class Components:
         start: the run whose weights are the initial ones; None: they are random, or those of the network.
         objective: objective to minimise.
         views: the augmentation of the training samples.
+        reader: how the model reads inputs.
     """
 
     config: RunConfig
@@ -71,6 +76,7 @@ class Components:
     start: Run | None
     objective: Objective
     views: View
+    reader: Reader
 
     def check(self) -> None:
         """Refuse components that do not fit each other.
@@ -146,7 +152,8 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     )
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
-    network = None if given.network is None else size_lazy_layers(given.network, config, data)
+    reader = given.reader or parse_reader(config.reader, trust=trust)
+    network = None if given.network is None else size_lazy_layers(given.network, config, data, reader)
     start = given.start or (Run(config.start) if config.start else None)
     if start is not None:
         start.require_complete()
@@ -154,7 +161,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         start = attach_network(start, network)  # it may have trained this network, which no description builds
     views = given.views or parse_views(config.views, trust=trust)
     teacher = None if teacher is None else reorder_classes(teacher, data.classes)
-    return Components(config, data, network, teacher, start, objective, views)
+    return Components(config, data, network, teacher, start, objective, views, reader)
 
 
 def adopt_store_views(teacher: Teacher, config: RunConfig) -> RunConfig:

@@ -20,7 +20,8 @@ from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.importing import TypedName, names_an_import
 from instar.models.build import describe_model
-from instar.models.imported import names_a_class
+from instar.models.imported import CLASS_PATH, names_a_class
+from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
 from instar.nested import merge_settings, read_yaml
@@ -48,7 +49,7 @@ class Configured:
     Args:
         config: the whole configuration.
         objects: Python objects that the caller gave.
-        trust_model: whether the caller named the class of the model, which allows its import.
+        trust_model: whether the caller named the class of the model or its reader, which allows the import.
     """
 
     config: RunConfig
@@ -129,8 +130,13 @@ def configure(
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
-    trusted = {"objective", "views"} if trust else typed_names(values)
-    return Configured(found, _find_objects(found, given, loaded, network, trusted), names_a_class(model))
+    trusted = {"objective", "views", "reader"} if trust else typed_names(values)
+    objects = _find_objects(found, {**named, **given}, loaded, network, trusted)
+    # the file of the model names its class and its reader, so the caller must have named both, or each that is imported
+    typed_class, is_imported = names_a_class(model), names_an_import(found.reader)
+    has_own_class = CLASS_PATH.fullmatch(found.model.name) is not None and network is None
+    trusts_both = objects.reader is not None and (typed_class or not has_own_class) if is_imported else typed_class
+    return Configured(found, objects, trusts_both)
 
 
 def run_settings(verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,10 +210,15 @@ def typed_names(values: Mapping[str, Any]) -> set[str]:
 def _find_objects(
     config: RunConfig, given: Mapping[str, Any], data: Data | None, network: nn.Module | None, trusted: set[str]
 ) -> GivenObjects:
+    # unknown ones are refused before a run, a search or a lineage begins; what is imported here needs no trust elsewhere
     views = _unless_overruled(given.get("views"), config.views)
-    if views is None:  # unknown ones are refused before a run, a search or a lineage begins
+    if views is None:
         parsed = parse_views(config.views, trust="views" in trusted)
-        views = parsed if names_an_import(config.views) else None  # what is imported here needs no trust elsewhere
+        views = parsed if names_an_import(config.views) else None
+    reader = _unless_overruled(given.get("reader") or "", config.reader)
+    if reader is None:
+        parsed_reader = parse_reader(config.reader, trust="reader" in trusted)
+        reader = parsed_reader if names_an_import(config.reader) else None
     start, objective = given.get("start"), _unless_overruled(given.get("objective"), config.objective)
     return GivenObjects(
         data,
@@ -215,6 +226,7 @@ def _find_objects(
         start=start if isinstance(start, Run) and str(start.path) == config.start else None,
         objective=as_objective(config.objective if objective is None else objective, trust="objective" in trusted),
         views=views,
+        reader=reader,
     )
 
 

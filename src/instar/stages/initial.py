@@ -23,7 +23,8 @@ from instar.models.input_statistics import find_statistics
 from instar.models.modes import find_frozen_layers
 from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import compute_logits
-from instar.models.readers.reader import read_shape
+from instar.models.readers.notation import parse_reader, require_readable
+from instar.models.readers.reader import Reader, read_shape
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
 from instar.runs.run import Run
@@ -131,6 +132,7 @@ def make_initial(
     data: Data,
     teacher: Teacher | None,
     start: Run | None = None,
+    reader: Reader | None = None,
     *,
     trust: bool,
 ) -> InitialModel:
@@ -145,7 +147,10 @@ def make_initial(
     """
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
-    reader, classes, given = choose_student_reader(network, config.reader, data), data.classes, network is not None
+    reader = require_readable(
+        choose_student_reader(network, reader or parse_reader(config.reader, trust=trust), data)
+    )
+    classes, given = data.classes, network is not None
     shape: Shapes = reader.collect(data.train.source.shape)
     read = read_shape(reader, shape)
     own = build_network(config.model, read, classes, trust=trust) if network is None else copy_network(network).cpu()

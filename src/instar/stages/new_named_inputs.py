@@ -25,12 +25,13 @@ def takes_several(run: Run) -> bool:
     return isinstance(describe_model(run).get("input_shape"), dict)
 
 
-def read_named_inputs(run: Run, given: Any) -> Source:
+def read_named_inputs(run: Run, given: Any, *, trust: bool = False) -> Source:
     """Return new inputs of a run as a source without labels.
 
     Args:
         run: run whose model takes several inputs.
         given: arrays `[samples, ...]` by the names of the columns that the run read; others are left out.
+        trust: allow the import of a reader of the user's.
 
     Raises:
         MismatchError: when an input is missing, or has another shape or type than in the run.
@@ -38,7 +39,7 @@ def read_named_inputs(run: Run, given: Any) -> Source:
     """
     described = describe_model(run)
     # one argument of the network may have another name than its column
-    columns: dict[str, str] = parse_reader(described["reader"]).collect(lambda column: column)
+    columns: dict[str, str] = parse_reader(described["reader"], trust=trust).collect(lambda column: column)
     shapes: dict[str, Shape] = {column: tuple(described["input_shape"][name]) for name, column in columns.items()}
     dtypes = {column: (described["dtype"] or {}).get(name) for name, column in columns.items()}
     expected = f"'{run.path}' takes arrays by name, {describe_shapes(shapes)} per sample"

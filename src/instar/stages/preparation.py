@@ -57,7 +57,9 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     if show:
         _warn_of_emulation(training, accelerator.device)
     # the teacher is open already, because some models take layers from it
-    initial = make_initial(config, components.network, components.data, teacher, components.start, trust=trust)
+    initial = make_initial(
+        config, components.network, components.data, teacher, components.start, components.reader, trust=trust
+    )
     model = initial.model
     if config.correct_prior:  # only a last linear layer with a bias can be; refused now, and not after the training
         last_layer(model, components.data.train.num_classes, "have its prior corrected", initial.probe)

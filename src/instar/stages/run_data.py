@@ -14,6 +14,7 @@ from instar.data.dataset import ARRAYS_SOURCE, IMAGE_SETTINGS, Data, load_data, 
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
+from instar.importing import names_an_import
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import read_shape
 from instar.runs.documents import ModelFile
@@ -118,7 +119,9 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     """
     samples, described = data.test, describe_model(run)
     start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
-    if described:  # otherwise no network is, such as by an ensemble whose members have gone
+    # a reader of the user's is not imported for this, and refuses such inputs itself; nothing is described by an
+    # ensemble whose members have gone
+    if described and not names_an_import(described["reader"]):
         reader = parse_reader(described["reader"])
         wanted, found = as_shapes(described["input_shape"]), reader.collect(samples.source.shape)
         of_run, of_data = (_list_shapes(read_shape(reader, shapes), start) for shapes in (wanted, found))

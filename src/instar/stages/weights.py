@@ -18,7 +18,6 @@ from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
-from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
 from instar.seeds import seed_everything
 
@@ -55,7 +54,7 @@ def _oddity(value: Tensor) -> str:
     return "complex" if value.is_complex() else ""
 
 
-def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Module:
+def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data, reader: Reader) -> nn.Module:
     """Return a network whose lazy layers have sizes; a network without lazy layers is returned as it is.
 
     A few training inputs determine the sizes. The new weights depend on the run's seed.
@@ -68,7 +67,7 @@ def size_lazy_layers(network: nn.Module, config: RunConfig, data: Data) -> nn.Mo
         return network
     made = copy_network(network).cpu()  # the user's own stays as it was given
     seed_everything(config.seed, "initial weights")
-    model = set_reader(made, choose_student_reader(made, config.reader, data))
+    model = set_reader(made, choose_student_reader(made, reader, data))
     size_layers(model, few_inputs(data, model.reader))
     return made
 
@@ -97,18 +96,18 @@ def few_columns(data: Data) -> dict[str, Inputs]:
     return {name: source.take(name, ids) for name in source.column_names}
 
 
-def choose_student_reader(network: nn.Module | None, text: str, data: Data) -> Reader:
+def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data) -> Reader:
     """Return the reader of a student, with the names of its inputs where they are several.
 
     Args:
         network: network that the user gave; one that is `Normalised` has a reader.
-        text: reader of the configuration.
+        reader: reader of the configuration.
         data: data that it reads.
 
     Raises:
         ConfigError: when a student would read a column beside the inputs.
     """
-    reader, source = parse_reader(text), data.train.source
+    source = data.train.source
     if isinstance(network, Normalised) and reader == AsIs():
         reader = network.reader
     if reader == AsIs() and source.input_names:

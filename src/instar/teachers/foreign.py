@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import ConfigError
-from instar.expressions import parse
+from instar.expressions import parse, write
 from instar.importing import TypedName
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
@@ -64,7 +64,9 @@ class ForeignTeacher:
         texts = {name: str(value) if name == "weights" else value for name, value in given.items() if value}
         if not texts:
             return str(self.name)
-        return f"ForeignTeacher({str(self.name)!r}, {', '.join(f'{name}={text!r}' for name, text in texts.items())})"
+        return (
+            f"ForeignTeacher({str(self.name)!r}, {', '.join(f'{name}={write(text)}' for name, text in texts.items())})"
+        )
 
     def make(self, *, trust: bool) -> Module:
         """Return the teacher.

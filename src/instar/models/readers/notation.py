@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from instar.errors import ConfigError
 from instar.expressions import parse
+from instar.importing import TypedName, names_an_import
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
@@ -15,7 +16,28 @@ READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs,
 
 def as_reader(reader: str | Reader, *, trust: bool = False) -> Reader:
     """Return a reader given as text or as an object; `trust` allows a text to import readers of the user's."""
-    return reader if isinstance(reader, Reader) else parse_reader(reader, trust=trust)
+    return reader if isinstance(reader, Reader) else parse_reader(reader, trust=trust or isinstance(reader, TypedName))
+
+
+def require_readable(reader: Reader) -> Reader:
+    """Return a reader whose text is read as an equal one, because the file of a model holds the text.
+
+    Raises:
+        ConfigError: when another process could not read it.
+    """
+    text = str(reader)
+    if not names_an_import(text):
+        return reader
+    try:
+        is_same = not text.startswith("__main__:") and parse_reader(text, trust=True) == reader
+    except ConfigError:
+        is_same = False
+    if not is_same:
+        raise ConfigError(
+            f"the reader '{text}' could not be made again from its text, which is saved with the model; define it as a "
+            "frozen dataclass in a module that can be imported."
+        )
+    return reader
 
 
 def parse_reader(text: str, *, trust: bool = False) -> Reader:
