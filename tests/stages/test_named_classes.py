@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 import instar
+from instar.config import ModelConfig
 from instar.data import parse_views
 from instar.errors import ConfigError, RunError
 from instar.expressions import write
+from instar.models.image_processor import choose_reader
 from instar.objectives import parse_objective
 from instar.runs.files import read_json, write_json
 
@@ -265,6 +267,20 @@ def test_a_typed_reader_is_saved_with_its_model(instar: Callable[..., Any]) -> N
     student = ["distill", "digits", *MLP, "--teacher", "flag", "--out", "student"]
     assert instar(*student)[0] == 2
     assert instar(*student, "--trust")[0] == 0
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_int8_file_is_made_behind_a_named_reader(instar: Callable[..., Any]) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    assert instar("train", "digits", *MLP, "--reader", "my_parts:Half(2)", "--out", "run")[0] == 0
+    command = ["export", "run", "--to", "onnx", "--quantise", "int8"]
+    assert instar(*command)[0] == 2
+    code, out, err = instar(*command, "--trust")
+    assert (code, "[batch, 1, 8, 4]" in out) == (0, True), err
+
+
+def test_the_processor_of_a_model_gives_way_to_a_named_reader() -> None:
+    assert choose_reader(ModelConfig(name="transformers:nowhere"), "my_parts:Half(2)") == "my_parts:Half(2)"
 
 
 def test_a_reader_is_given_as_an_object_where_its_module_can_be_imported(parts: Path) -> None:

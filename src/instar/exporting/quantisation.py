@@ -189,4 +189,4 @@ def _spread(samples: Samples, most: int) -> Samples:
 
 
 def _reader_of(student: Student) -> Reader:
-    return parse_reader(student.header["model"]["reader"])
+    return parse_reader(student.header["model"]["reader"], trust=student.trust)

@@ -12,6 +12,7 @@ from torch import Tensor
 from instar.config import ModelConfig
 from instar.errors import ConfigError
 from instar.foreign import from_pretrained
+from instar.importing import names_an_import
 from instar.models.build import choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
@@ -54,7 +55,8 @@ def choose_reader(model: ModelConfig, reader: str) -> str:
     >>> choose_reader(ModelConfig(name="mlp"), "Pixels(8)")
     'Pixels(8)'
     """
-    if not model.name.startswith(TRANSFORMERS_PREFIX) or parse_reader(reader) != AsIs():
+    # one of the user's is named, and is not imported to find that out
+    if not model.name.startswith(TRANSFORMERS_PREFIX) or names_an_import(reader) or parse_reader(reader) != AsIs():
         return reader
     path = model.name.removeprefix(TRANSFORMERS_PREFIX)
     found = processor_reader(path) if choose_transformers_kind(path) is ImageClassifier else None

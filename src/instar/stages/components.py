@@ -147,12 +147,12 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     data = given.data or load_data(config.data)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
     reading = {name: getattr(data.config, name) for name in ("inputs", "layout", "image_size")}
-    config = config.model_copy(
-        update={"data": config.data.model_copy(update=reading), "reader": choose_reader(config.model, config.reader)}
-    )
+    text = choose_reader(config.model, config.reader)
+    # that of a processor takes the place of AsIs()
+    reader = (given.reader if text == config.reader else None) or parse_reader(text, trust=trust)
+    config = config.model_copy(update={"data": config.data.model_copy(update=reading), "reader": text})
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
-    reader = given.reader or parse_reader(config.reader, trust=trust)
     network = None if given.network is None else size_lazy_layers(given.network, config, data, reader)
     start = given.start or (Run(config.start) if config.start else None)
     if start is not None:

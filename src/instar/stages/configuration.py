@@ -210,7 +210,7 @@ def typed_names(values: Mapping[str, Any]) -> set[str]:
 def _find_objects(
     config: RunConfig, given: Mapping[str, Any], data: Data | None, network: nn.Module | None, trusted: set[str]
 ) -> GivenObjects:
-    # unknown ones are refused before a run, a search or a lineage begins; what is imported here needs no trust elsewhere
+    # unknown ones are refused before a run or a search begins; what is imported here needs no trust elsewhere
     views = _unless_overruled(given.get("views"), config.views)
     if views is None:
         parsed = parse_views(config.views, trust="views" in trusted)

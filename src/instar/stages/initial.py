@@ -147,9 +147,7 @@ def make_initial(
     """
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
-    reader = require_readable(
-        choose_student_reader(network, reader or parse_reader(config.reader, trust=trust), data)
-    )
+    reader = require_readable(choose_student_reader(network, reader or parse_reader(config.reader, trust=trust), data))
     classes, given = data.classes, network is not None
     shape: Shapes = reader.collect(data.train.source.shape)
     read = read_shape(reader, shape)
