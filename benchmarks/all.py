@@ -12,6 +12,7 @@ TOPICS = (
     "mnist_epoch",
     "cifar_epoch",
     "convolution_epoch",
+    "readers",
     "targets",
     "sequences",
     "specialists",

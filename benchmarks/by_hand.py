@@ -19,6 +19,11 @@ def floats_in_memory(samples: Samples, device: torch.device) -> tuple[Tensor, Te
     return ((samples.inputs().float() / 255 - mean) / std).to(device), samples.labels.to(device)
 
 
+def unchanged(inputs: Tensor) -> Tensor:
+    """Return the inputs."""
+    return inputs
+
+
 def epoch(
     network: nn.Module,
     inputs: Tensor,
@@ -28,20 +33,24 @@ def epoch(
     teacher: nn.Module | None = None,
     temperature: float = 4.0,
     hard_weight: float = 0.1,
-    augment: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    augment: Callable[[Tensor], Tensor] = unchanged,
+    read: Callable[[Tensor], Tensor] = unchanged,
+    teacher_read: Callable[[Tensor], Tensor] = unchanged,
     arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Train for one epoch by SGD; with a teacher, on T^2 KL(p^T || q^T) and some of the hard labels.
 
     Args:
         network: the student.
-        inputs: float `[samples, ...]`.
+        inputs: float `[samples, ...]`, or what `read` and `teacher_read` make floats of.
         labels: int64 `[samples]`.
         batch_size: samples in a batch.
         teacher: teacher that is queried in each step, in inference mode.
         temperature: T.
         hard_weight: weight of the hard labels beside a teacher.
         augment: augmentation of a batch.
+        read: makes the inputs of the student of an augmented batch.
+        teacher_read: the same for the teacher.
         arithmetic: returns the context of a forward pass.
     """
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
@@ -50,12 +59,12 @@ def epoch(
         batch, answers = augment(inputs[rows]), labels[rows]
         if teacher is None:
             with arithmetic():
-                logits = network(batch)
+                logits = network(read(batch))
             loss = F.cross_entropy(logits.float(), answers)
         else:
             with torch.inference_mode():
-                taught = F.softmax(teacher(batch) / temperature, dim=-1)
-            logits = network(batch)
+                taught = F.softmax(teacher(teacher_read(batch)) / temperature, dim=-1)
+            logits = network(read(batch))
             student = F.log_softmax(logits / temperature, dim=-1)
             # a copy, because autograd refuses to save an inference tensor
             loss = temperature**2 * F.kl_div(student, taught.clone(), reduction="batchmean")

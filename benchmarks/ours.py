@@ -13,6 +13,7 @@ from instar.compute.execution import Execution
 from instar.config import TrainingConfig
 from instar.data import Loader, Samples, parse_views
 from instar.models import Normalised, statistics
+from instar.models.readers import Reader
 from instar.objectives import parse_objective
 from instar.runs.run import Run
 from instar.teachers import Module, Remembered, Teacher
@@ -22,9 +23,9 @@ from measure import seconds
 DISTILLATION = "SoftTargets(temperature=4) + 0.1 * HardLabels()"
 
 
-def normalised(network: nn.Module, samples: Samples) -> Normalised:
+def normalised(network: nn.Module, samples: Samples, reader: Reader | None = None) -> Normalised:
     """Return a network that normalises its inputs by their statistics, as in every run."""
-    return Normalised(network, *statistics(samples))
+    return Normalised(network, *statistics(samples), reader)
 
 
 def epoch(
@@ -34,6 +35,7 @@ def epoch(
     teacher: Normalised | Teacher | None = None,
     in_memory: bool = False,
     objective: str | None = None,
+    reader: Reader | None = None,
     views: str = "Identity()",
     num_views: int | None = None,
     **training: Any,
@@ -48,6 +50,7 @@ def epoch(
         teacher: a network, or a teacher such as a target store; None: there is no teacher.
         in_memory: whether to query the teacher before training, instead of in each step.
         objective: objective as text; None: `DISTILLATION` with a teacher, and the labels without.
+        reader: how the student reads its inputs; None: as they are.
         views: augmentation.
         num_views: views per sample, used in turn; None: a new view each epoch.
         training: settings of `TrainingConfig`.
@@ -57,7 +60,7 @@ def epoch(
     accelerator = make_accelerator()
     choices = {"views": parse_views(views), "num_views": num_views, "device": accelerator.device}
     loader = Loader(samples, config.batch_size, seed=0, **choices)
-    model = normalised(network, samples)
+    model = normalised(network, samples, reader)
     queried = Module(teacher) if isinstance(teacher, Normalised) else teacher
     if queried is not None:
         queried.prepare(Execution(accelerator.device, config.teacher_precision))

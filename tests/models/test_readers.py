@@ -7,12 +7,16 @@ from PIL import Image
 from torch import nn
 
 import instar
+from instar.compute.accelerator import make_accelerator
+from instar.config import TrainingConfig
 from instar.data import Loader, load_data
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP, Normalised
 from instar.models.readers import AsIs, Pixels, parse_reader
+from instar.objectives import parse_objective
 from instar.runs.run import Run
-from instar.teachers import Module
+from instar.teachers import Ensemble, Module
+from instar.training import fit
 
 
 @pytest.fixture
@@ -120,6 +124,40 @@ def test_a_batch_is_read_once_by_readers_that_are_alike(pictures):
     assert batch.read(Pixels(8)) is batch.read(Pixels(8))
     assert batch.read(Pixels(8)) is not batch.read(Pixels(4))
     assert batch.read(AsIs()) is batch.inputs
+
+
+@pytest.mark.parametrize(
+    ("student", "teachers", "parts", "expected"),
+    [
+        ("Pixels(8)", ["Pixels(8)"], 1, 1),
+        ("Pixels(4)", ["Pixels(8)"], 1, 2),
+        ("Pixels(8)", ["Pixels(8)", "Pixels(8, mean=[0.5], std=[0.25])", "Pixels(8)"], 1, 1),
+        ("Pixels(4)", ["Pixels(8)", "Pixels(8)"], 2, 4),
+        ("AsIs()", ["AsIs()", "Pixels((24, 16))"], 1, 0),
+    ],
+)
+def test_a_step_resizes_once_for_all_models_that_read_alike(
+    tmp_path, pictures, monkeypatch, student, teachers, parts, expected
+):
+    resized = []
+    once = Pixels._resized
+
+    def count(reader, inputs, height, width):
+        resized.append(reader)
+        return once(reader, inputs, height, width)
+
+    def network(text):
+        reader = parse_reader(text)
+        shape = reader.shape((3, 24, 16))
+        return Normalised(MLP([4], input_shape=shape, num_classes=2), torch.zeros(1), torch.ones(1), reader)
+
+    monkeypatch.setattr(Pixels, "_resized", count)
+    config = TrainingConfig(epochs=2, batch_size=20, micro_batches=parts)
+    run = Run.start(tmp_path / "run", config.model_dump(mode="json"), {})
+    loader, accelerator = Loader(pictures.train, 20, seed=0), make_accelerator()
+    taught = Ensemble([Module(network(text)) for text in teachers])
+    fit(network(student), parse_objective("SoftTargets(2)"), loader, config, run, accelerator, teacher=taught)
+    assert len(resized) == 2 * loader.steps_per_epoch * expected
 
 
 @pytest.mark.parametrize("to", ["safetensors", "torchscript", "onnx", "hub"])

@@ -67,7 +67,7 @@ def test_images_of_several_sizes_are_resized_as_in_training(tmp_path: Path) -> N
     np.testing.assert_allclose(predict_proba(run, files), by_hand(run, data.test.inputs()), atol=1e-6)
     exported = instar.export(run, "safetensors", data=data)
     inputs = read_tensors(Path(exported.path))[1]["inputs"]
-    step = {"size": [12, 12], "resize": "crop", "shorter": None, "resample": "bilinear"}
+    step = {"size": [12, 12], "resize": "crop", "shorter": None, "resample": "bilinear", "odd_margin": "down"}
     assert (inputs["channels"], inputs["resizing"]) == ("RGB", [step])
 
 

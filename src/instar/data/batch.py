@@ -94,14 +94,14 @@ class Batch:
         return found
 
     def read(self, reader: Reader) -> Inputs:
-        """Return what a reader makes of its columns; equal readers, of teacher and student, read once.
+        """Return what a reader makes of its columns; readers of teacher and student that resize alike read once.
 
         Raises:
             DataError: when the data have no such column.
             MismatchError: when the reader cannot read it.
         """
         if reader not in self._read:
-            self._read[reader] = reader.read(self.column)
+            self._read[reader] = reader.read(self.column, self._read)
         return self._read[reader]
 
     def column(self, name: str) -> Inputs:

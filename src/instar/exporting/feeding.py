@@ -9,6 +9,7 @@ from instar.config import DataConfig, validate
 from instar.data.dataset import ARRAYS_SOURCE
 from instar.data.image_form import ImageForm
 from instar.models.normalised import Normalised
+from instar.models.readers.as_is import AsIs
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 from instar.runs.run import Run
@@ -19,9 +20,9 @@ MAX_LISTED_STATISTICS = 4
 _CHANNELS = {1: "grey", 3: "RGB"}
 
 _STEPS = {
-    "crop": "resize the shorter side, keep the aspect ratio, and crop the centre to {}",
+    "crop": "resize the shorter side, keep the aspect ratio (the longer side rounded down), and crop the centre to {}",
     "squash": "resize to {}, which changes the aspect ratio",
-    "letterbox": "resize the longer side, keep the aspect ratio, and fill up with zeros to {}",
+    "letterbox": "resize the longer side, keep the aspect ratio (the shorter side rounded), and fill with zeros to {}",
 }
 
 
@@ -47,12 +48,14 @@ def describe_feeding(
         `channels`: "grey" or "RGB", or null for other inputs; `resizing`: steps in order, `{"size": [height, width],
         "resize", "shorter", "resample", "odd_margin"}` as in `Pixels`, with an antialiased filter; `mean` and `std`,
         with which the export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it
-        changes nothing; of several inputs, `statistics` has them by name.
+        changes nothing; `reader`: another reader, which reads them before the export does, or null; of several inputs,
+        `statistics` has mean and std by name.
     """
     if isinstance(shape, Mapping):
         named = {name: [values.flatten().tolist() for values in both] for name, both in model.mean_and_std().items()}
         statistics = {name: {"mean": mean, "std": std} for name, (mean, std) in named.items()}
-        return {"channels": None, "resizing": [], "mean": None, "std": None, "statistics": statistics}
+        other = None if all(type(part) is AsIs for part in reader.parts) else str(reader)
+        return {"channels": None, "resizing": [], "mean": None, "std": None, "statistics": statistics, "reader": other}
     is_image = len(shape) == 3 and dtype == "uint8"
     chosen = run.config["data"].get("image_size")
     # arrays have the channels of their owner; images of several sizes have a size that was chosen
@@ -64,7 +67,7 @@ def describe_feeding(
         form = ImageForm.of(validate(DataConfig, settings))
         usual = {"shorter": None, "resample": "bilinear", "odd_margin": "down"}
         steps.append({"size": list(given[1:]), "resize": form.resize, **usual})
-    if is_image and isinstance(reader, Pixels) and (tuple(shape) != tuple(given) or reader.shorter):
+    if is_image and type(reader) is Pixels and (tuple(shape) != tuple(given) or reader.shorter):
         own = {name: getattr(reader, name) for name in ("resize", "shorter", "resample", "odd_margin")}
         steps.append({"size": list(shape[1:]), **own})
     changes = bool(model.mean.any() or (model.std != 1).any())
@@ -73,6 +76,7 @@ def describe_feeding(
         "resizing": steps,
         "mean": model.mean.flatten().tolist() if changes else None,
         "std": model.std.flatten().tolist() if changes else None,
+        "reader": None if type(reader) in (AsIs, Pixels) else str(reader),
     }
 
 
@@ -80,14 +84,16 @@ def _explain_step(step: Mapping[str, Any]) -> str:
     told = _STEPS[step["resize"]].format(" x ".join(map(str, step["size"])))
     if step["shorter"]:
         told = told.replace("the shorter side", f"the shorter side to {step['shorter']}", 1)
-    return f"{told} ({step['resample']})"
+    margin = ", half of an odd margin rounded to an even number" if step["odd_margin"] == "even" else ""
+    return f"{told} ({step['resample']}{margin})"
 
 
 def explain_feeding(inputs: Mapping[str, Any]) -> str:
     """Return the `inputs` of a header as sentences.
 
     >>> explain_feeding({"dtype": "uint8", "shape": [3, 8, 8], "any_length": False, "channels": "RGB", "mean": None,
-    ...     "resizing": [{"size": [8, 8], "resize": "squash", "shorter": None, "resample": "bilinear"}]}).split(". ")[1]
+    ...     "resizing": [{"size": [8, 8], "resize": "squash", "shorter": None, "resample": "bilinear",
+    ...     "odd_margin": "down"}], "reader": None}).split(". ")[2]
     'Resize images, antialiased: resize to 8 x 8, which changes the aspect ratio (bilinear)'
     """
     if isinstance(inputs["shape"], Mapping):
@@ -97,8 +103,14 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
     is_image = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
     if is_image:
         told[0] += f", {inputs['channels'] + ' ' if inputs['channels'] else ''}pixels 0 to 255, channels first"
+    if inputs["channels"]:
+        told.append(
+            f"Turn images as their EXIF data say, show transparent pixels on white, convert to {inputs['channels']}"
+        )
     if inputs["resizing"]:
         told.append(f"Resize images, antialiased: {'; then '.join(map(_explain_step, inputs['resizing']))}")
+    if inputs["reader"]:
+        told.append(f"Read them as {inputs['reader']} does")
     if inputs["mean"] is None:
         told.append("The model does not normalise them")
     else:
@@ -117,4 +129,5 @@ def _explain_several(inputs: Mapping[str, Any]) -> str:
     normal = (
         f"Do not normalise {', '.join(own)}: the model does so itself." if own else "The model does not normalise them."
     )
-    return f"Inputs are several by name: {told} each{length}. {normal}"
+    reading = f" Read them as {inputs['reader']} does." if inputs["reader"] else ""
+    return f"Inputs are several by name: {told} each{length}.{reading} {normal}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -114,6 +114,10 @@ class Pixels(Reader):
         if self.mean is None or self.std is None:
             return None
         return torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
+
+    def without_statistics(self) -> Pixels:
+        """Return the reader that resizes like this one, and takes the statistics of the data."""
+        return self if self.mean is None else replace(self, mean=None, std=None)
 
     def _half(self, margin: int) -> int:
         # a margin of 3 pixels is cut into 1 and 2, or into 2 and 1

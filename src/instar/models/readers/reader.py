@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -52,6 +52,10 @@ class Reader(ABC):
         """Return mean and standard deviation to standardise with, broadcast against one input; None: the data's."""
         return None
 
+    def without_statistics(self) -> Reader:
+        """Return the reader that makes the same tensor and names no statistics, which the network applies later."""
+        return self
+
     def collect(self, find: Callable[[str], Any]) -> Any:
         """Return what `find` returns for its column; for the reader of a network with several inputs, by their names.
 
@@ -60,16 +64,22 @@ class Reader(ABC):
         """
         return find(self.column)
 
-    def read(self, find: Callable[[str], Inputs]) -> Inputs:
+    def read(self, find: Callable[[str], Inputs], known: MutableMapping[Reader, Inputs] | None = None) -> Inputs:
         """Return what it makes of the values `[batch, ...]` that `find` returns for its columns.
+
+        Args:
+            find: returns the values of a column.
+            known: what other readers have made of the same values; what this one makes is added.
 
         Raises:
             MismatchError: when it cannot read them.
         """
         raw: Any = self.collect(find)
         read_shape(self, _shapes_of(raw))  # refuses what would be broadcast, or not be cut, without a word
-        found: Inputs = self(raw)
-        return found
+        found, alike = {} if known is None else known, self.without_statistics()
+        if alike not in found:
+            found[alike] = self(raw)
+        return found[alike]
 
     @property
     def parts(self) -> tuple[Reader, ...]:
