@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from instar.config import Config, DataConfig, RunConfig, TrainingConfig, validate
+from instar.config import WORD_SETTINGS, Config, DataConfig, RunConfig, TrainingConfig, validate
 from instar.errors import ConfigError
 from instar.nested import flatten, merge_settings, parse_assignment, read_yaml
 
@@ -202,3 +203,37 @@ def test_merge_lays_level_upon_level_and_changes_neither() -> None:
 
 def test_flatten_names_every_value_once() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [2]}) == {"a.b.c": 1, "a.d": {}, "e": [2]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("data.unlabelled=no", {"unlabelled": "no"}),
+        ("data.unlabelled=-1", {"unlabelled": -1}),
+        ("data.unlabelled=007", {"unlabelled": "007"}),
+        ("data.unlabelled=null", {"unlabelled": None}),
+        ("data.classes=[yes, no, 1.0, 012, 3]", {"classes": ("yes", "no", "1.0", "012", "3")}),
+        ("data.omit_classes=[3]", {"omit_classes": ("3",)}),
+        ('data.label_column="on"', {"label_column": "on"}),
+        ("data.stream=no", {"stream": False}),
+        ("data.image_size=[48, 64]", {"image_size": (48, 64)}),
+    ],
+)
+def test_words_of_the_data_stay_as_they_were_typed(typed: str, values: dict) -> None:
+    path, value = parse_assignment(typed, WORD_SETTINGS)
+    found = validate(DataConfig, {"source": "a/b", path[-1]: value})
+    assert {name: getattr(found, name) for name in values} == values
+
+
+def test_a_truth_value_for_a_word_says_how_to_write_the_word() -> None:
+    refused({"source": "a/b", "classes": [True, False]}, "put words such as yes and no in quotes", DataConfig)
+
+
+def test_word_settings_are_those_that_hold_texts() -> None:
+    texts = {name for name, field in DataConfig.model_fields.items() if "Literal" not in str(field.annotation)}
+    texts = {name for name in texts if str in leaves(DataConfig.model_fields[name].annotation)}
+    assert {f"data.{name}" for name in texts} == set(WORD_SETTINGS)
+
+
+def leaves(annotation: object) -> set[object]:
+    return {annotation}.union(*map(leaves, get_args(annotation)))

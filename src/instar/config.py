@@ -50,12 +50,16 @@ class Config(BaseModel):
         if (
             isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value))
         ) and ("bool" not in kind and "Any" not in kind):
-            raise ValueError(f"a truth value is not allowed here, got {value}")
+            advice = "; put words such as yes and no in quotes" if "str" in kind and "Literal" not in kind else ""
+            raise ValueError(f"a truth value is not allowed here, got {value}{advice}")
         return value
 
 
 class DataConfig(Config):
     """The data set of a run, and which of its samples the student learns from."""
+
+    # a class may be called 3
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     source: str = Field(
         description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, a CSV, JSON or Parquet file, '
@@ -286,6 +290,16 @@ class RunConfig(Config):
         if self.targets != "store" and self.store != StoreConfig():
             raise ValueError(f"the settings of store need targets 'store', got '{self.targets}'")
         return self
+
+
+WORD_SETTINGS = tuple(
+    f"data.{name}"
+    for name in (
+        *("source", "input_column", "label_column", "tokenizer", "test_where"),
+        *("unlabelled", "classes", "omit_classes", "keep_classes", "special_classes"),
+    )
+)
+"""Settings whose values are words of the data, such as the class `no`, which YAML would read as a truth value."""
 
 
 def default_settings() -> dict[str, Any]:

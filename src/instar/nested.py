@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,21 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def parse_assignment(text: str) -> tuple[list[str], Any]:
+def parse_assignment(text: str, words: Collection[str] = ()) -> tuple[list[str], Any]:
     """Split `a.b=value` into a path and a value that is parsed as YAML.
 
-    >>> parse_assignment("training.epochs=3")
-    (['training', 'epochs'], 3)
+    Args:
+        text: assignment.
+        words: names whose values are words, such as `no`, which YAML would read as a truth value.
+
+    >>> parse_assignment("training.epochs=3"), parse_assignment("data.unlabelled=no", ["data.unlabelled"])
+    ((['training', 'epochs'], 3), (['data', 'unlabelled'], 'no'))
     """
     key, separator, value = text.partition("=")
     if not separator or not all(key.split(".")) or key.count(".") > MAX_LEVELS:
         raise ConfigError(f"'{text}' must have the form name=value.")
     try:
-        return key.split("."), from_yaml(value)
+        return key.split("."), from_yaml(value, as_words=key in words)
     except ValueError as error:
         raise ConfigError(f"the value of '{key}' cannot be read: {error}, got '{value}'.") from None
 

@@ -32,14 +32,33 @@ _Loader.add_implicit_resolver(
 )
 
 
-def from_yaml(text: str) -> Any:
+class _WordLoader(yaml.SafeLoader):
+    """A loader that reads values as they were typed, except for null and whole numbers without leading zeros."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own attribute)
+        first: [(tag, form) for tag, form in resolvers if tag == "tag:yaml.org,2002:null"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_WordLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(0|-?[1-9]\d*)$"), list("-0123456789"))
+
+
+def from_yaml(text: str, *, as_words: bool = False) -> Any:
     """Parse YAML.
+
+    Args:
+        text: YAML.
+        as_words: read `no`, `007` and `1.0` as words, and not as a truth value and numbers.
 
     Raises:
         ValueError: when the text is not YAML, or holds values that a configuration cannot have; gives the reason.
+
+    >>> from_yaml("[no, 007, 7]"), from_yaml("[no, 007, 7]", as_words=True)
+    ([False, 7, 7], ['no', '007', 7])
     """
     try:
-        found = yaml.load(text, _Loader)
+        found = yaml.load(text, _WordLoader if as_words else _Loader)
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"{error.problem}{line}") from None

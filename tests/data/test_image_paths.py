@@ -42,7 +42,7 @@ def expected(folder: Path, side: int) -> np.ndarray:
     for number in range(4):
         with Image.open(folder / "photos" / f"{number}.png") as opened_file:
             image = opened_file.convert("RGB" if opened_file.mode != "L" else "L")
-        wide, tall = (max(side, round(length * side / min(image.size))) for length in image.size)
+        wide, tall = (side * length // min(image.size) for length in image.size)
         left, top = (wide - side) // 2, (tall - side) // 2
         image = image.resize((wide, tall), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
         found.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1))

@@ -90,6 +90,14 @@ def test_a_value_may_be_named_that_means_no_label():
     assert mapped([1, 1], [0, 1], unlabelled=1) == ([-1, -1], [0, -1], ("0",))
 
 
+def test_names_may_be_given_to_numbers():
+    assert mapped([1, 0, None], [1], classes=["cat", "dog"]) == ([1, 0, -1], [1], ("cat", "dog"))
+    assert mapped([1, 2], classes=["2", "1"]) == ([1, 0], ("2", "1"))  # numbers are names already
+    for given in ([1, 2], [-1, 0]):
+        with pytest.raises(DataError, match=r"label '(2|-1)' .* is not in data\.classes"):
+            mapped(given, classes=["cat", "dog"])
+
+
 def test_equal_values_are_one_class_in_all_splits():
     assert mapped([0, 3], [3.0, 1.0]) == ([0, 2], [2, 1], ("0", "1", "3"))
     assert mapped([None, None], ["b", "a"]) == ([-1, -1], [1, 0], ("a", "b"))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -142,6 +143,22 @@ def test_arrays_are_read_as_in_training(tmp_path: Path) -> None:
         predict(run, torch.zeros(2, 1, 7, 8))
     with pytest.raises(ConfigError, match="at least one file"):
         predict(run, [])
+
+
+def test_pictures_of_other_sizes_than_those_of_a_run_of_one_size_are_told(
+    run: instar.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = Image.fromarray(np.random.default_rng(1).integers(0, 256, (24, 36, 3), dtype=np.uint8))
+    predict_proba(run, [wide, wide.resize((12, 12))])
+    assert "1 images of other sizes are squashed to 12 x 12 pixels" in capsys.readouterr().err
+
+
+def test_a_column_of_paths_is_predicted(run: instar.Run, pictures: Path) -> None:
+    files = list(map(str, sorted((pictures / "test").rglob("*.png"))))
+    found = predict(run, pd.Series(files, index=range(5, 5 + len(files))))
+    assert found == predict(run, np.array(files)) == predict(run, files)
+    with pytest.raises(DataError, match=r"1 of 2 images cannot be read: 'None' \(a value is missing\)"):
+        predict(run, pd.Series([files[0], None]))
 
 
 def test_bad_files_are_listed_together(run: instar.Run, pictures: Path, tmp_path: Path) -> None:

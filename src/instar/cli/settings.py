@@ -22,11 +22,13 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     >>> parse_settings(["widths=[8]"], "model.arguments")
     {'model.arguments.widths': [8]}
     """
+    from instar.config import WORD_SETTINGS
     from instar.importing import IMPORTING_SETTINGS, TypedName
     from instar.nested import parse_assignment
 
     found: dict[str, Any] = {}
-    for path, value in map(parse_assignment, assignments or ()):
+    for assignment in assignments or ():
+        path, value = parse_assignment(assignment, WORD_SETTINGS)
         name = ".".join([section, *path] if section else path)
         is_typed = name in IMPORTING_SETTINGS and isinstance(value, str)  # typing the name of a class is trusting it
         found.pop(name, None)  # the last assignment counts, also over earlier ones of its section

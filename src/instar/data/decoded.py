@@ -16,6 +16,7 @@ from instar.config import DataConfig
 from instar.data.array_files import write_inputs
 from instar.data.array_sources import make_array_sources
 from instar.data.decoded_images import write_images
+from instar.data.image_folders import refuse_merged_classes
 from instar.data.images import decode_numbers
 from instar.data.labels import map_labels
 from instar.data.log_mel import log_mel
@@ -56,6 +57,10 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
         raise DataError(
             f"label column '{reading.labels}' of '{config.source}' contains lists; expected one label for each row."
         )
+    train = splits["train"]
+    are_folders = train.builder_name in _NAMED_BY_FOLDERS and hasattr(train.features[reading.labels], "names")
+    if reading.kind == "images" and are_folders and not config.classes:
+        refuse_merged_classes(splits, reading.inputs, reading.labels, config.source)
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
     written: dict[str, Any] = {}

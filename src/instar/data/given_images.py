@@ -48,7 +48,9 @@ def as_images(inputs: Any) -> list[Any] | None:
     is_array = isinstance(inputs, np.ndarray) and inputs.ndim == 1 and inputs.dtype.kind in "OU"
     if not is_column and not is_array and not (isinstance(inputs, Sequence) and not isinstance(inputs, str)):
         return None
-    items = list(inputs)
+    # pandas fills columns of texts with NaN
+    items = [None if gone else item for item, gone in zip(inputs, inputs.isna(), strict=True)] if is_column else inputs
+    items = list(items)
     known = [item for item in items if item is not None]
     return items if known and all(is_image(item) or is_image_file(item) for item in known) else None
 

@@ -50,7 +50,7 @@ def load_hub(
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and not is_table_file(name) and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    found = open_data(name, needs_test=config.test is None and config.test_where is None)
+    found = open_data(name, needs_test=config.test is None and config.test_where is None, tells=True)
     splits = read_rows(found, config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
     return splits["train"], splits.get("validation"), splits["test"]
 

@@ -32,7 +32,8 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
 
     Labels may be whole numbers of any dtype, booleans or words, in arrays, tensors, lists or pandas objects. Equal
     values are the same class in all splits. Classes are sorted by value and named after it: -1 and +1 become classes 0
-    and 1 with the names "-1" and "1". None, NaN, NA, masked values and `config.unlabelled` are missing labels.
+    and 1 with the names "-1" and "1". `config.classes` names the labels 0, 1, 2, ... in order, unless the names are
+    numbers. None, NaN, NA, masked values and `config.unlabelled` are missing labels.
 
     Args:
         splits: labels by split, `[samples]` or `[samples, position]`.
@@ -64,6 +65,8 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
             _refuse_two_readings(found, distinct)
         names = tuple(map(str, distinct))
     numbers = {name: number for number, name in enumerate(names)}
+    if config.classes and "whole numbers" in kinds and not any(name.lstrip("-").isdecimal() for name in names):
+        numbers = {str(number): number for number in range(len(names))}  # the names of the classes 0, 1, 2, ...
     return {labels.split: _numbered(labels, numbers) for labels in found}, tuple(names)
 
 

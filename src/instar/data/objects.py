@@ -71,6 +71,19 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     return {split: sources[name] for split, name in names.items()}
 
 
+def columns_of_objects(given: Any) -> tuple[str, ...]:
+    """Return the column names of a table or of a Hugging Face data set, also by split; () for other data.
+
+    >>> import pandas
+    >>> columns_of_objects({"train": pandas.DataFrame({"path": ["a.png"]})})
+    ('path',)
+    """
+    if (rows := rows_by_split(given)) is not None:
+        return tuple(rows["train"].features)
+    first = as_pandas(given.get("train") if isinstance(given, Mapping) else given)
+    return tuple(map(str, first.columns)) if is_table(first) else ()
+
+
 def _make_image_sources(
     images: Mapping[str, list[Any]],
     labels: Mapping[str, NDArray[np.int64]],
@@ -96,7 +109,8 @@ def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
         if "train" not in given and (config.label_column or set(LABEL_NAMES) & set(given)):  # arrays by name
             return {"train": given}
         raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
-    if isinstance(given, Dataset) or (config.input_column is not None and is_table(as_pandas(given))):
+    has_columns = config.input_column is not None or config.label_column is not None
+    if isinstance(given, Dataset) or (has_columns and is_table(as_pandas(given))):
         return {"train": given}
     if isinstance(given, list | tuple):
         if len(given) == 4:
@@ -145,14 +159,21 @@ def _inputs_and_labels(split: str, part: Any, config: DataConfig) -> InputsAndLa
 
 def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLabels:
     columns = list(map(str, table.columns))
-    for role, name in (("input", config.input_column), ("label", config.label_column)):
+    chosen = (config.input_column or _only_images(table), config.label_column)
+    for role, name in zip(("input", "label"), chosen, strict=True):
         if name not in columns:
             found = "none" if name is None else f"'{name}'"
             raise DataError(
                 f"a table for '{split}' needs {role}_column, one of its columns ({', '.join(columns):.200}); got "
                 f"{found}. Or give the inputs and the labels apart, as (inputs, labels)."
             )
-    return tuple(table.iloc[:, columns.index(str(name))] for name in (config.input_column, config.label_column))
+    return tuple(table.iloc[:, columns.index(str(name))] for name in chosen)
+
+
+def _only_images(table: Any) -> str | None:
+    # as in files of rows: the only column of images is the input
+    found = [str(name) for at, name in enumerate(table.columns) if as_images(table.iloc[:, at]) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _refuse_other_index(split: str, *parts: Any) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instar.data.image_folders import refuse_shared_files, tell_unread_images
 from instar.data.image_paths import open_paths
 from instar.errors import DataError, shortened
 
@@ -27,7 +28,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # of the library, and their options, for the suffix of a single file
 
 
-def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Dataset]:
+def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dict[str, datasets.Dataset]:
     """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
     No code of the data set runs, because the library has not supported data set scripts since version 4.
@@ -35,6 +36,7 @@ def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Datas
     Args:
         name: Hub id or local folder.
         needs_test: refuse data without a test and a validation split.
+        tells: say on stderr which images of a folder are not read.
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -62,12 +64,19 @@ def open_data(name: str, *, needs_test: bool = True) -> dict[str, datasets.Datas
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
         raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
+    if builder.name == "imagefolder" and Path(where).is_dir():
+        refuse_shared_files(name, Path(where), files)
+        if tells:
+            read = (path for paths in files.values() for path in paths)
+            tell_unread_images(name, Path(where), read, Path(where).rglob("*"))
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
     if "train" not in found or not has_test:
         advice = " Set data.test=0.2 to draw a fifth of train as the test set." if "train" in found else ""
         raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.{advice}")
     if Path(where).is_dir():
-        _refuse_other_kinds(name, Path(where), files)
+        # notes beside images or recordings are no text to train on
+        kinds = TABLE_SUFFIXES - {".txt"} if builder.name in ("imagefolder", "audiofolder") else TABLE_SUFFIXES
+        _refuse_other_kinds(name, Path(where), files, kinds)
         _refuse_other_class_names(name, files)
     found = {split: found[split] for split in ("train", "validation", "test") if split in found}
     if not os.path.exists(where):
@@ -139,14 +148,14 @@ def _recording() -> type[Any]:
     return Recording
 
 
-def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]]) -> None:
+def _refuse_other_kinds(name: str, folder: Path, files: Mapping[str, list[str]], suffixes: Collection[str]) -> None:
     from datasets.data_files import DataFilesDict, get_data_patterns
 
     read = {Path(path).resolve() for paths in files.values() for path in paths}
     card = folder / "README.md"
     if card.is_file() and "data_files" in card.read_text(errors="replace"):  # the card lists the files of the data set
         return
-    others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in TABLE_SUFFIXES} - read
+    others = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in suffixes} - read
     if not others:
         return
     # the library reads only the most frequent type; a file of another type that is named like a split was meant too

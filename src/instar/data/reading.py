@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
-from instar.data.images import number_type
+from instar.data.images import is_image_file, number_type
 from instar.data.opening import join_names
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
@@ -141,7 +141,13 @@ def _other_readings(rows: datasets.Dataset) -> str:
     strings = [column for column in rows.features if _is_string(rows.features[column])]
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
-    if files:
+    names = [value for value in rows[:_NUM_INSPECTED_ROWS][files[0]] if value] if files else []
+    if names and all(map(is_image_file, names)):
+        told += (
+            f" Column '{files[0]}' names images that do not exist, such as '{names[0]}': paths are relative to the "
+            "file of rows, or in Python to the working directory."
+        )
+    elif files:
         told += (
             f" Column '{files[0]}' contains file names: put the files into one folder per class, or beside a "
             "metadata.csv that calls this column file_name."

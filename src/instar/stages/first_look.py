@@ -22,6 +22,7 @@ from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError, NonFiniteError, name_samples, say
 from instar.objectives.objective import Objective
+from instar.stages.teacher_readers import find_reader_faults
 from instar.targets.projected import ProjectedTargets
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import DenseTargets, Targets, by_example
@@ -124,7 +125,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
                     _is_probabilities(one.targets(batch), batch) for one in _leaves(teacher) if one is not teacher
                 ]
                 suspects = suspects or [_is_probabilities(targets, batch)]
-        warnings = [PROBABILITIES] if any(suspects) else []
+        warnings = [*find_reader_faults(teacher, data), *([PROBABILITIES] if any(suspects) else [])]
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
     judged = samples.judged_labels()

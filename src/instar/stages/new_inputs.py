@@ -16,6 +16,7 @@ from instar.config import DataConfig, validate
 from instar.data.array_inputs import InputKind, read_inputs
 from instar.data.array_values import is_image
 from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.given_images import as_images
 from instar.data.image_form import ImageForm
 from instar.data.images import open_image, pixels_of
 from instar.errors import DataError, MismatchError, RunError, say, shortened
@@ -91,11 +92,14 @@ class InputReading:
         return ImageForm.of(validate(DataConfig, self.data | {"image_size": size, "channels": self.shape[0]}))
 
     def _read_images(self, items: Sequence[Any]) -> Tensor:
-        found, failed, num_coloured = [], [], 0
+        found, failed, num_coloured, num_resized = [], [], 0, 0
         form = self._image_form()
         for item in items:
             try:
+                if item is None:  # of a column with a missing value
+                    raise ValueError("a value is missing")
                 image = _turned(item) if is_image(item) else open_image({"path": os.fspath(item), "bytes": None})
+                num_resized += (image.height, image.width) != tuple(self.shape[1:])
                 if self.shape[0] == 1 and image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr", "HSV", "LAB"):
                     num_coloured += 1
                 pixels = pixels_of(image, form)
@@ -110,6 +114,12 @@ class InputReading:
             raise DataError(f"{len(failed)} of {len(items)} images cannot be read: {told}.")
         if num_coloured:
             say(f"instar: {num_coloured} colour images are read as grey, because {self.name} takes grey images.")
+        if num_resized and not self.data.get("image_size"):  # the run has resized none of its own
+            size = " x ".join(map(str, self.shape[1:]))
+            say(
+                f"instar: {num_resized} images of other sizes are squashed to {size} pixels, which all images of "
+                f"{self.name} had."
+            )
         return torch.stack(found)
 
     def _read_array(self, given: Any) -> Tensor:
@@ -134,7 +144,7 @@ class InputReading:
 
 
 def as_items(given: Any) -> list[Any] | None:
-    """Return files or images of Pillow as a list; None for an array.
+    """Return files or images of Pillow, one or several, also in a column of a data frame, as a list; None for arrays.
 
     >>> as_items("a.png"), as_items(np.zeros((1, 2)))
     (['a.png'], None)
@@ -143,7 +153,7 @@ def as_items(given: Any) -> list[Any] | None:
         return [given]
     if isinstance(given, list | tuple) and given and all(isinstance(one, str | Path) or is_image(one) for one in given):
         return list(given)
-    return None
+    return as_images(given)
 
 
 def _turned(image: Any) -> Any:
@@ -153,6 +163,6 @@ def _turned(image: Any) -> Any:
 
 
 def _reason(item: Any, error: Exception) -> str:
-    if is_image(item) or os.path.isfile(item):
+    if item is None or is_image(item) or os.path.isfile(item):
         return str(error) or type(error).__name__
     return "it is a folder; give the files in it" if os.path.isdir(item) else "there is no such file"

@@ -11,6 +11,7 @@ from instar.compute.inputs import Shape, Shapes, as_shapes, describe_shapes
 from instar.config import DataConfig, validate
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import ARRAYS_SOURCE, IMAGE_SETTINGS, Data, load_data, load_recorded_data
+from instar.data.objects import columns_of_objects
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
 from instar.errors import MismatchError, say
@@ -23,11 +24,15 @@ from instar.runs.run import Run
 READING_SETTINGS = (
     *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
-    *("length", "stream", "tokenizer", "states", "test"),
+    *("length", "stream", "tokenizer", "states", "test", "split_seed"),
 )
 """Settings that say how data are read; all others select samples."""
 
-OBJECT_READING_SETTINGS = ("labels", "unlabelled", "inputs", "layout", *IMAGE_SETTINGS)
+OBJECT_READING_SETTINGS = (
+    *("input_column", "label_column", "labels", "unlabelled", "inputs", "layout"),
+    *IMAGE_SETTINGS,
+    *("test", "split_seed"),  # data without a test set get that of the run
+)
 """Those of these settings that say how Python objects are read."""
 
 
@@ -95,11 +100,11 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if isinstance(given, str | Path):
         given = DataConfig(source=str(given))
     if not isinstance(given, DataConfig):
-        own = recorded | kept
-        return load_data(given, **{name: own[name] for name in OBJECT_READING_SETTINGS if name in own})
-    if os.path.exists(given.source):  # where other data call their columns otherwise, these are found as usual
+        own = {name: value for name, value in (recorded | kept).items() if name in OBJECT_READING_SETTINGS}
+        return load_data(given, **_known_columns(own, columns_of_objects(given)))
+    if os.path.exists(given.source):
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
-        kept |= {name: None for name in ("input_column", "label_column") if kept.get(name) not in known}
+        kept = _known_columns(kept, known)
     # a reading of Python objects says nothing about files
     arrays = {name: recorded.get(name) for name in ("inputs", "layout") if recorded["source"] != ARRAYS_SOURCE}
     settings = kept | arrays | {name: getattr(given, name) for name in given.model_fields_set}
@@ -109,6 +114,12 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     if (kind := found.config.inputs) != settings.get("inputs") and recorded["source"] != ARRAYS_SOURCE:
         say(f"instar: '{given.source}' is read as {kind}; '{run.path}' recorded no reading. data.inputs changes this.")
     return found
+
+
+def _known_columns(settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    # where other data call their columns otherwise, these are found as usual
+    unknown = {name: None for name in ("input_column", "label_column") if settings.get(name) not in known}
+    return {**settings, **unknown}
 
 
 def refuse_other_inputs(run: Run, data: Data) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from instar.data.batch import Batch
 from instar.data.opening import join_names
-from instar.errors import MismatchError
+from instar.errors import MismatchError, say
 from instar.targets.targets import DenseTargets
 from instar.teachers.content import hash_repr
 from instar.teachers.teacher import Teacher
@@ -53,6 +53,8 @@ def reorder_classes(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
     # data without names number their classes, and such a teacher suits data with names of the same classes
     numbers = tuple(map(str, range(len(names))))
     if numbers in (theirs, names) and not set(theirs) & set(names):
+        who, named = ("teacher", names) if theirs == numbers else ("data", theirs)
+        say(f"instar: the classes of the {who} are numbers, and are taken to be {join_names(named)} in order.")
         return teacher
     own = next((name for name in theirs if name not in names), theirs[0])
     other = next((name for name in names if name not in theirs), names[0])

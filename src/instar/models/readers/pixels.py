@@ -74,7 +74,15 @@ class Pixels(Reader):
             )
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Return images `[batch, channels, height, width]` in the size of the network, and in the dtype of `inputs`."""
+        """Return images `[batch, channels, height, width]` in the size of the network, and in the dtype of `inputs`.
+
+        Raises:
+            MismatchError: when mean or std are those of pixels 0..255.
+        """
+        if inputs.dtype == torch.uint8 and max((*(self.mean or ()), *(self.std or ())), default=0) > 1:
+            raise MismatchError(
+                f"{self} must have the mean and std of pixels 0..1; those of pixels 0..255 are to be divided by 255."
+            )
         height, width = self._size(inputs.shape[2:])
         rows, columns = inputs.shape[2:]
         if (rows, columns) == (height, width):
