@@ -99,7 +99,9 @@ class DataConfig(Config):
     )
     unlabelled: int | str | None = Field(None, description="the label that marks an unlabelled sample, such as -1")
     classes: tuple[str, ...] = Field(
-        (), description="names of all classes, in order; needed only if the labels do not contain every class"
+        (),
+        description="names of all classes, in order; needed only if the labels do not contain every class, or to name "
+        "the labels 0, 1, ...",
     )
     length: Count = Field(35, description="tokens per window of text")
     stream: bool = Field(
