@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from instar.content import Content
 from instar.data.batch import Batch, given_inputs
 from instar.errors import ConfigError, MismatchError, nearest
 from instar.targets.targets import DenseTargets
-from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
 
 

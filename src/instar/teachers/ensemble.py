@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 
 from instar.compute.execution import Execution
+from instar.content import hash_repr
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
-from instar.teachers.content import hash_repr
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher

@@ -11,6 +11,7 @@ from instar.compute.execution import Compiled, Execution, place
 from instar.compute.inputs import Inputs, move_inputs
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
+from instar.content import Content
 from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.models.carried import Carried
@@ -23,7 +24,6 @@ from instar.models.readers.notation import as_reader
 from instar.models.readers.reader import Reader
 from instar.targets.projected import ProjectedTargets
 from instar.targets.targets import DenseTargets
-from instar.teachers.content import Content
 from instar.teachers.teacher import Teacher
 
 

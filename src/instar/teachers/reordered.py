@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from instar.content import hash_repr
 from instar.data.batch import Batch
 from instar.data.opening import join_names
 from instar.errors import MismatchError, say
 from instar.targets.targets import DenseTargets
-from instar.teachers.content import hash_repr
 from instar.teachers.teacher import Teacher
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from instar.compute.execution import Execution
+from instar.content import hash_repr
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets, by_example
 from instar.teachers.combining.combination import Divergence, combine_opinions
 from instar.teachers.combining.opinion import Opinion
-from instar.teachers.content import hash_repr
 from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from instar.teachers.content import Content
+from instar.content import Content
 
 SOURCE = """
 import numpy as np

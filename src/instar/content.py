@@ -1,4 +1,4 @@
-"""Fingerprints: hashes of everything that the predictions of an estimator or a network depend on."""
+"""Fingerprints: hashes of everything that an object depends on, such as an estimator, a network or a transform."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ _CONSTANTS = (*_PLAIN, np.ndarray, np.generic, Tensor)
 class Content:
     """Hash of values by content. Equal content has an equal hash, in every process and after every copy.
 
+    Args:
+        owner: what holds the values, for error messages.
+
     >>> both = [Content(), Content()]
     >>> for content, value in zip(both, ({"a": (1.5, None)}, {"a": (1.5, True)}), strict=True):
     ...     content.add(value)
@@ -33,7 +36,8 @@ class Content:
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "the teacher") -> None:
+        self._owner = owner
         # hashlib takes ten times as long, and every run hashes its teacher three times
         self._digest = xxhash.xxh3_128()
         # from id to the order of the first visit: ids differ between processes, and their order does not
@@ -159,7 +163,7 @@ class Content:
             reduced = value.__reduce_ex__(4)
         except Exception as error:  # it may run any code
             kind = type(value).__name__
-            raise ConfigError(f"the teacher holds a {kind}, which has no fingerprint: {error}.") from None
+            raise ConfigError(f"{self._owner} holds a {kind}, which has no fingerprint: {error}.") from None
         if isinstance(reduced, str):  # the name of a global
             self._add_words("name", reduced)
             return
