@@ -20,6 +20,7 @@ TOPICS = (
     "precision",
     "compare",
     "report",
+    "views",
 )
 
 

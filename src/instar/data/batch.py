@@ -62,6 +62,7 @@ class Batch:
         place: index in `order` where the batch starts.
         begins: whether it is the first batch of its pass, so that a recurrent network has no state yet.
         mixture: partners of the samples, if a view mixed them; None: each sample is only itself.
+        shown: position of its sample that each position shows, int64 `[batch, position]`; None: its own.
     """
 
     ids: Tensor
@@ -76,6 +77,7 @@ class Batch:
     place: int = 0
     begins: bool = False
     mixture: Mixture | None = None
+    shown: Tensor | None = None
     _read: dict[Reader, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -133,6 +135,8 @@ class Batch:
         values = place_column(self.origin.samples.source, name, device)
         is_near = values.device.type == device.type
         found = gather_inputs(values, self.ids if is_near else torch.tensor(self.host_ids), device)
+        if self.shown is not None:
+            return found[torch.arange(len(self), device=device)[:, None], self.shown]
         # of samples with positions, a batch leaves out those at the end
         return found if self.labels.dim() == 1 else found[:, : self.labels.shape[1]]
 
@@ -155,6 +159,7 @@ class Batch:
             mask=None if self.mask is None else self.mask.flatten(),
             origin=None,  # the ids are no longer those of its samples
             order=None,
+            shown=None,
         )
 
     def count(self) -> int:
@@ -176,8 +181,8 @@ class Batch:
     def _host_mask(self) -> Tensor | None:
         # made again from the source, because copying the mask of the batch would wait for an accelerator
         source = self.origin.samples.source if self.origin else None
-        if source is None or self.mask is None:
-            return None
+        if source is None or self.mask is None or (self.shown is not None and source.mask is not None):
+            return None  # a view that moves positions moves the mask of the source too
         ids = torch.tensor(self.host_ids)
         return source.valid(ids, self.mask.shape[1] if self.mask.dim() == 2 else None)
 
@@ -203,6 +208,7 @@ class Batch:
             labels=self.labels[rows],
             mask=None if self.mask is None else self.mask[rows],
             mixture=None if self.mixture is None else self.mixture.rows(rows),
+            shown=None if self.shown is None else self.shown[rows],
             **changes,
         )
 

@@ -182,12 +182,15 @@ class Loader:
             has_loss = self._has_loss.index_select(0, ids)
             has_loss = has_loss[:, : labels.shape[1]] if labels.dim() == 2 else has_loss
             mask = has_loss if mask is None else mask & has_loss
-        mixture = None
+        mixture, shown = None, None
         if self._mixer is None:
-            lengths = None if self._lengths is None else self._lengths[ids]
-            inputs = self.views(inputs, Draws(self._view_draws, ids, view, lengths))
+            draws = Draws(self._view_draws, ids, view, None if self._lengths is None else self._lengths[ids])
+            inputs = self.views(inputs, draws)
+            shown = self.views.shown_positions(labels.shape[1], draws) if labels.dim() == 2 else None
         else:
             inputs, mixture = self._mixer(inputs, ids, places, view, self._gather)
+        if shown is not None:
+            labels, mask = labels.gather(1, shown), None if mask is None else mask.gather(1, shown)
         return Batch(
             ids,
             view,
@@ -201,6 +204,7 @@ class Loader:
             place=rows.start,
             begins=rows.start == 0,
             mixture=mixture,
+            shown=shown,
         )
 
     def _gather(self, places: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from instar.data.views.view import View, require_images
+from instar.data.views.window import is_large
 from instar.seeds import Draws
 
 
@@ -21,6 +22,11 @@ class Flip(View):
         chosen = draws.below(2, "flip").bool()  # [batch]
         if inputs.device.type != "cpu":  # which would wait for an accelerator to count the chosen images
             return torch.where(chosen[:, None, None, None], inputs.flip(-1), inputs)
+        if is_large(inputs):
+            found = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+            for image, mirrored, is_chosen in zip(inputs, found, chosen.tolist(), strict=True):
+                mirrored.copy_(image.flip(-1) if is_chosen else image)
+            return found
         # by NumPy, so that no operation of torch is one for which an accelerator would wait
         places = torch.from_numpy(chosen.numpy().nonzero()[0])
         mirrored = inputs.clone(memory_format=torch.contiguous_format)

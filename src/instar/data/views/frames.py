@@ -25,11 +25,29 @@ def require_frames(inputs: Tensor, name: str) -> None:
         )
 
 
-def lengths_of(inputs: Tensor, draws: Draws) -> Tensor:
-    """Return the number of frames of each recording without its padding, int64 `[batch]`."""
+def lengths_of(frames: int, draws: Draws) -> Tensor:
+    """Return how many of the `frames` of each recording are not padding, int64 `[batch]`."""
     if draws.lengths is not None:
         return draws.lengths
-    return torch.full((len(inputs),), inputs.shape[1], device=inputs.device)
+    return torch.full_like(draws.ids, frames)
+
+
+def index_frames(frames: int, lengths: Tensor) -> Tensor:
+    """Return the index of each frame; padding has that of the last frame, which it repeats. int64 `[batch, frames]`.
+
+    What a view does to the last frame it does to the padding too, because a network may see both in one window, and
+    the padding of a recording depends on its batch.
+
+    >>> index_frames(4, torch.tensor([2, 4])).tolist()
+    [[0, 1, 1, 1], [0, 1, 2, 3]]
+    """
+    at = torch.arange(frames, device=lengths.device)
+    return torch.minimum(at, lengths[:, None] - 1).clamp(min=0)
+
+
+def take_frames(inputs: Tensor, index: Tensor) -> Tensor:
+    """Return the frames of each recording at `index` `[batch, frames]`, `[batch, frames, bands]`."""
+    return inputs.gather(1, index[:, :, None].expand(-1, -1, inputs.shape[2]))
 
 
 def mean_bands(inputs: Tensor, lengths: Tensor) -> Tensor:

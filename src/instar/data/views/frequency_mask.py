@@ -48,4 +48,4 @@ class FrequencyMask(View):
             width = (draws.uniform(f"width {number}") * (self.bands + 1)).long()
             begin = (draws.uniform(f"begin {number}") * (given - width + 1)).long()
             is_masked |= (at >= begin[:, None]) & (at < (begin + width)[:, None])
-        return torch.where(is_masked[:, None], mean_bands(inputs, lengths_of(inputs, draws)), inputs)
+        return torch.where(is_masked[:, None], mean_bands(inputs, lengths_of(inputs.shape[1], draws)), inputs)

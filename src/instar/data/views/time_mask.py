@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from instar.checks import Count, checked
-from instar.data.views.frames import lengths_of, mean_bands, require_frames
+from instar.data.views.frames import index_frames, lengths_of, mean_bands, require_frames
 from instar.data.views.random_resized_crop import Share
 from instar.data.views.view import View
 from instar.seeds import Draws
@@ -39,9 +39,9 @@ class TimeMask(View):
     def __call__(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Mask the stretches of each recording."""
         require_frames(inputs, "TimeMask")
-        lengths = lengths_of(inputs, draws)
+        lengths = lengths_of(inputs.shape[1], draws)
         most = (lengths * self.share).long().clamp(max=self.frames)
-        at = torch.arange(inputs.shape[1], device=inputs.device)
+        at = index_frames(inputs.shape[1], lengths)
         is_masked = torch.zeros(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
         for number in range(self.masks):
             width = (draws.uniform(f"width {number}") * (most + 1)).long()

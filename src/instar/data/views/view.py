@@ -30,6 +30,13 @@ class View(ABC):
         """Return the shape of one augmented input for an input of the shape `given`; most views keep it."""
         return given
 
+    def shown_positions(self, count: int, draws: Draws) -> Tensor | None:
+        """Return which position of its sample each position of an input shows, int64 `[batch, count]`.
+
+        The labels of a sample move with what they describe. None: each position shows its own, as in most views.
+        """
+        return None
+
     def __add__(self, other: View) -> View:
         return Chain((*_parts(self), *_parts(other)))
 
@@ -58,6 +65,16 @@ class Chain(View):
         for part in self.parts:
             given = part.shape(given)
         return given
+
+    def shown_positions(self, count: int, draws: Draws) -> Tensor | None:
+        """Return the positions that all parts show together."""
+        found: Tensor | None = None
+        for part, seed in seeded_parts(self, draws.seed):
+            shown = part.shown_positions(count, replace(draws, seed=seed))
+            if shown is not None:
+                # a part shows positions of what the parts before it show
+                found = shown if found is None else found.gather(1, shown)
+        return found
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.parts))
