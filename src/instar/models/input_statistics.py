@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from instar.data.samples import Samples, Source
 from instar.models.normalised import MeanAndStd, is_tokens
@@ -74,18 +74,23 @@ def _statistics_of(samples: Samples, values: Tensor) -> MeanAndStd:
 
 def _statistics_of_pixels(source: Source, ids: Tensor) -> tuple[Tensor, Tensor]:
     # whole numbers, so that mean and variance are exact until they are rounded, whatever the order of the sums
-    total = square = torch.zeros(source.inputs.shape[1], dtype=torch.int64)
+    images, (channels, *size) = source.inputs.numpy(), source.inputs.shape[1:]
+    total = square = np.zeros(channels, dtype=np.int64)
     # a few images at a time, so that each part stays in the processor's cache
-    for part in ids.split(max(1, _PIXELS_PART_BYTES // source.inputs[0].nbytes)):
-        pixels = source.inputs.index_select(0, part).flatten(2)  # [n, channels, pixels]
-        pixels = pad(pixels, (0, -pixels.shape[2] % _EXACT_PIXELS))  # zeros add nothing
-        blocks = pixels.float().unflatten(2, (-1, _EXACT_PIXELS))
-        total = total + blocks.sum(3).long().sum((0, 2))
-        square = square + blocks.square_().sum(3).long().sum((0, 2))
-    count = len(ids) * source.inputs[0, 0].numel()
+    count = max(1, _PIXELS_PART_BYTES // images[0].nbytes)
+    # the pixels of a channel in blocks; zeros at the end add nothing
+    blocks = np.zeros((count, channels, -(-math.prod(size) // _EXACT_PIXELS), _EXACT_PIXELS), dtype=np.float32)
+    room = blocks.reshape(count, channels, -1)[..., : math.prod(size)].reshape(count, channels, *size)
+    ones = np.ones(_EXACT_PIXELS, dtype=np.float32)
+    for part in np.split(ids.numpy(), range(count, len(ids), count)):
+        np.copyto(room[: len(part)], images[part] if len(part) > 1 else images[part[0]])
+        filled = blocks[: len(part)]
+        total = total + np.vecdot(filled, ones).sum((0, 2), dtype=np.float64).astype(np.int64)
+        square = square + np.vecdot(filled, filled).sum((0, 2), dtype=np.float64).astype(np.int64)
+    number = len(ids) * math.prod(size)
     sums = list(zip(total.tolist(), square.tolist(), strict=True))  # Python's integers do not overflow below
-    mean = [one / (255 * count) for one, _ in sums]
-    std = [math.sqrt(count * two - one * one) / (255 * count) or 1.0 for one, two in sums]
+    mean = [one / (255 * number) for one, _ in sums]
+    std = [math.sqrt(number * two - one * one) / (255 * number) or 1.0 for one, two in sums]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
 
 
