@@ -6,8 +6,9 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.data.image_form import ImageForm
+from instar.data.in_order import map_in_order
 from instar.errors import DataError, shortened
 
 AS_THEY_ARE = ImageForm()
@@ -22,7 +24,11 @@ AS_THEY_ARE = ImageForm()
 
 _IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif)$", re.IGNORECASE)
 _FIRST_TURNED_ORIENTATION = 5  # of the values of EXIF, from which on width and height are swapped
+_SMALL_IMAGES_PER_PART = 16
+_MAX_SMALL_IMAGE_BYTES = 32 << 10
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of Pillow with more than 8 bits
+
+_Encoded = dict[str, Any] | None  # `path` and `bytes` of an image, or a missing value
 
 
 @dataclass(frozen=True)
@@ -44,25 +50,48 @@ class BadImage:
 
 
 def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) -> Iterator[NDArray[Any]]:
-    """Yield the images of a split one by one, `[channels, height, width]`.
+    """Yield the images of a split in order, `[channels, height, width]`, decoded by a thread for each core.
 
     Args:
         rows: rows of the split.
         column: column of images that are not decoded yet, so that errors can name row and file.
         form: size and channels of the images.
-        bad: gets the images that cannot be decoded, which are left out.
+        bad: gets the images that cannot be decoded, in order; they are left out.
     """
+    from PIL import Image
+
     mode = rows.features[column].mode  # a mode of Pillow that the data set asks for
-    for index, row in enumerate(rows.select_columns([column])):  # another column may hold what cannot be decoded
-        value = row[column]
-        try:
-            if value is None:
-                raise ValueError("a value is missing")
-            pixels = pixels_of(open_image(value, mode), form)
-        except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
-            bad.append(BadImage(index, (value or {}).get("path"), shortened(error)))
-        else:
-            yield pixels
+    parts = _split_rows(rows.select_columns([column]), column)  # another column may hold what cannot be decoded
+
+    def decode(part: list[tuple[int, _Encoded]]) -> list[NDArray[Any] | BadImage]:
+        return [_decode_image(index, value, mode, form) for index, value in part]
+
+    # all formats first: two threads that meet an unusual one would load its reader at once, and one would miss it
+    Image.preinit()
+    Image.init()
+    with _large_images():  # around all threads, because they share the filters of warnings
+        for found in chain.from_iterable(map_in_order(decode, parts)):
+            if isinstance(found, BadImage):
+                bad.append(found)
+            else:
+                yield found
+
+
+def _split_rows(rows: Any, column: str) -> Iterator[list[tuple[int, _Encoded]]]:
+    for start in range(0, len(rows), _SMALL_IMAGES_PER_PART):
+        part: list[tuple[int, _Encoded]] = list(enumerate(rows[start : start + _SMALL_IMAGES_PER_PART][column], start))
+        # several large images would take memory for each thread, and need no company to keep it busy
+        is_small = all(value and len(value["bytes"] or "") in range(1, _MAX_SMALL_IMAGE_BYTES) for _, value in part)
+        yield from [part] if is_small else [[one] for one in part]
+
+
+def _decode_image(index: int, value: _Encoded, mode: str | None, form: ImageForm) -> NDArray[Any] | BadImage:
+    try:
+        if value is None:
+            raise ValueError("a value is missing")
+        return pixels_of(_open(value, mode), form)
+    except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
+        return BadImage(index, (value or {}).get("path"), shortened(error))
 
 
 def is_image_file(value: object) -> bool:
@@ -82,8 +111,7 @@ def size_of(image: Any) -> tuple[int, int] | None:
     """
     from PIL import ExifTags, Image
 
-    with suppress(Exception), warnings.catch_warnings():  # decoding names what is wrong
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with suppress(Exception), _large_images():  # decoding names what is wrong
         if isinstance(image, bytes | str | Path):
             with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
                 return size_of(opened)
@@ -154,18 +182,30 @@ def open_image(value: dict[str, Any], mode: str | None = None) -> Any:
     Raises:
         ValueError: when it has no known format; Pillow raises other classes for damaged images.
     """
-    import datasets
-    from PIL import Image, UnidentifiedImageError
+    with _large_images():
+        return _open(value, mode)
+
+
+@contextmanager
+def _large_images() -> Iterator[None]:
+    from PIL import Image
 
     with warnings.catch_warnings():  # Pillow warns about images half as large as its limit
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            # read here, because Pillow leaves a file open after an error
-            if value["bytes"] is None and Path(value["path"] or "").is_file():
-                value = value | {"bytes": Path(value["path"]).read_bytes()}
-            return datasets.Image(mode=mode).decode_example(value)
-        except UnidentifiedImageError:  # its message names an object in memory
-            raise ValueError("it is not an image of a known format") from None
+        yield
+
+
+def _open(value: dict[str, Any], mode: str | None) -> Any:
+    import datasets
+    from PIL import UnidentifiedImageError
+
+    try:
+        # read here, because Pillow leaves a file open after an error
+        if value["bytes"] is None and Path(value["path"] or "").is_file():
+            value = value | {"bytes": Path(value["path"]).read_bytes()}
+        return datasets.Image(mode=mode).decode_example(value)
+    except UnidentifiedImageError:  # its message names an object in memory
+        raise ValueError("it is not an image of a known format") from None
 
 
 def pixels_of(image: Any, form: ImageForm = AS_THEY_ARE) -> NDArray[Any]:
