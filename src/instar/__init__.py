@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
     from instar.procedures.train import train
     from instar.procedures.tune import tune
+    from instar.procedures.verify_data import verify_data
     from instar.runs.run import Run
     from instar.targets import TargetStore
     from instar.teachers import Classifier, Ensemble, ForeignTeacher, Module, Specialists, Teacher
@@ -63,6 +64,7 @@ __all__ = [
     "targets_info",
     "train",
     "tune",
+    "verify_data",
     "verify_targets",
 ]
 

@@ -1,4 +1,4 @@
-"""`export`, `predict` and `inspect`."""
+"""`export`, `predict`, `verify-data` and `inspect`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import instar
 from instar.cli import options
 from instar.cli.output import print_json, print_result
-from instar.cli.settings import only_given
+from instar.cli.settings import only_given, parse_settings
 
 if TYPE_CHECKING:
     from instar.inspection.description import Inspection
@@ -53,6 +53,21 @@ def predict(
     """
     found = instar.predict(run, inputs, trust=trust, **only_given(top=top, network=network))
     print_result([one.as_dict() for one in found], "\n".join(map(str, found)), as_json)
+
+
+def verify_data(
+    data: options.DecodedDataArgument,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Hash the decoded copy of a data set.
+
+    Compares all bytes with the hashes that were made when the data were decoded, and names the file that differs.
+
+    Example: instar verify-data ../shared/data/mnist
+    """
+    found = instar.verify_data(data, settings=parse_settings(settings))
+    print_result(found.as_dict(), found, as_json)
 
 
 def inspect(

@@ -61,6 +61,9 @@ DataArgument = Annotated[
         help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub, or a file of rows'
     ),
 ]
+DecodedDataArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="Hugging Face Hub id, local folder or file of rows that a run has read")
+]
 RunArgument = Annotated[str, typer.Argument(help="run folder")]
 SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="run folder or target store")]
 MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]

@@ -31,6 +31,7 @@ for verb in (
     exporting.export,
     exporting.predict,
     exporting.inspect,
+    exporting.verify_data,
     papers.demo,
 ):
     app.command()(verb)

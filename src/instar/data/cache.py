@@ -79,6 +79,24 @@ def keep(folder: Path, write: Callable[[Path], Mapping[str, Any]], *, hashed_byt
     raise DataError(f"the decoded copy '{folder}' is damaged each time after it is written; check the disk.")
 
 
+def verify(folder: Path) -> dict[str, Any]:
+    """Hash all bytes of a copy, whatever their number, and return its content.
+
+    Raises:
+        DataError: when there is no copy, or a file is not what was written.
+    """
+    if not os.path.lexists(folder):
+        raise DataError(
+            f"there is no decoded copy of these data ('{folder}'); the first run that reads them writes it."
+        )
+    try:
+        return _verified(folder, hashed_bytes=None)
+    except (_DamagedError, OSError) as error:
+        raise DataError(
+            f"the decoded copy '{folder}' is damaged ({error}); delete it, and the next run decodes the data again."
+        ) from None
+
+
 def _seal(folder: Path, holds: Mapping[str, Any]) -> None:
     files = {path.name: _describe_file(path) for path in sorted(folder.iterdir())}
     (folder / CONTENT_FILE).write_text(json.dumps(seal(dict(holds) | {"files": files})))
@@ -89,7 +107,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
     return {"bytes": found.st_size, "modified": found.st_mtime_ns, "checksum": hash_file(path)}
 
 
-def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
+def _verified(folder: Path, hashed_bytes: int | None) -> dict[str, Any]:
     try:
         written = json.loads((folder / CONTENT_FILE).read_text())
         if CHECKSUM not in written:  # written before there were checksums, so nothing tells whether it is intact
@@ -105,19 +123,20 @@ def _verified(folder: Path, hashed_bytes: int) -> dict[str, Any]:
     return dict(content)
 
 
-def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int) -> None:
+def _verify(path: Path, described: Mapping[str, Any], hashed_bytes: int | None) -> None:
     if not path.is_file():
         raise _DamagedError(f"{path.name} is missing")
     found = path.stat()
     if found.st_size != described["bytes"]:  # before the hash, because it costs nothing
         raise _DamagedError(f"{path.name} has {found.st_size:,} bytes, not {described['bytes']:,}")
     # reading hundreds of gigabytes at every start would cost minutes, and large files are mapped to avoid that
-    if found.st_size > hashed_bytes and found.st_mtime_ns == described["modified"]:
+    is_large = hashed_bytes is not None and found.st_size > hashed_bytes
+    if is_large and found.st_mtime_ns == described["modified"]:
         return
     if hash_file(path) != described["checksum"]:
         raise _DamagedError(f"{path.name} has another checksum")
     with suppress(OSError):  # the user copied the file: the next read need not hash it again
-        if found.st_size > hashed_bytes:
+        if is_large:
             os.utime(path, ns=(found.st_atime_ns, described["modified"]))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from instar.config import DataConfig
 from instar.data import decoded
-from instar.data.cache import cache_folder, keep
+from instar.data.cache import cache_folder, keep, verify
 from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.decoded_images import SKIPPED_FILE
 from instar.data.drawn_test import choose_test_samples
@@ -44,15 +44,36 @@ def load_hub(
     Raises:
         DataError: when the data, a split or a column cannot be found, or a file cannot be decoded.
     """
+    splits = read_rows(_open(config), config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
+    return splits["train"], splits.get("validation"), splits["test"]
+
+
+def verify_copy(config: DataConfig) -> tuple[Path, dict[str, int]]:
+    """Return the folder of the decoded copy of data, and the sizes of its files in bytes, all of which were hashed.
+
+    Args:
+        config: settings, as for `load_hub`.
+
+    Raises:
+        DataError: when the data cannot be found, have no copy, or a file of the copy is not what was written.
+    """
+    rows, reading, config = _choose_rows(_open(config), config, is_recorded=False)
+    folder = _copy_folder(rows, reading, config)
+    content = verify(folder)
+    if chosen := content.get("image_size"):  # sizes differ; their copy is that of this size
+        folder = _copy_folder(rows, reading, config.model_copy(update={"image_size": chosen}))
+        content = verify(folder)
+    return folder, {name: described["bytes"] for name, described in content["files"].items()}
+
+
+def _open(config: DataConfig) -> dict[str, datasets.Dataset]:
     name = config.source
     local = os.path.isdir(name)
     if local and not any(path.is_file() for path in Path(name).rglob("*")):
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and not is_table_file(name) and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    found = open_data(name, needs_test=config.test is None and config.test_where is None, tells=True)
-    splits = read_rows(found, config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
-    return splits["train"], splits.get("validation"), splits["test"]
+    return open_data(name, needs_test=config.test is None and config.test_where is None, tells=True)
 
 
 def read_rows(
@@ -74,15 +95,8 @@ def read_rows(
         DataError: when a column cannot be found, a value cannot be decoded, or arrays have several interpretations.
         ConfigError: when a setting of arrays is given for other data.
     """
-    if config.test_where is not None:
-        found = _hold_out(found, config.test_where, config.source)
-    reading = choose_reading(found, config)
-    is_drawn = config.test is not None and "test" not in found
-    found = _draw_test(found, reading, config) if is_drawn else found
-    if reading.kind == "arrays":
-        config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
-    elif not is_recorded:
-        refuse_array_settings(config, reading.kind)
+    is_drawn = config.test_where is None and config.test is not None and "test" not in found
+    found, reading, config = _choose_rows(found, config, is_recorded=is_recorded)
     skipped: dict[str, list[int]] = {}
     if config.input_columns:
         splits = read_named_columns(found, reading, config)
@@ -97,6 +111,25 @@ def read_rows(
     return splits
 
 
+def _choose_rows(
+    found: Mapping[str, datasets.Dataset], config: DataConfig, *, is_recorded: bool
+) -> tuple[Mapping[str, datasets.Dataset], Reading, DataConfig]:
+    if config.test_where is not None:
+        found = _hold_out(found, config.test_where, config.source)
+    reading = choose_reading(found, config)
+    if config.test is not None and "test" not in found:
+        found = _draw_test(found, reading, config)
+    if reading.kind == "arrays":
+        config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
+    elif not is_recorded:
+        refuse_array_settings(config, reading.kind)
+    return found, reading, config
+
+
+def _copy_folder(found: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig) -> Path:
+    return cache_folder() / _cache_key(config.source, found, *_options_of(found["train"], config, reading))
+
+
 def _read_copy(
     found: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig, max_loaded_bytes: int
 ) -> tuple[dict[str, Source], dict[str, list[int]]]:
@@ -108,7 +141,7 @@ def _read_copy(
             return decoded.decode_text(found, reading.inputs, name, folder, config.tokenizer)
         return decoded.decode(reading.cast(found), reading, folder, config)
 
-    folder = cache_folder() / _cache_key(name, found, *_options_of(found["train"], config, reading))
+    folder = _copy_folder(found, reading, config)
     holds = keep(folder, write, hashed_bytes=max_loaded_bytes)
     if chosen := holds.get("image_size"):  # sizes differ; their copy is that of this size
         sized = config.model_copy(update={"image_size": chosen})
