@@ -1,7 +1,5 @@
 """Values that are kept beside inputs in the cache: those of exactly these inputs, or computed again."""
 
-import hashlib
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.hash_by_hand import hash_by_hand
 
 from instar.data import Samples, Source, load_data, stored
 from instar.data.stored import StoredInputs
@@ -32,15 +31,6 @@ def source(tmp_path: Path) -> Source:
 def stored_source(pixels: torch.Tensor, folder: Path, checksum: str = "a") -> Source:
     labels = torch.arange(len(pixels)) % 2
     return Source("x", pixels, labels, ("a", "b"), stored=StoredInputs(pixels, folder, checksum))
-
-
-def hash_by_hand(source: Source) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([list(source.inputs.shape), str(source.inputs.dtype), source.classes]).encode())
-    for tensor in (source.inputs, source.labels, source.lengths, source.mask):
-        if tensor is not None:
-            digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def never(*_: object) -> bytes:
@@ -160,7 +150,7 @@ def test_statistics_are_kept_for_each_selection(source: Source, tmp_path: Path) 
 
 def test_a_second_process_reads_what_the_first_one_kept(mnist_folder: Path, empty_cache: Path) -> None:
     program = (
-        "import sys; from instar.data import load_data; from instar.data.samples import Source\n"
+        "import sys; from instar.data import load_data; from instar.data.source import Source\n"
         "if sys.argv[2] == 'again': Source._hash_content = None\n"
         "print(load_data(sys.argv[1]).fingerprints())"
     )

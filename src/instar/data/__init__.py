@@ -6,7 +6,8 @@ from instar.data.columns import Held
 from instar.data.dataset import Data, load_data
 from instar.data.loader import Loader
 from instar.data.recordings import Recordings
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.data.views import (
     ColorJitter,
     Crop,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +61,24 @@ def write_inputs(
             file.seek(0)  # NumPy leaves room for every number of rows, so the header keeps its length
             _write_header(file, like, written)
     return like
+
+
+def write_numbers(path: Path, parts: Iterable[Sequence[int]], dtype: type[np.number[Any]]) -> None:
+    """Write numbers one behind the other into a vector, part by part, so that memory does not grow with their number.
+
+    Args:
+        path: file to write.
+        parts: any number of lists of numbers.
+        dtype: their type in the file.
+    """
+    count, none = 0, np.zeros((), dtype)
+    with path.open("wb") as file:
+        _write_header(file, none, 0)
+        for part in parts:
+            file.write(np.asarray(part, dtype=dtype).tobytes())
+            count += len(part)
+        file.seek(0)  # NumPy leaves room for every number, so the header keeps its length
+        _write_header(file, none, count)
 
 
 def _write_header(file: BinaryIO, row: NDArray[Any], count: int) -> None:

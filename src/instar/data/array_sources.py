@@ -15,7 +15,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import columns_of
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import DataError
 from instar.tasks.next_token import NextToken
 

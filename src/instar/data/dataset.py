@@ -18,7 +18,8 @@ from instar.data.hub import load_hub, refuse_array_settings
 from instar.data.masks import apply_masks
 from instar.data.objects import read_objects
 from instar.data.opening import rows_by_split
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.data.special import select_special_classes
 from instar.data.speech import state_names
 from instar.errors import ConfigError, DataError
@@ -246,10 +247,14 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     samples = samples.keep_fraction(config.keep_fraction, seed)
     if config.drop_labels > 0:  # last, so that it is a share of the samples that are trained on
         samples = samples.drop_labels(config.drop_labels, seed)
-    has_loss = train.valid(samples.ids)  # [n] or [n, position]
-    if has_loss is not None and not has_loss.any():
+    if train.mask is not None and not any(_has_loss(part) for part in samples.parts()):
         raise DataError(f"no training sample of '{train.name}' has a loss; the mask leaves none after the selection.")
     judged = Samples.all_of(test)
     if config.special_classes:
         samples, held_out, judged = select_special_classes(config, samples, held_out, judged)
     return Data(config, samples, held_out, judged)
+
+
+def _has_loss(samples: Samples) -> bool:
+    has_loss = samples.source.valid(samples.ids)  # [n] or [n, position]
+    return has_loss is None or bool(has_loss.any())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
-from instar.data.array_files import write_inputs
+from instar.data.array_files import write_inputs, write_numbers
 from instar.data.array_sources import make_array_sources
 from instar.data.decoded_images import write_images
 from instar.data.image_folders import refuse_merged_classes
@@ -24,7 +24,7 @@ from instar.data.mapping import map_array
 from instar.data.opening import join_names
 from instar.data.reading import Reading
 from instar.data.recordings import read_recordings, recorder
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
 from instar.data.stored import StoredInputs
 from instar.data.text import PretrainedTokenizer, WordTokenizer, cut_windows, read_lines
@@ -93,7 +93,8 @@ def decode_text(
     lines = read_lines(splits["train"], column, name)
     encoder = PretrainedTokenizer(tokenizer) if tokenizer else WordTokenizer.of(lines)
     for split, rows in splits.items():
-        np.save(folder / f"{split}-tokens.npy", encoder.encode(read_lines(rows, column, name), f"{name} ({split})"))
+        tokens = encoder.encode_lines(read_lines(rows, column, name), f"{name} ({split})")
+        write_numbers(folder / f"{split}-tokens.npy", tokens, np.int32)
     return {"splits": list(splits), "classes": list(encoder.classes), "end": encoder.end}
 
 
@@ -110,9 +111,8 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
     found = {}
     for split in holds["splits"]:
         name = f"{config.source} ({split})"
-        if "end" in holds:  # text; its windows are cut here, so that every length reads the same copy
-            tokens = np.load(folder / f"{split}-tokens.npy", allow_pickle=False)
-            found[split] = cut_windows(name, tokens, classes, holds["end"], config.length, is_stream=config.stream)
+        if "end" in holds:
+            found[split] = _read_windows(folder, name, split, holds, config)
         else:
             found[split] = _read_split(folder, name, split, classes, config.states, max_loaded_bytes)
             # kept values belong to the content that `keep` has verified, not to a name or a time
@@ -124,6 +124,21 @@ def read(folder: Path, holds: Mapping[str, Any], config: DataConfig, max_loaded_
             task = NextToken() if holds["are_next_tokens"] else found[split].task
             found[split] = replace(found[split], given=given, task=task, **holds["arrays"])
     return found
+
+
+def _read_windows(folder: Path, name: str, split: str, holds: Mapping[str, Any], config: DataConfig) -> Source:
+    # windows are cut here and not when they are decoded, so that every length reads the same copy
+    file, end, length = f"{split}-tokens.npy", holds["end"], config.length
+    checksum = f"{holds['files'][file]['checksum']} in windows of {length} after {end}"
+    return cut_windows(
+        name,
+        folder / file,
+        tuple(holds["classes"]),
+        end,
+        length,
+        is_stream=config.stream,
+        stored=lambda inputs, labels: StoredInputs(inputs, folder, checksum, labels),
+    )
 
 
 def _load_array(path: Path, max_loaded_bytes: int) -> NDArray[Any]:

@@ -39,7 +39,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose
-    seen, judged = (_classes_of(Samples.all_of(splits[name].source).judged_labels()) for name in ("train", "test"))
+    seen, judged = (_classes_of(Samples.all_of(splits[name].source)) for name in ("train", "test"))
     unseen = judged - seen
     if unseen and seen:  # a transfer set without labels has seen none, and needs none
         parts.append(f"no training sample has class {_names([source.classes[number] for number in sorted(unseen)])}")
@@ -52,19 +52,20 @@ def _form(values: Tensor) -> str:
 
 def _peculiar(split: str, samples: Samples) -> list[str]:
     what = "samples" if samples.source.positions is None else "positions"
+    if samples.source.mask is None:
+        missing = int(samples.count_labels()[-1])
+        return [f"{missing:,} {split} {what} without a label"] if missing else []
     valid = torch.ones_like(samples.labels, dtype=torch.bool)
     if samples.source.lengths is not None:  # padding has no labels either, and is not worth a note
         valid = torch.arange(valid.shape[1]) < samples.source.lengths[samples.ids][:, None]
     missing = int((valid & (samples.labels == UNLABELLED)).sum())
     found = [f"{missing:,} {split} {what} without a label"] if missing else []
-    if samples.source.mask is not None:
-        masked = int((valid & ~samples.source.mask[samples.ids]).sum())
-        found.append(f"{masked:,} {split} {what} without a loss")
-    return found
+    masked = int((valid & ~samples.source.mask[samples.ids]).sum())
+    return [*found, f"{masked:,} {split} {what} without a loss"]
 
 
-def _classes_of(labels: Tensor) -> set[int]:
-    return set(labels.unique().tolist()) - {UNLABELLED}
+def _classes_of(samples: Samples) -> set[int]:
+    return set(samples.count_labels()[:-1].nonzero().flatten().tolist())
 
 
 def _names(names: Sequence[str]) -> str:

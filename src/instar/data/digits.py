@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 
 
 def load_digits() -> tuple[Source, None, Source]:

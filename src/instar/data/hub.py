@@ -21,7 +21,7 @@ from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:

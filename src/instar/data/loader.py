@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.data.batch import Batch, Origin
 from instar.data.columns.held import INPUTS
 from instar.data.epochs import Epoch, side_by_side
-from instar.data.placement import copy_to_device, gather_inputs, place_column
+from instar.data.placement import copy_to_device, gather_inputs, place_column, place_labels
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.data.views.mixing import Mixer, find_mixing
@@ -29,10 +29,9 @@ to launch one operation.
 
 @dataclass(frozen=True)
 class _Order:
-    """Samples in order: ids and labels on the device of the batches, and ids on the host."""
+    """Ids of samples in order, on the device of the batches and on the host."""
 
     ids: Tensor
-    labels: Tensor
     on_host: Tensor
 
 
@@ -87,8 +86,8 @@ class Loader:
         if mixing is not None and pool is not None:
             at = self.device if self._is_near else torch.device("cpu")
             self._mixer = Mixer(self.views, mixing, self._view_draws, pool, at)
-        ids, labels = copy_to_device(samples.ids, self.device), copy_to_device(samples.labels, self.device)
-        self._in_order = _Order(ids, labels, samples.ids)
+        self._labels = place_labels(samples, self.device)
+        self._in_order = _Order(copy_to_device(samples.ids, self.device), samples.ids)
         lengths = samples.source.lengths
         self._lengths = None if lengths is None else copy_to_device(lengths, self.device)
         has_loss = samples.source.mask
@@ -135,8 +134,8 @@ class Loader:
 
     def _ordered(self, places: Tensor) -> _Order:
         order = copy_to_device(places, self.device)
-        ids, labels = self._in_order.ids.index_select(0, order), self._in_order.labels.index_select(0, order)
-        return _Order(ids, labels, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, places))
+        ids = self._in_order.ids.index_select(0, order)
+        return _Order(ids, ids if self.device.type == "cpu" else self.samples.ids.index_select(0, places))
 
     def _start_of(self, at: int) -> int:
         # the index of the first sample of batch `at`; equal batches would cost more, because a matrix product of 255
@@ -167,7 +166,8 @@ class Loader:
             start += size
 
     def _make_batch(self, order: _Order, rows: slice, view: int, step: int = 0, *, trim: bool = True) -> Batch:
-        ids, labels, mask = order.ids[rows], order.labels[rows], None
+        ids, mask = order.ids[rows], None
+        labels = self._gather_labels(ids, order.on_host[rows])
         places = ids if self._is_near else order.on_host[rows]
         inputs = self._gather(places)
         lengths = self.samples.source.lengths
@@ -206,6 +206,11 @@ class Loader:
             mixture=mixture,
             shown=shown,
         )
+
+    def _gather_labels(self, ids: Tensor, on_host: Tensor) -> Tensor:
+        if self._labels.device.type == self.device.type:
+            return self._labels.index_select(0, ids).long()
+        return gather_inputs(self._labels, on_host, self.device).long()
 
     def _gather(self, places: Tensor) -> Tensor:
         return gather_inputs(self._inputs, places, self.device)

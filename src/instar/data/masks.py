@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.data.splits import match_splits
 from instar.errors import DataError
 

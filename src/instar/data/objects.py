@@ -21,7 +21,7 @@ from instar.data.image_paths import open_paths
 from instar.data.labels import map_labels
 from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import DataError
 
 DATA_FORMS = (

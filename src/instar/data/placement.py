@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from instar.data.columns.held import INPUTS
-from instar.data.samples import Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.errors import say
 
 MAX_DEVICE_INPUT_BYTES = 4 << 30
@@ -42,6 +43,12 @@ def place_column(source: Source, name: str, device: torch.device) -> Tensor:
                 f"{device}; they stay on the host, and each batch is copied from there."
             )
     return copies[name, device]
+
+
+def place_labels(samples: Samples, device: torch.device) -> Tensor:
+    """Return the labels of samples by id on `device`, or on the host if they are too large, as those of a long text."""
+    labels = samples.labels_by_id()
+    return labels if labels.nbytes > MAX_DEVICE_INPUT_BYTES else copy_to_device(labels, device)
 
 
 def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.data.dataset import Data
 from instar.data.opening import join_names
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.data.text import UNKNOWN_TOKEN
 from instar.errors import MismatchError
 from instar.tasks.next_token import NextToken
@@ -35,8 +36,7 @@ def rename_classes(data: Data, classes: tuple[str, ...], whose: str, *, by_numbe
     renamed = cache(lambda source: _renumber_classes(source, classes, whose, by_number))
 
     def moved(samples: Samples) -> Samples:
-        source, new = renamed(samples.source)
-        return replace(samples, source=source, labels=new[samples.labels])
+        return samples.move(*renamed(samples.source))
 
     validation = None if data.validation is None else moved(data.validation)
     return replace(data, train=moved(data.train), validation=validation, test=moved(data.test))

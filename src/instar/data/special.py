@@ -9,7 +9,8 @@ import torch
 
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.errors import DataError
 from instar.seeds import generator
 
@@ -46,12 +47,12 @@ def select_special_classes(
         # cached, so that train and validation of one source still share one
         reduced = cache(lambda source: _with_dustbin(source, names))
         return (
-            _renumber(train, reduced(train.source)),
-            None if held_out is None else _renumber(held_out, reduced(held_out.source)),
-            _renumber(test, reduced(test.source)),
+            train.move(*reduced(train.source)),
+            None if held_out is None else held_out.move(*reduced(held_out.source)),
+            test.move(*reduced(test.source)),
         )
     if config.rest == "unlabelled":
-        train = replace(train, labels=torch.where(special, train.labels, UNLABELLED))
+        train = replace(train, own_labels=torch.where(special, train.labels, UNLABELLED))
     return train, held_out, test
 
 
@@ -74,8 +75,3 @@ def _with_dustbin(source: Source, names: list[str]) -> tuple[Source, torch.Tenso
     new[Samples.all_of(source).class_indices(names)] = torch.arange(len(names))
     new[UNLABELLED] = UNLABELLED  # index -1, the entry beyond the classes
     return replace(source, labels=new[source.labels], classes=(*names, DUSTBIN), whole=source), new
-
-
-def _renumber(samples: Samples, reduced: tuple[Source, torch.Tensor]) -> Samples:
-    source, new = reduced
-    return replace(samples, source=source, labels=new[samples.labels])

@@ -19,7 +19,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.data.log_mel import MIN_SAMPLING_RATE_HZ
 from instar.data.recordings import Recordings
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import DataError, shortened
 from instar.tasks.words import Words
 

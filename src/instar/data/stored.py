@@ -27,11 +27,13 @@ class StoredInputs:
         inputs: the inputs.
         folder: the copy in the cache.
         checksum: checksum of the inputs, with all settings that make them from the file.
+        labels: labels that are made from the same file with the same settings, as those of text; None: there are none.
     """
 
     inputs: Tensor
     folder: Path
     checksum: str
+    labels: Tensor | None = None
 
     def keep(
         self, name: str, depends_on: Mapping[str, Tensor | str | None], compute: Callable[[], Mapping[str, Tensor]]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.samples import Source
+from instar.data.mapping import map_vector
+from instar.data.source import Source
+from instar.data.stored import StoredInputs
 from instar.errors import DataError
 from instar.foreign import from_pretrained
 from instar.tasks.next_token import NextToken
@@ -52,8 +56,12 @@ class Tokenizer(ABC):
         self.classes, self.end = tuple(classes), end
 
     @abstractmethod
+    def encode_lines(self, lines: Iterable[str], name: str) -> Iterator[list[int]]:
+        """Yield the tokens of each line; `name` is for error messages."""
+
     def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
         """Return the tokens of all lines, concatenated, int32 `[tokens]`; `name` is for error messages."""
+        return np.fromiter(chain.from_iterable(self.encode_lines(lines, name)), dtype=np.int32)
 
 
 class WordTokenizer(Tokenizer):
@@ -72,16 +80,16 @@ class WordTokenizer(Tokenizer):
         classes = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(classes, classes.index(END_TOKEN))
 
-    def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
-        """Return the numbers of the words.
+    def encode_lines(self, lines: Iterable[str], name: str) -> Iterator[list[int]]:
+        """Yield the numbers of the words.
 
         Raises:
             DataError: when a word is not in the vocabulary, and the vocabulary has no `<unk>`; names the line.
         """
         numbers = {word: number for number, word in enumerate(self.classes)}
         unknown = numbers.get(UNKNOWN_TOKEN)  # corpora such as Penn Treebank replaced rare words by it themselves
-        found: list[int] = []
         for index, line in enumerate(lines):
+            found: list[int] = []
             for word in _split_line(line):
                 number = numbers.get(word, unknown)
                 if number is None:
@@ -91,7 +99,7 @@ class WordTokenizer(Tokenizer):
                         "replace it."
                     )
                 found.append(number)
-        return np.asarray(found, dtype=np.int32)
+            yield found
 
 
 def _split_line(line: str) -> list[str]:
@@ -116,25 +124,23 @@ class PretrainedTokenizer(Tokenizer):
         size = len(self._tokenizer)  # vocab_size would leave out the tokens that were added later
         super().__init__(self._tokenizer.convert_ids_to_tokens(list(range(size))), int(end))
 
-    def encode(self, lines: Iterable[str], name: str) -> NDArray[np.int32]:
-        """Return the tokens."""
-        found: list[NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)]  # concatenate refuses an empty list
+    def encode_lines(self, lines: Iterable[str], name: str) -> Iterator[list[int]]:
+        """Yield the tokens."""
         for line in lines:
             if line.strip():
                 # a line is a part of a stream, so it has no token for the beginning of a text
-                tokens = self._tokenizer.encode(line, add_special_tokens=False)
-                found.append(np.asarray([*tokens, self.end], dtype=np.int32))
-        return np.concatenate(found)
+                yield [*self._tokenizer.encode(line, add_special_tokens=False), self.end]
 
 
 def cut_windows(
     name: str,
-    tokens: NDArray[np.int32],
+    tokens: NDArray[np.int32] | Path,
     classes: tuple[str, ...],
     end: int,
     length: int,
     *,
     is_stream: bool = True,
+    stored: Callable[[Tensor, Tensor], StoredInputs] | None = None,
 ) -> Source:
     """Cut a stream of tokens x_1 ... x_T into windows; the input at position t is x_(t-1), and its label is x_t.
 
@@ -143,11 +149,12 @@ def cut_windows(
 
     Args:
         name: name of the source, for messages.
-        tokens: tokens, int32 `[T]`.
+        tokens: tokens, int32 `[T]`, or their file in NumPy's format, which is mapped: windows are read when taken.
         classes: vocabulary.
         end: number of the end-of-line token.
         length: positions per window; the last window may have fewer.
         is_stream: whether to read the windows in order.
+        stored: function from inputs and labels to where their values are kept; None: nowhere.
 
     Raises:
         DataError: when there are no tokens.
@@ -156,14 +163,26 @@ def cut_windows(
     >>> source.inputs.tolist(), source.labels.tolist(), source.lengths.tolist()
     ([[4, 0, 1], [2, 3, 0]], [[0, 1, 2], [3, 4, -1]], [3, 2])
     """
-    if len(tokens) == 0:
+    count = len(np.load(tokens, mmap_mode="r", allow_pickle=False)) if isinstance(tokens, Path) else len(tokens)
+    if count == 0:
         raise DataError(f"'{name}' has no words.")
-    number = -(-len(tokens) // length)  # rounded up
-    labels = torch.full((number * length,), UNLABELLED)
-    labels[: len(tokens)] = torch.from_numpy(tokens.astype(np.int64))
-    inputs = torch.zeros(number * length, dtype=torch.int32)  # 0 beyond the end, which every embedding has a row for
-    inputs[0], inputs[1 : len(tokens)] = end, labels[: len(tokens) - 1].int()
-    lengths = torch.full((number,), length)
-    lengths[-1] = len(tokens) - (number - 1) * length
-    shape = (number, length)
-    return Source(name, inputs.view(shape), labels.view(shape), classes, lengths=lengths, task=NextToken(is_stream))
+    shape = (-(-count // length), length)  # rounded up
+    # two arrays of the same tokens, each with its own ends; mapped ones share all pages except those
+    before, after = (_copy_with_room(tokens, count, shape[0] * length) for _ in range(2))
+    before[0], before[count:] = end, 0  # 0 beyond the end, which every embedding has a row for
+    after[1 + count :] = UNLABELLED
+    inputs, labels = torch.from_numpy(before[:-1]).view(shape), torch.from_numpy(after[1:]).view(shape)
+    labels = labels if isinstance(tokens, Path) else labels.long()  # mapped ones are converted when they are taken
+    lengths = torch.full((shape[0],), length)
+    lengths[-1] = count - (shape[0] - 1) * length
+    about = None if stored is None else stored(inputs, labels)
+    return Source(name, inputs, labels, classes, lengths=lengths, task=NextToken(is_stream), stored=about)
+
+
+def _copy_with_room(tokens: NDArray[np.int32] | Path, count: int, total: int) -> NDArray[np.int32]:
+    # one value before the tokens, and room for `total` tokens
+    if isinstance(tokens, Path):
+        return map_vector(tokens, 1, 1 + total)
+    found = np.zeros(1 + total, dtype=np.int32)
+    found[1 : 1 + count] = tokens
+    return found

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.models.normalised import MeanAndStd, is_tokens
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader

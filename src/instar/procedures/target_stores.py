@@ -17,7 +17,8 @@ from instar.compute.execution import Execution
 from instar.config import DataConfig, validate
 from instar.data.dataset import Data
 from instar.data.loader import Loader
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.data.views.notation import as_view
 from instar.data.views.view import View
 from instar.errors import ConfigError, StoreError
@@ -195,7 +196,7 @@ def _measure_differences(
 ) -> Tensor:
     part = stored.part
     of_all = torch.arange(part.samples) if stored.ids is None else stored.ids
-    samples, partners = (Samples(source, chosen, source.labels[chosen]) for chosen in (ids, of_all))
+    samples, partners = Samples(source, ids), Samples(source, of_all)
     loader = Loader(
         samples,
         BATCH_SIZE,

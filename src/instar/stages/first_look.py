@@ -128,8 +128,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
         warnings = [*find_reader_faults(teacher, data), *([PROBABILITIES] if any(suspects) else [])]
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
-    judged = samples.judged_labels()
-    chance = samples.source.task.chance(judged[judged != UNLABELLED])
+    chance = samples.source.task.chance(samples.count_labels()[:-1])
     # not significantly better than chance, or better by too little to teach
     is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
     if is_near and chance > 0:  # where all labels are one class, chance makes no errors
@@ -152,12 +151,16 @@ def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]
     for split, samples in (("validation", data.held_out), ("train", data.train)):
         if samples is None:
             continue
-        known = (samples.judged_labels() != UNLABELLED).reshape(len(samples), -1).any(1)
+        known = torch.cat([_are_judged(part) for part in samples.parts()])
         # a store of augmented training samples knows them with their views, which the caller then uses
         if known.any() and (split == "train" or teacher.knows(samples)):
             # a stream is read in order, so none of its windows can be left out
             return split, samples if known.all() or samples.source.task.is_stream else samples.select(known)
     return None, None
+
+
+def _are_judged(samples: Samples) -> Tensor:
+    return (samples.judged_labels() != UNLABELLED).reshape(len(samples), -1).any(1)
 
 
 def _few(samples: Samples) -> Samples:

@@ -13,7 +13,7 @@ from instar.config import DataConfig
 from instar.data.columns.held import INPUTS, Held
 from instar.data.dataset import ARRAYS_SOURCE
 from instar.data.named_inputs import read_named
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import MismatchError
 from instar.models.readers.notation import parse_reader
 from instar.runs.run import Run

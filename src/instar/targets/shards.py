@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import mmap
 import os
-import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ import xxhash
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from instar.data.mapping import map_over, reserve
 from instar.errors import StoreError
 from instar.runs.files import write_whole
 
@@ -30,10 +30,6 @@ SHARD_ROWS, SHARD_BYTES = 65536, 64 << 20
 """A shard holds about this many rows or bytes, whichever is less; a killed labelling loses one shard of work."""
 
 _TENSOR_NAME = "rows"
-
-# NORESERVE: the system must not set memory aside for addresses that only files will fill
-_RESERVING_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-_MAP_FIXED_FLAG = 0x10  # Python's mmap module does not name it, because its own mmap takes no address
 
 
 def rows_per_shard(width: int, wanted: int | None = None) -> int:
@@ -141,33 +137,25 @@ def map_shards(paths: Sequence[Path], rows: Sequence[int], width: int) -> Tensor
     """
     total = sum(rows) * width
     # one range of addresses for all shards, which are then mapped over it piece by piece
-    address = _map(None, total, mmap.PROT_READ, _RESERVING_FLAGS, -1, 0)
-    memory = (ctypes.c_uint8 * total).from_address(address)
-    # tensors hold `memory`, so the last of them unmaps it; registered first, so that a refusal below unmaps it too
-    weakref.finalize(memory, _libc.munmap, address, total)
+    with _explain():
+        memory = reserve(total, mmap.PROT_READ)
     offset = 0
     for path, count in zip(paths, rows, strict=True):
         refuse_other_size(path, count, width)
         file = os.open(path, os.O_RDONLY)
         try:
             # shared, so that all processes of a machine read one copy in the page cache
-            _map(address + offset, count * width, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED_FLAG, file, PAGE_BYTES)
+            with _explain():
+                map_over(memory, offset, count * width, file, mmap.PROT_READ, mmap.MAP_SHARED, PAGE_BYTES)
         finally:
             os.close(file)  # the mapping outlives it; a store of thousands of shards would run out of descriptors
         offset += count * width
     return torch.frombuffer(memory, dtype=torch.uint8).view(-1, width)
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p  # the default, a C int, would cut addresses to 32 bits
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-
-
-def _map(address: int | None, length: int, protection: int, flags: int, file: int, offset: int) -> int:
-    # of the C library, because Python's mmap cannot map at an address
-    found: int | None = _libc.mmap(address, length, protection, flags, file, offset)
-    if found is None or found == ctypes.c_void_p(-1).value:  # MAP_FAILED is -1
-        number = ctypes.get_errno()
-        raise StoreError(f"the records of a target store cannot be mapped: {os.strerror(number)}.")
-    return found
+@contextmanager
+def _explain() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the records of a target store cannot be mapped: {error.strerror}.") from None

@@ -63,14 +63,14 @@ class Task:
         """Return the metrics that training records, which are quick to compute and include the criterion."""
         return quick_metrics(scores)
 
-    def chance(self, labels: Tensor) -> float:
+    def chance(self, counts: Tensor) -> float:
         """Return the error of a model that predicts the commonest class everywhere.
 
         Args:
-            labels: int64 of any shape, all of them known.
+            counts: number of examples of each class, int64 `[classes]`.
 
         >>> import torch
-        >>> Task().chance(torch.tensor([0, 0, 0, 1]))
+        >>> Task().chance(torch.tensor([3, 1]))
         0.25
         """
-        return 1 - float(labels.flatten().bincount().max()) / labels.numel()
+        return 1 - float(counts.max()) / int(counts.sum())

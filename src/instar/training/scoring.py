@@ -17,7 +17,8 @@ from instar.analysis.scores import UNLABELLED, Scores
 from instar.analysis.student_gain import gain
 from instar.data.batch import Batch
 from instar.data.loader import Loader
-from instar.data.samples import Samples, Source
+from instar.data.samples import Samples
+from instar.data.source import Source
 from instar.errors import DataError, MismatchError, NonFiniteError, name_samples
 from instar.models.class_names import explain_other_number
 from instar.teachers.teacher import Teacher

@@ -12,7 +12,7 @@ from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import read_numbers
 from instar.data.columns.held import Held
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.data.splits import match_splits
 from instar.errors import DataError
 

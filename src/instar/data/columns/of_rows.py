@@ -16,7 +16,7 @@ from instar.data.images import decode_numbers, number_type
 from instar.data.named_inputs import make_named_sources, read_named, refuse_odd_names
 from instar.data.opening import join_names
 from instar.data.reading import Reading
-from instar.data.samples import Source
+from instar.data.source import Source
 from instar.errors import DataError, nearest, shortened
 
 if TYPE_CHECKING:

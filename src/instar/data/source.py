@@ -1,0 +1,248 @@
+"""Sources: samples with permanent ids, 0..N-1, which never change.
+
+All stored values of a sample, such as targets and predictions, are keyed by its id, never by its position in an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instar.analysis.scores import UNLABELLED
+from instar.compute.inputs import Inputs, Shapes, Value
+from instar.data.columns.held import INPUTS, Held
+from instar.data.recordings import Recordings
+from instar.data.stored import StoredInputs
+from instar.errors import DataError, nearest
+from instar.tasks.classification import Classification
+from instar.tasks.task import Task
+
+_HASHED_PART_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A numbered set of inputs and labels.
+
+    A sample may have positions, such as the words of a text or the frames of a recording, each with a label.
+
+    Args:
+        name: name of the source and the split, for messages.
+        inputs: raw inputs `[samples, ...]`: uint8 are pixels 0..255, floats are numbers, other integers are tokens.
+        labels: int64 `[samples]` or `[samples, position]`, in [0, classes) or `UNLABELLED`; int32 for mapped text.
+        classes: class names.
+        whole: original source, if some of its classes were merged into one here.
+        lengths: number of valid positions of each sample, int64 `[samples]`; None: all positions are valid.
+        task: meaning of the labels; not part of the fingerprint.
+        columns: what samples have beside their inputs, by name: tensors, which a teacher may read and which are part of
+            the fingerprint, and the sound of recordings, which is not.
+        given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
+        mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
+            trained on nor evaluated. None: all have a loss up to `lengths`.
+        reading: description of how inputs and labels were read; not part of the fingerprint.
+        settings: data settings that read files in the same way again; not part of the fingerprint.
+        feature_names: column names of a table, in order; not part of the fingerprint.
+        stored: where `inputs` are in the cache, so that their fingerprint is kept there; None: they are not.
+        input_names: names of the inputs where a sample has several, such as `input_ids` and `attention_mask`; the first
+            is that of `inputs`, which views change, and the others are columns. (): the inputs are one tensor.
+
+    Raises:
+        DataError: when inputs and labels differ in number, there are no samples, or a label is outside the classes.
+
+    >>> Source("two", torch.zeros(2, 3), torch.tensor([0, 7]), ("a", "b"))
+    Traceback (most recent call last):
+    instar.errors.DataError: labels of 'two' must be from 0 to 1 (2 classes), or -1 (unlabelled); found 7 at sample 1.
+    """
+
+    name: str
+    inputs: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    whole: Source | None = None
+    lengths: Tensor | None = None
+    task: Task = field(default_factory=Classification)
+    columns: Mapping[str, Held | Recordings] = field(default_factory=dict)
+    given: Tensor | None = None
+    mask: Tensor | None = None
+    reading: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    feature_names: tuple[str, ...] = ()
+    stored: StoredInputs | None = None
+    input_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) == 0:
+            raise DataError(f"'{self.name}' has no samples.")
+        if len(self.inputs) != len(self.labels):
+            raise DataError(f"'{self.name}' has {len(self.inputs)} inputs but {len(self.labels)} labels.")
+        if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
+            raise DataError(f"lengths of '{self.name}' must be one number per sample, and samples must have positions.")
+        if problem := self.task.find_problem(self.labels, self.classes):
+            raise DataError(f"classes of '{self.name}' must be {problem}.")
+        for name, column in self.columns.items():
+            if len(column) != len(self):
+                raise DataError(f"'{self.name}' has {len(self)} inputs but {len(column)} rows of the column '{name}'.")
+            # batches are cut to their longest sample, and a column is cut with them
+            if self.positions and isinstance(column, Held) and column.shape[:1] != (self.positions,):
+                raise DataError(
+                    f"samples of '{self.name}' have {self.positions} positions each, so its column '{name}' must be "
+                    f"[samples, {self.positions}, ...]; got {[len(column), *column.shape]}."
+                )
+        if self.mask is not None and (self.mask.shape != self.labels.shape or self.mask.dtype != torch.bool):
+            found = f"{self.mask.dtype} of shape {list(self.mask.shape)}"
+            raise DataError(f"the mask of '{self.name}' must be bool of shape {list(self.labels.shape)}, got {found}.")
+        self._refuse_labels_outside()
+
+    def _refuse_labels_outside(self) -> None:
+        # at a label beyond the classes CUDA fails in the middle of training, and names neither label nor sample
+        if not self.labels.numel():
+            return
+        found = self.keep_of_labels("label-range-1", {}, lambda: {"range": torch.stack(self.labels.aminmax())})
+        least, most = found["range"].tolist()
+        if least < UNLABELLED or most >= len(self.classes):
+            outside = ((self.labels < UNLABELLED) | (self.labels >= len(self.classes))).nonzero()
+            at = int(outside[0, 0])
+            raise DataError(
+                f"labels of '{self.name}' must be from 0 to {len(self.classes) - 1} ({len(self.classes)} classes), "
+                f"or -1 (unlabelled); found {int(self.labels[tuple(outside[0])])} at sample {at}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def positions(self) -> int | None:
+        """Number of positions per sample; None if samples have no positions."""
+        return self.labels.shape[1] if self.labels.dim() == 2 else None
+
+    @property
+    def held(self) -> dict[str, Held]:
+        """The columns of tensors by name, the inputs among them."""
+        beside = {name: column for name, column in self.columns.items() if isinstance(column, Held)}
+        return {INPUTS: Held(self.inputs), **beside}
+
+    @property
+    def sound(self) -> Recordings | None:
+        """The sound of recordings; None if it was not stored, or there is none."""
+        return next((column for column in self.columns.values() if isinstance(column, Recordings)), None)
+
+    def column(self, name: str) -> Tensor:
+        """Return the values of a column, `[samples, ...]`; "inputs" is the column of the inputs.
+
+        Raises:
+            DataError: when the source has no such column of tensors.
+        """
+        held = self.held
+        name = INPUTS if name in self.input_names[:1] else name
+        if name not in held:
+            raise DataError(
+                f"'{self.name}' has no column '{name}'; {nearest(name, self.column_names)} Columns are given as "
+                f"load_data(..., columns={{'{name}': {{'train': ..., 'test': ...}}}})."
+            )
+        return held[name].values
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns of tensors, "inputs" among them."""
+        return (*self.input_names[:1], *self.held)
+
+    def look_at(self, name: str, look: Callable[[Tensor], Value]) -> Value | dict[str, Value]:
+        """Return what a function returns for a column; for "inputs", by name if they are several tensors.
+
+        >>> labels, mask = torch.tensor([0, 1]), Held(torch.ones(2, 4))
+        >>> names = ("ids", "mask")
+        >>> source = Source("two", torch.zeros(2, 3), labels, ("a", "b"), columns={"mask": mask}, input_names=names)
+        >>> source.look_at("inputs", lambda values: tuple(values.shape[1:])), source.look_at("ids", len)
+        ({'ids': (3,), 'mask': (4,)}, 2)
+
+        Raises:
+            DataError: when the source has no such column of tensors.
+        """
+        if name == INPUTS and self.input_names:
+            return {one: look(self.column(one)) for one in self.input_names}
+        return look(self.column(name))
+
+    def take(self, name: str, ids: Tensor) -> Inputs:
+        """Return the values of a column for some samples, `[n, ...]`; "inputs" by name if they are several tensors."""
+        found: Inputs = self.look_at(name, lambda values: values[ids])
+        return found
+
+    def dtype(self, name: str) -> str | dict[str, str]:
+        """Return the type of a column, such as "uint8"; those of "inputs" by name if they are several tensors."""
+        return self.look_at(name, lambda values: str(values.dtype).removeprefix("torch."))
+
+    def shape(self, name: str) -> Shapes:
+        """Return the shape of a column of one sample; that of "inputs" by name if they are several tensors."""
+        found: Shapes = self.look_at(name, lambda values: tuple(values.shape[1:]))
+        return found
+
+    def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
+        """Return whether each sample or position has a loss, bool `[n]` or `[n, position]`; None: all have one.
+
+        Args:
+            ids: sample ids, int64 `[n]`.
+            longest: number of positions to return; None: all.
+        """
+        if self.mask is None and self.lengths is None:
+            return None
+        mask = None if self.mask is None else self.mask[ids]
+        if mask is not None and mask.dim() == 2:
+            mask = mask[:, :longest]
+        if self.lengths is None:
+            return mask
+        valid = torch.arange(longest or self.labels.shape[1]) < self.lengths[ids][:, None]  # [n, position]
+        return valid if mask is None else valid & mask
+
+    def fingerprint(self) -> str:
+        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask, columns and class names."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # cached, because it reads all data, which never change
+        labels = None if self._are_labels_stored else self.labels  # the checksum of stored ones is part of the key
+        depends_on = {"about": self._header(), "labels": labels, "lengths": self.lengths, "mask": self.mask}
+        found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
+        plain = bytes(found["hash"].tolist()).hex()
+        beside = [[name, column.fingerprint()] for name, column in sorted(self.held.items()) if name != INPUTS]
+        beside += [list(self.input_names)] if self.input_names else []
+        # data without columns have the fingerprint from before there were columns
+        return hashlib.blake2b(json.dumps([plain, beside]).encode(), digest_size=16).hexdigest() if beside else plain
+
+    def keep(
+        self, name: str, depends_on: Mapping[str, Tensor | str | None], compute: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return values of the inputs, from the cache if they are kept there: see `StoredInputs.keep`."""
+        # a copy of this source with other inputs has the same field, which is not about its own inputs
+        is_stored = self.stored is not None and self.stored.inputs is self.inputs
+        return self.stored.keep(name, depends_on, compute) if is_stored and self.stored else dict(compute())
+
+    def keep_of_labels(
+        self, name: str, depends_on: Mapping[str, Tensor | str | None], compute: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return values of the labels, from the cache if the labels are stored with the inputs, as those of text."""
+        return self.keep(name, depends_on, compute) if self._are_labels_stored else dict(compute())
+
+    @property
+    def _are_labels_stored(self) -> bool:
+        return self.stored is not None and self.stored.inputs is self.inputs and self.stored.labels is self.labels
+
+    def _header(self) -> str:
+        return json.dumps([list(self.inputs.shape), str(self.inputs.dtype), self.classes])
+
+    def _hash_content(self) -> bytes:
+        digest = hashlib.blake2b(self._header().encode(), digest_size=16)
+        for tensor in (self.inputs, self.labels, self.lengths, self.mask):
+            if tensor is None:  # adds nothing, so that runs and stores from before there were masks still match
+                continue
+            rows = max(1, _HASHED_PART_BYTES // max(1, tensor[0].nbytes))  # mapped tensors may be larger than memory
+            for part in tensor.split(rows):
+                values = part.long() if tensor is self.labels else part  # labels of text have the hash of int64
+                digest.update(values.contiguous().view(torch.uint8).numpy().data)
+        return digest.digest()
