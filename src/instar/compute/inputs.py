@@ -26,9 +26,9 @@ def map_tensors(change: Callable[[Tensor], Value], inputs: Inputs) -> Value | di
     >>> map_tensors(len, {"ids": torch.zeros(2, 3), "mask": torch.ones(2, 3)})
     {'ids': 2, 'mask': 2}
     """
-    if isinstance(inputs, Mapping):
-        return {str(name): change(tensor) for name, tensor in inputs.items()}
-    return change(inputs)
+    if isinstance(inputs, Tensor):  # asked first, because it is ten times as fast as whether it is a mapping
+        return change(inputs)
+    return {str(name): change(tensor) for name, tensor in inputs.items()}
 
 
 def change_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
@@ -39,29 +39,32 @@ def change_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs
 
 def move_inputs(inputs: Inputs, device: torch.device) -> Inputs:
     """Return inputs on a device."""
-    return change_tensors(lambda tensor: tensor.to(device), inputs)
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 def call_network(network: Callable[..., Any], inputs: Inputs, *state: Any, **options: Any) -> Any:
     """Return the output of a network; several inputs are passed by keyword."""
-    if isinstance(inputs, Mapping):
-        return network(*state, **inputs, **options)
-    return network(inputs, *state, **options)
+    if isinstance(inputs, Tensor):
+        return network(inputs, *state, **options)
+    return network(*state, **inputs, **options)
 
 
 def name_tensors(inputs: Inputs) -> dict[str, Tensor]:
     """Return tensors by name; the only one is called "inputs"."""
-    return dict(inputs) if isinstance(inputs, Mapping) else {"inputs": inputs}
+    return {"inputs": inputs} if isinstance(inputs, Tensor) else dict(inputs)
 
 
 def list_tensors(inputs: Inputs) -> list[Tensor]:
     """Return the only tensor, or all of them in their order."""
-    return list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
+    return [inputs] if isinstance(inputs, Tensor) else list(inputs.values())
 
 
 def count_rows(inputs: Inputs) -> int:
     """Return the number of samples; of a traced graph it stays free, which `len` would fix."""
-    return list_tensors(inputs)[0].shape[0]
+    one = inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))
+    return one.shape[0]
 
 
 def split_rows(inputs: Inputs, sizes: Sequence[int]) -> list[Inputs]:
@@ -72,7 +75,7 @@ def split_rows(inputs: Inputs, sizes: Sequence[int]) -> list[Inputs]:
     [[0, 1], [2]]
     """
     parts = zip(*(tensor.split(list(sizes)) for tensor in list_tensors(inputs)), strict=True)
-    if not isinstance(inputs, Mapping):
+    if isinstance(inputs, Tensor):
         return [only for (only,) in parts]
     return [dict(zip(inputs, part, strict=True)) for part in parts]
 

@@ -116,13 +116,12 @@ class Batch:
             MismatchError: when the batch does not come from a loader.
         """
         names = self.origin.samples.source.input_names if self.origin else ()
-        if name == INPUTS and names:
-            return {one: self._gather(one) for one in names}
-        return self._gather(name)
+        if name == INPUTS:
+            return {one: self._gather(one, names) for one in names} if names else self.inputs
+        return self._gather(name, names)
 
-    def _gather(self, name: str) -> Tensor:
-        names = self.origin.samples.source.input_names if self.origin else ()
-        if name in (INPUTS, *names[:1]):
+    def _gather(self, name: str, names: tuple[str, ...]) -> Tensor:
+        if name in names[:1]:  # the first of several inputs
             return self.inputs
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -51,8 +50,9 @@ class Carried:
             MismatchError: when the windows do not follow those of the previous batch.
         """
         if not self._carries or batch.origin is None or not batch.origin.samples.source.task.is_stream:
-            # `Normalised` passes them on by keyword, because only it knows the names after its reader
-            return (network if self._takes_mapping else partial(call_network, network))(inputs, **self._options)
+            if self._takes_mapping:  # `Normalised` passes it on by keyword, once its reader has chosen the names
+                return network(inputs, **self._options)
+            return call_network(network, inputs, **self._options)
         ids = tuple(batch.host_ids)
         output, state = network(inputs, self._previous_state(batch, ids), **self._options)
         self._states[ids] = tuple(tensor.detach() for tensor in state)

@@ -127,7 +127,7 @@ class Normalised(Statistics):
     def _normal(self, raw: Inputs) -> Inputs:
         read: Any = self.reader  # a reader of one tensor is annotated as such
         inputs: Inputs = read(raw)
-        if not isinstance(inputs, Mapping):
+        if isinstance(inputs, Tensor):
             return self.standardise(inputs, self._dtype)
         return {name: self._standardise_one(name, tensor) for name, tensor in inputs.items()}
 
@@ -140,7 +140,7 @@ class Normalised(Statistics):
 
     def leaves_unstandardised(self, inputs: Inputs) -> bool:
         """Return whether any of raw inputs has a mean and is not standardised; tokens have none."""
-        if not isinstance(inputs, Mapping):
+        if isinstance(inputs, Tensor):
             return not is_tokens(inputs) and self._reads_as_is
         return any(not is_tokens(tensor) and name not in self.statistics for name, tensor in inputs.items())
 

@@ -102,7 +102,7 @@ def read_shape(reader: Reader, given: Shapes) -> Shapes:
     Raises:
         MismatchError: when the reader cannot read such inputs.
     """
-    if isinstance(given, Mapping) and not reader.takes_several:
+    if not reader.takes_several and isinstance(given, Mapping):
         first = next(iter(given))
         raise MismatchError(
             f"{reader} reads one tensor, and the data have several inputs: {describe_shapes(given)}; name the one that "
@@ -114,4 +114,4 @@ def read_shape(reader: Reader, given: Shapes) -> Shapes:
 
 
 def _shapes_of(raw: Any) -> Any:
-    return {name: _shapes_of(one) for name, one in raw.items()} if isinstance(raw, Mapping) else tuple(raw.shape[1:])
+    return tuple(raw.shape[1:]) if isinstance(raw, Tensor) else {name: _shapes_of(one) for name, one in raw.items()}
