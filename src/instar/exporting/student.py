@@ -26,9 +26,9 @@ from instar.errors import MismatchError
 from instar.exporting.feeding import describe_feeding
 from instar.exporting.recorded_predictions import Recorded, compare_with_recorded, largest_difference
 from instar.models.causal_lm import CausalLM
-from instar.models.image_classifier import ImageClassifier
 from instar.models.normalised import Normalised
 from instar.models.trained import load_model, network_of
+from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run
@@ -187,7 +187,7 @@ def read_student(
         shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
         if any_length := _accepts_length(model, shorter):
             batches = (*batches, shorter)
-    if isinstance(model.network, CausalLM | ImageClassifier):
+    if isinstance(model.network, CausalLM | TransformersClassifier):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
         described["transformers"].pop("_name_or_path", None)  # a path of this machine
     shape = as_lists(shapes_of(chosen))

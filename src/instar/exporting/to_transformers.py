@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from instar.compute.inputs import Inputs
-from instar.errors import MismatchError
+from instar.compute.inputs import Inputs, name_tensors
+from instar.errors import ConfigError, MismatchError
 from instar.exporting.processor import plan_processor, process, refuse_other_processor
 from instar.exporting.student import Predict, Student
 from instar.foreign import from_pretrained
 from instar.models.causal_lm import CausalLM
 from instar.models.image_classifier import ImageClassifier
+from instar.models.sequence_classifier import SequenceClassifier
+from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.files import write_json
 
 _WHAT = "the export"
@@ -29,6 +32,8 @@ def write_transformers(student: Student, path: Path) -> Predict:
     network = student.model.network
     if isinstance(network, ImageClassifier):
         return _write_classifier(student, network, path)
+    if isinstance(network, SequenceClassifier):
+        return _write_sequence_classifier(student, network, path)
     if isinstance(network, CausalLM):
         return _write_language_model(network, path)
     raise MismatchError(
@@ -39,13 +44,7 @@ def write_transformers(student: Student, path: Path) -> Predict:
 
 def _write_classifier(student: Student, network: ImageClassifier, path: Path) -> Predict:
     plan = plan_processor(student)
-    names = dict(zip(network.columns, student.classes, strict=True))
-    config = network.model.config
-    config.id2label = {column: names[column] for column in sorted(names)}
-    config.label2id = {name: column for column, name in config.id2label.items()}
-    # another type would make the pipeline show sigmoids or logits
-    config.problem_type = "single_label_classification"
-    network.model.save_pretrained(path)
+    _save_with_classes(student, network, path)
     write_json(path / "preprocessor_config.json", plan.settings)
     processor = from_pretrained("AutoImageProcessor", str(path), _WHAT)
     refuse_other_processor(student, processor, is_general=plan.is_general)
@@ -58,6 +57,30 @@ def _write_classifier(student: Student, network: ImageClassifier, path: Path) ->
         # the inputs of an export are resized already
         values = process(processor, pictures, do_resize=False, do_center_crop=False)
         logits: Tensor = model(pixel_values=values).logits
+        return logits[:, columns]
+
+    return predict
+
+
+def _save_with_classes(student: Student, network: TransformersClassifier, path: Path) -> None:
+    names = dict(zip(network.columns, student.classes, strict=True))
+    config = network.model.config
+    config.id2label = {column: names[column] for column in sorted(names)}
+    config.label2id = {name: column for column, name in config.id2label.items()}
+    # another type would make the pipeline show sigmoids or logits
+    config.problem_type = "single_label_classification"
+    network.model.save_pretrained(path)
+
+
+def _write_sequence_classifier(student: Student, network: SequenceClassifier, path: Path) -> Predict:
+    _save_with_classes(student, network, path)
+    with suppress(ConfigError):  # the data hold numbers of words, so the run works without a tokenizer
+        from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
+    model = _open(network.kind, path)
+    columns = [model.config.label2id[name] for name in student.classes]
+
+    def predict(inputs: Inputs) -> Tensor:
+        logits: Tensor = model(**{name: one.long() for name, one in name_tensors(inputs).items()}).logits
         return logits[:, columns]
 
     return predict

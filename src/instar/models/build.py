@@ -30,7 +30,9 @@ from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import compute_logits
 from instar.models.resnet import ResNet
+from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.sizes import ParameterLimit
+from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.wide_resnet import WideResNet
 
 MODELS: dict[str, type[Architecture]] = {
@@ -62,7 +64,7 @@ def describe_model(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> 
         return validate(ModelConfig, model)
     # loading wraps the network in `Normalised` again, so only the inner network is described
     network = model.network if isinstance(model, Normalised) else model
-    if isinstance(network, CausalLM | ImageClassifier):
+    if isinstance(network, CausalLM | TransformersClassifier):
         arguments = {} if network.pretrained else {"pretrained": False}
         return ModelConfig(name=TRANSFORMERS_PREFIX + network.path, arguments=arguments)
     kind = type(network)
@@ -118,7 +120,8 @@ def build_network(
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):
         path = config.name.removeprefix(TRANSFORMERS_PREFIX)
-        kind, own = choose_transformers_kind(path), {"path": path}
+        several = isinstance(input_shape, Mapping)  # only classifiers of texts take several inputs
+        kind, own = SequenceClassifier if several else choose_transformers_kind(path), {"path": path}
     elif ":" not in config.name:
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:
@@ -174,27 +177,30 @@ def call_constructor(
     return made
 
 
-def choose_transformers_kind(path: str) -> type[CausalLM] | type[ImageClassifier]:
+def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersClassifier]:
     """Return the class that wraps a Transformers model: of its architecture if it names one, or of its kind.
 
     Raises:
-        ConfigError: when it is neither a causal language model nor an image classifier.
+        ConfigError: when it is neither a causal language model nor a classifier of images or texts.
     """
     config = read_config(path, "model")
     from transformers.models.auto import modeling_auto  # after the sentence that says how to install it
 
-    kinds: dict[type[CausalLM] | type[ImageClassifier], Mapping[str, Any]] = {
+    kinds: dict[type[CausalLM] | type[TransformersClassifier], Mapping[str, Any]] = {
         CausalLM: modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         ImageClassifier: modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        SequenceClassifier: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     }
     given = set(config.architectures or ())
     classes = {kind: _flatten(mapping.get(config.model_type)) for kind, mapping in kinds.items()}
-    # one that names a model without a head, or nothing, is of the only kind that its family has
-    found = [kind for kind in kinds if given & classes[kind]] or [kind for kind in kinds if classes[kind]]
+    # one that names a model without a head, or nothing, is of the only kind that its family has; a family that predicts
+    # the next word classifies texts too
+    of_family = [kind for kind in kinds if classes[kind]]
+    found = [kind for kind in kinds if given & classes[kind]] or of_family[: 1 if of_family[:1] == [CausalLM] else None]
     if len(found) != 1:
         raise ConfigError(
-            f"model '{path}' ({', '.join(given) or config.model_type}) must be a causal language model or an image "
-            "classifier; give any other as a module, by package.module:Name."
+            f"model '{path}' ({', '.join(given) or config.model_type}) must be a causal language model or a classifier "
+            "of images or texts; give any other as a module, by package.module:Name."
         )
     return found[0]
 

@@ -18,6 +18,7 @@ from instar.models.image_processor import processor_reader
 from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class, refuse_timm
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
+from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.weight_files import load_weights
 from instar.teachers.conversion import as_teacher
 from instar.teachers.module import Module
@@ -95,6 +96,8 @@ class ForeignTeacher:
 
 def _make_transformers(path: str, reader: str | Reader | None) -> Module:
     network = choose_transformers_kind(path)(path)
+    if isinstance(network, SequenceClassifier):
+        return Module(network, network.classes, reader)
     if not isinstance(network, ImageClassifier):
         return Module(network, reader=reader)
     reader = reader or processor_reader(path)
