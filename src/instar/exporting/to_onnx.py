@@ -23,6 +23,9 @@ from instar.runs.files import write_whole
 MAX_WEIGHT_BYTES = 1536 * 2**20
 """An ONNX file holds less than 2 GiB; with more weights than this, torch writes a second file."""
 
+RECURRENT_OPERATIONS = ("LSTM", "GRU", "RNN")
+"""Operations of ONNX that hold a recurrent layer."""
+
 
 def write_onnx(student: Student, path: Path) -> Predict:
     """Write a file with input "inputs" (several by name), output "logits" and metadata; return a function that runs it.
@@ -47,6 +50,7 @@ def write_onnx(student: Student, path: Path) -> Predict:
         )
     try:
         program = _graph(student)
+        _fold_recurrent_weights(program.model)
         _add_metadata(program.model, student)
         # in memory, because torch's own writer blames a full disk on the model
         content = _without_types_of_weights(program.model_proto).SerializeToString()
@@ -120,6 +124,16 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+def _fold_recurrent_weights(model: Any) -> None:
+    # torch writes the order of the gates as operations on the weights, and onnxruntime quantises constants alone; not
+    # in other graphs, where a weight that two layers share would be written twice
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+    if any(node.op_type in RECURRENT_OPERATIONS for node in model.graph.all_nodes()):
+        fold_constants(model, input_size_limit=MAX_WEIGHT_BYTES, output_size_limit=MAX_WEIGHT_BYTES)
+        remove_unused_nodes(model)
 
 
 def _without_types_of_weights(model: Any) -> Any:
