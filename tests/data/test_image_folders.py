@@ -38,7 +38,7 @@ def test_the_same_class_in_several_splits_is_one(tmp_path: Path) -> None:
 
 def test_a_class_named_like_a_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path, "train", "car", "plane")
-    with pytest.raises(DataError, match="no column of class labels"):
+    with pytest.raises(DataError, match="name no classes, because its files are in one folder"):
         load_data(folder, test=0.5)
     assert "4 images of '" in (err := capsys.readouterr().err)
     assert "are not read, such as 'car/0.png'. They belong to no split, because names of other folders" in err

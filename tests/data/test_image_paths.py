@@ -93,6 +93,25 @@ def test_an_image_that_changed_is_decoded_again(folder: Path) -> None:
     assert load() != before
 
 
+def test_an_image_in_train_and_test_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"label_column": "kind", "validation": 0}
+    told = "warning: {} images of '{}' are named in several rows, such as '"
+    path = write_rows(folder / "labels.csv", [*rows(), rows()[1]])
+    load_data(path, test=0.5, **settings)
+    load_data(pd.DataFrame([{**row, "file": str(folder / row["file"])} for row in [*rows(), *rows()]]), **settings)
+    err = capsys.readouterr().err
+    assert told.format(1, path) in err
+    assert told.format(4, "arrays") in err
+    path.unlink()
+    write_rows(folder / "train.csv", [*rows(2), *rows(2)])  # more weight in one split flatters no test
+    write_rows(folder / "test.csv", rows()[2:])
+    load_data(folder, **settings)
+    assert capsys.readouterr().err == ""
+    write_rows(folder / "test.csv", rows()[1:])
+    load_data(folder, **settings)
+    assert told.format(1, folder) in capsys.readouterr().err
+
+
 def test_a_path_without_a_file_is_listed(folder: Path) -> None:
     path = write_rows(folder / "labels.csv", [*rows(), {"file": "photos/9.png", "kind": "cat"}])
     with pytest.raises(DataError, match=r"row \d, file '.*photos/9\.png', cannot be decoded: .*data\.on_error=skip"):

@@ -7,7 +7,7 @@ from torch import nn
 
 from instar.data import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.teachers import Ensemble, Module
+from instar.teachers import Ensemble, Module, reorder_classes
 
 VALUES = [4 * np.random.default_rng(seed).standard_normal((5, 7)) for seed in range(3)]
 BATCH = Batch(torch.arange(5), 0, torch.zeros(5, 1), torch.zeros(5, dtype=torch.long))
@@ -125,3 +125,19 @@ def test_refuses_members_with_other_classes(combine):
 def test_refuses_in_words(arguments, message):
     with pytest.raises(ConfigError, match=message):
         Ensemble(**{"members": MEMBERS} | arguments)
+
+
+@pytest.mark.parametrize("combine", ["geometric", "arithmetic"])
+@pytest.mark.parametrize("first", ["named", "unnamed", "numbers"])
+def test_members_without_names_keep_the_order_of_the_data(combine, first):
+    names = tuple("abcdefg")
+    order = [6, 0, 3, 2, 5, 1, 4]
+    named = Module(Fixed(VALUES[0][:, order]), tuple(names[at] for at in order))
+    others = {"unnamed": Module(MEMBERS[1]), "numbers": Module(MEMBERS[2], tuple("0123456"))}
+    members = {"named": named, **others}
+    chosen = [members.pop(first), *members.values()]
+    found = probabilities(reorder_classes(Ensemble(chosen, combine), names), 2.0)
+    expected = probabilities(Ensemble(MEMBERS, combine), 2.0)
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    nested = Ensemble([Ensemble(chosen, combine), Ensemble(chosen[::-1], combine)], combine)
+    np.testing.assert_allclose(probabilities(reorder_classes(nested, names), 2.0), expected, rtol=2e-5)

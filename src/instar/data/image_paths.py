@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from instar.data.images import is_image_file
+from instar.errors import say
 
 if TYPE_CHECKING:
     import datasets
@@ -40,6 +42,25 @@ def open_paths(rows: datasets.Dataset, folders: Iterable[Path]) -> datasets.Data
         if folder is not None:
             rows = _with_images(rows, column, [value and str(folder / value) for value in rows[column]])
     return rows
+
+
+def tell_repeated_images(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
+    """Say on stderr if a file is named in train and in another split, or twice in data that are still to be split.
+
+    Args:
+        name: name of the data.
+        paths: paths by split; other values, such as images of Pillow, count as different.
+    """
+    splits = {split: [str(path) for path in each if isinstance(path, str | Path)] for split, each in paths.items()}
+    # within a split that stays as it is, a repeated sample only has more weight
+    several = [set(each) for each in splits.values()] if len(splits) > 1 else list(splits.values())
+    counts = Counter(path for each in several for path in each)
+    repeated = [path for path, count in counts.items() if count > 1]
+    if repeated:
+        say(
+            f"instar: warning: {len(repeated):,} images of '{name}' are named in several rows, such as "
+            f"'{repeated[0]}', so that a test sample may also be a training sample."
+        )
 
 
 def _with_images(rows: datasets.Dataset, column: str, paths: Sequence[str | None]) -> datasets.Dataset:

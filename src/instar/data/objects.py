@@ -17,7 +17,7 @@ from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.hub import read_rows
-from instar.data.image_paths import open_paths
+from instar.data.image_paths import open_paths, tell_repeated_images
 from instar.data.labels import map_labels
 from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
@@ -65,6 +65,7 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     if isinstance(next(iter(given_inputs.values())), Mapping):
         sources = make_named_sources(given_inputs, labels, classes, config)
     elif len(images) == len(given_inputs):
+        tell_repeated_images(config.source, images)
         sources = _make_image_sources(images, labels, classes, config)
     else:
         sources = make_array_sources(given_inputs, labels, classes, config)

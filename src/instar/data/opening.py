@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instar.data.image_folders import refuse_shared_files, tell_unread_images
-from instar.data.image_paths import open_paths
+from instar.data.image_paths import open_paths, tell_repeated_images
 from instar.errors import DataError, shortened
 
 if TYPE_CHECKING:
@@ -83,7 +83,19 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
         return found
     # paths are relative to the file that holds them, or to the folder of the data
     folders = {split: {Path(path).parent: None for path in files.get(split, ())} for split in found}
-    return {split: open_paths(rows, [*folders[split], Path(where)]) for split, rows in found.items()}
+    opened = {split: open_paths(rows, [*folders[split], Path(where)]) for split, rows in found.items()}
+    if tells:
+        _tell_repeated_images(name, found, opened)
+    return opened
+
+
+def _tell_repeated_images(
+    name: str, before: Mapping[str, datasets.Dataset], opened: Mapping[str, datasets.Dataset]
+) -> None:
+    for column in before["train"].features:
+        if all(rows.features[column] != opened[split].features[column] for split, rows in before.items()):
+            paths = {split: [image and image["path"] for image in rows[column]] for split, rows in opened.items()}
+            tell_repeated_images(name, paths)
 
 
 def is_table_file(name: str) -> bool:

@@ -131,6 +131,11 @@ def _only_candidate(role: str, candidates: list[str], rows: datasets.Dataset, co
             f"{role}_column."
         )
     kind = "images or recordings" if role == "input" else "class labels"
+    if role == "label" and len(rows.features) == 1 and rows.builder_name in ("imagefolder", "audiofolder"):
+        raise DataError(
+            f"the folders of '{name}' name no classes, because its files are in one folder, or at different depths. "
+            "Put the files of each class into a folder of its name, and all these folders side by side."
+        )
     raise DataError(
         f"data '{name}' has no column of {kind} for the {role}; its columns are: {join_names(rows.features, 20)}; "
         f"choose one with {role}_column.{_other_readings(rows) if role == 'input' else ''}"

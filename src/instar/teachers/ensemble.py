@@ -59,7 +59,7 @@ class Ensemble(Teacher):
             raise ConfigError(f"Ensemble(weights) must be one per member ({len(members)}), got {len(weights)}.")
         if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
             raise ConfigError(f"Ensemble(weights) must be at least 0 with a sum above 0, got {weights}.")
-        made = [as_teacher(member, trust=trust) for member in members]
+        self._given = made = [as_teacher(member, trust=trust) for member in members]
         # all members in the class order of the first that has names: a mean of other orders would look like one
         self.classes = next((member.classes for member in made if member.classes), None)
         self.members = [reorder_classes(member, self.classes) if self.classes else member for member in made]
@@ -85,6 +85,18 @@ class Ensemble(Teacher):
         first, *rest = (weight * part.logits() for (_, weight), part in zip(self._queried, parts, strict=True))
         # at any T: softmax(sum_k w_k v_k / T) is the geometric mean of the softmax(v_k / T)
         return DenseTargets(sum(rest, start=first))
+
+    def reorder_members(self, names: tuple[str, ...]) -> Ensemble | None:
+        """Return the ensemble with each member reordered by itself, if some name their classes and others number them.
+
+        The numbers are those of the classes of the data, and not of another member.
+        """
+        numbers = tuple(map(str, range(len(names))))
+        named = [member for member in self._given if member.classes not in (None, numbers)]
+        is_mixed = len(named) < len(self._given) and any(member.classes != names for member in named)
+        if not is_mixed and all(member.reorder_members(names) is None for member in self._given):
+            return None
+        return Ensemble([reorder_classes(one, names) for one in self._given], self.combine, self.weights)
 
     def fingerprint(self) -> str:
         """Return a hash of the members, their weights and how they are combined."""

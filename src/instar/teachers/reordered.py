@@ -44,6 +44,8 @@ def reorder_classes(teacher: Teacher, names: tuple[str, ...]) -> Teacher:
     Raises:
         MismatchError: when both have the same number of classes, and some names differ.
     """
+    if (ordered := teacher.reorder_members(names)) is not None:
+        return ordered
     theirs = teacher.classes
     # `query` compares the numbers of classes, with the targets at hand
     if theirs is None or theirs == names or len(theirs) != len(names):

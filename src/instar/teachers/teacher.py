@@ -100,6 +100,10 @@ class Teacher(ABC):
         """Return whether it can predict these samples without augmentation; a store knows only its own samples."""
         return all(member.knows(samples) for member in self.members)
 
+    def reorder_members(self, names: tuple[str, ...]) -> Teacher | None:
+        """Return this teacher with each member in the order of `names`; None where all have the order of `classes`."""
+        return None
+
     def settings(self) -> dict[str, Any]:
         """Return the settings that a run with this teacher must have; a store needs the views it was made with."""
         return {}
