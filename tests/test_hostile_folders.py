@@ -173,6 +173,42 @@ def test_no_verb_imports_a_reader_that_a_run_folder_names(hostile: Hostile, inst
             assert (code, "allow this with --trust" in err) == (2, True), verb
 
 
+def test_no_verb_imports_data_or_a_teacher_that_a_run_folder_names(hostile: Hostile, instar, tmp_path: Path) -> None:
+    hostile.code(tmp_path / "evil.py")
+    run = hostile.run("run")
+    config = read_json(run / "config.json")
+    data = config["config"]["data"] | {"source": "evil:load", "source_arguments": {"path": "x"}}
+    write_json(
+        run / "config.json", config | {"config": config["config"] | {"data": data, "teachers": ["evil:Teacher"]}}
+    )
+    result = read_json(run / "result.json")
+    write_json(run / "result.json", result | {"files": Run(run).checksums()})
+    out = ["--out", tmp_path / "out"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", ["", *sys.path])  # where evil could be imported from
+        small = ["--model", "mlp", "--arg", "widths=[2]", "--epochs", "1"]
+        student = ["distill", "digits", "--teacher", run, *small, "--out", tmp_path / "student"]
+        for verb in (["inspect", run], ["report", run], student):
+            assert instar(*verb)[0] == 0, verb
+        for verb in (
+            ["evaluate", run],
+            ["export", run, "--to", "onnx"],
+            ["correct-bias", run, "--class", "3", *out],
+            ["ensemble", run, *out],
+            ["specialists", "cluster", run],
+            ["specialists", "train", run, "--clusters", "2", *out],
+        ):
+            code, _, err = instar(*verb)
+            assert (code, "allow this with --trust" in err) == (2, True), (verb, err)
+        settings = tmp_path / "settings.yaml"
+        for text in ("data: {source: 'evil:load'}", "teachers: ['evil:Teacher']"):
+            settings.write_text(text)
+            data = ["digits"] if "teachers" in text else []
+            code, _, err = instar("distill", *data, *small, "--config", settings, *out)
+            assert code == 2, err
+
+
 def test_naming_a_class_of_ones_own_does_not_trust_that_of_a_teacher(hostile: Hostile, instar, tmp_path: Path) -> None:
     hostile.code(tmp_path / "evil.py")
     (tmp_path / "my_net.py").write_text(

@@ -17,6 +17,7 @@ from pydantic import (
     Tag,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -24,6 +25,7 @@ from pydantic import (
 from instar.checks import Count, NonNegative, Positive, Seed, Temperature
 from instar.compute.precision import Precision
 from instar.errors import ConfigError, nearest
+from instar.importing import TypedName
 from instar.values import count_values
 
 Resize = Literal["crop", "squash", "letterbox"]
@@ -63,7 +65,10 @@ class DataConfig(Config):
 
     source: str = Field(
         description='"digits", a Hugging Face Hub id, a local folder in the Hub layout, a CSV, JSON or Parquet file, '
-        'or "arrays"'
+        'package.module:function, or "arrays"'
+    )
+    source_arguments: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of a source package.module:function"
     )
     input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
     input_columns: tuple[str, ...] = Field(
@@ -131,6 +136,18 @@ class DataConfig(Config):
     rest: Literal["labelled", "dustbin", "unlabelled"] = Field(
         "labelled", description="labels of the rest: their own, one common dustbin class, or none"
     )
+
+    @field_validator("source", mode="wrap")
+    @classmethod
+    def _keep_typed_names(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        found = handler(value)  # a plain text, of which nobody could tell whether it was typed
+        return value if isinstance(value, TypedName) else found
+
+    @field_validator("source_arguments", mode="before")
+    @classmethod
+    def _refuse_arguments_that_json_cannot_hold(cls, arguments: Any) -> Any:
+        count_values(arguments)
+        return arguments
 
     @model_validator(mode="after")
     def _require_column_and_value(self) -> Self:

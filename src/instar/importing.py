@@ -14,8 +14,12 @@ _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _PATH = re.compile(rf"({_QUOTED})|((?:{_NAME}\.)*{_NAME}):({_NAME})")
 """A quoted text, or a module and the first name in it."""
 
+_WHOLE_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
-IMPORTING_SETTINGS = ("objective", "views", "reader")
+LIBRARY_PREFIXES = ("transformers:", "timm:")
+"""Prefixes of the names of models that libraries make, and no code of the user."""
+
+IMPORTING_SETTINGS = ("objective", "views", "reader", "data.source")
 """Settings of a run whose text may name classes to import."""
 
 
@@ -59,6 +63,15 @@ def require_trust(path: str, what: str, *, trust: bool) -> None:
             f"{what} '{path}' is not part of Instar, so loading it runs code from outside Instar; allow this with "
             "--trust (trust=True)."
         )
+
+
+def is_import_path(text: str) -> bool:
+    """Return whether a text is one `package.module:Name`, and not the name of a library's model.
+
+    >>> [is_import_path(text) for text in ("mine.nets:Net", "transformers:gpt2", "mine:Sepia()", "runs/a")]
+    [True, False, False, False]
+    """
+    return _WHOLE_PATH.fullmatch(text) is not None and not text.startswith(LIBRARY_PREFIXES)
 
 
 def names_an_import(text: str) -> bool:

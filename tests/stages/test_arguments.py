@@ -47,7 +47,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", (MODEL, DATA), "a model for 'data': MLP"),
         ("train", ("mlp", DATA), "a teacher or a model for 'data': 'mlp'"),  # the folder is one, too
         ("train", ("resnet", DATA), "a model for 'data': 'resnet'"),
-        ("train", ("my.networks:Small", "photos"), "a teacher or a model for 'data': 'my.networks:Small'"),
+        ("train", ("transformers:small", "photos"), "a teacher or a model for 'data': 'transformers:small'"),
+        ("train", ("my.networks:Small", "digits"), "data for 'model': 'digits'"),  # a function may return data
+        ("train", ("my.networks:Small", "photos"), "data or a teacher for 'model': 'photos'"),
         ("train", (DATA, "photos"), "data or a teacher for 'model': 'photos'"),
         ("train", (ARRAYS, FOREST), "a teacher for 'model': RandomForestClassifier"),
         ("born_again", (MODEL, DATA), "a model for 'data': MLP"),

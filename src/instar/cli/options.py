@@ -6,6 +6,7 @@ one in brackets, a test compares it with the function.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -44,6 +45,15 @@ def trust_typed(text: str | None) -> str | None:
     return None if text is None else TypedName(text)
 
 
+def trust_typed_name(name: str | None) -> str | None:
+    """Let what is named as the data or as what is evaluated be imported from here; typing its name is trusting it."""
+    from instar.importing import TypedName, is_import_path
+
+    # a folder that is called like one is only read
+    import_from_here(name is not None and is_import_path(name) and not os.path.exists(name))
+    return None if name is None else TypedName(name)
+
+
 def trust_typed_settings(assignments: list[str] | None) -> list[str] | None:
     """Let what the settings of a run name be imported from here; `parse_settings` marks them as typed."""
     from instar.importing import IMPORTING_SETTINGS, names_an_import
@@ -58,14 +68,21 @@ def trust_typed_settings(assignments: list[str] | None) -> list[str] | None:
 DataArgument = Annotated[
     str | None,
     typer.Argument(
-        help='"digits", a Hugging Face Hub id, or a local folder in the layout of the Hub, or a file of rows'
+        help='"digits", a Hugging Face Hub id, a local folder in the layout of the Hub, a file of rows, or '
+        "package.module:function",
+        callback=trust_typed_name,
     ),
 ]
 DecodedDataArgument = Annotated[
     str, typer.Argument(metavar="DATA", help="Hugging Face Hub id, local folder or file of rows that a run has read")
 ]
 RunArgument = Annotated[str, typer.Argument(help="run folder")]
-SubjectArgument = Annotated[str, typer.Argument(metavar="RUN", help="run folder or target store")]
+SubjectArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="run folder, target store, or package.module:Name of a teacher", callback=trust_typed_name
+    ),
+]
 MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]
 RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders that hold some at any depth")]
 MethodsArgument = Annotated[
@@ -137,7 +154,10 @@ CombineOption = Annotated[
 StartOption = Annotated[
     str | None, typer.Option("--start", help="run folder with the initial weights; its classes may differ")
 ]
-OtherDataOption = Annotated[str | None, typer.Option("--data", help="data to use instead of the recorded data")]
+OtherDataOption = Annotated[
+    str | None,
+    typer.Option("--data", help="data to use instead of the recorded data", callback=trust_typed_name),
+]
 NetworkOption = Annotated[
     str | None,
     typer.Option("--network", help="package.module:name of a function that makes the network of a run; needs --trust"),

@@ -7,26 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from instar.config import DataConfig, validate
+from instar.data.any_source import ARRAYS_SOURCE, read_sources, split_off_test
 from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
-from instar.data.digits import load_digits
-from instar.data.drawn_test import choose_test_samples
-from instar.data.hub import load_hub, refuse_array_settings
+from instar.data.from_function import call_source, names_a_function, refuse_untrusted
 from instar.data.masks import apply_masks
-from instar.data.objects import read_objects
-from instar.data.opening import rows_by_split
 from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.data.special import select_special_classes
-from instar.data.speech import state_names
 from instar.errors import ConfigError, DataError
-from instar.tasks.words import Words
-
-ARRAYS_SOURCE = "arrays"
-"""Source name of data given as Python objects."""
 
 IMAGE_SETTINGS = ("image_size", "resize", "channels", "on_error")
 """Settings that say how images are decoded."""
@@ -44,7 +34,9 @@ _FILE_SETTINGS = (
     "test",
 )
 _LABEL_SETTINGS = ("labels", "unlabelled", "classes")
-_SOURCE_SETTINGS = frozenset(["source", "inputs", "layout", *_FILE_SETTINGS, *IMAGE_SETTINGS, *_LABEL_SETTINGS])
+_SOURCE_SETTINGS = frozenset(
+    ["source", "source_arguments", "inputs", "layout", *_FILE_SETTINGS, *IMAGE_SETTINGS, *_LABEL_SETTINGS]
+)
 """Settings that `Data.select` cannot change."""
 
 
@@ -136,6 +128,7 @@ def load_data(
     *,
     mask: Any = None,
     columns: Mapping[str, Any] | Sequence[str] | None = None,
+    trust: bool = False,
     **selection: Any,
 ) -> Data:
     """Load data by name or from Python objects, split off a validation set, and select training samples.
@@ -146,12 +139,14 @@ def load_data(
             or torch or Hugging Face data sets. Labels may be numbers, booleans or words, or None. Data without a test
             split are split 80 : 20 into train and test. Inputs may be several arrays by name, beside their labels:
             `{"train": {"input_ids": ..., "attention_mask": ..., "label": ...}, "test": ...}`. A network is then called
-            with them by keyword. Objects are copied.
+            with them by keyword. Objects are copied. `package.module:Name` is a function of yours that returns one of
+            these, called with the setting `source_arguments`.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
         columns: what samples have beside their inputs, by name: arrays per split as `{"train": ..., "test": ...}`, one
             row per sample; or the names of columns of files and data sets. A teacher whose reader names a column reads
             it instead of the inputs; a student never does.
+        trust: allow the import of a function by its name.
         selection: settings of `DataConfig`: `validation`, `subset`, `omit_classes`, `drop_labels`, ...
 
     Raises:
@@ -172,57 +167,60 @@ def load_data(
     if isinstance(spec, DataConfig):
         config = validate(DataConfig, spec.model_dump() | selection)
     else:
-        source = str(spec) if isinstance(spec, str | Path) else ARRAYS_SOURCE
+        source = ARRAYS_SOURCE if not isinstance(spec, str | Path) else spec if isinstance(spec, str) else str(spec)
         config = validate(DataConfig, {"source": source} | selection)
-    for name in ("test_where", "input_columns", "columns"):
-        if getattr(config, name) and not (config.source not in (ARRAYS_SOURCE, "digits") or rows_by_split(spec)):
-            raise ConfigError(f"'{name}' needs data with columns, but the source '{config.source}' has none.")
     # before the split, because masks and columns have the order of the samples
-    sources = apply_columns(apply_masks(_read_sources(spec, config), mask), given)
+    sources = apply_columns(apply_masks(_load_sources(spec, config, trust=trust), mask), given)
     if "test" not in sources:
-        sources = _split_off_test(sources["train"], config)
+        sources = split_off_test(sources["train"], config)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
-def load_recorded_data(config: DataConfig) -> Data:
+def load_recorded_data(config: DataConfig, *, trust: bool = False) -> Data:
     """Load data with the settings of a run; arrays in files are read as the run read them.
+
+    Args:
+        config: settings of the data.
+        trust: allow the import of a function that returns the data.
 
     Raises:
         DataError: when the data cannot be found, read or interpreted, or have several interpretations.
     """
     labels = {"labels": config.labels or "classes"}  # a run that was trained has no doubt about its labels
-    sources = _read_sources(config, config.model_copy(update=labels), is_recorded=True)
+    sources = _load_sources(config, config.model_copy(update=labels), is_recorded=True, trust=trust)
+    if "test" not in sources:
+        sources = split_off_test(sources["train"], config)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])
 
 
-def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[str, Source]:
-    if not isinstance(spec, str | Path | DataConfig):
-        return read_objects(spec, config)  # without "test" if train must still be split
-    if config.source == ARRAYS_SOURCE:
-        raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
-    if config.source == "digits":
-        if not is_recorded:
-            refuse_array_settings(config, "images")
-        train, validation, test = load_digits()
-    else:
-        train, validation, test = load_hub(config, is_recorded=is_recorded)
-    # the user lists words, and the classes of recordings are their states
-    wanted = state_names(config.classes, train.task.states) if isinstance(train.task, Words) else config.classes
-    if wanted and wanted != train.classes:
-        raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
-    return {"train": train, "test": test} | ({"validation": validation} if validation else {})
+def _load_sources(
+    spec: Any, config: DataConfig, *, is_recorded: bool = False, trust: bool = False
+) -> dict[str, Source]:
+    refuse_untrusted(config, trust=trust)
+    if isinstance(spec, str | Path | DataConfig) and names_a_function(config.source):
+        spec = call_source(config)
+        if isinstance(spec, Data):  # with a mask or columns, say
+            return _sources_of(spec, config, is_recorded=is_recorded)
+        config = config.model_copy(update={"source": str(spec)}) if isinstance(spec, str | Path) else config
+    return read_sources(spec, config, is_recorded=is_recorded)
 
 
-def _split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:
-    samples = Samples.all_of(source)
-    if config.test is None or source.positions is not None:
-        train, test = samples.split(config.test or 0.2, config.split_seed)
-    else:
-        places = choose_test_samples(source.labels.tolist(), config.test, config.split_seed, source.name)
-        is_test = torch.zeros(len(source), dtype=torch.bool)
-        is_test[places] = True
-        train, test = samples.select(~is_test), samples.select(is_test)
-    return {"train": train.as_source(f"train {source.name}"), "test": test.as_source(f"test {source.name}")}
+def _sources_of(given: Data, config: DataConfig, *, is_recorded: bool) -> dict[str, Source]:
+    # what the function has selected, and what it cannot read otherwise any more, would be lost without a word
+    usual = DataConfig(source=config.source)
+    for name in DataConfig.model_fields.keys() - {"source", "source_arguments"}:
+        default, theirs, ours = (getattr(each, name) for each in (usual, given.config, config))
+        if name not in _SOURCE_SETTINGS and theirs != default:
+            raise DataError(f"data '{config.source}' are selected by '{name}' already; set data.{name} in its place.")
+        if name in _SOURCE_SETTINGS and not is_recorded and ours not in (default, theirs):
+            raise ConfigError(
+                f"'{name}' has no effect on '{config.source}', which has loaded its data already; give it to load_data "
+                "there."
+            )
+    splits = {name: samples.source for name, samples in given.splits.items()}
+    if splits.get("validation") is splits["train"]:
+        splits.pop("validation")
+    return {name: source.whole or source for name, source in splits.items()}
 
 
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:

@@ -52,7 +52,7 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     if (rows := rows_by_split(given)) is not None:
         return read_rows({split: open_paths(part, [Path.cwd()]) for split, part in rows.items()}, config)
     parts = {split: _inputs_and_labels(split, part, config) for split, part in _by_split(given, config).items()}
-    names = {split: f"{split} arrays" if len(parts) > 1 else "arrays" for split in parts}
+    names = {split: f"{split} {config.source}" if len(parts) > 1 else config.source for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}
     labels, classes = map_labels(known, config)  # of all splits together, for one numbering
     if not classes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instar.config import DataConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.any_source import are_objects
 from instar.data.image_form import ImageForm
 from instar.models.normalised import Normalised
 from instar.models.readers.as_is import AsIs
@@ -59,7 +59,7 @@ def describe_feeding(
     is_image = len(shape) == 3 and dtype == "uint8"
     chosen = run.config["data"].get("image_size")
     # arrays have the channels of their owner; images of several sizes have a size that was chosen
-    is_decoded = is_image and (run.config["data"]["source"] != ARRAYS_SOURCE or chosen is not None)
+    is_decoded = is_image and (not are_objects(run.config["data"]["source"]) or chosen is not None)
     steps: list[dict[str, Any]] = []
     if is_decoded:
         size = chosen or list(given[1:])

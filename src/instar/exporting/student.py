@@ -165,7 +165,7 @@ def read_student(
     described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
     if network is None and described["needs_network"]:  # if not, the comparison shows that its class rebuilds it
         network = at_hand
-    data = read_run_data(run, data, splits=("test",))
+    data = read_run_data(run, data, splits=("test",), trust=trust)
     samples = data.test
     shapes: Shapes = model.reader.collect(samples.source.shape)
     if as_lists(shapes) != described["input_shape"] or list(data.classes) != described["classes"]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from instar.config import default_settings
-from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.any_source import ARRAYS_SOURCE
+from instar.data.from_function import names_a_function
 from instar.errors import RunError
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.importing import is_import_path, names_an_import
 from instar.nested import parse_assignment
 from instar.runs.documents import ModelFile, read_document
 from instar.runs.rows import RunRow, read_row
@@ -37,8 +38,10 @@ def suggest_commands(row: RunRow, state: str) -> list[str]:
         return [report]
     network = _network(row)
     name = str(network["model"]["name"]) if network else ""
-    # a class by import path runs code of the user
-    trust = " --trust" if ":" in name and not name.startswith(TRANSFORMERS_PREFIX) else ""
+    # parts by import path run code of the user
+    reader = row.config.get("reader", "")
+    is_imported = is_import_path(name) or names_a_function(data["source"]) or names_an_import(reader)
+    trust = " --trust" if is_imported else ""
     taught = " ".join([shlex.quote(data["source"]), f"--teacher {run}", *_setting_flags("data", row.config)])
     commands = [f"instar evaluate {run}{trust}"]
     if (row.folder / "model.json").is_file():  # a combination has no network of its own to export

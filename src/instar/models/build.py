@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.checks import example_of
+from instar.calling import parameters_of, refuse_arguments
 from instar.compute.inputs import Inputs, Shapes, describe_shapes, move_inputs
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
@@ -131,50 +130,42 @@ def build_network(
         )
     else:
         kind = import_model(config.name, declared=declared)
-    parameters = _parameters(kind)
+    parameters = parameters_of(kind)
     names = range(classes) if isinstance(classes, int) else classes
     sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
     # arguments come last, so that those of a user's class may replace the sizes of the data
     given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
-    return call_constructor(kind, config.name, given)
+    made = call_constructor(kind, config.name, given)
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
+    return made
 
 
 def call_constructor(
-    kind: Callable[..., Any], name: str, given: Mapping[str, Any], *, flag: str = "--arg"
-) -> nn.Module:
-    """Return the network that a class or function makes.
+    kind: Callable[..., Any], name: str, given: Mapping[str, Any], *, flag: str = "--arg", what: str = "model"
+) -> Any:
+    """Return what a class or function of networks makes.
 
     Args:
         kind: class or function.
         name: its name, for error messages.
         given: arguments by name.
         flag: flag of the command line that gives an argument, for error messages.
+        what: noun for error messages.
 
     Raises:
-        ConfigError: when the arguments do not fit, or it returns no module.
+        ConfigError: when the arguments do not fit, or it raises.
     """
-    parameters = _parameters(kind)
-    # compared with the signature, because the TypeError of a call suggests no other name
-    unknown = [argument for argument in given if argument not in parameters]
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise ConfigError(f"model '{name}' has no argument '{unknown[0]}'; {nearest(unknown[0], parameters)}")
-    for argument, parameter in parameters.items():
-        is_single = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if is_single and parameter.default is parameter.empty and argument not in given:
-            example = f"{argument}={_example(kind, argument)}"
-            raise ConfigError(f"model '{name}' needs the argument '{argument}', such as {flag} {example}.")
+    refuse_arguments(kind, f"{what} '{name}'", given, flag=f"{flag} ")
     try:
         with ParameterLimit(name):
-            made = kind(**given)
+            return kind(**given)
     except InstarError:  # already a sentence, of a family or of the limit
         raise
     except Exception as error:
         if ":" not in name and not isinstance(error, TypeError):
             raise  # a bug of Instar, whose traceback is needed
-        raise ConfigError(f"model '{name}' cannot be made: {shortened(error).rstrip('.')}.") from None
-    if not isinstance(made, nn.Module):
-        raise ConfigError(f"model '{name}' must return a torch.nn.Module, got {type(made).__name__}.")
-    return made
+        raise ConfigError(f"{what} '{name}' cannot be made: {shortened(error).rstrip('.')}.") from None
 
 
 def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersClassifier]:
@@ -248,17 +239,3 @@ def _shifts_logits(model: nn.Module, bias: Tensor, inputs: Inputs) -> bool:
     allowed = torch.finfo(bias.dtype).eps ** 0.5 * step.max()
     # a log-softmax after the bias subtracts a constant of each example, which changes no probability
     return bool(((moved - moved[..., :1])[finite].abs() <= allowed).all())
-
-
-def _example(kind: Callable[..., Any], argument: str) -> str:
-    try:
-        return example_of(inspect.signature(kind, eval_str=True).parameters[argument].annotation)
-    except Exception:  # annotations are code, which may use undefined names
-        return example_of(None)
-
-
-def _parameters(kind: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(kind).parameters
-    except (TypeError, ValueError):  # compiled code has no signature
-        return {}

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from torch import nn
 
 from instar.errors import ConfigError, shortened
-from instar.importing import TypedName, import_object
+from instar.importing import LIBRARY_PREFIXES, TypedName, import_object
 
-CLASS_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-"""Form of `package.module:Name`."""
-
-LIBRARY_PREFIXES = ("transformers:", "timm:")
-"""Prefixes of the names of models that libraries make, and no code of the user."""
+MODULES: Mapping[str, type] = {"torch.nn.Module": nn.Module}
+"""Base classes of what the class or function of a model makes, by their names."""
 
 
 def refuse_timm(name: str) -> None:
@@ -43,12 +39,16 @@ def names_a_class(model: object) -> bool:
     return isinstance(name, TypedName) and ":" in name and not name.startswith(LIBRARY_PREFIXES)
 
 
-def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
+def import_model(
+    path: str, *, declared: bool = True, what: str = "model", kinds: Mapping[str, type] = MODULES
+) -> Callable[..., Any]:
     """Import the class or function at `package.module:name`, which runs the code of its module.
 
     Args:
         path: import path.
         declared: require that a function is annotated to return a module, because a run folder may name any function.
+        what: noun for error messages.
+        kinds: base classes of what it makes, by their names.
 
     Raises:
         ConfigError: when it cannot be imported, or does not build modules.
@@ -56,32 +56,31 @@ def import_model(path: str, *, declared: bool = True) -> Callable[..., Any]:
     >>> import_model("torch.nn:Flatten")
     <class 'torch.nn.modules.flatten.Flatten'>
     """
-    found = import_object(path, "model")
-    if isinstance(found, type) and issubclass(found, nn.Module):
+    found, names = import_object(path, what), " or ".join(kinds)
+    if isinstance(found, type) and issubclass(found, tuple(kinds.values())):
         return found
     if not inspect.isfunction(found):
         raise ConfigError(
-            f"model '{path}' must be a class of torch.nn.Module or a function that returns one, "
-            f"got {shortened(repr(found))}."
+            f"{what} '{path}' must be a class of {names} or a function that returns one, got {shortened(repr(found))}."
         )
     # the folder gives the arguments too, so any other function, such as one that removes files, would do what it says
-    if declared and not returns_a_module(found):
+    if declared and not returns_one_of(tuple(kinds.values()), found):
         raise ConfigError(
-            f"the function '{path}' is not annotated to return a torch.nn.Module, and Instar calls no other function "
-            "that a run folder names; annotate it: -> torch.nn.Module."
+            f"the function '{path}' is not annotated to return a {names}, and Instar calls no other function that a "
+            f"run folder names; annotate it: -> {next(reversed(kinds))}."
         )
     return found
 
 
-def returns_a_module(function: Callable[..., Any]) -> bool:
-    """Return whether a function is annotated to return a module.
+def returns_one_of(kinds: tuple[type, ...], function: Callable[..., Any]) -> bool:
+    """Return whether a function is annotated to return an object of one of several classes.
 
     >>> def make() -> nn.Linear: ...
-    >>> returns_a_module(make), returns_a_module(len)
+    >>> returns_one_of((nn.Module,), make), returns_one_of((nn.Module,), len)
     (True, False)
     """
     try:
         kind = get_type_hints(function).get("return")
     except Exception:  # annotations are code, which may use undefined names
         return False
-    return isinstance(kind, type) and issubclass(kind, nn.Module)
+    return isinstance(kind, type) and issubclass(kind, kinds)

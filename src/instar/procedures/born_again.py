@@ -13,7 +13,8 @@ from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import ModelConfig, RunConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE, load_data
+from instar.data.any_source import are_objects
+from instar.data.dataset import load_data
 from instar.data.views.view import View
 from instar.errors import ConfigError, NonFiniteError
 from instar.importing import TypedName
@@ -242,11 +243,11 @@ class LineagePlan:
     def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
         """Train the runs that are missing; see `born_again`."""
         here, out, data = parse_jobs(jobs).here, self.stage.out, self.stage.given.data
-        # loaded once for all stages of this process; others read the decoded data from the cache, except arrays, which
+        # loaded once for all stages of this process; others read the decoded data from the cache, except objects, which
         # travel with each job
-        if here:
-            data = data or load_data(self.stage.config.data)
-        elif self.stage.config.data.source != ARRAYS_SOURCE:
+        if here or are_objects(self.stage.config.data.source):
+            data = data or load_data(self.stage.config.data, trust=self.stage.trust)
+        else:
             data = None
         stage = replace(self.stage, given=replace(self.stage.given, data=data), show=self.stage.show and here)
         plan = replace(self, stage=stage)
@@ -256,14 +257,16 @@ class LineagePlan:
         last, stopped = run_all(tasks, jobs)[0]
         names = [f"generation-{number}" for number in range(last + 1)]
         ensembles = {f"ensemble-1-{last}": names[1:], f"ensemble-0-{last}": names}
+        # objects are combined as they are here; other data are read as the members recorded them
+        whole = plan if are_objects(self.stage.config.data.source) else self
         # without generation 0 there may be only one member left
-        found = [self._combine(name, members) for name, members in ensembles.items() if len(members) > 1]
+        found = [whole._combine(name, members) for name, members in ensembles.items() if len(members) > 1]
         if distil_ensemble:
             found.append(plan.distilled(found[0].path).run())
         others = [Run(stage.out) for stage in arms.values()]
         if len(labels := [name for name in arms if name.startswith("labels-")]) > 1:
             # named like the ensembles of generations: labels-1-3 has the runs labels-1 to labels-3
-            others.append(self._combine(f"{labels[0]}-{len(labels)}", labels))
+            others.append(whole._combine(f"{labels[0]}-{len(labels)}", labels))
         runs = [TrainedRun(out / name, trust=self.stage.trust, network=self.network) for name in names]
         return Lineage(tuple(runs), tuple(found), tuple(others), stopped, report_where_possible(out))
 

@@ -74,7 +74,7 @@ def correct_bias(
     out = local_path(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     run.require_complete()
-    loaded = read_run_data(run, data, splits=("train", "test"))
+    loaded = read_run_data(run, data, splits=("train", "test"), trust=trust)
     named = loaded.train.class_indices(list(classes)).tolist()
     correction = {
         "classes": list(classes),

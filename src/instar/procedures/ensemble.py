@@ -62,7 +62,8 @@ def ensemble(
     # a member that is this folder itself, or an ensemble with it, would predict by asking itself for ever
     with refuse_nesting(local_path(out, "out")):
         together = Ensemble(runs, combine, trust=trust)
-    return make_teacher_run(runs, together, data, out, {"model": {"name": ENSEMBLE}, "combine": combine})
+    settings = {"model": {"name": ENSEMBLE}, "combine": combine}
+    return make_teacher_run(runs, together, data, out, settings, trust=trust)
 
 
 def make_teacher_run(
@@ -72,6 +73,8 @@ def make_teacher_run(
     out: str | Path,
     settings: Mapping[str, Any],
     facts: Mapping[str, Any] | None = None,
+    *,
+    trust: bool,
 ) -> Run:
     """Evaluate a combination of complete runs, and return its run folder.
 
@@ -82,8 +85,9 @@ def make_teacher_run(
         out: run folder.
         settings: settings that say how the members are combined.
         facts: further entries of the result.
+        trust: allow the import of a function that returns the data.
     """
-    found = read_run_data(members[0], data, splits=("train", "test"))
+    found = read_run_data(members[0], data, splits=("train", "test"), trust=trust)
     # the first member gave the data; for the others a sample must be the same input, and a class the same number
     for member in members[1:]:
         refuse_other_reading(member, found)

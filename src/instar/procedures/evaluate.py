@@ -68,13 +68,15 @@ def evaluate(
     run = as_run(subject)
     # whoever knows how it read its inputs decides: a run first, then the store, and arguments for a bare module
     if run is not None:
-        found = read_run_data(run, data)
+        found = read_run_data(run, data, trust=trust)
     elif data is None and isinstance(predicting, Stored):
-        found = load_data(validate(DataConfig, predicting.store.manifest.data))  # no other samples have targets in it
+        # no other samples have targets in it
+        found = load_data(validate(DataConfig, predicting.store.manifest.data), trust=trust)
     elif data is None:
-        raise ConfigError(f"evaluating a {type(subject).__name__} needs data; only a run folder knows its own.")
+        what = f"'{subject}'" if isinstance(subject, str) else f"a {type(subject).__name__}"
+        raise ConfigError(f"evaluating {what} needs data; only a run folder knows its own.")
     else:
-        found = as_data(data)
+        found = as_data(data, trust=trust)
     samples = found.split(split)
     teacher = attach_network(only_parts("evaluate", teacher, parts), teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)

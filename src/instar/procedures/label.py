@@ -181,7 +181,7 @@ def _resolve(
     # read as the first teacher read its own data, so that a sample is the same input as then; a teacher without a run
     # folder says nothing about data
     run = as_run(teacher[0] if isinstance(teacher, list | tuple) else teacher)
-    data = as_data(spec) if run is None else read_run_data(run, spec)
+    data = as_data(spec, trust=trust) if run is None else read_run_data(run, spec, trust=trust)
     names, resolved = choose_teacher(teacher, given.config.combine, network=network, trust=trust)
     return names, reorder_classes(resolved, data.classes), data
 

@@ -30,6 +30,7 @@ from instar.targets.manifest import ALL_IDS, PartDescription
 from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore, link
 from instar.targets.targets import Targets
+from instar.teachers.foreign import names_a_foreign_teacher
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import BATCH_SIZE
@@ -132,15 +133,23 @@ def verify_targets(
     found = store if isinstance(store, TargetStore) else TargetStore(store)
     size = found.check()  # every byte, also of stores that are too large to be compared when they are opened
     manifest = found.manifest
-    if teacher is None and rows:
-        missing = [name for name in manifest.teacher.names if not os.path.exists(name)]
+    recorded = teacher is None
+    if recorded and rows:
+        names = [name for name in manifest.teacher.names if not names_a_foreign_teacher(name)]
+        missing = [name for name in names if not os.path.exists(name)]
         # a store outlives its teacher, and its checksums are worth something without it
         if missing:
             return Verified(str(found.path), size, 0, None, "", f"'{missing[0]}' is not a folder here; give a teacher")
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
-    _, resolved = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
+    try:
+        _, resolved = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
+    except ConfigError as error:
+        # what makes a teacher by its name may be gone, or nobody may trust it here
+        if recorded and any(map(names_a_foreign_teacher, manifest.teacher.names)):
+            return Verified(str(found.path), size, 0, None, "", str(error).rstrip("."))
+        raise
     # first the order and then the hash, because the fingerprint of a reordered teacher covers its order
     resolved = reorder_classes(resolved, manifest.classes)
     if resolved.fingerprint() != manifest.teacher.fingerprint:
@@ -148,7 +157,7 @@ def verify_targets(
             f"'{found.path}' holds targets of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, but the "
             f"given teacher has {resolved.fingerprint()[:8]}."
         )
-    loaded = as_data(data if data is not None else validate(DataConfig, manifest.data))
+    loaded = as_data(data if data is not None else validate(DataConfig, manifest.data), trust=trust)
     # in the arithmetic of the labelling, or rounding would count as a difference
     resolved.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
     return Verified(str(found.path), size, *_label_again(found, resolved, loaded, rows, seed, trust=trust), "")

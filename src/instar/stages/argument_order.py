@@ -11,6 +11,7 @@ from torch import nn
 
 from instar.config import DataConfig, ModelConfig
 from instar.data.dataset import Data
+from instar.data.from_function import names_a_function
 from instar.errors import ConfigError
 from instar.models.architecture import Architecture
 from instar.models.build import MODELS
@@ -52,6 +53,8 @@ def kinds_of(value: object) -> tuple[str, ...]:
 
     >>> kinds_of("resnet"), kinds_of(nn.Linear(2, 2)), kinds_of([[0.5], [0.1]]), kinds_of("owner/name")
     (('model',), ('teacher', 'model'), ('data',), ())
+    >>> kinds_of("mine:Name"), kinds_of("transformers:vit")
+    (('data', 'teacher', 'model'), ('teacher', 'model'))
     """
     known: tuple[tuple[Any, tuple[str, ...]], ...] = (
         (isinstance(value, Data | DataConfig), ("data",)),
@@ -75,7 +78,7 @@ def kinds_of(value: object) -> tuple[str, ...]:
 
 
 def _kinds_of_text(text: str) -> tuple[str, ...]:
-    found = {"data"} if text == "digits" else set()
+    found = {"data"} if text == "digits" or names_a_function(text) else set()
     if not text:  # which would be the working directory
         return ()
     if text in MODELS:

@@ -53,9 +53,9 @@ def shared_target_settings(folder: Path, targets: str) -> dict[str, Any]:
     return target_settings(where, {"dtype": "float32"})
 
 
-def as_data(data: DataLike) -> Data:
-    """Return data that a user gave in any form."""
-    return data if isinstance(data, Data) else load_data(data)
+def as_data(data: DataLike, *, trust: bool = False) -> Data:
+    """Return data that a user gave in any form; `trust` allows the import of a function that returns them."""
+    return data if isinstance(data, Data) else load_data(data, trust=trust)
 
 
 def distillation_objective(

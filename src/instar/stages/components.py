@@ -144,7 +144,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
         _, teacher = choose_teacher(config.teachers, config.combine, trust=trust)
     if teacher is not None:
         config = adopt_store_views(teacher, config)  # a target store knows no other views
-    data = given.data or load_data(config.data)
+    data = given.data or load_data(config.data, trust=trust)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
     reading = {name: getattr(data.config, name) for name in ("inputs", "layout", "image_size")}
     text = choose_reader(config.model, config.reader)

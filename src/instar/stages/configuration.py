@@ -15,12 +15,13 @@ from torch import nn
 
 from instar.config import DataConfig, ModelConfig, RunConfig, StoreConfig, TrainingConfig, validate
 from instar.data.dataset import Data, load_data
+from instar.data.from_function import refuse_untrusted
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError
-from instar.importing import TypedName, names_an_import
+from instar.importing import TypedName, is_import_path, names_an_import
 from instar.models.build import describe_model
-from instar.models.imported import CLASS_PATH, names_a_class
+from instar.models.imported import names_a_class
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
@@ -91,7 +92,7 @@ def configure(
         config: YAML file of settings, or its content.
         named: fields of `TrainingConfig`, and other fields of `RunConfig`, by name.
         settings: any setting by dotted name, or nested.
-        trust: allow the import of terms and views of the user's that the settings name; typed ones are trusted anyway.
+        trust: allow the import of what is the user's and the settings name; what was typed is trusted anyway.
         defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
         given: fields of `RunConfig`, where an objective or views may be objects.
@@ -130,11 +131,13 @@ def configure(
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
         raise ConfigError("the model is a module, which settings cannot change; leave out the settings of 'model'.")
+    if loaded is None:  # before a run, a search or a lineage begins
+        refuse_untrusted(found.data, trust=trust)
     trusted = {"objective", "views", "reader"} if trust else typed_names(values)
     objects = _find_objects(found, {**named, **given}, loaded, network, trusted)
     # the file of the model names its class and its reader, so the caller must have named both, or each that is imported
     typed_class, is_imported = names_a_class(model), names_an_import(found.reader)
-    has_own_class = CLASS_PATH.fullmatch(found.model.name) is not None and network is None
+    has_own_class = is_import_path(found.model.name) and network is None
     trusts_both = objects.reader is not None and (typed_class or not has_own_class) if is_imported else typed_class
     return Configured(found, objects, trusts_both)
 
@@ -252,7 +255,7 @@ def _read_data(data: Any, selection: Mapping[str, Any]) -> tuple[dict[str, Any],
     if data is None:
         return {}, None
     if isinstance(data, str | Path):
-        return {"source": str(data)}, None
+        return {"source": data if isinstance(data, str) else str(data)}, None
     if isinstance(data, DataConfig):  # what it leaves unset, a file of settings may set
         return data.model_dump(exclude_unset=True), None
     if not isinstance(data, Data):

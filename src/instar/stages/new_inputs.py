@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from instar.config import DataConfig, validate
+from instar.data.any_source import ARRAYS_SOURCE
 from instar.data.array_inputs import InputKind, read_inputs
 from instar.data.array_values import is_image
-from instar.data.dataset import ARRAYS_SOURCE
 from instar.data.given_images import as_images
 from instar.data.image_form import ImageForm
 from instar.data.images import open_image, pixels_of

@@ -10,8 +10,8 @@ import torch
 from instar.analysis.scores import UNLABELLED
 from instar.compute.inputs import Shape, describe_shapes
 from instar.config import DataConfig
+from instar.data.any_source import ARRAYS_SOURCE
 from instar.data.columns.held import INPUTS, Held
-from instar.data.dataset import ARRAYS_SOURCE
 from instar.data.named_inputs import read_named
 from instar.data.source import Source
 from instar.errors import MismatchError

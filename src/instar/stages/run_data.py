@@ -9,8 +9,9 @@ from typing import Any
 
 from instar.compute.inputs import Shape, Shapes, as_shapes, describe_shapes
 from instar.config import DataConfig, validate
+from instar.data.any_source import are_objects
 from instar.data.columns.held import INPUTS
-from instar.data.dataset import ARRAYS_SOURCE, IMAGE_SETTINGS, Data, load_data, load_recorded_data
+from instar.data.dataset import IMAGE_SETTINGS, Data, load_data, load_recorded_data
 from instar.data.objects import columns_of_objects
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
@@ -37,7 +38,11 @@ OBJECT_READING_SETTINGS = (
 
 
 def read_run_data(
-    run: Run, given: Data | str | Path | Sequence[Any] | DataConfig | None, *, splits: Sequence[str] = ()
+    run: Run,
+    given: Data | str | Path | Sequence[Any] | DataConfig | None,
+    *,
+    splits: Sequence[str] = (),
+    trust: bool = False,
 ) -> Data:
     """Return the data of a run, or others read as the run read its own, with the classes in the order of the run.
 
@@ -45,12 +50,13 @@ def read_run_data(
         run: the folder.
         given: other data; None: the run's own. Settings that a given `DataConfig` names take precedence.
         splits: "train" and "test", to compare their fingerprints with the recorded ones; stderr reports a difference.
+        trust: allow the import of a function that returns the data; one whose name was typed is imported anyway.
 
     Raises:
         MismatchError: when inputs have another shape or another rate than those of the run, or samples have classes
             that the run does not know.
     """
-    found = given if isinstance(given, Data) else _read(run, given)
+    found = given if isinstance(given, Data) else _read(run, given, trust=trust)
     refuse_other_inputs(run, found)
     found = rename_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
     for split in splits:
@@ -84,10 +90,10 @@ def as_run(subject: Any) -> Run | None:
     return subject if isinstance(subject, Run) else None
 
 
-def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Data:
+def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None, *, trust: bool) -> Data:
     recorded = run.config["data"]
     if given is None:
-        return load_recorded_data(validate(DataConfig, recorded))
+        return load_recorded_data(validate(DataConfig, recorded), trust=trust)
     # how the run read its data; what the user names for these comes on top
     kept = {name: recorded[name] for name in READING_SETTINGS if name in recorded}
     if recorded.get("rest") == "dustbin":  # its classes are others than those of the source
@@ -98,20 +104,22 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None) -> Da
     ):  # the run's images had this size by themselves
         kept["image_size"] = shape[1:]
     if isinstance(given, str | Path):
-        given = DataConfig(source=str(given))
+        given = DataConfig(source=given if isinstance(given, str) else str(given))
     if not isinstance(given, DataConfig):
         own = {name: value for name, value in (recorded | kept).items() if name in OBJECT_READING_SETTINGS}
         return load_data(given, **_known_columns(own, columns_of_objects(given)))
     if os.path.exists(given.source):
         known = column_names(given.source) if kept.get("input_column") or kept.get("label_column") else ()
         kept = _known_columns(kept, known)
-    # a reading of Python objects says nothing about files
-    arrays = {name: recorded.get(name) for name in ("inputs", "layout") if recorded["source"] != ARRAYS_SOURCE}
+    # a reading of Python objects says nothing about files, and arguments of one function nothing about another
+    is_same, were_objects = given.source == recorded["source"], are_objects(recorded["source"])
+    arrays = {name: recorded.get(name) for name in ("inputs", "layout") if is_same or not were_objects}
+    kept |= {"source_arguments": recorded.get("source_arguments", {})} if is_same else {}
     settings = kept | arrays | {name: getattr(given, name) for name in given.model_fields_set}
-    if any(arrays.values()) or given.source == recorded["source"]:
-        return load_recorded_data(validate(DataConfig, settings))
-    found = load_data(validate(DataConfig, settings))
-    if (kind := found.config.inputs) != settings.get("inputs") and recorded["source"] != ARRAYS_SOURCE:
+    if any(arrays.values()) or is_same:
+        return load_recorded_data(validate(DataConfig, settings), trust=trust)
+    found = load_data(validate(DataConfig, settings), trust=trust)
+    if (kind := found.config.inputs) != settings.get("inputs") and not were_objects:
         say(f"instar: '{given.source}' is read as {kind}; '{run.path}' recorded no reading. data.inputs changes this.")
     return found
 
@@ -204,9 +212,9 @@ def _are_numbered(run: Run, data: Data) -> bool:
     wanted, found = run_classes(run), data.classes
     if set(wanted) & set(found):  # names that both have are matched by name
         return False
-    if data.config.source == ARRAYS_SOURCE and _are_numbers(found):
+    if are_objects(data.config.source) and _are_numbers(found):
         return len(found) <= len(wanted)  # the labels given now may lack the last classes
-    if run.config["data"]["source"] == ARRAYS_SOURCE and _are_numbers(wanted) and len(found) == len(wanted):
+    if are_objects(run.config["data"]["source"]) and _are_numbers(wanted) and len(found) == len(wanted):
         say(
             f"instar: '{run.path}' knows its classes by number alone, which are taken to be {join_names(found)} in "
             "order."

@@ -1,4 +1,4 @@
-"""A teacher that was trained elsewhere: the name of what makes its network, a file of weights, and its reader."""
+"""A teacher by the name of what makes it: a network that was trained elsewhere, or a teacher of the user's."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from instar.errors import ConfigError
 from instar.expressions import parse, write
-from instar.importing import TypedName
+from instar.importing import LIBRARY_PREFIXES, TypedName, is_import_path
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
 from instar.models.image_processor import processor_reader
-from instar.models.imported import CLASS_PATH, LIBRARY_PREFIXES, import_model, names_a_class, refuse_timm
+from instar.models.imported import import_model, names_a_class, refuse_timm
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.weight_files import load_weights
+from instar.teachers.classifier import is_estimator
 from instar.teachers.conversion import as_teacher
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 
+_KINDS = {"torch.nn.Module": nn.Module, "instar.Teacher": Teacher}
+
 
 @dataclass(frozen=True)
 class ForeignTeacher:
-    """A network that was trained elsewhere, by name; `as_teacher` makes it.
+    """A teacher by the name of what makes it; `as_teacher` makes it.
 
     Args:
-        name: `package.module:Name` of a class of `torch.nn.Module`, or of a function that returns one; or
-            `transformers:` with a folder or Hub id.
+        name: `package.module:Name` of a class of `torch.nn.Module` or `Teacher`, or of a function that returns one of
+            these or a fitted classifier; or `transformers:` with a folder or Hub id.
         arguments: arguments of the class or function.
-        weights: file of weights, see `load_weights`; None: those that the class or function makes.
-        reader: how the network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
+        weights: file of weights of a network, see `load_weights`; None: those that the class or function makes.
+        reader: how a network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
             or in the size of the data.
 
     Its text is what a run records, and what a configuration may name among its teachers:
@@ -69,7 +74,7 @@ class ForeignTeacher:
             f"ForeignTeacher({str(self.name)!r}, {', '.join(f'{name}={write(text)}' for name, text in texts.items())})"
         )
 
-    def make(self, *, trust: bool) -> Module:
+    def make(self, *, trust: bool) -> Teacher:
         """Return the teacher.
 
         Args:
@@ -87,11 +92,27 @@ class ForeignTeacher:
                 f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
             )
         # a name that was typed is meant; one in a file may be any function
-        kind = import_model(self.name, declared=not names_a_class(self.name))
-        network = call_constructor(kind, self.name, self.arguments, flag="--teacher-arg")
+        kind = import_model(self.name, declared=not names_a_class(self.name), what="teacher", kinds=_KINDS)
+        made = call_constructor(kind, self.name, self.arguments, flag="--teacher-arg", what="teacher")
+        if not isinstance(made, nn.Module) or isinstance(made, Teacher):  # a user's class may be both
+            return self._as_it_is(made)
         if self.weights is not None:
-            load_weights(network, self.weights)
-        return Module(network, reader=self.reader)
+            load_weights(made, self.weights)
+        return Module(made, reader=self.reader)
+
+    def _as_it_is(self, made: Any) -> Teacher:
+        kind = type(made).__name__
+        if not isinstance(made, Teacher) and not is_estimator(made):
+            raise ConfigError(
+                f"teacher '{self.name}' must be a torch.nn.Module, an instar.Teacher or a fitted scikit-learn "
+                f"classifier, got {kind}."
+            )
+        if self.weights is not None or self.reader is not None:
+            raise ConfigError(
+                f"teacher '{self.name}' is a {kind}, which has weights and reads inputs by itself; leave out its "
+                "weights and its reader, or return a torch.nn.Module."
+            )
+        return as_teacher(made)
 
 
 def _make_transformers(path: str, reader: str | Reader | None) -> Module:
@@ -117,7 +138,7 @@ def names_a_foreign_teacher(text: str) -> bool:
     """
     if text.startswith((*LIBRARY_PREFIXES, "ForeignTeacher(")):
         return True
-    return CLASS_PATH.fullmatch(text) is not None and not os.path.exists(text)  # file names may have a colon
+    return is_import_path(text) and not os.path.exists(text)  # file names may have a colon
 
 
 def parse_foreign_teacher(text: str) -> ForeignTeacher:

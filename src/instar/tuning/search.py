@@ -14,7 +14,8 @@ from torch import nn
 from instar.compute.accelerator import make_accelerator
 from instar.compute.execution import Execution
 from instar.config import RunConfig, StoreConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE, Data, load_data
+from instar.data.any_source import ARRAYS_SOURCE, are_objects
+from instar.data.dataset import Data, load_data
 from instar.data.loader import Loader
 from instar.data.samples import Samples, is_labelled
 from instar.data.views.notation import parse_views
@@ -117,7 +118,7 @@ class Search:
     def run(self, jobs: int | str = 1) -> Tuned:
         """Run the trials that are missing; see `tune`."""
         here, config, out = parse_jobs(jobs).here, self.stage.config, self.stage.out
-        data = self.stage.given.data or load_data(config.data)
+        data = self.stage.given.data or load_data(config.data, trust=self.stage.trust)
         # trials see the store alone, so only here are the data compared with those of a teacher's run
         for run in filter(None, map(as_run, config.teachers)):
             refuse_other_reading(run, data)
@@ -138,8 +139,8 @@ class Search:
             look.tell()
         # the test split stays unseen: a choice among trials that knew it would be optimistic about it
         shared = shown.model_copy(update={"teachers": (str(stored.store.path),), "judge_test": False})
-        # other processes read the decoded data from the cache, but arrays exist only here and travel with each trial
-        is_sent = here or data.config.source == ARRAYS_SOURCE
+        # other processes read the decoded data from the cache, but objects exist only here and travel with each trial
+        is_sent = here or are_objects(data.config.source)
         given = replace(self.stage.given, data=data if is_sent else None, objective=None)
         stage = replace(self.stage, config=shared, given=given, show=self.stage.show and here)
         cells, baseline = self._halve(stage, jobs)

@@ -134,9 +134,9 @@ def cluster(
     teacher = as_teacher(attach_network(generalist, network, trust=trust), trust=trust)
     run = as_run(generalist)
     if run is not None:
-        loaded = read_run_data(run, data, splits=("train",))
+        loaded = read_run_data(run, data, splits=("train",), trust=trust)
     elif data is not None:
-        loaded = as_data(data)
+        loaded = as_data(data, trust=trust)
     else:
         raise ConfigError(f"clustering by a {type(generalist).__name__} needs data; only a run knows its own.")
     samples = loaded.split(split)

@@ -89,4 +89,4 @@ def combine(
         together = make_specialists(first, runs, trust=trust, **arguments)
     settings = {"model": {"name": SPECIALISTS, "arguments": arguments}}
     facts = {"missing": [str(folder) for folder in missing]} if missing else None
-    return make_teacher_run([first, *runs], together, data, out, settings, facts)
+    return make_teacher_run([first, *runs], together, data, out, settings, facts, trust=trust)

@@ -1,0 +1,79 @@
+"""Sources by split of everything that `load_data` takes: names, folders, and Python objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from instar.config import DataConfig
+from instar.data.digits import load_digits
+from instar.data.drawn_test import choose_test_samples
+from instar.data.from_function import names_a_function
+from instar.data.hub import load_hub, refuse_array_settings
+from instar.data.objects import read_objects
+from instar.data.opening import rows_by_split
+from instar.data.samples import Samples
+from instar.data.source import Source
+from instar.data.speech import state_names
+from instar.errors import ConfigError, DataError
+from instar.tasks.words import Words
+
+ARRAYS_SOURCE = "arrays"
+"""Source name of data given as Python objects."""
+
+
+def are_objects(source: str) -> bool:
+    """Return whether data are Python objects, which no cache holds: given, or returned by a function.
+
+    >>> [are_objects(source) for source in ("arrays", "mine:load", "digits")]
+    [True, True, False]
+    """
+    return source == ARRAYS_SOURCE or names_a_function(source)
+
+
+def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) -> dict[str, Source]:
+    """Return sources by split; only "train" if the data must still be split.
+
+    Args:
+        spec: Python objects; or a text, a path or settings, for the data that `config` names.
+        config: name of the data, and how to read them.
+        is_recorded: read arrays as the run that recorded these settings.
+
+    Raises:
+        DataError: when the data cannot be found, read or interpreted, or have several interpretations.
+        ConfigError: when a setting has no effect on such data, or names other classes than they have.
+    """
+    is_given = not isinstance(spec, str | Path | DataConfig)
+    if not is_given and config.source == ARRAYS_SOURCE:
+        raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
+    for name in ("test_where", "input_columns", "columns"):
+        if getattr(config, name) and not (rows_by_split(spec) if is_given else config.source != "digits"):
+            raise ConfigError(f"'{name}' needs data with columns, but the source '{config.source}' has none.")
+    if is_given:
+        return read_objects(spec, config)
+    if config.source == "digits":
+        if not is_recorded:
+            refuse_array_settings(config, "images")
+        train, validation, test = load_digits()
+    else:
+        train, validation, test = load_hub(config, is_recorded=is_recorded)
+    # the user lists words, and the classes of recordings are their states
+    wanted = state_names(config.classes, train.task.states) if isinstance(train.task, Words) else config.classes
+    if wanted and wanted != train.classes:
+        raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
+    return {"train": train, "test": test} | ({"validation": validation} if validation else {})
+
+
+def split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:
+    """Return train and a test set that is drawn from it, a share `config.test` or a fifth, as sources by split."""
+    samples = Samples.all_of(source)
+    if config.test is None or source.positions is not None:
+        train, test = samples.split(config.test or 0.2, config.split_seed)
+    else:
+        places = choose_test_samples(source.labels.tolist(), config.test, config.split_seed, source.name)
+        is_test = torch.zeros(len(source), dtype=torch.bool)
+        is_test[places] = True
+        train, test = samples.select(~is_test), samples.select(is_test)
+    return {"train": train.as_source(f"train {source.name}"), "test": test.as_source(f"test {source.name}")}
