@@ -32,13 +32,13 @@ from instar.objectives import HardLabels, Need, Term, Value
 class Half(Reader):
     """The left part of the columns."""
 
-    parts: int = 2
+    shares: int = 2
 
     def __call__(self, inputs):
-        return inputs if inputs.shape[-1] == 8 // self.parts else inputs[..., : inputs.shape[-1] // self.parts]
+        return inputs if inputs.shape[-1] == 8 // self.shares else inputs[..., : inputs.shape[-1] // self.shares]
 
     def shape(self, given):
-        return (*given[:-1], given[-1] // self.parts)
+        return (*given[:-1], given[-1] // self.shares)
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def test_a_typed_reader_is_saved_with_its_model(instar: Callable[..., Any]) -> N
     for out, flags in {"flag": ["--reader", "my_parts:Half(2)"], "set": ["--set", "reader=my_parts:Half(2)"]}.items():
         code, _, err = instar(*words, out, *flags)
         assert code == 0, err
-        assert read_json(Path(out, "model.json"))["reader"] == "my_parts:Half(parts=2)"
+        assert read_json(Path(out, "model.json"))["reader"] == "my_parts:Half(shares=2)"
     assert instar(*words, "flag", "--reader", "my_parts:Half(2)")[0] == 0  # the complete run
     for verb in (["evaluate", "flag"], ["export", "flag", "--to", "safetensors"]):
         code, _, err = instar(*verb)
@@ -296,6 +296,9 @@ def test_a_reader_is_given_as_an_object_where_its_module_can_be_imported(parts: 
     with pytest.raises(ConfigError, match="allow this with --trust"):
         instar.load("run")
     assert instar.load("run", trust=True).reader == my_parts.Half(2) == run.model.reader
+
+    with pytest.raises(ConfigError, match="the field 'parts' of the reader Taken must have another name"):
+        type("Taken", (my_parts.Half,), {"__annotations__": {"parts": int}})
 
     @dataclasses.dataclass(frozen=True)
     class Local(my_parts.Half):  # type: ignore[misc]

@@ -67,7 +67,7 @@ def import_model(
     if declared and not returns_one_of(tuple(kinds.values()), found):
         raise ConfigError(
             f"the function '{path}' is not annotated to return a {names}, and Instar calls no other function that a "
-            f"run folder names; annotate it: -> {next(reversed(kinds))}."
+            f"run folder names; annotate it: -> {list(kinds)[-1]}."
         )
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from instar.checks import checked
 from instar.config import DataConfig, validate
-from instar.data.dataset import ARRAYS_SOURCE
+from instar.data.any_source import are_objects
 from instar.data.hub import verify_copy
 from instar.errors import ConfigError
 
@@ -62,7 +62,7 @@ def verify_data(data: str | Path, *, settings: Mapping[str, Any] | None = None) 
     config = validate(
         DataConfig, {"source": str(data)} | {name.removeprefix(_SECTION): value for name, value in given.items()}
     )
-    if config.source in ("digits", ARRAYS_SOURCE):
+    if config.source == "digits" or are_objects(config.source):
         raise ConfigError(f"'{config.source}' has no decoded copy; expected a folder, a file of rows or a Hub id.")
     folder, files = verify_copy(config)
     return VerifiedCopy(str(folder), files)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
+from inspect import get_annotations
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from instar.compute.inputs import Inputs, Shapes, describe_shapes
 from instar.data.columns.held import INPUTS
-from instar.errors import MismatchError
+from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
 
 _LATER_VALUES = (("column", INPUTS), ("odd_margin", "down"))
@@ -30,6 +31,12 @@ class Reader(ABC):
 
     column: str = INPUTS
     takes_several: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if taken := sorted({"parts", "columns"} & get_annotations(cls).keys()):  # a field would hide the property
+            name = f"the field '{taken[0]}' of the reader {cls.__name__}"
+            raise ConfigError(f"{name} must have another name, because a reader has its own {taken[0]}.")
 
     def __repr__(self) -> str:
         # without usual values that files of older versions do not have
