@@ -173,7 +173,7 @@ def test_an_object_is_known_by_its_content() -> None:
     assert Wrapped(speckle) == parse_views(f"Wrapped({HERE}:speckle)", trust=True)
     three, four = (Wrapped(lambda image, number=number: image + number) for number in (3, 4))
     assert three != four
-    with pytest.raises(ConfigError, match="give the views as an object, if a transform in Python was recorded by this"):
+    with pytest.raises(ConfigError, match="from an object of Python, which no text can make again; give the same"):
         parse_views(str(three), trust=True)
 
 
@@ -185,7 +185,7 @@ def test_an_object_is_known_by_its_content() -> None:
         (f"Wrapped({HERE}:erase_disk('/'))", r"must call a class with __call__ or a function that is annotated"),
         ("Wrapped(operator:methodcaller('tofile', 'a'))", r"must call a class with __call__"),
         (f"Wrapped({HERE}:Jitter(1, 2))", r"cannot be made: .*takes from 1 to 2 positional arguments"),
-        (f"Wrapped('{HERE}:Jitter()')", r"cannot be made from a quoted text; write Wrapped\(package\.module:Name\)"),
+        (f"Wrapped('{HERE}:Jitter()')", r"is a quoted name; write it without quotes, as in Wrapped\("),
         (f"Wrapped({HERE}:jitter, 'jpeg')", r"Wrapped\(takes\) must be 'tensor' or 'pillow', got 'jpeg'"),
         ("Wrapped(3)", r"must be a function or an object with __call__, got 3"),
         ("Wrapped()", r"view 'Wrapped' cannot be made: .*'transform'"),

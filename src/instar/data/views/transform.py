@@ -37,7 +37,7 @@ class Transform:
 def as_transform(given: Callable[..., Any]) -> Transform:
     """Return a function or an object with `__call__` as a transform.
 
-    A function of a module is known by its name, anything else by a hash of its content, which no text can bring back.
+    A function of a module is known by its name, any other object by its class and a hash of what it holds.
 
     Raises:
         ConfigError: when it cannot be called, or shows no content to hash.
@@ -50,8 +50,10 @@ def as_transform(given: Callable[..., Any]) -> Transform:
         return given
     if isinstance(given, str):
         raise ConfigError(
-            f"Wrapped('{given}') cannot be made from a quoted text; write Wrapped(package.module:Name), without "
-            "quotes, or give the views as an object, if a transform in Python was recorded by this text."
+            f"Wrapped('{given}') is a quoted name; write it without quotes, as in Wrapped(package.module:Name)."
+            if ":" in given
+            else f"Wrapped('{given}') was made from an object of Python, which no text can make again; give the same "
+            "object in views=..."
         )
     if isinstance(given, type) or not callable(given):
         raise ConfigError(f"Wrapped(transform) must be a function or an object with __call__, got {shown_name(given)}.")

@@ -37,8 +37,8 @@ class Wrapped(View):
     Instar lacks, and nothing else.
 
     A text names the transform: `Wrapped(package.module:function)`, or `Wrapped(package.module:Name(3))` for what a
-    class or an annotated function makes. In Python it may be any object, which a run folder records by a hash of its
-    content.
+    class or an annotated function makes. In Python it may be any object, which a run folder records by its class and
+    a hash of what it holds.
 
     Args:
         transform: function from an image to an image with as many channels and the same dtype. All results have one
