@@ -84,6 +84,15 @@ def test_a_student_trains_and_returns_to_transformers(tmp_path, data):
     torch.testing.assert_close(instar.load(hub.path)(given), again(given))
 
 
+def test_tune_builds_it_for_the_inputs_that_its_trials_read(tmp_path, data):
+    folder = f"transformers:{write_model(tmp_path / 'model')}"
+    data = data.select(validation=0.25)
+    found = instar.tune(
+        data, folder, folder, out=tmp_path / "tuned", temperatures=[1, 2], weights=[0.5], seeds=2, epochs=1
+    )
+    assert len(found.cells) == 2
+
+
 def test_what_it_does_not_take_is_told(tmp_path, data):
     folder = write_model(tmp_path / "model")
     with pytest.raises(MismatchError, match=r"takes input_ids and a mask of their padding \(attention_mask\) by name"):

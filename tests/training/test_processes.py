@@ -37,6 +37,24 @@ def learn_digits(teacher, out, settings):
     print(run.metrics["errors"])
 
 
+def learn_words(out, settings):
+    """Train on words and a mask of their padding, in one of two processes."""
+    torch.set_num_threads(1)
+    draws = np.random.default_rng(0)
+    arrays = {"words": draws.integers(0, 5, (40, 3)), "mask": draws.random((40, 3)) > 0.5, "label": np.arange(40) % 2}
+    return train(load_data(arrays), MaskedWords(), out=out, **json.loads(settings))
+
+
+class MaskedWords(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = torch.nn.Embedding(5, 2)
+
+    def forward(self, words, mask):
+        return (self.table(words) * mask[..., None]).sum(1)
+
+
 def learn_text(teacher, out, settings, stop):
     """Distil an LSTM, in one of two processes, which end before the step `stop`, counted from 1."""
     torch.set_num_threads(1)
@@ -123,6 +141,15 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path, extra):
     assert sum(line["loss"] * line["examples"] for line in lines[1]) == pytest.approx(
         sum(line["loss"] * line["examples"] for line in lines[0]), rel=1e-5
     )
+
+
+def test_two_processes_share_batches_of_several_inputs(tmp_path):
+    settings = json.dumps({"epochs": 2, "batch_size": 5, "optimiser": "sgd", "learning_rate": 0.5})
+    found = two_processes("learn_words", str(tmp_path / "two"), settings)
+    assert [code for _, code in found] == [0, 0], found
+    one = learn_words(tmp_path / "one", settings)
+    two, _ = read_tensors(Run(tmp_path / "two").weights)
+    torch.testing.assert_close(two, dict(one.model.state_dict()), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("stop", [6])

@@ -22,11 +22,13 @@ from instar.compute.inputs import (
 )
 from instar.config import DataConfig
 from instar.data.dataset import Data
+from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.exporting.feeding import describe_feeding
 from instar.exporting.recorded_predictions import Recorded, compare_with_recorded, largest_difference
 from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
+from instar.models.readers.reader import Reader
 from instar.models.trained import load_model, network_of
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.documents import ModelFile
@@ -177,21 +179,12 @@ def read_student(
     # other programs resize images with other arithmetic, so a graph begins behind the reader, which the header names
     reader = model.reader
     model = Normalised(model.network, model.mean, model.std, statistics=model.mean_and_std()).eval()
-    # a test split of fewer samples gives some of them twice
-    ids = samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]
-    chosen = reader.read(lambda column: samples.source.take(column, ids))
-    batches = tuple(split_rows(chosen, COMPARED_BATCH_SIZES))
-    any_length, positions = False, samples.source.positions or 1
-    if positions > 1:
-        # a length that the exporter has not seen, which shows whether it has fixed the number of positions
-        shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
-        if any_length := _accepts_length(model, shorter):
-            batches = (*batches, shorter)
+    batches, any_length = _choose_batches(model, reader, samples)
     if isinstance(model.network, CausalLM | TransformersClassifier):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
         described["transformers"].pop("_name_or_path", None)  # a path of this machine
-    shape = as_lists(shapes_of(chosen))
-    dtype = map_tensors(lambda tensor: str(tensor.dtype).removeprefix("torch."), chosen)
+    shape = as_lists(shapes_of(batches[0]))
+    dtype = map_tensors(lambda tensor: str(tensor.dtype).removeprefix("torch."), batches[0])
     feeding = describe_feeding(run, model, reader, shape, samples.input_shape, dtype)
     header = {
         "format": EXPORT_FORMAT,
@@ -200,6 +193,20 @@ def read_student(
         "inputs": {"dtype": dtype, "shape": shape, "any_length": any_length, **feeding},
     }
     return Student(run, model, header, batches, data, trust, network, recorded)
+
+
+def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tuple[tuple[Inputs, ...], bool]:
+    """Return inputs to compare an export on, and whether the model takes any number of positions."""
+    # a test split of fewer samples gives some of them twice
+    ids = samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]
+    chosen = reader.read(lambda column: samples.source.take(column, ids))
+    batches, positions = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source.positions or 1
+    if positions > 1:
+        # a length that the exporter has not seen, which shows whether it has fixed the number of positions
+        shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
+        if _accepts_length(model, shorter):
+            return (*batches, shorter), True
+    return batches, False
 
 
 def _accepts_length(model: nn.Module, inputs: Inputs) -> bool:

@@ -24,6 +24,9 @@ from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import build_network
+from instar.models.image_processor import choose_reader
+from instar.models.readers.notation import parse_reader
+from instar.models.readers.reader import read_shape
 from instar.objectives.notation import exact
 from instar.runs.files import write_json
 from instar.stages.components import adopt_store_views
@@ -32,7 +35,7 @@ from instar.stages.given_teacher import choose_teacher
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
-from instar.stages.weights import few_columns
+from instar.stages.weights import choose_student_reader, few_columns
 from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
@@ -128,7 +131,10 @@ class Search:
             raise DataError("tune needs a labelled validation split, and there is none; set data.validation above 0.")
         # refuse a wrong model or store once, and not in every trial
         trust = self.stage.trust or self.stage.trust_model
-        build_network(config.model, data.train.input_shape, data.classes, trust=trust)
+        own = self.stage.given.reader or parse_reader(choose_reader(config.model, config.reader), trust=trust)
+        reader = choose_student_reader(None, own, data)
+        shape = read_shape(reader, reader.collect(data.train.source.shape))
+        build_network(config.model, shape, data.classes, trust=trust)
         stored = self._label(data)
         shown = adopt_store_views(stored, config)
         loader = self._make_loader(data.train, shown)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from instar.compute.inputs import Shape, describe_shapes
+from instar.compute.inputs import Inputs, Shape, describe_shapes, shapes_of
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.reader import Reader
 
@@ -59,6 +59,15 @@ class Named(Reader):
     def collect(self, find: Callable[[str], Any]) -> dict[str, Any]:
         """Return what `find` returns for the column of each argument."""
         return {name: find(reader.column) for name, reader in self.readers}
+
+    def read(
+        self, find: Callable[[str], Inputs], known: MutableMapping[Reader, Inputs] | None = None
+    ) -> dict[str, Any]:
+        """Return what the reader of each argument makes of its column, once for other networks that read it alike."""
+        for name, reader in self.readers:
+            if isinstance(several := find(reader.column), Mapping):
+                self.shape({name: shapes_of(several) for name, _ in self.readers})
+        return {name: reader.read(find, known) for name, reader in self.readers}
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # of several
         """Return the tensor of each argument, of raw tensors by the same names; others are left out."""
