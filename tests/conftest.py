@@ -19,6 +19,8 @@ _datasets_cache = tempfile.TemporaryDirectory(prefix="instar-tests-", ignore_cle
 os.environ["HF_DATASETS_CACHE"] = _datasets_cache.name
 # Read when gRPC is first imported, by Ray's client: its hooks can crash the processes that Ray starts (docs/jobs.md).
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+# Processes that tests start have one thread too: on small tensors, more threads mostly wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -148,7 +148,7 @@ def test_statistics_are_kept_for_each_selection(source: Source, tmp_path: Path) 
         assert all(map(torch.equal, statistics(chosen), wanted))
 
 
-def test_a_second_process_reads_what_the_first_one_kept(mnist_folder: Path, empty_cache: Path) -> None:
+def test_a_second_process_reads_what_the_first_one_kept(omniglot_folder: Path, empty_cache: Path) -> None:
     program = (
         "import sys; from instar.data import load_data; from instar.data.source import Source\n"
         "if sys.argv[2] == 'again': Source._hash_content = None\n"
@@ -156,9 +156,9 @@ def test_a_second_process_reads_what_the_first_one_kept(mnist_folder: Path, empt
     )
     found = [
         subprocess.run(
-            [sys.executable, "-c", program, str(mnist_folder), which], check=True, capture_output=True, text=True
+            [sys.executable, "-c", program, str(omniglot_folder), which], check=True, capture_output=True, text=True
         ).stdout
         for which in ("first", "again")
     ]
     assert found[0] == found[1]
-    assert load_data(mnist_folder).fingerprints() == eval(found[0])
+    assert load_data(omniglot_folder).fingerprints() == eval(found[0])

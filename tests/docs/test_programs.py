@@ -27,6 +27,15 @@ def run_in_shell(program: str, folder: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def run_commands(program: str, instar: Callable[..., tuple[int, str, str]]) -> None:
+    """Run the commands `instar` of a program in this process, which starts none for each; a shell expands the words."""
+    recorded = "instar() { printf '%s\\n' \"$@\" ''; }\n"  # a word per line, and an empty line behind each command
+    words = subprocess.run(["bash", "-e"], input=recorded + program, text=True, capture_output=True, check=True).stdout
+    for command in words.removesuffix("\n\n").split("\n\n"):
+        code, out, err = instar(*command.split("\n"))
+        assert code == 0, out + err
+
+
 def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", reason="needs the extra transformers")
     (program,) = blocks(read("docs/language-models.md"), "python")
@@ -36,17 +45,23 @@ def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monke
     assert found["student"].metrics["perplexity"] < len(found["data"].classes) / 2
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_readme_runs(
+    instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (commands,), (program,) = blocks(read("README.md"), "sh"), blocks(read("README.md"), "python")
-    run_in_shell(commands.replace("--epochs 30", "--epochs 1"), tmp_path)
     monkeypatch.chdir(tmp_path)
+    run_commands(commands.replace("--epochs 30", "--epochs 1"), instar)
     exec(compile(program.replace('"epochs": 30', '"epochs": 1'), "README.md", "exec"), found := {})
     assert found["student"].complete
 
 
 def test_the_commands_of_the_speech_page_run_as_they_stand(
-    tmp_path: Path, write_recordings: Callable[..., Path]
+    instar: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_recordings: Callable[..., Path],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
 
     def said(count: int) -> list[np.ndarray]:
@@ -58,7 +73,7 @@ def test_the_commands_of_the_speech_page_run_as_they_stand(
 
     write_recordings(tmp_path / "recordings", {"train": said(120), "test": said(24)})
     for program in blocks(read("docs/speech.md"), "sh"):
-        run_in_shell(program.replace("256,256,256", "8").replace("--epochs 60", "--epochs 20"), tmp_path)
+        run_commands(program.replace("256,256,256", "8").replace("--epochs 60", "--epochs 20"), instar)
     student = json.loads((tmp_path / "runs" / "student" / "result.json").read_text())["metrics"]
     assert student["words"] == 24
     assert student["word_error"] < 0.1 < student["error"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyarrow import parquet
 
 from instar.data import load_data
 from instar.errors import ConfigError
@@ -100,9 +101,12 @@ def test_alphabets_are_the_true_groups_of_characters() -> None:
     assert _plan(omniglot, load_data("digits")).groups == ()
 
 
-def test_superclasses_are_the_true_groups_of_cifar_100(cifar100_folder: Path) -> None:
+def test_superclasses_are_the_true_groups_of_cifar_100(cifar100_folder: Path, tmp_path: Path) -> None:
     cifar = SCALES["smoke"].problems[0]
-    data = load_data(str(cifar100_folder), **cifar.data)
+    for split in ("train", "test"):  # their first rows have every class, and are quicker to decode than all
+        rows = parquet.read_table(min(cifar100_folder.glob(f"{split}-*"))).slice(0, 2000)
+        parquet.write_table(rows, tmp_path / f"{split}-00000-of-00001.parquet")
+    data = load_data(str(tmp_path), **cifar.data)
     groups = _plan(cifar, data).groups
     assert sorted(len(names) for names in groups) == [5] * 20
     assert ("baby", "boy", "girl", "man", "woman") in groups
