@@ -28,6 +28,21 @@ def from_pretrained(
     return _read(lambda: load(source, trust_remote_code=False, **options), what, source, raises)
 
 
+def from_weights(kind: str, source: str, config: Any) -> tuple[Any, set[str]]:
+    """Return a model of Transformers in float32, and the names of the weights that its folder lacks.
+
+    Transformers fills those with random numbers, so the caller must refuse them or say so.
+
+    Raises:
+        ConfigError: when transformers is not installed, or cannot load the weights.
+    """
+    # only safetensors, because loading other formats unpickles them
+    model, report = from_pretrained(
+        kind, source, "model", config=config, use_safetensors=True, dtype="float32", output_loading_info=True
+    )
+    return model, set(report["missing_keys"])
+
+
 def from_config(kind: str, config: Any, source: str, what: str, **options: Any) -> Any:
     """Return `transformers.<kind>.from_config(config)`, a model with new weights.
 

@@ -49,6 +49,17 @@ def text(tmp_path, **options):
     return load_data(str(folder), **{"length": 6, "stream": False, "validation": 0.2} | options)
 
 
+def test_a_model_that_lacks_weights_is_refused_because_they_would_be_random(model_folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(f"{model_folder}/model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, f"{model_folder}/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MismatchError, match=r"lacks weights of LlamaForCausalLM, such as 'lm_head\.weight'"):
+        CausalLM(model_folder)
+    assert CausalLM(model_folder, pretrained=False).head is not None
+
+
 def test_logits_are_those_of_transformers_without_the_padding(model_folder):
     network = CausalLM(model_folder).eval()
     tokens = torch.tensor([[2, 3, 5, 0], [2, 4, 6, 1]], dtype=torch.int32)

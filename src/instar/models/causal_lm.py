@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
-from instar.foreign import from_config, from_pretrained, read_config
+from instar.foreign import from_config, from_pretrained, from_weights, read_config
 from instar.models.architecture import TextNetwork
 from instar.models.lstm import require_tokens
 
@@ -36,7 +36,8 @@ class CausalLM(nn.Module, TextNetwork):
 
     Raises:
         ConfigError: when transformers is not installed, or cannot load the model.
-        MismatchError: when the model allows fewer positions, or has fewer tokens or another tokenizer than the data.
+        MismatchError: when the model allows fewer positions, has fewer tokens or another tokenizer than the data, or
+            lacks weights.
     """
 
     def __init__(
@@ -93,12 +94,16 @@ class CausalLM(nn.Module, TextNetwork):
 
 
 def _load(path: str, pretrained: bool) -> Any:
-    config = read_config(path, "model")
-    if pretrained:  # only safetensors, because loading other formats unpickles them
-        return from_pretrained(
-            "AutoModelForCausalLM", path, "model", config=config, use_safetensors=True, dtype=torch.float32
+    config, kind = read_config(path, "model"), "AutoModelForCausalLM"
+    if not pretrained:
+        return from_config(kind, config, path, "model", dtype=torch.float32)
+    model, missing = from_weights(kind, path, config)
+    if missing:
+        raise MismatchError(
+            f"'{path}' lacks weights of {type(model).__name__}, such as '{min(missing)}', so it is no trained language "
+            "model yet; train it first, or train new weights with --arg pretrained=false."
         )
-    return from_config("AutoModelForCausalLM", config, path, "model", dtype=torch.float32)
+    return model
 
 
 @torch.no_grad()

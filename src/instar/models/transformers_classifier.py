@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instar.compute.inputs import Shapes
 from instar.errors import MismatchError, say
-from instar.foreign import from_config, from_pretrained, read_config
+from instar.foreign import from_config, from_weights, read_config
 from instar.models.class_names import match_classes, say_new_head
 
 
@@ -98,7 +98,7 @@ def label_names(config: Any) -> tuple[str, ...]:
 
 
 def _load(kind: str, path: str, config: Any, *, may_lack_head: bool) -> Any:
-    model, missing = _load_known(kind, path, config)
+    model, missing = from_weights(kind, path, config)
     if not missing:
         return model
     if may_lack_head and missing <= _head_of(kind, path, config):  # Transformers has filled it with new weights
@@ -110,17 +110,9 @@ def _load(kind: str, path: str, config: Any, *, may_lack_head: bool) -> Any:
     )
 
 
-def _load_known(kind: str, path: str, config: Any) -> tuple[Any, set[str]]:
-    # only safetensors, because loading other formats unpickles them
-    model, report = from_pretrained(
-        kind, path, "model", config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-    )
-    return model, set(report["missing_keys"])
-
-
 def _load_with_new_head(kind: str, path: str, config: Any) -> Any:
     model = from_config(kind, config, path, "model", dtype=torch.float32)
-    trained, missing = _load_known(kind, path, read_config(path, "model"))
+    trained, missing = from_weights(kind, path, read_config(path, "model"))
     head = _head_of(kind, path, config)
     if left := missing - head:
         raise MismatchError(
