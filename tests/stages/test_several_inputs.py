@@ -153,9 +153,10 @@ def test_a_teacher_takes_them_too_by_itself_and_from_its_run(tmp_path, data, net
         assert run.complete
 
 
-def test_a_reader_renames_chooses_and_standardises(tmp_path):
+def test_a_reader_chooses_and_each_is_standardised_with_its_own_statistics(tmp_path, capsys):
     data = load_data(split(words=IDS, extra=EXTRA, label=LABELS), validation=0)
     run = instar.train(data, f"{__name__}:Sized", out=tmp_path / "run", epochs=1, trust=True)
+    assert "inputs that are standardised, each with its own mean and std: extra; give a mask" in capsys.readouterr().err
     known = data.train.source.column("extra")
     mean, std = run.model.mean_and_std()["extra"]
     torch.testing.assert_close(mean, known.mean(0))
@@ -301,6 +302,9 @@ def test_a_normalised_network_standardises_each_with_its_own_statistics():
     model = Normalised(adding, torch.zeros(1), torch.ones(1), statistics=both)
     found = model({"words": torch.tensor([[10.0]]), "extra": torch.tensor([[51]], dtype=torch.uint8)})
     assert found.item() == pytest.approx((10 - 2) / 4 + 51 / 255)
+    alone = Normalised(adding, torch.tensor(2.0), torch.tensor(4.0))
+    with pytest.raises(MismatchError, match="mean and std of a Normalised network are those of one tensor"):
+        alone({"words": torch.zeros(1, 1), "extra": torch.zeros(1, 1)})
     assert set(model.state_dict()) == {"mean", "std", "statistics.words.mean", "statistics.words.std"}
 
 

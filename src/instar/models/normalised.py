@@ -129,6 +129,11 @@ class Normalised(Statistics):
         inputs: Inputs = read(raw)
         if isinstance(inputs, Tensor):
             return self.standardise(inputs, self._dtype)
+        if not self._reads_as_is:
+            raise MismatchError(
+                f"mean and std of a Normalised network are those of one tensor, and it is given several: "
+                f"{', '.join(inputs)}; give them by name, as statistics={{'{next(iter(inputs))}': (mean, std)}}."
+            )
         return {name: self._standardise_one(name, tensor) for name, tensor in inputs.items()}
 
     def _standardise_one(self, name: str, inputs: Tensor) -> Tensor:

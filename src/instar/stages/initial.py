@@ -101,6 +101,11 @@ class InitialModel:
                 "the student comes with weights, so its inputs are not standardised (pixels are 0..1); wrap it in "
                 "instar.models.Normalised where they should be."
             )
+        if standardised := self.model.mean_and_std():
+            yield (
+                f"inputs that are standardised, each with its own mean and std: {', '.join(standardised)}; give a "
+                "mask as bool or whole numbers, which are not."
+            )
         if not any(module.training for module in network.modules()):
             yield "all layers of the student were given in eval mode; they are trained in train mode."
         elif kept := find_frozen_layers(network):
