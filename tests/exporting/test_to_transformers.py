@@ -17,6 +17,9 @@ from instar.models import CNN
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 
+# torchvision, which Transformers takes where it is installed, rounds resized pixels differently from Pillow
+TOLERANCE = 5e-3 if transformers.utils.is_torchvision_available() else 1e-5
+
 SIZES = [(40, 57), (61, 38), (32, 35), (48, 48), (33, 90)]  # (height, width)
 
 
@@ -80,7 +83,7 @@ def test_its_pipeline_predicts_what_the_run_predicts_from_a_picture(trained, tmp
     wanted = package.predict_proba(run, files)
     for file, row in zip(files, wanted, strict=True):
         found = {one["label"]: one["score"] for one in pipeline(file, top_k=None)}
-        np.testing.assert_allclose([found[label] for label in NAMES], row, atol=1e-5)
+        np.testing.assert_allclose([found[label] for label in NAMES], row, atol=TOLERANCE)
     assert np.ptp(wanted, axis=0).max() > 0.01  # the pictures are told apart
     config = transformers.AutoConfig.from_pretrained(out)
     assert sorted(config.id2label.values()) == sorted(NAMES)

@@ -173,11 +173,6 @@ def test_what_does_not_fit_is_refused_in_a_sentence(networks, pictures):
             as_teacher(ForeignTeacher("foreign_nets:Small", given, file), trust=True)
     with pytest.raises(ConfigError, match="--trust"):
         as_teacher("foreign_nets:Small")
-    for trust in (False, True):
-        with pytest.raises(ConfigError, match=r"timm\.create_model\('resnet18'"):
-            as_teacher("timm:resnet18", trust=trust)
-        with pytest.raises(ConfigError, match=r"timm\.create_model\('resnet18'"):
-            package.train("digits", "timm:resnet18", out="no", trust=trust)
     with pytest.raises(ConfigError, match="not annotated"):  # a file may name any function
         as_teacher("foreign_nets:make", trust=True)
     with pytest.raises(ConfigError, match="a run folder has its own"):

@@ -14,9 +14,9 @@ from instar.errors import one_line
 from instar.exporting.escaping import escape
 from instar.exporting.feeding import explain_feeding
 from instar.exporting.student import Student
+from instar.importing import LIBRARY_PREFIXES
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.readers.as_is import AsIs
 
 MAX_LISTED_CLASSES = 100
@@ -94,7 +94,7 @@ def _program(student: Student) -> str:
     shape, dtype = given["shape"], given["dtype"]
     is_one = not isinstance(shape, dict)
     inputs = _zeros(shape, dtype) if is_one else _several_zeros(shape, dtype)
-    is_ours = ":" not in student.name or student.name.startswith(TRANSFORMERS_PREFIX)
+    is_ours = ":" not in student.name or student.name.startswith(LIBRARY_PREFIXES)
     # only the reader can decide to import a class of the user that config.json names
     argument = "" if is_ours else ", trust=True"
     if student.header["model"].get("needs_network"):  # its class alone cannot rebuild it

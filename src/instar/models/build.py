@@ -22,7 +22,7 @@ from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
 from instar.models.image_classifier import ImageClassifier
-from instar.models.imported import import_model, refuse_timm
+from instar.models.imported import import_model
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
@@ -31,6 +31,7 @@ from instar.models.probe import compute_logits
 from instar.models.resnet import ResNet
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.sizes import ParameterLimit
+from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.wide_resnet import WideResNet
 
@@ -63,15 +64,21 @@ def describe_model(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> 
         return validate(ModelConfig, model)
     # loading wraps the network in `Normalised` again, so only the inner network is described
     network = model.network if isinstance(model, Normalised) else model
-    if isinstance(network, CausalLM | TransformersClassifier):
-        arguments = {} if network.pretrained else {"pretrained": False}
-        return ModelConfig(name=TRANSFORMERS_PREFIX + network.path, arguments=arguments)
+    if isinstance(network, CausalLM | TransformersClassifier | TimmClassifier):
+        return _describe_foreign(network)
     kind = type(network)
     for name, family in MODELS.items():
         # not a subclass, whose layers may be others
         if isinstance(network, Architecture) and kind is family:
             return ModelConfig(name=name, arguments=network.arguments)
     return ModelConfig(name=f"{kind.__module__}:{kind.__qualname__}", arguments=_arguments(network))
+
+
+def _describe_foreign(network: CausalLM | TransformersClassifier | TimmClassifier) -> ModelConfig:
+    if isinstance(network, TimmClassifier):
+        return ModelConfig(name=TIMM_PREFIX + network.name, arguments=network.arguments)
+    arguments = {} if network.pretrained else {"pretrained": False}
+    return ModelConfig(name=TRANSFORMERS_PREFIX + network.path, arguments=arguments)
 
 
 def _arguments(network: object) -> dict[str, Any]:
@@ -97,8 +104,8 @@ def build_network(
     `input_shape`, `num_classes` and `classes` (class names) are passed to constructors that have these parameters.
 
     Args:
-        config: arguments, and a name: that of a family of `instar.models`, `transformers:` with a folder or Hub id, or
-            `package.module:Name` of a class or of a function that returns a module.
+        config: arguments, and a name: that of a family of `instar.models`, `transformers:` with a folder or Hub id,
+            `timm:` with a name of timm, or `package.module:Name` of a class or of a function that returns a module.
         input_shape: shape of one input, or of several by name.
         classes: class names, or their number if the names are unknown.
         trust: allow a class outside `instar.models` to be imported.
@@ -114,13 +121,14 @@ def build_network(
             f" let it read one of them, with reader=AsIs('{next(iter(input_shape))}'), or give a network of your own."
         )
     own: dict[str, Any] = {}
-    refuse_timm(config.name)
     if config.name in MODELS:
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):
         path = config.name.removeprefix(TRANSFORMERS_PREFIX)
         several = isinstance(input_shape, Mapping)  # only classifiers of texts take several inputs
         kind, own = SequenceClassifier if several else choose_transformers_kind(path), {"path": path}
+    elif config.name.startswith(TIMM_PREFIX):
+        kind, own = TimmClassifier, {"name": config.name.removeprefix(TIMM_PREFIX)}
     elif ":" not in config.name:
         raise ConfigError(f"model '{config.name}' is unknown; {nearest(config.name, MODELS)}")
     elif not trust:

@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.config import ModelConfig
 from instar.errors import ConfigError
 from instar.foreign import from_pretrained
-from instar.importing import names_an_import
+from instar.importing import LIBRARY_PREFIXES, names_an_import
 from instar.models.build import choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
@@ -20,6 +20,7 @@ from instar.models.readers.as_is import AsIs
 from instar.models.readers.comparison import Picture, find_reader, make_picture
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.pixels import Pixels
+from instar.models.timm_classifier import TIMM_PREFIX, timm_reader
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files that a folder has where it has an image processor."""
@@ -50,14 +51,16 @@ def processor_reader(path: str) -> Pixels | None:
 
 
 def choose_reader(model: ModelConfig, reader: str) -> str:
-    """Return the text of the reader of a student: that of its image processor, where the run names none.
+    """Return the text of the reader of a student: that of its library, where the run names none.
 
     >>> choose_reader(ModelConfig(name="mlp"), "Pixels(8)")
     'Pixels(8)'
     """
     # one of the user's is named, and is not imported to find that out
-    if not model.name.startswith(TRANSFORMERS_PREFIX) or names_an_import(reader) or parse_reader(reader) != AsIs():
+    if not model.name.startswith(LIBRARY_PREFIXES) or names_an_import(reader) or parse_reader(reader) != AsIs():
         return reader
+    if model.name.startswith(TIMM_PREFIX):
+        return str(timm_reader(model.name.removeprefix(TIMM_PREFIX)))
     path = model.name.removeprefix(TRANSFORMERS_PREFIX)
     found = processor_reader(path) if choose_transformers_kind(path) is ImageClassifier else None
     return reader if found is None else str(found)

@@ -15,20 +15,6 @@ MODULES: Mapping[str, type] = {"torch.nn.Module": nn.Module}
 """Base classes of what the class or function of a model makes, by their names."""
 
 
-def refuse_timm(name: str) -> None:
-    """Refuse a name of timm, in place of importing an attribute of timm by it.
-
-    Raises:
-        ConfigError: says what to give instead.
-    """
-    if name.startswith("timm:"):
-        raise ConfigError(
-            f"'{name}' cannot be made by its name; give package.module:function of a function that returns "
-            f"timm.create_model('{name.removeprefix('timm:')}', pretrained=True), with the mean, std and size of its "
-            "pretrained_cfg in a reader."
-        )
-
-
 def names_a_class(model: object) -> bool:
     """Return whether somebody typed the name of a class outside `instar.models`, which allows its import.
 

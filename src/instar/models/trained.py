@@ -14,9 +14,8 @@ from torch.nn.parameter import is_lazy
 from instar.compute.inputs import Shapes, as_lists, as_shapes
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
-from instar.importing import names_an_import
+from instar.importing import LIBRARY_PREFIXES, names_an_import
 from instar.models.build import MODELS, build_network
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
@@ -168,7 +167,7 @@ def restore_model(
         shape = read_shape(reader, as_shapes(description.input_shape))
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
-    if config.name.startswith(TRANSFORMERS_PREFIX):  # the weights are in the run, so they are not read twice
+    if config.name.startswith(LIBRARY_PREFIXES):  # the weights are in the run, so they are not read twice
         config = config.model_copy(update={"arguments": {**config.arguments, "pretrained": False}})
     if network is None and description.needs_network:
         raise ConfigError(

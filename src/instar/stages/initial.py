@@ -14,9 +14,9 @@ from instar.compute.inputs import Inputs, Shapes, move_inputs
 from instar.config import RunConfig, TrainingConfig
 from instar.data.dataset import Data
 from instar.data.loader import Loader
+from instar.importing import LIBRARY_PREFIXES
 from instar.models.architecture import Adopting
 from instar.models.build import build_network
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
 from instar.models.input_statistics import find_statistics
@@ -157,7 +157,7 @@ def make_initial(
     shape: Shapes = reader.collect(data.train.source.shape)
     read = read_shape(reader, shape)
     own = build_network(config.model, read, classes, trust=trust) if network is None else copy_network(network).cpu()
-    is_foreign = given or (":" in config.model.name and not config.model.name.startswith(TRANSFORMERS_PREFIX))
+    is_foreign = given or (":" in config.model.name and not config.model.name.startswith(LIBRARY_PREFIXES))
     if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
         own.adopt(only_network(teacher, config.model.name))
     # a class makes new weights under the seed of the run; a function may load any

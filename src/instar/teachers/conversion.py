@@ -20,7 +20,8 @@ from instar.teachers.teacher import Teacher
 def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     """Make a teacher from a teacher, a module, a run, a target store, a classifier, or the path of a run or store.
 
-    A text may also name a `ForeignTeacher`, as `package.module:Name` does, or `transformers:` with a folder or Hub id.
+    A text may also name a `ForeignTeacher`, as `package.module:Name` does, or `transformers:` with a folder or Hub id,
+    or `timm:` with a name.
 
     Args:
         thing: what a user has.

@@ -17,10 +17,11 @@ from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
 from instar.models.image_processor import processor_reader
-from instar.models.imported import import_model, names_a_class, refuse_timm
+from instar.models.imported import import_model, names_a_class
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.sequence_classifier import SequenceClassifier
+from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader
 from instar.models.weight_files import load_weights
 from instar.teachers.classifier import is_estimator
 from instar.teachers.conversion import as_teacher
@@ -36,9 +37,10 @@ class ForeignTeacher:
 
     Args:
         name: `package.module:Name` of a class of `torch.nn.Module` or `Teacher`, or of a function that returns one of
-            these or a fitted classifier; or `transformers:` with a folder or Hub id.
-        arguments: arguments of the class or function.
-        weights: file of weights of a network, see `load_weights`; None: those that the class or function makes.
+            these or a fitted classifier; `transformers:` with a folder or Hub id; or `timm:` with a name of timm.
+        arguments: arguments of the class or function, or of `TimmClassifier`.
+        weights: file of weights of a network, see `load_weights`; None: those that the class or function makes, or
+            those of timm.
         reader: how a network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
             or in the size of the data.
 
@@ -84,7 +86,8 @@ class ForeignTeacher:
             ConfigError: when it is not trusted or cannot be made.
             MismatchError: when the file holds the weights of another network.
         """
-        refuse_timm(self.name)
+        if self.name.startswith(TIMM_PREFIX):
+            return _make_timm(self.name, self.arguments, self.weights, self.reader)
         if self.name.startswith(TRANSFORMERS_PREFIX):
             return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader)
         if not trust and not names_a_class(self.name):
@@ -128,6 +131,19 @@ def _make_transformers(path: str, reader: str | Reader | None) -> Module:
             '"Pixels(224, mean=[...], std=[...])".'
         )
     return Module(network, network.classes, reader)
+
+
+def _make_timm(
+    name: str, arguments: Mapping[str, Any], weights: str | Path | None, reader: str | Reader | None
+) -> Module:
+    own = name.removeprefix(TIMM_PREFIX)
+    # weights in a file take the place of those of the Hub
+    given = {"name": own, "pretrained": weights is None, **arguments}
+    network = call_constructor(TimmClassifier, name, given, flag="--teacher-arg")
+    assert isinstance(network, TimmClassifier), "it is the class that was called"
+    if weights is not None:
+        load_weights(network.model, weights)
+    return Module(network, network.classes, reader or timm_reader(own))
 
 
 def names_a_foreign_teacher(text: str) -> bool:
