@@ -85,6 +85,7 @@ def test_its_pipeline_predicts_what_the_run_predicts_from_a_picture(trained, tmp
         found = {one["label"]: one["score"] for one in pipeline(file, top_k=None)}
         np.testing.assert_allclose([found[label] for label in NAMES], row, atol=TOLERANCE)
     assert np.ptp(wanted, axis=0).max() > 0.01  # the pictures are told apart
+    assert "checksum" not in (out / "preprocessor_config.json").read_text()
     config = transformers.AutoConfig.from_pretrained(out)
     assert sorted(config.id2label.values()) == sorted(NAMES)
     assert config.label2id == {name: at for at, name in config.id2label.items()}
@@ -147,6 +148,15 @@ def test_other_students_are_refused(tmp_path):
     with pytest.raises(MismatchError, match=r"the student of .* is a 'cnn'; export it with --to hub"):
         package.export(run, "transformers", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_student_of_grey_images_is_refused(tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.ViTConfig(image_size=8, patch_size=4, num_channels=1, num_labels=10, **sizes)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "model")
+    run = package.train("digits", f"transformers:{tmp_path / 'model'}", out=tmp_path / "run", epochs=1, show=False)
+    with pytest.raises(MismatchError, match=r"RGB pictures, and .* takes inputs of type float32 and shape \[1, 8, 8\]"):
+        package.export(run, "transformers", out=tmp_path / "out")
 
 
 def test_an_export_for_the_hub_needs_no_other_folder(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from instar.models.causal_lm import CausalLM
 from instar.models.image_classifier import ImageClassifier
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.transformers_classifier import TransformersClassifier
-from instar.runs.files import write_json
 
 _WHAT = "the export"
 
@@ -45,7 +45,8 @@ def write_transformers(student: Student, path: Path) -> Predict:
 def _write_classifier(student: Student, network: ImageClassifier, path: Path) -> Predict:
     plan = plan_processor(student)
     _save_with_classes(student, network, path)
-    write_json(path / "preprocessor_config.json", plan.settings)
+    # plain, because Transformers would take a checksum of ours for a setting
+    (path / "preprocessor_config.json").write_text(json.dumps(plan.settings, indent=2) + "\n")
     processor = from_pretrained("AutoImageProcessor", str(path), _WHAT)
     refuse_other_processor(student, processor, is_general=plan.is_general)
     model = _open("AutoModelForImageClassification", path)
