@@ -9,6 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TOPICS = (
     "command_line",
+    "first_step",
     "mnist_epoch",
     "cifar_epoch",
     "convolution_epoch",

@@ -1,11 +1,13 @@
 """How a command ends: exit code, one sentence, and nothing where nobody reads."""
 
+import gc
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,3 +167,16 @@ def test_the_default_objective_is_the_same_in_both_surfaces_and_at_its_temperatu
     assert distillation_objective(None, 1.23456789) == "SoftTargets(1.23456789) + 0.1 * HardLabels()"
     with pytest.raises(ConfigError, match="not both"):
         distillation_objective("HardLabels()", 4.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(700, 10_000), (50_000, 50_000)])
+def test_a_command_does_not_look_for_garbage_among_its_imports(
+    instar: Callable[..., Any], before: int, after: int
+) -> None:
+    own = gc.get_threshold()
+    try:
+        gc.set_threshold(before, 9, 8)
+        assert instar("papers", "list")[0] == 0
+        assert gc.get_threshold() == (after, 9, 8)
+    finally:
+        gc.set_threshold(*own)

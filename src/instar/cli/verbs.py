@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -52,6 +53,12 @@ papers_app.command()(papers.run)
 app.add_typer(papers_app, name="papers")
 
 
+COLLECTION_OBJECTS = 10_000
+"""Number of new objects after which Python looks for garbage in the commands of Instar."""
+
+
 def main() -> None:
     """Run the command line, and exit; see `instar.cli.ending` for the codes."""
+    # the imported libraries make half a million objects, which stay, and which Python's 700 would look at many times
+    gc.set_threshold(max(COLLECTION_OBJECTS, gc.get_threshold()[0]), *gc.get_threshold()[1:])
     sys.exit(exit_code(app))
