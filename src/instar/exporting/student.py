@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,12 +169,7 @@ def read_student(
         network = at_hand
     data = read_run_data(run, data, splits=("test",), trust=trust)
     samples = data.test
-    shapes: Shapes = model.reader.collect(samples.source.shape)
-    if as_lists(shapes) != described["input_shape"] or list(data.classes) != described["classes"]:
-        raise MismatchError(
-            f"'{run.path}' takes inputs of shape {described['input_shape']} for {len(described['classes'])} classes, "
-            f"but the data have {as_lists(shapes)} and {len(data.classes)} classes, or other class names."
-        )
+    _refuse_other_data(run, described, data, model.reader.collect(samples.source.shape))
     recorded = compare_with_recorded(run, model, data, tolerance)
     # other programs resize images with other arithmetic, so a graph begins behind the reader, which the header names
     reader = model.reader
@@ -207,6 +202,14 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
         if _accepts_length(model, shorter):
             return (*batches, shorter), True
     return batches, False
+
+
+def _refuse_other_data(run: Run, described: Mapping[str, Any], data: Data, shapes: Shapes) -> None:
+    if as_lists(shapes) != described["input_shape"] or list(data.classes) != described["classes"]:
+        raise MismatchError(
+            f"'{run.path}' takes inputs of shape {described['input_shape']} for {len(described['classes'])} classes, "
+            f"but the data have {as_lists(shapes)} and {len(data.classes)} classes, or other class names."
+        )
 
 
 def _accepts_length(model: nn.Module, inputs: Inputs) -> bool:
