@@ -55,6 +55,15 @@ def test_the_example_of_the_readme_runs(
     assert found["student"].complete
 
 
+def test_the_page_of_several_inputs_runs_and_its_networks_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = blocks(read("docs/several-inputs.md"), "python")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/several-inputs.md", "exec"), found := {})
+    assert found["teacher"].metrics["error"] <= found["student"].metrics["error"] < 0.3
+
+
 def test_the_commands_of_the_speech_page_run_as_they_stand(
     instar: Callable[..., tuple[int, str, str]],
     tmp_path: Path,
