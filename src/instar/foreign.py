@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,8 @@ def _transformers(what: str, source: str, raises: type[InstarError]) -> Any:
         import transformers
     except ImportError:
         raise raises(f"{what} '{source}' needs the extra: pip install 'instar[transformers]'.") from None
+    # stderr is for what a user must know
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library lacks types
     return transformers
 
 
@@ -88,4 +91,5 @@ def _read(load: Callable[[], Any], what: str, source: str, raises: type[InstarEr
             reason = "Instar does not run its code; load it yourself and pass it as a Python object"
         else:
             reason = " ".join(str(error).strip().partition("\n")[0].split())[:300].rstrip(". ") or type(error).__name__
-        raise raises(f"transformers cannot load {what} '{source}': {reason}.") from None
+        taken = "" if os.path.isdir(source) else f". '{source}' is no folder here, so it was taken for a Hub id"
+        raise raises(f"transformers cannot load {what} '{source}': {reason}{taken}.") from None

@@ -58,3 +58,10 @@ def test_images_of_formats_that_pillow_lacks_are_counted(tmp_path: Path, capsys:
     assert len(load_data(folder, test=0.5, validation=0).train) == 2
     assert "1 images of '" in (err := capsys.readouterr().err)
     assert "such as 'cat/2.HEIC'" in err
+
+
+def test_a_link_to_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path, "photos/cat", "photos/dog", "owl")
+    (folder / "photos/owl").symlink_to(folder / "owl", target_is_directory=True)
+    assert load_data(folder / "photos", test=0.5, validation=0).classes == ("cat", "dog")
+    assert "the folder 'owl' of '" in capsys.readouterr().err

@@ -69,10 +69,11 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.save(network.state_dict(), "net.pt")
     torch.save({"epoch": 3, "model": network.state_dict(), "optimiser": {"lr": 0.1}}, "checkpoint.pth")
     save_file(network.state_dict(), "net.safetensors")
+    torch.save(nn.DataParallel(network).state_dict(), "parallel.pt")
     return network.eval()
 
 
-@pytest.mark.parametrize("file", ["net.pt", "net.safetensors", "checkpoint.pth"])
+@pytest.mark.parametrize("file", ["net.pt", "net.safetensors", "checkpoint.pth", "parallel.pt"])
 @pytest.mark.parametrize("name", ["foreign_nets:Small", "foreign_nets:make"])
 def test_it_is_the_network_of_the_file_behind_its_reader(networks, pictures, file, name):
     made = as_teacher(ForeignTeacher(TypedName(name), {"channels": 6}, file, READER))
@@ -158,10 +159,12 @@ def test_what_does_not_fit_is_refused_in_a_sentence(networks, pictures):
     few = dict(networks.state_dict())
     few["extra"] = few.pop("last.weight")
     torch.save(few, "few.pt")
+    torch.save({f"a.{name}": value for name, value in few.items()}, "prefixed.pt")
     arguments = {"channels": 6}
     for given, file, said in (
         ({"channels": 4}, "net.pt", "size mismatch"),
         (arguments, "few.pt", "missing 'last.weight'; unexpected 'extra'"),
+        (arguments, "prefixed.pt", r"missing 'conv\.weight'.*; unexpected 'a\.conv\.weight'"),
         (arguments, "two.pt", "several with them: 'a', 'b'"),
         (arguments, "whole.pt", "would run its code"),
         (arguments, "broken.pt", "broken.pt"),

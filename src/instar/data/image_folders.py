@@ -38,7 +38,7 @@ def refuse_shared_files(name: str, folder: Path, files: Mapping[str, Sequence[st
 
 
 def tell_unread_images(name: str, folder: Path, read: Iterable[str], others: Iterable[Path]) -> None:
-    """Say on stderr how many images of a folder are not read, because they belong to no split.
+    """Say on stderr how many images of a folder are not read, because they belong to no split or lie behind a link.
 
     If one name in a folder looks like a split, such as the class `train` of vehicles, all others belong to none.
 
@@ -49,8 +49,15 @@ def tell_unread_images(name: str, folder: Path, read: Iterable[str], others: Ite
         others: all paths in the folder.
     """
     known = {Path(path).resolve() for path in read}
-    unread = [path for path in others if _is_image(path) and not _is_hidden(folder, path)]
-    unread = sorted(path for path in unread if path.resolve() not in known)
+    unread, links = [], []
+    for path in others:
+        if not _is_hidden(folder, path) and _is_image(path):
+            unread += [] if path.resolve() in known else [path]
+        elif path.is_symlink() and path.is_dir():
+            links.append(path)
+    for link in sorted(links):
+        say(f"instar: the folder '{_inside(folder, link)}' of '{name}' is a link, and is not read; copy or move it.")
+    unread.sort()
     if unread:
         say(
             f"instar: {len(unread):,} images of '{name}' are not read, such as '{_inside(folder, unread[0])}'. They "

@@ -25,7 +25,8 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     Args:
         network: network to change in place.
         path: `.safetensors`, or a file of `torch.save(network.state_dict(), path)`. A file of several state dicts, such
-            as a checkpoint with an optimiser, must hold exactly one with the names of this network.
+            as a checkpoint with an optimiser, must hold exactly one with the names of this network. All names may have
+            one prefix, such as the `module.` of DataParallel.
 
     Raises:
         ConfigError: when the file cannot be read without running code.
@@ -81,7 +82,7 @@ def read_weight_file(path: str | Path) -> dict[str, Any]:
 
 def _choose_state(content: Mapping[str, Any], names: Any, path: str) -> Mapping[str, Any]:
     if any(isinstance(value, Tensor) for value in content.values()):
-        return content
+        return _without_prefix(content, set(names))
     # a checkpoint of a training; which of its parts the weights are, their names tell, and not those of the parts
     parts = {name: part for name, part in content.items() if isinstance(part, Mapping)}
     fitting = [name for name, part in parts.items() if part.keys() == set(names)]
@@ -92,6 +93,16 @@ def _choose_state(content: Mapping[str, Any], names: Any, path: str) -> Mapping[
         f"'{path}' must hold one state dict with the names of the network's weights, and holds {found}; save the "
         "weights alone: torch.save(network.state_dict(), file)."
     )
+
+
+def _without_prefix(content: Mapping[str, Any], names: set[str]) -> Mapping[str, Any]:
+    # DataParallel, torch.compile and others put a word before all names, which then fit in one way only
+    first = min(names, key=len, default="")
+    prefixes = {name.removesuffix(first) for name in content if name.endswith(f".{first}")}
+    for prefix in prefixes:
+        if content.keys() == {prefix + name for name in names}:
+            return {name.removeprefix(prefix): value for name, value in content.items()}
+    return content
 
 
 def _name_some(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from instar.errors import ConfigError
+from instar.errors import ConfigError, say
 from instar.expressions import parse, write
 from instar.importing import LIBRARY_PREFIXES, TypedName, is_import_path
 from instar.models.build import call_constructor, choose_transformers_kind
@@ -130,6 +130,8 @@ def _make_transformers(path: str, reader: str | Reader | None) -> Module:
             f"model '{path}' has no image processor, which says how it reads images; give its reader: --teacher-reader "
             '"Pixels(224, mean=[...], std=[...])".'
         )
+    if network.classes is None:
+        say(f"instar: the classes of '{path}' are numbers, and are taken to be those of the data in order.")
     return Module(network, network.classes, reader)
 
 
