@@ -196,6 +196,18 @@ def test_a_model_of_transformers(instar, people: Path) -> None:
     for run in ("runs/tuned", "runs/fresh"):
         assert Run(run).config["reader"].startswith("Pixels(size=32")
     assert Run("runs/fresh").classes == tuple(sorted(KINDS))
+    # the teacher is its own pipeline, on pictures of other sizes than it takes
+    import transformers
+
+    files = sorted(Path("photos").glob("*/000.png"))
+    data = package.load_data((files, sorted(KINDS)) * 2, image_size=32, resize="squash", validation=0)
+    images = [Image.open(file).convert("RGB") for file in files]
+    processed = transformers.AutoImageProcessor.from_pretrained("vit")(images, return_tensors="pt")
+    teacher = package.ForeignTeacher("transformers:vit").make(trust=False)
+    with torch.no_grad():
+        wanted = transformers.AutoModelForImageClassification.from_pretrained("vit").eval()(**processed).logits
+        found = teacher.network.eval()(data.test.inputs())
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_data_frame_with_paths_and_words(instar, people: Path, capsys) -> None:
