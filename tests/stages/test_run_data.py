@@ -1,6 +1,7 @@
 """Verbs that take a run read data as the run did, and say where these are not what they were."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,23 @@ def test_grey_images_are_refused_by_a_run_of_coloured_ones(run, tmp_path: Path) 
     grey = write_images(tmp_path / "grey", mode="L")
     with pytest.raises(InstarError, match=r"takes inputs of shape \[3, 4, 4\], and '.*' has \[1, 4, 4\]"):
         evaluate(run, grey)
+
+
+def test_images_that_are_resized_in_another_way_than_those_of_a_teacher_are_told(tmp_path: Path, capsys) -> None:
+    folder, told = str(write_images(tmp_path / "images")), "resized by letterbox, and those of '.*' are resized by crop"
+    configs = [DataConfig(source=folder, validation=0, image_size=6, resize=way) for way in ("crop", "letterbox")]
+    crop, box = (train(one, MLP([2]), out=tmp_path / str(one.resize), **TINY) for one in configs)
+    capsys.readouterr()
+    for act in (
+        lambda: ensemble([crop, box], out=tmp_path / "both"),
+        lambda: distill(configs[0], box, MLP([2]), out=tmp_path / "student", **TINY),
+        lambda: evaluate(crop, teacher=box),
+        lambda: evaluate(box, load_data(configs[0])),
+    ):
+        act()
+        assert re.search(told, capsys.readouterr().err)
+    evaluate(crop, teacher=crop)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_records_the_size_that_was_chosen_and_reads_other_images_alike(tmp_path: Path) -> None:

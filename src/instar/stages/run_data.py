@@ -12,6 +12,7 @@ from instar.config import DataConfig, validate
 from instar.data.any_source import are_objects
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import IMAGE_SETTINGS, Data, load_data, load_recorded_data
+from instar.data.image_form import ImageForm
 from instar.data.objects import columns_of_objects
 from instar.data.opening import column_names, join_names
 from instar.data.renamed import rename_classes
@@ -58,6 +59,7 @@ def read_run_data(
     """
     found = given if isinstance(given, Data) else _read(run, given, trust=trust)
     refuse_other_inputs(run, found)
+    _tell_other_resizing(run, found)
     found = rename_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
     for split in splits:
         compare_fingerprints(run, found, split)
@@ -166,6 +168,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
         MismatchError: names what differs.
     """
     refuse_other_inputs(teacher, data)
+    _tell_other_resizing(teacher, data)
     theirs, ours = run_classes(teacher), data.classes
     # without a common name, the classes may be numbered in one and named in the other
     if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
@@ -173,6 +176,17 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
         raise MismatchError(
             f"'{teacher.path}' has {how} ({join_names(theirs)}) than '{data.train.source.name}' ({join_names(ours)}), "
             "so its answers would be about other classes; data.classes names all classes and their order."
+        )
+
+
+def _tell_other_resizing(teacher: Run, data: Data) -> None:
+    # both have the same shape, so nothing else tells that one of them is distorted or has borders
+    recorded = {name: teacher.config["data"].get(name) for name in ("image_size", "resize")}
+    theirs, ours = (ImageForm.of(config) for config in (validate(DataConfig, {"source": ""} | recorded), data.config))
+    if None not in (theirs.size, ours.size) and theirs.resize != ours.resize:
+        say(
+            f"instar: '{teacher.path}' was trained on images that were resized by {theirs.resize}, and those of "
+            f"'{data.train.source.name}' are resized by {ours.resize}; data.resize chooses the way."
         )
 
 
