@@ -161,8 +161,9 @@ def load_data(
     """
     if isinstance(spec, Data):
         raise DataError("the data are already loaded; select other samples with data.select(...).")
-    # by name, columns are those of files and data sets; otherwise they are arrays
-    given = columns if isinstance(columns, Mapping) else None
+    # by name, columns are those of files and data sets; otherwise they are arrays, or nothing that they can be
+    are_names = isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
+    given = None if are_names else columns
     selection |= {"columns": columns} if columns is not None and given is None else {}
     if isinstance(spec, DataConfig):
         config = validate(DataConfig, spec.model_dump() | selection)
