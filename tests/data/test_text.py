@@ -111,13 +111,21 @@ def test_text_beside_other_columns_is_no_corpus_unless_it_is_named(tmp_path, con
 
 
 @pytest.mark.parametrize("column", ["file", "file,label"])
-def test_names_of_files_are_no_text(tmp_path, column):
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ("wav", "Column 'file' contains file names: put the files into one folder per class, or beside a"),
+        (
+            "png",
+            r"Column 'file' names images that do not exist, such as 'train/0\.png': paths are relative to the file",
+        ),
+    ],
+)
+def test_names_of_files_are_no_text(tmp_path, column, form, sentence):
     for split in ("train", "test"):
-        rows = [f"{split}/{number}.png" + ",cat" * ("," in column) for number in range(3)]
+        rows = [f"{split}/{number}.{form}" + ",cat" * ("," in column) for number in range(3)]
         (tmp_path / f"{split}.csv").write_text("\n".join([column, *rows]) + "\n")
-    with pytest.raises(
-        DataError, match=r"Column 'file' contains file names: put the files into one folder per class, or beside a"
-    ):
+    with pytest.raises(DataError, match=sentence):
         load_data(tmp_path)
 
 
