@@ -1,5 +1,6 @@
 """Pictures of every kind are the same samples in every form that people have them in: what Pillow decodes by hand."""
 
+import gc
 import io
 import json
 from collections.abc import Callable
@@ -188,3 +189,4 @@ def test_every_form_holds_what_pillow_decodes(form: str, tmp_path: Path) -> None
     assert data.classes == ("cat", "dog")
     assert (len(data.train), len(data.test)) == (8, 2)
     assert samples_of(data) == expected
+    gc.collect()  # closes that file here and not in whichever test comes later

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from instar.analysis import paired_interval, wilson_interval
 from instar.errors import RunError
 from instar.reporting import Group, compare_groups, make_groups
 from instar.runs.rows import collect
+from instar.runs.run import Run
 
 Write = Callable[..., Path]
 
@@ -94,15 +96,23 @@ def test_each_damaged_file_gives_one_sentence(
     assert all("\n" not in note and note.endswith(".") for note in row.notes)
 
 
-def test_fingerprints_of_data_that_are_no_object_are_damage(tmp_path: Path, write: Write) -> None:
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("nan", "'fingerprints': the fingerprints of the data are not an object."),
+        ({"test": 1e300}, "'fingerprints.data.str': input should be a valid string, got {'test': 1e+300}."),
+    ],
+)
+def test_fingerprints_of_data_that_are_no_hashes_are_damage(
+    tmp_path: Path, write: Write, data: object, sentence: str
+) -> None:
     config = write("run", 40) / "config.json"
     described = json.loads(config.read_text())
-    config.write_text(json.dumps(described | {"fingerprints": described["fingerprints"] | {"data": "nan"}}))
+    config.write_text(json.dumps(described | {"fingerprints": described["fingerprints"] | {"data": data}}))
+    with pytest.raises(RunError, match=re.escape(sentence)):
+        Run(config.parent)
     (row,) = collect(tmp_path)
-    assert (row.state, row.notes) == (
-        "damaged",
-        ("The files cannot be read: the fingerprints of the data are not an object.",),
-    )
+    assert (row.state, row.notes) == ("damaged", (f"'config.json' is damaged: {sentence}",))
 
 
 def test_binary_and_missing_files_are_damage_too(tmp_path: Path, write: Write) -> None:

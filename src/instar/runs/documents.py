@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from instar.config import validate
 from instar.errors import MAX_VALUE_CHARACTERS, ConfigError, RunError, without_middle
 from instar.runs.files import parse_json, unsealed
+
+Fingerprint = str | list[str] | dict[str, str | None] | None
+"""Hash of one thing, hashes of several, or by name; None: it was not taken."""
 
 NonNegativeInteger = Annotated[int, Field(ge=0, lt=1 << 62)]
 Proportion = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -86,10 +89,17 @@ class RunFile(Document):
 
     format: int
     config: RunSettings
-    fingerprints: dict[str, Any]
+    fingerprints: dict[str, Fingerprint]
     functions: dict[str, FunctionProbe] = Field(
         default_factory=dict, description="by name, of the given network and of those of the teacher"
     )
+
+    @field_validator("fingerprints")
+    @classmethod
+    def _has_hashes_of_data_by_split(cls, found: dict[str, Fingerprint]) -> dict[str, Fingerprint]:
+        if not isinstance(found.get("data") or {}, dict):
+            raise ValueError("the fingerprints of the data are not an object")
+        return found
 
 
 class EnvironmentFile(Document):

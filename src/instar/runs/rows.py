@@ -124,8 +124,6 @@ def read_row(folder: Path, name: str) -> RunRow:
         row = RunRow(name, folder, "complete", config=config, fingerprints=fingerprints)
         # read once here, so that no section of a report meets a value that is missing or of another type
         _ = row.seed, row.teachers, row.model, row.objective, config["training"]["epochs"]
-        if not isinstance(fingerprints.get("data") or {}, dict):
-            raise ValueError("the fingerprints of the data are not an object")
         result = run.result if run.complete else None
         numbers = {} if result is None else _numbers(result)
     except RunError as error:  # its sentence names the folder, and the report does so beside it
