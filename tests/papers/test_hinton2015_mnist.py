@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A table of all digits, whose networks have learnt enough for an offset to change their predictions."""
     folder = tmp_path_factory.mktemp("table")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SCALES, "smoke", MnistScale(2, 20, 12, 1, (2.0, 20.0)))
+        patch.setitem(SCALES, "smoke", MnistScale(2, 20, 6, 1, (2.0, 20.0)))
         run_paper("hinton2015-mnist", scale="smoke", data="digits", out=folder)
         yield folder
 
