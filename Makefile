@@ -23,12 +23,10 @@ browser:
 		apt-get install --yes --quiet --no-install-recommends chromium || \
 		echo "chromium cannot be installed here, so the tests of the report in a browser are skipped."
 
-# A test has one thread, so a process per core, and one more, because tests of killed and waiting processes leave a core
-# idle; eight at most, since each holds torch and models in memory. A file of tests is done by one, which makes its
-# fixtures once.
+# A test has one thread, so a process per core, though of many cores eight, since each holds torch and models in memory;
+# a file of tests is done by one, which makes its fixtures once.
 test: .venv/installed-test browser
-	$(BIN)/python -m pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 8 --dist loadfile \
-		--no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # Races, damaged files, kills and odd inputs by the hundred; make test has a small part of each.
 chaos: .venv/installed-test

@@ -227,7 +227,7 @@ def test_searches_and_lineages_take_named_classes_to_their_workers(parts: Path) 
     views = ["--views", "my_parts:Dim(0.5)", "--num-views", "1", "--jobs", "2"]
     grid = ["--temperatures", "1", "--weights", "0,0.1", "--seeds", "2"]
     run("tune", "my_parts:load", *MLP, *views, *grid, "--teacher", "teacher", "--out", "tune")
-    lineage = ["born-again", "my_parts:load", *MLP, *views, "--generations", "1", "--out", "lineage"]
+    lineage = ["born-again", "my_parts:load", *MLP, *views, "--generations", "1", "--no-controls", "--out", "lineage"]
     run(*lineage, "--objective", "SoftTargets(1) + my_parts:Focal(1)")
     config = read_json(parts / "lineage/generation-1/config.json")["config"]
     assert config["objective"] == "SoftTargets(temperature=1) + my_parts:Focal(gamma=1)"

@@ -31,6 +31,9 @@ from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
 from instar.training.loop import fit
 
+MAX_UNCOLLECTED_BYTES = 16 << 20
+"""Weights on a CPU up to this size wait for Python's own garbage collection after a run."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -182,4 +185,6 @@ def _finish(
         finish_run(run, Module(model), data, facts, components.teacher, device, queried, judge_test=judge_test)
         run.forget_progress()  # last: until there is a result, a run that is killed here resumes
     accelerator.wait_for_everyone()  # the other processes return the run too, and may read it at once
-    accelerator.free_memory()  # for the next run of this process
+    # for the next run of this process; a look through all objects takes 0.1 s, as long as a small network may learn
+    if accelerator.device.type != "cpu" or sum(p.nbytes for p in model.parameters()) > MAX_UNCOLLECTED_BYTES:
+        accelerator.free_memory()
