@@ -80,6 +80,24 @@ def write_recordings() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
+    """Write a module of the user's into the folder where the command is given, and return the folder."""
+    written = []
+
+    def write(name: str, code: str) -> Path:
+        (tmp_path / f"{name}.py").write_text(code)
+        sys.modules.pop(name, None)
+        written.append(name)
+        return tmp_path
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
+
+
 def _folder(name: str) -> Path:
     folder = DATA / name
     if not folder.is_dir():

@@ -87,7 +87,10 @@ def test_files_of_rows_for_each_split_lie_in_a_folder(folder: Path) -> None:
 
 def test_an_image_that_changed_is_decoded_again(folder: Path) -> None:
     path = write_rows(folder / "labels.csv", rows())
-    load = lambda: load_data(path, label_column="kind", test=0.5, validation=0, image_size=4).fingerprints()  # noqa: E731
+
+    def load() -> dict[str, str]:
+        return load_data(path, label_column="kind", test=0.5, validation=0, image_size=4).fingerprints()
+
     before = load()
     Image.new("RGB", (20, 20), (1, 2, 3)).save(folder / "photos/2.png")
     assert load() != before

@@ -3,7 +3,7 @@
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +97,9 @@ OBJECTIVE = "my_parts:Focal(1) + 0.1 * HardLabels()"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def parts(write_module: Callable[[str, str], Path]) -> Path:
     """A folder with the module `my_parts`, where the command is given."""
-    (tmp_path / "my_parts.py").write_text(PARTS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    sys.modules.pop("my_parts", None)
-    yield tmp_path
-    sys.modules.pop("my_parts", None)
+    return write_module("my_parts", PARTS)
 
 
 @pytest.mark.usefixtures("parts")
@@ -301,7 +296,7 @@ def test_a_reader_is_given_as_an_object_where_its_module_can_be_imported(parts: 
         type("Taken", (my_parts.Half,), {"__annotations__": {"parts": int}})
 
     @dataclasses.dataclass(frozen=True)
-    class Local(my_parts.Half):  # type: ignore[misc]
+    class Local(my_parts.Half):  # type: ignore[misc]  # of a module made above
         pass
 
     with pytest.raises(ConfigError, match="could not be made again from its text, which is saved with the model"):

@@ -1,7 +1,7 @@
 """Data of the user's own by `package.module:Name`: a function that returns what `load_data` takes."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +105,9 @@ MLP = ["--model", "mlp", "--arg", "widths=[8]", "--epochs", "1"]
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def mine(write_module: Callable[[str, str], Path]) -> Path:
     """A folder with the module `my_data`, where the command is given."""
-    (tmp_path / "my_data.py").write_text(SOURCES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    sys.modules.pop("my_data", None)
-    yield tmp_path
-    sys.modules.pop("my_data", None)
+    return write_module("my_data", SOURCES)
 
 
 @pytest.mark.usefixtures("mine")
@@ -168,7 +163,7 @@ def test_changed_data_are_told(instar: Callable[..., Any]) -> None:
 
 def test_a_named_function_trains_the_same_weights_as_its_data(mine: Path) -> None:
     sys.path.insert(0, str(mine))
-    import my_data  # type: ignore[import-not-found]
+    import my_data  # type: ignore[import-not-found]  # made above
 
     settings: dict[str, Any] = {"epochs": 2, "show": False}
     runs = [

@@ -1,7 +1,7 @@
 """Teachers of the user's own by `package.module:Name`: a class of `instar.Teacher`, or a function that makes one."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,9 @@ MLP = ["--model", "mlp", "--arg", "widths=[8]", "--epochs", "1", "--set", "data.
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def mine(write_module: Callable[[str, str], Path]) -> Path:
     """A folder with the module `my_teachers`, where the command is given."""
-    (tmp_path / "my_teachers.py").write_text(TEACHERS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    sys.modules.pop("my_teachers", None)
-    yield tmp_path
-    sys.modules.pop("my_teachers", None)
+    return write_module("my_teachers", TEACHERS)
 
 
 @pytest.mark.usefixtures("mine")
@@ -123,7 +118,7 @@ def test_a_teacher_that_a_file_names_needs_trust(instar: Callable[..., Any]) -> 
 
 def test_it_is_the_teacher_that_was_made(mine: Path) -> None:
     sys.path.insert(0, str(mine))
-    import my_teachers  # type: ignore[import-not-found]
+    import my_teachers  # type: ignore[import-not-found]  # made above
 
     settings: dict[str, Any] = {"epochs": 1, "show": False}
     data, model = package.load_data("digits", subset=100), package.models.MLP([4])

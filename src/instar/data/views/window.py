@@ -65,7 +65,7 @@ def _take_one_by_one(inputs: Tensor, downs: list[int], rights: list[int], mode: 
     for pixels, taken, down, right in zip(inputs.numpy(), found.numpy(), downs, rights, strict=True):
         ways = slice(None), slice(None, None, -1 if down < 0 else 1), slice(None, None, -1 if right < 0 else 1)
         image, window = pixels[ways], taken[ways]  # turned, so that the move is down and right
-        down, right = min(abs(down), height), min(abs(right), width)  # noqa: PLW2901
+        down, right = min(abs(down), height), min(abs(right), width)  # noqa: PLW2901 (clipped)
         window[:, : height - down, : width - right] = image[:, down:, right:]
         if mode == "reflect":
             window[:, : height - down, width - right :] = image[:, down:, ::-1][..., 1 : right + 1]
