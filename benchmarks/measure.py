@@ -27,7 +27,7 @@ class Measured:
         reference: the value of the reference; None: there is no reference.
         ratio: median of the ratios of the rounds, Instar over the reference; 1 or less is good.
         repeats: number of rounds.
-        spread: smallest and largest ratio of a round.
+        spread: smallest and largest ratio of a round; without a reference, smallest and largest value.
     """
 
     case: str
