@@ -29,9 +29,9 @@ from instar.exporting.recorded_predictions import Recorded, compare_with_recorde
 from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
 from instar.models.readers.reader import Reader
+from instar.models.readers.saved import read_description
 from instar.models.trained import load_model, network_of
 from instar.models.transformers_classifier import TransformersClassifier
-from instar.runs.documents import ModelFile
 from instar.runs.environment import package_version
 from instar.runs.run import Run
 from instar.stages.run_data import read_run_data
@@ -164,7 +164,7 @@ def read_student(
         )
     at_hand = network_of(run) if network is None else network
     model = load_model(run, trust=trust, network=at_hand)
-    described = run.document("model.json", ModelFile).model_dump(exclude={"checksum"})
+    described = read_description(run).model_dump(exclude={"checksum"})
     if network is None and described["needs_network"]:  # if not, the comparison shows that its class rebuilds it
         network = at_hand
     data = read_run_data(run, data, splits=("test",), trust=trust)

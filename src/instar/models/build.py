@@ -98,6 +98,7 @@ def build_network(
     *,
     trust: bool,
     declared: bool = True,
+    sizes: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Build a network with new weights from torch's global generator.
 
@@ -110,6 +111,7 @@ def build_network(
         classes: class names, or their number if the names are unknown.
         trust: allow a class outside `instar.models` to be imported.
         declared: require that a function is annotated to return a module, because a run folder may name any function.
+        sizes: what the reader says about its tensors, by parameter, such as `vocabulary_size`.
 
     Raises:
         ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
@@ -140,9 +142,9 @@ def build_network(
         kind = import_model(config.name, declared=declared)
     parameters = parameters_of(kind)
     names = range(classes) if isinstance(classes, int) else classes
-    sizes = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names))}
+    known = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names)), **(sizes or {})}
     # arguments come last, so that those of a user's class may replace the sizes of the data
-    given = {name: value for name, value in sizes.items() if name in parameters} | own | config.arguments
+    given = {name: value for name, value in known.items() if name in parameters} | own | config.arguments
     made = call_constructor(kind, config.name, given)
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")

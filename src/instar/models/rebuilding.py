@@ -38,6 +38,7 @@ def why_not_rebuilt(
             input_shape=as_lists(input_shape),
             classes=list(classes),
             reader=str(model.reader),
+            knowledge=model.reader.knowledge(),
         )
         again = restore_model(model.state_dict(), described, "the student", trust=True)
         copied = copy_network(model)  # the noise must not reach the model that will be trained

@@ -21,7 +21,8 @@ from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.notation import parse_reader
-from instar.models.readers.reader import read_shape
+from instar.models.readers.reader import Reader, read_shape
+from instar.models.readers.saved import read_description, save_knowledge
 from instar.models.sizes import refuse_larger
 from instar.runs.documents import ModelFile
 from instar.runs.files import write_json, write_tensors
@@ -109,6 +110,7 @@ def save_model(
     description = config.model_dump() | {"input_shape": as_lists(input_shape), "classes": list(classes)}
     # left out where they say nothing, as in the files of older versions
     described = {"dtype": dtype, "needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
+    save_knowledge(run, model.reader)
     write_json(run.path / "model.json", description | {name: value for name, value in described.items() if value})
 
 
@@ -128,7 +130,7 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
     """
     network = network_of(run) if network is None else network
     tensors, _ = run.tensors(run.weights.name)
-    description = run.document("model.json", ModelFile)
+    description = read_description(run)
     model = restore_model(tensors, description, str(run.path), trust=trust, network=network)
     if not refuse_another_network(run, model) and network is None and "network" in run.fingerprints:
         say(
@@ -164,6 +166,8 @@ def restore_model(
     try:
         config = validate(ModelConfig, {"name": description.name, "arguments": description.arguments})
         reader = own or parse_reader(description.reader)
+        if description.knowledge is not None:
+            reader = reader.with_knowledge(description.knowledge)
         shape = read_shape(reader, as_shapes(description.input_shape))
     except ConfigError as error:
         raise RunError(f"the model described in '{where}' cannot be built: {error}") from None
@@ -179,7 +183,7 @@ def restore_model(
     elif network is None or isinstance(network, str):
         named = config if network is None else ModelConfig(name=network)
         made = _build_described(
-            named, shape, tuple(description.classes), tensors, where, trust=trust, given=network is not None
+            named, shape, reader, tuple(description.classes), tensors, where, trust=trust, given=network is not None
         )
     else:
         raise ConfigError(f"network= must be a module or its package.module:name, got {type(network).__name__}.")
@@ -207,6 +211,7 @@ def _named_statistics(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, 
 def _build_described(
     config: ModelConfig,
     shape: Shapes,
+    reader: Reader,
     classes: tuple[str, ...],
     tensors: Mapping[str, Tensor],
     where: str,
@@ -215,7 +220,7 @@ def _build_described(
     given: bool,
 ) -> nn.Module:
     def make() -> nn.Module:
-        return build_network(config, shape, classes, trust=trust, declared=not given)
+        return build_network(config, shape, classes, trust=trust, declared=not given, sizes=reader.sizes())
 
     if config.name not in MODELS:  # the user trusts this code
         return make()

@@ -163,6 +163,15 @@ class ModelFile(Document):
     needs_network: bool = Field(False, description="whether the network cannot be built from its name")
     reader: str = Field("AsIs()", description="how the model reads inputs")
     dtype: str | dict[str, str] | None = Field(None, description="type of the raw inputs, such as uint8 for pixels")
+    knowledge: dict[str, Any] | None = Field(
+        None, description="what the reader has learnt from training samples; of a run, it is in reader.json"
+    )
+
+
+class ReaderFile(Document):
+    """`reader.json` of a run whose reader has learnt something from training samples, such as words."""
+
+    knowledge: dict[str, Any]
 
 
 class ExportedModel(ModelFile):
@@ -226,6 +235,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "environment.json": EnvironmentFile,
     "result.json": ResultFile,
     "model.json": ModelFile,
+    "reader.json": ReaderFile,
     "cost.json": CostFile,
 }
 """Schemas of the JSON files of a run folder, by file name."""

@@ -7,6 +7,7 @@
     best.safetensors        best weights so far, with early stopping; deleted when the run is complete
     weights.safetensors     trained weights
     model.json              how to build the network that the weights belong to
+    reader.json             what its reader has learnt from the training samples, if it learns
     predictions.safetensors logits of the test and validation samples, with their ids
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     cost.json               latency, multiply-adds and peak memory
@@ -64,6 +65,7 @@ SEALED_FILES = (
     "metrics.jsonl",
     "weights.safetensors",
     "model.json",
+    "reader.json",
     "predictions.safetensors",
     "examples.safetensors",
     "cost.json",

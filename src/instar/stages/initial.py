@@ -152,11 +152,15 @@ def make_initial(
     """
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
-    reader = require_readable(choose_student_reader(network, reader or parse_reader(config.reader, trust=trust), data))
+    own_reader = require_readable(reader or parse_reader(config.reader, trust=trust))
+    reader = choose_student_reader(network, own_reader, data, start)
     classes, given = data.classes, network is not None
     shape: Shapes = reader.collect(data.train.source.shape)
     read = read_shape(reader, shape)
-    own = build_network(config.model, read, classes, trust=trust) if network is None else copy_network(network).cpu()
+    if network is None:
+        own = build_network(config.model, read, classes, trust=trust, sizes=reader.sizes())
+    else:
+        own = copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(LIBRARY_PREFIXES))
     if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
         own.adopt(only_network(teacher, config.model.name))

@@ -19,6 +19,8 @@ from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
+from instar.models.readers.saved import read_description
+from instar.runs.run import Run
 from instar.seeds import seed_everything
 
 
@@ -96,13 +98,14 @@ def few_columns(data: Data) -> dict[str, Inputs]:
     return {name: source.take(name, ids) for name in source.column_names}
 
 
-def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data) -> Reader:
-    """Return the reader of a student, with the names of its inputs where they are several.
+def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data, start: Run | None = None) -> Reader:
+    """Return the reader of a student, fitted to the training samples, with the names of its inputs if they are several.
 
     Args:
         network: network that the user gave; one that is `Normalised` has a reader.
         reader: reader of the configuration.
         data: data that it reads.
+        start: run whose weights are the initial ones, so that their reader has learnt already; None: there is none.
 
     Raises:
         ConfigError: when a student would read a column beside the inputs.
@@ -119,4 +122,5 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data)
             f"names the column '{beside[0]}'. Only a teacher may read it; to train on this column, load it as the "
             "inputs."
         )
-    return reader
+    learnt = None if start is None else read_description(start).knowledge
+    return reader.fitted(data.train) if learnt is None else reader.with_knowledge(learnt)

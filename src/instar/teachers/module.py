@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import cast
 
 import torch
@@ -97,6 +98,8 @@ class Module(Teacher):
         content = Content()
         if self._reader != AsIs():  # the fingerprints of older networks, which all read like this, stay as they were
             content.add_named("reader", str(self._reader))
+        if (knowledge := self._reader.knowledge()) is not None:  # the same weights read other numbers of the same text
+            content.add_named("knowledge", json.dumps(knowledge, sort_keys=True))
         for name, value in self.network.state_dict().items():
             content.add_named(name, value)
         return content.hexdigest()

@@ -134,7 +134,7 @@ class Search:
         own = self.stage.given.reader or parse_reader(choose_reader(config.model, config.reader), trust=trust)
         reader = choose_student_reader(None, own, data)
         shape = read_shape(reader, reader.collect(data.train.source.shape))
-        build_network(config.model, shape, data.classes, trust=trust)
+        build_network(config.model, shape, data.classes, trust=trust, sizes=reader.sizes())
         stored = self._label(data)
         shown = adopt_store_views(stored, config)
         loader = self._make_loader(data.train, shown)

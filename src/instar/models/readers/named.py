@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
 from instar.compute.inputs import Inputs, Shape, describe_shapes, shapes_of
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.reader import Reader
+
+if TYPE_CHECKING:
+    from instar.data.samples import Samples
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -55,6 +58,24 @@ class Named(Reader):
     def parts(self) -> tuple[Reader, ...]:
         """The reader of each argument."""
         return tuple(reader for _, reader in self.readers)
+
+    def fitted(self, samples: Samples) -> Named:
+        """Return the reader whose parts have learnt what they need from training samples."""
+        return Named(**{name: reader.fitted(samples) for name, reader in self.readers})
+
+    def knowledge(self) -> dict[str, Any] | None:
+        """Return what the parts have learnt, by argument; None: nothing."""
+        found = {name: reader.knowledge() for name, reader in self.readers}
+        return {name: known for name, known in found.items() if known is not None} or None
+
+    def with_knowledge(self, knowledge: Mapping[str, Any]) -> Named:
+        """Return the reader whose parts have learnt this."""
+        return Named(
+            **{
+                name: reader.with_knowledge(knowledge[name]) if name in knowledge else reader
+                for name, reader in self.readers
+            }
+        )
 
     def collect(self, find: Callable[[str], Any]) -> dict[str, Any]:
         """Return what `find` returns for the column of each argument."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass
 from inspect import get_annotations
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from instar.compute.inputs import Inputs, Shapes, describe_shapes
 from instar.data.columns.held import INPUTS
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
+
+if TYPE_CHECKING:
+    from instar.data.samples import Samples
 
 _LATER_VALUES = (("column", INPUTS), ("odd_margin", "down"))
 
@@ -40,7 +44,9 @@ class Reader(ABC):
 
     def __repr__(self) -> str:
         # without usual values that files of older versions do not have
-        arguments = {name: value for name, value in vars(self).items() if (name, value) not in _LATER_VALUES}
+        learnt = {field.name for field in fields(self) if not field.repr} if is_dataclass(self) else ()
+        given = {name: value for name, value in vars(self).items() if name not in learnt}
+        arguments = {name: value for name, value in given.items() if (name, value) not in _LATER_VALUES}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
     @abstractmethod
@@ -62,6 +68,30 @@ class Reader(ABC):
     def without_statistics(self) -> Reader:
         """Return the reader that makes the same tensor and names no statistics, which the network applies later."""
         return self
+
+    def fitted(self, samples: Samples) -> Reader:
+        """Return the reader that has learnt what it needs from training samples, such as the words of a vocabulary.
+
+        Most readers need nothing. A reader that knows something already keeps it. What it knows is a field with
+        `init=False, repr=False`, so that its text stays that of the settings.
+        """
+        return self
+
+    def knowledge(self) -> dict[str, Any] | None:
+        """Return what it has learnt as JSON values, which are saved with the model and exported; None: nothing."""
+        return None
+
+    def with_knowledge(self, knowledge: Mapping[str, Any]) -> Reader:
+        """Return the reader that has learnt this, which another one has returned as its `knowledge`.
+
+        Raises:
+            ConfigError: when the values are not of such a reader.
+        """
+        raise ConfigError(f"{self} learns nothing from training samples, and a file says that it has.")
+
+    def sizes(self) -> dict[str, Any]:
+        """Return what a network is built with, by parameter of its constructor, such as `vocabulary_size`."""
+        return {}
 
     def collect(self, find: Callable[[str], Any]) -> Any:
         """Return what `find` returns for its column; for the reader of a network with several inputs, by their names.
