@@ -166,7 +166,7 @@ def test_the_flags_are_few_and_known() -> None:
     command = typer.main.get_command(cli.app)
     flags = {name: {p.name for p in verb.params} for name, verb in command.commands.items()}
     shared = {"data", "out", "model", "arg", "objective", "views", "num_views", "epochs", "seed", "config", "settings"}
-    foreign = {"teacher_arg", "teacher_weights", "teacher_reader"}
+    foreign = {"teacher_arg", "teacher_weights", "teacher_reader", "teacher_classes"}
     assert flags["train"] == shared | {"as_json", "trust", "start", "network", "reader"}
     assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets"} | foreign
 

@@ -47,6 +47,7 @@ OF_THE_COMMAND = {
     "teacher_arg": "teacher_arguments, a mapping, which functions take by its name",
     "teacher_weights": "which functions take by its name, beside teacher_arguments",
     "teacher_reader": "which functions take by its name, beside teacher_arguments",
+    "teacher_classes": "which functions take by its name, beside teacher_arguments",
 }
 """Flags that are no parameter, and why."""
 

@@ -118,9 +118,63 @@ def test_a_file_teaches_a_student_of_another_size_by_one_command(instar, network
     assert "teacher" in err
 
 
+def test_named_classes_of_a_module_are_matched_with_those_of_the_data(instar, networks, pictures):
+    networks.last.weight.data, networks.last.bias.data = (
+        networks.last.weight.data.flip(0),
+        networks.last.bias.data.flip(0),
+    )
+    torch.save(networks.state_dict(), "flipped.pt")
+    teacher = ["--teacher", "foreign_nets:Small", "--teacher-arg", "channels=6", "--teacher-reader", READER]
+    student = ["--model", "mlp", "--arg", "widths=[8]", "--epochs", "1"]
+    runs = {"net.pt": "[bright, dark]", "flipped.pt": "[dark, bright]"}
+    for file, classes in runs.items():
+        named = ["--teacher-weights", file, "--teacher-classes", classes]
+        code, _, err = instar("distill", pictures, *teacher, *named, *student, "--out", f"of-{file}")
+        assert code == 0, err
+    assert Run("of-net.pt").weights.read_bytes() == Run("of-flipped.pt").weights.read_bytes()
+    by_hand = {"teacher_classes": ["dark", "bright"], "teacher_reader": READER}
+    model = {"name": "mlp", "arguments": {"widths": [8]}}
+    again = package.distill(str(pictures), networks, model, out="by-hand", epochs=1, show=False, **by_hand)
+    assert again.weights.read_bytes() == Run("of-net.pt").weights.read_bytes()
+    for classes, said in (
+        ("[dark, bright, red]", "returns 2 logits, and 3 names of its classes are given: dark, bright, red"),
+        ("[dark, light]", "The teacher has dark, light; the data have bright, dark"),
+        ("dark,bright", "must be a list of different names, such as [dog, cat], got 'dark,bright'"),
+    ):
+        named = ["--teacher-weights", "net.pt", "--teacher-classes", classes]
+        code, _, err = instar("distill", pictures, *teacher, *named, *student, "--out", "no")
+        assert code == 2, err
+        assert said in err
+
+
+def test_grey_images_for_a_network_of_rgb_images_name_the_setting(instar, networks, tmp_path):
+    from PIL import Image
+
+    for name, grey in (("bright", 200), ("dark", 20)):
+        (folder := tmp_path / "grey" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (12, 12), grey + number).save(folder / f"{number}.png")
+    small = ["--model", "foreign_nets:Small", "--epochs", "1"]
+    teacher = ["--teacher", "foreign_nets:Small"]
+    for words in (
+        ["train", *small],
+        ["train", *small, "--reader", READER],
+        ["distill", *teacher, "--model", "mlp", "--arg", "widths=[4]"],
+        ["distill", *teacher, "--teacher-reader", READER, "--model", "mlp", "--arg", "widths=[4]"],
+    ):
+        verb, *others = words
+        # its argument `classes=2` is their number, and gets it
+        command = [verb, "grey", "--set", "data.test=0.25", *others, "--epochs", "1", "--out", "run"]
+        code, _, err = instar(*command)
+        assert code == 2
+        assert "; set data.channels=3 to read all images as RGB." in err
+    code, _, err = instar(*command, "--set", "data.channels=3")
+    assert code == 0, err
+
+
 def test_the_other_verbs_take_its_parts_too(instar, networks, pictures):
     teacher = ["--teacher", "foreign_nets:make", "--teacher-arg", "channels=6", "--teacher-weights", "net.pt"]
-    teacher += ["--teacher-reader", READER]
+    teacher += ["--teacher-reader", READER, "--teacher-classes", "[dark,bright]"]
     student = ["--model", "mlp", "--arg", "widths=[4]", "--epochs", "1"]
     for command in (
         ["label", pictures, *teacher, "--out", "store"],

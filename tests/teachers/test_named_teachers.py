@@ -138,8 +138,11 @@ def test_it_is_the_teacher_that_was_made(mine: Path) -> None:
     ("teacher", "problem"),
     [
         (("my_teachers:Nearest", {"scael": 1}), "teacher 'my_teachers:Nearest' has no argument 'scael'; did you mean"),
-        (("my_teachers:Nearest", {}, "net.pt"), "is a Nearest, which has weights and reads inputs by itself"),
-        (("my_teachers:Nearest", {}, None, "Pixels(8)"), "leave out its weights and its reader"),
+        (
+            ("my_teachers:Nearest", {}, "net.pt"),
+            "is a Nearest, which has weights, a way of reading and classes of its own",
+        ),
+        (("my_teachers:Nearest", {}, None, "Pixels(8)"), "leave those out, or return a torch.nn.Module"),
         (("my_teachers:number",), "must be a torch.nn.Module, an instar.Teacher or a fitted .* classifier, got int"),
         (("my_teachers:path",), "must be a torch.nn.Module, an instar.Teacher or a fitted .* classifier, got str"),
         (("my_teachers:torch",), "must be a class of torch.nn.Module or instar.Teacher or a function that returns one"),

@@ -16,6 +16,7 @@ def evaluate(
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
+    teacher_classes: options.TeacherClassesOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
@@ -27,7 +28,7 @@ def evaluate(
     """
     named = parse_teachers(None if teacher is None else [teacher])
     given = only_given(split=split, teacher=named, network=network, teacher_network=teacher_network)
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     found = instar.evaluate(subject, data, trust=trust, **given)
     print_metrics(found, as_json, title=f"{subject} on {split or 'test'}")
 

@@ -103,6 +103,10 @@ TeacherReaderOption = Annotated[
         callback=trust_typed,
     ),
 ]
+TeacherClassesOption = Annotated[
+    str | None,
+    typer.Option("--teacher-classes", help="classes of --teacher in the order of its outputs, such as [dog,cat]"),
+]
 CombineOption = Annotated[
     str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
 ]

@@ -57,14 +57,20 @@ def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     return typed[0] if len(typed) == 1 else typed or None
 
 
-def parse_parts(arguments: list[str] | None, weights: str | None, reader: str | None) -> dict[str, Any]:
+def parse_parts(
+    arguments: list[str] | None, weights: str | None, reader: str | None, classes: str | None
+) -> dict[str, Any]:
     """Return the parts of a teacher by name that were given.
 
-    >>> parse_parts(["depth=18"], "net.pt", None)
-    {'teacher_arguments': {'depth': 18}, 'teacher_weights': 'net.pt'}
+    >>> parse_parts(["depth=18"], "net.pt", None, "[yes, no]")
+    {'teacher_arguments': {'depth': 18}, 'teacher_weights': 'net.pt', 'teacher_classes': ['yes', 'no']}
     """
+    from instar.nested import parse_assignment
+
+    flag = "--teacher-classes"
+    named = None if classes is None else parse_assignment(f"{flag}={classes}", [flag])[1]
     settings = parse_settings(arguments) or None
-    return only_given(teacher_arguments=settings, teacher_weights=weights, teacher_reader=reader)
+    return only_given(teacher_arguments=settings, teacher_weights=weights, teacher_reader=reader, teacher_classes=named)
 
 
 def parse_model(name: str | None, arguments: list[str] | None) -> dict[str, Any] | None:

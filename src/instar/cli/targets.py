@@ -16,6 +16,7 @@ def label(
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
+    teacher_classes: options.TeacherClassesOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     keep: options.KeepOption = None,
@@ -54,7 +55,7 @@ def label(
         share=parse_share(share),
         shard_rows=shard_rows,
     )
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     shared = parse_shared(config, settings, network, trust)
     store = instar.label(data, parse_teachers(teacher), out=out, **shared, **given)
     print_store(store, as_json)
@@ -71,6 +72,7 @@ def verify(
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
+    teacher_classes: options.TeacherClassesOption = None,
     data: options.OtherDataOption = None,
     rows: options.RowsOption = None,
     seed: options.RowsSeedOption = None,
@@ -80,7 +82,7 @@ def verify(
 ) -> None:
     """Verify checksums, and compare rows with the teacher."""
     given = only_given(teacher=parse_teachers(teacher), data=data, rows=rows, seed=seed, network=network)
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     found = instar.verify_targets(store, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 

@@ -54,6 +54,7 @@ def distill(
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
+    teacher_classes: options.TeacherClassesOption = None,
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
     temperature: options.TemperatureOption = None,
@@ -88,7 +89,7 @@ def distill(
         epochs=epochs,
         seed=seed,
     )
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     shared = parse_shared(config, settings, network, trust)
     run = instar.distill(data, parse_teachers(teacher), parse_model(model, arg), out=out, **shared, **given)
     print_run(run, as_json)
@@ -152,6 +153,7 @@ def tune(
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
+    teacher_classes: options.TeacherClassesOption = None,
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
     temperatures: options.TemperaturesOption = None,
@@ -190,7 +192,7 @@ def tune(
         seed=seed,
         jobs=jobs,
     )
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader)
+    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     shared = parse_shared(config, settings, network, trust)
     found = instar.tune(data, parse_teachers(teacher), parse_model(model, arg), out=out, **shared, **given)
     print_result(found.as_dict(), found, as_json)

@@ -30,6 +30,17 @@ def size_before_crop(given: tuple[int, int], wanted: tuple[int, int]) -> tuple[i
     return max(height, int(share * rows / of)), max(width, int(share * columns / of))
 
 
+def advise_channels(wanted: int, given: int) -> str:
+    """Return the end of a sentence that says how images get the channels of a model; nothing where no setting does.
+
+    >>> advise_channels(3, 1), advise_channels(4, 1)
+    ('; set data.channels=3 to read all images as RGB', '')
+    """
+    if {wanted, given} != {1, 3}:
+        return ""
+    return f"; set data.channels={wanted} to read all images as {'RGB' if wanted == 3 else 'grey'}"
+
+
 @dataclass(frozen=True)
 class ImageForm:
     """Size and channels of all images of a data set.

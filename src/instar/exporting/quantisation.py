@@ -34,7 +34,7 @@ MAX_JUDGED_SAMPLES = 10_000
 """Most test samples on which both graphs are compared."""
 
 _BATCH_SIZE = 64
-_PREPARED = ("onnx.infer", "onnxruntime.quant")  # says that the graph needs no preparation; otherwise a warning does
+_PREPARED = ("onnx.infer", "onnx.quant.pre_process")  # keys that say that the graph is prepared, or warnings follow
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def _quantise(student: Student, graph: Any, method: str) -> bytes:
     from onnxruntime.quantization.registry import IntegerOpsRegistry
 
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
-    graph.metadata_props.add(key=_PREPARED[0], value=_PREPARED[1])
+    for key in _PREPARED:
+        graph.metadata_props.add(key=key, value="onnxruntime.quant")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "quantised.onnx"
         if method == "static":

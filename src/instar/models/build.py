@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -102,7 +103,8 @@ def build_network(
 ) -> nn.Module:
     """Build a network with new weights from torch's global generator.
 
-    `input_shape`, `num_classes` and `classes` (class names) are passed to constructors that have these parameters.
+    `input_shape`, `num_classes` and `classes` are passed to constructors that have these parameters. `classes` are the
+    names, or their number where the parameter has the annotation int or a default of this type.
 
     Args:
         config: arguments, and a name: that of a family of `instar.models`, `transformers:` with a folder or Hub id,
@@ -141,14 +143,21 @@ def build_network(
     else:
         kind = import_model(config.name, declared=declared)
     parameters = parameters_of(kind)
-    names = range(classes) if isinstance(classes, int) else classes
-    known = {"input_shape": input_shape, "num_classes": len(names), "classes": tuple(map(str, names)), **(sizes or {})}
+    names = tuple(map(str, range(classes) if isinstance(classes, int) else classes))
+    # a user's class may call their number so
+    wants_number = "classes" in parameters and _is_number(parameters["classes"])
+    own_classes = len(names) if wants_number else names
+    known = {"input_shape": input_shape, "num_classes": len(names), "classes": own_classes, **(sizes or {})}
     # arguments come last, so that those of a user's class may replace the sizes of the data
     given = {name: value for name, value in known.items() if name in parameters} | own | config.arguments
     made = call_constructor(kind, config.name, given)
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model '{config.name}' must return a torch.nn.Module, got {type(made).__name__}.")
     return made
+
+
+def _is_number(parameter: inspect.Parameter) -> bool:
+    return type(parameter.default) is int or parameter.annotation in (int, "int")
 
 
 def call_constructor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,8 +11,12 @@ import torch
 from instar.compute.inputs import Inputs, describe_shapes, list_tensors, shapes_of
 from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
+from instar.data.image_form import advise_channels
 from instar.errors import InstarError, MismatchError, name_samples, shortened
 from instar.models.normalised import unwrap
+
+# torch says this of the first convolution of a network for images of the other colours
+_OTHER_CHANNELS = re.compile(r"expected input\[[\d, ]+\] to have (\d+) channels, but got (\d+) channels")
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def name_failure(who: str, code: object, batch: Batch) -> Iterator[None]:
             raise
         raise MismatchError(
             f"{who} {kind.__name__} fails for {name_samples(batch.host_ids)}, inputs of shape "
-            f"{_describe_batch(batch)}: {type(error).__name__}: {shortened(error)}."
+            f"{_describe_batch(batch)}: {type(error).__name__}: {shortened(error)}{_advise(error)}."
         ) from error
 
 
@@ -80,4 +85,9 @@ def explain_error(error: Exception) -> str:
     ("KeyError: 'inputs'", 'shapes differ')
     """
     kind = "" if isinstance(error, RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
-    return kind + shortened(error)
+    return kind + shortened(error) + _advise(error)
+
+
+def _advise(error: Exception) -> str:
+    found = _OTHER_CHANNELS.search(str(error))
+    return advise_channels(*map(int, found.groups())) if found else ""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from instar.compute.inputs import Shapes, describe_shapes
+from instar.data.image_form import advise_channels
 from instar.errors import MismatchError
 from instar.models.transformers_classifier import TransformersClassifier
 
@@ -24,9 +25,10 @@ class ImageClassifier(TransformersClassifier):
         """Refuse anything but images with the channels of the model."""
         channels = getattr(config, "num_channels", None)
         if isinstance(shape, Mapping) or len(shape) != 3 or channels not in (None, shape[0]):
+            advice = "" if isinstance(shape, Mapping) or len(shape) != 3 else advise_channels(channels or 3, shape[0])
             raise MismatchError(
                 f"model '{self.path}' takes images of {channels or 3} channels, got inputs of shape "
-                f"{describe_shapes(shape)}."
+                f"{describe_shapes(shape)}{advice}."
             )
 
     def forward(self, inputs: Tensor) -> Tensor:

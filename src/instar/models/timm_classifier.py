@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from instar.compute.inputs import Shapes, describe_shapes
+from instar.data.image_form import advise_channels
 from instar.errors import ConfigError, MismatchError, shortened
 from instar.models.class_names import match_classes, say_new_head
 from instar.models.readers.comparison import Picture, find_reader
@@ -58,13 +59,15 @@ class TimmClassifier(nn.Module):
         config = read_pretrained_config(name)
         self._own = pretrained_classes(config)
         number, wanted = int(config["num_classes"]), num_classes or int(config["num_classes"])
+        self._has_own_head = pretrained and wanted == number
         # also of a model that is built again to load weights
         self._order, is_same = match_classes(self._own, number, tuple(classes))
         channels = config["input_size"][0]
-        if input_shape is not None and not _is_image(input_shape, channels):
+        if input_shape is not None and not (_is_image(input_shape) and input_shape[0] == channels):
+            advice = advise_channels(channels, input_shape[0]) if _is_image(input_shape) else ""
             raise MismatchError(
                 f"model '{TIMM_PREFIX}{name}' takes images of {channels} channels, got inputs of shape "
-                f"{describe_shapes(input_shape)}."
+                f"{describe_shapes(input_shape)}{advice}."
             )
         if not pretrained:
             self.model = _create(name, pretrained=False, num_classes=wanted, **self._rates)
@@ -83,7 +86,7 @@ class TimmClassifier(nn.Module):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of the classes of the pretrained weights; None where there are none, or timm knows only numbers."""
-        return (self._own or None) if self.pretrained else None
+        return (self._own or None) if self._has_own_head else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits `[batch, classes]` of standardised images `[batch, channels, height, width]`."""
@@ -144,8 +147,8 @@ def timm_reader(name: str) -> Pixels:
     return reader
 
 
-def _is_image(shape: Shapes, channels: int) -> bool:
-    return not isinstance(shape, Mapping) and len(shape) == 3 and shape[0] == channels
+def _is_image(shape: Shapes) -> TypeGuard[tuple[int, int, int]]:
+    return not isinstance(shape, Mapping) and len(shape) == 3
 
 
 def _candidates(resolved: Mapping[str, Any]) -> Iterator[Pixels]:

@@ -70,8 +70,8 @@ def distill(
             `package.module:name` of a function that makes it.
         trust: allow model classes outside `instar.models`, here and in the teacher's run folder.
         show: show progress on stderr.
-        named: fields of `TrainingConfig` and `RunConfig`, as in `train`; and `teacher_arguments`, `teacher_weights` and
-            `teacher_reader` of a teacher by name, which `instar.ForeignTeacher` describes.
+        named: fields of `TrainingConfig` and `RunConfig`, as in `train`; and `teacher_arguments`, `teacher_weights`,
+            `teacher_reader` and `teacher_classes` of a teacher by name, which `instar.ForeignTeacher` describes.
 
     Raises:
         InstarError: in one sentence, for each mistake that the caller can correct.

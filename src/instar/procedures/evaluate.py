@@ -46,7 +46,7 @@ def evaluate(
         network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
             it.
         teacher_network: network of the teacher's run folder, if it needs one.
-        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
+        parts: `teacher_arguments`, `teacher_weights`, `teacher_reader` and `teacher_classes`, as in `distill`.
 
     Returns:
         errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error

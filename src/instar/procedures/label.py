@@ -88,7 +88,7 @@ def label(
             that makes it.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
         show: print the size of the store and show progress on stderr.
-        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
+        parts: `teacher_arguments`, `teacher_weights`, `teacher_reader` and `teacher_classes`, as in `distill`.
 
     Raises:
         StoreError: if the disk has too little room, or the folder holds something else.

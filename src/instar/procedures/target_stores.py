@@ -123,7 +123,7 @@ def verify_targets(
         seed: seed of the choice of rows.
         network: network of a teacher's run folder that needs it, as in `distill`.
         trust: allow model classes outside `instar.models` in the teachers' run folders.
-        parts: `teacher_arguments`, `teacher_weights` and `teacher_reader`, as in `distill`.
+        parts: `teacher_arguments`, `teacher_weights`, `teacher_reader` and `teacher_classes`, as in `distill`.
 
     Raises:
         StoreError: if a file is missing or has changed, the teacher is another one, or its targets differ by more than

@@ -15,11 +15,11 @@ from instar.runs.run import Run
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
-from instar.teachers.foreign import ForeignTeacher
+from instar.teachers.foreign import ForeignTeacher, as_names
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 
-PARTS_OF_A_TEACHER = {"teacher_arguments": "arguments", "teacher_weights": "weights", "teacher_reader": "reader"}
+PARTS_OF_A_TEACHER = {f"teacher_{part}": part for part in ("arguments", "weights", "reader", "classes")}
 """Arguments of the verbs for a teacher by name, and what `ForeignTeacher` calls them."""
 
 
@@ -42,8 +42,8 @@ def split_parts(teacher: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, 
     several = teacher if isinstance(teacher, list | tuple) else [teacher]
     if not given:
         return teacher, others
-    if len(several) == 1 and isinstance(several[0], nn.Module) and given.keys() == {"reader"}:
-        return Module(several[0], reader=given["reader"]), others
+    if len(several) == 1 and isinstance(several[0], nn.Module) and given.keys() <= {"reader", "classes"}:
+        return Module(several[0], as_names(given.get("classes", ())) or None, given.get("reader")), others
     if len(several) != 1 or not isinstance(several[0], str):
         what = f"{len(several)} teachers" if len(several) != 1 else type(several[0]).__name__
         raise ConfigError(

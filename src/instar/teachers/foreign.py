@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class ForeignTeacher:
             those of timm.
         reader: how a network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
             or in the size of the data.
+        classes: names of the classes of a network in the order of its outputs, by which they are matched with the data;
+            (): those that its library knows, or those of the data in order.
 
     Its text is what a run records, and what a configuration may name among its teachers:
 
@@ -54,18 +56,20 @@ class ForeignTeacher:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: str | Path | None = None
     reader: str | Reader | None = None
+    classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not names_a_foreign_teacher(self.name):
             raise ConfigError(
-                f"arguments, weights and a reader are those of a teacher by package.module:Name, got '{self.name}'; a "
-                "run folder has its own."
+                f"arguments, weights, a reader and classes are those of a teacher by package.module:Name, got "
+                f"'{self.name}'; a run folder has its own."
             )
         if self.name.startswith(TRANSFORMERS_PREFIX) and (self.arguments or self.weights):
             raise ConfigError(f"'{self.name}' holds its weights and arguments; leave out those of the teacher.")
         if not isinstance(self.arguments, Mapping):
             raise ConfigError(f"the arguments of '{self.name}' must be a mapping, got {self.arguments!r}.")
         object.__setattr__(self, "reader", self.reader and as_reader(self.reader))
+        object.__setattr__(self, "classes", as_names(self.classes))
 
     def __str__(self) -> str:
         given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "name"}
@@ -86,10 +90,8 @@ class ForeignTeacher:
             ConfigError: when it is not trusted or cannot be made.
             MismatchError: when the file holds the weights of another network.
         """
-        if self.name.startswith(TIMM_PREFIX):
-            return _make_timm(self.name, self.arguments, self.weights, self.reader)
-        if self.name.startswith(TRANSFORMERS_PREFIX):
-            return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader)
+        if self.name.startswith(LIBRARY_PREFIXES):
+            return self._of_library()
         if not trust and not names_a_class(self.name):
             raise ConfigError(
                 f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
@@ -101,7 +103,12 @@ class ForeignTeacher:
             return self._as_it_is(made)
         if self.weights is not None:
             load_weights(made, self.weights)
-        return Module(made, reader=self.reader)
+        return Module(made, tuple(self.classes) or None, self.reader)
+
+    def _of_library(self) -> Teacher:
+        if self.name.startswith(TIMM_PREFIX):
+            return _make_timm(self.name, self.arguments, self.weights, self.reader, self.classes)
+        return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader, self.classes)
 
     def _as_it_is(self, made: Any) -> Teacher:
         kind = type(made).__name__
@@ -110,18 +117,19 @@ class ForeignTeacher:
                 f"teacher '{self.name}' must be a torch.nn.Module, an instar.Teacher or a fitted scikit-learn "
                 f"classifier, got {kind}."
             )
-        if self.weights is not None or self.reader is not None:
+        if self.weights is not None or self.reader is not None or self.classes:
             raise ConfigError(
-                f"teacher '{self.name}' is a {kind}, which has weights and reads inputs by itself; leave out its "
-                "weights and its reader, or return a torch.nn.Module."
+                f"teacher '{self.name}' is a {kind}, which has weights, a way of reading and classes of its own; "
+                "leave those out, or return a torch.nn.Module."
             )
         return as_teacher(made)
 
 
-def _make_transformers(path: str, reader: str | Reader | None) -> Module:
+def _make_transformers(path: str, reader: str | Reader | None, classes: Sequence[str]) -> Module:
     network = choose_transformers_kind(path)(path)
+    names: tuple[str, ...] | None = tuple(classes) or getattr(network, "classes", None)
     if isinstance(network, SequenceClassifier):
-        return Module(network, network.classes, reader)
+        return Module(network, names, reader)
     if not isinstance(network, ImageClassifier):
         return Module(network, reader=reader)
     reader = reader or processor_reader(path)
@@ -130,13 +138,17 @@ def _make_transformers(path: str, reader: str | Reader | None) -> Module:
             f"model '{path}' has no image processor, which says how it reads images; give its reader: --teacher-reader "
             '"Pixels(224, mean=[...], std=[...])".'
         )
-    if network.classes is None:
+    if names is None:
         say(f"instar: the classes of '{path}' are numbers, and are taken to be those of the data in order.")
-    return Module(network, network.classes, reader)
+    return Module(network, names, reader)
 
 
 def _make_timm(
-    name: str, arguments: Mapping[str, Any], weights: str | Path | None, reader: str | Reader | None
+    name: str,
+    arguments: Mapping[str, Any],
+    weights: str | Path | None,
+    reader: str | Reader | None,
+    classes: Sequence[str],
 ) -> Module:
     own = name.removeprefix(TIMM_PREFIX)
     # weights in a file take the place of those of the Hub
@@ -145,7 +157,24 @@ def _make_timm(
     assert isinstance(network, TimmClassifier), "it is the class that was called"
     if weights is not None:
         load_weights(network.model, weights)
-    return Module(network, network.classes, reader or timm_reader(own))
+    return Module(network, tuple(classes) or network.classes, reader or timm_reader(own))
+
+
+def as_names(classes: Any) -> tuple[str, ...]:
+    """Return given names of the classes of a teacher.
+
+    Raises:
+        ConfigError: when they are not a list of different names.
+
+    >>> as_names(["dog", "cat", 7])
+    ('dog', 'cat', '7')
+    """
+    is_list = isinstance(classes, list | tuple) and all(type(name) in (str, int) for name in classes)
+    if not is_list or len(set(classes)) != len(classes):
+        raise ConfigError(
+            f"the classes of a teacher must be a list of different names, such as [dog, cat], got {classes!r:.200}."
+        )
+    return tuple(map(str, classes))
 
 
 def names_a_foreign_teacher(text: str) -> bool:
@@ -176,7 +205,7 @@ def parse_foreign_teacher(text: str) -> ForeignTeacher:
         raise ConfigError(f"teacher '{text}' must be one ForeignTeacher(...).")
     # typing the whole is typing the name inside it
     typed = TypedName(found.name) if isinstance(text, TypedName) else found.name
-    return ForeignTeacher(typed, found.arguments, found.weights, found.reader)
+    return replace(found, name=typed)
 
 
 @as_teacher.register(ForeignTeacher)

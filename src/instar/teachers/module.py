@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.content import Content
 from instar.data.batch import Batch
+from instar.data.opening import join_names
 from instar.data.samples import Samples
+from instar.errors import MismatchError
 from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
@@ -26,6 +28,8 @@ from instar.models.readers.reader import Reader
 from instar.targets.projected import ProjectedTargets
 from instar.targets.targets import DenseTargets
 from instar.teachers.teacher import Teacher
+
+NamedTargets = TypeVar("NamedTargets", DenseTargets, ProjectedTargets)
 
 
 class Module(Teacher):
@@ -80,9 +84,19 @@ class Module(Teacher):
             for module in training:  # the network belongs to the user, and is given back as it was after an error too
                 module.training = True
         if isinstance(logits, Projected):
-            return ProjectedTargets(logits)
+            return self._named(ProjectedTargets(logits))
         # copied outside inference mode, because autograd cannot save a tensor that was made in it
-        return DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
+        return self._named(
+            DenseTargets(logits.to(torch.float32, copy=True) if logits.is_inference() else logits.float())
+        )
+
+    def _named(self, found: NamedTargets) -> NamedTargets:
+        if self.classes is not None and found.num_classes != len(self.classes):
+            raise MismatchError(
+                f"the network of the teacher returns {found.num_classes} logits, and {len(self.classes)} names of its "
+                f"classes are given: {join_names(self.classes)}."
+            )
+        return found
 
     def _predict(self, inputs: Inputs, batch: Batch) -> Tensor | Projected:
         is_compiled = isinstance(self._called, Compiled)  # for the size of the whole batch

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from instar.checks import Count, checked
 from instar.data.columns.held import INPUTS
-from instar.data.image_form import size_before_crop
+from instar.data.image_form import advise_channels, size_before_crop
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.reader import Reader
 
@@ -108,7 +108,10 @@ class Pixels(Reader):
         if len(given) != 3:
             raise MismatchError(f"{self} reads images (channels, height, width), got inputs of shape {list(given)}.")
         if self.mean is not None and len(self.mean) not in (1, given[0]):
-            raise MismatchError(f"{self} has means of {len(self.mean)} channels, and the images have {given[0]}.")
+            advice = advise_channels(len(self.mean), given[0])
+            raise MismatchError(
+                f"{self} has means of {len(self.mean)} channels, and the images have {given[0]}{advice}."
+            )
         height, width = self._size(given[1:])
         if self.shorter not in (None, height, width) and tuple(given[1:]) == (height, width):  # as if read already
             raise MismatchError(
