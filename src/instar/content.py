@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from types import BuiltinFunctionType, CodeType, FunctionType
@@ -95,6 +96,8 @@ class Content:
                 self.add(part)
         elif isinstance(value, set | frozenset):  # strings hash differently in each process, so sets have no order
             self.add(sorted(value, key=repr))
+        elif (trees := _read_trees(value)) is not None:
+            self.add([type(value), trees])
         elif hasattr(value, "best_estimator_"):  # a search predicts with the estimator that it found
             self.add(value.best_estimator_)
         elif hasattr(value, "get_params") and hasattr(value, "__dict__"):
@@ -176,6 +179,18 @@ class Content:
         # with their lengths, so that "ab", "c" is not "a", "bc"
         for word in words:
             self._digest.update(f"{len(word)}:{word}".encode())
+
+
+def _read_trees(value: Any) -> str | bytes | None:
+    """Return the model of a booster of XGBoost or LightGBM as its library writes it; None for anything else."""
+    # what pickle reads differs between copies, and holds the number of threads
+    xgboost, lightgbm = sys.modules.get("xgboost"), sys.modules.get("lightgbm")
+    if xgboost and isinstance(value, xgboost.Booster):
+        return bytes(value.save_raw("ubj"))
+    if lightgbm and isinstance(value, lightgbm.Booster):
+        model, _, settings = value.model_to_string().partition("\nparameters:\n")
+        return str(model + settings.partition("\nend of parameters\n")[2])
+    return None
 
 
 def hash_repr(value: object) -> str:

@@ -64,6 +64,15 @@ def test_the_page_of_several_inputs_runs_and_its_networks_learn(
     assert found["teacher"].metrics["error"] <= found["student"].metrics["error"] < 0.3
 
 
+def test_the_page_of_estimators_runs_and_its_student_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xgboost", reason="XGBoost is not installed")
+    (program,) = blocks(read("docs/estimators.md"), "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/estimators.md", "exec"), found := {})
+    assert found["errors"] <= found["student"].metrics["errors"] < 8
+    assert found["student"].metrics["samples"] == 143
+
+
 def test_the_commands_of_the_speech_page_run_as_they_stand(
     instar: Callable[..., tuple[int, str, str]],
     tmp_path: Path,

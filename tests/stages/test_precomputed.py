@@ -1,10 +1,11 @@
 """Training from a store: the same run as with the live teacher, and one labelling for many students."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
 import instar
@@ -14,7 +15,7 @@ from instar.procedures.distill import distill
 from instar.procedures.label import label
 from instar.runs.run import Run
 from instar.targets import TargetStore
-from instar.teachers import Ensemble, Module
+from instar.teachers import Classifier, Ensemble, Module
 
 DIGITS = instar.load_data("digits", subset=400)
 SETTINGS = {"epochs": 3, "batch_size": 100, "learning_rate": 0.02, "log_every": 1, "checkpoint_seconds": 0}
@@ -179,3 +180,31 @@ def test_all_classes_of_one_network_are_kept_for_every_temperature_of_an_objecti
     settings = {"objective": "SoftTargets(2) + DecoupledKD(temperature=4)", **VIEWS}
     in_memory = student(network(), tmp_path / "memory", targets="memory", **settings)
     assert_same(in_memory, student(network(), tmp_path / "store", targets="store", **EXACT, **settings))
+
+
+class CountedForest(RandomForestClassifier):
+    """Counts the samples that it is asked about."""
+
+    asked: ClassVar[list[int]] = []
+
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803 (scikit-learn's name)
+        self.asked.append(len(X))
+        return super().predict_proba(X)
+
+
+class ByBatch(Classifier):
+    answers_by_row = False
+
+
+def test_an_estimator_is_asked_once_about_each_sample_that_no_view_changes(tmp_path: Path) -> None:
+    forest = CountedForest(3, random_state=0).fit(DIGITS.train.inputs().flatten(1), DIGITS.train.labels)
+    by_batch = student(ByBatch(forest), tmp_path / "by batch", epochs=4)
+    assert CountedForest.asked.count(100) == 4 * 4
+    CountedForest.asked.clear()
+    once = student(Ensemble([forest, Classifier(forest)]), tmp_path / "once", epochs=4)
+    assert CountedForest.asked.count(400) == 2
+    assert 100 not in CountedForest.asked
+    assert_same(once, by_batch)
+    CountedForest.asked.clear()
+    student(forest, tmp_path / "views", epochs=4, views="Shift(1)")
+    assert CountedForest.asked.count(100) == 4 * 4

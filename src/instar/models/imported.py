@@ -26,7 +26,12 @@ def names_a_class(model: object) -> bool:
 
 
 def import_model(
-    path: str, *, declared: bool = True, what: str = "model", kinds: Mapping[str, type] = MODULES
+    path: str,
+    *,
+    declared: bool = True,
+    what: str = "model",
+    kinds: Mapping[str, type] = MODULES,
+    returns: tuple[type, ...] = (),
 ) -> Callable[..., Any]:
     """Import the class or function at `package.module:name`, which runs the code of its module.
 
@@ -35,6 +40,7 @@ def import_model(
         declared: require that a function is annotated to return a module, because a run folder may name any function.
         what: noun for error messages.
         kinds: base classes of what it makes, by their names.
+        returns: further classes that a declared function may return.
 
     Raises:
         ConfigError: when it cannot be imported, or does not build modules.
@@ -50,7 +56,7 @@ def import_model(
             f"{what} '{path}' must be a class of {names} or a function that returns one, got {shortened(repr(found))}."
         )
     # the folder gives the arguments too, so any other function, such as one that removes files, would do what it says
-    if declared and not returns_one_of(tuple(kinds.values()), found):
+    if declared and not returns_one_of((*kinds.values(), *returns), found):
         raise ConfigError(
             f"the function '{path}' is not annotated to return a {names}, and Instar calls no other function that a "
             f"run folder names; annotate it: -> {list(kinds)[-1]}."

@@ -18,6 +18,7 @@ from instar.models.build import MODELS
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
+from instar.teachers.classifier import is_estimator
 from instar.teachers.foreign import ForeignTeacher, names_a_foreign_teacher
 from instar.teachers.teacher import Teacher
 
@@ -62,7 +63,7 @@ def kinds_of(value: object) -> tuple[str, ...]:
         (isinstance(value, ModelConfig) or (isinstance(value, Architecture) and not value.is_built), ("model",)),
         (isinstance(value, nn.Module), ("teacher", "model")),
         (isinstance(value, Run | TargetStore | Teacher | ForeignTeacher), ("teacher",)),
-        (hasattr(value, "predict") and hasattr(value, "fit"), ("teacher",)),  # an estimator of scikit-learn
+        (is_estimator(value), ("teacher",)),
     )
     for is_so, kinds in known:
         if is_so:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from instar.config import RunConfig
 from instar.data.loader import Loader
+from instar.data.views.identity import Identity
 from instar.errors import ConfigError
 from instar.stages.compatibility import refuse_unfit
 from instar.stages.components import Components
@@ -16,6 +17,9 @@ from instar.teachers.remembered import Remembered
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
 from instar.training.progress import ProgressBar
+
+MAX_REMEMBERED_BYTES = 256 << 20
+"""Size of the targets that a run keeps in memory without being asked to."""
 
 
 def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
@@ -62,14 +66,15 @@ def precompute_targets(
 
     Args:
         teacher: on the device of the loader.
-        config: says where targets are stored; "online": nowhere, and the teacher itself is returned.
+        config: says where targets are stored; "online": nowhere, and the teacher itself is returned, unless it answers
+            by row and no view changes the samples, so that its targets are the same in every epoch.
         loader: its samples and views.
         labelling: result of `plan_labelling`.
         folder: run folder, which holds the store unless the configuration names another place.
         show: show progress on stderr.
     """
     title = f"{folder.name}: teacher"
-    if config.targets == "memory":
+    if config.targets == "memory" or (config.targets == "online" and _is_queried_once(teacher, loader)):
         with ProgressBar(title, len(loader.samples) * (loader.num_views or 1), show=show) as bar:
             return Remembered(teacher, loader, bar.advance)
     if labelling is None:
@@ -79,3 +84,8 @@ def precompute_targets(
     store = labelling.start(folder / "targets") if where is None else labelling.start_among(Path(where))
     labelling.complete(store, title, show=show)
     return Stored(store)
+
+
+def _is_queried_once(teacher: Teacher, loader: Loader) -> bool:
+    bytes_ = len(loader.samples) * loader.samples.num_classes * 4  # of float32
+    return teacher.answers_by_row and isinstance(loader.views, Identity) and bytes_ <= MAX_REMEMBERED_BYTES

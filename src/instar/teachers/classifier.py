@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier as a teacher: a forest, boosted trees, a pipeline, a search."""
+"""A fitted classifier as a teacher: of scikit-learn, such as a forest or a pipeline, of XGBoost or of LightGBM."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from instar.content import Content
 from instar.data.batch import Batch, given_inputs
-from instar.errors import ConfigError, MismatchError, nearest
+from instar.data.opening import join_names
+from instar.errors import ConfigError, MismatchError, nearest, say
 from instar.targets.targets import DenseTargets
+from instar.teachers.boosters import as_classifier, find_margins, is_booster, known_names
 from instar.teachers.teacher import Teacher
 
 
 class Classifier(Teacher):
     """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in their original precision.
 
+    The boosted trees of XGBoost and LightGBM have logits of their own, the margins; v is these, and has no floor.
+
     Images are flattened in the order of axes of the arrays that the user gave; images of files have channels first. The
     classifier's classes are matched with those of the data by name or, if they are no names, by number. A class that
     the classifier does not know has p = 0.
 
     Args:
-        estimator: fitted estimator with `predict_proba` and `classes_`.
+        estimator: fitted estimator with `predict_proba` and `classes_`, or a `Booster` of XGBoost or LightGBM.
         floor: smallest probability; the 0 of a forest means "rarer than one tree in a hundred".
 
     Raises:
@@ -39,7 +44,11 @@ class Classifier(Teacher):
     True
     """
 
+    answers_by_row = True
+
     def __init__(self, estimator: Any, floor: float = 1e-6) -> None:
+        self._is_booster = is_booster(estimator)  # it has numbers in place of the names of its classes
+        estimator = as_classifier(estimator)
         name = type(estimator).__name__
         if not hasattr(estimator, "predict_proba"):
             raise ConfigError(
@@ -53,9 +62,10 @@ class Classifier(Teacher):
         if not 0 < floor < 1:
             raise ConfigError(f"Classifier(floor) must be above 0 and below 1, got {floor}.")
         self.estimator, self.floor = estimator, floor
+        self._margins = find_margins(estimator)
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return the logarithms of the probabilities.
+        """Return the logarithms of the probabilities, or the margins.
 
         Raises:
             MismatchError: when its classes or features are not those of the data.
@@ -83,15 +93,21 @@ class Classifier(Teacher):
             raise MismatchError(
                 f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
             )
-        if columns != list(range(classes)):
-            # [batch, its classes] to [batch, classes of the data]
-            places = torch.tensor(columns, device=found.device)
-            found = found.new_zeros(len(found), classes).index_copy_(1, places, found)
-        return DenseTargets(found.clamp(min=self.floor).log())
+        return DenseTargets(self._place(found, columns, classes))
+
+    def _place(self, found: Tensor, columns: list[int], classes: int) -> Tensor:
+        """Return the logits of the data's classes, `[batch, classes]`, from those of the classifier's own."""
+        logits = found.clamp(min=self.floor).log() if self._margins is None else found
+        if columns == list(range(classes)):
+            return logits
+        if self._margins is not None:  # the floor of the others is a probability
+            logits = logits.log_softmax(1)
+        places = torch.tensor(columns, device=found.device)
+        return found.new_full((len(found), classes), self.floor).log().index_copy_(1, places, logits)
 
     def _select_features(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
         wanted = [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
-        found = batch.origin.samples.source.feature_names if batch.origin else ()
+        found = known_names(self.estimator, batch.origin.samples.source.feature_names if batch.origin else ())
         if not wanted or not found:  # arrays have no names, so their order is all that there is
             return inputs
         if missing := [name for name in wanted if name not in found]:
@@ -109,7 +125,7 @@ class Classifier(Teacher):
 
             given = pandas.DataFrame(inputs, columns=list(names))
         try:
-            return np.asarray(self.estimator.predict_proba(given))
+            return np.asarray((self._margins or self.estimator.predict_proba)(given))
         except (ValueError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise MismatchError(f"the classifier {type(self.estimator).__name__} cannot predict: {reason}.") from None
@@ -129,6 +145,9 @@ class Classifier(Teacher):
                 f"the classifier's classes {what}{'' if readings else ' or the names'} of the data's classes "
                 f"({_few(names)}), got {_few(own)}; fit it to the {'names' if readings else 'labels of these data'}."
             )
+        if self._is_booster and by_name != readings[0]:
+            self._is_booster = False  # it is told once
+            say(f"instar: the classes of the teacher are numbers, and are taken to be {join_names(names)} in order.")
         return readings[0], len(names)
 
     def fingerprint(self) -> str:
@@ -143,8 +162,8 @@ class Classifier(Teacher):
 
 
 def is_estimator(thing: object) -> bool:
-    """Return whether a thing has the methods of a scikit-learn estimator; it may come from another library."""
-    return hasattr(thing, "predict") and hasattr(thing, "fit")
+    """Return whether a thing is a booster or has the methods of an estimator, which may come from any library."""
+    return is_booster(thing) or (hasattr(thing, "predict") and hasattr(thing, "fit"))
 
 
 def _instead_of(estimator: Any) -> str:

@@ -21,7 +21,7 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     """Make a teacher from a teacher, a module, a run, a target store, a classifier, or the path of a run or store.
 
     A text may also name a `ForeignTeacher`, as `package.module:Name` does, or `transformers:` with a folder or Hub id,
-    or `timm:` with a name.
+    or `timm:` with a name; or the file of a fitted classifier, see `read_model_file`.
 
     Args:
         thing: what a user has.
@@ -41,6 +41,21 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
         "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
         f"got {type(thing).__name__}."
     )
+
+
+def as_fitted(thing: Any, who: str) -> Teacher:
+    """Return the teacher of a fitted classifier, and of nothing else.
+
+    Args:
+        thing: what was found.
+        who: where it was found, for the error message.
+
+    Raises:
+        ConfigError: when it is none.
+    """
+    if not is_estimator(thing):
+        raise ConfigError(f"{who} a {type(thing).__name__}, and a teacher there must be a fitted classifier.")
+    return Classifier(thing)
 
 
 @as_teacher.register(nn.Module)

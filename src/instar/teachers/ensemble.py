@@ -68,6 +68,7 @@ class Ensemble(Teacher):
         # a weight of 0 costs no query, and 0 times a logit of -inf would be NaN
         self._queried = [(member, weight) for member, weight in zip(self.members, self.weights, strict=True) if weight]
         self._log_weights = torch.tensor([weight for _, weight in self._queried]).log()
+        self.answers_by_row = all(member.answers_by_row for member in self.members)
 
     def targets(self, batch: Batch) -> Targets:
         """Return the mean of the members' targets.

@@ -12,7 +12,7 @@ from torch import nn
 
 from instar.errors import ConfigError, say
 from instar.expressions import parse, write
-from instar.importing import LIBRARY_PREFIXES, TypedName, is_import_path
+from instar.importing import LIBRARY_PREFIXES, TypedName, import_object, is_import_path
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.image_classifier import ImageClassifier
@@ -23,6 +23,7 @@ from instar.models.readers.reader import Reader
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader
 from instar.models.weight_files import load_weights
+from instar.teachers.boosters import fitted_kinds
 from instar.teachers.classifier import is_estimator
 from instar.teachers.conversion import as_teacher
 from instar.teachers.module import Module
@@ -36,8 +37,8 @@ class ForeignTeacher:
     """A teacher by the name of what makes it; `as_teacher` makes it.
 
     Args:
-        name: `package.module:Name` of a class of `torch.nn.Module` or `Teacher`, or of a function that returns one of
-            these or a fitted classifier; `transformers:` with a folder or Hub id; or `timm:` with a name of timm.
+        name: `package.module:Name` of a class of `torch.nn.Module` or `Teacher`, of a fitted classifier, or of a
+            function that returns one of these; `transformers:` with a folder or Hub id; or `timm:` with a name of timm.
         arguments: arguments of the class or function, or of `TimmClassifier`.
         weights: file of weights of a network, see `load_weights`; None: those that the class or function makes, or
             those of timm.
@@ -96,8 +97,15 @@ class ForeignTeacher:
             raise ConfigError(
                 f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
             )
+        found = import_object(self.name, "teacher")
+        if is_estimator(found) and not isinstance(found, type):
+            if self.arguments:
+                raise ConfigError(f"teacher '{self.name}' is fitted, so it takes no arguments; leave them out.")
+            return self._as_it_is(found)
         # a name that was typed is meant; one in a file may be any function
-        kind = import_model(self.name, declared=not names_a_class(self.name), what="teacher", kinds=_KINDS)
+        declared = not names_a_class(self.name)
+        returns = fitted_kinds() if declared else ()
+        kind = import_model(self.name, declared=declared, what="teacher", kinds=_KINDS, returns=returns)
         made = call_constructor(kind, self.name, self.arguments, flag="--teacher-arg", what="teacher")
         if not isinstance(made, nn.Module) or isinstance(made, Teacher):  # a user's class may be both
             return self._as_it_is(made)

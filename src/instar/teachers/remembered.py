@@ -15,12 +15,15 @@ from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, drop_positions, query
 
+MAX_ROWS_PER_QUERY = 4096
+"""Number of samples of a query of a teacher that answers by row; libraries of trees take long to start a query."""
+
 
 class Remembered(Teacher):
     """The targets of a teacher for the samples of a loader in each of its views.
 
     The teacher is queried in order of id, so that targets do not depend on the order of training or on where a run
-    resumes.
+    resumes. One that answers by row is queried with many samples at a time.
 
     Args:
         teacher: teacher to query.
@@ -39,7 +42,9 @@ class Remembered(Teacher):
         # from id to row, [samples of the source]; a table rather than a search, so that a lookup is one gather
         row_of = torch.full((len(loader.samples.source),), -1, device=loader.device)
         self._targets = []  # by view
-        for view in range(loader.num_views):
+        if teacher.answers_by_row and isinstance(loader.views, Identity):
+            loader = Loader(loader.samples, MAX_ROWS_PER_QUERY, seed=loader.seed, device=loader.device)
+        for view in range(loader.num_views or 1):
             parts, ids = [], []
             for batch in loader.in_order(view, trim=False):  # with all positions, so that batches can be joined
                 parts.append(query(teacher, batch))

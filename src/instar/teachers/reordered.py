@@ -21,7 +21,7 @@ class Reordered(Teacher):
     """
 
     def __init__(self, teacher: Teacher, names: tuple[str, ...]) -> None:
-        self.members, self.classes = (teacher,), names
+        self.members, self.classes, self.answers_by_row = (teacher,), names, teacher.answers_by_row
         place = {name: number for number, name in enumerate(teacher.classes or ())}
         self._order = torch.tensor([place[name] for name in names])  # column `order[i]` of the teacher is class i
 

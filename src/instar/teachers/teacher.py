@@ -75,6 +75,9 @@ class Teacher(ABC):
         if "targets" in vars(cls) and not is_own:
             cls.targets = _checked(cls.targets)  # type: ignore[assignment, method-assign]  # a class may replace its method
 
+    answers_by_row: bool = False
+    """Whether the targets of a sample depend on nothing else in its batch, so that many samples may be one query."""
+
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:
         """Return the targets of a batch, without gradients."""
