@@ -91,7 +91,9 @@ class DataConfig(Config):
         None, description="1: grey images; 3: RGB images; none: RGB if any image has colour"
     )
     on_error: Literal["refuse", "skip"] = Field(
-        "refuse", description="refuse data with images that cannot be decoded, or skip those images and count them"
+        "refuse",
+        description="refuse data with images that cannot be decoded, or with instructions that have no completion or "
+        "are too long; or skip those and count them",
     )
     inputs: Literal["pixels", "numbers", "tokens"] | None = Field(
         None, description="meaning of input arrays: pixels, numbers or tokens; needed only if it is ambiguous"
@@ -114,6 +116,14 @@ class DataConfig(Config):
     )
     tokenizer: str | None = Field(
         None, description="folder or Hub id of a Transformers tokenizer; none: the words of the training split"
+    )
+    truncation: Literal["refuse", "left", "right"] = Field(
+        "refuse",
+        description="instructions longer than `length`: refuse them, or cut the beginning of prompts (left) or the end "
+        "of completions (right)",
+    )
+    packing: bool = Field(
+        False, description="put several instructions into a window of `length` tokens, without attention between them"
     )
     states: Count = Field(3, le=1000, description="classes per recorded word: the word is cut into equal parts")
     test_where: str | None = Field(

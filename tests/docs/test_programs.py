@@ -45,6 +45,15 @@ def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monke
     assert found["student"].metrics["perplexity"] < len(found["data"].classes) / 2
 
 
+def test_the_page_of_instructions_runs_offline_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    (program,) = blocks(read("docs/instructions.md"), "python")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(compile(program, "docs/instructions.md", "exec"), found)
+    assert found["student"].metrics["perplexity"] < 2
+
+
 def test_the_example_of_the_readme_runs(
     instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

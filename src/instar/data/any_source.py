@@ -11,7 +11,8 @@ from instar.config import DataConfig
 from instar.data.digits import load_digits
 from instar.data.drawn_test import choose_test_samples
 from instar.data.from_function import names_a_function
-from instar.data.hub import load_hub, refuse_array_settings
+from instar.data.hub import load_hub, refuse_array_settings, refuse_instruction_settings
+from instar.data.instructions.given import rows_of_instructions
 from instar.data.objects import read_objects
 from instar.data.opening import rows_by_split
 from instar.data.samples import Samples
@@ -49,13 +50,15 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
     if not is_given and config.source == ARRAYS_SOURCE:
         raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
     for name in ("test_where", "input_columns", "columns"):
-        if getattr(config, name) and not (rows_by_split(spec) if is_given else config.source != "digits"):
+        has_columns = _has_columns(spec) if is_given else config.source != "digits"
+        if getattr(config, name) and not has_columns:
             raise ConfigError(f"'{name}' needs data with columns, but the source '{config.source}' has none.")
     if is_given:
         return read_objects(spec, config)
     if config.source == "digits":
         if not is_recorded:
             refuse_array_settings(config, "images")
+            refuse_instruction_settings(config, "images")
         train, validation, test = load_digits()
     else:
         train, validation, test = load_hub(config, is_recorded=is_recorded)
@@ -64,6 +67,10 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
     if wanted and wanted != train.classes:
         raise ConfigError(f"'classes' must be those of '{config.source}': {', '.join(train.classes):.200}.")
     return {"train": train, "test": test} | ({"validation": validation} if validation else {})
+
+
+def _has_columns(given: object) -> bool:
+    return rows_by_split(given) is not None or rows_of_instructions(given) is not None
 
 
 def split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:

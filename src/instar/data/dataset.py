@@ -29,6 +29,8 @@ _FILE_SETTINGS = (
     "length",
     "stream",
     "tokenizer",
+    "truncation",
+    "packing",
     "states",
     "test_where",
     "test",
@@ -139,7 +141,8 @@ def load_data(
             or torch or Hugging Face data sets. Labels may be numbers, booleans or words, or None. Data without a test
             split are split 80 : 20 into train and test. Inputs may be several arrays by name, beside their labels:
             `{"train": {"input_ids": ..., "attention_mask": ..., "label": ...}, "test": ...}`. A network is then called
-            with them by keyword. Objects are copied. `package.module:Name` is a function of yours that returns one of
+            with them by keyword. Rows of instructions for a language model are mappings with `prompt` and `completion`,
+            or with `messages`. Objects are copied. `package.module:Name` is a function of yours that returns one of
             these, called with the setting `source_arguments`.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.

@@ -19,6 +19,7 @@ from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.decoded_images import SKIPPED_FILE
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
+from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.source import Source
@@ -98,7 +99,7 @@ def read_rows(
     is_drawn = config.test_where is None and config.test is not None and "test" not in found
     found, reading, config = _choose_rows(found, config, is_recorded=is_recorded)
     skipped: dict[str, list[int]] = {}
-    if config.input_columns:
+    if config.input_columns and reading.kind != "instructions":
         splits = read_named_columns(found, reading, config)
     else:
         splits, skipped = _read_copy(found, reading, config, max_loaded_bytes)
@@ -123,6 +124,8 @@ def _choose_rows(
         config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
     elif not is_recorded:
         refuse_array_settings(config, reading.kind)
+    if reading.kind != "instructions" and not is_recorded:
+        refuse_instruction_settings(config, reading.kind)
     return found, reading, config
 
 
@@ -139,10 +142,14 @@ def _read_copy(
     def write(folder: Path) -> dict[str, object]:
         if reading.kind == "text":
             return decoded.decode_text(found, reading.inputs, name, folder, config.tokenizer)
+        if reading.kind == "instructions":
+            return write_instructions(found, reading.inputs, folder, config)
         return decoded.decode(reading.cast(found), reading, folder, config)
 
     folder = _copy_folder(found, reading, config)
     holds = keep(folder, write, hashed_bytes=max_loaded_bytes)
+    if reading.kind == "instructions":
+        return read_instructions(folder, holds, config), {}
     if chosen := holds.get("image_size"):  # sizes differ; their copy is that of this size
         sized = config.model_copy(update={"image_size": chosen})
         splits, skipped = _read_copy(found, reading, sized, max_loaded_bytes)
@@ -167,6 +174,16 @@ def refuse_array_settings(config: DataConfig, kind: str) -> None:
     for name in ("inputs", "layout"):
         if getattr(config, name) is not None:
             raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' contains {kind}.")
+
+
+def refuse_instruction_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of instructions for data of another kind, which would have no effect."""
+    for name in ("packing", "truncation"):
+        if getattr(config, name) != DataConfig.model_fields[name].default:
+            raise ConfigError(
+                f"'{name}' is a setting of instructions (columns prompt and completion, or messages), but "
+                f"'{config.source}' contains {kind}."
+            )
 
 
 def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> DataConfig:
@@ -202,6 +219,8 @@ def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config:
     rows, share = splits["train"], config.test or 0.0
     if reading.kind == "text":  # its lines continue each other, so the test set is its end
         test = list(range(len(rows) - round(share * len(rows)), len(rows)))
+    elif reading.kind == "instructions":  # which have no classes
+        test = choose_test_samples([None] * len(rows), share, config.split_seed, config.source)
     else:
         labels = [None if isinstance(label, list) else label for label in rows[reading.labels]]
         test = choose_test_samples(labels, share, config.split_seed, config.source)
@@ -213,6 +232,8 @@ def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) ->
     options: list[object] = [config.input_column, config.label_column, config.image_size]
     # later options join the key only if they are set, so that copies of older versions are found
     options += [config.tokenizer] if config.tokenizer else []
+    if reading.kind == "instructions":  # a tokenizer that was trained again may be in the same folder
+        options += [("instructions", reading.inputs, config.on_error, hash_tokenizer(config.tokenizer))]
     options += ["sound"] if reading.kind == "recordings" else []  # older copies of recordings have no sound
     mode = getattr(rows.features[reading.inputs], "mode", None)
     options += [("mode", mode)] if mode else []  # older copies have the images' own modes

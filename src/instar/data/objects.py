@@ -16,8 +16,9 @@ from instar.config import DataConfig
 from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
-from instar.data.hub import read_rows
+from instar.data.hub import read_rows, refuse_instruction_settings
 from instar.data.image_paths import open_paths, tell_repeated_images
+from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import map_labels
 from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
@@ -51,6 +52,9 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     """
     if (rows := rows_by_split(given)) is not None:
         return read_rows({split: open_paths(part, [Path.cwd()]) for split, part in rows.items()}, config)
+    if (rows := rows_of_instructions(given)) is not None:
+        return read_rows(rows, config)
+    refuse_instruction_settings(config, "arrays")
     parts = {split: _inputs_and_labels(split, part, config) for split, part in _by_split(given, config).items()}
     names = {split: f"{split} {config.source}" if len(parts) > 1 else config.source for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}

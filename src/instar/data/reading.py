@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
 from instar.data.images import is_image_file, number_type
+from instar.data.instructions.forms import choose_columns
 from instar.data.opening import join_names
 from instar.data.speech import is_recording
 from instar.errors import DataError, nearest
@@ -18,7 +19,7 @@ from instar.errors import DataError, nearest
 if TYPE_CHECKING:
     import datasets
 
-ColumnKind = Literal["images", "recordings", "arrays", "text", "several columns"]
+ColumnKind = Literal["images", "recordings", "arrays", "text", "instructions", "several columns"]
 
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
@@ -60,7 +61,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     """Choose the input and label columns.
 
     The only column of images or recordings is the input, and the only column of class labels is the label. A data set
-    with one column of strings is text for a language model. `input_column` and `label_column` choose other columns:
+    with one column of strings is text for a language model, and one with prompts and completions, or messages, has
+    instructions. `input_column` and `label_column` choose other columns:
     any labels, lists of numbers as inputs, or one column for both to read text beside other columns. `input_columns`
     names several inputs.
 
@@ -79,6 +81,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     from datasets import ClassLabel, Image
 
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
+    if columns := choose_columns(features, lambda column: _first_value(rows, column), config):
+        return Reading("instructions", columns[0], columns[-1])
     if config.input_columns:
         labels = config.label_column or _only_candidate("label", classes, rows, config)
         return Reading("several columns", config.input_columns[0], labels)
@@ -179,6 +183,10 @@ def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recor
             return "images"
         return "recordings" if not is_bytes or _is_sound(content) else None
     return "recordings" if is_recording(feature) else None
+
+
+def _first_value(rows: datasets.Dataset, column: str) -> Any:
+    return rows.select_columns([column])[0][column] if len(rows) else None
 
 
 def _first_content(rows: datasets.Dataset, column: str) -> bytes:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from instar.calling import parameters_of, refuse_arguments
 from instar.compute.inputs import Inputs, Shapes, describe_shapes, move_inputs
+from instar.compute.packed import are_packed
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.foreign import read_config
@@ -129,8 +130,9 @@ def build_network(
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):
         path = config.name.removeprefix(TRANSFORMERS_PREFIX)
-        several = isinstance(input_shape, Mapping)  # only classifiers of texts take several inputs
-        kind, own = SequenceClassifier if several else choose_transformers_kind(path), {"path": path}
+        # classifiers of texts take several inputs, and language models packed texts
+        is_classifier = isinstance(input_shape, Mapping) and not are_packed(input_shape)
+        kind, own = SequenceClassifier if is_classifier else choose_transformers_kind(path), {"path": path}
     elif config.name.startswith(TIMM_PREFIX):
         kind, own = TimmClassifier, {"name": config.name.removeprefix(TIMM_PREFIX)}
     elif ":" not in config.name:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from instar.compute.inputs import Shape, Shapes, describe_shapes
+from instar.compute.packed import PACKED_INPUTS, are_packed
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
 from instar.foreign import from_config, from_pretrained, from_weights, read_config
@@ -30,7 +32,7 @@ class CausalLM(nn.Module, TextNetwork):
     Args:
         path: folder or Hub id of a configuration, and of weights if `pretrained`.
         pretrained: start with the weights of the model; otherwise with new weights of the same architecture.
-        input_shape: (positions,); None: as many as the model allows.
+        input_shape: (positions,), or the shapes of packed texts by name; None: as many as the model allows.
         num_classes: number of tokens in the vocabulary; None: those of the model's tokenizer, or all rows of W.
         classes: tokens of the data, which must equal those of the model's tokenizer if it has one.
 
@@ -45,7 +47,7 @@ class CausalLM(nn.Module, TextNetwork):
         path: str,
         pretrained: bool = True,
         *,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: Shapes | None = None,
         num_classes: int | None = None,
         classes: Sequence[str] = (),
     ) -> None:
@@ -58,9 +60,10 @@ class CausalLM(nn.Module, TextNetwork):
             refuse_other_tokens(self.tokens, f"model '{path}'", tuple(classes), "the data")
         allowed = getattr(self.model.config, "max_position_embeddings", None)
         if input_shape is not None:
-            require_tokens(input_shape, TRANSFORMERS_PREFIX + path)
-            if allowed is not None and input_shape[0] > allowed:
-                raise MismatchError(f"model '{path}' allows {allowed} positions, but the data have {input_shape[0]}.")
+            shape = _shape_of_tokens(input_shape, path)
+            require_tokens(shape, TRANSFORMERS_PREFIX + path)
+            if allowed is not None and shape[0] > allowed:
+                raise MismatchError(f"model '{path}' allows {allowed} positions, but the data have {shape[0]}.")
         rows = len(self.head.weight)
         self.num_classes = num_classes or len(self.tokens) or rows
         if rows < self.num_classes:
@@ -73,24 +76,49 @@ class CausalLM(nn.Module, TextNetwork):
         layer: nn.Linear = self.model.get_output_embeddings()
         return layer
 
-    def forward(self, inputs: Tensor, *, project: bool = False) -> Tensor | Projected:
+    def forward(
+        self,
+        inputs: Tensor | None = None,
+        *,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        project: bool = False,
+    ) -> Tensor | Projected:
         """Return logits `[batch, position, classes]` of tokens `[batch, position]`.
 
         Args:
-            inputs: tokens.
+            inputs: tokens of one text per row.
+            input_ids: tokens of several texts per row, see `PACKED_INPUTS`.
+            position_ids: position of each of these tokens in its text.
             project: return `Projected` in place of logits.
         """
+        tokens = inputs if input_ids is None else input_ids
+        assert tokens is not None, "a language model is called with tokens"
+        given = {"input_ids": tokens.long(), "use_cache": False}
+        if position_ids is not None:
+            given["position_ids"] = position_ids.long()
         if not self.projects:
-            logits: Tensor = self.model(input_ids=inputs.long(), use_cache=False).logits
+            logits: Tensor = self.model(**given).logits
             return logits[..., : self.num_classes]
         # the model without its head, which would compute the logits of all positions at once
-        hidden = self.model.base_model(input_ids=inputs.long(), use_cache=False).last_hidden_state
+        hidden = self.model.base_model(**given).last_hidden_state
         weight: Tensor = self.head.weight
         bias: Tensor | None = self.head.bias
         if len(weight) > self.num_classes:
             weight, bias = weight[: self.num_classes], None if bias is None else bias[: self.num_classes]
         projected = Projected(hidden, weight, bias)
         return projected if project else projected.logits()
+
+
+def _shape_of_tokens(shape: Shapes, path: str) -> Shape:
+    if not isinstance(shape, Mapping):
+        return shape
+    if not are_packed(shape):
+        raise MismatchError(
+            f"model '{path}' takes tokens, or several texts per window as {' and '.join(PACKED_INPUTS)}; got "
+            f"{describe_shapes(shape)}."
+        )
+    return shape[PACKED_INPUTS[0]]
 
 
 def _load(path: str, pretrained: bool) -> Any:

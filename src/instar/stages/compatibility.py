@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from instar.compute.inputs import describe_shapes, shapes_of
+from instar.compute.packed import are_packed
 from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
@@ -16,6 +17,7 @@ from instar.models.class_names import explain_other_number
 from instar.models.failures import refuse_failure
 from instar.models.modes import in_eval_mode
 from instar.models.normalised import reader_in, unwrap
+from instar.models.packing_probe import refuse_mixed_texts
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher
@@ -82,6 +84,8 @@ def refuse_other_classes(
             f"{describe_shapes(shapes_of(inputs, axis=0))}; "
             f"expected {[*batch.labels.shape, data.train.num_classes]}."
         )
+    if are_packed(data.train.source.input_names):
+        refuse_mixed_texts(model, "student", width)
     if teacher is None:
         return
     # tokenizers may differ and have equally many tokens

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.compute.inputs import Shape, Shapes, as_shapes, describe_shapes
+from instar.compute.packed import PACKED_INPUTS, are_packed
 from instar.config import DataConfig, validate
 from instar.data.any_source import are_objects
 from instar.data.columns.held import INPUTS
@@ -26,13 +27,14 @@ from instar.runs.run import Run
 READING_SETTINGS = (
     *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
-    *("length", "stream", "tokenizer", "states", "test", "split_seed"),
+    *("length", "stream", "tokenizer", "truncation", "packing", "states", "test", "split_seed"),
 )
 """Settings that say how data are read; all others select samples."""
 
 OBJECT_READING_SETTINGS = (
     *("input_column", "label_column", "labels", "unlabelled", "inputs", "layout"),
     *IMAGE_SETTINGS,
+    *("length", "tokenizer", "truncation", "packing"),  # of instructions
     *("test", "split_seed"),  # data without a test set get that of the run
 )
 """Those of these settings that say how Python objects are read."""
@@ -208,6 +210,8 @@ def run_classes(run: Run) -> tuple[str, ...]:
 
 
 def _list_shapes(shapes: Shapes, start: int) -> dict[str, Shape]:
+    if isinstance(shapes, Mapping) and are_packed(shapes):  # whoever reads these reads single texts too
+        shapes = shapes[PACKED_INPUTS[0]]
     several = shapes if isinstance(shapes, Mapping) else {INPUTS: shapes}
     return {name: shape[start:] for name, shape in several.items()}
 

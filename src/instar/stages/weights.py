@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from instar.compute.inputs import Inputs
+from instar.compute.packed import are_packed
 from instar.config import RunConfig
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
@@ -113,8 +114,8 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data,
     source = data.train.source
     if isinstance(network, Normalised) and reader == AsIs():
         reader = network.reader
-    if reader == AsIs() and source.input_names:
-        # by name, so that the run refuses data without one of them
+    if reader == AsIs() and source.input_names and not are_packed(source.input_names):
+        # by name, so that the run refuses data without one of them; a language model takes single texts too
         reader = Named(**{name: AsIs(name) for name in source.input_names})
     if beside := [column for column in reader.columns if column not in (INPUTS, *source.input_names)]:
         raise ConfigError(

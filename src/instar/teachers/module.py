@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from instar.compute.execution import Compiled, Execution, place
 from instar.compute.inputs import Inputs, move_inputs
+from instar.compute.packed import are_packed
 from instar.compute.precision import autocast, use_matmul_library
 from instar.compute.projected import Projected
 from instar.content import Content
@@ -22,6 +24,7 @@ from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
 from instar.models.normalised import reader_in, reader_of, set_reader
 from instar.models.outputs import logits_of
+from instar.models.packing_probe import refuse_mixed_texts
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.notation import as_reader
 from instar.models.readers.reader import Reader
@@ -62,12 +65,17 @@ class Module(Teacher):
         self._execution = Execution(next((p.device for p in network.parameters()), torch.device("cpu")), "float32")
         self._called: nn.Module | Compiled = network
         self._carried = Carried(network)
+        self._keeps_texts_apart = False  # known from the first batch of packed texts on
         self._is_convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
     def targets(self, batch: Batch) -> DenseTargets | ProjectedTargets:
         """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
         inputs = self._to_network(move_inputs(batch.read(self._reader), execution.device))
+        if not self._keeps_texts_apart and isinstance(inputs, Mapping) and are_packed(inputs):
+            assert batch.origin is not None, "packed texts come from a loader"
+            refuse_mixed_texts(self.network, "model", batch.origin.samples.num_classes)
+            self._keeps_texts_apart = True
         # module by module: the user may have frozen some layers in eval mode, and `network.train()` would unfreeze them
         training = [module for module in self.network.modules() if module.training]
         if training:

@@ -64,9 +64,10 @@ def add_columns(
     Raises:
         DataError: when a column is missing, or does not hold numbers, or the samples are no rows.
     """
-    if config.columns and reading.kind == "text":
+    if config.columns and reading.kind in ("text", "instructions"):
         raise DataError(
-            f"samples of the text '{config.source}' are no rows, so they have no columns; leave out data.columns."
+            f"samples of the {reading.kind} '{config.source}' are no rows, so they have no columns; leave out "
+            "data.columns."
         )
     found = dict(sources)
     for column in config.columns:

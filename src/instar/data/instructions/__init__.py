@@ -1,0 +1,1 @@
+"""Instructions: prompts with the completions that a language model learns to write."""

@@ -1,0 +1,160 @@
+"""Tokens of instructions, and which of them have a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instar.data.instructions.forms import Example, Message, UnusableRowError, read_row
+from instar.data.text import PretrainedTokenizer
+from instar.errors import DataError
+
+ROWS_PER_CALL = 1000
+"""Rows that are tokenised at once; a tokenizer reads many texts together several times as fast as one by one."""
+
+MAX_LISTED_ROWS = 5
+"""Rows that an error lists."""
+
+
+@dataclass
+class Encoded:
+    """Tokens of all examples of a split, one behind the other.
+
+    Args:
+        tokens: numbers of the tokens, int32.
+        has_loss: whether each token has a loss, bool.
+        lengths: number of tokens of each example, int64.
+        unusable: rows that have nothing to learn from, with the reason.
+    """
+
+    tokens: NDArray[np.int32]
+    has_loss: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
+    unusable: list[tuple[int, str]] = field(default_factory=list)
+
+
+class InstructionTokenizer(PretrainedTokenizer):
+    """A Transformers tokenizer with its chat template.
+
+    Args:
+        tokenizer: folder or Hub id.
+
+    Raises:
+        DataError: when the tokenizer cannot be loaded, or has no end-of-text token.
+    """
+
+    def __init__(self, tokenizer: str) -> None:
+        super().__init__(tokenizer)
+        self._name = tokenizer
+        empty = self._tokenizer("")["input_ids"]
+        start = self._tokenizer.bos_token_id
+        self._start = [start] if start is not None and empty[:1] == [start] else []
+        added = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
+        self._specials = {*added, *self._tokenizer.all_special_tokens}
+
+    def encode_rows(self, rows: Iterable[tuple[int, Mapping[str, Any]]], name: str) -> Encoded:
+        """Return the tokens of rows with their numbers; `name` is for messages.
+
+        Raises:
+            DataError: when a row cannot be read; names it.
+        """
+        unusable: list[tuple[int, str]] = []
+        found = [one for part in _batched(rows) for one in self._encode(part, name, unusable)]
+        tokens = [ids for ids, _ in found]
+        return Encoded(
+            np.concatenate([np.zeros(0, np.int32), *(np.array(ids, np.int32) for ids in tokens)]),
+            np.concatenate([np.zeros(0, np.bool_), *(np.array(loss, np.bool_) for _, loss in found)]),
+            np.array([len(ids) for ids in tokens], np.int64),
+            unusable,
+        )
+
+    def _encode(
+        self, rows: Sequence[tuple[int, Mapping[str, Any]]], name: str, unusable: list[tuple[int, str]]
+    ) -> Iterator[tuple[list[int], list[bool]]]:
+        examples: list[Example] = []
+        for number, row in rows:
+            try:
+                example = read_row(row, self._render, self._specials)
+                if not example.is_rendered and not example.parts[0].text and self._first_token() is None:
+                    raise UnusableRowError("has an empty prompt, and the tokenizer has no token for the beginning")
+                examples.append(example)
+            except UnusableRowError as error:
+                unusable.append((number, str(error)))
+            except DataError as error:
+                raise DataError(f"row {number} of '{name}' {error}.") from None
+        # up to each part, to see whether the tokens of a part end where it does
+        texts = ["".join(part.text for part in one.parts[: at + 1]) for one in examples for at in range(len(one.parts))]
+        known = iter(self._tokens_of(texts))
+        for example in examples:
+            yield self._label([next(known) for _ in example.parts], example)
+
+    def _label(self, upto: Sequence[list[int]], example: Example) -> tuple[list[int], list[bool]]:
+        parts, begun = [], 0
+        for ids in upto:
+            parts.append(ids[begun:])
+            begun = len(ids)
+        if any(longer[: len(shorter)] != shorter for shorter, longer in pairwise(upto)):
+            # a token would stand in two parts, and a model that is given the prompt alone never sees it
+            parts = self._tokens_of([part.text for part in example.parts])
+        tokens, has_loss = [] if example.is_rendered else list(self._start), []
+        if not example.is_rendered and not tokens and not parts[0]:
+            tokens = [self._first_token() or 0]
+        has_loss = [False] * len(tokens)
+        for part, ids in zip(example.parts, parts, strict=True):
+            tokens += ids
+            has_loss += [part.has_loss] * len(ids)
+        if not example.has_end and tokens[-1] != self.end:
+            tokens, has_loss = [*tokens, self.end], [*has_loss, True]
+        return tokens, has_loss
+
+    def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        # a notice about texts that are longer than a model would come before they are cut
+        found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return found
+
+    def _first_token(self) -> int | None:
+        # before an empty prompt, because the first token of a completion is predicted from the token before it
+        found: int | None = self._tokenizer.bos_token_id
+        return found
+
+    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        if not self._tokenizer.chat_template:
+            raise DataError(f"the tokenizer '{self._name}' has no chat template")
+        text: str = self._tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return text
+
+
+def _batched(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> Iterator[list[tuple[int, Mapping[str, Any]]]]:
+    part: list[tuple[int, Mapping[str, Any]]] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == ROWS_PER_CALL:
+            yield part
+            part = []
+    yield part
+
+
+def refuse_unusable(found: Mapping[str, Encoded], source: str) -> None:
+    """Refuse data with rows that have nothing to learn from.
+
+    Raises:
+        DataError: when there are any; lists the first ones.
+    """
+    rows = [(split, *each) for split, encoded in found.items() for each in encoded.unusable]
+    if not rows:
+        return
+    listed = "; ".join(f"row {number} of {split} {reason}" for split, number, reason in rows[:MAX_LISTED_ROWS])
+    more = f"; and {len(rows) - MAX_LISTED_ROWS:,} more" if len(rows) > MAX_LISTED_ROWS else ""
+    raise DataError(
+        f"{len(rows):,} rows of '{source}' have no completion to learn from ({listed}{more}). Mend them, or set "
+        "data.on_error=skip to leave them out."
+    )
