@@ -39,6 +39,21 @@ def test_squashed_pixels_are_those_of_pillow(size, colours):
     assert abs(difference).max() <= 1  # Pillow rounds its weights to one bit more for some scales
 
 
+@pytest.mark.parametrize("given", [(24, 17), (64, 64), (13, 200), (200, 13), (1, 5)])
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
+def test_with_the_arithmetic_of_pillow_every_pixel_is_that_of_pillow(given, resample):
+    pixels = np.random.default_rng(4).integers(0, 256, (*given, 3), dtype=np.uint8)
+    for height, width in ((32, 32), (12, 17), (50, 3), (1, 1)):
+        wanted = Image.fromarray(pixels).resize((width, height), Image.Resampling[resample.upper()])
+        reader = Pixels((height, width), resize="squash", resample=resample, arithmetic="pillow")
+        found = reader(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+        assert np.array_equal(found[0].permute(1, 2, 0).numpy(), np.asarray(wanted))
+        assert parse_reader(str(reader)) == reader
+    assert "arithmetic" not in str(Pixels(12))  # as in files of older versions
+    floats = torch.rand(2, 1, *given)
+    assert torch.equal(reader(floats), Pixels((1, 1), resize="squash", resample=resample)(floats))
+
+
 def test_a_crop_keeps_the_middle_and_the_proportions():
     image = torch.zeros(1, 1, 30, 10)
     image[:, :, 10:20] = 1

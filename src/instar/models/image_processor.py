@@ -71,7 +71,8 @@ def _candidates(processor: Any, height: int, width: int) -> Iterator[Pixels]:
     normalises = given.get("do_normalize", False)
     mean = _numbers(given["image_mean"]) if normalises else [0.0, 0.0, 0.0]
     std = _numbers(given["image_std"]) if normalises else [1.0, 1.0, 1.0]
-    shared: dict[str, Any] = {"resample": _FILTERS.get(int(given.get("resample") or 2), "bilinear")}
+    resample = _FILTERS.get(int(given.get("resample") or 2), "bilinear")
+    shared: dict[str, Any] = {"resample": resample, "arithmetic": "pillow"}
     both = height if height == width else (height, width)
     yield Pixels(both, mean, std, "squash", **shared)
     yield Pixels(both, mean, std, "crop", **shared)

@@ -157,7 +157,7 @@ def _candidates(resolved: Mapping[str, Any]) -> Iterator[Pixels]:
     _, height, width = resolved["input_size"]
     size = height if height == width else (height, width)
     shared: dict[str, Any] = {key: tuple(map(float, resolved[key])) for key in ("mean", "std")}
-    shared["resample"] = resolved["interpolation"]
+    shared |= {"resample": resolved["interpolation"], "arithmetic": "pillow"}  # timm resizes images of Pillow
     edge = math.floor(min(height, width) / resolved["crop_pct"])
     yield Pixels(size, resize="squash", **shared)
     if edge >= max(height, width):

@@ -14,6 +14,7 @@ from instar.checks import Count, checked
 from instar.data.columns.held import INPUTS
 from instar.data.image_form import advise_channels, size_before_crop
 from instar.errors import ConfigError, MismatchError
+from instar.models.readers.pillow import resize_as_pillow
 from instar.models.readers.reader import Reader
 
 Size = tuple[int, int]
@@ -37,6 +38,8 @@ class Pixels(Reader):
         column: name of the column of the data that holds the images.
         odd_margin: place of a crop that cuts an odd number of pixels off: "down" rounds half of them down, as
             Transformers does, and "even" to the nearest even number, as torchvision and timm do.
+        arithmetic: how pixels 0..255 are rounded: "torch", which is fast, or "pillow", whose pixels are equal to those
+            of Pillow.
 
     Raises:
         ConfigError: when a size is not one or two numbers, or only one of mean and std is given.
@@ -53,6 +56,7 @@ class Pixels(Reader):
     resample: Literal["bilinear", "bicubic"] = "bilinear"
     column: str = INPUTS
     odd_margin: Literal["down", "even"] = "down"
+    arithmetic: Literal["torch", "pillow"] = "torch"
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std"):  # lists of a configuration, which cannot be hashed
@@ -143,7 +147,9 @@ class Pixels(Reader):
         rows = inputs.shape[2]
         if inputs.shape[2:] == (height, width):
             return inputs
-        # on a CPU, whole numbers go through the arithmetic of Pillow
+        if inputs.dtype == torch.uint8 and self.arithmetic == "pillow":
+            return resize_as_pillow(inputs, height, width, self.resample)
+        # on a CPU, torch rounds whole numbers nearly as Pillow does
         if inputs.dtype != torch.uint8 or inputs.device.type == "cpu":
             return F.interpolate(inputs, (height, width), mode=self.resample, antialias=True)
         # accelerators resize floats alone; Pillow rounds between its passes, and cuts what a bicubic filter overshoots

@@ -18,7 +18,7 @@ from instar.expressions import write
 if TYPE_CHECKING:
     from instar.data.samples import Samples
 
-_LATER_VALUES = (("column", INPUTS), ("odd_margin", "down"))
+_LATER_VALUES = (("column", INPUTS), ("odd_margin", "down"), ("arithmetic", "torch"))
 
 
 class Reader(ABC):
