@@ -47,11 +47,12 @@ def test_the_language_model_page_runs_offline_as_it_stands(tmp_path: Path, monke
 
 def test_the_page_of_instructions_runs_offline_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", reason="needs the extra transformers")
-    (program,) = blocks(read("docs/instructions.md"), "python")
+    using, program = blocks(read("docs/instructions.md"), "python")
     monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = {}
-    exec(compile(program, "docs/instructions.md", "exec"), found)
+    exec(compile(program + using, "docs/instructions.md", "exec"), found)
     assert found["student"].metrics["perplexity"] < 2
+    assert found["model"].generate([{"role": "user", "content": "who sings here"}]) == "Eve sings"
 
 
 def test_the_example_of_the_readme_runs(

@@ -11,7 +11,7 @@ from torch import nn
 
 from instar.errors import RunError
 from instar.exporting.student import EXPORT_FORMAT
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.normalised import Normalised
 from instar.models.trained import restore_model
 from instar.runs.documents import ExportHeader, HubFile, as_document, read_document
@@ -41,7 +41,10 @@ def load_export(path: Path, *, trust: bool = False, network: nn.Module | str | N
     with tempfile.TemporaryDirectory() as folder:  # Transformers builds models from files only
         (Path(folder) / "config.json").write_text(json.dumps(described.transformers))
         described = described.model_copy(update={"name": TRANSFORMERS_PREFIX + folder})
-        return restore_model(tensors, described, str(path), trust=trust)
+        model = restore_model(tensors, described, str(path), trust=trust)
+    if isinstance(model.network, CausalLM):
+        model.network.tokenizer_files = described.tokenizer
+    return model
 
 
 def holds_model(folder: Path) -> bool:

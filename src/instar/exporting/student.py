@@ -20,6 +20,7 @@ from instar.compute.inputs import (
     shapes_of,
     split_rows,
 )
+from instar.compute.packed import PACKED_INPUTS, are_packed
 from instar.config import DataConfig
 from instar.data.dataset import Data
 from instar.data.samples import Samples
@@ -101,6 +102,11 @@ class Student:
         return list(self.header["model"]["classes"])
 
     @property
+    def tokenizer(self) -> dict[str, str] | None:
+        """Files of the tokenizer of a language model by name; None for other models, and where none was kept."""
+        return self.model.network.tokenizer_files if isinstance(self.model.network, CausalLM) else None
+
+    @property
     def free_axes(self) -> list[str]:
         """Names of the leading axes, whose length is free."""
         return ["batch", "positions"] if self.any_length else ["batch"]
@@ -178,8 +184,10 @@ def read_student(
     if isinstance(model.network, CausalLM | TransformersClassifier):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
         described["transformers"].pop("_name_or_path", None)  # a path of this machine
+    if samples.source.input_names and are_packed(samples.source.input_names):  # an export takes a text per row
+        described |= {"input_shape": as_lists(shapes_of(batches[0])), "dtype": _dtype_of(batches[0])}
     shape = as_lists(shapes_of(batches[0]))
-    dtype = map_tensors(lambda tensor: str(tensor.dtype).removeprefix("torch."), batches[0])
+    dtype = _dtype_of(batches[0])
     feeding = describe_feeding(run, model, reader, shape, samples.input_shape, dtype)
     header = {
         "format": EXPORT_FORMAT,
@@ -195,6 +203,8 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
     # a test split of fewer samples gives some of them twice
     ids = samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]
     chosen = reader.read(lambda column: samples.source.take(column, ids))
+    if not isinstance(chosen, Tensor) and are_packed(chosen):
+        chosen = chosen[PACKED_INPUTS[0]]  # a window is as good a text as any
     batches, positions = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source.positions or 1
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions
@@ -202,6 +212,10 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
         if _accepts_length(model, shorter):
             return (*batches, shorter), True
     return batches, False
+
+
+def _dtype_of(inputs: Inputs) -> str | dict[str, str]:
+    return map_tensors(lambda tensor: str(tensor.dtype).removeprefix("torch."), inputs)
 
 
 def _refuse_other_data(run: Run, described: Mapping[str, Any], data: Data, shapes: Shapes) -> None:

@@ -9,6 +9,7 @@ from instar.exporting.loading import WEIGHTS_FILE, load_export, sha256
 from instar.exporting.student import Predict, Student
 from instar.exporting.to_safetensors import write_safetensors
 from instar.inspection.description import describe_run
+from instar.models.saved_tokenizer import write_tokenizer
 from instar.runs.files import write_json, write_whole
 
 
@@ -24,6 +25,8 @@ def write_hub(student: Student, path: Path) -> Predict:
     names = student.classes
     # the keys of a Transformers configuration
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    if student.tokenizer is not None:  # as files too, which AutoTokenizer reads
+        write_tokenizer(student.tokenizer, path)
     content = {"library_name": "instar", **student.header, **labels, "sha256": sha256(path / WEIGHTS_FILE)}
     write_json(path / "config.json", content)
     card = model_card(describe_run(student.run, trust=student.trust), student)

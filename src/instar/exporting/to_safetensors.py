@@ -15,5 +15,8 @@ def write_safetensors(student: Student, path: Path) -> Predict:
     Raises:
         ConfigError: if the model's class is not trusted.
     """
-    write_tensors(path, student.model.state_dict(), student.header)
+    # not in the header of all formats, because a large vocabulary takes megabytes
+    kept = {} if student.tokenizer is None else {"tokenizer": student.tokenizer}
+    header = {**student.header, "model": {**student.header["model"], **kept}}
+    write_tensors(path, student.model.state_dict(), header)
     return load_export(path, trust=student.trust, network=student.network)

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from instar.compute.inputs import Inputs, name_tensors
+from instar.data.instructions.encoding import InstructionTokenizer
 from instar.errors import ConfigError, MismatchError
 from instar.exporting.processor import plan_processor, process, refuse_other_processor
 from instar.exporting.student import Predict, Student
 from instar.foreign import from_pretrained
 from instar.models.causal_lm import CausalLM
+from instar.models.generation import stopping
 from instar.models.image_classifier import ImageClassifier
+from instar.models.saved_tokenizer import tokenizer_folder
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 
@@ -88,9 +91,13 @@ def _write_sequence_classifier(student: Student, network: SequenceClassifier, pa
 
 
 def _write_language_model(network: CausalLM, path: Path) -> Predict:
+    if network.tokenizer_files is not None or network.tokens:
+        with tokenizer_folder(network.tokenizer_files, network.path) as folder:
+            # without it, a text would end with a number that is a word of this tokenizer
+            settings = stopping(network.model, InstructionTokenizer(folder))
+            network.model.generation_config.update(**settings)
+            from_pretrained("AutoTokenizer", folder, "the tokenizer of model").save_pretrained(path)
     network.model.save_pretrained(path)
-    if network.tokens:
-        from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
     model = _open("AutoModelForCausalLM", path)
 
     def predict(inputs: Inputs) -> Tensor:

@@ -21,6 +21,19 @@ class TextNetwork:
     projects: bool = False
     """Whether a call with `project=True` returns `Projected` in place of logits."""
 
+    def generate(self, prompts: Any, **options: Any) -> Any:
+        """Return what the network writes behind prompts, without special tokens.
+
+        Args:
+            prompts: a text; a conversation as a list of messages; a list of either, for which a list is returned; or
+                tokens `[batch, position]`, for which tokens are returned, with those that were given.
+            options: those of `generate` in Transformers, such as `max_new_tokens` and `do_sample`.
+
+        Raises:
+            MismatchError: when the network writes no text, or has no tokenizer.
+        """
+        raise MismatchError(f"{type(self).__name__} writes no text; only language models of Transformers do.")
+
 
 class Architecture(nn.Module):
     """A network that is either a description without weights, or built with layers.

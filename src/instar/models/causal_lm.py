@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from instar.compute.inputs import Shape, Shapes, describe_shapes
 from instar.compute.packed import PACKED_INPUTS, are_packed
 from instar.compute.projected import Projected
+from instar.data.instructions.encoding import InstructionTokenizer
 from instar.errors import MismatchError
 from instar.foreign import from_config, from_pretrained, from_weights, read_config
 from instar.models.architecture import TextNetwork
+from instar.models.generation import generate_text
 from instar.models.lstm import require_tokens
+from instar.models.saved_tokenizer import tokenizer_folder
 
 TRANSFORMERS_PREFIX = "transformers:"
 """Prefix of the names of Transformers models, before a folder or Hub id."""
@@ -28,6 +31,9 @@ class CausalLM(nn.Module, TextNetwork):
 
     A model may have more rows in W than tokens, as padding to a round number. Padding rows get no logits, so they have
     no probability and are not trained.
+
+    Attributes:
+        tokenizer_files: files of the tokenizer that it was trained with, by name; None: those of its folder.
 
     Args:
         path: folder or Hub id of a configuration, and of weights if `pretrained`.
@@ -53,6 +59,7 @@ class CausalLM(nn.Module, TextNetwork):
     ) -> None:
         super().__init__()
         self.path, self.pretrained = path, pretrained
+        self.tokenizer_files: dict[str, str] | None = None
         self.model = _load(path, pretrained).train()  # Transformers returns pretrained models in eval mode
         self.tokens = read_tokens(path)
         # equal numbers are not enough: another tokenizer of the same size would give each number another meaning
@@ -108,6 +115,14 @@ class CausalLM(nn.Module, TextNetwork):
             weight, bias = weight[: self.num_classes], None if bias is None else bias[: self.num_classes]
         projected = Projected(hidden, weight, bias)
         return projected if project else projected.logits()
+
+    def generate(self, prompts: Any, **options: Any) -> Any:
+        """Return what the model writes behind prompts; see `TextNetwork.generate`."""
+        if isinstance(prompts, Tensor):
+            return self.model.generate(input_ids=prompts.long(), **options)
+        with tokenizer_folder(self.tokenizer_files, self.path) as folder:
+            tokenizer = InstructionTokenizer(folder)
+        return generate_text(self.model, tokenizer, prompts, **options)
 
 
 def _shape_of_tokens(shape: Shapes, path: str) -> Shape:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instar.compute.inputs import Inputs, call_network, change_tensors, count_rows
 from instar.errors import MismatchError
-from instar.models.architecture import Architecture, HiddenState
+from instar.models.architecture import Architecture, HiddenState, TextNetwork
 from instar.models.outputs import logits_of
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
@@ -108,6 +108,16 @@ class Normalised(Statistics):
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
         output = call_network(self.network, self._normal(inputs), *state, **options)
         return output if state else logits_of(output, count_rows(inputs))
+
+    def generate(self, prompts: Any, **options: Any) -> Any:
+        """Return what a language model writes behind prompts; see `TextNetwork.generate`.
+
+        Raises:
+            MismatchError: when the network is no language model of Transformers.
+        """
+        if not isinstance(self.network, TextNetwork):
+            raise MismatchError(f"the network '{type(self.network).__name__}' writes no text.")
+        return self.network.generate(prompts, **options)
 
     def features(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits and named features of the inner network for raw inputs of a source.

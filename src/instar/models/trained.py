@@ -16,6 +16,7 @@ from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, RunError, say, shortened
 from instar.importing import LIBRARY_PREFIXES, names_an_import
 from instar.models.build import MODELS, build_network
+from instar.models.causal_lm import CausalLM
 from instar.models.copying import copy_network
 from instar.models.normalised import Normalised, unwrap
 from instar.models.probe import refuse_another_network
@@ -23,8 +24,9 @@ from instar.models.readers.as_is import AsIs
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader, read_shape
 from instar.models.readers.saved import read_description, save_knowledge
+from instar.models.saved_tokenizer import TOKENIZER_FILE
 from instar.models.sizes import refuse_larger
-from instar.runs.documents import ModelFile
+from instar.runs.documents import ModelFile, TokenizerFile
 from instar.runs.files import write_json, write_tensors
 from instar.runs.run import Run
 
@@ -111,6 +113,8 @@ def save_model(
     # left out where they say nothing, as in the files of older versions
     described = {"dtype": dtype, "needs_network": needs_network, "reader": model.reader != AsIs() and str(model.reader)}
     save_knowledge(run, model.reader)
+    if isinstance(model.network, CausalLM) and model.network.tokenizer_files is not None:
+        write_json(run.path / TOKENIZER_FILE, {"tokenizer": model.network.tokenizer_files})
     write_json(run.path / "model.json", description | {name: value for name, value in described.items() if value})
 
 
@@ -137,6 +141,9 @@ def load_model(run: Run, *, trust: bool = False, network: nn.Module | str | None
             f"instar: the network of '{run.path}' was given as a Python object, and the run has no probe to verify "
             f"that '{shortened(description.name)}' builds it again; if it does not, give network=."
         )
+    # the folder of the student or of the data may have gone
+    if isinstance(model.network, CausalLM) and (run.path / TOKENIZER_FILE).is_file():
+        model.network.tokenizer_files = run.document(TOKENIZER_FILE, TokenizerFile).tokenizer
     return model
 
 

@@ -174,10 +174,17 @@ class ReaderFile(Document):
     knowledge: dict[str, Any]
 
 
+class TokenizerFile(Document):
+    """`tokenizer_files.json` of a run of a language model: the tokenizer that its data were read with."""
+
+    tokenizer: dict[str, str]
+
+
 class ExportedModel(ModelFile):
-    """How to build the network of an export; `transformers` holds the configuration of a Transformers model."""
+    """How to build the network of an export, with the configuration and the tokenizer of a model of Transformers."""
 
     transformers: dict[str, Any] | None = None
+    tokenizer: dict[str, str] | None = None
 
 
 class ExportHeader(Document):
@@ -236,6 +243,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "result.json": ResultFile,
     "model.json": ModelFile,
     "reader.json": ReaderFile,
+    "tokenizer_files.json": TokenizerFile,
     "cost.json": CostFile,
 }
 """Schemas of the JSON files of a run folder, by file name."""

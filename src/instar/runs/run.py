@@ -8,6 +8,7 @@
     weights.safetensors     trained weights
     model.json              how to build the network that the weights belong to
     reader.json             what its reader has learnt from the training samples, if it learns
+    tokenizer_files.json    the tokenizer of a language model of Transformers
     predictions.safetensors logits of the test and validation samples, with their ids
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     cost.json               latency, multiply-adds and peak memory
@@ -66,6 +67,7 @@ SEALED_FILES = (
     "weights.safetensors",
     "model.json",
     "reader.json",
+    "tokenizer_files.json",
     "predictions.safetensors",
     "examples.safetensors",
     "cost.json",

@@ -16,7 +16,9 @@ from instar.config import RunConfig, default_settings
 from instar.data.samples import is_labelled
 from instar.data.views.notation import parse_views
 from instar.errors import InstarError, MismatchError
+from instar.models.causal_lm import CausalLM
 from instar.models.probe import probe_student, write_probe
+from instar.models.saved_tokenizer import copy_tokenizer
 from instar.models.trained import TrainedRun, save_model
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
@@ -165,15 +167,18 @@ def _finish(
     config, data, accelerator = components.config, components.data, prepared.accelerator
     initial, model = prepared.initial, prepared.initial.model
     if accelerator.is_main_process:
-        needs_network = initial.unmakeable is not None
+        needs_network, notes = initial.unmakeable is not None, list[str]()
         source, reader = data.train.source, model.reader
         shape, dtype = reader.collect(source.shape), reader.collect(source.dtype)
+        if isinstance(model.network, CausalLM) and data.config.tokenizer is not None:
+            with note_failure("The tokenizer", notes):
+                model.network.tokenizer_files = copy_tokenizer(data.config.tokenizer)
         save_model(run, model, config.model, shape, data.classes, dtype=dtype, needs_network=needs_network)
         facts: dict[str, Any] = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "steps": run.history()[-1]["step"],  # fewer than planned where patience ended the training
             "seconds": seconds,
-            "notes": [],
+            "notes": notes,
         }
         if look is not None:
             facts["first_look"] = look.as_dict()

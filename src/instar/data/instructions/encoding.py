@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instar.data.instructions.forms import Example, Message, UnusableRowError, read_row
+from instar.data.instructions.forms import ASSISTANT, Example, Message, UnusableRowError, read_row
 from instar.data.text import PretrainedTokenizer
-from instar.errors import DataError
+from instar.errors import DataError, shortened
 
 ROWS_PER_CALL = 1000
 """Rows that are tokenised at once; a tokenizer reads many texts together several times as fast as one by one."""
@@ -56,6 +57,45 @@ class InstructionTokenizer(PretrainedTokenizer):
         self._start = [start] if start is not None and empty[:1] == [start] else []
         added = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
         self._specials = {*added, *self._tokenizer.all_special_tokens}
+
+    @property
+    def padding(self) -> int | None:
+        """Number of the padding token, if there is one."""
+        found: int | None = self._tokenizer.pad_token_id
+        return found
+
+    @property
+    def ends(self) -> set[int]:
+        """Numbers of the tokens that end a text: the end-of-text token, and what the chat template ends a turn with."""
+        found = {self.end}
+        if self._tokenizer.chat_template:
+            turns = [{"role": "user", "content": "a"}, {"role": ASSISTANT, "content": "b"}]
+            with suppress(DataError):  # a template may need what these turns lack
+                example = read_row({"messages": turns}, self._render, self._specials)
+                if example.has_end:
+                    found.add(self._tokens_of([example.parts[-1].text])[0][-1])
+        return found
+
+    def encode_prompt(self, prompt: Any) -> list[int]:
+        """Return the tokens of a text, or of messages up to where the next turn of the assistant begins.
+
+        Raises:
+            DataError: when the template cannot render the messages.
+        """
+        if isinstance(prompt, str):
+            ids = [*self._start, *self._tokens_of([prompt])[0]]
+            return ids or [self._first_token() or self.end]
+        try:
+            return self._tokens_of([self._render(prompt, True)])[0]
+        except DataError:
+            raise
+        except Exception as error:  # templates raise what they like
+            raise DataError(f"the messages cannot be rendered by the chat template: {shortened(error)}.") from None
+
+    def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Return texts without special tokens."""
+        texts: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts
 
     def encode_rows(self, rows: Iterable[tuple[int, Mapping[str, Any]]], name: str) -> Encoded:
         """Return the tokens of rows with their numbers; `name` is for messages.
