@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from instar.checks import Count, NonNegative, Positive, Seed, Temperature
+from instar.checks import Count, Natural, NonNegative, Positive, Seed, Temperature
 from instar.compute.precision import Precision
 from instar.errors import ConfigError, nearest
 from instar.importing import TypedName
@@ -92,8 +92,8 @@ class DataConfig(Config):
     )
     on_error: Literal["refuse", "skip"] = Field(
         "refuse",
-        description="refuse data with images that cannot be decoded, or with instructions that have no completion or "
-        "are too long; or skip those and count them",
+        description="refuse data with images or recordings that cannot be decoded, or with instructions that have no "
+        "completion or are too long; or skip those and count them",
     )
     inputs: Literal["pixels", "numbers", "tokens"] | None = Field(
         None, description="meaning of input arrays: pixels, numbers or tokens; needed only if it is ambiguous"
@@ -125,7 +125,14 @@ class DataConfig(Config):
     packing: bool = Field(
         False, description="put several instructions into a window of `length` tokens, without attention between them"
     )
-    states: Count = Field(3, le=1000, description="classes per recorded word: the word is cut into equal parts")
+    states: Natural = Field(
+        3, le=1000, description="classes per recorded word: the word is cut into equal parts; 0: a class per recording"
+    )
+    sample_rate: Count | None = Field(
+        None,
+        ge=4000,
+        description="sampling rate in Hz that recordings are resampled to; none: their own",
+    )
     test_where: str | None = Field(
         None, description="column=value: use the rows with this value, from all splits, only as the test set"
     )

@@ -63,7 +63,7 @@ def test_folders_of_wav_files_by_class_are_recordings(tmp_path: Path) -> None:
     assert data.classes == ("no/1", "yes/1")
     assert data.train.source.inputs.shape == (2, 8, 40)
     (tmp_path / "test" / "no" / "0.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match=r"recording 0 of '.*' \(test\), file '.*test/no/0\.wav', cannot be decoded: "):
+    with pytest.raises(DataError, match=r"'.* \(test\)', row 0, file '.*test/no/0\.wav', cannot be decoded: "):
         load_data(tmp_path)
 
 

@@ -15,7 +15,8 @@ import torch
 from instar.config import DataConfig
 from instar.data import UNLABELLED, Loader, Samples, hub, load_data
 from instar.data.log_mel import log_mel
-from instar.data.speech import decode_recording, state_labels, state_names
+from instar.data.sound import decode_sound
+from instar.data.speech import state_labels, state_names
 from instar.errors import ConfigError, DataError
 
 BYTES = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
@@ -88,7 +89,7 @@ def test_all_splits_reach_as_far_as_the_longest_recording(tmp_path: Path) -> Non
 def test_the_second_time_nothing_is_decoded(tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_both(tmp_path / "data", [coded(noise(500)), coded(noise(700))])
     first = load_hub(str(tmp_path / "data"))[0]
-    monkeypatch.setattr("instar.data.speech.decode_recording", None)
+    monkeypatch.setattr("instar.data.decoded_recordings.decode_sound", None)
     assert load_hub(str(tmp_path / "data"))[0].fingerprint() == first.fingerprint()
     other = load_hub(str(tmp_path / "data"), states=2)[0]  # decided when it is read
     assert other.classes == ("yes/1", "yes/2", "no/1", "no/2")
@@ -98,14 +99,14 @@ def test_the_second_time_nothing_is_decoded(tmp_path: Path, empty_cache: Path, m
 @pytest.mark.parametrize("kind", ["FLAC", "WAV"])
 def test_samples_are_those_that_were_written_and_channels_are_averaged(kind: str) -> None:
     both = np.stack([noise(300), noise(300, 1)], axis=1)
-    wave, rate = decode_recording(coded(both, 16000, kind))
-    assert (rate, wave.shape, wave.dtype) == (16000, (300,), np.float32)
-    np.testing.assert_allclose(wave, both.mean(1), atol=1e-7)
+    sound = decode_sound(coded(both, 16000, kind))
+    assert (sound.rate, sound.channels, sound.wave.shape, sound.wave.dtype) == (16000, 2, (300,), np.float32)
+    np.testing.assert_allclose(sound.wave, both.mean(1), atol=1e-7)
 
 
 def test_recordings_may_be_files_beside_the_table(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(500), 8000)
-    assert len(decode_recording({"bytes": None, "path": str(tmp_path / "a.wav")})[0]) == 500
+    assert len(decode_sound({"bytes": None, "path": str(tmp_path / "a.wav")}).wave) == 500
 
 
 @pytest.mark.parametrize(
@@ -139,9 +140,9 @@ def test_names_of_states_are_in_the_order_of_their_numbers() -> None:
 
 
 def test_a_recording_of_one_sample_is_named_and_one_shorter_than_a_window_is_a_frame(tmp_path: Path) -> None:
-    message = r"recording 1 of '.*' \(train\) is too short: expected at least 2 samples, found 1\.$"
+    message = r"train, row 1: it is too short: expected at least 2 samples, found 1; test, row 1: it is too short: "
     refused(tmp_path / "one", [coded(noise(500)), coded(noise(1))], message)
-    refused(tmp_path / "none", [coded(noise(0), kind="WAV")], r"recording 0 .* expected at least 2 samples, found 0\.$")
+    refused(tmp_path / "none", [coded(noise(0), kind="WAV")], r"train, row 0: .* expected at least 2 samples, found 0;")
     train = load_hub(str(write_both(tmp_path / "two", [coded(noise(2))])))[0]
     assert (train.lengths.tolist(), train.labels.tolist()) == ([1], [[0]])
 
@@ -149,7 +150,8 @@ def test_a_recording_of_one_sample_is_named_and_one_shorter_than_a_window_is_a_f
 def test_another_rate_is_named_with_its_row(tmp_path: Path) -> None:
     recordings = [coded(noise(500)), coded(noise(500)), coded(noise(900), rate=16000)]
     message = (
-        r"recording 2 of '.*' \(train\) has a sampling rate of 16000 Hz, the first has 8000 Hz; resample one of them\.$"
+        r"recording 2 of '.*' \(train\) has a sampling rate of 16000 Hz, the first has 8000 Hz\. Set "
+        r"data\.sample_rate=8000 to resample all to one rate\.$"
     )
     refused(tmp_path / "within", recordings, message)
     write(tmp_path / "across", "train", recordings[:1], [0])
@@ -165,8 +167,9 @@ def test_a_rate_that_the_column_asks_for_is_that_of_the_recordings(tmp_path: Pat
     load_hub(str(write_both(tmp_path / "same", recordings, datasets.Audio(sampling_rate=8000))))
     folder = write_both(tmp_path / "other", recordings, datasets.Audio(sampling_rate=16000))
     message = (
-        r"recording 0 of '.*' \(train\) has a sampling rate of 8000 Hz, but its column asks for 16000 Hz; resample the "
-        r"recordings, or cast the column to Audio\(\) to use them as they are\.$"
+        r"recording 0 of '.*' \(train\) has a sampling rate of 8000 Hz, but its column asks for 16000 Hz; set "
+        r"data\.sample_rate=16000 to resample the recordings, or cast the column to Audio\(\) to use them as they "
+        r"are\.$"
     )
     with pytest.raises(DataError, match=message):
         load_hub(str(folder))
@@ -198,8 +201,11 @@ def test_a_rate_too_low_for_the_bands_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_decoded_is_named_by_its_row(tmp_path: Path, recording: Any, reason: str) -> None:
-    file = ", file 'nowhere.wav'," if recording and recording["path"] else ""
-    message = rf"^recording 1 of '.*' \(train\){file} cannot be decoded: {reason}\.$"
+    file = "'.*nowhere.wav'" if recording and recording["path"] else "row 1"
+    message = (
+        rf"^2 recordings of column 'audio' of '.*' cannot be decoded \(train, {file}: {reason}; test, {file}: "
+        rf"{reason}\)\. Mend them, or set data\.on_error=skip to leave them out\.$"
+    )
     refused(tmp_path, [coded(noise(500)), recording], message)
 
 

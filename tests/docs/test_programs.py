@@ -1,5 +1,6 @@
 """The programs of three pages run as they stand, without a network."""
 
+import gc
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from tests.docs.pages import blocks, read
 
 
@@ -105,3 +107,36 @@ def test_the_commands_of_the_speech_page_run_as_they_stand(
     student = json.loads((tmp_path / "runs" / "student" / "result.json").read_text())["metrics"]
     assert student["words"] == 24
     assert student["word_error"] < 0.1 < student["error"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library leaves metadata.csv open
+def test_the_page_of_recordings_runs_as_it_stands(
+    instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for folder, count in (("sounds", 45), ("new", 3)):
+        (tmp_path / folder).mkdir()
+        lines = ["file_name,kind,transcript"]
+        for number in range(count):
+            rate = (16000, 22050)[number % 2]
+            seconds = np.arange(int(rate * random.uniform(0.1, 0.3))) / rate
+            tone = np.sin(2 * np.pi * (300 + 700 * (number % 3)) * seconds) + 0.3 * random.standard_normal(len(seconds))
+            soundfile.write(tmp_path / folder / f"{number}.wav", tone / 4, rate)
+            lines.append(f"{number}.wav,{('horn', 'siren', 'whistle')[number % 3]},")
+        if folder == "sounds":
+            (tmp_path / folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    (commands,), (program,) = (blocks(read("docs/recordings.md"), language) for language in ("sh", "python"))
+    *before, last = (
+        commands.replace("256,256", "32").replace("runs/student new/*.wav", "runs/student").strip().split("\n")
+    )
+    run_commands("\n".join(before), instar)
+    code, out, _ = instar(*last.split()[1:], *sorted(map(str, Path("new").glob("*.wav"))))
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["new/0.wav", "horn"],
+        ["new/1.wav", "siren"],
+        ["new/2.wav", "whistle"],
+    ]
+    exec(compile(program, "docs/recordings.md", "exec"), {})
+    gc.collect()

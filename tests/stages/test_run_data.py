@@ -166,7 +166,9 @@ def test_recordings_of_another_rate_are_neither_judged_nor_learnt_from(
     slow, fast = (write_recordings(tmp_path / str(rate), splits, rate) for rate in (8000, 16000))
     run = train(load_data(slow, label_column="word", validation=0), FrameNet([8], [1, 1]), out=tmp_path / "run", **TINY)
     assert run.result["rate"] == 8000
-    message = r"'.*(run|both)' takes recordings of 8,000 samples a second, and '.*' has 16,000; convert them first\."
+    message = (
+        r"'.*(run|both)' takes recordings of 8,000 samples a second, and '.*' has 16,000; set data\.sample_rate=8000"
+    )
     both = ensemble([run], out=tmp_path / "both")
     for subject in (run, both):
         assert evaluate(subject, slow)["samples"] == evaluate(subject)["samples"]

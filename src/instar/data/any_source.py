@@ -11,7 +11,12 @@ from instar.config import DataConfig
 from instar.data.digits import load_digits
 from instar.data.drawn_test import choose_test_samples
 from instar.data.from_function import names_a_function
-from instar.data.hub import load_hub, refuse_array_settings, refuse_instruction_settings
+from instar.data.hub import (
+    load_hub,
+    refuse_array_settings,
+    refuse_instruction_settings,
+    refuse_recording_settings,
+)
 from instar.data.instructions.given import rows_of_instructions
 from instar.data.objects import read_objects
 from instar.data.opening import rows_by_split
@@ -56,6 +61,7 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
     if is_given:
         return read_objects(spec, config)
     if config.source == "digits":
+        refuse_recording_settings(config, "images")
         if not is_recorded:
             refuse_array_settings(config, "images")
             refuse_instruction_settings(config, "images")

@@ -136,8 +136,11 @@ class Batch:
         found = gather_inputs(values, self.ids if is_near else torch.tensor(self.host_ids), device)
         if self.shown is not None:
             return found[torch.arange(len(self), device=device)[:, None], self.shown]
-        # of samples with positions, a batch leaves out those at the end
-        return found if self.labels.dim() == 1 else found[:, : self.labels.shape[1]]
+        # of samples with positions, a batch leaves out those at the end, and of padded inputs their common padding
+        if self.labels.dim() == 2:
+            return found[:, : self.labels.shape[1]]
+        is_padded = name in names and self.origin.samples.source.lengths is not None
+        return found[:, : self.inputs.shape[1]] if is_padded else found
 
     def examples(self) -> Batch:
         """Return each position as an example of its own, with the id (sample id) * positions + position.

@@ -32,6 +32,7 @@ _FILE_SETTINGS = (
     "truncation",
     "packing",
     "states",
+    "sample_rate",
     "test_where",
     "test",
 )

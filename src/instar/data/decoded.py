@@ -16,16 +16,16 @@ from instar.config import DataConfig
 from instar.data.array_files import write_inputs, write_numbers
 from instar.data.array_sources import make_array_sources
 from instar.data.decoded_images import write_images
-from instar.data.image_folders import refuse_merged_classes
+from instar.data.decoded_recordings import write_recordings
 from instar.data.images import decode_numbers
 from instar.data.labels import map_labels
-from instar.data.log_mel import log_mel
 from instar.data.mapping import map_array
+from instar.data.media_folders import FOLDER_READERS, refuse_merged_classes
 from instar.data.opening import join_names
 from instar.data.reading import Reading
-from instar.data.recordings import read_recordings, recorder
+from instar.data.recordings import read_recordings
 from instar.data.source import Source
-from instar.data.speech import Frames, all_waves, make_spoken_source, pad_frames
+from instar.data.speech import make_recorded_source, make_spoken_source
 from instar.data.stored import StoredInputs
 from instar.data.text import PretrainedTokenizer, WordTokenizer, cut_windows, read_lines
 from instar.errors import DataError
@@ -36,8 +36,6 @@ MAX_LOADED_BYTES = 2 << 30
 
 CACHE_VERSION = 2
 """Version of the layout of the cache and of the decoding of images and recordings."""
-
-_NAMED_BY_FOLDERS = ("imagefolder", "audiofolder")  # readers of the library that use folder names as classes
 
 
 def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: DataConfig) -> dict[str, Any]:
@@ -58,15 +56,13 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
             f"label column '{reading.labels}' of '{config.source}' contains lists; expected one label for each row."
         )
     train = splits["train"]
-    are_folders = train.builder_name in _NAMED_BY_FOLDERS and hasattr(train.features[reading.labels], "names")
-    if reading.kind == "images" and are_folders and not config.classes:
+    are_folders = train.builder_name in FOLDER_READERS and hasattr(train.features[reading.labels], "names")
+    if reading.kind in ("images", "recordings") and are_folders and not config.classes:
         refuse_merged_classes(splits, reading.inputs, reading.labels, config.source)
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
-    written: dict[str, Any] = {}
-    if reading.kind == "recordings":
-        _write_recordings(folder, splits, reading.inputs, config.source)
-    elif "image_size" in (written := write_images(folder, splits, reading.inputs, config)):
+    write = write_recordings if reading.kind == "recordings" else write_images
+    if "image_size" in (written := write(folder, splits, reading.inputs, config)):
         return written  # the data lie in the copy of that size
     for split, known in labels.items():
         skipped = [row for row, *_ in written.get("skipped", {}).get(split, ())]
@@ -155,25 +151,11 @@ def _read_split(
     if lengths.is_file():
         counts = torch.from_numpy(np.load(lengths, allow_pickle=False))
         sound = read_recordings(folder, split)
-        return make_spoken_source(name, torch.from_numpy(inputs), labels, counts, classes, states, sound)
+        frames = torch.from_numpy(inputs)
+        if not states:
+            return make_recorded_source(name, frames, labels, counts, classes, sound)
+        return make_spoken_source(name, frames, labels, counts, classes, states, sound)
     return Source(name, torch.from_numpy(inputs), labels, classes)
-
-
-def _write_recordings(folder: Path, splits: Mapping[str, Any], column: str, name: str) -> None:
-    # the report plays test samples, so the sound of the last split, which is the test split, is written too
-    found: dict[str, list[Frames]] = {split: [] for split in splits}
-    test = list(splits)[-1]
-    with recorder(folder, test) as record:
-        for split, wave, rate in all_waves(splits, column, name):
-            found[split].append(log_mel(wave, rate))
-            if split == test:
-                record(wave, rate)
-    # of all splits, because inputs must have one shape in all of them
-    longest = max((len(frames) for recordings in found.values() for frames in recordings), default=0)
-    for split, recordings in found.items():
-        np.save(folder / f"{split}-lengths.npy", np.array([len(frames) for frames in recordings], dtype=np.int64))
-        rows = (pad_frames(frames, longest) for frames in recordings)
-        write_inputs(folder / f"{split}.npy", rows, len(recordings), name)
 
 
 def _write_arrays(
@@ -238,7 +220,7 @@ def map_label_column(
             "column with label_column, or list the classes in data.classes."
         )
     # classes without training samples are expected if the data set lists its classes; folder names list nothing
-    are_declared = config.classes or (names is not None and splits["train"].builder_name not in _NAMED_BY_FOLDERS)
+    are_declared = config.classes or (names is not None and splits["train"].builder_name not in FOLDER_READERS)
     if not are_declared:
         _refuse_new_classes(found, classes, config.source)
     return found, classes

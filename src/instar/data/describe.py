@@ -56,8 +56,8 @@ def _peculiar(split: str, samples: Samples) -> list[str]:
         missing = int(samples.count_labels()[-1])
         return [f"{missing:,} {split} {what} without a label"] if missing else []
     valid = torch.ones_like(samples.labels, dtype=torch.bool)
-    if samples.source.lengths is not None:  # padding has no labels either, and is not worth a note
-        valid = torch.arange(valid.shape[1]) < samples.source.lengths[samples.ids][:, None]
+    if (lengths := samples.source.label_lengths) is not None:  # padding has no labels either, and is not worth a note
+        valid = torch.arange(valid.shape[1]) < lengths[samples.ids][:, None]
     missing = int((valid & (samples.labels == UNLABELLED)).sum())
     found = [f"{missing:,} {split} {what} without a label"] if missing else []
     masked = int((valid & ~samples.source.mask[samples.ids]).sum())

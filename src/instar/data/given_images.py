@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from instar.config import DataConfig
 from instar.data.array_values import as_pandas, is_image, is_table
-from instar.data.decoded_images import refuse_bad_images
+from instar.data.bad_files import BadFile, refuse_bad_files
 from instar.data.image_form import MAX_CHOSEN_SIDE_PIXELS, ImageForm
-from instar.data.images import BadImage, is_image_file, open_image, pixels_of, size_of
+from instar.data.images import is_image_file, open_image, pixels_of, size_of
 from instar.errors import DataError, say, shortened
 
 
@@ -41,6 +41,16 @@ def as_images(inputs: Any) -> list[Any] | None:
     >>> as_images(["a.png", "b.jpg"]), as_images([0.5, 1.5])
     (['a.png', 'b.jpg'], None)
     """
+    items = as_list(inputs)
+    known = [item for item in items or () if item is not None]
+    return items if known and all(is_image(item) or is_image_file(item) for item in known) else None
+
+
+def as_list(inputs: Any) -> list[Any] | None:
+    """Return a list, a column of a data frame or an array of objects or words as a list, None for missing values.
+
+    None for anything else, such as an array of numbers.
+    """
     inputs = as_pandas(inputs)
     if is_table(inputs) and inputs.shape[1] == 1:
         inputs = inputs.iloc[:, 0]
@@ -50,9 +60,7 @@ def as_images(inputs: Any) -> list[Any] | None:
         return None
     # pandas fills columns of texts with NaN
     items = [None if gone else item for item, gone in zip(inputs, inputs.isna(), strict=True)] if is_column else inputs
-    items = list(items)
-    known = [item for item in items if item is not None]
-    return items if known and all(is_image(item) or is_image_file(item) for item in known) else None
+    return list(items)
 
 
 def decode_given_images(items: Mapping[str, Sequence[Any]], config: DataConfig) -> GivenImages:
@@ -70,10 +78,10 @@ def decode_given_images(items: Mapping[str, Sequence[Any]], config: DataConfig) 
         side = min(MAX_CHOSEN_SIDE_PIXELS, *(min(size) for size in sizes if size))
         form = replace(form, size=(side, side))
         told, settings = f", of several sizes, so resized to {side} x {side} ({form.resize})", {"image_size": side}
-    bad: dict[str, list[BadImage]] = {split: [] for split in items}
+    bad: dict[str, list[BadFile]] = {split: [] for split in items}
     found = {split: _decode(each, form, bad[split]) for split, each in items.items()}
     if config.on_error == "refuse" or not all(found.values()):
-        refuse_bad_images(bad, None, "images")
+        refuse_bad_files(bad, None, "images", "images")
     for split, images in bad.items():
         for image in images:
             say(f"instar: {image} of {split} is left out, because it cannot be decoded: {image.reason}.")
@@ -99,7 +107,7 @@ def shrunk(image: Any, config: DataConfig) -> Any:
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)) if len(pixels) == 3 else pixels[0])
 
 
-def _decode(items: Sequence[Any], form: ImageForm, bad: list[BadImage]) -> dict[int, NDArray[Any]]:
+def _decode(items: Sequence[Any], form: ImageForm, bad: list[BadFile]) -> dict[int, NDArray[Any]]:
     found = {}
     for index, item in enumerate(items):
         try:
@@ -110,7 +118,7 @@ def _decode(items: Sequence[Any], form: ImageForm, bad: list[BadImage]) -> dict[
         except Exception as error:  # Pillow raises a dozen classes
             is_file = isinstance(item, str | Path)
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else shortened(error)
-            bad.append(BadImage(index, str(item) if is_file else None, reason))
+            bad.append(BadFile(index, str(item) if is_file else None, reason))
     return found
 
 

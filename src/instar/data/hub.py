@@ -14,9 +14,9 @@ import numpy as np
 
 from instar.config import DataConfig
 from instar.data import decoded
+from instar.data.bad_files import SKIPPED_FILE
 from instar.data.cache import cache_folder, keep, verify
 from instar.data.columns.of_rows import add_columns, read_named_columns
-from instar.data.decoded_images import SKIPPED_FILE
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
@@ -120,6 +120,7 @@ def _choose_rows(
     reading = choose_reading(found, config)
     if config.test is not None and "test" not in found:
         found = _draw_test(found, reading, config)
+    refuse_recording_settings(config, reading.kind)
     if reading.kind == "arrays":
         config = _as_recorded(config, found["train"], reading.inputs) if is_recorded else config
     elif not is_recorded:
@@ -161,11 +162,12 @@ def _read_copy(
     splits = decoded.read(folder, holds, config, max_loaded_bytes)
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
+    columns += holds.get("told", "")
     left_out: Mapping[str, list[Any]] = holds.get("skipped") or {}
     if left_out:
-        counts = " and ".join(f"{len(images):,} of {split}" for split, images in left_out.items())
-        columns += f", without images that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
-    skipped = {split: [row for row, *_ in images] for split, images in left_out.items()}
+        counts = " and ".join(f"{len(files):,} of {split}" for split, files in left_out.items())
+        columns += f", without {reading.kind} that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
+    skipped = {split: [row for row, *_ in files] for split, files in left_out.items()}
     return {split: replace(source, reading=columns) for split, source in splits.items()}, skipped
 
 
@@ -184,6 +186,12 @@ def refuse_instruction_settings(config: DataConfig, kind: str) -> None:
                 f"'{name}' is a setting of instructions (columns prompt and completion, or messages), but "
                 f"'{config.source}' contains {kind}."
             )
+
+
+def refuse_recording_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of recordings for data of another kind, which would have no effect."""
+    if config.sample_rate is not None and kind != "recordings":
+        raise ConfigError(f"'sample_rate' is a setting of recordings, but '{config.source}' contains {kind}.")
 
 
 def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> DataConfig:
@@ -234,7 +242,10 @@ def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) ->
     options += [config.tokenizer] if config.tokenizer else []
     if reading.kind == "instructions":  # a tokenizer that was trained again may be in the same folder
         options += [("instructions", reading.inputs, config.on_error, hash_tokenizer(config.tokenizer))]
-    options += ["sound"] if reading.kind == "recordings" else []  # older copies of recordings have no sound
+    if reading.kind == "recordings":
+        options += ["sound"]  # older copies of recordings have none
+        options += [("sample_rate", config.sample_rate)] if config.sample_rate else []
+        options += [("on_error", config.on_error)] if config.on_error != "refuse" else []
     mode = getattr(rows.features[reading.inputs], "mode", None)
     options += [("mode", mode)] if mode else []  # older copies have the images' own modes
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instar.data.bad_files import BadFile
 from instar.data.image_form import ImageForm
 from instar.data.in_order import map_in_order
 from instar.errors import DataError, shortened
@@ -31,25 +31,7 @@ _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes o
 _Encoded = dict[str, Any] | None  # `path` and `bytes` of an image, or a missing value
 
 
-@dataclass(frozen=True)
-class BadImage:
-    """An image that cannot be decoded.
-
-    Args:
-        row: its row in the split.
-        path: its file; None if the data hold its bytes.
-        reason: what is wrong with it.
-    """
-
-    row: int
-    path: str | None
-    reason: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}, file '{self.path}'" if self.path else f"row {self.row}"
-
-
-def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) -> Iterator[NDArray[Any]]:
+def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadFile]) -> Iterator[NDArray[Any]]:
     """Yield the images of a split in order, `[channels, height, width]`, decoded by a thread for each core.
 
     Args:
@@ -63,7 +45,7 @@ def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) 
     mode = rows.features[column].mode  # a mode of Pillow that the data set asks for
     parts = _split_rows(rows.select_columns([column]), column)  # another column may hold what cannot be decoded
 
-    def decode(part: list[tuple[int, _Encoded]]) -> list[NDArray[Any] | BadImage]:
+    def decode(part: list[tuple[int, _Encoded]]) -> list[NDArray[Any] | BadFile]:
         return [_decode_image(index, value, mode, form) for index, value in part]
 
     # all formats first: two threads that meet an unusual one would load its reader at once, and one would miss it
@@ -71,7 +53,7 @@ def decode_images(rows: Any, column: str, form: ImageForm, bad: list[BadImage]) 
     Image.init()
     with _large_images():  # around all threads, because they share the filters of warnings
         for found in chain.from_iterable(map_in_order(decode, parts)):
-            if isinstance(found, BadImage):
+            if isinstance(found, BadFile):
                 bad.append(found)
             else:
                 yield found
@@ -85,13 +67,13 @@ def _split_rows(rows: Any, column: str) -> Iterator[list[tuple[int, _Encoded]]]:
         yield from [part] if is_small else [[one] for one in part]
 
 
-def _decode_image(index: int, value: _Encoded, mode: str | None, form: ImageForm) -> NDArray[Any] | BadImage:
+def _decode_image(index: int, value: _Encoded, mode: str | None, form: ImageForm) -> NDArray[Any] | BadFile:
     try:
         if value is None:
             raise ValueError("a value is missing")
         return pixels_of(_open(value, mode), form)
     except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
-        return BadImage(index, (value or {}).get("path"), shortened(error))
+        return BadFile(index, (value or {}).get("path"), shortened(error))
 
 
 def is_image_file(value: object) -> bool:

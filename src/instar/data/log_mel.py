@@ -20,7 +20,11 @@ MIN_SAMPLING_RATE_HZ = 4000
 """Lowest sampling rate in Hz at which each band contains a frequency of the transform."""
 
 
-def log_mel(wave: NDArray[np.floating], rate: int) -> NDArray[np.float32]:
+Frames = NDArray[np.float32]
+"""Log-mel frames of a recording, `[frames, bands]`."""
+
+
+def log_mel(wave: NDArray[np.floating], rate: int) -> Frames:
     """Return the log energies of mel bands, in nats, float32 `[frames, bands]`.
 
     A window has w = round(0.025 rate) samples, and the next starts h = round(0.010 rate) samples later. For frame t,
@@ -50,6 +54,15 @@ def log_mel(wave: NDArray[np.floating], rate: int) -> NDArray[np.float32]:
     windows = np.lib.stride_tricks.sliding_window_view(wave, width)[::hop] * hann  # [frames, width]
     power = np.abs(np.fft.rfft(windows, _transform_size(rate))) ** 2  # P_t(k), [frames, F / 2 + 1]
     return np.log(np.maximum(power @ mel_bands(rate), MIN_ENERGY)).astype(np.float32)
+
+
+def pad_frames(frames: Frames, count: int) -> Frames:
+    """Pad frames to `count` by repeating the last one, as `FrameNet` does beyond the end of a batch.
+
+    >>> pad_frames(np.array([[1.0], [2.0]], dtype=np.float32), 4)[:, 0].tolist()
+    [1.0, 2.0, 2.0, 2.0]
+    """
+    return np.pad(frames, ((0, count - len(frames)), (0, 0)), mode="edge")
 
 
 @cache  # the same for every recording of a data set

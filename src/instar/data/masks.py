@@ -56,8 +56,8 @@ def _read_mask(source: Source, given: Any) -> Tensor:
     mask = torch.from_numpy(array.astype(bool))
     if mask.dim() < len(shape):
         mask = mask[:, None].expand(shape)  # [samples, position]
-    if source.lengths is not None:  # padding has no loss, and a mask that is true only there leaves none
-        mask = mask & (torch.arange(shape[1]) < source.lengths[:, None])
+    if source.label_lengths is not None:  # padding has no loss, and a mask that is true only there leaves none
+        mask = mask & (torch.arange(shape[1]) < source.label_lengths[:, None])
     if source.mask is not None:  # prompts of instructions have no loss, whatever else has none
         mask = mask & source.mask
     if not mask.any():

@@ -16,10 +16,11 @@ from instar.config import DataConfig
 from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
-from instar.data.hub import read_rows, refuse_instruction_settings
-from instar.data.image_paths import open_paths, tell_repeated_images
+from instar.data.given_recordings import as_recordings, rows_of_recordings
+from instar.data.hub import read_rows, refuse_instruction_settings, refuse_recording_settings
 from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import map_labels
+from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
 from instar.data.source import Source
@@ -66,10 +67,15 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         )
     given_inputs = {names[split]: inputs for split, (inputs, _) in parts.items()}
     images = {name: found for name, inputs in given_inputs.items() if (found := as_images(inputs)) is not None}
+    recordings = {split: found for split, (inputs, _) in parts.items() if (found := as_recordings(inputs)) is not None}
+    if len(recordings) == len(parts):
+        of_splits = {split: labels[name] for split, name in names.items() if name in labels}
+        return read_rows(*rows_of_recordings(recordings, of_splits, classes, config))
+    refuse_recording_settings(config, "images" if images else "arrays")
     if isinstance(next(iter(given_inputs.values())), Mapping):
         sources = make_named_sources(given_inputs, labels, classes, config)
     elif len(images) == len(given_inputs):
-        tell_repeated_images(config.source, images)
+        tell_repeated_files(config.source, images)
         sources = _make_image_sources(images, labels, classes, config)
     else:
         sources = make_array_sources(given_inputs, labels, classes, config)
@@ -164,7 +170,7 @@ def _inputs_and_labels(split: str, part: Any, config: DataConfig) -> InputsAndLa
 
 def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLabels:
     columns = list(map(str, table.columns))
-    chosen = (config.input_column or _only_images(table), config.label_column)
+    chosen = (config.input_column or _only_files(table), config.label_column)
     for role, name in zip(("input", "label"), chosen, strict=True):
         if name not in columns:
             found = "none" if name is None else f"'{name}'"
@@ -175,9 +181,10 @@ def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLa
     return tuple(table.iloc[:, columns.index(str(name))] for name in chosen)
 
 
-def _only_images(table: Any) -> str | None:
-    # as in files of rows: the only column of images is the input
-    found = [str(name) for at, name in enumerate(table.columns) if as_images(table.iloc[:, at]) is not None]
+def _only_files(table: Any) -> str | None:
+    # as in files of rows: the only column of images or recordings is the input
+    columns = {str(name): table.iloc[:, at] for at, name in enumerate(table.columns)}
+    found = [name for name, values in columns.items() if as_images(values) or as_recordings(values)]
     return found[0] if len(found) == 1 else None
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instar.data.image_folders import refuse_shared_files, tell_unread_images
-from instar.data.image_paths import open_paths, tell_repeated_images
+from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
+from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.errors import DataError, shortened
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
     Args:
         name: Hub id or local folder.
         needs_test: refuse data without a test and a validation split.
-        tells: say on stderr which images of a folder are not read.
+        tells: say on stderr which files of a folder are not read.
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -64,18 +64,18 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
         raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
-    if builder.name == "imagefolder" and Path(where).is_dir():
+    if builder.name in FOLDER_READERS and Path(where).is_dir():
         refuse_shared_files(name, Path(where), files)
         if tells:
             read = (path for paths in files.values() for path in paths)
-            tell_unread_images(name, Path(where), read, Path(where).rglob("*"))
+            tell_unread_files(name, Path(where), read, Path(where).rglob("*"), FOLDER_READERS[builder.name])
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
     if "train" not in found or not has_test:
         advice = " Set data.test=0.2 to draw a fifth of train as the test set." if "train" in found else ""
         raise DataError(f"data '{name}' needs the splits train and test; found: {', '.join(found)}.{advice}")
     if Path(where).is_dir():
         # notes beside images or recordings are no text to train on
-        kinds = TABLE_SUFFIXES - {".txt"} if builder.name in ("imagefolder", "audiofolder") else TABLE_SUFFIXES
+        kinds = TABLE_SUFFIXES - {".txt"} if builder.name in FOLDER_READERS else TABLE_SUFFIXES
         _refuse_other_kinds(name, Path(where), files, kinds)
         _refuse_other_class_names(name, files)
     found = {split: found[split] for split in ("train", "validation", "test") if split in found}
@@ -85,17 +85,17 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
     folders = {split: {Path(path).parent: None for path in files.get(split, ())} for split in found}
     opened = {split: open_paths(rows, [*folders[split], Path(where)]) for split, rows in found.items()}
     if tells:
-        _tell_repeated_images(name, found, opened)
+        _tell_repeated_files(name, found, opened)
     return opened
 
 
-def _tell_repeated_images(
+def _tell_repeated_files(
     name: str, before: Mapping[str, datasets.Dataset], opened: Mapping[str, datasets.Dataset]
 ) -> None:
     for column in before["train"].features:
         if all(rows.features[column] != opened[split].features[column] for split, rows in before.items()):
-            paths = {split: [image and image["path"] for image in rows[column]] for split, rows in opened.items()}
-            tell_repeated_images(name, paths)
+            paths = {split: [file and file["path"] for file in rows[column]] for split, rows in opened.items()}
+            tell_repeated_files(name, paths)
 
 
 def is_table_file(name: str) -> bool:

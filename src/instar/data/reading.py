@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
-from instar.data.images import is_image_file, number_type
+from instar.data.images import number_type
 from instar.data.instructions.forms import choose_columns
+from instar.data.media_folders import FOLDER_READERS
+from instar.data.media_paths import MEDIA
 from instar.data.opening import join_names
-from instar.data.speech import is_recording
+from instar.data.sound import is_recording
 from instar.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def _only_candidate(role: str, candidates: list[str], rows: datasets.Dataset, co
             f"{role}_column."
         )
     kind = "images or recordings" if role == "input" else "class labels"
-    if role == "label" and len(rows.features) == 1 and rows.builder_name in ("imagefolder", "audiofolder"):
+    if role == "label" and len(rows.features) == 1 and rows.builder_name in FOLDER_READERS:
         raise DataError(
             f"the folders of '{name}' name no classes, because its files are in one folder, or at different depths. "
             "Put the files of each class into a folder of its name, and all these folders side by side."
@@ -151,9 +153,10 @@ def _other_readings(rows: datasets.Dataset) -> str:
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
     names = [value for value in rows[:_NUM_INSPECTED_ROWS][files[0]] if value] if files else []
-    if names and all(map(is_image_file, names)):
+    kind = next((noun for noun, is_kind in MEDIA.items() if names and all(map(is_kind, names))), None)
+    if kind:
         told += (
-            f" Column '{files[0]}' names images that do not exist, such as '{names[0]}': paths are relative to the "
+            f" Column '{files[0]}' names {kind} that do not exist, such as '{names[0]}': paths are relative to the "
             "file of rows, or in Python to the working directory."
         )
     elif files:

@@ -132,7 +132,7 @@ class Samples:
         def count() -> dict[str, Tensor]:
             counts = torch.zeros(self.num_classes + 1, dtype=torch.int64)
             for part in self.parts():
-                labels, lengths = part.judged_labels(), self.source.lengths
+                labels, lengths = part.judged_labels(), self.source.label_lengths
                 if lengths is not None:
                     labels = labels[torch.arange(labels.shape[1]) < lengths[part.ids][:, None]]
                 counts += (labels.flatten() + 1).bincount(minlength=len(counts))

@@ -39,7 +39,8 @@ class Source:
         labels: int64 `[samples]` or `[samples, position]`, in [0, classes) or `UNLABELLED`; int32 for mapped text.
         classes: class names.
         whole: original source, if some of its classes were merged into one here.
-        lengths: number of valid positions of each sample, int64 `[samples]`; None: all positions are valid.
+        lengths: number of valid positions, or frames of the inputs if samples have no positions, of each sample, int64
+            `[samples]`; the others are padding. None: all are valid.
         task: meaning of the labels; not part of the fingerprint.
         columns: what samples have beside their inputs, by name: tensors, which a teacher may read and which are part of
             the fingerprint, and the sound of recordings, which is not.
@@ -82,7 +83,8 @@ class Source:
             raise DataError(f"'{self.name}' has no samples.")
         if len(self.inputs) != len(self.labels):
             raise DataError(f"'{self.name}' has {len(self.inputs)} inputs but {len(self.labels)} labels.")
-        if self.lengths is not None and (self.labels.dim() != 2 or len(self.lengths) != len(self)):
+        has_positions = self.labels.dim() == 2 or self.inputs.dim() == 3  # or frames
+        if self.lengths is not None and not (has_positions and len(self.lengths) == len(self)):
             raise DataError(f"lengths of '{self.name}' must be one number per sample, and samples must have positions.")
         if problem := self.task.find_problem(self.labels, self.classes):
             raise DataError(f"classes of '{self.name}' must be {problem}.")
@@ -121,6 +123,11 @@ class Source:
     def positions(self) -> int | None:
         """Number of positions per sample; None if samples have no positions."""
         return self.labels.shape[1] if self.labels.dim() == 2 else None
+
+    @property
+    def label_lengths(self) -> Tensor | None:
+        """Number of valid positions of each sample, int64 `[samples]`; None: all are valid, or there are none."""
+        return None if self.positions is None else self.lengths
 
     @property
     def held(self) -> dict[str, Held]:
@@ -190,14 +197,15 @@ class Source:
             ids: sample ids, int64 `[n]`.
             longest: number of positions to return; None: all.
         """
-        if self.mask is None and self.lengths is None:
+        lengths = self.label_lengths
+        if self.mask is None and lengths is None:
             return None
         mask = None if self.mask is None else self.mask[ids]
         if mask is not None and mask.dim() == 2:
             mask = mask[:, :longest]
-        if self.lengths is None:
+        if lengths is None:
             return mask
-        valid = torch.arange(longest or self.labels.shape[1]) < self.lengths[ids][:, None]  # [n, position]
+        valid = torch.arange(longest or self.labels.shape[1]) < lengths[ids][:, None]  # [n, position]
         return valid if mask is None else valid & mask
 
     def fingerprint(self) -> str:

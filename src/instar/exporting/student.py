@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -120,12 +121,13 @@ class Student:
         """Return dtype and shape of inputs and of logits as text; "batch" and "positions" stand for any number."""
         with torch.inference_mode():
             logits = self.model(self.batches[0])
-        told = map_tensors(self._describe_shape, self.batches[0])
+        told = map_tensors(partial(self._describe_shape, axes=self.free_axes), self.batches[0])
         several = told if isinstance(told, str) else ", ".join(f"{name} {shape}" for name, shape in told.items())
-        return several, self._describe_shape(logits)
+        # logits of whole samples have no positions, even where the inputs have
+        return several, self._describe_shape(logits, axes=self.free_axes[: logits.dim() - 1])
 
-    def _describe_shape(self, values: Tensor) -> str:
-        shape = [*self.free_axes, *map(str, values.shape[len(self.free_axes) :])]
+    def _describe_shape(self, values: Tensor, axes: Sequence[str]) -> str:
+        shape = [*axes, *map(str, values.shape[len(axes) :])]
         return f"{str(values.dtype).removeprefix('torch.')} [{', '.join(shape)}]"
 
     def difference(self, predict: Predict) -> float:
@@ -205,7 +207,8 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
     chosen = reader.read(lambda column: samples.source.take(column, ids))
     if not isinstance(chosen, Tensor) and are_packed(chosen):
         chosen = chosen[PACKED_INPUTS[0]]  # a window is as good a text as any
-    batches, positions = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source.positions or 1
+    batches, source = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source
+    positions = source.positions or (1 if source.lengths is None else source.inputs.shape[1])
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions
         shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
@@ -229,6 +232,8 @@ def _refuse_other_data(run: Run, described: Mapping[str, Any], data: Data, shape
 def _accepts_length(model: nn.Module, inputs: Inputs) -> bool:
     try:
         with torch.inference_mode():
-            return bool(model(inputs).shape[:2] == list_tensors(inputs)[0].shape[:2])  # [batch, position]
+            logits, first = model(inputs), list_tensors(inputs)[0]
+            axes = logits.dim() - 1  # [batch] of whole samples, or [batch, position]
+            return bool(logits.shape[:axes] == first.shape[:axes])
     except (RuntimeError, ValueError, IndexError):  # layers of a fixed length
         return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from instar.compute.inputs import Shapes
 from instar.errors import ConfigError, MismatchError
 
 HiddenState = tuple[Tensor, ...]
@@ -47,20 +49,22 @@ class Architecture(nn.Module):
 
     Args:
         arguments: keyword arguments of the constructor, as JSON values.
-        input_shape: shape of one input, without the batch.
+        input_shape: shape of one input, without the batch; the shapes of several by name, if it has `input_names`.
         num_classes: number of logits.
     """
 
     arguments: dict[str, Any]
+    input_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the inputs that it takes where data have several; (): it takes one tensor."""
 
-    def __init__(self, arguments: dict[str, Any], input_shape: tuple[int, ...] | None, num_classes: int | None) -> None:
+    def __init__(self, arguments: dict[str, Any], input_shape: Shapes | None, num_classes: int | None) -> None:
         super().__init__()
         self.arguments = arguments
         self.is_built = input_shape is not None and num_classes is not None
         if input_shape is not None and num_classes is not None:
-            self.build(tuple(input_shape), num_classes)
+            self.build(input_shape if isinstance(input_shape, Mapping) else tuple(input_shape), num_classes)
 
-    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+    def build(self, input_shape: Any, num_classes: int) -> None:
         """Make the layers. Each architecture implements this method."""
         raise NotImplementedError
 

@@ -120,7 +120,8 @@ def build_network(
         ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
         MismatchError: when a family of Instar, which takes one tensor, would get several inputs.
     """
-    if isinstance(input_shape, Mapping) and config.name in MODELS:
+    takes = MODELS[config.name].input_names if config.name in MODELS else None
+    if isinstance(input_shape, Mapping) and takes is not None and set(takes) != set(input_shape):
         raise MismatchError(
             f"model '{config.name}' takes one tensor, and the data have several inputs: {describe_shapes(input_shape)};"
             f" let it read one of them, with reader=AsIs('{next(iter(input_shape))}'), or give a network of your own."

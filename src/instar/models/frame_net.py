@@ -1,14 +1,15 @@
-"""Frame classifiers, as in the speech section of Hinton, Vinyals and Dean (2015)."""
+"""Classifiers of frames, as in the speech section of Hinton, Vinyals and Dean (2015), and of whole recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from instar.checks import Count, DropProbability, checked
+from instar.compute.inputs import Shapes
 from instar.errors import ConfigError, MismatchError
 from instar.models.architecture import Architecture
 from instar.models.mlp import dense_layers, name_hidden_layers
@@ -21,19 +22,29 @@ class FrameNet(Architecture):
     The first frame is repeated before the start, and the last frame after the end. `instar.data` pads recordings with
     their last frame, so the logits do not depend on the length of the batch.
 
+    Called with the mask of the n valid frames too, it classifies the recording:
+
+        logits = (1 / n) sum_t logits_t,
+
+    whose softmax is the geometric mean of the probabilities of the frames, normalised.
+
     Args:
         widths: units of each hidden layer.
         context: number of frames before and after the classified one; the paper uses 26 frames, and classifies the
             21st.
         dropout: probability that a hidden unit is dropped.
         input_dropout: probability that an input value is dropped.
-        input_shape: (frames, bands); calls accept any number of frames.
+        input_shape: (frames, bands), or the shapes of `frames` and `mask` by name; calls accept any number of frames.
         num_classes: number of logits.
 
     >>> model = FrameNet([64, 64], context=(2, 1), input_shape=(100, 40), num_classes=30)
     >>> sum(p.numel() for p in model.parameters()), model(torch.rand(8, 73, 40)).shape
     (16414, torch.Size([8, 73, 30]))
+    >>> model(torch.rand(8, 73, 40), torch.arange(73) < torch.tensor([[73], [9]] * 4)).shape
+    torch.Size([8, 30])
     """
+
+    input_names = ("frames", "mask")
 
     def __init__(
         self,
@@ -42,7 +53,7 @@ class FrameNet(Architecture):
         dropout: DropProbability = 0.0,
         input_dropout: DropProbability = 0.0,
         *,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: Shapes | None = None,
         num_classes: int | None = None,
     ) -> None:
         self.widths, self.context = list(widths), list(context)
@@ -52,18 +63,33 @@ class FrameNet(Architecture):
         arguments = {"widths": self.widths, "context": self.context, "dropout": dropout, "input_dropout": input_dropout}
         super().__init__(arguments, input_shape, num_classes)
 
-    def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+    def build(self, input_shape: Shapes, num_classes: int) -> None:
         """Make the layers.
 
         Raises:
             MismatchError: when `input_shape` is not (frames, bands).
         """
+        input_shape = input_shape["frames"] if isinstance(input_shape, Mapping) else input_shape
         if len(input_shape) != 2:
             raise MismatchError(f"model 'FrameNet' needs (frames, bands), got inputs of shape {list(input_shape)}.")
         units = (sum(self.context) + 1) * input_shape[1]
         dense = dense_layers(units, self.widths, num_classes, self.dropout, self.input_dropout)
         # in the place of the MLP's Flatten, so that the weights have the names of an MLP over windows
         self.layers = nn.Sequential(Window(*self.context), *dense)
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return logits `[batch, frames, classes]` of frames `[batch, frames, bands]`; with a mask `[batch, classes]`.
+
+        Args:
+            frames: frames of recordings.
+            mask: which frames are no padding, bool `[batch, frames]`, True for at least one.
+        """
+        logits = super().forward(frames)
+        if mask is None:
+            return logits
+        valid = mask[:, :, None]
+        # not by a product: what is computed of padding may be infinite
+        return torch.where(valid, logits, 0.0).sum(1) / valid.sum(1)
 
     def groups(self) -> list[tuple[str, nn.Module]]:
         """Return the layers up to each ReLU as hidden1, hidden2, ...; each returns `[batch, frames, units]`."""

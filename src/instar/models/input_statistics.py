@@ -39,7 +39,8 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
         return torch.zeros(1), torch.ones(1)
     # evenly spaced, because data may be sorted by class
     ids = samples.ids[:: -(-len(samples) // MAX_STATISTICS_SAMPLES)]
-    has_frames = source.positions is not None and len(samples.input_shape) == 2
+    has_positions = source.positions is not None or source.lengths is not None
+    has_frames = has_positions and len(samples.input_shape) == 2
     is_pixels = source.inputs.dtype == torch.uint8 and len(samples.input_shape) == 3
 
     def compute() -> dict[str, Tensor]:

@@ -22,10 +22,17 @@ from instar.models.trained import attach_network
 from instar.runs.run import Run
 from instar.stages.new_inputs import InputReading, as_items
 from instar.stages.new_named_inputs import read_named_inputs, takes_several
-from instar.stages.run_data import run_classes
+from instar.stages.new_recordings import read_recordings
+from instar.stages.run_data import recorded_rate, run_classes
+from instar.tasks.classification import Classification
+from instar.tasks.task import Task
+from instar.tasks.words import Words
 from instar.teachers.conversion import as_teacher
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import BATCH_SIZE
+
+MAX_READ_RECORDINGS = 256
+"""Recordings that are decoded at a time, so that any number of files fits into memory."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,8 @@ def predict(
     Args:
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
-            or an array of raw inputs `[samples, ...]` as the run was trained on; or such arrays by name.
+            files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; or
+            an array of raw inputs `[samples, ...]` as the run was trained on; or such arrays by name.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -84,7 +92,8 @@ def predict(
     >>> found.name, len(found.top), found.top[0] == (found.label, found.probability)
     ('0', 2, True)
     """
-    classes = run_classes(run if isinstance(run, Run) else Run(run))
+    run = run if isinstance(run, Run) else Run(run)
+    classes = _task_of(run, inputs).class_names(run_classes(run))
     probabilities = torch.from_numpy(predict_proba(run, inputs, trust=trust, network=network))
     names = as_items(inputs) or []
     found = []
@@ -119,7 +128,22 @@ def predict_proba(
     return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs, trust=trust), run))).numpy()
 
 
+def _task_of(run: Run, inputs: Any) -> Task:
+    states = run.config["data"].get("states")
+    return Words(states) if states and _are_recordings(run, inputs) else Classification()
+
+
+def _are_recordings(run: Run, inputs: Any) -> bool:
+    return recorded_rate(run) is not None and as_items(inputs) is not None
+
+
 def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
+    if _are_recordings(run, given):
+        items = as_items(given) or []
+        for start in range(0, len(items), MAX_READ_RECORDINGS):
+            some = Samples.all_of(read_recordings(run, items[start : start + MAX_READ_RECORDINGS]))
+            yield from Loader(some, BATCH_SIZE, seed=0).in_order()
+        return
     if takes_several(run):
         inputs = Samples.all_of(read_named_inputs(run, given, trust=trust))
         yield from Loader(inputs, BATCH_SIZE, seed=0).in_order()
@@ -131,7 +155,10 @@ def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
 
 def _probabilities(teacher: Teacher, batches: Iterator[Batch], run: Run) -> Iterator[Tensor]:
     for batch in batches:
-        found = teacher.targets(batch).log_probs(1.0).exp()
+        source = batch.origin.samples.source if batch.origin else None
+        task, lengths = (source.task, source.lengths) if source else (Classification(), None)
+        of_batch = torch.empty(0) if lengths is None else lengths[batch.host_ids]
+        found = task.answer(teacher.targets(batch).log_probs(1.0), of_batch)
         if found.dim() != 2:
             raise MismatchError(
                 f"'{run.path}' predicts a class at each position of a sample, and predict needs one class per sample; "

@@ -15,7 +15,7 @@ from instar.config import RunConfig, TrainingConfig
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.importing import LIBRARY_PREFIXES
-from instar.models.architecture import Adopting
+from instar.models.architecture import Adopting, Architecture
 from instar.models.build import build_network
 from instar.models.copying import copy_network
 from instar.models.imported import import_model
@@ -101,7 +101,8 @@ class InitialModel:
                 "the student comes with weights, so its inputs are not standardised (pixels are 0..1); wrap it in "
                 "instar.models.Normalised where they should be."
             )
-        if standardised := self.model.mean_and_std():
+        standardised = self.model.mean_and_std()
+        if standardised and not isinstance(network, Architecture):  # Instar's own data and networks have a mask
             yield (
                 f"inputs that are standardised, each with its own mean and std: {', '.join(standardised)}; give a "
                 "mask as bool or whole numbers, which are not."

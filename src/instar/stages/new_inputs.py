@@ -17,6 +17,7 @@ from instar.data.any_source import ARRAYS_SOURCE
 from instar.data.array_inputs import InputKind, read_inputs
 from instar.data.array_values import is_image
 from instar.data.given_images import as_images
+from instar.data.given_recordings import as_recordings
 from instar.data.image_form import ImageForm
 from instar.data.images import open_image, pixels_of
 from instar.errors import DataError, MismatchError, RunError, say, shortened
@@ -153,7 +154,7 @@ def as_items(given: Any) -> list[Any] | None:
         return [given]
     if isinstance(given, list | tuple) and given and all(isinstance(one, str | Path) or is_image(one) for one in given):
         return list(given)
-    return as_images(given)
+    return as_images(given) or as_recordings(given)
 
 
 def _turned(image: Any) -> Any:

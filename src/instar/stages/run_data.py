@@ -27,7 +27,7 @@ from instar.runs.run import Run
 READING_SETTINGS = (
     *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
-    *("length", "stream", "tokenizer", "truncation", "packing", "states", "test", "split_seed"),
+    *("length", "stream", "tokenizer", "truncation", "packing", "states", "sample_rate", "test", "split_seed"),
 )
 """Settings that say how data are read; all others select samples."""
 
@@ -35,6 +35,7 @@ OBJECT_READING_SETTINGS = (
     *("input_column", "label_column", "labels", "unlabelled", "inputs", "layout"),
     *IMAGE_SETTINGS,
     *("length", "tokenizer", "truncation", "packing"),  # of instructions
+    *("states", "sample_rate"),
     *("test", "split_seed"),  # data without a test set get that of the run
 )
 """Those of these settings that say how Python objects are read."""
@@ -141,7 +142,8 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
         MismatchError: names both.
     """
     samples, described = data.test, describe_model(run)
-    start = 0 if samples.source.positions is None else 1  # samples may have any number of positions
+    source = samples.source
+    start = 0 if source.positions is None and source.lengths is None else 1  # of positions or frames there may be any
     # a reader of the user's is not imported for this, and refuses such inputs itself; nothing is described by an
     # ensemble whose members have gone
     if described and not names_an_import(described["reader"]):
@@ -157,7 +159,7 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
     if rate is not None and recorded not in (None, rate):
         raise MismatchError(
             f"'{run.path}' takes recordings of {recorded:,} samples a second, and '{samples.source.name}' has "
-            f"{rate:,}; convert them first."
+            f"{rate:,}; set data.sample_rate={recorded} to resample them."
         )
     if rate is not None and recorded is None:
         say(f"instar: '{run.path}' does not know the rate of its recordings; these have {rate:,} samples a second.")

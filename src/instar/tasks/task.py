@@ -59,6 +59,20 @@ class Task:
         own = {metric.name: metric.measure(known, observed) for metric in self.metrics if metric.measure}
         return all_metrics(known, classes) | own
 
+    def class_names(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the classes that a whole sample may have, for those of the logits."""
+        return classes
+
+    def answer(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the probability of each class of `class_names` for whole samples, `[batch, classes]`.
+
+        Args:
+            log_probs: `[batch, classes]`, or `[batch, position, classes]`, which is returned as it is where a task has
+                no class for a whole sample.
+            lengths: valid positions of each sample, int64 `[batch]`.
+        """
+        return log_probs.exp()
+
     def watch(self, scores: Scores) -> dict[str, float]:
         """Return the metrics that training records, which are quick to compute and include the criterion."""
         return quick_metrics(scores)

@@ -46,6 +46,22 @@ class Words(Task):
         fits = labels.dim() == 2 and len(classes) % self.states == 0
         return None if fits else f"{self.states} states per word, with labels at positions"
 
+    def class_names(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the words.
+
+        >>> Words(2).class_names(("yes/1", "yes/2", "no/1", "no/2"))
+        ('yes', 'no')
+        """
+        return tuple(name.rpartition("/")[0] for name in classes[:: self.states])
+
+    def answer(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
+        """Return p(w) = exp(score(w)) / sum_v exp(score(v)), with the scores of words of `word_scores`.
+
+        A score is a mean over frames, because neighbouring frames say nearly the same. A recording that is too short
+        for every word has NaN.
+        """
+        return word_scores(log_probs, lengths.to(log_probs.device), self.states).softmax(1)
+
     def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return whether each recording is misrecognised, bool `[recordings whose word is known]`."""
         # logits do as log-posteriors: the normaliser of a frame is the same for all words, so it moves no maximum

@@ -129,6 +129,8 @@ def _refuse_unmixable(mixing: MixingView, samples: Samples) -> None:
     source, problem = samples.source, ""
     if source.positions is not None:
         problem = "have labels at positions"
+    elif source.lengths is not None:
+        problem = "have different lengths"
     elif not source.inputs.is_floating_point() and source.inputs.dtype != torch.uint8:
         problem = "are tokens"
     elif samples.special is not None:  # a partner is drawn from all samples, which would change the halves

@@ -1,28 +1,32 @@
-"""Columns of paths to image files, which become columns of images."""
+"""Columns of paths to files of images or sound, which become columns of images or recordings."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instar.data.images import is_image_file
+from instar.data.sound import is_sound_file
 from instar.errors import say
 
 if TYPE_CHECKING:
     import datasets
 
+MEDIA: dict[str, Callable[[object], bool]] = {"images": is_image_file, "recordings": is_sound_file}
+"""What tells paths of each kind of files, by its name in the plural."""
+
 _NUM_INSPECTED_ROWS = 100  # first rows whose values tell whether a column holds paths
 
 
 def open_paths(rows: datasets.Dataset, folders: Iterable[Path]) -> datasets.Dataset:
-    """Return rows whose columns of paths to image files are columns of images, which are not decoded.
+    """Return rows whose columns of paths to files are columns of images or recordings, which are not decoded.
 
-    A column of strings holds paths if all of its first values end as image files do, and one of them exists in one of
-    the folders. Other columns stay as they are.
+    A column of strings holds paths if all of its first values end as files of images do, or as files of sound, and one
+    of them exists in one of the folders. Other columns stay as they are.
 
     Args:
         rows: rows of a split.
@@ -36,15 +40,16 @@ def open_paths(rows: datasets.Dataset, folders: Iterable[Path]) -> datasets.Data
         if getattr(feature, "dtype", "") not in ("string", "large_string"):
             continue
         first = [value for value in rows.select_columns([column])[:_NUM_INSPECTED_ROWS][column] if value]
-        if not first or not all(map(is_image_file, first)):
+        kind = next((kind for kind, is_kind in MEDIA.items() if first and all(map(is_kind, first))), None)
+        if kind is None:
             continue
         folder = next((folder for folder in folders if any((folder / value).is_file() for value in first)), None)
         if folder is not None:
-            rows = _with_images(rows, column, [value and str(folder / value) for value in rows[column]])
+            rows = _with_files(rows, column, [value and str(folder / value) for value in rows[column]], kind)
     return rows
 
 
-def tell_repeated_images(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
+def tell_repeated_files(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
     """Say on stderr if a file is named in train and in another split, or twice in data that are still to be split.
 
     Args:
@@ -57,21 +62,25 @@ def tell_repeated_images(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
     counts = Counter(path for each in several for path in each)
     repeated = [path for path, count in counts.items() if count > 1]
     if repeated:
+        kind = next((kind for kind, is_kind in MEDIA.items() if is_kind(repeated[0])), "files")
         say(
-            f"instar: warning: {len(repeated):,} images of '{name}' are named in several rows, such as "
+            f"instar: warning: {len(repeated):,} {kind} of '{name}' are named in several rows, such as "
             f"'{repeated[0]}', so that a test sample may also be a training sample."
         )
 
 
-def _with_images(rows: datasets.Dataset, column: str, paths: Sequence[str | None]) -> datasets.Dataset:
+def _with_files(rows: datasets.Dataset, column: str, paths: Sequence[str | None], kind: str) -> datasets.Dataset:
     import datasets
 
     digest = hashlib.blake2b(f"{rows._fingerprint} {column}".encode(), digest_size=8)
     for path in paths:  # the rows stay the same where only the content of a file changes
         digest.update(f"{path} {_state(path)}\n".encode(errors="surrogateescape"))
-    images = [None if path is None else {"bytes": None, "path": path} for path in paths]
+    files = [None if path is None else {"bytes": None, "path": path} for path in paths]
     others = rows.remove_columns(column)
-    return others.add_column(column, images, new_fingerprint=digest.hexdigest(), feature=datasets.Image(decode=False))
+    # a column of Audio cannot be written without torchcodec, and one of this structure is read as recordings
+    recordings = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    feature = datasets.Image(decode=False) if kind == "images" else recordings
+    return others.add_column(column, files, new_fingerprint=digest.hexdigest(), feature=feature)
 
 
 def _state(path: str | None) -> tuple[int, int] | None:

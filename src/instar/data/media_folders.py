@@ -1,4 +1,4 @@
-"""Folders of images: which files belong to which split and class, where names of folders may mean several things."""
+"""Folders of images or recordings: which files belong to which split and class, where names may mean several things."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instar.data.images import is_image_file
+from instar.data.media_paths import MEDIA
 from instar.errors import DataError, say
 
 if TYPE_CHECKING:
     import datasets
 
-UNREADABLE_SUFFIXES = frozenset([".heic", ".heif", ".jxl"])
-"""Suffixes of images that the library leaves out, because Pillow does not decode them."""
+FOLDER_READERS = {"imagefolder": "images", "audiofolder": "recordings"}
+"""Readers of the library that use names of folders as classes, with what they read in the plural."""
+
+UNREADABLE_SUFFIXES = {"images": (".heic", ".heif", ".jxl"), "recordings": (".m4a", ".aac", ".wma")}
+"""Suffixes of files that the library leaves out, because Pillow and soundfile do not decode them."""
 
 
 def refuse_shared_files(name: str, folder: Path, files: Mapping[str, Sequence[str]]) -> None:
@@ -37,8 +40,8 @@ def refuse_shared_files(name: str, folder: Path, files: Mapping[str, Sequence[st
                 )
 
 
-def tell_unread_images(name: str, folder: Path, read: Iterable[str], others: Iterable[Path]) -> None:
-    """Say on stderr how many images of a folder are not read, because they belong to no split or lie behind a link.
+def tell_unread_files(name: str, folder: Path, read: Iterable[str], others: Iterable[Path], kind: str) -> None:
+    """Say on stderr how many files of a folder are not read, because they belong to no split or lie behind a link.
 
     If one name in a folder looks like a split, such as the class `train` of vehicles, all others belong to none.
 
@@ -47,11 +50,12 @@ def tell_unread_images(name: str, folder: Path, read: Iterable[str], others: Ite
         folder: folder of the data.
         read: paths of the files that are read.
         others: all paths in the folder.
+        kind: "images" or "recordings".
     """
     known = {Path(path).resolve() for path in read}
     unread, links = [], []
     for path in others:
-        if not _is_hidden(folder, path) and _is_image(path):
+        if not _is_hidden(folder, path) and _is_media(path, kind):
             unread += [] if path.resolve() in known else [path]
         elif path.is_symlink() and path.is_dir():
             links.append(path)
@@ -60,18 +64,18 @@ def tell_unread_images(name: str, folder: Path, read: Iterable[str], others: Ite
     unread.sort()
     if unread:
         say(
-            f"instar: {len(unread):,} images of '{name}' are not read, such as '{_inside(folder, unread[0])}'. They "
+            f"instar: {len(unread):,} {kind} of '{name}' are not read, such as '{_inside(folder, unread[0])}'. They "
             "belong to no split, because names of other folders or files have words such as train, val and test; or "
             "they have a format that cannot be decoded."
         )
 
 
-def refuse_merged_classes(splits: Mapping[str, datasets.Dataset], images: str, labels: str, name: str) -> None:
+def refuse_merged_classes(splits: Mapping[str, datasets.Dataset], files: str, labels: str, name: str) -> None:
     """Refuse folders of one name in several places of a split, which would silently become one class.
 
     Args:
-        splits: rows by split, whose labels are the names of the folders of their images.
-        images: column of the images, which are not decoded.
+        splits: rows by split, whose labels are the names of the folders of their files.
+        files: column of the images or recordings, which are not decoded.
         labels: column of the labels.
         name: name of the data.
 
@@ -80,18 +84,18 @@ def refuse_merged_classes(splits: Mapping[str, datasets.Dataset], images: str, l
     """
     for split, rows in splits.items():
         places: dict[int, Path] = {}
-        for image, label in zip(rows[images], rows[labels], strict=True):
-            place = Path(image["path"]).parent
+        for file, label in zip(rows[files], rows[labels], strict=True):
+            place = Path(file["path"]).parent
             if (other := places.setdefault(label, place)) != place:
                 raise DataError(
                     f"the folders '{_inside(Path(name), other)}' and '{_inside(Path(name), place)}' of '{name}' "
                     f"({split}) have one name, and would be one class. Set data.classes to the names of all classes "
-                    "if this is meant; otherwise put the images of each class into one folder of its name."
+                    "if this is meant; otherwise put the files of each class into one folder of its name."
                 )
 
 
-def _is_image(path: Path) -> bool:
-    return is_image_file(path) or path.suffix.lower() in UNREADABLE_SUFFIXES
+def _is_media(path: Path, kind: str) -> bool:
+    return MEDIA[kind](path) or path.suffix.lower() in UNREADABLE_SUFFIXES[kind]
 
 
 def _is_hidden(folder: Path, path: Path) -> bool:
