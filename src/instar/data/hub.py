@@ -74,7 +74,13 @@ def _open(config: DataConfig) -> dict[str, datasets.Dataset]:
         raise DataError(f"the data folder '{name}' is empty; expected parquet, CSV, JSON or image files.")
     if not local and not is_table_file(name) and name.count("/") != 1:
         raise DataError(f"'{name}' is not a folder or a Hub id (owner/name); {nearest(name, ['digits'])}")
-    return open_data(name, needs_test=config.test is None and config.test_where is None, tells=True)
+    return open_data(
+        name,
+        needs_test=config.test is None and config.test_where is None,
+        tells=True,
+        labels=config.label_column,
+        are_classes=config.labels == "classes",
+    )
 
 
 def read_rows(

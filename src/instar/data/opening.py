@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instar.data.csv_labels import choose_options, tell_lost_zeros
 from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.errors import DataError, shortened
@@ -28,7 +30,9 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # of the library, and their options, for the suffix of a single file
 
 
-def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dict[str, datasets.Dataset]:
+def open_data(
+    name: str, *, needs_test: bool = True, tells: bool = False, labels: str | None = None, are_classes: bool = False
+) -> dict[str, datasets.Dataset]:
     """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
     No code of the data set runs, because the library has not supported data set scripts since version 4.
@@ -37,6 +41,8 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
         name: Hub id or local folder.
         needs_test: refuse data without a test and a validation split.
         tells: say on stderr which files of a folder are not read.
+        labels: column of the labels, which a CSV file may write with leading zeros; None: not known.
+        are_classes: whether each distinct label is a class.
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -50,12 +56,11 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
     # the absolute path, because the library mistakes a folder called "text" or "csv" for one of its readers
     where = str(Path(name).absolute()) if os.path.exists(name) else name
     try:
-        if is_table_file(where):
-            reader, options = _READERS[Path(where).suffix.lower()]
-            builder = datasets.load_dataset_builder(reader, data_files={"train": [where]}, **options)
-        else:
-            builder = datasets.load_dataset_builder(where)
-        files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}
+        builder, files = _find_builder(where)
+        if builder.name == "csv" and os.path.exists(where):
+            every = list(chain.from_iterable(files.values()))
+            if options := choose_options(every, labels, builder.config.sep, are_classes=are_classes):
+                builder, files = _find_builder(where, **options)
         if builder.name == "audiofolder":  # the library's own feature needs torchcodec even to store a path
             builder.BASE_FEATURE = _recording()
         builder.download_and_prepare()
@@ -67,6 +72,7 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
     if builder.name in FOLDER_READERS and Path(where).is_dir():
         refuse_shared_files(name, Path(where), files)
         if tells:
+            tell_lost_zeros(Path(where), labels)
             read = (path for paths in files.values() for path in paths)
             tell_unread_files(name, Path(where), read, Path(where).rglob("*"), FOLDER_READERS[builder.name])
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
@@ -87,6 +93,18 @@ def open_data(name: str, *, needs_test: bool = True, tells: bool = False) -> dic
     if tells:
         _tell_repeated_files(name, found, opened)
     return opened
+
+
+def _find_builder(where: str, **options: Any) -> tuple[Any, dict[str, list[str]]]:
+    import datasets
+
+    if is_table_file(where):
+        reader, own = _READERS[Path(where).suffix.lower()]
+        builder = datasets.load_dataset_builder(reader, data_files={"train": [where]}, **own, **options)
+    else:
+        builder = datasets.load_dataset_builder(where, **options)
+    files = {str(split): list(map(str, paths)) for split, paths in (builder.config.data_files or {}).items()}
+    return builder, files
 
 
 def _tell_repeated_files(
