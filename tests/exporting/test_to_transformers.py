@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from tests.models.llama import save_llama
 from tests.models.tiny_classifier import NAMES, write_model
@@ -85,6 +86,15 @@ def test_its_pipeline_predicts_what_the_run_predicts_from_a_picture(trained, tmp
         found = {one["label"]: one["score"] for one in pipeline(file, top_k=None)}
         np.testing.assert_allclose([found[label] for label in NAMES], row, atol=TOLERANCE)
     assert np.ptp(wanted, axis=0).max() > 0.01  # the pictures are told apart
+    card = (out / "README.md").read_text()
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert (front["library_name"], front["pipeline_tag"]) == ("transformers", "image-classification")
+    assert "&id" not in card  # no references in YAML, which the Hub's editor shows
+    program = card.split("```python\n")[1].split("```")[0]
+    printed: list[Any] = []
+    code = program.replace("FOLDER", str(out)).replace("picture.jpg", files[0]).replace("print(", "printed.append(")
+    exec(code, {"printed": printed})
+    assert {one["label"] for one in printed[0]} == set(NAMES)
     assert "checksum" not in (out / "preprocessor_config.json").read_text()
     config = transformers.AutoConfig.from_pretrained(out)
     assert sorted(config.id2label.values()) == sorted(NAMES)

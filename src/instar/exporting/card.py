@@ -22,18 +22,31 @@ from instar.models.readers.as_is import AsIs
 MAX_LISTED_CLASSES = 100
 """The card lists at most these; `config.json` has all of them."""
 
+_PIPELINES = {
+    "image-classification": ("The image processor of this folder reads pictures as the run did.", '"picture.jpg"'),
+    "text-classification": ("Texts are read by the tokenizer of this folder.", '"a text"'),
+    "text-generation": ("Texts are read by the tokenizer of this folder.", '"a text"'),
+}  # how inputs are read, and an example of one
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def model_card(found: Inspection, student: Student) -> str:
-    """Return the text of `README.md`."""
+def model_card(found: Inspection, student: Student, task: str | None = None) -> str:
+    """Return the text of `README.md`.
+
+    Args:
+        found: what is known of the run.
+        student: model that was written.
+        task: task of a pipeline of Transformers, such as "image-classification", where Transformers opens the folder;
+            None: Instar does.
+    """
     name = Path(found.path).resolve().name
-    front = yaml.safe_dump(_front_matter(found, student, name), sort_keys=False, allow_unicode=True)
+    front = yaml.safe_dump(_front_matter(found, student, name, task), sort_keys=False, allow_unicode=True)
+    how = _with_instar(student) if task is None else _with_transformers(student, task)
     sections = [
         f"---\n{front}---\n\n# {escape(name)}",
         _introduction(found, student),
-        escape(explain_feeding(student.header["inputs"])) + _resizing(student),
-        f"## How to load it\n\n```python\n{_program(student)}```",
+        *how,
         _table("Scores", ("split", "quantity", "value", "95% interval", "method"), map(_score_row, found.scores)),
         _list("Training", _training_facts(found)),
         _list("Environment", _environment_facts(found)),
@@ -42,7 +55,21 @@ def model_card(found: Inspection, student: Student) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(found: Inspection, student: Student, name: str) -> dict[str, Any]:
+def _with_instar(student: Student) -> list[str]:
+    feeding = escape(explain_feeding(student.header["inputs"])) + _resizing(student)
+    return [
+        f"It takes raw inputs, and returns logits. {feeding}",
+        f"## How to load it\n\n```python\n{_program(student)}```",
+    ]
+
+
+def _with_transformers(student: Student, task: str) -> list[str]:
+    reading, given = _PIPELINES[task]
+    program = f'from transformers import pipeline\n\nprint(pipeline("{task}", "FOLDER")({given}))  # this folder\n'
+    return [reading, f"## How to load it\n\n```python\n{program}```"]
+
+
+def _front_matter(found: Inspection, student: Student, name: str, of_pipeline: str | None) -> dict[str, Any]:
     front: dict[str, Any] = {"library_name": "instar", "tags": ["instar"]}
     if found.origin["teachers"]:
         front["tags"].append("knowledge-distillation")
@@ -52,13 +79,16 @@ def _front_matter(found: Inspection, student: Student, name: str) -> dict[str, A
     if isinstance(shape, list) and len(shape) == 3:
         front["pipeline_tag"] = "image-classification"
         task = {"type": "image-classification"}
+    if of_pipeline is not None:
+        front |= {"library_name": "transformers", "pipeline_tag": of_pipeline}
+        task = {"type": of_pipeline}
     source = str(found.origin["data"]["source"])
     # a relative path has the form of a Hub id
     if _HUB_ID.fullmatch(source) and not Path(source).exists():
         front["datasets"] = [source]
     results = [
         {
-            "task": task or {"type": "other"},  # model-index requires a task
+            "task": dict(task or {"type": "other"}),  # model-index requires a task; a copy, or YAML writes a reference
             "dataset": {"name": one_line(source), "type": one_line(source), "split": score.split},
             "metrics": [{"type": score.name, "value": score.value, **_bounds(score)}],
         }
@@ -74,10 +104,8 @@ def _bounds(score: Score) -> dict[str, Any]:
 def _introduction(found: Inspection, student: Student) -> str:
     arguments = ", ".join(f"{key}={value}" for key, value in student.header["model"]["arguments"].items() if value)
     made = "distilled with Instar" if found.origin["teachers"] else "trained with Instar"
-    return (
-        f"{escape(student.name)} ({escape(arguments)}), {found.model['parameters']:,} parameters, {made}. "
-        f"It takes raw inputs, and returns logits for {len(student.classes)} classes."
-    )
+    called = f"{escape(student.name)} ({escape(arguments)})" if arguments else escape(student.name)
+    return f"{called}, {found.model['parameters']:,} parameters, {made}, with {len(student.classes)} classes."
 
 
 def _resizing(student: Student) -> str:

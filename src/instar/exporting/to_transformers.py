@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -13,15 +13,18 @@ from torch import Tensor
 from instar.compute.inputs import Inputs, name_tensors
 from instar.data.instructions.encoding import InstructionTokenizer
 from instar.errors import ConfigError, MismatchError
+from instar.exporting.card import model_card
 from instar.exporting.processor import plan_processor, process, refuse_other_processor
 from instar.exporting.student import Predict, Student
 from instar.foreign import from_pretrained
+from instar.inspection.description import describe_run
 from instar.models.causal_lm import CausalLM
 from instar.models.generation import stopping
 from instar.models.image_classifier import ImageClassifier
 from instar.models.saved_tokenizer import tokenizer_folder
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.transformers_classifier import TransformersClassifier
+from instar.runs.files import write_whole
 
 _WHAT = "the export"
 
@@ -34,11 +37,19 @@ def write_transformers(student: Student, path: Path) -> Predict:
     """
     network = student.model.network
     if isinstance(network, ImageClassifier):
-        return _write_classifier(student, network, path)
-    if isinstance(network, SequenceClassifier):
-        return _write_sequence_classifier(student, network, path)
-    if isinstance(network, CausalLM):
-        return _write_language_model(network, path)
+        predict, task = _write_classifier(student, network, path), "image-classification"
+    elif isinstance(network, SequenceClassifier):
+        predict, task = _write_sequence_classifier(student, network, path), "text-classification"
+    elif isinstance(network, CausalLM):
+        predict, task = _write_language_model(network, path), "text-generation"
+    else:
+        _refuse_family(student)
+    card = model_card(describe_run(student.run, trust=student.trust), student, task)
+    write_whole(path / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    return predict
+
+
+def _refuse_family(student: Student) -> NoReturn:
     raise MismatchError(
         f"transformers opens its own models alone, and the student of '{student.run.path}' is a '{student.name}'; "
         "export it with --to hub or --to onnx, or train a student transformers:PATH_OR_ID."
