@@ -72,7 +72,9 @@ class DataConfig(Config):
     )
     input_column: str | None = Field(None, description="column of the inputs; needed only if it is ambiguous")
     input_columns: tuple[str, ...] = Field(
-        (), description="columns of numbers, or of lists of numbers, that a network is called with by keyword"
+        (),
+        description="columns of numbers, or of lists of numbers, that a network is called with by keyword; or two "
+        "columns of texts that are pairs",
     )
     label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
     columns: tuple[str, ...] = Field(
@@ -193,7 +195,7 @@ class ModelConfig(Config):
 
     name: str = Field(
         description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, lstm, "
-        "character-lstm, frame-net), transformers:FOLDER_OR_HUB_ID, timm:NAME, or package.module:Class"
+        "character-lstm, frame-net, bag), transformers:FOLDER_OR_HUB_ID, timm:NAME, or package.module:Class"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the model")
 

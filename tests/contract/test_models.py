@@ -14,6 +14,7 @@ from instar.models import (
     MLP,
     MODELS,
     Architecture,
+    Bag,
     BANResNet,
     CharacterLSTM,
     DenseNet,
@@ -25,6 +26,7 @@ from instar.models import (
     describe_model,
     last_layer,
 )
+from instar.models.word_network import WordNetwork
 
 
 def mlp_size(inputs, widths, classes):
@@ -79,6 +81,9 @@ def lstm_size(classes, units, layers):
     return classes * units + layers * 4 * (2 * units * units + 2 * units) + classes
 
 
+WORDS = 4  # of the vocabulary of networks that read words
+SIZES = {"vocabulary_size": WORDS}
+
 # (description, shape of an input, parameters by a formula of its own)
 CASES = [
     (MLP([]), (5,), mlp_size(5, [], 4)),
@@ -114,7 +119,10 @@ CASES = [
     (LSTM(6, 1, tied=False), (9,), lstm_size(4, 6, 1) + 24),
     (FrameNet([16, 8], (3, 1)), (9, 6), mlp_size(5 * 6, [16, 8], 4)),
     (FrameNet([16], dropout=0.5, input_dropout=0.2), (7, 2), mlp_size(26 * 2, [16], 4)),
+    (Bag(6), (9,), WORDS * 6 + 7 * 4),
+    (Bag(6, [5], 0.5), (9,), WORDS * 6 + 7 * 5 + 6 * 4),
 ]
+TEXT_MODELS = {name for name, family in MODELS.items() if issubclass(family, WordNetwork)}
 every_model = pytest.mark.parametrize(("description", "shape", "size"), CASES, ids=lambda value: str(value)[:40])
 
 
@@ -122,14 +130,14 @@ def some(count, description, shape):
     """Inputs for a model: tokens for those of text."""
     return (
         torch.randint(4, (count, *shape))
-        if isinstance(description, LSTM | CharacterLSTM)
+        if isinstance(description, LSTM | CharacterLSTM | WordNetwork)
         else torch.rand(count, *shape)
     )
 
 
 def build(description, shape, seed=0):
     torch.manual_seed(seed)
-    return build_network(describe_model(description), shape, 4, trust=False)
+    return build_network(describe_model(description), shape, 4, trust=False, sizes=SIZES)
 
 
 def test_every_architecture_is_listed():
@@ -207,7 +215,7 @@ def test_the_bias_of_the_last_layer_shifts_the_logits(description, shape, size):
     torch.testing.assert_close(model(inputs), before + torch.tensor([0.0, 2, 0, -1]))
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"mlp", "frame-net", "lstm", "character-lstm"}))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"mlp", "frame-net", "lstm", "character-lstm"} - TEXT_MODELS))
 def test_networks_of_images_refuse_other_inputs(name):
     with pytest.raises(MismatchError, match=r"needs images .* got inputs of shape \[5\]"):
         build_network(ModelConfig(name=name), (5,), 4, trust=False)
@@ -218,4 +226,23 @@ def test_unknown_arguments_are_refused_with_the_nearest(name):
     required = {"widths": [4]} if name in ("mlp", "frame-net") else {}
     known = next(iter(MODELS[name](**required).arguments))
     with pytest.raises(ConfigError, match=f"has no argument '{known}s?x'; did you mean '{known}'"):
-        build_network(ModelConfig(name=name, arguments=required | {f"{known}x": 1}), (1, 8, 8), 4, trust=False)
+        build_network(
+            ModelConfig(name=name, arguments=required | {f"{known}x": 1}), (1, 8, 8), 4, trust=False, sizes=SIZES
+        )
+
+
+@pytest.mark.parametrize("name", sorted(TEXT_MODELS))
+def test_networks_of_words_refuse_other_inputs(name):
+    with pytest.raises(MismatchError, match=r"reads words of texts, and the data have inputs \[5\]"):
+        build_network(ModelConfig(name=name), (5,), 4, trust=False)
+
+
+@pytest.mark.parametrize("description", [case[0] for case in CASES if isinstance(case[0], WordNetwork)], ids=str)
+def test_padding_never_changes_logits(description):
+    model = build(description, (9,)).eval()
+    ids, lengths = torch.randint(1, WORDS, (5, 9)), torch.tensor([1, 4, 9, 2, 8])
+    mask = torch.arange(9) < lengths[:, None]
+    together = model(ids.masked_fill(~mask, 0), mask)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(model(ids[row : row + 1, :length]), together[row : row + 1])
+    torch.testing.assert_close(model(ids.masked_fill(~mask, 3), mask), together)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import instar
@@ -138,9 +139,16 @@ def _model_rows(found: Inspection) -> list[tuple[str, Any]]:
         ("name", f"{model['name']}({arguments})" if model["name"] else None),
         ("parameters", None if model["parameters"] is None else f"{model['parameters']:,}"),
         ("weights", None if model["bytes"] is None else f"{model['bytes']:,} bytes"),
-        ("inputs", None if model["input_shape"] is None else f"{model['input_shape']} per sample, raw"),
+        ("inputs", None if model["input_shape"] is None else _describe_inputs(model)),
         ("classes", names if classes is None or len(classes) <= MAX_LINE_CLASSES else f"{names}, ..."),
     ]
+
+
+def _describe_inputs(model: Mapping[str, Any]) -> str:
+    kinds = model["dtype"].values() if isinstance(model["dtype"], dict) else [model["dtype"]]
+    if "text" in kinds:
+        return "texts" if len(kinds) == 1 else "pairs of texts"
+    return f"{model['input_shape']} per sample, raw"
 
 
 def _origin_rows(found: Inspection) -> list[tuple[str, Any]]:

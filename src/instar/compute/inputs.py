@@ -37,6 +37,17 @@ def change_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs
     return changed
 
 
+def are_tensors(inputs: object) -> bool:
+    """Return whether inputs are tensors already, and nothing that a reader turns into tensors, such as texts.
+
+    >>> are_tensors(["a text"])
+    False
+    """
+    return isinstance(inputs, Tensor) or (
+        isinstance(inputs, Mapping) and all(isinstance(one, Tensor) for one in inputs.values())
+    )
+
+
 def move_inputs(inputs: Inputs, device: torch.device) -> Inputs:
     """Return inputs on a device."""
     if isinstance(inputs, Tensor):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from instar.compute.inputs import Inputs
 from instar.data.columns.held import INPUTS
+from instar.data.columns.texts import TextRows, Texts
 from instar.data.placement import gather_inputs, place_column
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
@@ -106,8 +107,8 @@ class Batch:
             self._read[reader] = reader.read(self.column, self._read)
         return self._read[reader]
 
-    def column(self, name: str) -> Inputs:
-        """Return a column of the samples, `[batch, ...]`; "inputs" by name if they are several tensors.
+    def column(self, name: str) -> Any:
+        """Return a column of the samples, `[batch, ...]`, or rows of texts; "inputs" by name if they are several.
 
         Views change the inputs alone; of several, the first.
 
@@ -120,11 +121,13 @@ class Batch:
             return {one: self._gather(one, names) for one in names} if names else self.inputs
         return self._gather(name, names)
 
-    def _gather(self, name: str, names: tuple[str, ...]) -> Tensor:
-        if name in names[:1]:  # the first of several inputs
-            return self.inputs
+    def _gather(self, name: str, names: tuple[str, ...]) -> Tensor | TextRows:
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")
+        if isinstance(column := self.origin.samples.source.columns.get(name), Texts):
+            return TextRows(column, self.ids, torch.tensor(self.host_ids))
+        if name in names[:1]:  # the first of several inputs
+            return self.inputs
         if self.mixture is not None:
             raise MismatchError(
                 f"the views mix the inputs of two samples, and column '{name}' is not mixed; leave out the mixing, "

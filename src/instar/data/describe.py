@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.columns.held import INPUTS
+from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.texts import Texts
 from instar.data.samples import Samples
 from instar.errors import one_line
 
@@ -26,16 +26,16 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     counts = [f"{len(samples):,} {split}" for split, samples in splits.items()]
     source = splits["train"].source
     named = source.input_names or (INPUTS,)
-    inputs = ", ".join(f"{name} {_form(source.column(name))}" for name in named)
-    inputs = f"inputs {inputs}" if source.input_names else inputs
+    inputs = ", ".join(f"{name} {_form(source.find(name))}" for name in named)
+    inputs = f"inputs {inputs}" if source.input_names and not source.input_texts else inputs
     parts = [
         f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
         f"{len(source.classes):,} classes ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
-    for column, held in source.held.items():
+    for column, held in source.read_columns.items():
         if column not in (INPUTS, *named):
-            parts.append(f"column '{column}' {_form(held.values)}")
+            parts.append(f"column '{column}' {_form(held)}")
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose
@@ -46,8 +46,11 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     return "; ".join(parts)
 
 
-def _form(values: Tensor) -> str:
-    return f"{list(values.shape[1:])} {str(values.dtype).removeprefix('torch.')}"
+def _form(column: Held | Texts) -> str:
+    if isinstance(column, Texts):
+        sizes = column.sizes
+        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({sizes.double().mean():,.0f} on average)"
+    return f"{list(column.shape)} {column.dtype}"
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+BATCHES_PER_STRETCH = 50
+"""Batches that are sorted by size together: enough for batches of nearly one size, and few enough to stay random."""
+
 
 class Epoch(ABC):
     """The samples of an epoch in their order, as indices of the training samples."""
@@ -71,6 +74,43 @@ class HalfSpecial(Epoch):
         both = torch.cat([special, rest[drawn]])
         # shuffled together; otherwise the first batches would be special alone, and the last ones not at all
         return both[torch.randperm(len(both), generator=generator)]
+
+
+@dataclass(frozen=True, eq=False)
+class Buckets(Epoch):
+    """Each sample once, in batches of samples of like size, so that little is padded; the batches in random order.
+
+    All samples are shuffled and cut into stretches of 50 batches. Each stretch is sorted by size and cut into batches,
+    and all batches are shuffled. The last two batches share the rest, and come last.
+
+    Args:
+        sizes: size of each sample, such as the bytes of its text, int64 `[samples]`.
+        batch_size: samples per batch.
+
+    >>> Buckets(torch.tensor([1, 9, 2, 8, 1, 9, 5]), 2).order(torch.Generator().manual_seed(0)).tolist()
+    [3, 5, 4, 0, 2, 6, 1]
+    """
+
+    sizes: Tensor
+    batch_size: int
+
+    @property
+    def size(self) -> int:
+        """Number of all samples."""
+        return len(self.sizes)
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return the batches one behind the other."""
+        drawn = torch.randperm(self.size, generator=generator)
+        full = max(0, -(-self.size // self.batch_size) - 2)  # all but the last two, which may be smaller
+        whole, rest = drawn[: full * self.batch_size], drawn[full * self.batch_size :]
+        stretches = whole.split(BATCHES_PER_STRETCH * self.batch_size)
+        batches = torch.cat([self._sort(part) for part in stretches]).view(full, self.batch_size)
+        shuffled = batches[torch.randperm(full, generator=generator)].flatten()
+        return torch.cat([shuffled, self._sort(rest)])
+
+    def _sort(self, places: Tensor) -> Tensor:
+        return places[self.sizes[places].argsort(stable=True)]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from instar.data.instructions.copies import hash_tokenizer, read_instructions, w
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.source import Source
+from instar.data.text_sources import read_labelled_texts
 from instar.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def read_rows(
     is_drawn = config.test_where is None and config.test is not None and "test" not in found
     found, reading, config = _choose_rows(found, config, is_recorded=is_recorded)
     skipped: dict[str, list[int]] = {}
-    if config.input_columns and reading.kind != "instructions":
+    if reading.kind == "labelled texts":
+        splits = read_labelled_texts(found, reading, config)
+    elif config.input_columns and reading.kind != "instructions":
         splits = read_named_columns(found, reading, config)
     else:
         splits, skipped = _read_copy(found, reading, config, max_loaded_bytes)

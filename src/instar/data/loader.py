@@ -17,6 +17,7 @@ from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.data.views.mixing import Mixer, find_mixing
 from instar.data.views.view import View
+from instar.errors import MismatchError
 from instar.seeds import Draws, derive, generator
 
 MAX_PREFETCHED_BYTES = 32 << 20
@@ -74,6 +75,11 @@ class Loader:
         self.views = views or Identity()
         if isinstance(self.views, Identity):  # then the origin is the same for all seeds, and so are stored targets
             num_views, view_seed = 1, 0
+        elif samples.source.input_texts:
+            raise MismatchError(
+                f"'{self.views}' changes pixels and numbers, and the inputs of '{samples.source.name}' are texts; "
+                "leave the views out."
+            )
         self.num_views = num_views
         mixing = find_mixing(self.views)
         pool = None if mixing is None else partners or samples

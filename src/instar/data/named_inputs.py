@@ -16,11 +16,9 @@ from instar.data.array_inputs import read_inputs
 from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, read_numbers
 from instar.data.columns.held import INPUTS, Held
+from instar.data.reading import LABEL_NAMES
 from instar.data.source import Source
 from instar.errors import DataError
-
-LABEL_NAMES = ("label", "labels")
-"""Names under which a mapping of arrays holds its labels, if `label_column` names no other."""
 
 IMAGE_AXES = (3, 4)
 """Axes of an array of grey images, and of images with channels."""

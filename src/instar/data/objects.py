@@ -21,8 +21,9 @@ from instar.data.hub import read_rows, refuse_instruction_settings, refuse_recor
 from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import map_labels
 from instar.data.media_paths import open_paths, tell_repeated_files
-from instar.data.named_inputs import LABEL_NAMES, make_named_sources, split_off_labels
+from instar.data.named_inputs import make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
+from instar.data.reading import LABEL_NAMES
 from instar.data.source import Source
 from instar.errors import DataError
 

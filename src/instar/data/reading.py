@@ -21,11 +21,14 @@ from instar.errors import DataError, nearest
 if TYPE_CHECKING:
     import datasets
 
-ColumnKind = Literal["images", "recordings", "arrays", "text", "instructions", "several columns"]
+ColumnKind = Literal["images", "recordings", "arrays", "text", "labelled texts", "instructions", "several columns"]
 
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
 )
+LABEL_NAMES = ("label", "labels")
+"""Names of columns that are labels, if `label_column` names no other."""
+
 _NUM_INSPECTED_ROWS = 100  # first rows whose values tell the type of a column
 
 
@@ -85,6 +88,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     if columns := choose_columns(features, lambda column: _first_value(rows, column), config):
         return Reading("instructions", columns[0], columns[-1])
+    if labelled := find_labelled_texts(rows, classes, config):
+        return Reading("labelled texts", *labelled)
     if config.input_columns:
         labels = config.label_column or _only_candidate("label", classes, rows, config)
         return Reading("several columns", config.input_columns[0], labels)
@@ -108,6 +113,36 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
             f"input_column or label_column; columns: {join_names(features, 20)}."
         )
     return Reading(kinds[given] or "arrays", given, labels)
+
+
+def find_labelled_texts(rows: datasets.Dataset, classes: list[str], config: DataConfig) -> tuple[str, str] | None:
+    """Return the column of texts, or of the first texts of pairs, and that of their labels; None for other data.
+
+    Raises:
+        DataError: when several columns may be the texts.
+    """
+    features, named = rows.features, (*filter(None, [config.input_column]), *config.input_columns)
+    if len(named) > 2 or not all(_is_string(features[name]) and not _are_files(rows, name) for name in named):
+        return None
+    if config.input_column is not None and config.input_column == config.label_column:  # text for a language model
+        return None
+    labels = [config.label_column] if config.label_column else classes or [n for n in LABEL_NAMES if n in features]
+    if not labels:
+        return None
+    label = _only_candidate("label", labels, rows, config)
+    if named:
+        return named[0], label
+    held_out = config.test_where.split("=", 1)[0] if config.test_where else None
+    others = [column for column in features if column not in (label, held_out, *config.columns)]
+    texts = [column for column in others if _is_string(features[column]) and not _are_files(rows, column)]
+    if any(_media_kind(rows, column) or number_type(features[column]) for column in others) or not texts:
+        return None
+    if others != texts or len(texts) > 1:
+        raise DataError(
+            f"data '{config.source}' have several columns beside the label '{label}': {join_names(others, 20)}; choose "
+            f"the texts with data.input_column={texts[0]}, or both texts of pairs with data.input_columns."
+        )
+    return texts[0], label
 
 
 def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
@@ -169,7 +204,7 @@ def _other_readings(rows: datasets.Dataset) -> str:
             f" To train a language model on text without labels, set data.input_column and data.label_column to the "
             f"same column ({join_names(texts)})."
         )
-    return f"{told} Texts with labels and tables are not supported yet; data.input_columns names columns of numbers."
+    return f"{told} Other tables are not supported yet; data.input_columns names columns of numbers."
 
 
 def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:

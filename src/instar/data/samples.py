@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.columns.held import INPUTS, Held
-from instar.data.epochs import Epoch, HalfSpecial, Shuffled, StreamColumns
+from instar.data.columns.held import Held
+from instar.data.columns.texts import Texts
+from instar.data.epochs import Buckets, Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.source import Source
 from instar.errors import DataError, nearest
 from instar.seeds import generator
@@ -83,6 +84,8 @@ class Samples:
         """
         if self.special is not None:
             return HalfSpecial(self.special)
+        if texts := self.source.input_texts:
+            return Buckets(torch.stack([column.sizes[self.ids] for column in texts]).sum(0), batch_size)
         if not self.source.task.is_stream:
             return Shuffled(len(self))
         if len(self) < batch_size:  # each row of a batch is a column of the stream, which needs a sample
@@ -149,9 +152,14 @@ class Samples:
         chosen: dict[str, Any] = {
             field: None if tensor is None else tensor[self.ids] for field, tensor in optional.items()
         }
-        columns = {name: Held(column.take(self.ids)) for name, column in old.held.items() if name != INPUTS}
+        columns = {
+            name: column.take(self.ids) if isinstance(column, Texts) else Held(column.take(self.ids))
+            for name, column in old.columns.items()
+            if isinstance(column, Held | Texts)
+        }
+        inputs = torch.arange(len(self)) if old.input_texts else self.inputs()  # texts are found by their row
         # `whole` and the sound of recordings are numbered as the old source is
-        return replace(old, name=name, inputs=self.inputs(), labels=self.labels, whole=None, columns=columns, **chosen)
+        return replace(old, name=name, inputs=inputs, labels=self.labels, whole=None, columns=columns, **chosen)
 
     def move(self, source: Source, new: Tensor) -> Samples:
         """Return these samples of a source whose classes have other numbers.

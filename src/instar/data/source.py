@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
-from instar.compute.inputs import Inputs, Shapes, Value
+from instar.compute.inputs import Shapes, Value
 from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.texts import TextRows, Texts
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
 from instar.errors import DataError, nearest
@@ -42,8 +43,9 @@ class Source:
         lengths: number of valid positions, or frames of the inputs if samples have no positions, of each sample, int64
             `[samples]`; the others are padding. None: all are valid.
         task: meaning of the labels; not part of the fingerprint.
-        columns: what samples have beside their inputs, by name: tensors, which a teacher may read and which are part of
-            the fingerprint, and the sound of recordings, which is not.
+        columns: what samples have beside their inputs, by name: tensors and texts, which a teacher may read and which
+            are part of the fingerprint, and the sound of recordings, which is not. Samples that are texts have their
+            row numbers as `inputs`, and columns that `input_names` names.
         given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
         mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
             trained on nor evaluated. None: all have a loss up to `lengths`.
@@ -69,7 +71,7 @@ class Source:
     whole: Source | None = None
     lengths: Tensor | None = None
     task: Task = field(default_factory=Classification)
-    columns: Mapping[str, Held | Recordings] = field(default_factory=dict)
+    columns: Mapping[str, Held | Texts | Recordings] = field(default_factory=dict)
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
@@ -136,58 +138,97 @@ class Source:
         return {INPUTS: Held(self.inputs), **beside}
 
     @property
+    def read_columns(self) -> dict[str, Held | Texts]:
+        """The columns that a model may read, by name: tensors and texts."""
+        named = {name: Held(self.inputs) for name in self.input_names[:1]}
+        return {**named, **self.held, **{n: column for n, column in self.columns.items() if isinstance(column, Texts)}}
+
+    @property
     def sound(self) -> Recordings | None:
         """The sound of recordings; None if it was not stored, or there is none."""
         return next((column for column in self.columns.values() if isinstance(column, Recordings)), None)
 
-    def column(self, name: str) -> Tensor:
-        """Return the values of a column, `[samples, ...]`; "inputs" is the column of the inputs.
+    @property
+    def input_texts(self) -> tuple[Texts, ...]:
+        """The texts of samples that are texts, or pairs of texts; () for other samples."""
+        named = (self.columns.get(name) for name in self.input_names)
+        return tuple(column for column in named if isinstance(column, Texts))
+
+    def find(self, name: str) -> Held | Texts:
+        """Return a column that a model may read.
 
         Raises:
-            DataError: when the source has no such column of tensors.
+            DataError: when the source has no such column.
         """
-        held = self.held
-        name = INPUTS if name in self.input_names[:1] else name
-        if name not in held:
+        found = self.read_columns
+        if name not in found:
             raise DataError(
-                f"'{self.name}' has no column '{name}'; {nearest(name, self.column_names)} Columns are given as "
+                f"'{self.name}' has no column '{name}'; {nearest(name, found)} Columns are given as "
                 f"load_data(..., columns={{'{name}': {{'train': ..., 'test': ...}}}})."
             )
-        return held[name].values
+        return found[name]
+
+    def column(self, name: str) -> Tensor:
+        """Return the values of a column of tensors, `[samples, ...]`; "inputs" is the column of the inputs.
+
+        Raises:
+            DataError: when the source has no such column, or it holds texts.
+        """
+        column = self.find(name)
+        if isinstance(column, Texts):
+            raise DataError(
+                f"column '{name}' of '{self.name}' holds texts; a reader of texts reads it, such as Words()."
+            )
+        return column.values
+
+    def texts(self, name: str) -> Texts:
+        """Return a column of texts.
+
+        Raises:
+            DataError: when the source has no such column, or it holds no texts.
+        """
+        column = self.find(name)
+        if not isinstance(column, Texts):
+            known = ", ".join(name for name, one in self.columns.items() if isinstance(one, Texts)) or "none"
+            raise DataError(f"column '{name}' of '{self.name}' holds numbers and no texts; columns of texts: {known}.")
+        return column
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of the columns of tensors, "inputs" among them."""
-        return (*self.input_names[:1], *self.held)
+        """Names of the columns that a model may read, "inputs" among them."""
+        return tuple(self.read_columns)
 
-    def look_at(self, name: str, look: Callable[[Tensor], Value]) -> Value | dict[str, Value]:
-        """Return what a function returns for a column; for "inputs", by name if they are several tensors.
+    def look_at(self, name: str, look: Callable[[Held | Texts], Value]) -> Value | dict[str, Value]:
+        """Return what a function returns for a column; for "inputs", by name if they are several.
 
         >>> labels, mask = torch.tensor([0, 1]), Held(torch.ones(2, 4))
         >>> names = ("ids", "mask")
         >>> source = Source("two", torch.zeros(2, 3), labels, ("a", "b"), columns={"mask": mask}, input_names=names)
-        >>> source.look_at("inputs", lambda values: tuple(values.shape[1:])), source.look_at("ids", len)
+        >>> source.look_at("inputs", lambda column: column.shape), source.look_at("ids", len)
         ({'ids': (3,), 'mask': (4,)}, 2)
 
         Raises:
-            DataError: when the source has no such column of tensors.
+            DataError: when the source has no such column.
         """
         if name == INPUTS and self.input_names:
-            return {one: look(self.column(one)) for one in self.input_names}
-        return look(self.column(name))
+            return {one: look(self.find(one)) for one in self.input_names}
+        return look(self.find(name))
 
-    def take(self, name: str, ids: Tensor) -> Inputs:
-        """Return the values of a column for some samples, `[n, ...]`; "inputs" by name if they are several tensors."""
-        found: Inputs = self.look_at(name, lambda values: values[ids])
-        return found
+    def take(self, name: str, ids: Tensor) -> Any:
+        """Return the values of a column for some samples, `[n, ...]`, or rows of texts; "inputs" by name if several."""
+
+        def rows(column: Held | Texts) -> Tensor | TextRows:
+            return TextRows(column, ids, ids) if isinstance(column, Texts) else column.values[ids]
+
+        return self.look_at(name, rows)
 
     def dtype(self, name: str) -> str | dict[str, str]:
-        """Return the type of a column, such as "uint8"; those of "inputs" by name if they are several tensors."""
-        return self.look_at(name, lambda values: str(values.dtype).removeprefix("torch."))
+        """Return the type of a column, such as "uint8" or "text"; those of "inputs" by name if they are several."""
+        return self.look_at(name, lambda column: column.dtype)
 
     def shape(self, name: str) -> Shapes:
-        """Return the shape of a column of one sample; that of "inputs" by name if they are several tensors."""
-        found: Shapes = self.look_at(name, lambda values: tuple(values.shape[1:]))
+        """Return the shape of a column of one sample; that of "inputs" by name if they are several."""
+        found: Shapes = self.look_at(name, lambda column: column.shape)
         return found
 
     def valid(self, ids: Tensor, longest: int | None = None) -> Tensor | None:
@@ -218,7 +259,8 @@ class Source:
         depends_on = {"about": self._header(), "labels": labels, "lengths": self.lengths, "mask": self.mask}
         found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
         plain = bytes(found["hash"].tolist()).hex()
-        beside = [[name, column.fingerprint()] for name, column in sorted(self.held.items()) if name != INPUTS]
+        columns = {name: column for name, column in self.columns.items() if isinstance(column, Held | Texts)}
+        beside = [[name, column.fingerprint()] for name, column in sorted(columns.items())]
         beside += [list(self.input_names)] if self.input_names else []
         # data without columns have the fingerprint from before there were columns
         return hashlib.blake2b(json.dumps([plain, beside]).encode(), digest_size=16).hexdigest() if beside else plain

@@ -79,6 +79,9 @@ def _front_matter(found: Inspection, student: Student, name: str, of_pipeline: s
     if isinstance(shape, list) and len(shape) == 3:
         front["pipeline_tag"] = "image-classification"
         task = {"type": "image-classification"}
+    if student.header["inputs"].get("texts"):
+        front["pipeline_tag"] = "text-classification"
+        task = {"type": "text-classification"}
     if of_pipeline is not None:
         front |= {"library_name": "transformers", "pipeline_tag": of_pipeline}
         task = {"type": of_pipeline}
@@ -120,15 +123,18 @@ def _resizing(student: Student) -> str:
 def _program(student: Student) -> str:
     given = student.header["inputs"]
     shape, dtype = given["shape"], given["dtype"]
-    is_one = not isinstance(shape, dict)
-    inputs = _zeros(shape, dtype) if is_one else _several_zeros(shape, dtype)
+    if given.get("texts"):
+        is_pair = isinstance(student.header["model"]["dtype"], dict)
+        inputs = '[("a text", "another")]' if is_pair else '["a text", "another"]'
+    else:
+        inputs = _several_zeros(shape, dtype) if isinstance(shape, dict) else _zeros(shape, dtype)
     is_ours = ":" not in student.name or student.name.startswith(LIBRARY_PREFIXES)
     # only the reader can decide to import a class of the user that config.json names
     argument = "" if is_ours else ", trust=True"
     if student.header["model"].get("needs_network"):  # its class alone cannot rebuild it
         argument = ", network=network"
     return (
-        "import instar\nimport torch\n\n"
+        f"import instar\n{'' if given.get('texts') else 'import torch'}\n\n"
         f'model = instar.load("FOLDER"{argument})  # this folder\n'
         f"inputs = {inputs}\n"
         "logits = model(inputs)\n"

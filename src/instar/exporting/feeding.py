@@ -12,6 +12,7 @@ from instar.models.normalised import Normalised
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
+from instar.models.readers.text_reader import TextReader
 from instar.runs.run import Run
 
 MAX_LISTED_STATISTICS = 4
@@ -49,13 +50,21 @@ def describe_feeding(
         "resize", "shorter", "resample", "odd_margin"}` as in `Pixels`, with an antialiased filter; `mean` and `std`,
         with which the export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it
         changes nothing; `reader`: another reader, which reads them before the export does, or null; of several inputs,
-        `statistics` has mean and std by name.
+        `statistics` has mean and std by name; of texts, `texts` says how they become numbers.
     """
     if isinstance(shape, Mapping):
         named = {name: [values.flatten().tolist() for values in both] for name, both in model.mean_and_std().items()}
         statistics = {name: {"mean": mean, "std": std} for name, (mean, std) in named.items()}
         other = None if all(type(part) is AsIs for part in reader.parts) else str(reader)
-        return {"channels": None, "resizing": [], "mean": None, "std": None, "statistics": statistics, "reader": other}
+        found: dict[str, Any] = {
+            "channels": None,
+            "resizing": [],
+            "mean": None,
+            "std": None,
+            "statistics": statistics,
+            "reader": other,
+        }
+        return found | ({"texts": reader.explain()} if isinstance(reader, TextReader) else {})
     is_image = len(shape) == 3 and dtype == "uint8"
     chosen = run.config["data"].get("image_size")
     # arrays have the channels of their owner; images of several sizes have a size that was chosen
@@ -125,6 +134,9 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
 def _explain_several(inputs: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name} {inputs['dtype'][name]} {shape}" for name, shape in inputs["shape"].items())
     length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
+    if inputs.get("texts"):
+        free = "batch, positions" if inputs["any_length"] else "batch"
+        return f"Inputs are {told} of each text; [{free}] may have any length. {inputs['texts']}"
     own = inputs.get("statistics") or {}
     normal = (
         f"Do not normalise {', '.join(own)}: the model does so itself." if own else "The model does not normalise them."

@@ -32,6 +32,7 @@ from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
+from instar.models.readers.text_reader import TextReader
 from instar.models.trained import load_model, network_of
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.environment import package_version
@@ -209,6 +210,8 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
         chosen = chosen[PACKED_INPUTS[0]]  # a window is as good a text as any
     batches, source = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source
     positions = source.positions or (1 if source.lengths is None else source.inputs.shape[1])
+    if isinstance(reader, TextReader):
+        positions = list_tensors(chosen)[0].shape[1]
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions
         shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)

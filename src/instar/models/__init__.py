@@ -2,6 +2,7 @@
 
 from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
+from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
 from instar.models.build import MODELS, build_network, describe_model, last_layer
 from instar.models.carried import Carried
@@ -43,6 +44,7 @@ __all__ = [
     "Adopting",
     "Architecture",
     "BANResNet",
+    "Bag",
     "Carried",
     "CausalLM",
     "CharacterLSTM",

@@ -17,6 +17,7 @@ from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.foreign import read_config
 from instar.models.architecture import Architecture
+from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
@@ -36,6 +37,7 @@ from instar.models.sizes import ParameterLimit
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.wide_resnet import WideResNet
+from instar.models.word_network import WordNetwork
 
 MODELS: dict[str, type[Architecture]] = {
     "mlp": MLP,
@@ -48,6 +50,7 @@ MODELS: dict[str, type[Architecture]] = {
     "lstm": LSTM,
     "character-lstm": CharacterLSTM,
     "frame-net": FrameNet,
+    "bag": Bag,
 }
 """Model families by the name in a configuration; add one line for a new family."""
 
@@ -121,6 +124,12 @@ def build_network(
         MismatchError: when a family of Instar, which takes one tensor, would get several inputs.
     """
     takes = MODELS[config.name].input_names if config.name in MODELS else None
+    reads_words = config.name in MODELS and issubclass(MODELS[config.name], WordNetwork)
+    if reads_words and "vocabulary_size" not in (sizes or {}):
+        raise MismatchError(
+            f"model '{config.name}' reads words of texts, and the data have inputs {describe_shapes(input_shape)}; "
+            "choose another model, or load texts."
+        )
     if isinstance(input_shape, Mapping) and takes is not None and set(takes) != set(input_shape):
         raise MismatchError(
             f"model '{config.name}' takes one tensor, and the data have several inputs: {describe_shapes(input_shape)};"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from instar.compute.inputs import Inputs, describe_shapes, list_tensors, shapes_of
+from instar.compute.inputs import Inputs, are_tensors, describe_shapes, list_tensors, shapes_of
 from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
 from instar.data.image_form import advise_channels
@@ -65,7 +65,8 @@ def refuse_failure(who: str, inputs: Inputs) -> Iterator[None]:
     Raises:
         MismatchError: names the student or the teacher.
     """
-    before = [tensor.clone() for tensor in list_tensors(inputs)]
+    # texts cannot be changed
+    before = [tensor.clone() for tensor in list_tensors(inputs)] if are_tensors(inputs) else []
     try:
         yield
     except InstarError:
@@ -73,7 +74,7 @@ def refuse_failure(who: str, inputs: Inputs) -> Iterator[None]:
     except Exception as error:  # whatever the user's code raises
         shape = describe_shapes(shapes_of(inputs))
         raise MismatchError(f"the {who} cannot take inputs of shape {shape}: {explain_error(error)}.") from None
-    pairs = zip(list_tensors(inputs), before, strict=True)
+    pairs = zip(list_tensors(inputs), before, strict=False)
     if not all(torch.equal(now.nan_to_num(), then.nan_to_num()) for now, then in pairs):  # NaN equals nothing
         raise MismatchError(f"the {who} changes its inputs in place, and others see them too; clone them in forward.")
 

@@ -14,6 +14,7 @@ from instar.data.source import Source
 from instar.models.normalised import MeanAndStd, is_tokens
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
+from instar.models.readers.text_reader import TextReader
 
 MAX_STATISTICS_SAMPLES = 100_000
 """Most samples to compute mean and standard deviation from."""
@@ -58,6 +59,8 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
 
 def find_statistics(samples: Samples, reader: Reader) -> tuple[MeanAndStd | None, dict[str, MeanAndStd]]:
     """Return the statistics of the inputs that a reader leaves to the data: of the only one, or of several by name."""
+    if isinstance(reader, TextReader):  # tokens have no statistics
+        return None, {}
     if isinstance(reader, Named):
         left = {name: one for name, one in reader.readers if one.statistics() is None}
         columns = {name: samples.source.column(one.column) for name, one in left.items()}

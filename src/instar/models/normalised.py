@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instar.compute.inputs import Inputs, call_network, change_tensors, count_rows
+from instar.compute.inputs import Inputs, are_tensors, call_network, change_tensors, count_rows, move_inputs
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture, HiddenState, TextNetwork
 from instar.models.outputs import logits_of
@@ -106,8 +106,9 @@ class Normalised(Statistics):
 
     def forward(self, inputs: Inputs, *state: HiddenState, **options: bool) -> Any:
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
-        output = call_network(self.network, self._normal(inputs), *state, **options)
-        return output if state else logits_of(output, count_rows(inputs))
+        normal = self._normal(inputs)
+        output = call_network(self.network, normal, *state, **options)
+        return output if state else logits_of(output, count_rows(normal))
 
     def generate(self, prompts: Any, **options: Any) -> Any:
         """Return what a language model writes behind prompts; see `TextNetwork.generate`.
@@ -130,13 +131,14 @@ class Normalised(Statistics):
             raise MismatchError(
                 f"the network '{name}' has no named features; derive it from instar.models.Architecture."
             )
-        normal = self._normal(inputs)
-        assert isinstance(normal, Tensor), "an architecture takes one tensor"
+        normal: Any = self._normal(inputs)  # several tensors for networks that read words
         return self.network.features(normal)
 
     def _normal(self, raw: Inputs) -> Inputs:
         read: Any = self.reader  # a reader of one tensor is annotated as such
         inputs: Inputs = read(raw)
+        if not are_tensors(raw):  # texts, which are on no device
+            inputs = move_inputs(inputs, self.mean.device)
         if isinstance(inputs, Tensor):
             return self.standardise(inputs, self._dtype)
         if not self._reads_as_is:

@@ -115,7 +115,7 @@ def probe_functions(
             model: Any = network
             if not isinstance(network, Normalised):
                 model = Normalised(network, torch.zeros(1), torch.ones(1))
-            inputs = move_inputs(model.reader.collect(columns.__getitem__), device)
+            inputs = move_inputs(model.reader.gather(columns.__getitem__), device)
             logits, again = (compute_logits(model, inputs) for _ in range(2))
         except Exception:  # raised by the user's network; the first batch raises it again, and names the network
             continue

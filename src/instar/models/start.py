@@ -73,8 +73,7 @@ def start_from(
 
 
 def _raw_inputs(model: nn.Module, samples: Samples, ids: Tensor) -> Inputs:
-    found: Inputs = reader_in(model).collect(lambda column: samples.source.take(column, ids))
-    return found
+    return reader_in(model).gather(lambda column: samples.source.take(column, ids))
 
 
 def _match_classes(known: list[str], classes: tuple[str, ...]) -> tuple[list[int], list[int]]:

@@ -23,6 +23,7 @@ from instar.runs.run import Run
 from instar.stages.new_inputs import InputReading, as_items
 from instar.stages.new_named_inputs import read_named_inputs, takes_several
 from instar.stages.new_recordings import read_recordings
+from instar.stages.new_texts import read_new_texts, takes_texts
 from instar.stages.run_data import recorded_rate, run_classes
 from instar.tasks.classification import Classification
 from instar.tasks.task import Task
@@ -73,8 +74,9 @@ def predict(
     Args:
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
-            files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; or
-            an array of raw inputs `[samples, ...]` as the run was trained on; or such arrays by name.
+            files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; an
+            array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; or texts, one or
+            several, or pairs of texts.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -143,6 +145,9 @@ def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
         for start in range(0, len(items), MAX_READ_RECORDINGS):
             some = Samples.all_of(read_recordings(run, items[start : start + MAX_READ_RECORDINGS]))
             yield from Loader(some, BATCH_SIZE, seed=0).in_order()
+        return
+    if takes_texts(run):
+        yield from Loader(Samples.all_of(read_new_texts(run, given)), BATCH_SIZE, seed=0).in_order()
         return
     if takes_several(run):
         inputs = Samples.all_of(read_named_inputs(run, given, trust=trust))

@@ -6,6 +6,7 @@ import base64
 import io
 import wave
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,15 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
             continue
         class_names = runs.classes(row, classes)
         samples = _samples(first, student)
-        recordings = _recordings(kept)
-        for sample, inputs in zip(samples, first["inputs"], strict=True):
+        recordings, texts = _recordings(kept), _texts(kept)
+        for place, (sample, inputs) in enumerate(zip(samples, first["inputs"], strict=True)):
             # runs with the same test data share images and sounds
             key = f"{(row.fingerprints.get('data') or {}).get('test')}/{sample['id']}"
             if recordings is not None:
                 sample["sound"] = sounds.add(key, recordings.get(sample["id"]), int(kept["sounds.rate"][0]))
-            if inputs.ndim > 1:
+            if texts is not None:
+                sample["text"] = texts[place]
+            elif inputs.ndim > 1:
                 sample["image"] = pictures.add(key, inputs)
             # whole numbers with a position are a text; whole numbers without one are a row of features
             elif np.issubdtype(inputs.dtype, np.integer) and "position" in sample:
@@ -139,6 +142,14 @@ def _recordings(kept: Mapping[str, Array]) -> dict[int, Array] | None:
     waves = np.split(kept["sounds.waves"], kept["sounds.starts"][1:-1])
     # not strict: splitting an empty array leaves one empty part, where no sound had room
     return dict(zip(kept["sounds.ids"].tolist(), waves, strict=False))
+
+
+def _texts(kept: Mapping[str, Array]) -> list[str] | None:
+    """Return the texts in a run folder in the order of the samples; None if samples are no texts."""
+    if "texts.ends" not in kept:
+        return None
+    content, ends = kept["texts.content"].tobytes(), kept["texts.ends"].tolist()
+    return [content[start:end].decode(errors="replace") for start, end in pairwise([0, *ends])]
 
 
 def _wav(samples: Array, rate: int) -> str:

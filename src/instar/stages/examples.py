@@ -13,12 +13,15 @@
       sounds.waves       their sounds, one after the other, int16: at most 512 KiB
       sounds.starts      start of each sound, and the end of the last one, int64 `[k + 1]`
       sounds.rate        samples of sound per second, int64 `[1]`
+      texts.content      the m texts, or pairs of texts, one after the other, as UTF-8, uint8
+      texts.ends         end of each text, int64 `[m]`
 
 No test sample is predicted twice for this: the predictions are recorded while the student is judged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import torch
@@ -27,6 +30,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.data.batch import Batch
+from instar.data.columns.texts import Texts
 from instar.data.dataset import Data
 from instar.data.recordings import Recordings
 from instar.data.samples import Samples
@@ -45,6 +49,8 @@ MAX_SHOWN_BYTES = 256 << 10
 """Logits in the file; the inputs may take as much."""
 MAX_SOUND_BYTES = 512 << 10
 """Sound in the file: 16 seconds at 16,000 samples a second."""
+MAX_TEXT_CHARACTERS = 1000
+"""Characters of a text; what follows is left out."""
 MAX_SHOWN_SAMPLES, MAX_SHOWN_LOGITS, SAMPLES_OF_A_KIND = 64, 10_000, 12
 MAX_TEST_EXAMPLES, MAX_TRAIN_SAMPLES = 20_000, 500
 MAX_SIDE_PIXELS = 48
@@ -131,6 +137,9 @@ def keep_examples(
     if shown and (sound := data.test.source.sound):
         sounds = _sounds(sound, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"sounds.{name}": tensor for name, tensor in sounds.items()}
+    if shown and (texts := data.test.source.input_texts):
+        kept = _texts(texts, shown["ids"][: len(shown["inputs"])])
+        tensors |= {f"texts.{name}": tensor for name, tensor in kept.items()}
     write_tensors(run.path / EXAMPLES_FILE, tensors)
 
 
@@ -214,6 +223,17 @@ def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
         "starts": torch.from_numpy(some.starts),
         "rate": torch.tensor([some.rate]),
     }
+
+
+def _texts(columns: Sequence[Texts], ids: Tensor) -> dict[str, Tensor]:
+    # both texts of a pair on lines of their own
+    pairs = zip(*(column.strings(ids) for column in columns), strict=True)
+    found = Texts.of(["\n".join(map(_shorten, both)) for both in pairs])
+    return {"content": torch.tensor(found.content), "ends": torch.from_numpy(found.ends)}
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:MAX_TEXT_CHARACTERS]} …"
 
 
 def _highest(values: Tensor, where: Tensor) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from instar.data.dataset import Data
 from instar.models.normalised import reader_in
 from instar.models.readers.reader import Reader
+from instar.models.readers.text_reader import TextReader
 from instar.teachers.teacher import Teacher
 
 MAX_SCALED_PIXEL = 2.0
@@ -26,6 +27,8 @@ def find_reader_faults(teacher: Teacher, data: Data) -> Iterator[str]:
 
 def _find_faults(reader: Reader, data: Data) -> Iterator[str]:
     source = data.train.source
+    if isinstance(reader, TextReader):
+        return
     given = tuple(source.column(reader.column).shape[1:])
     wanted, size = reader.shape(given), data.config.image_size
     # images that have their size by themselves hold no more than this, and those of arrays are not resized

@@ -21,6 +21,7 @@ from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
+from instar.models.readers.words import Words
 from instar.runs.run import Run
 from instar.seeds import seed_everything
 
@@ -89,8 +90,7 @@ def size_layers(model: Normalised, inputs: Inputs) -> None:
 def few_inputs(data: Data, reader: Reader) -> Inputs:
     """Return a few raw training inputs of a reader, `[n, ...]`."""
     ids, source = data.train.ids[:NUM_PROBE_INPUTS], data.train.source
-    found: Inputs = reader.collect(lambda column: source.take(column, ids))
-    return found
+    return reader.gather(lambda column: source.take(column, ids))
 
 
 def few_columns(data: Data) -> dict[str, Inputs]:
@@ -114,6 +114,8 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data,
     source = data.train.source
     if isinstance(network, Normalised) and reader == AsIs():
         reader = network.reader
+    if reader == AsIs() and source.input_texts:
+        reader = Words(column=source.input_names[0], pair=next(iter(source.input_names[1:]), None))
     if reader == AsIs() and source.input_names and not are_packed(source.input_names):
         # by name, so that the run refuses data without one of them; a language model takes single texts too
         reader = Named(**{name: AsIs(name) for name in source.input_names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from instar.compute.inputs import Inputs, list_tensors
+from instar.compute.inputs import Inputs, are_tensors, list_tensors
 from instar.data.batch import Batch
 from instar.data.columns.held import INPUTS
 from instar.errors import InstarError, name_samples
@@ -34,7 +34,10 @@ def explain_nan(batch: Batch, teacher: Teacher | None, is_first: bool) -> str:
 
 
 def _bad_inputs(batch: Batch) -> str:
-    bad = _are_bad(batch.column(INPUTS))
+    inputs = batch.column(INPUTS)
+    if not are_tensors(inputs):  # texts are never NaN
+        return ""
+    bad = _are_bad(inputs)
     if not bad.any():
         return ""
     ids, after, source = batch.ids[bad].cpu(), "", batch.origin.samples.source if batch.origin else None

@@ -39,6 +39,11 @@ class Held:
         """Shape of the tensor of one sample."""
         return tuple(self.values.shape[1:])
 
+    @property
+    def dtype(self) -> str:
+        """Type of the values, such as "uint8"."""
+        return str(self.values.dtype).removeprefix("torch.")
+
     def take(self, ids: Tensor) -> Tensor:
         """Return the rows of these samples, `[n, ...]`; ids are int64 `[n]` on the CPU."""
         return self.values.index_select(0, ids)

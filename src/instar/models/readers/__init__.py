@@ -5,5 +5,7 @@ from instar.models.readers.named import Named
 from instar.models.readers.notation import READERS, as_reader, parse_reader
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
+from instar.models.readers.text_reader import TextReader
+from instar.models.readers.words import Words
 
-__all__ = ["READERS", "AsIs", "Named", "Pixels", "Reader", "as_reader", "parse_reader"]
+__all__ = ["READERS", "AsIs", "Named", "Pixels", "Reader", "TextReader", "Words", "as_reader", "parse_reader"]

@@ -9,8 +9,9 @@ from instar.models.readers.as_is import AsIs
 from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
+from instar.models.readers.words import Words
 
-READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Named)}
+READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Words, Named)}
 """Readers by their names in a configuration; one line for each new one."""
 
 

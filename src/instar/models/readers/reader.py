@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from instar.compute.inputs import Inputs, Shapes, describe_shapes
+from instar.compute.inputs import Inputs, Shapes, are_tensors, describe_shapes
 from instar.data.columns.held import INPUTS
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
@@ -101,7 +101,13 @@ class Reader(ABC):
         """
         return find(self.column)
 
-    def read(self, find: Callable[[str], Inputs], known: MutableMapping[Reader, Inputs] | None = None) -> Inputs:
+    def gather(self, find: Callable[[str], Any]) -> Inputs:
+        """Return the raw tensors of its columns; of texts, what it makes of them, because they are no tensors."""
+        raw = self.collect(find)
+        found: Inputs = raw if are_tensors(raw) else self(raw)
+        return found
+
+    def read(self, find: Callable[[str], Any], known: MutableMapping[Reader, Inputs] | None = None) -> Inputs:
         """Return what it makes of the values `[batch, ...]` that `find` returns for its columns.
 
         Args:
@@ -151,4 +157,4 @@ def read_shape(reader: Reader, given: Shapes) -> Shapes:
 
 
 def _shapes_of(raw: Any) -> Any:
-    return tuple(raw.shape[1:]) if isinstance(raw, Tensor) else {name: _shapes_of(one) for name, one in raw.items()}
+    return {name: _shapes_of(one) for name, one in raw.items()} if isinstance(raw, Mapping) else tuple(raw.shape[1:])

@@ -99,7 +99,7 @@
     for (const button of get("samples").children) button.ariaPressed = String(button.value === String(place));
     const nothing = element("p", "This input is neither an image nor a row of numbers, or the report has no room for it.");
     get("input").replaceChildren(sample.image ? picture(sample) : sample.features ? features(sample) :
-      sample.text ? element("p", sample.text + " …", "text") : nothing);
+      sample.text ? element("p", sample.text + (sample.position === undefined ? "" : " …"), "text") : nothing);
     if ("sound" in sample) get("input").append(...player(sample));
     get("label").textContent = run.names[sample.label];
     get("id").textContent = sample.id;
