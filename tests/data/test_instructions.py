@@ -88,6 +88,21 @@ def test_a_prompt_that_ends_within_a_token_is_tokenised_as_it_is_when_a_model_is
     assert words.decode(tokens) == "What is one and four?</s>"
 
 
+def test_a_tokenizer_that_begins_texts_with_a_space_puts_none_before_completions(tmp_path):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    trainer = trainers.BpeTrainer(special_tokens=["</s>"], show_progress=False)
+    tokenizer.train_from_iterator([f"{row['prompt']}{row['completion']} So(" for row in ROWS], trainer)
+    words = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+    words.save_pretrained(tmp_path / "words")
+    rows = [{"prompt": "What is one", "completion": "(and four?"}, ROWS[0]]
+    for (tokens, learnt), row in zip(examples(load((rows, rows), str(tmp_path / "words")).train), rows, strict=True):
+        assert tokens[: -len(learnt)] == words.encode(row["prompt"])
+        assert words.decode(tokens) == f"{row['prompt']}{row['completion']}</s>"
+
+
 def test_all_forms_of_the_same_rows_are_the_same_data(tmp_path, tokenizer):
     frame = pandas.DataFrame(ROWS)
     folder = tmp_path / "rows.csv"

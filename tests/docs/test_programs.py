@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from tests.docs.pages import blocks, read
+from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, write_rows
 
 
 def run_in_shell(program: str, folder: Path) -> None:
@@ -55,6 +56,27 @@ def test_the_page_of_instructions_runs_offline_as_it_stands(tmp_path: Path, monk
     exec(compile(program + using, "docs/instructions.md", "exec"), found)
     assert found["student"].metrics["perplexity"] < 2
     assert found["model"].generate([{"role": "user", "content": "who sings here"}]) == "Eve sings"
+
+
+def test_the_commands_of_the_page_of_instructions_run(
+    instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "instructions", train=ROWS * 8, test=ROWS)
+    for name in ("teacher", "student"):
+        save_small_model(tmp_path / name, intermediate_size=24)
+        save_chat_tokenizer(tmp_path / name)
+    (program,) = [block for block in blocks(read("docs/instructions.md"), "") if "instar train" in block]
+    program = program.replace("pip install 'instar[transformers]'\n", "").replace("../", "").replace("=512", "=64")
+    run_commands(program, instar)
+    student = json.loads(Path("runs/student/result.json").read_text())["metrics"]
+    learnt = json.loads(Path("runs/teacher/result.json").read_text())["metrics"]
+    assert student["samples"] == learnt["samples"], "packing changes no example"
+    code, out, err = instar("export", "runs/student", "--to", "transformers", "--out", "exported")
+    assert code == 0, out + err
+    code, out, err = instar("report", "runs", "--out", "report.html")
+    assert code == 0, out + err
 
 
 def test_the_example_of_the_readme_runs(

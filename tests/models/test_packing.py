@@ -14,6 +14,7 @@ from instar.models import CausalLM
 from instar.models.packing_probe import refuse_mixed_texts
 from instar.procedures.distill import distill
 from instar.procedures.train import train
+from instar.teachers import Module
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 
@@ -90,9 +91,22 @@ def test_a_network_of_the_users_is_held_to_it_too():
         def forward(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
             return self.embedding(input_ids).cumsum(1)
 
-    refuse_mixed_texts(Apart(), "student", 7)
+    inputs = dict.fromkeys(PACKED_INPUTS, torch.zeros(1, 2))
+    refuse_mixed_texts(Apart(), inputs, "student", 7)
     with pytest.raises(MismatchError, match="the student mixes the texts of a window: a logit differs by"):
-        refuse_mixed_texts(Mixing(), "student", 7)
+        refuse_mixed_texts(Mixing(), inputs, "student", 7)
+
+
+def test_a_model_that_cannot_tell_texts_apart_is_refused(tmp_path, tokenizer):
+    with pytest.raises(MismatchError, match=r"'lstm' reads one text per sample, and the data have several; leave out"):
+        train(load(tokenizer), "lstm", out=tmp_path / "run", epochs=1)
+    folder = save_small_model(tmp_path / "model", intermediate_size=24)
+    teacher = Module(CausalLM(folder), reader="AsIs('input_ids')")
+    with pytest.raises(MismatchError, match="reads only a part of input_ids and position_ids"):
+        distill(load(tokenizer), teacher, f"transformers:{folder}", out=tmp_path / "run", epochs=1)
+    with pytest.raises(MismatchError, match="reads only a part of input_ids and position_ids"):
+        train(load(tokenizer), f"transformers:{folder}", reader="AsIs('input_ids')", out=tmp_path / "run", epochs=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_packed_run_is_that_of_single_examples_and_either_teaches_the_other(tmp_path, tokenizer):

@@ -125,6 +125,10 @@ def build_network(
     """
     takes = MODELS[config.name].input_names if config.name in MODELS else None
     reads_words = config.name in MODELS and issubclass(MODELS[config.name], WordNetwork)
+    if takes is not None and isinstance(input_shape, Mapping) and are_packed(input_shape):
+        raise MismatchError(
+            f"model '{config.name}' reads one text per sample, and the data have several; leave out data.packing."
+        )
     if reads_words and "vocabulary_size" not in (sizes or {}):
         raise MismatchError(
             f"model '{config.name}' reads words of texts, and the data have inputs {describe_shapes(input_shape)}; "

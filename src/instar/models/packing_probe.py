@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from instar.compute.packed import PACKED_INPUTS
+from instar.compute.inputs import Inputs
+from instar.compute.packed import PACKED_INPUTS, are_packed
 from instar.compute.projected import Projected
 from instar.errors import MismatchError, shortened
 from instar.models.modes import in_eval_mode
@@ -21,17 +22,23 @@ TEXT_LENGTHS = (3, 4, 2)
 
 
 @torch.no_grad()
-def refuse_mixed_texts(network: nn.Module, who: str, num_classes: int) -> None:
+def refuse_mixed_texts(network: nn.Module, inputs: Inputs, who: str, num_classes: int) -> None:
     """Compare the logits of three texts in one window with those of each text alone.
 
     Args:
         network: takes tokens and positions by the names of `PACKED_INPUTS`, and returns logits at each position.
+        inputs: what its reader has read of packed texts.
         who: "student" or "teacher".
         num_classes: number of tokens.
 
     Raises:
         MismatchError: when they differ, because the network looks at other texts or counts positions by itself.
     """
+    if isinstance(inputs, Tensor) or not are_packed(inputs):
+        raise MismatchError(
+            f"the {who} reads only a part of {' and '.join(PACKED_INPUTS)}, so it cannot tell the texts of a window "
+            "apart; leave out its reader, or data.packing."
+        )
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     tokens = torch.randint(num_classes, (1, sum(TEXT_LENGTHS)), generator=generator(0, "packing probe")).to(device)
     positions = torch.cat([torch.arange(length) for length in TEXT_LENGTHS])[None].to(device)

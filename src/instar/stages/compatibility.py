@@ -85,7 +85,7 @@ def refuse_other_classes(
             f"expected {[*batch.labels.shape, data.train.num_classes]}."
         )
     if are_packed(data.train.source.input_names):
-        refuse_mixed_texts(model, "student", width)
+        refuse_mixed_texts(model, inputs, "student", width)
     if teacher is None:
         return
     # tokenizers may differ and have equally many tokens

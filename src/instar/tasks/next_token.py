@@ -17,7 +17,7 @@ PERPLEXITY = Metric(
     label="perplexity",
     line="{perplexity:.2f} per token",
     title="Perplexity",
-    meaning="For text: e to the power of the NLL per token; lower is better.",
+    meaning="For text: e to the power of the NLL per token, of completions alone for instructions; lower is better.",
     how="per token",
 )
 

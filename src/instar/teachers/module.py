@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -72,9 +71,8 @@ class Module(Teacher):
         """Return the logits of the network; every layer keeps its mode (train or eval)."""
         execution = self._execution
         inputs = self._to_network(move_inputs(batch.read(self._reader), execution.device))
-        if not self._keeps_texts_apart and isinstance(inputs, Mapping) and are_packed(inputs):
-            assert batch.origin is not None, "packed texts come from a loader"
-            refuse_mixed_texts(self.network, "model", batch.origin.samples.num_classes)
+        if not self._keeps_texts_apart and batch.origin and are_packed(batch.origin.samples.source.input_names):
+            refuse_mixed_texts(self.network, inputs, "model", batch.origin.samples.num_classes)
             self._keeps_texts_apart = True
         # module by module: the user may have frozen some layers in eval mode, and `network.train()` would unfreeze them
         training = [module for module in self.network.modules() if module.training]

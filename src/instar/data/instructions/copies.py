@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from instar.config import DataConfig
-from instar.data.instructions.encoding import Encoded, InstructionTokenizer, refuse_unusable
+from instar.data.instructions.encoding import ROWS_PER_CALL, Encoded, InstructionTokenizer, refuse_unusable
 from instar.data.instructions.forms import CONVERSATION, PAIR
 from instar.data.instructions.windows import describe_plans, make_source, plan_windows
 from instar.data.source import Source
@@ -47,8 +47,7 @@ def write_instructions(splits: Mapping[str, Any], first: str, folder: Path, conf
         for column in columns:
             if column not in rows.features:
                 raise DataError(f"data '{config.source}' has no column '{column}' in its split {split}.")
-        chosen = enumerate(rows.select_columns(list(columns)))
-        found[split] = tokenizer.encode_rows(chosen, f"{config.source} ({split})")
+        found[split] = tokenizer.encode_rows(_read_rows(rows, columns), f"{config.source} ({split})")
     if config.on_error == "refuse":
         refuse_unusable(found, config.source)
     for split, encoded in found.items():
@@ -56,6 +55,14 @@ def write_instructions(splits: Mapping[str, Any], first: str, folder: Path, conf
             np.save(folder / f"{split}-{part}.npy", getattr(encoded, part))
     skipped = {split: encoded.unusable for split, encoded in found.items() if encoded.unusable}
     return {"splits": list(splits), "classes": tokenizer.classes, "columns": columns, "unusable": skipped}
+
+
+def _read_rows(rows: Any, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    chosen = rows.select_columns(list(columns))
+    for start in range(0, len(rows), ROWS_PER_CALL):  # a read of one row costs as much as one of many
+        part = chosen[start : start + ROWS_PER_CALL]
+        for number, values in enumerate(zip(*(part[column] for column in columns), strict=True), start):
+            yield number, dict(zip(columns, values, strict=True))
 
 
 def read_instructions(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str, Source]:

@@ -18,6 +18,9 @@ from instar.errors import DataError, shortened
 ROWS_PER_CALL = 1000
 """Rows that are tokenised at once; a tokenizer reads many texts together several times as fast as one by one."""
 
+_PROBE = ("b\n", "b")
+"""Two parts between which no token stands."""
+
 MAX_LISTED_ROWS = 5
 """Rows that an error lists."""
 
@@ -57,6 +60,9 @@ class InstructionTokenizer(PretrainedTokenizer):
         self._start = [start] if start is not None and empty[:1] == [start] else []
         added = [str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special]
         self._specials = {*added, *self._tokenizer.all_special_tokens}
+        # some put a space before every text, which a part within a text must not get
+        first, second, both = self._tokens_of([*_PROBE, "".join(_PROBE)])
+        self._reads_parts_alike = first + second == both
 
     @property
     def padding(self) -> int | None:
@@ -104,18 +110,20 @@ class InstructionTokenizer(PretrainedTokenizer):
             DataError: when a row cannot be read; names it.
         """
         unusable: list[tuple[int, str]] = []
-        found = [one for part in _batched(rows) for one in self._encode(part, name, unusable)]
-        tokens = [ids for ids, _ in found]
-        return Encoded(
-            np.concatenate([np.zeros(0, np.int32), *(np.array(ids, np.int32) for ids in tokens)]),
-            np.concatenate([np.zeros(0, np.bool_), *(np.array(loss, np.bool_) for _, loss in found)]),
-            np.array([len(ids) for ids in tokens], np.int64),
-            unusable,
-        )
+        tokens, sizes, losses, lengths = [np.zeros(0, np.int32)], [], [], []
+        for part in _batched(rows):
+            examples = self._read(part, name, unusable)
+            found = [self._label(example, ids) for example, ids in zip(examples, self._split(examples), strict=True)]
+            tokens.append(np.array([one for runs in found for ids, _ in runs for one in ids], np.int32))
+            sizes += [len(ids) for runs in found for ids, _ in runs]
+            losses += [has_loss for runs in found for _, has_loss in runs]
+            lengths += [sum(len(ids) for ids, _ in runs) for runs in found]
+        has_loss = np.repeat(np.array(losses, np.bool_), np.array(sizes, np.int64))
+        return Encoded(np.concatenate(tokens), has_loss, np.array(lengths, np.int64), unusable)
 
-    def _encode(
+    def _read(
         self, rows: Sequence[tuple[int, Mapping[str, Any]]], name: str, unusable: list[tuple[int, str]]
-    ) -> Iterator[tuple[list[int], list[bool]]]:
+    ) -> list[Example]:
         examples: list[Example] = []
         for number, row in rows:
             try:
@@ -127,37 +135,46 @@ class InstructionTokenizer(PretrainedTokenizer):
                 unusable.append((number, str(error)))
             except DataError as error:
                 raise DataError(f"row {number} of '{name}' {error}.") from None
-        # up to each part, to see whether the tokens of a part end where it does
-        texts = ["".join(part.text for part in one.parts[: at + 1]) for one in examples for at in range(len(one.parts))]
-        known = iter(self._tokens_of(texts))
-        for example in examples:
-            yield self._label([next(known) for _ in example.parts], example)
+        return examples
 
-    def _label(self, upto: Sequence[list[int]], example: Example) -> tuple[list[int], list[bool]]:
-        parts, begun = [], 0
-        for ids in upto:
-            parts.append(ids[begun:])
-            begun = len(ids)
-        if any(longer[: len(shorter)] != shorter for shorter, longer in pairwise(upto)):
-            # a token would stand in two parts, and a model that is given the prompt alone never sees it
-            parts = self._tokens_of([part.text for part in example.parts])
-        tokens, has_loss = [] if example.is_rendered else list(self._start), []
-        if not example.is_rendered and not tokens and not parts[0]:
-            tokens = [self._first_token() or 0]
-        has_loss = [False] * len(tokens)
-        for part, ids in zip(example.parts, parts, strict=True):
-            tokens += ids
-            has_loss += [part.has_loss] * len(ids)
-        if not example.has_end and tokens[-1] != self.end:
-            tokens, has_loss = [*tokens, self.end], [*has_loss, True]
-        return tokens, has_loss
+    def _split(self, examples: Sequence[Example]) -> Iterator[list[list[int]]]:
+        # a token never stands in two parts, because a model that is given the prompt alone would not see it
+        apart = [part.text for example in examples for part in example.parts]
+        if self._reads_parts_alike:
+            known = iter(self._tokens_of(apart))
+            yield from ([next(known) for _ in example.parts] for example in examples)
+            return
+        texts = (example.parts for example in examples)
+        upto = ["".join(part.text for part in parts[: at + 1]) for parts in texts for at in range(len(parts))]
+        known = iter(self._tokens_of(upto))
+        for example in examples:
+            whole = [next(known) for _ in example.parts]
+            if all(longer[: len(shorter)] == shorter for shorter, longer in pairwise(whole)):
+                edges = [0, *map(len, whole)]
+                yield [whole[-1][start:stop] for start, stop in pairwise(edges)]
+            else:
+                yield self._tokens_of([part.text for part in example.parts])
+
+    def _label(self, example: Example, parts: Sequence[list[int]]) -> list[tuple[list[int], bool]]:
+        runs = [(ids, part.has_loss) for ids, part in zip(parts, example.parts, strict=True)]
+        if not example.is_rendered:
+            runs.insert(0, (self._start or ([] if parts[0] else [self._first_token() or 0]), False))
+        if not example.has_end and parts[-1][-1:] != [self.end]:
+            runs.append(([self.end], True))
+        return runs
 
     def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        # a notice about texts that are longer than a model would come before they are cut
-        found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return found
+        found = self._tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,  # a notice about texts that are longer than a model would come before they are cut
+        )
+        ids: list[list[int]] = found["input_ids"]
+        return ids
 
     def _first_token(self) -> int | None:
         # before an empty prompt, because the first token of a completion is predicted from the token before it
