@@ -13,8 +13,8 @@ from PIL import Image
 from instar.config import DataConfig
 from instar.data import load_data
 from instar.data.image_form import ImageForm
-from instar.data.images import pixels_of
-from instar.errors import DataError
+from instar.data.images import pixels_of, size_of
+from instar.errors import ConfigError, DataError
 
 BILINEAR = Image.Resampling.BILINEAR
 SIZES = [(9, 6), (6, 9), (7, 7), (30, 5), (1, 40), (6, 6)]  # (width, height)
@@ -195,3 +195,56 @@ def test_images_of_32_bits_beside_others_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, [picture("L"), {"bytes": buffer.getvalue(), "path": None}])
     with pytest.raises(DataError, match=r"images of 32 bits have no known range, so convert them"):
         load_data(folder)
+
+
+def big_endian(image: Image.Image) -> Image.Image:
+    return Image.frombytes("I;16B", image.size, np.asarray(image).astype(">u2").tobytes())
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+def test_the_order_of_bytes_in_16_bits_changes_no_pixel(resize: Any) -> None:
+    image, form = picture("I;16", (9, 7)), ImageForm((4, 4), resize)
+    assert np.array_equal(pixels_of(big_endian(image), form), pixels_of(image, form))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_float_images_with_pixels_that_are_no_numbers_are_bad_images(odd: float, tmp_path: Path) -> None:
+    pixels = np.ones((4, 4), dtype=np.float32)
+    for number in range(6):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        pixels[0, 0] = odd if number == 3 else number
+        Image.fromarray(pixels).save(tmp_path / "ab"[number % 2] / f"{number}.tiff")
+    with pytest.raises(DataError, match=r"b/3\.tiff'.* cannot be decoded: it has pixels that are NaN or infinite"):
+        load_data(tmp_path, validation=0, test=0.2)
+    data = load_data(tmp_path, validation=0, test=0.2, on_error="skip")
+    assert len(data.train) + len(data.test) == 5
+
+
+def test_a_tiff_that_pillow_turns_by_itself_has_the_size_of_its_upright_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(size=(9, 6)).save(tmp_path / "turned.tiff", exif=exif)
+    assert size_of(tmp_path / "turned.tiff") == (6, 9)
+
+
+def test_no_image_becomes_larger_than_pillow_decodes() -> None:
+    with pytest.raises(ConfigError, match=r"data\.image_size must have at most 178,956,970 pixels, got 20,000 x"):
+        ImageForm.of(DataConfig(source="a/b", image_size=20_000))
+    narrow = Image.new("L", (1, 50_000))
+    with pytest.raises(
+        ValueError, match="it is too narrow: its 50,000 x 1 pixels would become 11,200,000 x 224 before"
+    ):
+        ImageForm((224, 224), "crop").fit(narrow)
+    assert ImageForm((224, 224), "squash").fit(narrow).size == (224, 224)
+
+
+def test_a_size_that_changes_nothing_is_refused() -> None:
+    images, labels = np.zeros((8, 3, 6, 6), dtype=np.uint8), [0, 1] * 4
+    for settings in ({"image_size": 3}, {"channels": 1}):
+        with pytest.raises(
+            ConfigError, match=r"is for images that are decoded, and the inputs of .* of shape \[3, 6, 6\]"
+        ):
+            load_data((images, labels), **settings)
+    with pytest.raises(ConfigError, match="'image_size' is for images that are decoded"):
+        load_data("digits", image_size=16)
+    assert load_data((images, labels), image_size=6, channels=3).train.input_shape == (3, 6, 6)

@@ -128,6 +128,11 @@ SPARSE = np.random.default_rng(0).permutation(300)[:40].repeat(5)
             r"the labels 'yes' and 'yes ' differ only in spaces, so they may be one class or two\.",
         ),
         (
+            ["caf\u00e9", "cafe\u0301"],
+            r"'cafe\\u0301' and 'caf\\xe9' differ only in invisible characters, or in how acc",
+        ),
+        (["a", "a\u200b"], r"the labels 'a' and 'a\\u200b' differ only in invisible characters"),
+        (
             [0, 1, -1],
             r"the label -1 \(sample 2 of 'split 0'\) may be a class or mark a missing label\. Set data\.unlabelled=-1",
         ),

@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from instar.data import Data, load_data
+from instar.errors import DataError
 
 SIDE = 8
 KINDS = ["dog", "cat", "cat", "dog", "dog", "cat", "dog", "cat", "cat", "dog"]
@@ -190,3 +191,28 @@ def test_every_form_holds_what_pillow_decodes(form: str, tmp_path: Path) -> None
     assert (len(data.train), len(data.test)) == (8, 2)
     assert samples_of(data) == expected
     gc.collect()  # closes that file here and not in whichever test comes later
+
+
+class Opened(Dataset):
+    """Images that are opened and not yet decoded, one of which is cut off."""
+
+    def __init__(self, content: list[bytes]) -> None:
+        self.content = content
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.open(io.BytesIO(self.content[index])), index % 2
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_an_opened_image_that_cannot_be_decoded_is_named_or_left_out(size: int | None) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    given = Opened([whole, whole, whole[:80], whole, whole, whole])
+    with pytest.raises(DataError, match="row 2, cannot be decoded: "):
+        load_data(given, validation=0, test=0.3, image_size=size)
+    data = load_data(given, validation=0, test=0.3, image_size=size, on_error="skip")
+    assert len(data.train) + len(data.test) == 5

@@ -41,6 +41,17 @@ class Turn:
         return image.rotate(random.uniform(-self.degrees, self.degrees))
 
 
+class Brightest:
+    """A transform that keeps the image before, which the same image in each call would not show."""
+
+    def __init__(self) -> None:
+        self.last = torch.zeros(1)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        self.last, before = image.float(), self.last
+        return torch.maximum(self.last, before).to(image.dtype)
+
+
 class OwnGenerator:
     def __init__(self) -> None:
         self.generator = np.random.default_rng(0)
@@ -204,6 +215,7 @@ def cut_at_random(image: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("transform", "message"),
     [
+        (Brightest(), "and keep nothing between calls"),
         (OwnGenerator(), "gives other images when it is called again with the same seed; it must draw"),
         (cut_at_random, "gives images of .* and .* pixels; end it with a resize or a crop to one size"),
         (
@@ -301,3 +313,29 @@ def test_a_transform_of_torchvision_is_applied_as_torchvision_applies_it(version
     assert parse_views(f"Wrapped({version}:RandomHorizontalFlip(p=1.0))", trust=True)(batch, drawn).equal(
         batch.flip(-1)
     )
+
+
+def test_a_transform_that_writes_every_image_into_the_same_memory_gives_each_its_own() -> None:
+    memory = torch.empty(3, 4, 4, dtype=torch.uint8)
+
+    def mirror(image: Tensor) -> Tensor:
+        return memory.copy_(image.flip(-1))
+
+    images = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
+    assert torch.equal(Wrapped(mirror)(images, Draws(seed=0, ids=torch.arange(5), view=0)), images.flip(-1))
+
+
+@pytest.mark.parametrize("mode", ["P", "HSV", "YCbCr"])
+def test_an_image_of_pillow_in_other_colours_has_the_pixels_that_it_shows(mode: str) -> None:
+    images = torch.randint(0, 256, (3, 3 if mode != "P" else 1, 4, 4), dtype=torch.uint8)
+
+    def convert(image: Image.Image) -> Image.Image:
+        return image.quantize(4) if mode == "P" else image.convert(mode)
+
+    found = Wrapped(convert, takes="pillow")(images, Draws(seed=0, ids=torch.arange(3), view=0))
+    for image, given in zip(found, images, strict=True):
+        pixels = given.movedim(0, -1).numpy()
+        shown = convert(Image.fromarray(pixels[..., 0] if mode == "P" else pixels)).convert(
+            "L" if mode == "P" else "RGB"
+        )
+        assert np.array_equal(image.movedim(0, -1).squeeze(-1).numpy(), np.asarray(shown))

@@ -51,9 +51,18 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
         DataError: when the data cannot be found, read or interpreted, or have several interpretations.
         ConfigError: when a setting has no effect on such data, or names other classes than they have.
     """
+    found = _read_sources(spec, config, is_recorded=is_recorded)
+    if not is_recorded:
+        _refuse_size_without_effect(found["train"], config)
+    return found
+
+
+def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool) -> dict[str, Source]:
     is_given = not isinstance(spec, str | Path | DataConfig)
     if not is_given and config.source == ARRAYS_SOURCE:
         raise DataError("the run was trained on arrays; pass them again as data=load_data((inputs, labels)).")
+    if config.source == "digits" and (name := config.input_column or config.label_column):
+        raise ConfigError(f"'{name}' is no column of the source 'digits', which has none.")
     for name in ("test_where", "input_columns", "columns"):
         has_columns = _has_columns(spec) if is_given else config.source != "digits"
         if getattr(config, name) and not has_columns:
@@ -77,6 +86,19 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
 
 def _has_columns(given: object) -> bool:
     return rows_by_split(given) is not None or rows_of_instructions(given) is not None
+
+
+def _refuse_size_without_effect(source: Source, config: DataConfig) -> None:
+    # decoded images have the size and the channels that the settings ask for, and no other inputs are changed
+    shape, size = tuple(source.inputs.shape[1:]), config.image_size
+    wanted = {"image_size": (size, size) if isinstance(size, int) else size, "channels": config.channels}
+    found = {"image_size": shape[1:], "channels": shape[0]}
+    for name, value in wanted.items():
+        if len(shape) == 3 and value not in (None, found[name]):
+            raise ConfigError(
+                f"'{name}' is for images that are decoded, and the inputs of '{source.name}' are arrays of shape "
+                f"{list(shape)}, which are not changed; leave it out, or give files or images of Pillow."
+            )
 
 
 def split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:

@@ -18,7 +18,7 @@ from instar.data.array_sources import make_array_sources
 from instar.data.decoded_images import write_images
 from instar.data.decoded_recordings import write_recordings
 from instar.data.images import decode_numbers
-from instar.data.labels import map_labels
+from instar.data.labels import map_labels, refuse_twins
 from instar.data.mapping import map_array
 from instar.data.media_folders import FOLDER_READERS, refuse_merged_classes
 from instar.data.opening import join_names
@@ -59,6 +59,8 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
     are_folders = train.builder_name in FOLDER_READERS and hasattr(train.features[reading.labels], "names")
     if reading.kind in ("images", "recordings") and are_folders and not config.classes:
         refuse_merged_classes(splits, reading.inputs, reading.labels, config.source)
+    if are_folders and not config.classes and config.labels != "classes":
+        refuse_twins(classes)
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
     write = write_recordings if reading.kind == "recordings" else write_images

@@ -15,7 +15,7 @@ from instar.data.array_values import as_pandas, is_image, is_table
 from instar.data.bad_files import BadFile, refuse_bad_files
 from instar.data.image_form import MAX_CHOSEN_SIDE_PIXELS, ImageForm
 from instar.data.images import is_image_file, open_image, pixels_of, size_of
-from instar.errors import DataError, say, shortened
+from instar.errors import DataError, InstarError, say, shortened
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,20 @@ def decode_given_images(items: Mapping[str, Sequence[Any]], config: DataConfig) 
 
 
 def shrunk(image: Any, config: DataConfig) -> Any:
-    """Return a copy of an image of Pillow that takes little memory, if its size is known, and decodes alike."""
+    """Return a copy of an image of Pillow that takes little memory, if its size is known, and decodes alike.
+
+    An image that cannot be decoded is returned as it is.
+    """
     from PIL import Image
 
-    if config.image_size is None:
-        return image.copy()
-    pixels = pixels_of(_turned(image), ImageForm.of(config))
+    try:
+        if config.image_size is None:
+            return image.copy()
+        pixels = pixels_of(_turned(image), ImageForm.of(config))
+    except InstarError:
+        raise
+    except Exception:  # Pillow raises a dozen classes; decoding all images names this one, or leaves it out
+        return image
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)) if len(pixels) == 3 else pixels[0])
 
 
@@ -115,6 +123,8 @@ def _decode(items: Sequence[Any], form: ImageForm, bad: list[BadFile]) -> dict[i
                 raise ValueError("a value is missing")
             image = _turned(item) if is_image(item) else open_image({"path": str(item), "bytes": None})
             found[index] = pixels_of(image, form)
+        except MemoryError:  # the image may be sound
+            raise
         except Exception as error:  # Pillow raises a dozen classes
             is_file = isinstance(item, str | Path)
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else shortened(error)

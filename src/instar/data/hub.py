@@ -20,6 +20,7 @@ from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
+from instar.data.media_paths import hash_named_files
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.source import Source
@@ -140,7 +141,10 @@ def _choose_rows(
 
 
 def _copy_folder(found: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig) -> Path:
-    return cache_folder() / _cache_key(config.source, found, *_options_of(found["train"], config, reading))
+    options = _options_of(found["train"], config, reading)
+    files = {split: hash_named_files(rows, reading.inputs) for split, rows in found.items()}
+    options += [("files", files)] if any(files.values()) else []
+    return cache_folder() / _cache_key(config.source, found, *options)
 
 
 def _read_copy(
@@ -263,13 +267,14 @@ def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) ->
         options += [("resize", config.resize)] if config.resize else []
         options += [("channels", config.channels)] if config.channels else []
         options += [("on_error", config.on_error)] if config.on_error != "refuse" else []
-        # older copies of crops have another length of the longer side before the crop
-        options += ["rounded down"] if config.image_size and ImageForm.of(config).resize == "crop" else []
+        # older copies of resized images have another length of the longer side before a crop, and noise for images of
+        # 16 bits in the other byte order
+        options += ["rounded down, in machine order"] if config.image_size else []
     return options
 
 
 def _cache_key(name: str, dataset: Mapping[str, datasets.Dataset], *options: object) -> str:
-    # the library computes the fingerprint of a split from the content or modification time of its files
+    # the library computes the fingerprint of a split from the content or modification time of its own files
     states = {split: rows._fingerprint for split, rows in dataset.items()}
     # the form of this text must stay, because the names of all existing copies depend on it
     text = json.dumps([decoded.CACHE_VERSION, states, *map(repr, options)], sort_keys=True)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from instar.config import DataConfig, Resize
+from instar.errors import ConfigError
+
+MAX_PIXELS = 178_956_970
+"""Most pixels of a resized image, as many as Pillow decodes."""
 
 MAX_CHOSEN_SIDE_PIXELS = 224
 """Largest side to which images of several sizes are resized unless data.image_size says otherwise."""
@@ -64,6 +68,9 @@ class ImageForm:
     def of(cls, config: DataConfig) -> Self:
         """Return the form that the settings ask for: a number is cropped to, and a pair squashed to, unless told.
 
+        Raises:
+            ConfigError: when images would have more than `MAX_PIXELS`.
+
         >>> ImageForm.of(DataConfig(source="a/b", image_size=32))
         ImageForm(size=(32, 32), resize='crop', channels=None)
         >>> ImageForm.of(DataConfig(source="a/b", image_size=(32, 48))).resize
@@ -72,10 +79,18 @@ class ImageForm:
         size = config.image_size
         usual: Resize = "squash" if isinstance(size, tuple) else "crop"
         pair = (size, size) if isinstance(size, int) else size
+        if pair is not None and pair[0] * pair[1] > MAX_PIXELS:
+            raise ConfigError(
+                f"data.image_size must have at most {MAX_PIXELS:,} pixels, got {pair[0]:,} x {pair[1]:,}."
+            )
         return cls(pair, config.resize or usual, config.channels)
 
     def fit(self, image: Any) -> Any:
-        """Return an image of Pillow in this size, resized with Pillow's BILINEAR, which averages what it shrinks."""
+        """Return an image of Pillow in this size, resized with Pillow's BILINEAR, which averages what it shrinks.
+
+        Raises:
+            ValueError: when the image is so narrow that it would have more than `MAX_PIXELS` before the crop.
+        """
         from PIL import Image
 
         if self.size is None or (image.height, image.width) == self.size:
@@ -85,6 +100,11 @@ class ImageForm:
             return image.resize((width, height), Image.Resampling.BILINEAR)
         if self.resize == "crop":
             tall, wide = size_before_crop((image.height, image.width), self.size)
+            if tall * wide > MAX_PIXELS:
+                raise ValueError(
+                    f"it is too narrow: its {image.height:,} x {image.width:,} pixels would become {tall:,} x {wide:,} "
+                    "before the crop; squash and letterbox have no such limit"
+                )
             top, left = (tall - height) // 2, (wide - width) // 2
             whole = image.resize((wide, tall), Image.Resampling.BILINEAR)
             return whole.crop((left, top, left + width, top + height))

@@ -26,7 +26,8 @@ _IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif)$", re
 _FIRST_TURNED_ORIENTATION = 5  # of the values of EXIF, from which on width and height are swapped
 _SMALL_IMAGES_PER_PART = 16
 _MAX_SMALL_IMAGE_BYTES = 32 << 10
-_DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of Pillow with more than 8 bits
+_16_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # of grey, with the bytes in either order
+_DEEP_GREY_MODES = (*_16_BIT_MODES, "I", "F")  # grey modes of Pillow with more than 8 bits
 
 _Encoded = dict[str, Any] | None  # `path` and `bytes` of an image, or a missing value
 
@@ -72,6 +73,8 @@ def _decode_image(index: int, value: _Encoded, mode: str | None, form: ImageForm
         if value is None:
             raise ValueError("a value is missing")
         return pixels_of(_open(value, mode), form)
+    except MemoryError:  # the image may be sound
+        raise
     except Exception as error:  # Pillow raises a dozen classes, from SyntaxError to DecompressionBombError
         return BadFile(index, (value or {}).get("path"), shortened(error))
 
@@ -97,8 +100,10 @@ def size_of(image: Any) -> tuple[int, int] | None:
         if isinstance(image, bytes | str | Path):
             with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
                 return size_of(opened)
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED_ORIENTATION
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         width, height = image.size
+        # Pillow turns TIFF by itself, and says so in the size of its header
+        is_turned = orientation >= _FIRST_TURNED_ORIENTATION and getattr(image, "format", None) != "TIFF"
         return (height, width) if is_turned else (width, height)
     return None
 
@@ -200,6 +205,8 @@ def pixels_of(image: Any, form: ImageForm = AS_THEY_ARE) -> NDArray[Any]:
     ((3, 2, 2), [255, 255, 255])
     """
     mode = image.mode
+    if mode in _16_BIT_MODES[1:]:  # Pillow resizes numbers of the other byte order as if they had this machine's
+        image = _in_machine_order(image)
     deep = mode in _DEEP_GREY_MODES  # convert("L") would clip values above 255
     grey = deep or mode in ("1", "L")
     if not deep:  # the numbers of a palette are indices, and those of CMYK are inks
@@ -207,10 +214,18 @@ def pixels_of(image: Any, form: ImageForm = AS_THEY_ARE) -> NDArray[Any]:
         image = opaque.convert("L" if grey or form.channels == 1 else "RGB")
     pixels = np.asarray(form.fit(image))
     if deep:  # keep the upper 8 of 16 bits; 32-bit images have no known range, so they stay unscaled
-        pixels = (pixels // 256).astype(np.uint8) if mode.startswith("I;16") else pixels.astype(np.float32)
+        pixels = (pixels // 256).astype(np.uint8) if mode in _16_BIT_MODES else pixels.astype(np.float32)
+        if not np.isfinite(pixels).all():  # floats of a measurement mark missing pixels with NaN
+            raise ValueError("it has pixels that are NaN or infinite")
     if pixels.ndim == 3:
         return pixels.transpose(2, 0, 1)
     return np.repeat(pixels[None], 3, axis=0) if form.channels == 3 else pixels[None]
+
+
+def _in_machine_order(image: Any) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(np.asarray(image).astype(np.uint16))
 
 
 def _on_white(image: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,32 @@ def _numbered(labels: LabelValues, numbers: Mapping[str, int]) -> NDArray[np.int
     return numbered.reshape(labels.shape)
 
 
+def refuse_twins(names: Iterable[str]) -> None:
+    """Refuse names that differ only in spaces, in characters that nobody sees, or in how accents are encoded.
+
+    Raises:
+        DataError: names both.
+
+    >>> refuse_twins(["yes", "no", "yes "])
+    Traceback (most recent call last):
+    instar.errors.DataError: the labels 'yes' and 'yes ' differ only in spaces, so they may be one class or two. \
+Remove the spaces, or set data.labels=classes if they are two classes.
+    """
+    spellings: dict[str, str] = {}
+    for name in names:
+        seen = "".join(one for one in unicodedata.normalize("NFC", name) if unicodedata.category(one) != "Cf").strip()
+        if (other := spellings.setdefault(seen, name)) == name:
+            continue
+        are_spaces = other.strip() == name.strip()
+        pair = f"{other!r} and {name!r}" if are_spaces else f"{other!a} and {name!a}"
+        what = "spaces" if are_spaces else "invisible characters, or in how accents are encoded"
+        raise DataError(
+            f"the labels {pair} differ only in {what}, so they may be one class or two. "
+            f"{'Remove the spaces' if are_spaces else 'Give them one spelling'}, or set data.labels=classes if they "
+            "are two classes."
+        )
+
+
 def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) -> None:
     are_numbers = any(labels.kind == "whole numbers" for labels in found)
     negative = [value for value in distinct if value < 0] if are_numbers else []
@@ -101,13 +128,8 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
                     f"the label {value!r} ({labels.where(chosen)}) may be a class or mark a missing label. Set "
                     f"data.unlabelled={value!r} if it marks a missing label, or data.labels=classes if it is a class."
                 )
-    spellings: dict[str, str] = {}
-    for value in distinct if any(labels.kind == "words" for labels in found) else []:
-        if (other := spellings.setdefault(value.strip(), value)) != value:
-            raise DataError(
-                f"the labels {other!r} and {value!r} differ only in spaces, so they may be one class or two. Remove "
-                "the spaces, or set data.labels=classes if they are two classes."
-            )
+    if any(labels.kind == "words" for labels in found):
+        refuse_twins(distinct)
     number, samples = len(distinct), sum(len(labels.values) for labels in found)
     many = are_numbers and number > MAX_UNDOUBTED_NUMBERS
     rare = number > MAX_UNDOUBTED_CLASSES and 2 * number > samples

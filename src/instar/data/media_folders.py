@@ -55,7 +55,7 @@ def tell_unread_files(name: str, folder: Path, read: Iterable[str], others: Iter
     known = {Path(path).resolve() for path in read}
     unread, links = [], []
     for path in others:
-        if not _is_hidden(folder, path) and _is_media(path, kind):
+        if not _is_hidden(folder, path) and _is_media(path, kind) and not path.is_dir():
             unread += [] if path.resolve() in known else [path]
         elif path.is_symlink() and path.is_dir():
             links.append(path)

@@ -69,12 +69,36 @@ def tell_repeated_files(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
         )
 
 
+def hash_named_files(rows: datasets.Dataset, column: str) -> str | None:
+    """Return a hash of sizes and times of the files that a column names; None if it holds the content of all.
+
+    The library's fingerprint of rows covers the names of such files, and not what is in them now.
+
+    Args:
+        rows: rows of a split.
+        column: column of images or recordings, or of anything else.
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    values, is_named = rows.data.column(column), False
+    if not pyarrow.types.is_struct(values.type) or {"bytes", "path"} - {field.name for field in values.type}:
+        return None
+    digest = hashlib.blake2b(digest_size=8)
+    for part in values.chunks:  # not as one, because the content may be larger than memory
+        content, paths = (pyarrow.compute.struct_field(part, name) for name in ("bytes", "path"))
+        for path in paths.filter(pyarrow.compute.and_(content.is_null(), paths.is_valid())).to_pylist():
+            digest.update(f"{path} {_state(path)}\n".encode(errors="surrogateescape"))
+            is_named = True
+    return digest.hexdigest() if is_named else None
+
+
 def _with_files(rows: datasets.Dataset, column: str, paths: Sequence[str | None], kind: str) -> datasets.Dataset:
     import datasets
 
     digest = hashlib.blake2b(f"{rows._fingerprint} {column}".encode(), digest_size=8)
-    for path in paths:  # the rows stay the same where only the content of a file changes
-        digest.update(f"{path} {_state(path)}\n".encode(errors="surrogateescape"))
+    for path in paths:  # the same names mean other files in another folder
+        digest.update(f"{path}\n".encode(errors="surrogateescape"))
     files = [None if path is None else {"bytes": None, "path": path} for path in paths]
     others = rows.remove_columns(column)
     # a column of Audio cannot be written without torchcodec, and one of this structure is read as recordings
@@ -83,9 +107,9 @@ def _with_files(rows: datasets.Dataset, column: str, paths: Sequence[str | None]
     return others.add_column(column, files, new_fingerprint=digest.hexdigest(), feature=feature)
 
 
-def _state(path: str | None) -> tuple[int, int] | None:
+def _state(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path or "")
+        found = os.stat(path)
     except (OSError, ValueError):  # missing, which decoding names
         return None
     return found.st_size, found.st_mtime_ns

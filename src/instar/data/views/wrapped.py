@@ -21,7 +21,9 @@ from instar.errors import ConfigError, MismatchError, shortened
 from instar.seeds import Draws
 
 NUM_PROBES = 8
-"""Random seeds that a transform is tried with, before it transforms the data."""
+"""Images and random seeds that a transform is tried with, before it transforms the data."""
+
+_OTHER_COLOURS = ("P", "HSV", "YCbCr")
 
 
 @checked
@@ -100,14 +102,15 @@ class Wrapped(View):
                 f"{self} failed on an image {list(image.shape)} of {image.dtype}: {shortened(error).rstrip('.')}."
             ) from error
         if isinstance(found, Image.Image):
-            found = _from_pillow(found)
+            found = _from_pillow(found, "L" if len(image) == 1 else "RGB")
         if not isinstance(found, Tensor) or found.dim() != 3 or len(found) != len(image) or found.dtype != image.dtype:
             shown = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ConfigError(
                 f"{self} must return an image with {len(image)} channels of {image.dtype}, got {shown}; leave out "
                 "ToTensor, ToDtype and Normalize, which the reader of a model does."
             )
-        return found.detach().as_subclass(Tensor)  # images of torchvision are of a subclass
+        # a copy, because some transforms write every image into the same memory; torchvision's are of a subclass
+        return found.detach().as_subclass(Tensor).clone()
 
     def _describe_sizes(self, *shapes: Sequence[int]) -> str:
         sizes = " and ".join(" x ".join(map(str, shape[1:])) for shape in shapes)
@@ -119,9 +122,10 @@ def _find_shape(view: Wrapped, given: tuple[int, ...], dtype: torch.dtype) -> to
     """Return the shape of transformed images; refuse a transform that is no function of the seed."""
     pixels = (torch.arange(given[0] * given[1] * given[2]) * 7 % 256).view(given)
     image = pixels.to(dtype) if dtype == torch.uint8 else pixels.to(dtype) / 255
-    images, seeds = image.expand(NUM_PROBES, -1, -1, -1), range(NUM_PROBES)
+    # each another image, because a transform may keep something of the one before
+    images, seeds = torch.stack([image.roll(shift, -1) for shift in range(NUM_PROBES)]), range(NUM_PROBES)
     found = view.transform_each(images, seeds)
-    again = view.transform_each(images, seeds[::-1])[::-1]  # in another order, because it may keep something
+    again = view.transform_each(images.flip(0), seeds[::-1])[::-1]
     for one, other in zip(found, again, strict=True):
         if one.shape != found[0].shape:
             raise ConfigError(view._describe_sizes(found[0].shape, one.shape))
@@ -144,7 +148,9 @@ def _to_pillow(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if len(image) == 1 else pixels)
 
 
-def _from_pillow(image: Image.Image) -> Tensor:
+def _from_pillow(image: Image.Image, mode: str) -> Tensor:
+    if image.mode in _OTHER_COLOURS:  # their numbers are no grey and no RGB
+        image = image.convert(mode)
     pixels = torch.from_numpy(np.array(image))
     return (pixels[None] if pixels.dim() == 2 else pixels.movedim(-1, 0)).contiguous()
 
