@@ -10,7 +10,7 @@ import torch
 from tests.models.tiny_chat import ROWS, as_messages, save_chat_tokenizer, write_rows
 
 from instar.analysis.scores import UNLABELLED
-from instar.data import load_data
+from instar.data import Loader, load_data
 from instar.data.instructions.packing import pack
 from instar.errors import ConfigError, DataError
 
@@ -166,6 +166,10 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path, tokenizer):
     with pytest.raises(DataError, match=r"choose with data\.input_columns=\[prompt,completion\] or \[messages\]"):
         load((both, both), tokenizer)
     assert len(load((both, both), tokenizer, input_columns=["messages"]).train) == 1
+    liked = [{**row, "label": at % 2 == 0} for at, row in enumerate(ROWS)]
+    with pytest.raises(DataError, match=r"a column 'label' beside prompt, completion; to learn every completion, set"):
+        load((liked, liked), tokenizer)
+    assert len(load((liked, liked), tokenizer, input_columns=["prompt", "completion"]).train) == len(ROWS)
     with pytest.raises(DataError, match=r"need data\.tokenizer"):
         load((ROWS, ROWS), None)
     words = transformers.AutoTokenizer.from_pretrained(tokenizer)
@@ -207,6 +211,19 @@ def test_a_mask_of_the_users_never_gives_prompts_a_loss(tokenizer):
     plain = load((ROWS, ROWS), tokenizer)
     assert not data.train.source.mask[0].any()
     assert torch.equal(data.train.source.mask[1:], plain.train.source.mask[1:])
+
+
+def test_batches_have_examples_of_like_length_and_an_epoch_has_each_once(tokenizer):
+    rows = [{"prompt": "What is " + "one and " * (at % 20), "completion": " four."} for at in range(200)]
+    data = load((rows, ROWS), tokenizer, length=128)
+    loader = Loader(data.train, 10, seed=0)
+    epochs = [[loader.batch(epoch * loader.steps_per_epoch + step) for step in range(20)] for epoch in range(2)]
+    for batches in epochs:
+        assert sorted(number for batch in batches for number in batch.host_ids) == list(range(200))
+    lengths = data.train.source.lengths
+    padded = sum(batch.labels.numel() for batch in epochs[0])
+    assert int(lengths.sum()) <= padded < 1.1 * int(lengths.sum())
+    assert epochs[0][0].host_ids != epochs[1][0].host_ids
 
 
 def test_packing_loses_no_token_and_fills_windows(tokenizer):

@@ -14,6 +14,9 @@ from instar.config import DataConfig
 from instar.data.label_values import LabelValues
 from instar.errors import DataError, nearest
 
+LABEL_NAMES = ("label", "labels")
+"""Names of columns that are labels, if `label_column` names no other."""
+
 MAX_UNDOUBTED_NUMBERS = 20
 """Largest number of distinct whole numbers that are surely classes.
 

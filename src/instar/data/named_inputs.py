@@ -16,7 +16,7 @@ from instar.data.array_inputs import read_inputs
 from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, read_numbers
 from instar.data.columns.held import INPUTS, Held
-from instar.data.reading import LABEL_NAMES
+from instar.data.labels import LABEL_NAMES
 from instar.data.source import Source
 from instar.errors import DataError
 

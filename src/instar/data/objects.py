@@ -19,11 +19,10 @@ from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.given_recordings import as_recordings, rows_of_recordings
 from instar.data.hub import read_rows, refuse_instruction_settings, refuse_recording_settings
 from instar.data.instructions.given import rows_of_instructions
-from instar.data.labels import map_labels
+from instar.data.labels import LABEL_NAMES, map_labels
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
-from instar.data.reading import LABEL_NAMES
 from instar.data.source import Source
 from instar.errors import DataError
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from instar.config import DataConfig
 from instar.data.images import number_type
 from instar.data.instructions.forms import choose_columns
+from instar.data.labels import LABEL_NAMES
 from instar.data.media_folders import FOLDER_READERS
 from instar.data.media_paths import MEDIA
 from instar.data.opening import join_names
@@ -26,9 +27,6 @@ ColumnKind = Literal["images", "recordings", "arrays", "text", "labelled texts",
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
 )
-LABEL_NAMES = ("label", "labels")
-"""Names of columns that are labels, if `label_column` names no other."""
-
 _NUM_INSPECTED_ROWS = 100  # first rows whose values tell the type of a column
 
 

@@ -86,6 +86,8 @@ class Samples:
             return HalfSpecial(self.special)
         if texts := self.source.input_texts:
             return Buckets(torch.stack([column.sizes[self.ids] for column in texts]).sum(0), batch_size)
+        if self.source.is_bucketed and self.source.lengths is not None:
+            return Buckets(self.source.lengths[self.ids], batch_size)
         if not self.source.task.is_stream:
             return Shuffled(len(self))
         if len(self) < batch_size:  # each row of a batch is a column of the stream, which needs a sample

@@ -55,6 +55,7 @@ class Source:
         stored: where `inputs` are in the cache, so that their fingerprint is kept there; None: they are not.
         input_names: names of the inputs where a sample has several, such as `input_ids` and `attention_mask`; the first
             is that of `inputs`, which views change, and the others are columns. (): the inputs are one tensor.
+        is_bucketed: whether batches of training have samples of like `lengths`, because shorter ones are padded.
 
     Raises:
         DataError: when inputs and labels differ in number, there are no samples, or a label is outside the classes.
@@ -79,6 +80,7 @@ class Source:
     feature_names: tuple[str, ...] = ()
     stored: StoredInputs | None = None
     input_names: tuple[str, ...] = ()
+    is_bucketed: bool = False
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from instar.config import DataConfig
+from instar.data.labels import LABEL_NAMES
 from instar.errors import DataError, shortened
 
 PAIR = ("prompt", "completion")
@@ -64,19 +65,26 @@ def choose_columns(names: Iterable[str], first: Callable[[str], Any], config: Da
         config: `input_columns` chooses among several; `input_column` and `label_column` name other data.
 
     Raises:
-        DataError: when the data have prompts and messages.
+        DataError: when the data have prompts and messages, or labels beside them.
 
     >>> choose_columns(["prompt", "completion"], lambda column: "a text", DataConfig(source="rows"))
     ('prompt', 'completion')
     """
     if config.input_column is not None or config.label_column is not None:
         return ()
-    wanted = set(config.input_columns or names)
+    known = set(names)
+    wanted = set(config.input_columns or known)
     found = [columns for columns in (PAIR, CONVERSATION) if wanted >= set(columns) and _hold_text(columns, first)]
     if len(found) > 1:
         raise DataError(
             f"data '{config.source}' have columns {', '.join(PAIR)} and {CONVERSATION[0]}; choose with "
             f"data.input_columns=[{','.join(PAIR)}] or [{CONVERSATION[0]}]."
+        )
+    # preferences are such rows: a model must not learn to write what somebody rejected
+    if found and not config.input_columns and (label := next((name for name in LABEL_NAMES if name in known), None)):
+        raise DataError(
+            f"data '{config.source}' have a column '{label}' beside {', '.join(found[0])}; to learn every completion, "
+            f"set data.input_columns=[{','.join(found[0])}]; to predict labels, set data.label_column={label}."
         )
     return found[0] if found else ()
 

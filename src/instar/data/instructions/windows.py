@@ -145,6 +145,7 @@ def make_source(
         reading=reading,
         columns={PACKED_INPUTS[1]: Held(torch.from_numpy(positions))} if packing else {},
         input_names=PACKED_INPUTS if packing else (),
+        is_bucketed=not packing,
     )
 
 
