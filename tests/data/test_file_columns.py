@@ -95,6 +95,18 @@ def test_a_run_trains_from_them_and_finds_them_again(tmp_path, folder, command):
     errors = Run(run).metrics["errors"]
     assert instar.evaluate(run, trust=True)["errors"] == errors
     assert instar.evaluate(run, data=folder, trust=True)["errors"] == errors
+    # a file has the probabilities of its arrays, and needs no labels
+    arrays = {name: np.stack(TABLE[name][60:]) for name in ("ids", "mask")}
+    arrays["count"] = TABLE["count"][60:].to_numpy(float)[:, None]
+    wanted = instar.predict_proba(run, arrays, trust=True)
+    TABLE[60:].drop(columns=["kind", "distance"]).to_json(tmp_path / "new.jsonl", orient="records", lines=True)
+    for file in (folder / "test.parquet", tmp_path / "new.jsonl"):
+        np.testing.assert_array_equal(instar.predict_proba(run, str(file), trust=True), wanted)
+        found = instar.predict(run, [str(file)], trust=True)
+        assert [one.name for one in found] == list(map(str, range(len(TABLE) - 60)))
+    assert (np.array([one.label for one in found]) != TABLE["kind"][60:]).sum() == errors
+    TABLE[60:].drop(columns=["mask"]).to_parquet(tmp_path / "few.parquet")
+    assert "has no column 'mask'" in command("predict", run, tmp_path / "few.parquet", "--trust")
 
 
 def test_learning_with_privileged_information_takes_two_commands(tmp_path, folder, command):
@@ -109,6 +121,10 @@ def test_learning_with_privileged_information_takes_two_commands(tmp_path, folde
     assert found["teacher_error"] < 0.2
     assert found["error"] > found["teacher_error"]
     assert instar.load(student)(torch.zeros(1, 5)).shape == (1, 2)
+    # each reads its own column of a file
+    for run, column in ((student, np.stack(TABLE["x"][60:])), (teacher, TABLE[["distance"]][60:].to_numpy())):
+        wanted = instar.predict_proba(run, column.astype(np.float32))
+        np.testing.assert_array_equal(instar.predict_proba(run, str(folder / "test.parquet")), wanted)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library leaves metadata.csv open

@@ -46,7 +46,9 @@ MethodsArgument = Annotated[
         help="two or more run folders, or folders with runs that differ only in their seed; the first is the reference"
     ),
 ]
-FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="image files")]
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILES...", help="image files, or one file of rows (CSV, JSON, Parquet)")
+]
 StoreArgument = Annotated[str, typer.Argument(help="target store")]
 StoresArgument = Annotated[list[str], typer.Argument(help="target stores made with --share")]
 GeneralistArgument = Annotated[str, typer.Argument(help="run folder of the generalist")]

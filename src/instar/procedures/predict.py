@@ -20,8 +20,9 @@ from instar.data.samples import Samples
 from instar.errors import ConfigError, MismatchError, one_line
 from instar.models.trained import attach_network
 from instar.runs.run import Run
+from instar.stages.new_file_rows import open_rows
 from instar.stages.new_inputs import InputReading, as_items
-from instar.stages.new_named_inputs import read_named_inputs, takes_several
+from instar.stages.new_named_inputs import find_columns, read_named_inputs
 from instar.stages.new_recordings import read_recordings
 from instar.stages.new_texts import read_new_texts, takes_texts
 from instar.stages.run_data import recorded_rate, run_classes
@@ -75,8 +76,8 @@ def predict(
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
             files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; an
-            array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; or texts, one or
-            several, or pairs of texts.
+            array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; one file of rows with
+            the columns of numbers that the run was trained on; or texts, one or several, or pairs of texts.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -95,6 +96,7 @@ def predict(
     ('0', 2, True)
     """
     run = run if isinstance(run, Run) else Run(run)
+    inputs = open_rows(run, inputs, trust=trust)  # once, for its names too
     classes = _task_of(run, inputs).class_names(run_classes(run))
     probabilities = torch.from_numpy(predict_proba(run, inputs, trust=trust, network=network))
     names = as_items(inputs) or []
@@ -126,6 +128,7 @@ def predict_proba(
     if isinstance(inputs, list | tuple) and not inputs:
         raise ConfigError("inputs must have at least one file, image or sample, got none.")
     run = run if isinstance(run, Run) else Run(run)
+    inputs = open_rows(run, inputs, trust=trust)
     teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
     return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs, trust=trust), run))).numpy()
 
@@ -149,7 +152,7 @@ def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
     if takes_texts(run):
         yield from Loader(Samples.all_of(read_new_texts(run, given)), BATCH_SIZE, seed=0).in_order()
         return
-    if takes_several(run):
+    if find_columns(run, trust=trust):
         inputs = Samples.all_of(read_named_inputs(run, given, trust=trust))
         yield from Loader(inputs, BATCH_SIZE, seed=0).in_order()
         return
