@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from instar.procedures.verify_data import verify_data
     from instar.runs.run import Run
     from instar.targets import TargetStore
-    from instar.teachers import Classifier, Ensemble, ForeignTeacher, Module, Specialists, Teacher
+    from instar.teachers import Classifier, Ensemble, ForeignTeacher, GivenPredictions, Module, Specialists, Teacher
 
 __all__ = [
     "Classifier",
     "Ensemble",
     "ForeignTeacher",
+    "GivenPredictions",
     "InstarError",
     "Module",
     "Run",
@@ -77,7 +78,7 @@ _NAMES = {
     "procedures.target_stores": ("merge_targets", "targets_info", "verify_targets"),
     "runs.run": ("Run",),
     "targets": ("TargetStore",),
-    "teachers": ("Classifier", "Ensemble", "ForeignTeacher", "Module", "Specialists", "Teacher"),
+    "teachers": ("Classifier", "Ensemble", "ForeignTeacher", "GivenPredictions", "Module", "Specialists", "Teacher"),
 }
 """The public names by the module that has them; every other verb is in a module of its name in `procedures`."""
 

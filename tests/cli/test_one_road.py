@@ -44,6 +44,7 @@ OF_THE_COMMAND = {
     "student_arg": "the same, of the student",
     "epochs": "a setting of the training, which functions take by its name",
     "reader": "a setting of a run, which functions take by its name",
+    **dict.fromkeys(("predictions", "values", "column", "id_column"), "parts of instar.GivenPredictions, a teacher"),
     "teacher_arg": "teacher_arguments, a mapping, which functions take by its name",
     "teacher_weights": "which functions take by its name, beside teacher_arguments",
     "teacher_reader": "which functions take by its name, beside teacher_arguments",

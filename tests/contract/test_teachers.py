@@ -15,6 +15,7 @@ from instar.procedures.label import label
 from instar.teachers import (
     Classifier,
     Ensemble,
+    GivenPredictions,
     Module,
     Remembered,
     Specialist,
@@ -64,6 +65,7 @@ CASES = {
     "specialists": lambda: Specialists(network(0), [specialist(1, (0, 3, 8)), specialist(2, (3, 5))], top=3),
     "remembered": lambda: Remembered(Module(network(0)), LOADER),
     "stored": lambda: stored(network(0)),
+    "given predictions": lambda: GivenPredictions(torch.eye(10)[DIGITS.train.source.labels] - 1).match(DIGITS.splits),
     "remembered mixture": lambda: Remembered(Ensemble([network(0), network(1)], combine="arithmetic"), LOADER),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from tests.docs.pages import blocks, read
+from tests.docs.pages import blocks, read, section
 from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, write_rows
 
 
@@ -105,6 +105,18 @@ def test_the_page_of_estimators_runs_and_its_student_learns(tmp_path: Path, monk
     exec(compile(program, "docs/estimators.md", "exec"), found := {})
     assert found["errors"] <= found["student"].metrics["errors"] < 8
     assert found["student"].metrics["samples"] == 143
+
+
+def test_the_out_of_bag_predictions_of_a_forest_teach_as_the_page_says(
+    instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = section("docs/targets.md", "Predictions that were made elsewhere")
+    monkeypatch.chdir(tmp_path)
+    (program,), (commands,) = blocks(text, "python"), blocks(text, "sh")
+    exec(compile(program, "docs/targets.md", "exec"), {})
+    run_commands(commands, instar)
+    student = json.loads((tmp_path / "runs" / "from-oob" / "result.json").read_text())["metrics"]
+    assert student["error"] < 0.25
 
 
 def test_the_commands_of_the_speech_page_run_as_they_stand(

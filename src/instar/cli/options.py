@@ -231,6 +231,23 @@ CriterionOption = Annotated[
 ]
 
 # target stores
+PredictionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="file of predictions, in place of a teacher: .npy, .npz, .parquet, .csv, .tsv, .json or .jsonl; "
+        "repeat as SPLIT=FILE",
+    ),
+]
+ValuesOption = Annotated[
+    str | None, typer.Option("--values", help="what the numbers of --from are: probabilities or logits")
+]
+ColumnOption = Annotated[str | None, typer.Option("--column", help="column of --from with a list per row")]
+IdColumnOption = Annotated[
+    str | None,
+    typer.Option("--id-column", help="column of ids in --from and in the data; if not given, rows are in order"),
+]
 KeepOption = Annotated[str | None, typer.Option("--keep", help="classes to store: all, top:K or sample:N")]
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="type of the stored numbers: float32, float16 or bfloat16")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -55,6 +55,38 @@ def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
     typed: list[str] = [TypedName(teacher) for teacher in teachers or ()]
     # one is given by itself, so that errors name it and not a list
     return typed[0] if len(typed) == 1 else typed or None
+
+
+def parse_predictions(files: list[str] | None, teacher: Any, reading: Mapping[str, Any]) -> Any:
+    """Return the predictions in files as a teacher.
+
+    Args:
+        files: a file of the training samples, or several as `split=file`.
+        teacher: the teacher that was given beside them, which must be None.
+        reading: arguments of `GivenPredictions`.
+
+    Raises:
+        ConfigError: when there are no files, or a teacher too, or a split has two files.
+
+    >>> str(parse_predictions(["train=oob.npy", "test=test.npy"], None, {"values": "logits"}))
+    "GivenPredictions({'train': 'oob.npy', 'test': 'test.npy'}, values='logits')"
+    """
+    from instar.errors import ConfigError
+    from instar.teachers.given import SPLITS, GivenPredictions
+
+    if not files:
+        raise ConfigError(f"--{next(iter(reading)).replace('_', '-')} says how --from is read; give --from FILE.")
+    if teacher is not None:
+        raise ConfigError("--from is given in place of --teacher; leave out one of the two.")
+    found: dict[str, str] = {}
+    for text in files:
+        split, is_named, file = text.partition("=")
+        if split not in SPLITS or not is_named:
+            split, file = "train", text  # a file name may have this sign
+        if split in found:
+            raise ConfigError(f"--from names two files for {split}; write --from train=FILE --from test=FILE.")
+        found[split] = file
+    return GivenPredictions(found, **reading)
 
 
 def parse_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_result, print_store
-from instar.cli.settings import only_given, parse_parts, parse_share, parse_shared, parse_teachers
+from instar.cli.settings import only_given, parse_parts, parse_predictions, parse_share, parse_shared, parse_teachers
 
 
 def label(
@@ -17,6 +17,10 @@ def label(
     teacher_weights: options.TeacherWeightsOption = None,
     teacher_reader: options.TeacherReaderOption = None,
     teacher_classes: options.TeacherClassesOption = None,
+    predictions: options.PredictionsOption = None,
+    values: options.ValuesOption = None,
+    column: options.ColumnOption = None,
+    id_column: options.IdColumnOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     keep: options.KeepOption = None,
@@ -35,7 +39,7 @@ def label(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Write a teacher's targets to a target store.
+    """Write a teacher's targets, or predictions from a file (--from), to a target store.
 
     The teacher labels every sample in every view once; students then learn from the store.
 
@@ -57,7 +61,11 @@ def label(
     )
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     shared = parse_shared(config, settings, network, trust)
-    store = instar.label(data, parse_teachers(teacher), out=out, **shared, **given)
+    chosen = parse_teachers(teacher)
+    if predictions or values or column or id_column:
+        reading = only_given(values=values, column=column, id_column=id_column)
+        chosen = parse_predictions(predictions, chosen, reading)
+    store = instar.label(data, chosen, out=out, **shared, **given)
     print_store(store, as_json)
 
 

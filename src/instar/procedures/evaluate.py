@@ -14,7 +14,7 @@ from instar.errors import ConfigError
 from instar.models.trained import attach_network
 from instar.stages.argument_order import refuse_swapped
 from instar.stages.arguments import as_data
-from instar.stages.given_teacher import only_parts
+from instar.stages.given_teacher import match_data, only_parts
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
 from instar.teachers.conversion import as_teacher
 from instar.teachers.reordered import reorder_classes
@@ -81,8 +81,8 @@ def evaluate(
     teacher = attach_network(only_parts("evaluate", teacher, parts), teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)
     # by name and not by place: a class counts as right only under the number that these labels have for it
-    predicting = reorder_classes(predicting, samples.source.classes)
-    followed = followed and reorder_classes(followed, samples.source.classes)
+    predicting = reorder_classes(match_data(predicting, found), samples.source.classes)
+    followed = followed and reorder_classes(match_data(followed, found), samples.source.classes)
     # the subject's data are those of its own run, and the teacher may have read them in another way
     if (other := as_run(teacher)) is not None:
         refuse_other_reading(other, found)

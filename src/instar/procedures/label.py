@@ -24,12 +24,13 @@ from instar.stages.arguments import DataLike, as_data
 from instar.stages.compatibility import refuse_other_sizes
 from instar.stages.configuration import Configured, configure, nest
 from instar.stages.first_look import look_at
-from instar.stages.given_teacher import choose_teacher, only_parts, teacher_of
+from instar.stages.given_teacher import choose_teacher, leave_out, match_data, only_parts, teacher_of
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, read_run_data
 from instar.stages.weights import few_columns
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
+from instar.teachers.given import GivenPredictions
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import choose_batch_size
@@ -66,7 +67,8 @@ def label(
 
     Args:
         data: result of `load_data`, or its argument; None takes the data of `config`.
-        teacher: teacher, as in `distill`: run folders, modules, classifiers, an ensemble, another store.
+        teacher: teacher, as in `distill`: run folders, modules, classifiers, an ensemble, another store. The store of
+            `GivenPredictions` holds all samples that have one, whatever the selection of the data.
         out: folder of the store; new, or of the same store.
         views: augmentation, replayed by every student.
         num_views: views per sample.
@@ -127,7 +129,7 @@ def label(
     view = given.objects.views or as_view(made.views, trust=trust)
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
-    loaders = _make_loaders(made, loaded, resolved if held_out else None, view, batch_size)
+    loaders = _make_loaders(made, loaded, resolved, view, batch_size, held_out=held_out)
     labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
     store = _start(labelling, local_path(out, "out"), show)
     labelling.complete(store, str(out), share=share, show=show)
@@ -183,7 +185,8 @@ def _resolve(
     run = as_run(teacher[0] if isinstance(teacher, list | tuple) else teacher)
     data = as_data(spec, trust=trust) if run is None else read_run_data(run, spec, trust=trust)
     names, resolved = choose_teacher(teacher, given.config.combine, network=network, trust=trust)
-    return names, reorder_classes(resolved, data.classes), data
+    resolved = match_data(resolved, data)
+    return names, reorder_classes(resolved, data.classes), leave_out(data, resolved)
 
 
 def _plan_labelling(
@@ -198,7 +201,9 @@ def _plan_labelling(
 ) -> Labelling:
     refuse_other_sizes(loaders["train"], None, teacher)
     precision = config.training.teacher_precision
-    described = describe_teacher(teacher, names, config.combine, precision, few_columns(data))
+    samples = loaders["train"].samples
+    left_out = len(samples.source) - len(samples) if isinstance(teacher, GivenPredictions) else 0
+    described = describe_teacher(teacher, names, config.combine, precision, few_columns(data), left_out)
     # on a CPU, a convolutional teacher would split batches of the size that was asked for
     teacher.prepare(Execution(make_accelerator().device, precision, max_convolved_samples=batch_size))
     # students are compared with the teacher on held-out samples, which takes all classes
@@ -207,13 +212,15 @@ def _plan_labelling(
 
 
 def _make_loaders(
-    config: RunConfig, data: Data, teacher: Teacher | None, view: View, batch_size: int
+    config: RunConfig, data: Data, teacher: Teacher, view: View, batch_size: int, *, held_out: bool
 ) -> dict[str, Loader]:
     device = make_accelerator().device
+    # all that were given, so that students of any selection find theirs
+    shown = teacher.predicted(data.train) if isinstance(teacher, GivenPredictions) else data.train
     loaders = {
         "train": Loader(
-            data.train,
-            choose_batch_size(data.train, batch_size),
+            shown,
+            choose_batch_size(shown, batch_size),
             seed=config.seed,
             views=view,
             num_views=config.num_views,
@@ -223,7 +230,8 @@ def _make_loaders(
     }
     # held-out samples are shown as they are, which a teacher that is a store may not have seen
     for name, samples in (("validation", data.held_out), ("test", data.test)):
-        if teacher is not None and samples is not None and teacher.knows(samples):
+        is_inside = samples is not None and shown.source is samples.source and isinstance(teacher, GivenPredictions)
+        if held_out and samples is not None and teacher.knows(samples) and not is_inside:
             size = choose_batch_size(samples, batch_size)
             loaders[name] = Loader(samples, size, seed=config.seed, device=device)
     return loaders

@@ -21,7 +21,7 @@ from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.data.views.notation import as_view
 from instar.data.views.view import View
-from instar.errors import ConfigError, StoreError
+from instar.errors import ConfigError, DataError, StoreError
 from instar.procedures.label import describe
 from instar.seeds import generator
 from instar.stages.arguments import as_data
@@ -31,6 +31,7 @@ from instar.targets.sparse import SparseTargets
 from instar.targets.store import StoredPart, TargetStore, link
 from instar.targets.targets import Targets
 from instar.teachers.foreign import names_a_foreign_teacher
+from instar.teachers.given import GivenPredictions
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import BATCH_SIZE
@@ -96,6 +97,7 @@ def describe_targets(store: str | Path) -> str:
         [
             f"teacher: {', '.join(origin.names)}{names}, fingerprint {origin.fingerprint[:8]}, {origin.precision}",
             describe(found),
+            *([f"{origin.left_out:,} training samples have no prediction"] if origin.left_out else []),
             f"{missing} shards are missing; run the label command again." if missing else "complete",
         ]
     )
@@ -143,9 +145,13 @@ def verify_targets(
         teacher = list(manifest.teacher.names)
     if not rows:
         return Verified(str(found.path), size, 0, None, "", "rows is 0")
+    spec: Any = data if data is not None else validate(DataConfig, manifest.data)
     try:
         _, resolved = choose_teacher(teacher, manifest.teacher.combine, network=network, trust=trust)
-    except ConfigError as error:
+        if isinstance(resolved, GivenPredictions):  # which are hashed with the samples that they are about
+            spec = as_data(spec, trust=trust)
+            resolved = resolved.match(spec.splits)
+    except (ConfigError, DataError) as error:
         # what makes a teacher by its name may be gone, or nobody may trust it here
         if recorded and any(map(names_a_foreign_teacher, manifest.teacher.names)):
             return Verified(str(found.path), size, 0, None, "", str(error).rstrip("."))
@@ -157,7 +163,7 @@ def verify_targets(
             f"'{found.path}' holds targets of a teacher with fingerprint {manifest.teacher.fingerprint[:8]}, but the "
             f"given teacher has {resolved.fingerprint()[:8]}."
         )
-    loaded = as_data(data if data is not None else validate(DataConfig, manifest.data), trust=trust)
+    loaded = as_data(spec, trust=trust)
     # in the arithmetic of the labelling, or rounding would count as a difference
     resolved.prepare(Execution(make_accelerator().device, manifest.teacher.precision))
     return Verified(str(found.path), size, *_label_again(found, resolved, loaded, rows, seed, trust=trust), "")

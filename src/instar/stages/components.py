@@ -23,7 +23,7 @@ from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
-from instar.stages.given_teacher import choose_teacher
+from instar.stages.given_teacher import choose_teacher, leave_out, match_data
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.weights import few_columns, size_lazy_layers
 from instar.teachers.module import Module
@@ -160,7 +160,9 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if start is not None and network is not None and network_of(start) is None:
         start = attach_network(start, network)  # it may have trained this network, which no description builds
     views = given.views or parse_views(config.views, trust=trust)
-    teacher = None if teacher is None else reorder_classes(teacher, data.classes)
+    if teacher is not None:
+        teacher = reorder_classes(match_data(teacher, data), data.classes)
+        data = leave_out(data, teacher)
     return Components(config, data, network, teacher, start, objective, views, reader)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from instar.config import RunConfig
-from instar.errors import ConfigError, nearest
+from instar.data.dataset import Data
+from instar.errors import ConfigError, nearest, say
 from instar.models.trained import attach_network, lend_network
 from instar.runs.run import Run
 from instar.targets.store import TargetStore
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.foreign import ForeignTeacher, as_names
+from instar.teachers.given import GivenPredictions
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 
@@ -76,7 +79,10 @@ def paths_of(teacher: Any) -> tuple[str, ...] | None:
         return None
     several = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
     folders = [one.path if isinstance(one, Run | TargetStore) else one for one in several]
-    are_named = all(isinstance(folder, str | Path | ForeignTeacher) for folder in folders)
+    are_named = all(
+        one.are_in_files if isinstance(one, GivenPredictions) else isinstance(one, str | Path | ForeignTeacher)
+        for one in folders
+    )
     return tuple(map(str, folders)) if are_named else ()
 
 
@@ -119,3 +125,23 @@ def choose_teacher(
     else:
         made = Ensemble([lend_network(one, network) for one in several], combine, trust=trust)
     return paths_of(several) or (type(made).__name__,), made  # an object has no path, and its class is its name
+
+
+def match_data(teacher: Teacher, data: Data) -> Teacher:
+    """Return given predictions as a teacher that has found those of the data; another teacher unchanged."""
+    return teacher.match(data.splits) if isinstance(teacher, GivenPredictions) else teacher
+
+
+def leave_out(data: Data, teacher: Teacher) -> Data:
+    """Return the data without the training samples that a teacher lacks; stderr counts them.
+
+    Only given predictions, and stores of them, lack samples of the data that they are about.
+    """
+    lacks = teacher.lacks(data.train)
+    if not lacks.any() or lacks.all():  # of all, whoever queries the teacher says what does not fit
+        return data
+    say(
+        f"instar: {int(lacks.sum()):,} of {len(lacks):,} training samples have no prediction by the teacher, and are "
+        "left out."
+    )
+    return replace(data, train=data.train.select(~lacks))

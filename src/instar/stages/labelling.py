@@ -251,7 +251,12 @@ def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Te
 
 
 def describe_teacher(
-    teacher: Teacher, names: tuple[str, ...], combine: str, precision: str, columns: Mapping[str, Inputs]
+    teacher: Teacher,
+    names: tuple[str, ...],
+    combine: str,
+    precision: str,
+    columns: Mapping[str, Inputs],
+    left_out: int = 0,
 ) -> TeacherDescription:
     """Return the description of a teacher for a manifest, with a few of its logits for some samples.
 
@@ -261,6 +266,7 @@ def describe_teacher(
         combine: average of several teachers.
         precision: precision of its logits.
         columns: raw values `[n, ...]` of some samples by the name of the column.
+        left_out: number of training samples that were given no prediction.
     """
     networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
     statistics: list[dict[str, Any]] = [
@@ -275,5 +281,6 @@ def describe_teacher(
             "precision": precision,
             "normalisation": statistics,
             "functions": probe_functions("teacher", teacher.modules(), columns),
+            "left_out": left_out,
         },
     )

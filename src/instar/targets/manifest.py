@@ -130,6 +130,7 @@ class TeacherDescription(Config):
         default_factory=dict, description="by number, a few logits of each network; older stores have none"
     )
     normalisation: tuple[dict[str, list[float]], ...] = Field((), description="mean and std of the inputs, per network")
+    left_out: int = Field(0, ge=0, description="training samples that were given no prediction, which runs leave out")
 
 
 class Manifest(Config):
@@ -164,7 +165,9 @@ class Manifest(Config):
     def plan(self) -> dict[str, Any]:
         """Return what the targets depend on: everything except the shards, the paths and the version."""
         # names and data say where teacher and samples were found; their fingerprints say what they are
-        found = self.model_dump(mode="json", exclude={"version": True, "data": True, "teacher": {"names", "functions"}})
+        found = self.model_dump(
+            mode="json", exclude={"version": True, "data": True, "teacher": {"names", "functions", "left_out"}}
+        )
         for part in found["parts"].values():
             del part["shards"]
         # one number for all formats, because a store's fingerprint hashes its plan, and must outlive a new format

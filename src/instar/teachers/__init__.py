@@ -4,6 +4,7 @@ from instar.teachers.classifier import Classifier
 from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
 from instar.teachers.foreign import ForeignTeacher
+from instar.teachers.given import GivenPredictions
 from instar.teachers.module import Module
 from instar.teachers.remembered import Remembered
 from instar.teachers.reordered import reorder_classes
@@ -18,6 +19,7 @@ __all__ = [
     "Classifier",
     "Ensemble",
     "ForeignTeacher",
+    "GivenPredictions",
     "Module",
     "Remembered",
     "Specialist",

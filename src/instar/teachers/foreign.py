@@ -26,6 +26,7 @@ from instar.models.weight_files import load_weights
 from instar.teachers.boosters import fitted_kinds
 from instar.teachers.classifier import is_estimator
 from instar.teachers.conversion import as_teacher
+from instar.teachers.given import GivenPredictions
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 
@@ -191,12 +192,12 @@ def names_a_foreign_teacher(text: str) -> bool:
     >>> [names_a_foreign_teacher(text) for text in ("nets:Net", "transformers:gpt", "runs/a", "ForeignTeacher('a:B')")]
     [True, True, False, True]
     """
-    if text.startswith((*LIBRARY_PREFIXES, "ForeignTeacher(")):
+    if text.startswith((*LIBRARY_PREFIXES, "ForeignTeacher(", "GivenPredictions(")):
         return True
     return is_import_path(text) and not os.path.exists(text)  # file names may have a colon
 
 
-def parse_foreign_teacher(text: str) -> ForeignTeacher:
+def parse_foreign_teacher(text: str) -> ForeignTeacher | GivenPredictions:
     """Return the teacher that a text names.
 
     Raises:
@@ -205,10 +206,12 @@ def parse_foreign_teacher(text: str) -> ForeignTeacher:
     >>> parse_foreign_teacher("ForeignTeacher('nets:Net', reader=Pixels(64))").reader.size
     64
     """
-    if not text.startswith("ForeignTeacher("):
+    if not text.startswith(("ForeignTeacher(", "GivenPredictions(")):
         return ForeignTeacher(text)
-    names: dict[str, Callable[..., Any]] = {"ForeignTeacher": ForeignTeacher, **READERS}
-    found = parse(text, names, "teacher")
+    kinds: dict[str, Callable[..., Any]] = {"ForeignTeacher": ForeignTeacher, "GivenPredictions": GivenPredictions}
+    found = parse(text, {**kinds, **READERS}, "teacher")
+    if isinstance(found, GivenPredictions):
+        return found
     if not isinstance(found, ForeignTeacher):
         raise ConfigError(f"teacher '{text}' must be one ForeignTeacher(...).")
     # typing the whole is typing the name inside it

@@ -6,6 +6,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from instar.data.batch import Batch, Origin
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
@@ -146,6 +149,14 @@ class Stored(Teacher):
         """Return whether the store has targets of these samples without augmentation."""
         as_they_are = Origin(samples, Identity(), 0, 1)
         return any(self._agreement(part, as_they_are)[0] == NUM_COMPARED for part in self._parts.values())
+
+    def lacks(self, samples: Samples) -> Tensor:
+        """Return which of these samples were given no prediction; a store of a teacher that was queried lacks none."""
+        found = super().lacks(samples)
+        part = next(iter(self._parts.values()))  # the training samples
+        if self.store.manifest.teacher.left_out and part.part.fingerprint == samples.source.fingerprint():
+            found |= torch.isin(samples.ids, part.unknown(samples.ids))
+        return found
 
     def settings(self) -> dict[str, Any]:
         """Return the views that the store was made with, as settings of a run."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from instar.compute.execution import Execution
 from instar.data.batch import Batch
@@ -102,6 +103,13 @@ class Teacher(ABC):
     def knows(self, samples: Samples) -> bool:
         """Return whether it can predict these samples without augmentation; a store knows only its own samples."""
         return all(member.knows(samples) for member in self.members)
+
+    def lacks(self, samples: Samples) -> Tensor:
+        """Return which of these samples a run must leave out, because nobody predicted them, bool `[n]`."""
+        found = torch.zeros(len(samples), dtype=torch.bool)
+        for member in self.members:
+            found |= member.lacks(samples)
+        return found
 
     def reorder_members(self, names: tuple[str, ...]) -> Teacher | None:
         """Return this teacher with each member in the order of `names`; None where all have the order of `classes`."""

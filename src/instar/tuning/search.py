@@ -31,7 +31,7 @@ from instar.objectives.notation import exact
 from instar.runs.files import write_json
 from instar.stages.components import adopt_store_views
 from instar.stages.first_look import look_at
-from instar.stages.given_teacher import choose_teacher
+from instar.stages.given_teacher import choose_teacher, leave_out, match_data
 from instar.stages.labelling import Labelling, describe_teacher
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
@@ -135,7 +135,7 @@ class Search:
         reader = choose_student_reader(None, own, data)
         shape = read_shape(reader, reader.collect(data.train.source.shape))
         build_network(config.model, shape, data.classes, trust=trust, sizes=reader.sizes())
-        stored = self._label(data)
+        validation, (stored, data) = data.held_out, self._label(data)
         shown = adopt_store_views(stored, config)
         loader = self._make_loader(data.train, shown)
         stored.targets(next(loader.in_order()).part(0, 2))
@@ -150,7 +150,7 @@ class Search:
         given = replace(self.stage.given, data=data if is_sent else None, objective=None)
         stage = replace(self.stage, config=shared, given=given, show=self.stage.show and here)
         cells, baseline = self._halve(stage, jobs)
-        tuned = Tuned(self.grid.criterion, len(data.held_out), cells, baseline, first_look=look.as_dict())
+        tuned = Tuned(self.grid.criterion, len(validation), cells, baseline, first_look=look.as_dict())
         if data.config.source != ARRAYS_SOURCE:
             # a teacher that was an object has no folder, but its store is a teacher too
             teachers = config.teachers or shared.teachers
@@ -159,17 +159,18 @@ class Search:
         write_json(out / "tune.json", tuned.as_dict())
         return tuned
 
-    def _label(self, data: Data) -> Stored:
-        """Return the store that all trials learn from: the teacher itself if it is a store, or a new one."""
+    def _label(self, data: Data) -> tuple[Stored, Data]:
+        """Return the store that all trials learn from, a new one or the teacher itself, and the data that it labels."""
         config, temperatures = self.stage.config, self.grid.temperatures
         names, teacher = choose_teacher(self.teacher, config.combine, network=self.network, trust=self.stage.trust)
-        teacher = reorder_classes(teacher, data.classes)
+        teacher = reorder_classes(match_data(teacher, data), data.classes)
+        data = leave_out(data, teacher)
         # a store knows no other views than its own, and has all its targets already
         if isinstance(teacher, Stored):
             self._refuse_other_temperatures(
                 f"'{teacher.store.path}'", next(iter(teacher.store.manifest.parts.values()))
             )
-            return teacher
+            return teacher, data
         device, precision = make_accelerator().device, config.training.teacher_precision
         teacher.prepare(Execution(device, precision, max_convolved_samples=LABELLING_BATCH_SIZE))
         loaders = {"train": self._make_loader(data.train, config, device)}
@@ -189,7 +190,7 @@ class Search:
         self._refuse_other_temperatures("the teacher", labelling.manifest.parts["train"])
         store = labelling.start(self.stage.out / "targets")
         labelling.complete(store, str(store.path), show=self.stage.show)
-        return Stored(store)
+        return Stored(store), data
 
     def _make_loader(self, samples: Samples, config: RunConfig, device: torch.device | str = "cpu") -> Loader:
         return Loader(
