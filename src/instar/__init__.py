@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from instar.procedures.export import export
     from instar.procedures.inspect import inspect
     from instar.procedures.label import label
+    from instar.procedures.layers import layers
     from instar.procedures.load import load
     from instar.procedures.predict import predict, predict_proba
     from instar.procedures.report import report
@@ -53,6 +54,7 @@ __all__ = [
     "export",
     "inspect",
     "label",
+    "layers",
     "load",
     "load_data",
     "merge_targets",

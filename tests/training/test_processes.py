@@ -45,6 +45,17 @@ def learn_words(out, settings):
     return train(load_data(arrays), MaskedWords(), out=out, **json.loads(settings))
 
 
+def learn_attention(out, settings):
+    """Distil hidden layers, in one of two processes."""
+    torch.set_num_threads(1)
+    networks = []
+    for width in (6, 4):
+        torch.manual_seed(width)
+        layers = [torch.nn.Conv2d(1, width, 3), torch.nn.ReLU(), torch.nn.Flatten()]
+        networks.append(torch.nn.Sequential(*layers, torch.nn.Linear(36 * width, 10)))
+    return distill(load_data("digits", subset=31), *networks, out=out, **json.loads(settings))
+
+
 class MaskedWords(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -150,6 +161,19 @@ def test_two_processes_share_batches_of_several_inputs(tmp_path):
     one = learn_words(tmp_path / "one", settings)
     two, _ = read_tensors(Run(tmp_path / "two").weights)
     torch.testing.assert_close(two, dict(one.model.state_dict()), rtol=1e-5, atol=1e-6)
+
+
+def test_two_processes_follow_hidden_layers_as_one(tmp_path):
+    settings = {"epochs": 2, "batch_size": 5, "optimiser": "sgd", "micro_batches": 2, "log_every": 1}
+    settings |= {"objective": "SoftTargets(2) + 100 * AttentionTransfer({'1': '1'})", "learning_rate": 0.01}
+    found = two_processes("learn_attention", str(tmp_path / "two"), json.dumps(settings))
+    assert [code for _, code in found] == [0, 0], found
+    one, two = learn_attention(tmp_path / "one", json.dumps(settings)), Run(tmp_path / "two")
+    torch.testing.assert_close(read_tensors(two.weights)[0], dict(one.model.state_dict()), rtol=1e-5, atol=1e-6)
+    found, wanted = (
+        [line["attention_transfer"] for line in run.history() if line["kind"] == "train"] for run in (two, one)
+    )
+    assert found == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("stop", [6])

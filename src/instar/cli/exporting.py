@@ -1,4 +1,4 @@
-"""`export`, `predict`, `verify-data` and `inspect`."""
+"""`export`, `predict`, `inspect`, `layers` and `verify-data`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import instar
 from instar.cli import options
 from instar.cli.output import print_json, print_result
-from instar.cli.settings import only_given, parse_settings
+from instar.cli.settings import only_given, parse_model, parse_settings
 
 if TYPE_CHECKING:
     from instar.inspection.description import Inspection
@@ -54,6 +54,26 @@ def predict(
     """
     found = instar.predict(run, inputs, trust=trust, **only_given(top=top, network=network))
     print_result([one.as_dict() for one in found], "\n".join(map(str, found)), as_json)
+
+
+def layers(
+    model: options.LayersArgument,
+    arg: options.ArgOption = None,
+    data: options.ShapeDataOption = None,
+    network: options.NetworkOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+) -> None:
+    """List the layers of a model: names, shapes of their outputs, and parameters.
+
+    Terms of hidden layers, such as AttentionTransfer, read them by these names.
+
+    Example: instar layers resnet --arg depth=20 --data digits
+    """
+    # a run folder is a path, and a class of the user's is trusted because its name was typed
+    named: Any = parse_model(model, arg) if arg or ":" in model else model
+    found = instar.layers(named, data=data, network=network, trust=trust)
+    print_result(found.as_dict(), found, as_json)
 
 
 def verify_data(

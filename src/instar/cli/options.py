@@ -38,6 +38,16 @@ SubjectArgument = Annotated[
         metavar="RUN", help="run folder, target store, or package.module:Name of a teacher", callback=trust_typed_name
     ),
 ]
+LayersArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="run folder, family such as resnet, or package.module:Class", callback=import_named
+    ),
+]
+ShapeDataOption = Annotated[
+    str | None,
+    typer.Option("--data", help="data that give the shapes; a run folder needs none", callback=trust_typed_name),
+]
 MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]
 RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders that hold some at any depth")]
 MethodsArgument = Annotated[

@@ -32,6 +32,7 @@ for verb in (
     exporting.export,
     exporting.predict,
     exporting.inspect,
+    exporting.layers,
     exporting.verify_data,
     papers.demo,
 ):

@@ -1,9 +1,9 @@
-"""Extraction of the logits from the output of a network."""
+"""What a network leaves: its logits, found in its output, and the outputs of layers that were asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -11,6 +11,19 @@ from torch import Tensor
 
 from instar.compute.projected import Projected
 from instar.errors import MismatchError
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network leaves of a batch.
+
+    Args:
+        logits: `[batch, ..., classes]`, or `Projected`.
+        features: outputs of the layers that were asked for, `[batch, ...]` by name.
+    """
+
+    logits: Any
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def logits_of(output: Any, samples: int) -> Any:

@@ -2,6 +2,8 @@
 
 from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
+from instar.objectives.features.attention_transfer import AttentionTransfer
+from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
@@ -13,8 +15,10 @@ from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 
 __all__ = [
     "TERMS",
+    "AttentionTransfer",
     "ConfidenceWeighted",
     "DecoupledKD",
+    "FeatureTerm",
     "HardLabels",
     "LogitMatching",
     "Need",

@@ -6,6 +6,7 @@ from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
+from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.objective import Objective, Term
@@ -24,6 +25,7 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     DecoupledKD,
     Standardised,
     UnlabelledSoftTargets,
+    AttentionTransfer,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -42,6 +43,19 @@ class Value:
     beside: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What the layers that terms compare return for the examples of a batch.
+
+    Args:
+        student: outputs of layers of the student by name, `[batch, ...]`, with their graph.
+        teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
+    """
+
+    student: Mapping[str, Tensor]
+    teacher: Mapping[str, Tensor]
+
+
 class Term(ABC):
     """One term of an objective, as in `SoftTargets(4) + 0.1 * HardLabels()`."""
 
@@ -70,6 +84,18 @@ class Term(ABC):
         Views that mix samples need this of every term that reads labels; such a term sets the class attribute to True.
         """
         return False
+
+    @property
+    def layers(self) -> Mapping[str, str] | None:
+        """Layers of the student that are compared with layers of the teacher; None for a term of logits.
+
+        A term with layers is a `FeatureTerm`, which implements `of_layers` in place of a call.
+        """
+        return None
+
+    def of_layers(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of each example, `[batch]`, from the outputs of layers by name, float32 or float64."""
+        raise NotImplementedError
 
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
@@ -163,7 +189,29 @@ class Objective:
     @property
     def temperatures(self) -> frozenset[float]:
         """Temperatures of the teacher's targets that the terms read."""
-        return frozenset(float(term.temperature) for _, term in self.parts if Need.TEACHER in term.needs)
+        reading = [term for _, term in self.parts if Need.TEACHER in term.needs and term.layers is None]
+        return frozenset(float(term.temperature) for term in reading)
+
+    @cached_property
+    def compares_layers(self) -> bool:
+        """Whether any term compares hidden layers."""
+        return any(term.layers is not None for _, term in self.parts)
+
+    @property
+    def student_layers(self) -> tuple[str, ...]:
+        """Layers of the student that terms compare, each once."""
+        return tuple(dict.fromkeys(name for _, term in self.parts for name in term.layers or ()))
+
+    @property
+    def teacher_layers(self) -> tuple[str, ...]:
+        """Layers of the teacher that terms compare, each once."""
+        return tuple(dict.fromkeys(name for _, term in self.parts for name in (term.layers or {}).values()))
+
+    @property
+    def on_logits(self) -> Objective | None:
+        """The terms that read logits; None if there are none."""
+        parts = tuple(part for part in self.parts if part[1].layers is None)
+        return Objective(parts) if parts else None
 
     def check(self, *, has_teacher: bool, has_labels: bool, mixes_samples: bool = False) -> None:
         """Refuse a run that lacks what the terms need, or gives a sample two labels, before the first step.
@@ -209,6 +257,7 @@ class Objective:
         targets: Targets | None,
         totals: Tensor | None = None,
         *,
+        hidden: Hidden | None = None,
         keep_logits: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum over examples of the weighted terms, and the detached sum of each term by name.
@@ -218,14 +267,26 @@ class Objective:
             batch: batch with labels and mask.
             targets: targets of the teacher, if a term needs them.
             totals: `totals` of the whole batch, if `batch` is a part of it; None: `batch` is the whole batch.
+            hidden: outputs of the layers that terms compare, of the same examples.
             keep_logits: False if the logits are not used later and the gradient is computed once; the gradient then
                 overwrites them, which saves most of the memory of a loss over many classes.
         """
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
+        if not self.compares_layers:
+            return self._of_logits(logits, batch, targets, totals, once=not keep_logits)
+        found: tuple[Tensor, dict[str, Tensor]] = (torch.zeros((), device=batch.labels.device), {})
+        if any(term.layers is None for _, term in self.parts):
+            # a layer may share memory with the logits, so their gradient must not overwrite them
+            found = self._of_logits(logits, batch, targets, totals, once=False)
+        return self._add_layers(*found, batch, hidden)
+
+    def _of_logits(
+        self, logits: Tensor | Projected, batch: Batch, targets: Targets | None, totals: Tensor | None, *, once: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         # terms see one tile or all logits, and cannot tell which
         if isinstance(logits, Projected) or exceeds_loss_tile(logits):
-            return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=not keep_logits)
+            return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=once)
         logits = to_loss_dtype(logits)
         if batch.mask is not None:
             # an invalid position may have any logits, and NaN * 0 is NaN in a gradient too
@@ -233,12 +294,31 @@ class Objective:
             batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
         return self._sums(totals, logits, batch, targets)
 
+    def _add_layers(
+        self, total: Tensor, sums: dict[str, Tensor], batch: Batch, hidden: Hidden | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        compared = [(weight, term) for weight, term in self.parts if term.layers is not None]
+        if hidden is None:
+            raise ConfigError(f"{type(compared[0][1]).__name__} compares hidden layers, and the loss was given none.")
+        for weight, term in compared:
+            losses = term.of_layers(_in_loss_dtype(hidden.student), _in_loss_dtype(hidden.teacher))
+            if losses.shape != batch.labels.shape:
+                raise MismatchError(
+                    f"{type(term).__name__} returns a loss of shape {list(losses.shape)}, and the labels are "
+                    f"{list(batch.labels.shape)}; a term needs one loss for each label."
+                )
+            loss = _masked_sum(losses, batch.mask)
+            total, sums = total + weight * loss, sums | {term.name: loss.detach()}
+        return total, {"loss": total.detach()} | {name: value for name, value in sums.items() if name != "loss"}
+
     def _sums(
         self, totals: Tensor | None, logits: Tensor, batch: Batch, targets: Targets | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         weighted: list[Tensor] = []
         sums: dict[str, Tensor] = {}
         for index, (weight, term) in enumerate(self.parts):
+            if term.layers is not None:  # kept in the list, because `totals` has a row for each term
+                continue
             value = _value_of(term, logits, batch, targets)
             weights = term.weights(batch, targets)
             losses = value.loss
@@ -271,6 +351,10 @@ def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None)
 
     beside = {name: mix(found, other.beside[name]) for name, found in value.beside.items()}
     return Value(mix(value.loss, other.loss), beside)
+
+
+def _in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: to_loss_dtype(feature) for name, feature in features.items()}
 
 
 def _totals(weights: Tensor | None, batch: Batch) -> Tensor:

@@ -42,8 +42,10 @@ class Standardised(Term):
     term: Term = field(default_factory=lambda: SoftTargets(2))
 
     def __post_init__(self) -> None:
-        if not isinstance(self.term, Term):
-            raise ConfigError(f"Standardised(term) must be one term, for example SoftTargets(2), got {self.term!r}.")
+        if not isinstance(self.term, Term) or self.term.layers is not None:
+            raise ConfigError(
+                f"Standardised(term) must be one term of logits, for example SoftTargets(2), got {self.term!r}."
+            )
 
     @property
     def needs(self) -> frozenset[Need]:

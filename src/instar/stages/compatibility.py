@@ -109,6 +109,8 @@ def refuse_unfit(objective: Objective, batch: Batch, targets: Targets) -> None:
     Raises:
         MismatchError: when a term needs classes or a temperature that the targets do not hold.
     """
+    if (of_logits := objective.on_logits) is None:
+        return
     shape = (*batch.labels.shape, targets.num_classes)
     # a term refuses by itself what it cannot compute; the logits do not matter
-    objective(torch.zeros(shape, device=batch.labels.device), batch, targets)
+    of_logits(torch.zeros(shape, device=batch.labels.device), batch, targets)

@@ -24,6 +24,7 @@ from instar.objectives.objective import Objective
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data
+from instar.stages.hidden_layers import refuse_without_layers
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.weights import few_columns, size_lazy_layers
 from instar.teachers.module import Module
@@ -91,6 +92,7 @@ class Components:
         self.objective.check(
             has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None
         )
+        refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step
         name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
         if not is_labelled(judged):

@@ -15,9 +15,11 @@ from instar.config import TrainingConfig
 from instar.data.loader import Loader
 from instar.errors import say
 from instar.models.build import last_layer
+from instar.objectives.objective import Objective
 from instar.seeds import seed_everything
 from instar.stages.compatibility import refuse_other_classes, refuse_other_sizes
 from instar.stages.components import Components
+from instar.stages.hidden_layers import match_layers
 from instar.stages.initial import InitialModel, make_initial
 from instar.stages.labelling import Labelling
 from instar.stages.precomputed import plan_labelling
@@ -32,12 +34,14 @@ class Prepared:
         accelerator: device and processes.
         loader: the batches.
         initial: the model before its first step, on the device.
+        objective: the objective, whose terms name each layer that they compare.
         labelling: what the teacher labels before the first step; None: nothing is kept on disk.
     """
 
     accelerator: Accelerator
     loader: Loader
     initial: InitialModel
+    objective: Objective
     labelling: Labelling | None
 
 
@@ -83,13 +87,14 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
         )
 
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
+    objective = match_layers(components.objective, model, teacher, loader, accelerator)
     unused = initial.rehearse(loader, training, accelerator)
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
         say(f"instar: data {components.data.describe()}.")
         for sentence in initial.notices(unused):
             say(f"instar: {sentence}")
-    return Prepared(accelerator, loader, initial, plan_labelling(components, loader))
+    return Prepared(accelerator, loader, initial, objective, plan_labelling(components, loader))
 
 
 def _warn_of_emulation(training: TrainingConfig, device: torch.device) -> None:

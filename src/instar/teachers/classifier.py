@@ -105,6 +105,10 @@ class Classifier(Teacher):
         places = torch.tensor(columns, device=found.device)
         return found.new_full((len(found), classes), self.floor).log().index_copy_(1, places, logits)
 
+    def describe_lack(self) -> str:
+        """Return that the classifier has no hidden layers."""
+        return f"the classifier {type(self.estimator).__name__} has none"
+
     def _select_features(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
         wanted = [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
         found = known_names(self.estimator, batch.origin.samples.source.feature_names if batch.origin else ())

@@ -70,6 +70,8 @@ class Ensemble(Teacher):
         self._log_weights = torch.tensor([weight for _, weight in self._queried]).log()
         self.answers_by_row = all(member.answers_by_row for member in self.members)
 
+    without_layers = "has those of several networks; give the one that the student follows as the teacher"
+
     def targets(self, batch: Batch) -> Targets:
         """Return the mean of the members' targets.
 

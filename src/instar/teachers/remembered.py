@@ -55,6 +55,8 @@ class Remembered(Teacher):
             self._targets.append(parts[0].joined(parts[1:]))
         self._row_of = row_of
 
+    without_layers = "keeps predictions alone; query the network online"
+
     def targets(self, batch: Batch) -> Targets:
         """Return the targets of the batch.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from instar.content import hash_repr
 from instar.data.batch import Batch
 from instar.data.opening import join_names
 from instar.errors import MismatchError, say
-from instar.targets.targets import DenseTargets
+from instar.models.named_layers import Layers
+from instar.targets.answer import Answer
+from instar.targets.targets import DenseTargets, Targets
 from instar.teachers.teacher import Teacher
 
 
@@ -27,7 +31,23 @@ class Reordered(Teacher):
 
     def targets(self, batch: Batch) -> DenseTargets:
         """Return the teacher's logits in the order of `names`."""
-        logits = self.members[0].targets(batch).logits()
+        return self._reorder(self.members[0].targets(batch))
+
+    def layers(self) -> Layers | None:
+        """Return the layers of the teacher."""
+        return self.members[0].layers()
+
+    def describe_lack(self) -> str:
+        """Return why the teacher has no hidden layers."""
+        return self.members[0].describe_lack()
+
+    def answer(self, batch: Batch, features: Sequence[str] = ()) -> Answer:
+        """Return the teacher's logits in the order of `names`, and the outputs of its layers."""
+        answer = self.members[0].answer(batch, features)
+        return Answer(self._reorder(answer.targets), answer.features)
+
+    def _reorder(self, targets: Targets) -> DenseTargets:
+        logits = targets.logits()
         self._order = self._order.to(logits.device)  # kept there, so that the next step copies nothing
         return DenseTargets(logits.index_select(-1, self._order))
 

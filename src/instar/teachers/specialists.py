@@ -94,6 +94,8 @@ class Specialists(Teacher):
         self.members = [self.generalist, *(specialist.teacher for specialist in self.specialists)]
         self.top, self.weight, self.divergence = top, weight, divergence
 
+    without_layers = "has those of several networks; give its generalist as the teacher"
+
     def targets(self, batch: Batch) -> DenseTargets:
         """Return log q; where no specialist is active, the generalist's logits to the last bit.
 

@@ -75,6 +75,8 @@ class Stored(Teacher):
         self._ahead: _Lookahead | None = None
         self._lookahead_bytes = lookahead_bytes
 
+    without_layers = "keeps predictions alone; give the network that labelled the store as the teacher"
+
     def targets(self, batch: Batch) -> Targets:
         """Return the stored targets of the batch.
 

@@ -17,6 +17,8 @@ from instar.errors import MismatchError
 from instar.models.carried import Carried
 from instar.models.class_names import explain_other_number
 from instar.models.failures import name_failure
+from instar.models.named_layers import Layers
+from instar.targets.answer import Answer
 from instar.targets.targets import Targets
 
 
@@ -32,11 +34,21 @@ def query(teacher: Teacher, batch: Batch) -> Targets:
     Raises:
         MismatchError: when the teacher has another number of classes than the data.
     """
-    found = teacher.targets(batch)
+    return ask(teacher, batch).targets
+
+
+def ask(teacher: Teacher, batch: Batch, features: Sequence[str] = ()) -> Answer:
+    """Return the answer of a teacher to a batch of a loader, with the outputs of layers by name.
+
+    Raises:
+        MismatchError: when the teacher has another number of classes than the data, or no layers.
+    """
+    answer = teacher.answer(batch, features)
+    found = answer.targets
     if batch.origin is not None and found.num_classes != (classes := batch.origin.samples.num_classes):
         names, who = batch.origin.samples.source.classes, f"the teacher {type(teacher).__name__}"
         raise MismatchError(explain_other_number(who, teacher.classes, found.num_classes, names, classes))
-    return found
+    return answer
 
 
 def _checked(targets: Callable[[Any, Batch], Targets]) -> Callable[[Any, Batch], Targets]:
@@ -68,6 +80,8 @@ class Teacher(ABC):
     members: Sequence[Teacher] = ()
     classes: tuple[str, ...] | None = None
     """Names of the classes, if they are known. Without names, only the error rate reveals another order."""
+    without_layers: str = "has none"
+    """Why `layers` returns None, as the end of a sentence about hidden layers."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -82,6 +96,24 @@ class Teacher(ABC):
     @abstractmethod
     def targets(self, batch: Batch) -> Targets:
         """Return the targets of a batch, without gradients."""
+
+    def layers(self) -> Layers | None:
+        """Return the layers whose outputs `answer` returns; None for most teachers, which have none."""
+        return None
+
+    def answer(self, batch: Batch, features: Sequence[str] = ()) -> Answer:
+        """Return the targets of a batch, and the outputs of some of `layers` by name, without gradients.
+
+        Raises:
+            MismatchError: when it has no layers.
+        """
+        if features:
+            raise MismatchError(f"hidden layers were asked for, and {self.describe_lack()}.")
+        return Answer(self.targets(batch))
+
+    def describe_lack(self) -> str:
+        """Return why there are no hidden layers, as a clause."""
+        return f"the teacher {type(self).__name__} {self.without_layers}"
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -80,7 +80,7 @@ def fit(
         run.metrics_log.forget_after(done)  # lines after the checkpoint, whose steps are taken again
     else:  # each process has dropout masks of its own; the checkpoint has the random state of the first only
         seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
-    student = wrap_model(state, loader, config, accelerator)
+    student = wrap_model(state, objective, loader, config, accelerator)
     # after the checkpoint, because scores of later steps do not count
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
     # batches and targets are functions of the step, so a bad step can be computed again to explain it

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -20,9 +19,13 @@ from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.errors import MismatchError
 from instar.models.failures import name_failure
-from instar.objectives.objective import Objective
+from instar.models.hooks import keep_outputs
+from instar.models.named_layers import Layers
+from instar.models.outputs import Outputs
+from instar.objectives.objective import Hidden, Objective
+from instar.targets.answer import Answer
 from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher, query
+from instar.teachers.teacher import Teacher, ask
 from instar.training.gradient_terms import GradientTerms
 from instar.training.optimise import constrain_norms
 from instar.training.recorder import Recorder
@@ -38,21 +41,25 @@ class TrainingModel:
         network: the model, shared by processes and compiled for full batches.
         config: settings of the training.
         accelerator: device and processes.
+        layers: layers whose outputs the objective compares, by name.
     """
 
     state: TrainState
     network: nn.Module | Compiled
     config: TrainingConfig
     accelerator: Accelerator
+    layers: Mapping[str, nn.Module] = field(default_factory=dict)
 
-    def __call__(self, part: Batch) -> Any:
-        """Return the logits of a part of a batch, a tensor or `Projected`."""
+    def __call__(self, part: Batch) -> Outputs:
+        """Return the logits of a part of a batch, a tensor or `Projected`, and the outputs of its layers."""
         # the first hidden state is the student's, those of its teachers follow
         with (
             autocast(self.config.precision, self.accelerator.device),
             name_failure("the student", self.state.model, part),
+            keep_outputs(self.layers, "the student") as features,
         ):
-            return self.state.carried[0](self.network, part.read(self.state.model.reader), part)
+            logits = self.state.carried[0](self.network, part.read(self.state.model.reader), part)
+        return Outputs(logits, features)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
         """Return the context of a forward and backward pass, in which processes exchange gradients if `is_due`."""
@@ -60,14 +67,18 @@ class TrainingModel:
         return context
 
 
-def wrap_model(state: TrainState, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> TrainingModel:
+def wrap_model(
+    state: TrainState, objective: Objective, loader: Loader, config: TrainingConfig, accelerator: Accelerator
+) -> TrainingModel:
     """Return a model in the form that training calls: shared by processes, and compiled if the settings say so."""
     # compiled last, because `Compiled` calls the network that exchanges gradients
     # placed as told: accelerate would import torch's distributed tensors for half a second, to look for them
     network = accelerator.prepare_model(state.model, device_placement=accelerator.device_placement)
     if config.compile:
         network = Compiled(network, part_sizes(loader, config, accelerator))
-    return TrainingModel(state, network, config, accelerator)
+    names = objective.student_layers
+    layers = Layers.of(state.model, "the student").select(names) if names else {}
+    return TrainingModel(state, network, config, accelerator, layers)
 
 
 def train_step(
@@ -98,21 +109,25 @@ def find_gradients(
     parts = list(share_batch(batch, accelerator).parts(config.micro_batches))
     count = batch.count()  # of the whole batch, in all processes; 0 if no position is valid
     # one part at a time: the targets of all parts would take the memory that micro-batches save
-    answers: Iterable[Targets | None] = (query(teacher, part) if teacher else None for part in parts)
+    wanted = objective.teacher_layers
+    answers: Iterable[Answer | None] = (ask(teacher, part, wanted) if teacher else None for part in parts)
     totals: Tensor | None = None
     if objective.weighs_examples:  # weights of examples depend on the targets of the whole batch
         answers = list(answers)
-        found = [objective.totals(part, targets) for part, targets in zip(parts, answers, strict=True)]
+        pairs = zip(parts, answers, strict=True)
+        found = [objective.totals(part, _targets_of(answer)) for part, answer in pairs]
         totals = accelerator.reduce(torch.stack(found).sum(0))
     every = config.gradients_every
     terms = GradientTerms(model) if every and (batch.step + 1) % every == 0 else None
-    for number, (part, targets) in enumerate(zip(parts, answers, strict=True), start=1):
+    for number, (part, answer) in enumerate(zip(parts, answers, strict=True), start=1):
+        targets = _targets_of(answer)
         # gradients add up locally, and travel once, with those of the last part
         with student.synchronise(number == len(parts)):
-            logits = student(part)
+            outputs = student(part)
+            logits, hidden = outputs.logits, Hidden(outputs.features, answer.features) if answer and wanted else None
             if terms and isinstance(logits, Projected):  # gradients are measured class by class
                 logits = logits.logits()
-            loss, sums = objective(logits, part, targets, totals, keep_logits=terms is not None)
+            loss, sums = objective(logits, part, targets, totals, hidden=hidden, keep_logits=terms is not None)
             if terms:
                 terms.add(loss / max(1, count), logits, part, targets)
             # processes average their gradients, and the loss is a mean over the whole batch
@@ -125,6 +140,10 @@ def find_gradients(
     # the norm of the whole batch, so only after its last part
     if config.gradient_clip:
         nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+
+
+def _targets_of(answer: Answer | None) -> Targets | None:
+    return None if answer is None else answer.targets
 
 
 def share_batch(batch: Batch, accelerator: Accelerator) -> Batch:

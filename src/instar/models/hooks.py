@@ -1,0 +1,87 @@
+"""Outputs of hidden layers, kept by hooks that live for one call of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from instar.errors import MismatchError
+
+
+@contextmanager
+def keep_outputs(layers: Mapping[str, nn.Module], who: str) -> Iterator[dict[str, Tensor]]:
+    """Keep what layers return while a network is called once inside the context; without layers, nothing is done.
+
+    The dictionary is filled by the call, and complete after it. The layers have no hooks afterwards, also after an
+    error. A layer may return one tensor, or a tuple with one tensor only, as the layers of Transformers do.
+
+    Args:
+        layers: modules inside the network by name.
+        who: what is called, for error messages, such as "the student".
+
+    Raises:
+        MismatchError: when a layer is not called, is called twice, returns no tensor or several, or a later layer
+            changes its output in place.
+
+    >>> import torch
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+    >>> with keep_outputs({"0": network[0]}, "the student") as found:
+    ...     _ = network(torch.zeros(4, 2))
+    >>> found["0"].shape, len(network[0]._forward_hooks)
+    (torch.Size([4, 3]), 0)
+    """
+    kept: dict[str, Tensor] = {}
+    if not layers:
+        yield kept
+        return
+    versions: dict[str, int] = {}
+    handles = []
+    try:
+        for name, module in layers.items():
+            handles.append(module.register_forward_hook(_Keeper(name, who, kept, versions)))
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in layers:
+        if name not in kept:
+            raise MismatchError(
+                f"{who} does not call its layer '{name}' in a forward pass, or calls it inside compiled code; choose a "
+                "layer that is called as a module."
+            )
+        # a ReLU in place would turn what this layer returned into what the ReLU returns
+        if kept[name]._version != versions[name]:
+            raise MismatchError(
+                f"a later layer of {who} changes the output of '{name}' in place; name that later layer, such as the "
+                "ReLU(inplace=True) behind it."
+            )
+
+
+class _Keeper:
+    """A forward hook. It is no closure of the network, so that nothing refers to itself."""
+
+    def __init__(self, name: str, who: str, kept: dict[str, Tensor], versions: dict[str, int]) -> None:
+        self.name, self.who, self.kept, self.versions = name, who, kept, versions
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self.name in self.kept:
+            raise MismatchError(
+                f"{self.who} calls its layer '{self.name}' twice in a forward pass, so its output is not one tensor; "
+                "choose another layer."
+            )
+        self.kept[self.name] = found = _only_tensor(output, f"the layer '{self.name}' of {self.who}")
+        self.versions[self.name] = found._version
+
+
+def _only_tensor(output: Any, which: str) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    parts = list(output.values()) if isinstance(output, Mapping) else output
+    tensors = [part for part in parts if isinstance(part, Tensor)] if isinstance(parts, tuple | list) else []
+    if len(tensors) == 1 and len(parts) == 1:
+        return tensors[0]
+    found = f"a {type(output).__name__} with {len(tensors)} tensors" if tensors else f"a {type(output).__name__}"
+    raise MismatchError(f"{which} must return one tensor, got {found}; choose a layer inside it or after it.")

@@ -1,0 +1,103 @@
+"""The layers of a network by name: dotted names of modules, and the friendly names of an `Architecture`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from instar.errors import MismatchError
+from instar.models.architecture import Architecture
+from instar.models.normalised import unwrap
+
+MAX_NEAREST_NAMES = 3
+"""Names that an error suggests."""
+
+MAX_LISTED_NAMES = 12
+"""Names that an error lists where none is near."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """The layers of a network by name, in the order in which the network lists them.
+
+    Args:
+        modules: dotted names as in `named_modules`; those of an `Architecture` follow, such as "stage2". A name of both
+            is that of the architecture.
+        stages: names of the stages of an `Architecture`.
+        who: what has the layers, for error messages.
+
+    >>> from instar.models import ResNet
+    >>> layers = Layers.of(ResNet(14, input_shape=(3, 8, 8), num_classes=10), "the student")
+    >>> layers.stages, layers.find("blocks.?")
+    (('stage1', 'stage2', 'stage3'), ['blocks.0', 'blocks.1', 'blocks.2', 'blocks.3', 'blocks.4', 'blocks.5'])
+    >>> layers.find("stage4")
+    Traceback (most recent call last):
+    instar.errors.MismatchError: the student has no layer 'stage4'; the nearest are 'stage3', 'stage2', 'stage1'; \
+instar layers lists all.
+    """
+
+    modules: Mapping[str, nn.Module]
+    stages: tuple[str, ...]
+    who: str
+
+    @classmethod
+    def of(cls, network: nn.Module, who: str) -> Layers:
+        """Return the layers of a network, without those of its `Normalised` wrapper."""
+        inner = unwrap(network)
+        # a module under several names has all of them
+        dotted = {name: module for name, module in inner.named_modules(remove_duplicate=False) if name}
+        friendly, stages = name_groups(inner)
+        return cls({**dotted, **friendly}, stages, who)
+
+    def find(self, pattern: str) -> list[str]:
+        """Return the names that a pattern matches; `*`, `?` and `[12]` stand for letters other than dots.
+
+        Raises:
+            MismatchError: when there is none; suggests the nearest names.
+        """
+        if pattern in self.modules:
+            return [pattern]
+        parts = pattern.split(".")
+        found = [name for name in self.modules if _matches(name.split("."), parts)]
+        if found:
+            return found
+        near = difflib.get_close_matches(pattern, self.modules, n=MAX_NEAREST_NAMES, cutoff=0.5)
+        outer = [name for name in self.modules if "." not in name]
+        hint = f"the nearest are {quote_names(near)}" if near else f"it has {quote_names(outer)}"
+        raise MismatchError(f"{self.who} has no layer '{pattern}'; {hint}; instar layers lists all.")
+
+    def select(self, names: Collection[str]) -> dict[str, nn.Module]:
+        """Return the modules of some names."""
+        return {name: self.modules[name] for name in names}
+
+
+def name_groups(network: nn.Module) -> tuple[dict[str, nn.Module], tuple[str, ...]]:
+    """Return the friendly names of an `Architecture` with the module that ends each group, and the names of its stages.
+
+    >>> name_groups(nn.Linear(2, 2))
+    ({}, ())
+    """
+    if not isinstance(network, Architecture) or not network.is_built:
+        return {}, ()
+    groups = network.groups()
+    logits = groups[-1][0]  # the last group returns the logits, which are no feature
+    found = {name: module for name, module in groups if name != logits}  # modules may share a name: the last one counts
+    return found, tuple(name for name in found if fnmatchcase(name, "stage[0-9]*"))
+
+
+def quote_names(names: Collection[str]) -> str:
+    """Return names in quotes, the first dozen of them.
+
+    >>> quote_names(["a", "b"])
+    "'a', 'b'"
+    """
+    shown = ", ".join(f"'{name}'" for name in list(names)[:MAX_LISTED_NAMES])
+    return shown + (", ..." if len(names) > MAX_LISTED_NAMES else "")
+
+
+def _matches(name: list[str], pattern: list[str]) -> bool:
+    return len(name) == len(pattern) and all(map(fnmatchcase, name, pattern))

@@ -1,0 +1,107 @@
+"""Whether teacher and student have the hidden layers that terms compare, found and tried before the first step."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from instar.config import RunConfig
+from instar.data.loader import Loader
+from instar.errors import ConfigError, MismatchError, NonFiniteError
+from instar.models.hooks import keep_outputs
+from instar.models.modes import in_eval_mode
+from instar.models.named_layers import Layers
+from instar.models.normalised import Normalised
+from instar.objectives.features.feature_term import resolve_layers
+from instar.objectives.objective import Hidden, Objective
+from instar.teachers.teacher import Teacher
+
+
+def refuse_without_layers(objective: Objective, teacher: Teacher | None, config: RunConfig) -> None:
+    """Refuse a run whose terms compare hidden layers where the teacher has none, or the settings leave none.
+
+    Raises:
+        MismatchError: when the teacher has no layers.
+        ConfigError: when targets are kept, the network is compiled, or gradients are measured class by class.
+    """
+    if teacher is None or not objective.compares_layers:  # `Objective.check` refuses a run without a teacher
+        return
+    term = next(type(term).__name__ for _, term in objective.parts if term.layers is not None)
+    if teacher.layers() is None:
+        raise MismatchError(f"{term} compares hidden layers, and {teacher.describe_lack()}.")
+    training = config.training
+    for is_set, problem in (
+        (config.targets != "online", f"targets '{config.targets}' keep none; set targets to online"),
+        (training.compile, "compiled code has none; set training.compile to false"),
+        (training.gradients_every > 0, "training.gradients_every splits gradients of logits alone; set it to 0"),
+    ):
+        if is_set:
+            raise ConfigError(f"{term} compares hidden layers, and {problem}.")
+
+
+@torch.no_grad()
+def match_layers(
+    objective: Objective, model: Normalised, teacher: Teacher | None, loader: Loader, accelerator: Accelerator
+) -> Objective:
+    """Return an objective whose terms name each layer, after trying them on two samples.
+
+    Args:
+        objective: the objective.
+        model: the student, on the device of the loader.
+        teacher: the teacher, on that device.
+        loader: loader of the training samples.
+        accelerator: device and processes.
+
+    Raises:
+        ConfigError: when several processes would wait for gradients that never come.
+        MismatchError: when a layer is missing, or two layers cannot be compared; names them.
+        NonFiniteError: when the loss of a term is not finite.
+    """
+    layers = teacher.layers() if teacher is not None and objective.compares_layers else None
+    if teacher is None or layers is None:
+        return objective
+    for who, network in (("the student", model.network), *(("the teacher", one) for one in teacher.modules())):
+        refuse_compiled(network, who)
+    if objective.on_logits is None and accelerator.num_processes > 1:
+        raise ConfigError(
+            "several processes wait for gradients of all weights, and the last layer gets none without a term of "
+            "logits; add one with a weight of 0, such as 0 * HardLabels(), or train in one process."
+        )
+    own = Layers.of(model, "the student")
+    resolved = resolve_layers(objective, own, layers)
+    batch = loader.batch(0).part(0, 2)
+    answer = teacher.answer(batch, resolved.teacher_layers)
+    with in_eval_mode(model), keep_outputs(own.select(resolved.student_layers), "the student") as features:
+        logits = model(batch.read(model.reader))
+    for who, found in (("the student", features), ("the teacher", answer.features)):
+        for name, feature in found.items():
+            if feature.dim() == 0 or len(feature) != len(batch):
+                raise MismatchError(
+                    f"the layer '{name}' of {who} returns {list(feature.shape)} for {len(batch)} samples; a term needs "
+                    "one row for each sample."
+                )
+    _, sums = resolved(logits, batch, answer.targets, hidden=Hidden(features, answer.features))
+    for _, term in resolved.parts:
+        if term.layers is not None and not sums[term.name].isfinite():
+            raise NonFiniteError(
+                f"the term '{term.name}' is not finite before the first step; check the layers {dict(term.layers)}."
+            )
+    return resolved
+
+
+def refuse_compiled(network: nn.Module, who: str) -> None:
+    """Refuse a network of the user's that is compiled, because compiled code calls no hooks.
+
+    Raises:
+        MismatchError: names the layer.
+    """
+    for name, module in network.named_modules():
+        # torch.compile returns a module of its own, or changes how a module is called
+        is_wrapper = type(module).__module__.startswith("torch._dynamo")
+        if is_wrapper or isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None:
+            which = f"the layer '{name}' of {who}" if name else who
+            raise MismatchError(
+                f"{which} is compiled, and compiled code has no hidden layers; give the network as it was before "
+                "torch.compile or torch.jit."
+            )

@@ -1,0 +1,131 @@
+"""What every term of hidden layers keeps to. A new term is one new row in CASES."""
+
+import pytest
+import torch
+
+from instar.data import Batch
+from instar.errors import ConfigError, MismatchError
+from instar.objectives import TERMS, AttentionTransfer, FeatureTerm, HardLabels, Standardised, parse_objective
+from instar.objectives.objective import Hidden
+
+PAIRS = {"a": "x", "b": "y"}
+CASES = [
+    (AttentionTransfer(PAIRS), [(3, 4, 4), (2, 2, 2)], [(5, 4, 4), (2, 2, 2)]),
+]
+"""A term, and the shapes of two layers of the student and of the teacher, without the batch."""
+every_term = pytest.mark.parametrize(("term", "own", "theirs"), CASES, ids=[type(case[0]).__name__ for case in CASES])
+
+
+def layers(shapes, names, seed, batch=5, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(batch, *shape, generator=generator, dtype=dtype)
+        for name, shape in zip(names, shapes, strict=True)
+    }
+
+
+def example(own, theirs, batch=5, dtype=torch.float64):
+    return layers(own, "ab", 0, batch, dtype), layers(theirs, "xy", 1, batch, dtype)
+
+
+def test_every_feature_term_is_listed():
+    listed = {term for term in TERMS.values() if issubclass(term, FeatureTerm)}
+    assert listed == {type(term) for term, *_ in CASES}
+
+
+@every_term
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e4])
+def test_gives_one_finite_number_per_example_of_at_least_0(term, own, theirs, dtype, scale):
+    student, teacher = example(own, theirs, dtype=dtype)
+    student = {name: (scale * value).requires_grad_() for name, value in student.items()}
+    loss = term.of_layers(student, teacher)
+    assert loss.shape == (5,)
+    assert loss.dtype == dtype
+    assert (loss >= 0).all()
+    loss.sum().backward()
+    assert all(value.grad.isfinite().all() for value in student.values())
+
+
+@every_term
+def test_layers_of_zeros_have_finite_gradients(term, own, theirs):
+    student, teacher = example(own, theirs)
+    student = {name: torch.zeros_like(value).requires_grad_() for name, value in student.items()}
+    loss = term.of_layers(student, teacher).sum()
+    loss.backward()
+    assert loss.isfinite()
+    assert all(value.grad.isfinite().all() for value in student.values())
+
+
+@every_term
+def test_of_no_examples_gives_no_numbers(term, own, theirs):
+    assert term.of_layers(*example(own, theirs, batch=0)).shape == (0,)
+
+
+@every_term
+def test_is_0_for_a_student_that_is_its_teacher(term, own, theirs):
+    student, _ = example(own, theirs)
+    same = term.of_layers(student, dict(zip("xy", student.values(), strict=True)))
+    torch.testing.assert_close(same, torch.zeros_like(same), atol=1e-12, rtol=0)
+
+
+@every_term
+def test_gradient_equals_finite_differences(term, own, theirs):
+    student, teacher = example(own, theirs, batch=3)
+    values = [value.requires_grad_() for value in student.values()]
+
+    def loss(*values):
+        return term.of_layers(dict(zip("ab", values, strict=True)), teacher)
+
+    assert torch.autograd.gradcheck(loss, values)
+
+
+@every_term
+def test_loss_of_a_batch_is_the_losses_of_its_rows(term, own, theirs):
+    student, teacher = example(own, theirs)
+    rows = [
+        term.of_layers(*({name: value[[row]] for name, value in one.items()} for one in (student, teacher)))
+        for row in range(5)
+    ]
+    torch.testing.assert_close(term.of_layers(student, teacher), torch.cat(rows))
+
+
+@every_term
+def test_refuses_shapes_that_do_not_fit_and_names_both_layers(term, own, theirs):
+    student, teacher = example(own, theirs)
+    with pytest.raises(MismatchError, match=r"cannot compare 'a' with the teacher's 'x': .*\d"):
+        term.of_layers(student, teacher | {"x": torch.zeros(5, 7, 3, 3, 2)})
+
+
+@every_term
+@pytest.mark.parametrize("weight", [1, 0.5, 1000])
+def test_its_text_reads_back_as_itself(term, own, theirs, weight):
+    for objective in (weight * term, HardLabels() + weight * type(term)()):
+        assert parse_objective(repr(objective)) == objective
+
+
+@every_term
+def test_is_weighed_and_recorded_beside_terms_of_logits(term, own, theirs):
+    student, teacher = example(own, theirs)
+    logits, batch = torch.zeros(5, 3, dtype=torch.float64), Batch.of_labels(torch.arange(5) % 3)
+    labels, _ = (1.0 * HardLabels())(logits, batch, None)
+    total, sums = (HardLabels() + 3 * term)(logits, batch, None, hidden=Hidden(student, teacher))
+    wanted = term.of_layers(student, teacher).sum()
+    torch.testing.assert_close(total, labels + 3 * wanted)
+    torch.testing.assert_close(sums, {"loss": total, "hard_labels": labels, term.name: wanted})
+    alone, _ = (2 * term)(logits, batch, None, hidden=Hidden(student, teacher))
+    torch.testing.assert_close(alone, 2 * wanted)
+
+
+@every_term
+def test_refuses_logits_and_a_loss_without_layers(term, own, theirs):
+    logits, batch = torch.zeros(2, 3), Batch.of_labels(torch.tensor([0, 1]))
+    with pytest.raises(ConfigError, match="compares hidden layers, and the loss was given none"):
+        (HardLabels() + term)(logits, batch, None)
+    with pytest.raises(ConfigError, match="must be one term of logits"):
+        Standardised(term)
+    with pytest.raises(ConfigError, match="are not resolved; call resolve first"):
+        type(term)().of_layers(*example(own, theirs))
+    for pairs in ({}, {"a": 1}, "stage1", 3):
+        with pytest.raises(ConfigError, match=r"must be 'stages' or layers of the student"):
+            type(term)(pairs)
