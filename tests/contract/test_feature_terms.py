@@ -122,7 +122,7 @@ def test_refuses_logits_and_a_loss_without_layers(term, own, theirs):
     logits, batch = torch.zeros(2, 3), Batch.of_labels(torch.tensor([0, 1]))
     with pytest.raises(ConfigError, match="compares hidden layers, and the loss was given none"):
         (HardLabels() + term)(logits, batch, None)
-    with pytest.raises(ConfigError, match="must be one term of logits"):
+    with pytest.raises(ConfigError, match="must be one term, for example"):
         Standardised(term)
     with pytest.raises(ConfigError, match="are not resolved; call resolve first"):
         type(term)().of_layers(*example(own, theirs))

@@ -54,7 +54,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def contracts(folder: Path) -> tuple[int, str]:
     """Run the contract tests of the new parts, and those that compare lists; return how they ended."""
-    parts = "Brier or OneConvolution or uniform or Shortlist or one-convolution or Mirror or Shortlist"
+    parts = "Brier or ChannelMeans or OneConvolution or uniform or Shortlist or one-convolution or Mirror or Shortlist"
     chosen = f"{parts} or listed or exported_name or shadowed"
     words = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={folder}", "-k", chosen)
     ended = run(folder, "-m", "pytest", *words, "tests/contract")

@@ -98,6 +98,14 @@ def test_the_page_of_several_inputs_runs_and_its_networks_learn(
     assert found["teacher"].metrics["error"] <= found["student"].metrics["error"] < 0.3
 
 
+def test_the_page_of_hidden_layers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = blocks(read("docs/features.md"), "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program.replace("epochs=3", "epochs=1"), "docs/features.md", "exec"), found := {})
+    assert found["student"].history()[0]["attention_transfer"] > 0
+    assert found["layer"].name == "classifier"
+
+
 def test_the_page_of_estimators_runs_and_its_student_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("xgboost", reason="XGBoost is not installed")
     (program,) = blocks(read("docs/estimators.md"), "python")

@@ -43,9 +43,7 @@ class Standardised(Term):
 
     def __post_init__(self) -> None:
         if not isinstance(self.term, Term) or self.term.layers is not None:
-            raise ConfigError(
-                f"Standardised(term) must be one term of logits, for example SoftTargets(2), got {self.term!r}."
-            )
+            raise ConfigError(f"Standardised(term) must be one term, for example SoftTargets(2), got {self.term!r}.")
 
     @property
     def needs(self) -> frozenset[Need]:

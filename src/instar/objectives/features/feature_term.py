@@ -106,6 +106,18 @@ class FeatureTerm(Term):
         """
 
 
+def refuse_other_shapes(student: Tensor, teacher: Tensor) -> None:
+    """Refuse layers whose outputs have other shapes.
+
+    Raises:
+        MismatchError: names both shapes.
+    """
+    if student.shape[1:] != teacher.shape[1:]:
+        raise MismatchError(
+            f"their shapes are {list(student.shape[1:])} and {list(teacher.shape[1:])}; pair layers of one shape"
+        )
+
+
 def pair_layers(who: str, pairs: str | Mapping[str, str], student: Layers, teacher: Layers) -> dict[str, str]:
     """Return pairs of layers by name; see `FeatureTerm.resolve`.
 
