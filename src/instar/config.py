@@ -195,7 +195,8 @@ class ModelConfig(Config):
 
     name: str = Field(
         description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, lstm, "
-        "character-lstm, frame-net, bag), transformers:FOLDER_OR_HUB_ID, timm:NAME, or package.module:Class"
+        "character-lstm, frame-net, bag, text-lstm, text-transformer), transformers:FOLDER_OR_HUB_ID, timm:NAME, or "
+        "package.module:Class"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the model")
 

@@ -21,6 +21,8 @@ from instar.models import (
     FrameNet,
     PreActivationResNet,
     ResNet,
+    TextLSTM,
+    TextTransformer,
     WideResNet,
     build_network,
     describe_model,
@@ -121,6 +123,8 @@ CASES = [
     (FrameNet([16], dropout=0.5, input_dropout=0.2), (7, 2), mlp_size(26 * 2, [16], 4)),
     (Bag(6), (9,), WORDS * 6 + 7 * 4),
     (Bag(6, [5], 0.5), (9,), WORDS * 6 + 7 * 5 + 6 * 4),
+    (TextLSTM(5, 6, 0.5), (9,), WORDS * 6 + 2 * 4 * 5 * (6 + 5 + 2) + 11 * 4),
+    (TextTransformer(2, 8, 2), (9,), WORDS * 8 + 2 * (2 * 16 + 9 * 24 + 9 * 8 + 9 * 32 + 33 * 8) + 16 + 9 * 4),
 ]
 TEXT_MODELS = {name for name, family in MODELS.items() if issubclass(family, WordNetwork)}
 every_model = pytest.mark.parametrize(("description", "shape", "size"), CASES, ids=lambda value: str(value)[:40])

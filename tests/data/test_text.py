@@ -118,7 +118,10 @@ def test_text_beside_other_columns_is_no_corpus_unless_it_is_named(tmp_path, con
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
-        ("wav", "Column 'file' contains file names: put the files into one folder per class, or beside a"),
+        (
+            "wav",
+            r"Column 'file' names recordings that do not exist, such as 'train/0\.wav': paths are relative to the file",
+        ),
         (
             "png",
             r"Column 'file' names images that do not exist, such as 'train/0\.png': paths are relative to the file",

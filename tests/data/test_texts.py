@@ -4,6 +4,10 @@ import csv
 import json
 
 import datasets
+import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 import torch
 
@@ -67,7 +71,80 @@ def test_all_kinds_of_files_hold_the_same_texts(tmp_path):
     assert all(all_texts(data) == sorted(TEXTS) for data in found)
     assert len({json.dumps(data.fingerprints()) for data in found}) == 1
     assert found[0].classes == ("bad", "good")
-    assert "empty" in found[0].describe()
+    assert "2 empty) (texts of column 'text', labels of column 'label', test set drawn" in found[0].describe()
+
+
+def test_objects_hold_the_same_texts_as_files(tmp_path):
+    frame = pandas.DataFrame({"text": TEXTS, "label": LABELS})
+    found = [
+        load_data(given, **WHOLE)
+        for given in (
+            (TEXTS, LABELS),
+            (np.array(TEXTS), LABELS),
+            {"text": TEXTS, "label": LABELS},
+            frame,
+            polars.DataFrame(frame),
+            pyarrow.Table.from_pandas(frame),
+            datasets.Dataset.from_pandas(frame),
+            list_of_items(),
+            str(write_parquet(tmp_path / "rows.parquet")),
+        )
+    ]
+    assert len({json.dumps(data.fingerprints()) for data in found}) == 1
+    named = frame.rename(columns={"text": "review", "label": "stars"}).assign(number=3)
+    chosen = load_data(named, input_column="review", label_column="stars", **WHOLE)
+    assert chosen.fingerprints() == found[0].fingerprints()
+    with pytest.raises(DataError, match="needs input_column"):
+        load_data(frame.assign(other=TEXTS), **WHOLE)
+    missing = load_data((pandas.Series([*TEXTS[:-1], None]), LABELS), **WHOLE)
+    assert all_texts(missing) == sorted([*TEXTS[:-1], ""])
+
+
+def list_of_items():
+    class Items(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(TEXTS)
+
+        def __getitem__(self, index):
+            return TEXTS[index], LABELS[index]
+
+    return Items()
+
+
+def test_pairs_in_python_and_by_split():
+    pairs = list(zip(TEXTS, reversed(TEXTS), strict=True))
+    given = {"premise": TEXTS, "claim": TEXTS[::-1], "label": LABELS}
+    found = [
+        load_data((pairs, LABELS, pairs, LABELS), validation=0),
+        load_data({"train": given, "test": given}, validation=0),
+        load_data(
+            {"train": pandas.DataFrame(given), "test": pandas.DataFrame(given)},
+            input_columns=["premise", "claim"],
+            validation=0,
+        ),
+    ]
+    assert len({json.dumps(data.fingerprints()) for data in found}) == 1
+    assert found[0].train.source.texts("text_pair").strings() == TEXTS[::-1]
+
+
+def test_folders_of_classes_hold_a_text_in_each_file(tmp_path):
+    for split in ("train", "test"):
+        for number, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True)):
+            (tmp_path / split / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / split / label / f"{number:02}.txt").write_text(text, "utf-8-sig" if number % 2 else "utf-8")
+    data = load_data(str(tmp_path), validation=0)
+    source = data.train.source
+    labels = [source.classes[at] for at in source.labels]
+    found = zip(source.texts("text").strings(), labels, strict=True)
+    assert sorted(found) == sorted(zip(TEXTS, LABELS, strict=True))
+    as_corpus = load_data(str(tmp_path), input_column="text", label_column="text", validation=0)
+    assert as_corpus.train.source.task.is_stream
+    (tmp_path / "train" / "good" / "99.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"99\.txt' is no text in UTF-8"):
+        load_data(str(tmp_path))
+    (tmp_path / "train" / "notes.txt").write_text("odd")
+    with pytest.raises(DataError, match="folders that may be classes, such as 'bad', and others beside them"):
+        load_data(str(tmp_path))
 
 
 def test_a_text_without_a_label_is_a_corpus_and_with_one_is_labelled(tmp_path):

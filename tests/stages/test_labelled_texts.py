@@ -11,7 +11,7 @@ from torch import nn
 import instar
 from instar.data import Loader, load_data
 from instar.errors import MismatchError
-from instar.models import MLP, Bag
+from instar.models import MLP, Bag, TextLSTM, TextTransformer
 from instar.models.readers import Words
 from instar.teachers import as_teacher
 
@@ -121,6 +121,19 @@ def test_exports_take_texts_of_any_length_and_say_how_to_number_words(data, teac
     card = (tmp_path / "hub" / "README.md").read_text()
     assert 'inputs = ["a text", "another"]' in card
     assert "pipeline_tag: text-classification" in card
+
+
+@pytest.mark.parametrize("network", [TextLSTM(6, 5), TextTransformer(2, 8, 2)], ids=["lstm", "transformer"])
+def test_other_students_learn_and_their_onnx_files_take_texts_of_any_length(data, teacher, network, tmp_path):
+    settings = SETTINGS | {"epochs": 8, "learning_rate": 0.02}
+    student = instar.distill(data, teacher, network, out=tmp_path / "run", **settings)
+    assert student.metrics["error"] < 0.35
+    instar.export(student, "onnx", out=tmp_path / "model.onnx", data=data)
+    session, model = onnxruntime.InferenceSession(tmp_path / "model.onnx"), instar.load(student)
+    for texts in (["fine"], ["the film is a dull plot " * 9, "warm"]):
+        read = {name: tensor.numpy() for name, tensor in model.reader(texts).items()}
+        [logits] = session.run(["logits"], read)
+        torch.testing.assert_close(torch.from_numpy(logits), model(texts), rtol=1e-4, atol=1e-4)
 
 
 def test_the_report_shows_the_texts(data, teacher, tmp_path):

@@ -18,7 +18,7 @@ from instar.data.hub import (
     refuse_recording_settings,
 )
 from instar.data.instructions.given import rows_of_instructions
-from instar.data.objects import read_objects
+from instar.data.objects import columns_of_objects, read_objects
 from instar.data.opening import rows_by_split
 from instar.data.samples import Samples
 from instar.data.source import Source
@@ -65,6 +65,8 @@ def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool) -> dict[s
         raise ConfigError(f"'{name}' is no column of the source 'digits', which has none.")
     for name in ("test_where", "input_columns", "columns"):
         has_columns = _has_columns(spec) if is_given else config.source != "digits"
+        # a data frame has columns that may be inputs
+        has_columns = has_columns or (is_given and name == "input_columns" and bool(columns_of_objects(spec)))
         if getattr(config, name) and not has_columns:
             raise ConfigError(f"'{name}' needs data with columns, but the source '{config.source}' has none.")
     if is_given:

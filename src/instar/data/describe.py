@@ -49,7 +49,9 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
 def _form(column: Held | Texts) -> str:
     if isinstance(column, Texts):
         sizes = column.sizes
-        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({sizes.double().mean():,.0f} on average)"
+        empty = f", {int((sizes == 0).sum()):,} empty" if sizes.min() == 0 else ""
+        average = f"{sizes.double().mean():,.0f} on average{empty}"
+        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({average})"
     return f"{list(column.shape)} {column.dtype}"
 
 

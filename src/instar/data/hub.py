@@ -82,6 +82,7 @@ def _open(config: DataConfig) -> dict[str, datasets.Dataset]:
         tells=True,
         labels=config.label_column,
         are_classes=config.labels == "classes",
+        is_corpus=config.input_column is not None and config.input_column == config.label_column,
     )
 
 

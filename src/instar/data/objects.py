@@ -17,13 +17,14 @@ from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.given_recordings import as_recordings, rows_of_recordings
-from instar.data.hub import read_rows, refuse_instruction_settings, refuse_recording_settings
+from instar.data.hub import read_rows, refuse_array_settings, refuse_instruction_settings, refuse_recording_settings
 from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import LABEL_NAMES, map_labels
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
 from instar.data.source import Source
+from instar.data.text_sources import as_texts, make_text_sources
 from instar.errors import DataError
 
 DATA_FORMS = (
@@ -72,7 +73,11 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
         of_splits = {split: labels[name] for split, name in names.items() if name in labels}
         return read_rows(*rows_of_recordings(recordings, of_splits, classes, config))
     refuse_recording_settings(config, "images" if images else "arrays")
-    if isinstance(next(iter(given_inputs.values())), Mapping):
+    texts = {name: found for name, inputs in given_inputs.items() if (found := as_texts(inputs)) is not None}
+    if len(texts) == len(given_inputs) > len(images):
+        refuse_array_settings(config, "texts")
+        sources = make_text_sources(texts, labels, classes)
+    elif isinstance(next(iter(given_inputs.values())), Mapping):
         sources = make_named_sources(given_inputs, labels, classes, config)
     elif len(images) == len(given_inputs):
         tell_repeated_files(config.source, images)
@@ -121,7 +126,8 @@ def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
             return {"train": given}
         raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
     has_columns = config.input_column is not None or config.label_column is not None
-    if isinstance(given, Dataset) or (has_columns and is_table(as_pandas(given))):
+    is_whole = is_table(table := as_pandas(given)) and (has_columns or _label_of(table, config) is not None)
+    if isinstance(given, Dataset) or is_whole:
         return {"train": given}
     if isinstance(given, list | tuple):
         if len(given) == 4:
@@ -168,9 +174,17 @@ def _inputs_and_labels(split: str, part: Any, config: DataConfig) -> InputsAndLa
     raise DataError(f"'{split}' must be (inputs, labels) or a torch data set; got {type(part).__name__}.")
 
 
+def _label_of(table: Any, config: DataConfig) -> str | None:
+    known = [name for name in LABEL_NAMES if name in map(str, table.columns)]
+    return config.label_column or (known[0] if len(known) == 1 else None)
+
+
 def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLabels:
-    columns = list(map(str, table.columns))
-    chosen = (config.input_column or _only_files(table), config.label_column)
+    columns, label = list(map(str, table.columns)), _label_of(table, config)
+    if config.input_columns and label in columns:
+        given = {name: table[name] for name in (*config.input_columns, label) if name in columns}
+        return split_off_labels(split, given, config.model_copy(update={"label_column": label}))
+    chosen = (config.input_column or _only_files(table) or _only_texts(table, label), label)
     for role, name in zip(("input", "label"), chosen, strict=True):
         if name not in columns:
             found = "none" if name is None else f"'{name}'"
@@ -186,6 +200,12 @@ def _only_files(table: Any) -> str | None:
     columns = {str(name): table.iloc[:, at] for at, name in enumerate(table.columns)}
     found = [name for name, values in columns.items() if as_images(values) or as_recordings(values)]
     return found[0] if len(found) == 1 else None
+
+
+def _only_texts(table: Any, label: str | None) -> str | None:
+    # as in files of rows: the only column beside the label, if it holds texts
+    others = [(str(name), table.iloc[:, at]) for at, name in enumerate(table.columns) if str(name) != label]
+    return others[0][0] if len(others) == 1 and as_texts(others[0][1]) is not None else None
 
 
 def _refuse_other_index(split: str, *parts: Any) -> None:
@@ -209,18 +229,24 @@ def _read_items(split: str, dataset: Dataset[Any], config: DataConfig) -> Inputs
         except Exception as error:  # the code is the user's
             reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
             raise DataError(f"item {index} of the data set for '{split}' cannot be read: {reason}") from error
-        if isinstance(item, Tensor | np.ndarray) or is_image(item):  # a transfer set without labels
+        if isinstance(item, Tensor | np.ndarray | str) or is_image(item):  # a transfer set without labels
             item = (item,)
         if not isinstance(item, list | tuple) or len(item) not in (1, 2):
             raise DataError(f"item {index} of the data set for '{split}' must be (input, label); got {item!r:.60}.")
         # copies, because some data sets write each item into the same memory
-        inputs.append(shrunk(item[0], config) if is_image(item[0]) else as_row(split, item[0]).copy())
+        inputs.append(_copy_input(split, item[0], config))
         labels.append(_as_python_label(item[1]) if len(item) == 2 else None)
     if not inputs:
         raise DataError(f"the data set for '{split}' has no samples.")
-    if all(map(is_image, inputs)):
+    if all(isinstance(one, str) or is_image(one) for one in inputs):
         return inputs, labels
     return stacked(split, [as_row(split, one) for one in inputs]), labels
+
+
+def _copy_input(split: str, given: Any, config: DataConfig) -> Any:
+    if isinstance(given, str):
+        return given
+    return shrunk(given, config) if is_image(given) else as_row(split, given).copy()
 
 
 def _as_python_label(label: Any) -> Any:

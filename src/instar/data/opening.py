@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from instar.data.csv_labels import choose_options, tell_lost_zeros
 from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
 from instar.data.media_paths import open_paths, tell_repeated_files
+from instar.data.text_folders import read_class_folders
 from instar.errors import DataError, shortened
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def open_data(
-    name: str, *, needs_test: bool = True, tells: bool = False, labels: str | None = None, are_classes: bool = False
+    name: str,
+    *,
+    needs_test: bool = True,
+    tells: bool = False,
+    labels: str | None = None,
+    are_classes: bool = False,
+    is_corpus: bool = False,
 ) -> dict[str, datasets.Dataset]:
     """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
@@ -43,6 +50,7 @@ def open_data(
         tells: say on stderr which files of a folder are not read.
         labels: column of the labels, which a CSV file may write with leading zeros; None: not known.
         are_classes: whether each distinct label is a class.
+        is_corpus: whether text files are one text, whatever folders they are in.
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -63,8 +71,13 @@ def open_data(
                 builder, files = _find_builder(where, **options)
         if builder.name == "audiofolder":  # the library's own feature needs torchcodec even to store a path
             builder.BASE_FEATURE = _recording()
-        builder.download_and_prepare()
-        found = builder.as_dataset()
+        are_texts = builder.name == "text" and os.path.isdir(where) and not is_corpus
+        found = read_class_folders(name, Path(where), files) if are_texts else None
+        if found is None:
+            builder.download_and_prepare()
+            found = builder.as_dataset()
+    except DataError:
+        raise
     except Exception as error:  # the library raises a dozen classes, for connections and for parsing
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific

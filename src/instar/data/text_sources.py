@@ -21,6 +21,8 @@ from instar.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
+_PAIR = (TEXT, TEXT_PAIR)
+
 
 def read_labelled_texts(
     splits: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig
@@ -40,7 +42,7 @@ def read_labelled_texts(
     known = {names[split]: labels[split] for split in splits}
     sources = make_text_sources(texts, known, tuple(classes))
     told = f"texts of {_list_columns(columns)}, labels of column '{reading.labels}'"
-    return {split: replace(sources[name], reading=told + sources[name].reading) for split, name in names.items()}
+    return {split: replace(sources[name], reading=told) for split, name in names.items()}
 
 
 def make_text_sources(
@@ -58,15 +60,13 @@ def make_text_sources(
     Raises:
         DataError: when texts and labels differ in number, or all texts of a split are empty.
 
-    >>> source = make_text_sources({"train": [["good", None]]}, {"train": np.array([1, 0])}, ("-", "+"))["train"]
-    >>> source.texts("text").strings(), source.reading
-    (['good', ''], ', 1 of them empty')
+    >>> make_text_sources({"train": [["good", None]]}, {}, ("-", "+"))["train"].texts("text").strings()
+    ['good', '']
     """
     sources = {}
     for name, given in texts.items():
         columns = {
-            column: Texts.of([text or "" for text in each], name)
-            for column, each in zip((TEXT, TEXT_PAIR), given, strict=False)
+            column: Texts.of([text or "" for text in each], name) for column, each in zip(_PAIR, given, strict=False)
         }
         empty = torch.stack([column.sizes == 0 for column in columns.values()]).all(0)
         if len(empty) and empty.all():
@@ -79,7 +79,6 @@ def make_text_sources(
             classes,
             columns=columns,
             input_names=tuple(columns),
-            reading=f", {int(empty.sum()):,} of them empty" if empty.any() else "",
         )
     return sources
 
@@ -88,16 +87,32 @@ def _list_columns(columns: Sequence[str]) -> str:
     return f"column '{columns[0]}'" if len(columns) == 1 else "pairs of columns " + " and ".join(map(repr, columns))
 
 
-def as_texts(inputs: Any) -> list[str | None] | None:
-    """Return inputs as a list of strings, with None where one is missing; None if they are something else.
+def as_texts(inputs: Any) -> list[list[str | None]] | None:
+    """Return a column of texts, or both columns of pairs of texts; None for other inputs.
 
-    >>> as_texts(["good", None]), as_texts(np.zeros((2, 3))), as_texts("good")
-    (['good', None], None, None)
+    Args:
+        inputs: strings in a list, an array or a column of a data frame; pairs of strings; or one or two of these by
+            name. None and NaN are missing texts.
+
+    >>> as_texts(["good", None]), as_texts([("a", "b"), ("c", "d")]), as_texts(np.zeros((2, 3))), as_texts("good")
+    ([['good', None]], [['a', 'c'], ['b', 'd']], None, None)
     """
-    if hasattr(inputs, "iloc") and getattr(inputs, "ndim", 0) == 1:  # pandas fills columns of texts with NaN
-        inputs = [None if gone else one for one, gone in zip(inputs, inputs.isna(), strict=True)]
-    elif isinstance(inputs, np.ndarray) and inputs.ndim == 1 and inputs.dtype.kind in "OU":
-        inputs = inputs.tolist()
-    if not isinstance(inputs, list | tuple) or not any(isinstance(one, str) for one in inputs):
+    if isinstance(inputs, Mapping):
+        columns = [_read_column(values) for values in inputs.values()]
+    else:
+        items = list(inputs) if isinstance(inputs, list | tuple) else []
+        pairs = [one for one in items if isinstance(one, list | tuple) and len(one) == len(_PAIR)]
+        are_pairs = bool(pairs) and len(pairs) == len(items)
+        columns = [_read_column(list(one)) for one in zip(*pairs, strict=True)] if are_pairs else [_read_column(inputs)]
+    found = [column for column in columns if column is not None]
+    return found if len(found) == len(columns) in (1, len(_PAIR)) else None
+
+
+def _read_column(values: Any) -> list[str | None] | None:
+    if hasattr(values, "iloc") and getattr(values, "ndim", 0) == 1:  # pandas fills columns of texts with NaN
+        values = [None if gone else one for one, gone in zip(values, values.isna(), strict=True)]
+    elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "OU":
+        values = values.tolist()
+    if not isinstance(values, list | tuple) or not any(isinstance(one, str) for one in values):
         return None
-    return list(inputs) if all(one is None or isinstance(one, str) for one in inputs) else None
+    return list(values) if all(one is None or isinstance(one, str) for one in values) else None

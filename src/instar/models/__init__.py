@@ -25,6 +25,8 @@ from instar.models.probe import refuse_another_network, write_probe
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.resnet import ResNet
 from instar.models.start import start_from
+from instar.models.text_lstm import TextLSTM
+from instar.models.text_transformer import TextTransformer
 from instar.models.trained import (
     TrainedRun,
     attach_network,
@@ -55,6 +57,8 @@ __all__ = [
     "PreActivationResNet",
     "Projected",
     "ResNet",
+    "TextLSTM",
+    "TextTransformer",
     "TrainedRun",
     "WideResNet",
     "attach_network",

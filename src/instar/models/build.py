@@ -34,6 +34,8 @@ from instar.models.probe import compute_logits
 from instar.models.resnet import ResNet
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.sizes import ParameterLimit
+from instar.models.text_lstm import TextLSTM
+from instar.models.text_transformer import TextTransformer
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.wide_resnet import WideResNet
@@ -51,6 +53,8 @@ MODELS: dict[str, type[Architecture]] = {
     "character-lstm": CharacterLSTM,
     "frame-net": FrameNet,
     "bag": Bag,
+    "text-lstm": TextLSTM,
+    "text-transformer": TextTransformer,
 }
 """Model families by the name in a configuration; add one line for a new family."""
 
