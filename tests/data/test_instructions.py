@@ -1,6 +1,7 @@
 """Instructions: which tokens an example has, which of them have a loss, and what is refused."""
 
 import itertools
+from itertools import groupby
 
 import datasets
 import numpy as np
@@ -66,6 +67,71 @@ def test_the_turns_of_the_assistant_have_the_loss_that_the_template_itself_marks
         last = marks.nonzero()[0][-1] + 1  # what follows the last turn of the assistant is not read
         assert tokens == whole["input_ids"][:last]
         assert learnt == np.array(whole["input_ids"])[marks].tolist()
+
+
+LLAMA = (
+    "{% for m in messages %}"
+    "{% set text = '<|start|>' + m['role'] + '<|stop|>\n\n' + m['content'] | trim + '<|eot|>' %}"
+    "{% if loop.index0 == 0 %}{% set text = '<|begin|>' + text %}{% endif %}{{ text }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant<|stop|>\n\n' }}{% endif %}"
+)
+QWEN = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|start|>system\nYou are helpful.<|eot|>\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|eot|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
+)
+MISTRAL = (
+    "<|begin|>{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('odd') }}{% endif %}"
+    "{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% else %}{{ m['content'] + eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+PHI = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|eot|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+PLAIN = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+# the template, and what is written behind the first and behind the last answer
+@pytest.mark.parametrize(
+    ("template", "first", "last"),
+    [
+        pytest.param(LLAMA, "{}<|eot|>", "{}<|eot|>", id="Llama 3"),
+        pytest.param(QWEN, "{}<|eot|>", "{}<|eot|>", id="Qwen 2.5"),
+        pytest.param(MISTRAL, "{}</s>", "{}</s>", id="Mistral"),
+        pytest.param(PHI, "{}<|eot|>", "{}<|eot|>\n</s>", id="Phi 3"),
+        pytest.param(PLAIN, " {}\n", " {}\n</s>", id="without special tokens"),
+    ],
+)
+def test_the_turns_of_common_chat_templates_are_told(tmp_path, tokenizer, template, first, last):
+    words = transformers.AutoTokenizer.from_pretrained(tokenizer)
+    words.add_special_tokens({"additional_special_tokens": ["<|begin|>", "<|start|>", "<|stop|>", "<|eot|>"]})
+    words.chat_template = template
+    words.save_pretrained(tmp_path / "words")
+    turns = [*as_messages(ROWS[0]), *as_messages(ROWS[1])]
+    rows = [{"messages": turns}]
+    data = load((rows, rows), str(tmp_path / "words"), length=256)
+    ((tokens, _),), source = examples(data.train), data.train.source
+    has_loss = [False, *source.mask[0, : int(source.lengths[0])].tolist()]
+    pairs = zip(tokens, has_loss, strict=True)
+    runs = [list(run) for is_learnt, run in groupby(pairs, lambda pair: pair[1]) if is_learnt]
+    written = [words.decode([token for token, _ in run]) for run in runs]
+    answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    assert written == [form.format(answer) for form, answer in zip((first, last), answers, strict=True)]
+    assert words.decode(tokens).startswith(words.apply_chat_template(turns, tokenize=False).rstrip("\n"))
+
+
+def test_a_template_that_writes_the_date_is_told_once_and_for_conversations_alone(tmp_path, tokenizer, capsys):
+    words = transformers.AutoTokenizer.from_pretrained(tokenizer)
+    words.chat_template = "{{ strftime_now('%Y') }}" + words.chat_template
+    words.save_pretrained(tmp_path / "dated")
+    for rows in (ROWS, [{"messages": as_messages(ROWS[0])}]):
+        load((rows, rows), str(tmp_path / "dated"))
+    assert capsys.readouterr().err.count("may write today's date into the conversations of 'arrays'") == 1
 
 
 def test_messages_as_prompt_and_completion_have_a_loss_behind_the_prompt_alone(tokenizer):
@@ -184,7 +250,7 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path, tokenizer):
     )
     words.save_pretrained(tmp_path / "forgets")
     twice = [{"messages": [*as_messages(ROWS[0]), *as_messages(ROWS[1])]}]
-    with pytest.raises(DataError, match="is changed by the chat template where later turns follow"):
+    with pytest.raises(DataError, match="is changed by the chat template where other turns follow"):
         load((twice, twice), str(tmp_path / "forgets"))
     with pytest.raises(ConfigError, match="'packing' is a setting of instructions"):
         load_data((np.zeros((4, 3)), [0, 1, 0, 1]), packing=True)

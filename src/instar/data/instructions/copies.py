@@ -15,7 +15,7 @@ from instar.data.instructions.encoding import ROWS_PER_CALL, Encoded, Instructio
 from instar.data.instructions.forms import CONVERSATION, PAIR
 from instar.data.instructions.windows import describe_plans, make_source, plan_windows
 from instar.data.source import Source
-from instar.errors import DataError
+from instar.errors import DataError, say
 
 _PARTS = ("tokens", "has_loss", "lengths")
 
@@ -48,6 +48,11 @@ def write_instructions(splits: Mapping[str, Any], first: str, folder: Path, conf
             if column not in rows.features:
                 raise DataError(f"data '{config.source}' has no column '{column}' in its split {split}.")
         found[split] = tokenizer.encode_rows(_read_rows(rows, columns), f"{config.source} ({split})")
+    if tokenizer.is_dated and any(isinstance(splits["train"][:1][column][0], list) for column in columns):
+        say(
+            f"instar: the chat template of '{config.tokenizer}' may write today's date into the conversations of "
+            f"'{config.source}'; their tokens are kept, and other days do not change them."
+        )
     if config.on_error == "refuse":
         refuse_unusable(found, config.source)
     for split, encoded in found.items():

@@ -21,6 +21,9 @@ ROWS_PER_CALL = 1000
 _PROBE = ("b\n", "b")
 """Two parts between which no token stands."""
 
+_PROBE_CONTENT = "42"
+"""Content of a turn, behind which the tokens that end it are found."""
+
 MAX_LISTED_ROWS = 5
 """Rows that an error lists."""
 
@@ -72,15 +75,21 @@ class InstructionTokenizer(PretrainedTokenizer):
 
     @property
     def ends(self) -> set[int]:
-        """Numbers of the tokens that end a text: the end-of-text token, and what the chat template ends a turn with."""
+        """Numbers of the tokens that end a text: that of all texts, and those that the template ends a turn with."""
         found = {self.end}
         if self._tokenizer.chat_template:
-            turns = [{"role": "user", "content": "a"}, {"role": ASSISTANT, "content": "b"}]
+            turns = [{"role": role, "content": _PROBE_CONTENT} for role in ("user", ASSISTANT)]
             with suppress(DataError):  # a template may need what these turns lack
                 example = read_row({"messages": turns}, self._render, self._specials)
-                if example.has_end:
-                    found.add(self._tokens_of([example.parts[-1].text])[0][-1])
+                behind = self._tokens_of([example.parts[-1].text.partition(_PROBE_CONTENT)[2]])[0]
+                tokens = zip(behind, self._tokenizer.convert_ids_to_tokens(behind), strict=True)
+                found.update(number for number, token in tokens if token in self._specials)
         return found
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the chat template may write the date of today into a conversation."""
+        return "strftime_now" in str(self._tokenizer.chat_template)
 
     def encode_prompt(self, prompt: Any) -> list[int]:
         """Return the tokens of a text, or of messages up to where the next turn of the assistant begins.

@@ -151,19 +151,33 @@ def _split_conversation(
     text, has_end = "", False
     for at in turns:
         try:
-            before, after = render(messages[:at], True), render(messages[: at + 1], False)
+            before = render(messages[:at], True)
+            after, longer = (render(messages[:stop], False) for stop in (at + 1, min(at + 2, len(messages))))
         except Exception as error:  # templates raise what they like
             raise DataError(f"cannot be rendered by the chat template: {shortened(error)}") from None
-        if not before.startswith(text) or not after.startswith(before):
-            raise DataError(
-                "is changed by the chat template where later turns follow, so the tokens of a turn cannot be told; "
-                "give the turns before the last one as the prompt, and the last one as the completion, both as messages"
-            )
-        answer = after[len(before) :]
+        # some templates write a token at the end of the last turn alone
+        shared = _find_beginning(after, longer)
+        answer = shared[len(before) :]
         # what stands between the last token of a turn and the next turn is not written by the model
         end = max((answer.rfind(token) + len(token) for token in specials if token in answer), default=0)
-        has_end = end > 0 and not answer[end:].strip()
+        has_end = end > 0 and (after != shared or not answer[end:].strip())
         answer = answer[:end] if has_end else answer
+        is_kept = shared.startswith(before) and before.startswith(text) and (has_end or shared == after)
+        if not is_kept or _content_of(messages[at]) not in answer:
+            raise DataError(
+                "is changed by the chat template where other turns follow, so the tokens of a turn cannot be told; "
+                "give the turns before the last one as the prompt, and the last one as the completion, both as messages"
+            )
         parts += [Part(before[len(text) :], False), Part(answer, True)]
         text = before + answer
     return Example(tuple(parts), is_rendered=True, has_end=has_end)
+
+
+def _find_beginning(one: str, other: str) -> str:
+    pairs = enumerate(zip(one, other, strict=False))
+    return one[: next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))]
+
+
+def _content_of(message: Message) -> str:
+    content = message.get("content", "")
+    return content.strip() if isinstance(content, str) else ""
