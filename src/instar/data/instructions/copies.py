@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from instar.config import DataConfig
-from instar.data.instructions.encoding import ROWS_PER_CALL, Encoded, InstructionTokenizer, refuse_unusable
+from instar.data.instructions.encoding import ROWS_PER_CALL, Encoded, InstructionTokenizer
 from instar.data.instructions.forms import CONVERSATION, PAIR
 from instar.data.instructions.windows import describe_plans, make_source, plan_windows
 from instar.data.source import Source
 from instar.errors import DataError, say
+
+MAX_LISTED_ROWS = 5
+"""Rows that an error lists."""
 
 _PARTS = ("tokens", "has_loss", "lengths")
 
@@ -54,7 +57,7 @@ def write_instructions(splits: Mapping[str, Any], first: str, folder: Path, conf
             f"'{config.source}'; their tokens are kept, and other days do not change them."
         )
     if config.on_error == "refuse":
-        refuse_unusable(found, config.source)
+        _refuse_unusable(found, config.source)
     for split, encoded in found.items():
         for part in _PARTS:
             np.save(folder / f"{split}-{part}.npy", getattr(encoded, part))
@@ -68,6 +71,18 @@ def _read_rows(rows: Any, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         part = chosen[start : start + ROWS_PER_CALL]
         for number, values in enumerate(zip(*(part[column] for column in columns), strict=True), start):
             yield number, dict(zip(columns, values, strict=True))
+
+
+def _refuse_unusable(found: Mapping[str, Encoded], source: str) -> None:
+    rows = [(split, *each) for split, encoded in found.items() for each in encoded.unusable]
+    if not rows:
+        return
+    listed = "; ".join(f"row {number} of {split} {reason}" for split, number, reason in rows[:MAX_LISTED_ROWS])
+    more = f"; and {len(rows) - MAX_LISTED_ROWS:,} more" if len(rows) > MAX_LISTED_ROWS else ""
+    raise DataError(
+        f"{len(rows):,} rows of '{source}' have no completion to learn from ({listed}{more}). Mend them, or set "
+        "data.on_error=skip to leave them out."
+    )
 
 
 def read_instructions(folder: Path, holds: Mapping[str, Any], config: DataConfig) -> dict[str, Source]:

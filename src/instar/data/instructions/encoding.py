@@ -24,9 +24,6 @@ _PROBE = ("b\n", "b")
 _PROBE_CONTENT = "42"
 """Content of a turn, behind which the tokens that end it are found."""
 
-MAX_LISTED_ROWS = 5
-"""Rows that an error lists."""
-
 
 @dataclass
 class Encoded:
@@ -207,20 +204,3 @@ def _batched(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> Iterator[list[tup
             yield part
             part = []
     yield part
-
-
-def refuse_unusable(found: Mapping[str, Encoded], source: str) -> None:
-    """Refuse data with rows that have nothing to learn from.
-
-    Raises:
-        DataError: when there are any; lists the first ones.
-    """
-    rows = [(split, *each) for split, encoded in found.items() for each in encoded.unusable]
-    if not rows:
-        return
-    listed = "; ".join(f"row {number} of {split} {reason}" for split, number, reason in rows[:MAX_LISTED_ROWS])
-    more = f"; and {len(rows) - MAX_LISTED_ROWS:,} more" if len(rows) > MAX_LISTED_ROWS else ""
-    raise DataError(
-        f"{len(rows):,} rows of '{source}' have no completion to learn from ({listed}{more}). Mend them, or set "
-        "data.on_error=skip to leave them out."
-    )
