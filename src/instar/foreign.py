@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from instar.errors import ConfigError, InstarError
@@ -52,6 +52,22 @@ def from_config(kind: str, config: Any, source: str, what: str, **options: Any) 
     """
     make = getattr(_transformers(what, source, ConfigError), kind).from_config
     return _read(lambda: make(config, trust_remote_code=False, **options), what, source, ConfigError)
+
+
+def make_extractor(settings: Mapping[str, Any]) -> Any:
+    """Return the feature extractor of Transformers that settings of `preprocessor_config.json` describe.
+
+    Raises:
+        ConfigError: when transformers is not installed, has no such class, or it cannot be made.
+    """
+    name = str(settings.get("feature_extractor_type"))
+    transformers = _transformers("feature extractor", name, ConfigError)
+    kind = getattr(transformers, name, None)
+    # a file may name any class
+    if not isinstance(kind, type) or not issubclass(kind, transformers.SequenceFeatureExtractor):
+        raise ConfigError(f"transformers has no feature extractor '{name}' of sound.")
+    make: Any = kind
+    return _read(lambda: make.from_dict(dict(settings)), "feature extractor", name, ConfigError)
 
 
 def read_config(source: str, what: str) -> Any:

@@ -94,7 +94,7 @@ def _refuse_size_without_effect(source: Source, config: DataConfig) -> None:
     # decoded images have the size and the channels that the settings ask for, and no other inputs are changed
     shape, size = tuple(source.inputs.shape[1:]), config.image_size
     wanted = {"image_size": (size, size) if isinstance(size, int) else size, "channels": config.channels}
-    found = {"image_size": shape[1:], "channels": shape[0]}
+    found = {"image_size": shape[1:], "channels": next(iter(shape), None)}  # texts have no axes
     for name, value in wanted.items():
         if len(shape) == 3 and value not in (None, found[name]):
             raise ConfigError(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from instar.compute.inputs import Inputs
+from instar.compute.inputs import Inputs, move_inputs
 from instar.data.columns.held import INPUTS
+from instar.data.columns.sounds import Sounds
 from instar.data.columns.texts import TextRows, Texts
 from instar.data.placement import gather_inputs, place_column
 from instar.data.samples import Samples
@@ -121,11 +122,14 @@ class Batch:
             return {one: self._gather(one, names) for one in names} if names else self.inputs
         return self._gather(name, names)
 
-    def _gather(self, name: str, names: tuple[str, ...]) -> Tensor | TextRows:
+    def _gather(self, name: str, names: tuple[str, ...]) -> Any:
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")
-        if isinstance(column := self.origin.samples.source.columns.get(name), Texts):
+        column = self.origin.samples.source.columns.get(name)
+        if isinstance(column, Texts):
             return TextRows(column, self.ids, torch.tensor(self.host_ids))
+        if isinstance(column, Sounds):
+            return move_inputs(column.take(torch.tensor(self.host_ids)), self.ids.device)
         if name in names[:1]:  # the first of several inputs
             return self.inputs
         if self.mixture is not None:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.held import INPUTS
+from instar.data.columns.sounds import Sounds
 from instar.data.columns.texts import Texts
 from instar.data.samples import Samples
+from instar.data.source import Column
 from instar.errors import one_line
 
 _MAX_SHOWN_CLASSES = 6
@@ -34,7 +36,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
     for column, held in source.read_columns.items():
-        if column not in (INPUTS, *named):
+        if column not in (INPUTS, *named) and not isinstance(held, Sounds):  # frames tell of them
             parts.append(f"column '{column}' {_form(held)}")
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
@@ -46,7 +48,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     return "; ".join(parts)
 
 
-def _form(column: Held | Texts) -> str:
+def _form(column: Column) -> str:
     if isinstance(column, Texts):
         sizes = column.sizes
         empty = f", {int((sizes == 0).sum()):,} empty" if sizes.min() == 0 else ""

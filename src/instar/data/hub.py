@@ -17,6 +17,7 @@ from instar.data import decoded
 from instar.data.bad_files import SKIPPED_FILE
 from instar.data.cache import cache_folder, keep, verify
 from instar.data.columns.of_rows import add_columns, read_named_columns
+from instar.data.columns.sounds import WAVES, Sounds
 from instar.data.drawn_test import choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
@@ -182,7 +183,23 @@ def _read_copy(
         counts = " and ".join(f"{len(files):,} of {split}" for split, files in left_out.items())
         columns += f", without {reading.kind} that cannot be decoded ({counts}; listed in '{folder / SKIPPED_FILE}')"
     skipped = {split: [row for row, *_ in files] for split, files in left_out.items()}
-    return {split: replace(source, reading=columns) for split, source in splits.items()}, skipped
+    splits = {split: replace(source, reading=columns) for split, source in splits.items()}
+    if reading.kind == "recordings" and not config.states:
+        splits = _with_sounds(splits, reading.cast(found), skipped, reading.inputs)
+    return splits, skipped
+
+
+def _with_sounds(
+    sources: Mapping[str, Source], rows: Mapping[str, datasets.Dataset], skipped: Mapping[str, list[int]], column: str
+) -> dict[str, Source]:
+    rate = next(source.sound.rate for source in sources.values() if source.sound is not None)
+    kept = {split: np.delete(np.arange(len(rows[split])), skipped.get(split, [])) for split in sources}
+    return {
+        split: replace(
+            source, columns={**source.columns, WAVES: Sounds.of_rows(rows[split], column, kept[split], rate)}
+        )
+        for split, source in sources.items()
+    }
 
 
 def refuse_array_settings(config: DataConfig, kind: str) -> None:

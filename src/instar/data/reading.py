@@ -185,7 +185,9 @@ def _other_readings(rows: datasets.Dataset) -> str:
     strings = [column for column in rows.features if _is_string(rows.features[column])]
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
-    names = [value for value in rows[:_NUM_INSPECTED_ROWS][files[0]] if value] if files else []
+    names = (
+        [value for value in rows.select_columns(files[:1])[:_NUM_INSPECTED_ROWS][files[0]] if value] if files else []
+    )
     kind = next((noun for noun, is_kind in MEDIA.items() if names and all(map(is_kind, names))), None)
     if kind:
         told += (
@@ -256,5 +258,5 @@ def _is_string(feature: Any) -> bool:
 
 
 def _are_files(rows: datasets.Dataset, column: str) -> bool:
-    values = [value for value in rows[:_NUM_INSPECTED_ROWS][column] if value]
+    values = [value for value in rows.select_columns([column])[:_NUM_INSPECTED_ROWS][column] if value]
     return bool(values) and all(_MEDIA.search(value) for value in values)

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import Held
+from instar.data.columns.sounds import Sounds
 from instar.data.columns.texts import Texts
 from instar.data.epochs import Buckets, Epoch, HalfSpecial, Shuffled, StreamColumns
-from instar.data.source import Source
+from instar.data.recordings import Recordings
+from instar.data.source import Column, Source
 from instar.errors import DataError, nearest
 from instar.seeds import generator
 
@@ -154,11 +156,8 @@ class Samples:
         chosen: dict[str, Any] = {
             field: None if tensor is None else tensor[self.ids] for field, tensor in optional.items()
         }
-        columns = {
-            name: column.take(self.ids) if isinstance(column, Texts) else Held(column.take(self.ids))
-            for name, column in old.columns.items()
-            if isinstance(column, Held | Texts)
-        }
+        chosen_rows = {name: _choose_rows(column, self.ids) for name, column in old.columns.items()}
+        columns = {name: column for name, column in chosen_rows.items() if column is not None}
         inputs = torch.arange(len(self)) if old.input_texts else self.inputs()  # texts are found by their row
         # `whole` and the sound of recordings are numbered as the old source is
         return replace(old, name=name, inputs=inputs, labels=self.labels, whole=None, columns=columns, **chosen)
@@ -243,6 +242,14 @@ class Samples:
             if name not in known:
                 raise DataError(f"class '{name}' is not in '{self.source.name}'; {nearest(name, known)}")
         return torch.tensor([known[name] for name in names])
+
+
+def _choose_rows(column: Column | Recordings, ids: Tensor) -> Column | None:
+    if isinstance(column, Held):
+        return Held(column.take(ids))
+    if isinstance(column, Texts):
+        return column.take(ids)
+    return column.select(ids) if isinstance(column, Sounds) else None
 
 
 def is_labelled(samples: Samples | None) -> bool:

@@ -18,12 +18,16 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.compute.inputs import Shapes, Value
 from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.sounds import WAVES, Sounds
 from instar.data.columns.texts import TextRows, Texts
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
 from instar.errors import DataError, nearest
 from instar.tasks.classification import Classification
 from instar.tasks.task import Task
+
+Column = Held | Texts | Sounds
+"""A column that a model may read."""
 
 _HASHED_PART_BYTES = 16 << 20
 
@@ -44,8 +48,8 @@ class Source:
             `[samples]`; the others are padding. None: all are valid.
         task: meaning of the labels; not part of the fingerprint.
         columns: what samples have beside their inputs, by name: tensors and texts, which a teacher may read and which
-            are part of the fingerprint, and the sound of recordings, which is not. Samples that are texts have their
-            row numbers as `inputs`, and columns that `input_names` names.
+            are part of the fingerprint, and the sound of recordings, which is not, because their frames are. Samples
+            that are texts have their row numbers as `inputs`, and columns that `input_names` names.
         given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
         mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
             trained on nor evaluated. None: all have a loss up to `lengths`.
@@ -72,7 +76,7 @@ class Source:
     whole: Source | None = None
     lengths: Tensor | None = None
     task: Task = field(default_factory=Classification)
-    columns: Mapping[str, Held | Texts | Recordings] = field(default_factory=dict)
+    columns: Mapping[str, Column | Recordings] = field(default_factory=dict)
     given: Tensor | None = None
     mask: Tensor | None = None
     reading: str = ""
@@ -140,10 +144,11 @@ class Source:
         return {INPUTS: Held(self.inputs), **beside}
 
     @property
-    def read_columns(self) -> dict[str, Held | Texts]:
-        """The columns that a model may read, by name: tensors and texts."""
+    def read_columns(self) -> dict[str, Column]:
+        """The columns that a model may read, by name: tensors, texts and sound."""
         named = {name: Held(self.inputs) for name in self.input_names[:1]}
-        return {**named, **self.held, **{n: column for n, column in self.columns.items() if isinstance(column, Texts)}}
+        others = {name: column for name, column in self.columns.items() if isinstance(column, Texts | Sounds)}
+        return {**named, **self.held, **others}
 
     @property
     def sound(self) -> Recordings | None:
@@ -156,7 +161,7 @@ class Source:
         named = (self.columns.get(name) for name in self.input_names)
         return tuple(column for column in named if isinstance(column, Texts))
 
-    def find(self, name: str) -> Held | Texts:
+    def find(self, name: str) -> Column:
         """Return a column that a model may read.
 
         Raises:
@@ -164,6 +169,8 @@ class Source:
         """
         found = self.read_columns
         if name not in found:
+            if name == WAVES:
+                raise DataError(f"'{self.name}' has no sound to read; load recordings with data.states=0.")
             raise DataError(
                 f"'{self.name}' has no column '{name}'; {nearest(name, found)} Columns are given as "
                 f"load_data(..., columns={{'{name}': {{'train': ..., 'test': ...}}}})."
@@ -174,12 +181,13 @@ class Source:
         """Return the values of a column of tensors, `[samples, ...]`; "inputs" is the column of the inputs.
 
         Raises:
-            DataError: when the source has no such column, or it holds texts.
+            DataError: when the source has no such column, or it holds texts or sound.
         """
         column = self.find(name)
-        if isinstance(column, Texts):
+        if not isinstance(column, Held):
+            what, reader = ("texts", "Words()") if isinstance(column, Texts) else ("sound", "Extracted(...)")
             raise DataError(
-                f"column '{name}' of '{self.name}' holds texts; a reader of texts reads it, such as Words()."
+                f"column '{name}' of '{self.name}' holds {what}; a reader of {what} reads it, such as {reader}."
             )
         return column.values
 
@@ -200,7 +208,7 @@ class Source:
         """Names of the columns that a model may read, "inputs" among them."""
         return tuple(self.read_columns)
 
-    def look_at(self, name: str, look: Callable[[Held | Texts], Value]) -> Value | dict[str, Value]:
+    def look_at(self, name: str, look: Callable[[Column], Value]) -> Value | dict[str, Value]:
         """Return what a function returns for a column; for "inputs", by name if they are several.
 
         >>> labels, mask = torch.tensor([0, 1]), Held(torch.ones(2, 4))
@@ -219,8 +227,10 @@ class Source:
     def take(self, name: str, ids: Tensor) -> Any:
         """Return the values of a column for some samples, `[n, ...]`, or rows of texts; "inputs" by name if several."""
 
-        def rows(column: Held | Texts) -> Tensor | TextRows:
-            return TextRows(column, ids, ids) if isinstance(column, Texts) else column.values[ids]
+        def rows(column: Column) -> Any:
+            if isinstance(column, Texts):
+                return TextRows(column, ids, ids)
+            return column.take(ids) if isinstance(column, Sounds) else column.values[ids]
 
         return self.look_at(name, rows)
 

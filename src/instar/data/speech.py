@@ -6,11 +6,14 @@ part of the frames of a recording. A class is one state of a word, such as "seve
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import Held
+from instar.data.columns.sounds import WAVES, Sounds
 from instar.data.recordings import Recordings
 from instar.data.source import Source
 from instar.tasks.words import Words
@@ -81,6 +84,7 @@ def make_recorded_source(
     lengths: Tensor,
     classes: tuple[str, ...],
     sound: Recordings | None = None,
+    waves: Sounds | None = None,
 ) -> Source:
     """Return a source of recordings with one class each, whose inputs are `frames` and their `mask`.
 
@@ -91,6 +95,7 @@ def make_recorded_source(
         lengths: number of frames of each recording, int64 `[recordings]`.
         classes: class names.
         sound: sound of the recordings, if it is stored.
+        waves: their sound, for networks that read it.
 
     >>> found = make_recorded_source(
     ...     "two", torch.zeros(2, 3, 40), torch.tensor([0, 1]), torch.tensor([3, 1]), ("a", "b")
@@ -99,5 +104,6 @@ def make_recorded_source(
     (None, [[True, True, True], [True, False, False]])
     """
     mask = torch.arange(inputs.shape[1]) < lengths[:, None]
-    columns = {MASK: Held(mask)} | ({} if sound is None else {"sound": sound})
+    columns: dict[str, Any] = {MASK: Held(mask), "sound": sound, WAVES: waves}
+    columns = {name: column for name, column in columns.items() if column is not None}
     return Source(name, inputs, labels, classes, lengths=lengths, columns=columns, input_names=(FRAMES, MASK))

@@ -24,6 +24,7 @@ MAX_LISTED_CLASSES = 100
 
 _PIPELINES = {
     "image-classification": ("The image processor of this folder reads pictures as the run did.", '"picture.jpg"'),
+    "audio-classification": ("The feature extractor of this folder reads sound as the run did.", '"sound.wav"'),
     "text-classification": ("Texts are read by the tokenizer of this folder.", '"a text"'),
     "text-generation": ("Texts are read by the tokenizer of this folder.", '"a text"'),
 }  # how inputs are read, and an example of one

@@ -208,9 +208,8 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
     chosen = reader.read(lambda column: samples.source.take(column, ids))
     if not isinstance(chosen, Tensor) and are_packed(chosen):
         chosen = chosen[PACKED_INPUTS[0]]  # a window is as good a text as any
-    batches, source = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source
-    positions = source.positions or (1 if source.lengths is None else source.inputs.shape[1])
-    if isinstance(reader, TextReader):
+    batches, positions = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source.positions or 1
+    if isinstance(reader, TextReader) or samples.source.lengths is not None:
         positions = list_tensors(chosen)[0].shape[1]
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions

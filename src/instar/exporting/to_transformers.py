@@ -18,9 +18,13 @@ from instar.exporting.processor import plan_processor, process, refuse_other_pro
 from instar.exporting.student import Predict, Student
 from instar.foreign import from_pretrained
 from instar.inspection.description import describe_run
+from instar.models.audio_classifier import AudioClassifier
 from instar.models.causal_lm import CausalLM
+from instar.models.feature_extractor import extractor_reader
 from instar.models.generation import stopping
 from instar.models.image_classifier import ImageClassifier
+from instar.models.readers.extracted import Extracted
+from instar.models.readers.notation import parse_reader
 from instar.models.saved_tokenizer import tokenizer_folder
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.transformers_classifier import TransformersClassifier
@@ -40,6 +44,8 @@ def write_transformers(student: Student, path: Path) -> Predict:
         predict, task = _write_classifier(student, network, path), "image-classification"
     elif isinstance(network, SequenceClassifier):
         predict, task = _write_sequence_classifier(student, network, path), "text-classification"
+    elif isinstance(network, AudioClassifier):
+        predict, task = _write_audio_classifier(student, network, path), "audio-classification"
     elif isinstance(network, CausalLM):
         predict, task = _write_language_model(network, path), "text-generation"
     else:
@@ -97,6 +103,26 @@ def _write_sequence_classifier(student: Student, network: SequenceClassifier, pa
     def predict(inputs: Inputs) -> Tensor:
         logits: Tensor = model(**{name: one.long() for name, one in name_tensors(inputs).items()}).logits
         return logits[:, columns]
+
+    return predict
+
+
+def _write_audio_classifier(student: Student, network: AudioClassifier, path: Path) -> Predict:
+    reader = parse_reader(student.header["model"]["reader"], trust=student.trust)
+    if not isinstance(reader, Extracted):
+        raise MismatchError(
+            f"transformers opens audio models that read sound with a feature extractor, and '{student.run.path}' reads "
+            f"{reader}; export it with --to hub or --to onnx."
+        )
+    _save_with_classes(student, network, path)
+    (path / "preprocessor_config.json").write_text(json.dumps(json.loads(reader.settings), indent=2) + "\n")
+    if extractor_reader(str(path)) != reader:  # another version of Transformers may give settings other defaults
+        raise MismatchError("the feature extractor of the export is not that of the run; export it with --to hub.")
+    opened = AudioClassifier(str(path), classes=student.classes).eval()
+
+    def predict(inputs: Inputs) -> Tensor:
+        logits: Tensor = opened(**name_tensors(inputs))
+        return logits
 
     return predict
 

@@ -17,6 +17,7 @@ from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
 from instar.foreign import read_config
 from instar.models.architecture import Architecture
+from instar.models.audio_classifier import AudioClassifier
 from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
@@ -148,9 +149,9 @@ def build_network(
         kind: Callable[..., Any] = MODELS[config.name]
     elif config.name.startswith(TRANSFORMERS_PREFIX):
         path = config.name.removeprefix(TRANSFORMERS_PREFIX)
-        # classifiers of texts take several inputs, and language models packed texts
-        is_classifier = isinstance(input_shape, Mapping) and not are_packed(input_shape)
-        kind, own = SequenceClassifier if is_classifier else choose_transformers_kind(path), {"path": path}
+        # a family that predicts the next word classifies texts too, and takes packed texts by name as well
+        are_texts = isinstance(input_shape, Mapping) and "input_ids" in input_shape and not are_packed(input_shape)
+        kind, own = SequenceClassifier if are_texts else choose_transformers_kind(path), {"path": path}
     elif config.name.startswith(TIMM_PREFIX):
         kind, own = TimmClassifier, {"name": config.name.removeprefix(TIMM_PREFIX)}
     elif ":" not in config.name:
@@ -211,7 +212,7 @@ def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersCla
     """Return the class that wraps a Transformers model: of its architecture if it names one, or of its kind.
 
     Raises:
-        ConfigError: when it is neither a causal language model nor a classifier of images or texts.
+        ConfigError: when it is neither a causal language model nor a classifier of images, texts or recordings.
     """
     config = read_config(path, "model")
     from transformers.models.auto import modeling_auto  # after the sentence that says how to install it
@@ -220,6 +221,7 @@ def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersCla
         CausalLM: modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         ImageClassifier: modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
         SequenceClassifier: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+        AudioClassifier: modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
     }
     given = set(config.architectures or ())
     classes = {kind: _flatten(mapping.get(config.model_type)) for kind, mapping in kinds.items()}
@@ -230,7 +232,7 @@ def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersCla
     if len(found) != 1:
         raise ConfigError(
             f"model '{path}' ({', '.join(given) or config.model_type}) must be a causal language model or a classifier "
-            "of images or texts; give any other as a module, by package.module:Name."
+            "of images, texts or recordings; give any other as a module, by package.module:Name."
         )
     return found[0]
 

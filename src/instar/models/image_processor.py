@@ -13,8 +13,10 @@ from instar.config import ModelConfig
 from instar.errors import ConfigError
 from instar.foreign import from_pretrained
 from instar.importing import LIBRARY_PREFIXES, names_an_import
+from instar.models.audio_classifier import AudioClassifier
 from instar.models.build import choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.feature_extractor import extractor_reader
 from instar.models.image_classifier import ImageClassifier
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.comparison import Picture, find_reader, make_picture
@@ -62,7 +64,10 @@ def choose_reader(model: ModelConfig, reader: str) -> str:
     if model.name.startswith(TIMM_PREFIX):
         return str(timm_reader(model.name.removeprefix(TIMM_PREFIX)))
     path = model.name.removeprefix(TRANSFORMERS_PREFIX)
-    found = processor_reader(path) if choose_transformers_kind(path) is ImageClassifier else None
+    kind = choose_transformers_kind(path)
+    if kind is AudioClassifier:
+        return str(extractor_reader(path))
+    found = processor_reader(path) if kind is ImageClassifier else None
     return reader if found is None else str(found)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from torch import nn
 
 from instar.config import RunConfig
+from instar.data.columns.sounds import Sounds
 from instar.data.dataset import Data, load_data
 from instar.data.samples import is_labelled
+from instar.data.views.identity import Identity
 from instar.data.views.mixing import find_mixing
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
-from instar.errors import ConfigError, DataError
+from instar.errors import ConfigError, DataError, MismatchError
 from instar.models.image_processor import choose_reader
 from instar.models.probe import probe_functions
 from instar.models.readers.notation import parse_reader
@@ -88,6 +90,12 @@ class Components:
             ConfigError: when a setting of the training needs labels for validation that are missing.
         """
         config, data = self.config, self.data
+        columns = [data.train.source.columns.get(name) for name in self.reader.columns]
+        if not isinstance(self.views, Identity) and any(isinstance(column, Sounds) for column in columns):
+            raise MismatchError(
+                f"the views {self.views} change frames, and the student reads the sound; leave them out, or train a "
+                "model of frames, such as frame-net."
+            )
         mixing = find_mixing(self.views)
         self.objective.check(
             has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from instar.analysis.scores import UNLABELLED
+from instar.data.columns.sounds import Sounds
 from instar.data.in_order import map_in_order
 from instar.data.log_mel import log_mel, pad_frames
 from instar.data.sound import Sound, decode_sound
@@ -60,6 +61,7 @@ def read_recordings(run: Run, items: Sequence[Any]) -> Source:
     lengths = torch.tensor(list(map(len, frames)))
     unknown, classes, states = torch.full((len(frames),), UNLABELLED), run_classes(run), run.config["data"]["states"]
     if not states:
-        return make_recorded_source("new recordings", inputs, unknown, lengths, classes)
+        waves = Sounds([sound.wave for sound in sounds].__getitem__, len(sounds), rate)
+        return make_recorded_source("new recordings", inputs, unknown, lengths, classes, waves=waves)
     words = Words(states).class_names(classes)
     return make_spoken_source("new recordings", inputs, unknown, lengths, words, states)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from instar.data.columns.held import Held
 from instar.data.dataset import Data
 from instar.models.normalised import reader_in
 from instar.models.readers.reader import Reader
-from instar.models.readers.text_reader import TextReader
 from instar.teachers.teacher import Teacher
 
 MAX_SCALED_PIXEL = 2.0
@@ -27,7 +27,7 @@ def find_reader_faults(teacher: Teacher, data: Data) -> Iterator[str]:
 
 def _find_faults(reader: Reader, data: Data) -> Iterator[str]:
     source = data.train.source
-    if isinstance(reader, TextReader):
+    if not isinstance(source.find(reader.column), Held):
         return
     given = tuple(source.column(reader.column).shape[1:])
     wanted, size = reader.shape(given), data.config.image_size

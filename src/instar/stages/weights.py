@@ -10,6 +10,7 @@ from instar.compute.inputs import Inputs
 from instar.compute.packed import are_packed
 from instar.config import RunConfig
 from instar.data.columns.held import INPUTS
+from instar.data.columns.sounds import WAVES
 from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.copying import copy_network
@@ -119,7 +120,11 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data,
     if reader == AsIs() and source.input_names and not are_packed(source.input_names):
         # by name, so that the run refuses data without one of them; a language model takes single texts too
         reader = Named(**{name: AsIs(name) for name in source.input_names})
-    if beside := [column for column in reader.columns if column not in (INPUTS, *source.input_names)]:
+    if WAVES in reader.columns:
+        source.find(WAVES)  # refuses data without sound
+    # frames are made of the sound, so whoever has frames to predict has the sound too
+    own = (INPUTS, WAVES, *source.input_names)
+    if beside := [column for column in reader.columns if column not in own]:
         raise ConfigError(
             f"a student must read the inputs of the data, because it has nothing else when it is used; its reader "
             f"names the column '{beside[0]}'. Only a teacher may read it; to train on this column, load it as the "

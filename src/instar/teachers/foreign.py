@@ -13,8 +13,10 @@ from torch import nn
 from instar.errors import ConfigError, say
 from instar.expressions import parse, write
 from instar.importing import LIBRARY_PREFIXES, TypedName, import_object, is_import_path
+from instar.models.audio_classifier import AudioClassifier
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.feature_extractor import extractor_reader
 from instar.models.image_classifier import ImageClassifier
 from instar.models.image_processor import processor_reader
 from instar.models.imported import import_model, names_a_class
@@ -139,6 +141,8 @@ def _make_transformers(path: str, reader: str | Reader | None, classes: Sequence
     names: tuple[str, ...] | None = tuple(classes) or getattr(network, "classes", None)
     if isinstance(network, SequenceClassifier):
         return Module(network, names, reader)
+    if isinstance(network, AudioClassifier):
+        return Module(network, network.classes, reader or extractor_reader(path))
     if not isinstance(network, ImageClassifier):
         return Module(network, reader=reader)
     reader = reader or processor_reader(path)

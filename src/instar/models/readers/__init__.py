@@ -1,6 +1,7 @@
 """Readers: how a model reads the inputs of the data."""
 
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.extracted import Extracted
 from instar.models.readers.named import Named
 from instar.models.readers.notation import READERS, as_reader, parse_reader
 from instar.models.readers.pixels import Pixels
@@ -8,4 +9,15 @@ from instar.models.readers.reader import Reader
 from instar.models.readers.text_reader import TextReader
 from instar.models.readers.words import Words
 
-__all__ = ["READERS", "AsIs", "Named", "Pixels", "Reader", "TextReader", "Words", "as_reader", "parse_reader"]
+__all__ = [
+    "READERS",
+    "AsIs",
+    "Extracted",
+    "Named",
+    "Pixels",
+    "Reader",
+    "TextReader",
+    "Words",
+    "as_reader",
+    "parse_reader",
+]

@@ -6,12 +6,13 @@ from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.importing import TypedName, names_an_import
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.extracted import Extracted
 from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 from instar.models.readers.words import Words
 
-READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Words, Named)}
+READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Words, Named, Extracted)}
 """Readers by their names in a configuration; one line for each new one."""
 
 

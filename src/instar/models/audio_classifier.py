@@ -1,0 +1,110 @@
+"""Audio classifiers of Transformers, from a local folder or the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from instar.compute.inputs import Shapes, describe_shapes
+from instar.errors import MismatchError
+from instar.models.transformers_classifier import TransformersClassifier
+
+MASK_TOLERANCE = 1e-4
+"""Largest difference of logits, relative to their size, by which padding behind a mask may change them."""
+
+_COMPARED_SAMPLES = (4000, 6000)  # a recording alone, and padded to this
+
+
+class AudioClassifier(TransformersClassifier):
+    """z = the logits of a Transformers model for recordings, whose features `Extracted` has read.
+
+    Padding changes no logit. Recordings of several lengths are computed together if the model ignores what its mask
+    hides, which is tried on noise; otherwise those of each length are computed by themselves.
+    Models such as Wav2Vec2 "base" normalise over the whole length, so they need that, and are slower for it.
+
+    See `TransformersClassifier` for its classes.
+    """
+
+    kind: ClassVar[str] = "AutoModelForAudioClassification"
+
+    def check_inputs(self, shape: Shapes, config: Any) -> None:
+        """Refuse anything but the features of recordings."""
+        if not isinstance(shape, Mapping) or not any(name.startswith("input_") for name in shape):
+            raise MismatchError(
+                f"model '{self.path}' takes recordings with a class each, got inputs of shape "
+                f"{describe_shapes(shape)}; load recordings with data.states=0."
+            )
+
+    def forward(self, attention_mask: Tensor | None = None, **features: Tensor) -> Tensor:
+        """Return logits `[batch, classes]`.
+
+        Args:
+            attention_mask: which positions are no padding, bool `[batch, position]`; None: all are valid.
+            features: `input_values` or `input_features`, `[batch, position, ...]`.
+        """
+        with _seeded_numpy() if self.training else _nothing():
+            return self.in_order(self._logits(features, attention_mask))
+
+    def _logits(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
+        lengths = None if mask is None else mask.sum(1)
+        if mask is None or lengths is None or bool((lengths == mask.shape[1]).all()):
+            return self._call(features)
+        if self._ignores_padding:
+            return self._call({**features, "attention_mask": mask.long()})
+        rows, logits = [], []
+        for length in lengths.unique().tolist():
+            rows.append((lengths == length).nonzero()[:, 0])
+            logits.append(self._call({name: tensor[rows[-1], :length] for name, tensor in features.items()}))
+        return torch.cat(logits)[torch.cat(rows).argsort()]
+
+    def _call(self, features: Mapping[str, Tensor]) -> Tensor:
+        logits: Tensor = self.model(**features).logits
+        return logits
+
+    @cached_property
+    def _ignores_padding(self) -> bool:
+        return _ignores_padding(self.model)
+
+
+@torch.no_grad()
+def _ignores_padding(model: Any) -> bool:
+    # tried, because the settings of a model mean what its class makes of them
+    short, long = _COMPARED_SAMPLES
+    device = next(model.parameters()).device
+    noise = torch.randn(1, short, generator=torch.Generator().manual_seed(0)).to(device)
+    padded = torch.nn.functional.pad(noise, (0, long - short))
+    mask = (torch.arange(long, device=device) < short)[None].long()
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng():  # some layers draw numbers in eval mode too
+            alone = model(input_values=noise).logits
+            found = model(input_values=padded, attention_mask=mask).logits
+    except Exception:  # it takes other features, or no mask
+        return False
+    finally:
+        model.train(was_training)
+    # the weights may be new, and tiny
+    return bool((found - alone).abs().max() <= MASK_TOLERANCE * alone.abs().max())
+
+
+@contextmanager
+def _seeded_numpy() -> Iterator[None]:
+    # Transformers draws the masks of SpecAugment with NumPy, and checkpoints restore torch's generator
+    state = np.random.get_state()
+    np.random.seed(int(torch.randint(2**31, ())))
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
