@@ -93,10 +93,12 @@ def _has_columns(given: object) -> bool:
 def _refuse_size_without_effect(source: Source, config: DataConfig) -> None:
     # decoded images have the size and the channels that the settings ask for, and no other inputs are changed
     shape, size = tuple(source.inputs.shape[1:]), config.image_size
+    if len(shape) != 3:
+        return
     wanted = {"image_size": (size, size) if isinstance(size, int) else size, "channels": config.channels}
     found = {"image_size": shape[1:], "channels": next(iter(shape), None)}  # texts have no axes
     for name, value in wanted.items():
-        if len(shape) == 3 and value not in (None, found[name]):
+        if value not in (None, found[name]):
             raise ConfigError(
                 f"'{name}' is for images that are decoded, and the inputs of '{source.name}' are arrays of shape "
                 f"{list(shape)}, which are not changed; leave it out, or give files or images of Pillow."
