@@ -107,6 +107,16 @@ def test_classes_are_matched_by_name_or_in_order(capsys: pytest.CaptureFixture[s
     assert np.abs(found.numpy() - named.predict_proba(X)).max() < 1e-7
     told = "the classes of the teacher are numbers, and are taken to be high, low, middle in order."
     assert capsys.readouterr().err.count(told) == 1
+    # or by the names that the user knows
+    for made in (named.booster_, xgboost_of(3)):
+        by_name = Classifier(made, classes=("middle", "low", "high"))
+        loader = Loader(load_data((X, words[Y], X, words[Y]), validation=0).train, len(X), seed=0)
+        found = by_name.targets(next(loader.in_order())).logits().double().softmax(1)
+        assert np.abs(found.numpy()[:, [2, 1, 0]] - probabilities(made, X)).max() < 1e-7
+        assert by_name.fingerprint() != Classifier(made).fingerprint()
+    with pytest.raises(ConfigError, match="0 to 1 of an estimator that has only numbers, and LightGBMTrees has the cl"):
+        Classifier(named.booster_, classes=("low", "high"))
+    assert "numbers" not in capsys.readouterr().err
     with pytest.raises(MismatchError, match=r"\(a, b, c\), got high, low, middle"):
         asked(named, y=np.array(["a", "b", "c"])[Y])
     fewer = lightgbm.LGBMClassifier(**FEW_OF_LIGHTGBM).fit(X[Y > 0], words[Y[Y > 0]])  # knows two of three

@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from instar.data import Loader, load_data
 from instar.errors import ConfigError
 from instar.runs.run import Run
+from instar.targets import TargetStore
 from instar.teachers import as_teacher
 
 DIGITS = load_data("digits", subset=200)
@@ -51,7 +53,7 @@ def test_a_skops_file_is_the_pipeline_that_it_holds(folder: Path) -> None:
     assert np.array_equal(read.targets(BATCH).logits(), as_teacher(model).targets(BATCH).logits())
     assert read.fingerprint() == as_teacher(model).fingerprint()
     skops.dump({"a": 1}, "dictionary.skops")
-    with pytest.raises(ConfigError, match=r"the file 'dictionary\.skops' holds a dict, and a teacher there must be"):
+    with pytest.raises(ConfigError, match=r"'dictionary\.skops' holds a dict, and a teacher there must be"):
         as_teacher("dictionary.skops")
 
 
@@ -130,11 +132,16 @@ def test_a_file_teaches_in_every_verb_and_a_stranger_s_does_not(folder: Path, in
         ["label", "digits", "--set", "data.subset=200", "--teacher", "model.json", "--out", "store"],
         ["targets", "verify", "store", "--rows", "5"],
         ["distill", "digits", *MLP, "--teacher", "forest.pkl", "--trust", "--out", "trusted"],
+        ["label", "digits", "--teacher", "model.json", "--teacher-classes", "[9,8,7,6,5,4,3,2,1,0]", "--out", "named"],
+        ["targets", "verify", "named", "--rows", "5"],
     ):
         code, out, err = instar(*command)
         assert code == 0, (command, err)
         assert "labelled again" in out or command[0] != "targets"
     assert Run("student").config["teachers"] == ["model.json"]
+    parts = [TargetStore(name).part("test") for name in ("store", "named")]
+    predicted, named = (part.targets(torch.arange(9), 0).logits() for part in parts)
+    torch.testing.assert_close(named, predicted.flip(1))
     code, _, err = instar("distill", "digits", *MLP, "--teacher", "forest.pkl", "--out", "no")
     assert (code, "--trust" in err, Path("no").exists()) == (2, True, False)
 

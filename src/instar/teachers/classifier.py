@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,11 @@ class Classifier(Teacher):
     Args:
         estimator: fitted estimator with `predict_proba` and `classes_`, or a `Booster` of XGBoost or LightGBM.
         floor: smallest probability; the 0 of a forest means "rarer than one tree in a hundred".
+        classes: names of its classes 0, 1, 2, ..., which a booster does not know; (): its own.
 
     Raises:
-        ConfigError: when the estimator is not fitted, has no probabilities or several outputs, or floor is not in
-            (0, 1).
+        ConfigError: when the estimator is not fitted, has no probabilities or several outputs, floor is not in (0, 1),
+            or the estimator has other classes than are named.
 
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> from instar.data import Loader, load_data
@@ -46,7 +48,7 @@ class Classifier(Teacher):
 
     answers_by_row = True
 
-    def __init__(self, estimator: Any, floor: float = 1e-6) -> None:
+    def __init__(self, estimator: Any, floor: float = 1e-6, classes: Sequence[str] = ()) -> None:
         self._is_booster = is_booster(estimator)  # it has numbers in place of the names of its classes
         estimator = as_classifier(estimator)
         name = type(estimator).__name__
@@ -61,7 +63,12 @@ class Classifier(Teacher):
             raise ConfigError(f"the classifier {name} has {count} outputs; fit it to the one to distil.")
         if not 0 < floor < 1:
             raise ConfigError(f"Classifier(floor) must be above 0 and below 1, got {floor}.")
-        self.estimator, self.floor = estimator, floor
+        if classes and list(map(_name, estimator.classes_)) != list(map(str, range(len(classes)))):
+            raise ConfigError(
+                f"Classifier(classes) names the classes 0 to {len(classes) - 1} of an estimator that has only numbers, "
+                f"and {name} has the classes {_few(estimator.classes_)}."
+            )
+        self.estimator, self.floor, self._names = estimator, floor, tuple(classes)
         self._margins = find_margins(estimator)
 
     def targets(self, batch: Batch) -> DenseTargets:
@@ -136,7 +143,7 @@ class Classifier(Teacher):
 
     def _match_classes(self, batch: Batch) -> tuple[list[int], int]:
         """Return the indices of its classes in the data, and the number of classes of the data."""
-        own = list(self.estimator.classes_)
+        own = list(self._names or self.estimator.classes_)
         names = batch.origin.samples.source.classes if batch.origin else tuple(map(str, range(len(own))))
         place = {name: number for number, name in enumerate(names)}
         by_name = [place.get(_name(one), -1) for one in own]
@@ -161,7 +168,7 @@ class Classifier(Teacher):
             ConfigError: when a part of the estimator does not show its content.
         """
         content = Content()
-        content.add([self.estimator, self.floor])
+        content.add([self.estimator, self.floor, *([self._names] if self._names else [])])
         return content.hexdigest()
 
 

@@ -43,21 +43,6 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     )
 
 
-def as_fitted(thing: Any, who: str) -> Teacher:
-    """Return the teacher of a fitted classifier, and of nothing else.
-
-    Args:
-        thing: what was found.
-        who: where it was found, for the error message.
-
-    Raises:
-        ConfigError: when it is none.
-    """
-    if not is_estimator(thing):
-        raise ConfigError(f"{who} a {type(thing).__name__}, and a teacher there must be a fitted classifier.")
-    return Classifier(thing)
-
-
 @as_teacher.register(nn.Module)
 def _of_module(thing: nn.Module, *, trust: bool = False) -> Teacher:
     if isinstance(thing, Teacher):  # a user's class may be both

@@ -26,9 +26,10 @@ from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader
 from instar.models.weight_files import load_weights
 from instar.teachers.boosters import fitted_kinds
-from instar.teachers.classifier import is_estimator
+from instar.teachers.classifier import Classifier, is_estimator
 from instar.teachers.conversion import as_teacher
 from instar.teachers.given import GivenPredictions
+from instar.teachers.model_files import names_a_model_file, read_model_file
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 
@@ -41,14 +42,16 @@ class ForeignTeacher:
 
     Args:
         name: `package.module:Name` of a class of `torch.nn.Module` or `Teacher`, of a fitted classifier, or of a
-            function that returns one of these; `transformers:` with a folder or Hub id; or `timm:` with a name of timm.
+            function that returns one of these; the file of a fitted classifier; `transformers:` with a folder or Hub
+            id; or `timm:` with a name of timm.
         arguments: arguments of the class or function, or of `TimmClassifier`.
         weights: file of weights of a network, see `load_weights`; None: those that the class or function makes, or
             those of timm.
         reader: how a network reads inputs, such as `"Pixels(64, mean=[0.5], std=[0.25])"`; None: as its library says,
             or in the size of the data.
-        classes: names of the classes of a network in the order of its outputs, by which they are matched with the data;
-            (): those that its library knows, or those of the data in order.
+        classes: names of the classes of a network, or of an estimator that numbers its classes, in the order of its
+            outputs, by which they are matched with the data; (): those that its library knows, or those of the data in
+            order.
 
     Its text is what a run records, and what a configuration may name among its teachers:
 
@@ -63,9 +66,9 @@ class ForeignTeacher:
     classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not names_a_foreign_teacher(self.name):
+        if not isinstance(self.name, str) or not (names_a_foreign_teacher(self.name) or names_a_model_file(self.name)):
             raise ConfigError(
-                f"arguments, weights, a reader and classes are those of a teacher by package.module:Name, got "
+                f"arguments, weights, a reader and classes are those of a teacher by package.module:Name or file, got "
                 f"'{self.name}'; a run folder has its own."
             )
         if self.name.startswith(TRANSFORMERS_PREFIX) and (self.arguments or self.weights):
@@ -96,15 +99,15 @@ class ForeignTeacher:
         """
         if self.name.startswith(LIBRARY_PREFIXES):
             return self._of_library()
+        if names_a_model_file(self.name):
+            return self._of_file(trust=trust)
         if not trust and not names_a_class(self.name):
             raise ConfigError(
                 f"teacher '{self.name}' is made by code from outside Instar; allow this with --trust (trust=True)."
             )
         found = import_object(self.name, "teacher")
         if is_estimator(found) and not isinstance(found, type):
-            if self.arguments:
-                raise ConfigError(f"teacher '{self.name}' is fitted, so it takes no arguments; leave them out.")
-            return self._as_it_is(found)
+            return self._as_it_is(found, is_fitted=True)
         # a name that was typed is meant; one in a file may be any function
         declared = not names_a_class(self.name)
         returns = fitted_kinds() if declared else ()
@@ -121,19 +124,31 @@ class ForeignTeacher:
             return _make_timm(self.name, self.arguments, self.weights, self.reader, self.classes)
         return _make_transformers(self.name.removeprefix(TRANSFORMERS_PREFIX), self.reader, self.classes)
 
-    def _as_it_is(self, made: Any) -> Teacher:
+    def _of_file(self, *, trust: bool) -> Teacher:
+        made = read_model_file(self.name, trust=trust)
+        if not is_estimator(made):
+            kind = type(made).__name__
+            raise ConfigError(
+                f"the file '{self.name}' holds a {kind}, and a teacher there must be a fitted classifier."
+            )
+        return self._as_it_is(made, is_fitted=True)
+
+    def _as_it_is(self, made: Any, *, is_fitted: bool = False) -> Teacher:
         kind = type(made).__name__
         if not isinstance(made, Teacher) and not is_estimator(made):
             raise ConfigError(
                 f"teacher '{self.name}' must be a torch.nn.Module, an instar.Teacher or a fitted scikit-learn "
                 f"classifier, got {kind}."
             )
-        if self.weights is not None or self.reader is not None or self.classes:
+        if is_fitted and self.arguments:
+            raise ConfigError(f"teacher '{self.name}' is fitted, so it takes no arguments; leave them out.")
+        names_classes = self.classes and not is_estimator(made)
+        if self.weights is not None or self.reader is not None or names_classes:
             raise ConfigError(
                 f"teacher '{self.name}' is a {kind}, which has weights, a way of reading and classes of its own; "
                 "leave those out, or return a torch.nn.Module."
             )
-        return as_teacher(made)
+        return Classifier(made, classes=self.classes) if is_estimator(made) else as_teacher(made)
 
 
 def _make_transformers(path: str, reader: str | Reader | None, classes: Sequence[str]) -> Module:

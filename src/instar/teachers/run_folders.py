@@ -14,10 +14,10 @@ from instar.models.trained import lend_network, load_model, network_of
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
-from instar.teachers.conversion import as_fitted, as_teacher
+from instar.teachers.conversion import as_teacher
 from instar.teachers.ensemble import Ensemble
-from instar.teachers.foreign import names_a_foreign_teacher, parse_foreign_teacher
-from instar.teachers.model_files import names_a_model_file, read_model_file
+from instar.teachers.foreign import ForeignTeacher, names_a_foreign_teacher, parse_foreign_teacher
+from instar.teachers.model_files import names_a_model_file
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.specialists import Specialist, Specialists
@@ -42,7 +42,7 @@ def _of_path(thing: str | Path, *, trust: bool = False) -> Teacher:
     if isinstance(thing, str) and names_a_foreign_teacher(thing):
         return as_teacher(parse_foreign_teacher(thing), trust=trust)
     if names_a_model_file(thing):
-        return as_fitted(read_model_file(thing, trust=trust), f"the file '{thing}' holds")
+        return as_teacher(ForeignTeacher(str(thing)), trust=trust)
     is_store = os.path.isfile(os.path.join(thing, MANIFEST_FILE))  # False for a path that no file can have
     return as_teacher(TargetStore(thing) if is_store else Run(thing), trust=trust)
 
