@@ -4,6 +4,10 @@ from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.feature_term import FeatureTerm
+from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
+from instar.objectives.features.relational import Relational
+from instar.objectives.features.similarity_preserving import SimilarityPreserving
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
@@ -19,11 +23,15 @@ __all__ = [
     "ConfidenceWeighted",
     "DecoupledKD",
     "FeatureTerm",
+    "FlowOfSolution",
     "HardLabels",
     "LogitMatching",
     "Need",
     "Objective",
     "PermutedDarkKnowledge",
+    "ProbabilisticTransfer",
+    "Relational",
+    "SimilarityPreserving",
     "SoftTargets",
     "Standardised",
     "Term",

@@ -7,6 +7,10 @@ from instar.expressions import parse
 from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
+from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
+from instar.objectives.features.relational import Relational
+from instar.objectives.features.similarity_preserving import SimilarityPreserving
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.objective import Objective, Term
@@ -26,6 +30,10 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     Standardised,
     UnlabelledSoftTargets,
     AttentionTransfer,
+    FlowOfSolution,
+    ProbabilisticTransfer,
+    Relational,
+    SimilarityPreserving,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}

@@ -86,6 +86,14 @@ class Term(ABC):
         return False
 
     @property
+    def relates_examples(self) -> bool:
+        """Whether the loss of an example depends on the others of its batch, so that no batch may be split.
+
+        A term that relates examples sets the class attribute to True.
+        """
+        return False
+
+    @property
     def layers(self) -> Mapping[str, str] | None:
         """Layers of the student that are compared with layers of the teacher; None for a term of logits.
 

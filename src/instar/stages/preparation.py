@@ -23,6 +23,7 @@ from instar.stages.hidden_layers import match_layers
 from instar.stages.initial import InitialModel, make_initial
 from instar.stages.labelling import Labelling
 from instar.stages.precomputed import plan_labelling
+from instar.stages.related_examples import refuse_split_batches
 from instar.training.step import part_sizes
 
 
@@ -77,6 +78,7 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
         device=accelerator.device,
     )
     refuse_other_sizes(loader, model, teacher)
+    refuse_split_batches(components.objective, loader, training, accelerator)
     if training.compile:
         require_compiler(accelerator.device)
     if teacher is not None:

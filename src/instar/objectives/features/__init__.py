@@ -2,5 +2,17 @@
 
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.feature_term import STAGES, FeatureTerm
+from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
+from instar.objectives.features.relational import Relational
+from instar.objectives.features.similarity_preserving import SimilarityPreserving
 
-__all__ = ["STAGES", "AttentionTransfer", "FeatureTerm"]
+__all__ = [
+    "STAGES",
+    "AttentionTransfer",
+    "FeatureTerm",
+    "FlowOfSolution",
+    "ProbabilisticTransfer",
+    "Relational",
+    "SimilarityPreserving",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -80,18 +81,24 @@ class FeatureTerm(Term):
 
     def compare_all(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return the loss of each example, `[batch]`: the sum over pairs of layers."""
-        losses, who = [], type(self).__name__
+        losses = []
         for own, theirs, (name, other) in zip(student, teacher, self.layers.items(), strict=True):
-            try:
+            with self.naming(name, other):
                 losses.append(self.compare(own, theirs))
-            except MismatchError as error:  # which knows the shapes, and not the names
-                raise MismatchError(
-                    f"{who} cannot compare '{name}' with the teacher's '{other}': {shortened(error, 600)}."
-                ) from None
         total = losses[0]
         for loss in losses[1:]:
             total = total + loss
         return total
+
+    @contextmanager
+    def naming(self, own: str, theirs: str) -> Iterator[None]:
+        """Add the names of two layers to a sentence about their shapes."""
+        try:
+            yield
+        except MismatchError as error:
+            raise MismatchError(
+                f"{type(self).__name__} cannot compare '{own}' with the teacher's '{theirs}': {shortened(error, 600)}."
+            ) from None
 
     @abstractmethod
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

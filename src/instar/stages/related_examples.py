@@ -1,0 +1,34 @@
+"""Whether batches stay whole and large enough for terms that relate their examples to each other."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+
+from instar.config import TrainingConfig
+from instar.data.loader import Loader
+from instar.errors import ConfigError
+from instar.objectives.objective import Objective
+from instar.stages.rehearsal import least_part
+
+
+def refuse_split_batches(
+    objective: Objective, loader: Loader, config: TrainingConfig, accelerator: Accelerator
+) -> None:
+    """Refuse to split batches, and batches of one sample, for a term that relates the examples of a batch.
+
+    Raises:
+        ConfigError: names the term, and the setting to change.
+    """
+    term = next((type(term).__name__ for _, term in objective.parts if term.relates_examples), None)
+    if term is None:
+        return
+    relates = f"{term} relates the samples of a batch to each other, and"
+    if config.micro_batches > 1:
+        raise ConfigError(f"{relates} micro-batches split them; set training.micro_batches to 1.")
+    if accelerator.num_processes > 1:
+        raise ConfigError(f"{relates} {accelerator.num_processes} processes share them; train in one process.")
+    if least_part(loader, config, accelerator) < 2:
+        raise ConfigError(
+            f"{relates} a batch of this run has one sample (batch_size {loader.batch_size}, "
+            f"{len(loader.samples)} samples); choose another training.batch_size."
+        )
