@@ -105,6 +105,18 @@ def test_what_is_no_teacher_is_warned_of(good, before, after, warnings):
         assert word in sentence
 
 
+def test_few_samples_are_said_to_be_few_and_not_a_bad_teacher():
+    labels = torch.arange(20) % 2
+    logits = torch.nn.functional.one_hot(labels, 2).float()
+    settings = {"validation": 0.5, "inputs": "numbers"}
+    first = load_data((logits, labels, logits, labels), **settings)
+    logits[first.validation.ids[:2]] = logits[first.validation.ids[:2]].flip(1)  # two of ten are wrong, chance is half
+    data = load_data((logits, labels, logits, labels), **settings)
+    found = look_at(Module(nn.Identity()), data, Loader(data.train, 8, seed=0))
+    assert (found.errors, found.examples) == (2, 10)
+    assert found.warnings[-1] == "these are too few samples to tell whether the teacher is better than chance"
+
+
 def test_members_that_return_probabilities_are_found_inside(good):
     mixed = Ensemble([good.model, Ensemble([good.model, Through(good.model, after=nn.Softmax(1))])])
     assert any("probabilities" in sentence for sentence in look_at(mixed, DIGITS, LOADER).warnings)

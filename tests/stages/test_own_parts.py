@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 import instar
 from instar.data import Batch, View
+from instar.errors import MismatchError
 from instar.models import MLP
+from instar.models.readers import Reader
 from instar.objectives import HardLabels, Need, Term, Value
 from instar.seeds import Draws
 
@@ -45,6 +48,47 @@ def test_a_view_of_the_users_is_what_the_student_sees(tmp_path: Path) -> None:
     data = instar.load_data("digits", subset=200)
     run = instar.train(data, MLP([8]), views=Dark(), epochs=3, out=tmp_path / "run")
     assert run.metrics["error"] > 0.8  # nothing could be learnt but the shares of the classes
+
+
+@dataclass(frozen=True)
+class Mean(Term):
+    """The mean over the batch, of shape `[]`, or a tensor without a Value."""
+
+    is_value: bool = True
+    needs = frozenset({Need.LABELS})
+    name = "mean"
+
+    def __call__(self, logits: Tensor, batch: Batch, targets: object) -> Value:
+        loss = torch.nn.functional.cross_entropy(logits, batch.labels)
+        return Value(loss) if self.is_value else loss  # type: ignore[return-value]  # the mistake
+
+
+@pytest.mark.parametrize(("term", "found"), [(Mean(), r"shape \[\]"), (Mean(False), "Tensor")])
+def test_a_term_that_returns_a_mean_is_refused_before_the_first_step(tmp_path: Path, term: Term, found: str) -> None:
+    data = instar.load_data("digits", subset=200)
+    with pytest.raises(
+        MismatchError, match=rf"Mean must return Value\(loss\) with one loss per example, .* got {found}"
+    ):
+        instar.train(data, MLP([8]), objective=HardLabels() + term, epochs=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@dataclass(frozen=True)
+class Halved(Reader):
+    """Every other row of an image, also of one that it has read."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return inputs[:, :, ::2]
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        return (given[0], -(-given[1] // 2), given[2])
+
+
+def test_a_reader_that_changes_what_it_has_read_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    data = instar.load_data("digits", subset=200)
+    with pytest.raises(MismatchError, match=r"Halved\(\)' must return what it has read unchanged; .* \[1, 4, 8\], and"):
+        instar.train(data, MLP([8]), reader=Halved(), epochs=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_validation_scores_the_averaged_weights(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     inputs = f"inputs {inputs}" if source.input_names and not source.input_texts else inputs
     parts = [
         f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
-        f"{len(source.classes):,} classes ({_names(source.classes)})",
+        f"{len(source.classes):,} class{'' if len(source.classes) == 1 else 'es'} ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
     for column, held in source.read_columns.items():

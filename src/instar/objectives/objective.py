@@ -350,6 +350,8 @@ class Objective:
 
 def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
     value = term(logits, batch, targets)
+    if not type(term).__module__.startswith("instar."):  # of the user's
+        _refuse_means(term, value, batch)
     if batch.mixture is None or not term.is_linear_in_labels:
         return value
     other, own = term(logits, replace(batch, labels=batch.mixture.labels), targets), batch.mixture.ratios
@@ -363,6 +365,17 @@ def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None)
 
 def _in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: to_loss_dtype(feature) for name, feature in features.items()}
+
+
+def _refuse_means(term: Term, value: Value, batch: Batch) -> None:
+    # a mean over the batch would count once, and the gradient would be too small by the size of the batch
+    shapes = [values.shape for values in (value.loss, *value.beside.values())] if isinstance(value, Value) else []
+    if not shapes or any(shape != batch.labels.shape for shape in shapes):
+        found = f"shape {list(shapes[0])}" if shapes else type(value).__name__
+        raise MismatchError(
+            f"the term {type(term).__name__} must return Value(loss) with one loss per example, of shape "
+            f"{list(batch.labels.shape)}, got {found}."
+        )
 
 
 def _totals(weights: Tensor | None, batch: Batch) -> Tensor:

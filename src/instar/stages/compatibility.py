@@ -87,6 +87,7 @@ def refuse_other_classes(
     if are_packed(data.train.source.input_names):
         refuse_mixed_texts(model, inputs, "student", width)
     if teacher is None:
+        refuse_unfit(objective, batch, None, width)
         return
     # tokenizers may differ and have equally many tokens
     for network in map(unwrap, teacher.modules()):
@@ -99,11 +100,11 @@ def refuse_other_classes(
         raise MismatchError(
             explain_other_number("the teacher", teacher.classes, targets.num_classes, data.classes, width)
         )
-    refuse_unfit(objective, batch, targets)
+    refuse_unfit(objective, batch, targets, width)
 
 
 @torch.no_grad()
-def refuse_unfit(objective: Objective, batch: Batch, targets: Targets) -> None:
+def refuse_unfit(objective: Objective, batch: Batch, targets: Targets | None, num_classes: int) -> None:
     """Try an objective on a few targets, before the first step.
 
     Raises:
@@ -111,6 +112,6 @@ def refuse_unfit(objective: Objective, batch: Batch, targets: Targets) -> None:
     """
     if (of_logits := objective.on_logits) is None:
         return
-    shape = (*batch.labels.shape, targets.num_classes)
+    shape = (*batch.labels.shape, num_classes)
     # a term refuses by itself what it cannot compute; the logits do not matter
     of_logits(torch.zeros(shape, device=batch.labels.device), batch, targets)

@@ -43,6 +43,7 @@ NEAR_CHANCE = (
     "the teacher is hardly better than chance on these samples; check how it expects its inputs to be normalised, and "
     "the order of its classes"
 )
+TOO_FEW = "these are too few samples to tell whether the teacher is better than chance"
 PIXEL_ORDER = (
     ". The classifier gets the values of each image flattened in the order {order}; it may have been fitted to another "
     "order"
@@ -129,10 +130,11 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     if not examples or samples is None:
         return FirstLook(warnings=tuple(warnings))
     chance = samples.source.task.chance(samples.count_labels()[:-1])
-    # not significantly better than chance, or better by too little to teach
-    is_near = wilson_interval(errors, examples)[1] >= chance or errors / examples > (1 - MIN_SKILL) * chance
-    if is_near and chance > 0:  # where all labels are one class, chance makes no errors
-        warnings.append(NEAR_CHANCE + _pixel_order(teacher, samples))
+    if chance > 0:  # where all labels are one class, chance makes no errors
+        if errors / examples > (1 - MIN_SKILL) * chance:  # better by too little to teach
+            warnings.append(NEAR_CHANCE + _pixel_order(teacher, samples))
+        elif wilson_interval(errors, examples)[1] >= chance:
+            warnings.append(TOO_FEW)
     return FirstLook(split, examples, errors, chance, tuple(warnings))
 
 

@@ -23,7 +23,7 @@ from instar.models.input_statistics import find_statistics
 from instar.models.modes import find_frozen_layers
 from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import compute_logits
-from instar.models.readers.notation import parse_reader, require_readable
+from instar.models.readers.notation import parse_reader, refuse_second_change, require_readable
 from instar.models.readers.reader import Reader, read_shape
 from instar.models.rebuilding import why_not_rebuilt
 from instar.models.start import start_from
@@ -170,6 +170,7 @@ def make_initial(
     # weights that were trained elsewhere expect inputs that are not standardised by these data
     model = set_reader(own, reader, *(() if has_weights else find_statistics(data.train, reader)))
     probe = few_inputs(data, model.reader)
+    refuse_second_change(model.reader, probe)
     is_told = isinstance(own, Normalised) or reader.statistics() is not None
     reads_as_is = has_weights and not is_told and model.leaves_unstandardised(probe)
     if is_lazy_network(model):

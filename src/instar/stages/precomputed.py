@@ -49,7 +49,8 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
     batch = loader.batch(0).part(0, 2)
     record = part.record(loader.samples.num_classes)
     records = record.encode(teacher.targets(batch), part.draws(batch.ids, batch.view))
-    refuse_unfit(objective, batch, record.decode(records))
+    stored = record.decode(records)
+    refuse_unfit(objective, batch, stored, stored.num_classes)
     return labelling
 
 

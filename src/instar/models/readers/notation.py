@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from instar.errors import ConfigError
+import torch
+from torch import Tensor
+
+from instar.compute.inputs import Inputs
+from instar.errors import ConfigError, MismatchError, shortened
 from instar.expressions import parse
 from instar.importing import TypedName, names_an_import
 from instar.models.readers.as_is import AsIs
@@ -40,6 +44,32 @@ def require_readable(reader: Reader) -> Reader:
             "frozen dataclass in a module that can be imported."
         )
     return reader
+
+
+def refuse_second_change(reader: Reader, raw: Inputs) -> None:
+    """Refuse a reader of the user's that changes what it has read already, because a loaded model reads it again.
+
+    Args:
+        reader: reader.
+        raw: a few raw inputs.
+
+    Raises:
+        MismatchError: names the reader, and both shapes.
+    """
+    if reader.takes_several or not isinstance(raw, Tensor) or not names_an_import(str(reader)):
+        return
+    once = reader(raw)
+    try:
+        twice = reader(once)
+        is_same = once.shape == twice.shape and torch.equal(once, twice)
+        told = f"makes shape {list(twice.shape[1:])} of them"
+    except Exception as error:  # whatever the user's code raises
+        is_same, told = False, f"fails for them ({shortened(error)})"
+    if not is_same:
+        raise MismatchError(
+            f"the reader '{reader}' must return what it has read unchanged; it reads inputs of shape "
+            f"{list(once.shape[1:])}, and then {told}."
+        )
 
 
 def parse_reader(text: str, *, trust: bool = False) -> Reader:
