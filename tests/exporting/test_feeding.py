@@ -55,6 +55,9 @@ def write_odd_pictures(folder: Path) -> list[Path]:
     frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     picture(12, 12).save(folder / "as it is.png")
     picture(201, 300).save(folder / "large.png")
+    deep = random.integers(0, 1 << 16, (31, 46), dtype=np.uint16)
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(deep[:12, :12]).save(folder / "deep as it is.png")
     return sorted(folder.iterdir())
 
 

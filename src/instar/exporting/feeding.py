@@ -114,7 +114,8 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
         told[0] += f", {inputs['channels'] + ' ' if inputs['channels'] else ''}pixels 0 to 255, channels first"
     if inputs["channels"]:
         told.append(
-            f"Turn images as their EXIF data say, show transparent pixels on white, convert to {inputs['channels']}"
+            "Turn images as their EXIF data say, show transparent pixels on white, keep the upper 8 bits of 16 after "
+            f"the first resizing, convert to {inputs['channels']}"
         )
     if inputs["resizing"]:
         told.append(f"Resize images, antialiased: {'; then '.join(map(_explain_step, inputs['resizing']))}")
