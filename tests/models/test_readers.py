@@ -9,12 +9,14 @@ from torch import nn
 import instar
 from instar.compute.accelerator import make_accelerator
 from instar.config import TrainingConfig
-from instar.data import Loader, load_data
+from instar.data import Loader, RandomResizedCrop, load_data
+from instar.data.image_form import ImageForm
 from instar.errors import ConfigError, MismatchError
 from instar.models import MLP, Normalised
 from instar.models.readers import AsIs, Pixels, parse_reader
 from instar.objectives import parse_objective
 from instar.runs.run import Run
+from instar.seeds import Draws
 from instar.teachers import Ensemble, Module
 from instar.training import fit
 
@@ -245,3 +247,15 @@ def test_a_shorter_side_must_hold_the_crop():
     for wrong in ("Pixels(8, shorter=7)", "Pixels(8, shorter=9, resize='squash')", "Pixels((8, 12), shorter=10)"):
         with pytest.raises(ConfigError, match="shorter"):
             parse_reader(wrong)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1)])
+def test_images_in_colour_become_as_small_as_one_pixel(size, resize):
+    pixels = torch.randint(0, 256, (3, 3, 6, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = Pixels(size, resize=resize)(pixels)
+    for image, small in zip(pixels, found, strict=True):
+        wanted = ImageForm(size, resize).fit(Image.fromarray(image.permute(1, 2, 0).numpy()))
+        assert (small.permute(1, 2, 0).int() - torch.from_numpy(np.array(wanted)).int()).abs().max() <= 1
+    one = RandomResizedCrop(1)(pixels, Draws(seed=0, ids=torch.arange(3), view=0))
+    assert one.shape == (3, 3, 1, 1)

@@ -123,7 +123,8 @@ def _share_of_8_bits(content: bytes) -> float:
     for weight in onnx.load_from_string(content).graph.initializer:
         if weight.data_type in sizes and len(weight.dims) > 1:  # neither biases nor scales
             sizes[weight.data_type] += math.prod(weight.dims)
-    return 1 - sizes[kinds.FLOAT] / max(1, sum(sizes.values()))
+    total = sum(sizes.values())  # 0 for a graph of biases and scales alone
+    return 1 - sizes[kinds.FLOAT] / total if total else 0.0
 
 
 def _quantise(student: Student, graph: Any, method: str) -> bytes:

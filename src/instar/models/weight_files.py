@@ -26,7 +26,7 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         network: network to change in place.
         path: `.safetensors`, or a file of `torch.save(network.state_dict(), path)`. A file of several state dicts, such
             as a checkpoint with an optimiser, must hold exactly one with the names of this network. All names may have
-            one prefix, such as the `module.` of DataParallel.
+            one prefix, such as the `module.` of DataParallel or the `model.` of Lightning.
 
     Raises:
         ConfigError: when the file cannot be read without running code.
@@ -39,7 +39,11 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     >>> torch.equal(again.weight, network.weight)
     True
     """
-    found = _choose_state(read_weight_file(path), network.state_dict().keys(), str(path))
+    own = network.state_dict()
+    found = _choose_state(read_weight_file(path), own.keys(), str(path))
+    for name, value in found.items():
+        if isinstance(value, Tensor) and isinstance(own.get(name), Tensor):
+            _refuse_other_numbers(name, value, own[name], path)
     try:
         missing, unexpected = network.load_state_dict(found, strict=False)
     except Exception as error:  # shapes that differ, or extra state that the network does not take
@@ -52,6 +56,19 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         raise MismatchError(
             f"the weights in '{path}' are not those of {type(network).__name__}: {'; '.join(differences)}. Give the "
             "arguments that the network was trained with, or another file."
+        )
+
+
+def _refuse_other_numbers(name: str, value: Tensor, own: Tensor, path: str | Path) -> None:
+    # torch would cut fractions or imaginary parts off, and take the steps of a quantised weight for its values
+    kinds = [
+        "complex numbers" if one.is_complex() else "floats" if one.is_floating_point() else "whole numbers"
+        for one in (value, own)
+    ]
+    if kinds[0] != kinds[1]:
+        raise MismatchError(
+            f"the weight '{name}' in '{path}' holds {kinds[0]} ({value.dtype}), and that of the network {kinds[1]} "
+            f"({own.dtype}); a quantised file is of another network, so give the weights before quantisation."
         )
 
 
@@ -77,22 +94,27 @@ def read_weight_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"'{path}' is no file of weights: {shortened(error)}.") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"'{path}' must hold a state dict, weights by name, got {type(content).__name__}.")
-    return dict(content)
+    return _with_text_names(content)
 
 
 def _choose_state(content: Mapping[str, Any], names: Any, path: str) -> Mapping[str, Any]:
     if any(isinstance(value, Tensor) for value in content.values()):
         return _without_prefix(content, set(names))
     # a checkpoint of a training; which of its parts the weights are, their names tell, and not those of the parts
-    parts = {name: part for name, part in content.items() if isinstance(part, Mapping)}
-    fitting = [name for name, part in parts.items() if part.keys() == set(names)]
+    parts = {name: _with_text_names(part) for name, part in content.items() if isinstance(part, Mapping)}
+    states = {name: _without_prefix(part, set(names)) for name, part in parts.items()}
+    fitting = [name for name, state in states.items() if state.keys() == set(names)]
     if len(fitting) == 1:
-        return dict(parts[fitting[0]])
+        return dict(states[fitting[0]])
     found = f"several with them: {_name_some(fitting)}" if fitting else f"only {_name_some(list(map(str, content)))}"
     raise MismatchError(
         f"'{path}' must hold one state dict with the names of the network's weights, and holds {found}; save the "
         "weights alone: torch.save(network.state_dict(), file)."
     )
+
+
+def _with_text_names(content: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in content.items()}
 
 
 def _without_prefix(content: Mapping[str, Any], names: set[str]) -> Mapping[str, Any]:

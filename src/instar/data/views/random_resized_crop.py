@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from instar.checks import Count, Positive, checked
+from instar.data.resizing import resize_images
 from instar.data.views.view import View, require_images
 from instar.errors import ConfigError, MismatchError
 from instar.seeds import Draws
@@ -71,7 +71,7 @@ class RandomResizedCrop(View):
         for row, (top, left, tall, wide) in enumerate(boxes.tolist()):
             # copied first, because resizing a strided box takes a third longer
             box = inputs[row : row + 1, :, top : top + tall, left : left + wide].contiguous()
-            found[row : row + 1] = F.interpolate(box, (height, width), mode="bilinear", antialias=True)
+            found[row : row + 1] = resize_images(box, height, width, "bilinear")
         return found
 
     def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from instar.checks import Count, checked
 from instar.data.columns.held import INPUTS
 from instar.data.image_form import advise_channels, size_before_crop
+from instar.data.resizing import resize_images
 from instar.errors import ConfigError, MismatchError
 from instar.models.readers.pillow import resize_as_pillow
 from instar.models.readers.reader import Reader
@@ -151,10 +152,10 @@ class Pixels(Reader):
             return resize_as_pillow(inputs, height, width, self.resample)
         # on a CPU, torch rounds whole numbers nearly as Pillow does
         if inputs.dtype != torch.uint8 or inputs.device.type == "cpu":
-            return F.interpolate(inputs, (height, width), mode=self.resample, antialias=True)
+            return resize_images(inputs, height, width, self.resample)
         # accelerators resize floats alone; Pillow rounds between its passes, and cuts what a bicubic filter overshoots
-        wide = _as_pixels(F.interpolate(inputs.float(), (rows, width), mode=self.resample, antialias=True))
-        return _as_pixels(F.interpolate(wide, (height, width), mode=self.resample, antialias=True)).to(torch.uint8)
+        wide = _as_pixels(resize_images(inputs.float(), rows, width, self.resample))
+        return _as_pixels(resize_images(wide, height, width, self.resample)).to(torch.uint8)
 
 
 def _as_pixels(values: Tensor) -> Tensor:
