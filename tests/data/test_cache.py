@@ -22,6 +22,7 @@ from instar.data import cache, decoded, hub, images
 from instar.data.hub import load_hub
 from instar.data.opening import open_data
 from instar.errors import DataError, RunError
+from instar.runs.checksums import seal
 
 
 @pytest.fixture
@@ -280,6 +281,26 @@ def test_a_large_file_is_read_for_its_checksum_where_it_was_touched(
     load(folder, max_loaded_bytes=0)
     load(folder, max_loaded_bytes=0)
     assert (hashed, path.stat().st_mtime_ns) == (["train.npy"], written)
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        {},
+        {"files": 3},
+        {"files": {}, "splits": ["train", "test"], "classes": ["a", "b"]},
+        {"files": {"/etc/hostname": {}}, "image_size": 6},
+        {"files": {}, "image_size": "large"},
+        {"files": {}, "splits": ["../other"], "classes": ["a"]},
+    ],
+)
+def test_a_whole_copy_of_another_form_is_decoded_again(
+    folder: Path, empty_cache: Path, holds: dict[str, object]
+) -> None:
+    before = load(folder)
+    (copy,) = empty_cache.iterdir()
+    (copy / cache.CONTENT_FILE).write_text(json.dumps(seal(holds)))  # as another version may write it
+    assert load(folder) == before
 
 
 def test_leftovers_of_dead_processes_are_removed_and_those_of_live_ones_stay(folder: Path, empty_cache: Path) -> None:

@@ -115,6 +115,13 @@ def test_an_image_in_train_and_test_is_told(folder: Path, capsys: pytest.Capture
     assert told.format(1, folder) in capsys.readouterr().err
 
 
+def test_another_spelling_of_a_path_names_the_same_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *others = rows()
+    path = write_rows(folder / "labels.csv", [first, *others, {**first, "file": f"../{folder.name}/{first['file']}"}])
+    load_data(path, label_column="kind", validation=0, test=0.5)
+    assert "warning: 1 images of" in capsys.readouterr().err
+
+
 def test_a_path_without_a_file_is_listed(folder: Path) -> None:
     path = write_rows(folder / "labels.csv", [*rows(), {"file": "photos/9.png", "kind": "cat"}])
     with pytest.raises(DataError, match=r"row \d, file '.*photos/9\.png', cannot be decoded: .*data\.on_error=skip"):

@@ -8,12 +8,15 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import xxhash
+from pydantic import Field, model_validator
 
+from instar.checks import Count
 from instar.errors import DataError, say
 from instar.runs.checksums import CHECKSUM, seal, unseal
+from instar.runs.documents import Document, NonNegativeInteger
 from instar.runs.files import explain_full_disk
 from instar.runs.locks import remove_left_over, remove_whole, wait_for_turn, whole
 
@@ -28,6 +31,34 @@ _NOT_WRITABLE_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, e
 
 class _DamagedError(Exception):
     """A copy is damaged; the message is the reason."""
+
+
+class _File(Document):
+    """What was written about a file of a copy."""
+
+    bytes: NonNegativeInteger
+    modified: int
+
+
+class _Copy(Document):
+    """What every copy holds: splits, or the size at which images of several sizes have their copy."""
+
+    files: dict[str, _File]
+    splits: list[str] = Field(default_factory=list)
+    classes: list[str] = Field(default_factory=list)
+    image_size: Count | None = None
+
+    @model_validator(mode="after")
+    def _require_files_of_its_splits(self) -> Self:
+        # another version may write other files under this name
+        is_whole = bool(self.splits and self.classes) or self.image_size is not None
+        is_plain = all(Path(name).name == name for name in self.files)
+        has_files = all(
+            any(name.startswith((f"{split}.", f"{split}-")) for name in self.files) for split in self.splits
+        )
+        if not (is_whole and is_plain and has_files):
+            raise ValueError("it does not hold what its splits need")
+        return self
 
 
 def cache_folder() -> Path:
@@ -113,6 +144,7 @@ def _verified(folder: Path, hashed_bytes: int | None) -> dict[str, Any]:
         if CHECKSUM not in written:  # written before there were checksums, so nothing tells whether it is intact
             raise _DamagedError("it has no checksums")
         content = unseal(written, required=True)
+        _Copy.model_validate(content)
     except FileNotFoundError:
         raise _DamagedError(f"{CONTENT_FILE} is missing") from None
     except (ValueError, AttributeError, TypeError, RecursionError):  # any JSON, or none: a list, 10,000 brackets

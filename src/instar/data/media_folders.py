@@ -66,7 +66,7 @@ def tell_unread_files(name: str, folder: Path, read: Iterable[str], others: Iter
         say(
             f"instar: {len(unread):,} {kind} of '{name}' are not read, such as '{_inside(folder, unread[0])}'. They "
             "belong to no split, because names of other folders or files have words such as train, val and test; or "
-            "they have a format that cannot be decoded."
+            "they have a format that cannot be decoded, or are links to nothing."
         )
 
 

@@ -56,7 +56,9 @@ def tell_repeated_files(name: str, paths: Mapping[str, Sequence[Any]]) -> None:
         name: name of the data.
         paths: paths by split; other values, such as images of Pillow, count as different.
     """
-    splits = {split: [str(path) for path in each if isinstance(path, str | Path)] for split, each in paths.items()}
+    splits = {
+        split: [os.path.abspath(path) for path in each if isinstance(path, str | Path)] for split, each in paths.items()
+    }  # one spelling for each file
     # within a split that stays as it is, a repeated sample only has more weight
     several = [set(each) for each in splits.values()] if len(splits) > 1 else list(splits.values())
     counts = Counter(path for each in several for path in each)
