@@ -13,6 +13,7 @@ from instar.objectives import (
     FeatureTerm,
     FlowOfSolution,
     HardLabels,
+    Hints,
     ProbabilisticTransfer,
     Relational,
     SimilarityPreserving,
@@ -25,6 +26,7 @@ PAIRS = {"a": "x", "b": "y"}
 CASES = [
     (AttentionTransfer(PAIRS), [(3, 4, 4), (2, 2, 2)], [(5, 4, 4), (2, 2, 2)]),
     (FlowOfSolution(PAIRS), [(3, 4, 4), (2, 2, 2)], [(3, 6, 6), (2, 3, 3)]),
+    (Hints(PAIRS), [(3, 4, 4), (2, 2)], [(3, 4, 4), (2, 2)]),
     (SimilarityPreserving(PAIRS), [(3, 4, 4), (6,)], [(5, 2, 2), (4,)]),
     (ProbabilisticTransfer(PAIRS), [(3, 4, 4), (6,)], [(5, 2, 2), (4,)]),
     (Relational(PAIRS), [(3, 4, 4), (6,)], [(5, 2, 2), (4,)]),

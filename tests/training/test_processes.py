@@ -56,6 +56,18 @@ def learn_attention(out, settings):
     return distill(load_data("digits", subset=31), *networks, out=out, **json.loads(settings))
 
 
+def learn_hints(out, settings):
+    """Distil hidden units through a regressor, in one of two processes."""
+    torch.set_num_threads(1)
+    networks = []
+    for width in (6, 4):
+        torch.manual_seed(width)
+        layers = [torch.nn.Flatten(), torch.nn.Linear(64, width), torch.nn.Tanh(), torch.nn.Linear(width, 10)]
+        networks.append(torch.nn.Sequential(*layers))
+    objective = "SoftTargets(2) + Hints({'2': '2'})"
+    return distill(load_data("digits", subset=31), *networks, out=out, objective=objective, **json.loads(settings))
+
+
 class MaskedWords(torch.nn.Module):
     def __init__(self):
         super().__init__()

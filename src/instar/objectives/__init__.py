@@ -5,6 +5,7 @@ from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
@@ -25,6 +26,7 @@ __all__ = [
     "FeatureTerm",
     "FlowOfSolution",
     "HardLabels",
+    "Hints",
     "LogitMatching",
     "Need",
     "Objective",

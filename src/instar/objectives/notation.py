@@ -8,6 +8,7 @@ from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
@@ -31,6 +32,7 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     UnlabelledSoftTargets,
     AttentionTransfer,
     FlowOfSolution,
+    Hints,
     ProbabilisticTransfer,
     Relational,
     SimilarityPreserving,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property, partial
@@ -50,10 +50,12 @@ class Hidden:
     Args:
         student: outputs of layers of the student by name, `[batch, ...]`, with their graph.
         teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
+        adapters: by the name of a term that owns layers, what gives outputs of the student the shapes of the teacher's.
     """
 
     student: Mapping[str, Tensor]
     teacher: Mapping[str, Tensor]
+    adapters: Mapping[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]] = field(default_factory=dict)
 
 
 class Term(ABC):
@@ -309,7 +311,10 @@ class Objective:
         if hidden is None:
             raise ConfigError(f"{type(compared[0][1]).__name__} compares hidden layers, and the loss was given none.")
         for weight, term in compared:
-            losses = term.of_layers(_in_loss_dtype(hidden.student), _in_loss_dtype(hidden.teacher))
+            student = _in_loss_dtype(hidden.student)
+            if (adapters := hidden.adapters.get(term.name)) is not None:
+                student = student | adapters(student)
+            losses = term.of_layers(student, _in_loss_dtype(hidden.teacher))
             if losses.shape != batch.labels.shape:
                 raise MismatchError(
                     f"{type(term).__name__} returns a loss of shape {list(losses.shape)}, and the labels are "

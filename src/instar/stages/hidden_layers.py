@@ -13,6 +13,7 @@ from instar.models.hooks import keep_outputs
 from instar.models.modes import in_eval_mode
 from instar.models.named_layers import Layers
 from instar.models.normalised import Normalised
+from instar.objectives.features.adapters import make_adapters
 from instar.objectives.features.feature_term import resolve_layers
 from instar.objectives.objective import Hidden, Objective
 from instar.teachers.teacher import Teacher
@@ -43,8 +44,8 @@ def refuse_without_layers(objective: Objective, teacher: Teacher | None, config:
 @torch.no_grad()
 def match_layers(
     objective: Objective, model: Normalised, teacher: Teacher | None, loader: Loader, accelerator: Accelerator
-) -> Objective:
-    """Return an objective whose terms name each layer, after trying them on two samples.
+) -> tuple[Objective, nn.ModuleDict]:
+    """Return an objective whose terms name each layer, and the layers that terms own, after trying them on two samples.
 
     Args:
         objective: the objective.
@@ -60,7 +61,7 @@ def match_layers(
     """
     layers = teacher.layers() if teacher is not None and objective.compares_layers else None
     if teacher is None or layers is None:
-        return objective
+        return objective, nn.ModuleDict()
     for who, network in (("the student", model.network), *(("the teacher", one) for one in teacher.modules())):
         refuse_compiled(network, who)
     if objective.on_logits is None and accelerator.num_processes > 1:
@@ -81,13 +82,15 @@ def match_layers(
                     f"the layer '{name}' of {who} returns {list(feature.shape)} for {len(batch)} samples; a term needs "
                     "one row for each sample."
                 )
-    _, sums = resolved(logits, batch, answer.targets, hidden=Hidden(features, answer.features))
+    adapters = make_adapters(resolved, features, answer.features)
+    hidden = Hidden(features, answer.features, dict(adapters.items()))
+    _, sums = resolved(logits, batch, answer.targets, hidden=hidden)
     for _, term in resolved.parts:
         if term.layers is not None and not sums[term.name].isfinite():
             raise NonFiniteError(
                 f"the term '{term.name}' is not finite before the first step; check the layers {dict(term.layers)}."
             )
-    return resolved
+    return resolved, adapters
 
 
 def refuse_compiled(network: nn.Module, who: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from instar.compute.accelerator import make_accelerator
 from instar.compute.compiler import require_compiler
@@ -36,6 +37,7 @@ class Prepared:
         loader: the batches.
         initial: the model before its first step, on the device.
         objective: the objective, whose terms name each layer that they compare.
+        adapters: layers of its terms by the name of the term, on the device.
         labelling: what the teacher labels before the first step; None: nothing is kept on disk.
     """
 
@@ -43,6 +45,7 @@ class Prepared:
     loader: Loader
     initial: InitialModel
     objective: Objective
+    adapters: nn.ModuleDict
     labelling: Labelling | None
 
 
@@ -89,14 +92,15 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
         )
 
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
-    objective = match_layers(components.objective, model, teacher, loader, accelerator)
+    seed_everything(config.seed, "adapters")
+    objective, adapters = match_layers(components.objective, model, teacher, loader, accelerator)
     unused = initial.rehearse(loader, training, accelerator)
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
         say(f"instar: data {components.data.describe()}.")
         for sentence in initial.notices(unused):
             say(f"instar: {sentence}")
-    return Prepared(accelerator, loader, initial, objective, plan_labelling(components, loader))
+    return Prepared(accelerator, loader, initial, objective, adapters, plan_labelling(components, loader))
 
 
 def _warn_of_emulation(training: TrainingConfig, device: torch.device) -> None:

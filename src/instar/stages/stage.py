@@ -140,6 +140,7 @@ class Stage:
             run,
             accelerator,
             teacher=teacher,
+            adapters=prepared.adapters,
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
@@ -180,6 +181,8 @@ def _finish(
             "seconds": seconds,
             "notes": notes,
         }
+        if owned := sum(p.numel() for p in prepared.adapters.parameters()):  # trained with the model, and no part of it
+            facts["adapter_parameters"] = owned
         if look is not None:
             facts["first_look"] = look.as_dict()
         if initial.is_foreign:  # before the result, which seals the file

@@ -33,6 +33,7 @@ def save_checkpoint(
     # by the number of the parameter, because an optimiser knows no names
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if isinstance(value, Tensor)}
+    tensors |= {f"adapters.{name}": tensor for name, tensor in state.adapters.state_dict().items()}
     if state.average:
         tensors |= {f"average.{name}": tensor for name, tensor in state.average.values.items()}
     for number, hidden in enumerate(state.carried):
@@ -65,6 +66,7 @@ def load_checkpoint(run: Run, state: TrainState, total_steps: int) -> tuple[int,
     if problem := _find_misfit(groups, header, state, total_steps):
         raise _unusable(run, problem)
     state.model.load_state_dict(groups["model"])
+    state.adapters.load_state_dict(groups.get("adapters", {}))
     parameters = _parameters(state.optimiser)
     moments: dict[int, dict[str, Any]] = {}
     for key, tensor in groups.get("optimiser", {}).items():
@@ -116,6 +118,8 @@ def _find_misfit(
     if header.step > total_steps:
         return f"is of step {header.step}, and the run has {total_steps}"
     needed = {"model": _shapes(state.model.state_dict()), "random": {"cpu": torch.get_rng_state().shape}}
+    if adapters := state.adapters.state_dict():
+        needed["adapters"] = _shapes(adapters)
     if state.average:
         needed["average"] = _shapes(state.average.values)
     for group, shapes in needed.items():

@@ -42,6 +42,7 @@ def fit(
     accelerator: Accelerator,
     *,
     teacher: Teacher | None = None,
+    adapters: nn.ModuleDict | None = None,
     validation: Samples | None = None,
     show: bool = True,
 ) -> float:
@@ -58,6 +59,7 @@ def fit(
         run: receives metrics and checkpoints.
         accelerator: device and processes. Each process takes its share of every batch.
         teacher: is queried before each update of the student, in eval and inference mode.
+        adapters: layers of terms by the name of the term, on the device; they are trained too.
         validation: samples that are evaluated every `evaluate_every` epochs; patience and plateaus need them.
         show: show progress on stderr.
 
@@ -74,7 +76,7 @@ def fit(
     # before there are moments, which take the device and the memory order of their weights
     place(model, device, config.memory_format)
     finiteness = Finiteness(model)
-    state = initial_state(model, config, teacher)
+    state = initial_state(model, config, teacher, adapters)
     done, seconds_before = load_checkpoint(run, state, total_steps)
     if accelerator.is_main_process:
         run.metrics_log.forget_after(done)  # lines after the checkpoint, whose steps are taken again

@@ -33,9 +33,18 @@ class _EagerAdamW(_Eager, torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of a configuration. SGD uses Nesterov momentum if momentum is above 0."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def make_optimiser(
+    model: nn.Module, config: TrainingConfig, adapters: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a configuration, of a model and of what terms own. SGD uses Nesterov momentum if above 0.
+
+    Args:
+        model: model to train.
+        config: settings of the training.
+        adapters: layers of terms, whose weights come after those of the model.
+    """
+    networks = [model] if adapters is None else [model, adapters]
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
     # fused: one kernel for all weights instead of one or more for each
     if config.optimiser == "sgd":
         return _EagerSGD(

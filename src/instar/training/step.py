@@ -124,7 +124,7 @@ def find_gradients(
         # gradients add up locally, and travel once, with those of the last part
         with student.synchronise(number == len(parts)):
             outputs = student(part)
-            logits, hidden = outputs.logits, Hidden(outputs.features, answer.features) if answer and wanted else None
+            logits, hidden = outputs.logits, _hidden_of(student, outputs, answer)
             if terms and isinstance(logits, Projected):  # gradients are measured class by class
                 logits = logits.logits()
             loss, sums = objective(logits, part, targets, totals, hidden=hidden, keep_logits=terms is not None)
@@ -138,8 +138,19 @@ def find_gradients(
         recorder.measure(batch.step + 1, terms.numbers(accelerator))
     recorder.end_step(count)
     # the norm of the whole batch, so only after its last part
+    for parameter in student.state.adapters.parameters():  # which no wrapper of the model exchanges
+        if accelerator.num_processes > 1 and parameter.grad is not None:
+            parameter.grad = accelerator.reduce(parameter.grad, "mean")
     if config.gradient_clip:
-        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        trained = [*model.parameters(), *student.state.adapters.parameters()]
+        nn.utils.clip_grad_norm_(trained, config.gradient_clip)
+
+
+def _hidden_of(student: TrainingModel, outputs: Outputs, answer: Answer | None) -> Hidden | None:
+    if answer is None or not student.layers:
+        return None
+    # torch's dictionary of modules is no mapping
+    return Hidden(outputs.features, answer.features, dict(student.state.adapters.items()))
 
 
 def _targets_of(answer: Answer | None) -> Targets | None:

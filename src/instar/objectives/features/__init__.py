@@ -3,6 +3,7 @@
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.feature_term import STAGES, FeatureTerm
 from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
@@ -12,6 +13,7 @@ __all__ = [
     "AttentionTransfer",
     "FeatureTerm",
     "FlowOfSolution",
+    "Hints",
     "ProbabilisticTransfer",
     "Relational",
     "SimilarityPreserving",

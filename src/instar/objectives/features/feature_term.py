@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError, shortened
@@ -89,6 +89,21 @@ class FeatureTerm(Term):
         for loss in losses[1:]:
             total = total + loss
         return total
+
+    def make_adapter(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module | None:
+        """Return a layer that gives an output of the student the shape of the teacher's; None for most terms.
+
+        It is trained with the student, is in the checkpoint, and is never a part of the student. Its output is what
+        `compare` gets.
+
+        Args:
+            student: shape of the student's layer for one sample.
+            teacher: that of the teacher's.
+
+        Raises:
+            MismatchError: when no such layer exists.
+        """
+        return None
 
     @contextmanager
     def naming(self, own: str, theirs: str) -> Iterator[None]:

@@ -1,0 +1,55 @@
+"""Hints: the output of a layer of the teacher, which the student predicts from its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from instar.checks import checked
+from instar.errors import MismatchError
+from instar.objectives.features.feature_term import FeatureTerm, refuse_other_shapes
+
+
+@checked
+@dataclass(frozen=True)
+class Hints(FeatureTerm):
+    """l = sum over pairs (1/D) || r(S) - T ||^2 over the D values of a layer: S of the student, T of the teacher.
+
+    Per example. r is a regressor that the term owns and the run trains with the student: a convolution of 1 x 1 for
+    images `[batch, channels, height, width]`, which need equal sizes, and a linear layer over the last axis otherwise.
+    It is never a part of the student. The published loss is half the squared distance, without 1/D.
+
+    Source: Romero et al. 2015, "FitNets: hints for thin deep nets", equation 3. They train up to this layer first; the
+    mean over values, beside the other terms, is that of Tian et al. 2020, whose weight is 100.
+
+    Args:
+        pairs: usually one layer in the middle; see `FeatureTerm`.
+        regressor: False: r(S) = S, and layers must have equal shapes, which compares activations as they are.
+
+    >>> import torch
+    >>> Hints(regressor=False).compare(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))
+    tensor([2.])
+    """
+
+    regressor: bool = True
+
+    name = "hints"
+
+    def make_adapter(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module | None:
+        """Return the regressor."""
+        if not self.regressor:
+            return None
+        if len(student) != len(teacher) or not student:
+            raise MismatchError(f"their shapes are {list(student)} and {list(teacher)}, of other numbers of axes")
+        is_image = len(student) == 3
+        sizes = (student[1:], teacher[1:]) if is_image else (student[:-1], teacher[:-1])
+        if sizes[0] != sizes[1]:
+            shown = [" x ".join(map(str, size)) for size in sizes]
+            raise MismatchError(f"they have {shown[0]} and {shown[1]} places; pair layers of one size")
+        return nn.Conv2d(student[0], teacher[0], 1) if is_image else nn.Linear(student[-1], teacher[-1])
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the mean squared difference per example."""
+        refuse_other_shapes(student, teacher)
+        return (student - teacher).square().flatten(1).mean(1)
