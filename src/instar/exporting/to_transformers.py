@@ -25,7 +25,8 @@ from instar.models.generation import stopping
 from instar.models.image_classifier import ImageClassifier
 from instar.models.readers.extracted import Extracted
 from instar.models.readers.notation import parse_reader
-from instar.models.saved_tokenizer import tokenizer_folder
+from instar.models.readers.tokens import Tokens
+from instar.models.saved_tokenizer import tokenizer_folder, write_tokenizer
 from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.files import write_whole
@@ -95,8 +96,12 @@ def _save_with_classes(student: Student, network: TransformersClassifier, path: 
 
 def _write_sequence_classifier(student: Student, network: SequenceClassifier, path: Path) -> Predict:
     _save_with_classes(student, network, path)
-    with suppress(ConfigError):  # the data hold numbers of words, so the run works without a tokenizer
-        from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
+    reader = student.model.reader
+    if isinstance(reader, Tokens):
+        write_tokenizer(reader.knowledge()["tokenizer"], path)
+    else:
+        with suppress(ConfigError):  # the data hold numbers of words, so the run works without a tokenizer
+            from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
     model = _open(network.kind, path)
     columns = [model.config.label2id[name] for name in student.classes]
 

@@ -128,22 +128,7 @@ def build_network(
         ConfigError: when the name is unknown, not trusted or not a module, or the arguments do not fit.
         MismatchError: when a family of Instar, which takes one tensor, would get several inputs.
     """
-    takes = MODELS[config.name].input_names if config.name in MODELS else None
-    reads_words = config.name in MODELS and issubclass(MODELS[config.name], WordNetwork)
-    if takes is not None and isinstance(input_shape, Mapping) and are_packed(input_shape):
-        raise MismatchError(
-            f"model '{config.name}' reads one text per sample, and the data have several; leave out data.packing."
-        )
-    if reads_words and "vocabulary_size" not in (sizes or {}):
-        raise MismatchError(
-            f"model '{config.name}' reads words of texts, and the data have inputs {describe_shapes(input_shape)}; "
-            "choose another model, or load texts."
-        )
-    if isinstance(input_shape, Mapping) and takes is not None and set(takes) != set(input_shape):
-        raise MismatchError(
-            f"model '{config.name}' takes one tensor, and the data have several inputs: {describe_shapes(input_shape)};"
-            f" let it read one of them, with reader=AsIs('{next(iter(input_shape))}'), or give a network of your own."
-        )
+    _refuse_other_inputs(config.name, input_shape, sizes or {})
     own: dict[str, Any] = {}
     if config.name in MODELS:
         kind: Callable[..., Any] = MODELS[config.name]
@@ -206,6 +191,33 @@ def call_constructor(
         if ":" not in name and not isinstance(error, TypeError):
             raise  # a bug of Instar, whose traceback is needed
         raise ConfigError(f"{what} '{name}' cannot be made: {shortened(error).rstrip('.')}.") from None
+
+
+def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> None:
+    if name not in MODELS:
+        return
+    takes = MODELS[name].input_names
+    if isinstance(given, Mapping) and are_packed(given):
+        raise MismatchError(
+            f"model '{name}' reads one text per sample, and the data have several; leave out data.packing."
+        )
+    if issubclass(MODELS[name], WordNetwork) and "vocabulary_size" not in sizes:
+        raise MismatchError(
+            f"model '{name}' reads words of texts, and the data have inputs {describe_shapes(given)}; choose another "
+            "model, or load texts."
+        )
+    if not isinstance(given, Mapping) or set(takes) == set(given):
+        return
+    if takes and set(takes) < set(given):
+        more = ", ".join(sorted(set(given) - set(takes)))
+        raise MismatchError(
+            f"model '{name}' takes {' and '.join(takes)}, and its reader makes {more} too; leave it out, as "
+            "Tokens(..., token_types=False) does."
+        )
+    raise MismatchError(
+        f"model '{name}' takes one tensor, and the data have several inputs: {describe_shapes(given)}; let it read one "
+        f"of them, with reader=AsIs('{next(iter(given))}'), or give a network of your own."
+    )
 
 
 def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersClassifier]:

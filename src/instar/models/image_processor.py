@@ -9,20 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from instar.config import ModelConfig
 from instar.errors import ConfigError
 from instar.foreign import from_pretrained
-from instar.importing import LIBRARY_PREFIXES, names_an_import
-from instar.models.audio_classifier import AudioClassifier
-from instar.models.build import choose_transformers_kind
-from instar.models.causal_lm import TRANSFORMERS_PREFIX
-from instar.models.feature_extractor import extractor_reader
-from instar.models.image_classifier import ImageClassifier
-from instar.models.readers.as_is import AsIs
 from instar.models.readers.comparison import Picture, find_reader, make_picture
-from instar.models.readers.notation import parse_reader
 from instar.models.readers.pixels import Pixels
-from instar.models.timm_classifier import TIMM_PREFIX, timm_reader
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files that a folder has where it has an image processor."""
@@ -50,25 +40,6 @@ def processor_reader(path: str) -> Pixels | None:
         f"the image processor of model '{path}' ({type(processor).__name__}) does something that Pixels(...) cannot "
         "express; give a reader that comes near with --reader (or --teacher-reader)."
     )
-
-
-def choose_reader(model: ModelConfig, reader: str) -> str:
-    """Return the text of the reader of a student: that of its library, where the run names none.
-
-    >>> choose_reader(ModelConfig(name="mlp"), "Pixels(8)")
-    'Pixels(8)'
-    """
-    # one of the user's is named, and is not imported to find that out
-    if not model.name.startswith(LIBRARY_PREFIXES) or names_an_import(reader) or parse_reader(reader) != AsIs():
-        return reader
-    if model.name.startswith(TIMM_PREFIX):
-        return str(timm_reader(model.name.removeprefix(TIMM_PREFIX)))
-    path = model.name.removeprefix(TRANSFORMERS_PREFIX)
-    kind = choose_transformers_kind(path)
-    if kind is AudioClassifier:
-        return str(extractor_reader(path))
-    found = processor_reader(path) if kind is ImageClassifier else None
-    return reader if found is None else str(found)
 
 
 def _candidates(processor: Any, height: int, width: int) -> Iterator[Pixels]:

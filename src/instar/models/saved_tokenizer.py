@@ -14,7 +14,8 @@ from instar.foreign import from_pretrained
 TOKENIZER_FILE = "tokenizer_files.json"
 """File of a run folder with the files of the tokenizer that its data were read with."""
 
-_NEEDED_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""Files of which a folder has at least one if it has a tokenizer."""
 
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")  # no folder, because the document may be a stranger's
 
@@ -62,7 +63,7 @@ def tokenizer_folder(files: Mapping[str, str] | None, path: str) -> Iterator[str
         MismatchError: when the model's folder has no tokenizer.
     """
     if files is None:
-        if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in _NEEDED_FILES):
+        if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in TOKENIZER_FILES):
             raise MismatchError(f"model '{path}' has no tokenizer; train it with data.tokenizer, or give it tokens.")
         yield path
         return

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from instar.compute.inputs import Shapes, describe_shapes
 from instar.errors import MismatchError, nearest
+from instar.foreign import from_config, read_config
+from instar.models.readers.encoded import ANY_LENGTH
+from instar.models.readers.tokens import Tokens
+from instar.models.saved_tokenizer import TOKENIZER_FILES
 from instar.models.transformers_classifier import TransformersClassifier
 
 
@@ -51,3 +56,36 @@ class SequenceClassifier(TransformersClassifier):
         # some models compute with their mask, which a bool does not allow
         given = {name: one.long() if one.dtype == torch.bool else one for name, one in inputs.items()}
         return self.in_order(self.model(**given).logits)
+
+
+def tokenizer_reader(path: str) -> Tokens | None:
+    """Return a reader with the tokenizer of a model, for as many tokens as both allow; None for a folder without one.
+
+    Raises:
+        ConfigError: when Transformers cannot load the tokenizer or the model.
+    """
+    # a Hub id cannot be looked at without a request, so Transformers is asked
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in TOKENIZER_FILES):
+        return None
+    reader, allowed = Tokens(path).fitted(), count_positions(path)
+    if allowed is None or ANY_LENGTH < reader.longest <= allowed:
+        return reader
+    return Tokens(path, allowed).fitted()
+
+
+def count_positions(path: str) -> int | None:
+    """Return how many tokens a model reads at once; None: any number.
+
+    Raises:
+        ConfigError: when Transformers cannot build the model.
+    """
+    config = read_config(path, "model")
+    rows: int | None = getattr(config, "max_position_embeddings", None)
+    if rows is None:
+        return None
+    with torch.device("meta"):
+        model = from_config(SequenceClassifier.kind, config, path, "model")
+    # RoBERTa and others number positions from the row behind that of padding
+    tables = [one for one in model.modules() if isinstance(one, nn.Embedding) and one.num_embeddings == rows]
+    used = [one.padding_idx + 1 for one in tables if one.padding_idx is not None and rows != config.vocab_size]
+    return rows - max(used, default=0)

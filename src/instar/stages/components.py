@@ -16,7 +16,7 @@ from instar.data.views.mixing import find_mixing
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError, DataError, MismatchError
-from instar.models.image_processor import choose_reader
+from instar.models.library_readers import choose_reader
 from instar.models.probe import probe_functions
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
@@ -157,7 +157,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     data = given.data or load_data(config.data, trust=trust)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
     reading = {name: getattr(data.config, name) for name in ("inputs", "layout", "image_size")}
-    text = choose_reader(config.model, config.reader)
+    text = choose_reader(config.model, config.reader, are_texts=bool(data.train.source.input_texts))
     # that of a processor takes the place of AsIs()
     reader = (given.reader if text == config.reader else None) or parse_reader(text, trust=trust)
     config = config.model_copy(update={"data": config.data.model_copy(update=reading), "reader": text})

@@ -13,17 +13,15 @@ from torch import nn
 from instar.errors import ConfigError, say
 from instar.expressions import parse, write
 from instar.importing import LIBRARY_PREFIXES, TypedName, import_object, is_import_path
-from instar.models.audio_classifier import AudioClassifier
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
-from instar.models.feature_extractor import extractor_reader
 from instar.models.image_classifier import ImageClassifier
-from instar.models.image_processor import processor_reader
 from instar.models.imported import import_model, names_a_class
+from instar.models.library_readers import transformers_reader
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
-from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader
+from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.weight_files import load_weights
 from instar.teachers.boosters import fitted_kinds
 from instar.teachers.classifier import Classifier, is_estimator
@@ -153,22 +151,18 @@ class ForeignTeacher:
 
 def _make_transformers(path: str, reader: str | Reader | None, classes: Sequence[str]) -> Module:
     network = choose_transformers_kind(path)(path)
-    names: tuple[str, ...] | None = tuple(classes) or getattr(network, "classes", None)
-    if isinstance(network, SequenceClassifier):
-        return Module(network, names, reader)
-    if isinstance(network, AudioClassifier):
-        return Module(network, network.classes, reader or extractor_reader(path))
-    if not isinstance(network, ImageClassifier):
-        return Module(network, reader=reader)
-    reader = reader or processor_reader(path)
-    if reader is None:
+    own = reader or transformers_reader(type(network), path)
+    if not isinstance(network, TransformersClassifier):
+        return Module(network, reader=own)
+    if own is None and isinstance(network, ImageClassifier):
         raise ConfigError(
             f"model '{path}' has no image processor, which says how it reads images; give its reader: --teacher-reader "
             '"Pixels(224, mean=[...], std=[...])".'
         )
+    names = tuple(classes) or network.classes
     if names is None:
         say(f"instar: the classes of '{path}' are numbers, and are taken to be those of the data in order.")
-    return Module(network, names, reader)
+    return Module(network, names, own)
 
 
 def _make_timm(

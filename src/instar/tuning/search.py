@@ -24,7 +24,7 @@ from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import build_network
-from instar.models.image_processor import choose_reader
+from instar.models.library_readers import choose_reader
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import read_shape
 from instar.objectives.notation import exact
@@ -131,7 +131,10 @@ class Search:
             raise DataError("tune needs a labelled validation split, and there is none; set data.validation above 0.")
         # refuse a wrong model or store once, and not in every trial
         trust = self.stage.trust or self.stage.trust_model
-        own = self.stage.given.reader or parse_reader(choose_reader(config.model, config.reader), trust=trust)
+        are_texts = bool(data.train.source.input_texts)
+        own = self.stage.given.reader or parse_reader(
+            choose_reader(config.model, config.reader, are_texts=are_texts), trust=trust
+        )
         reader = choose_student_reader(None, own, data)
         shape = read_shape(reader, reader.collect(data.train.source.shape))
         build_network(config.model, shape, data.classes, trust=trust, sizes=reader.sizes())

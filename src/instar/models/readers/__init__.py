@@ -7,6 +7,7 @@ from instar.models.readers.notation import READERS, as_reader, parse_reader
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 from instar.models.readers.text_reader import TextReader
+from instar.models.readers.tokens import Tokens
 from instar.models.readers.words import Words
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Pixels",
     "Reader",
     "TextReader",
+    "Tokens",
     "Words",
     "as_reader",
     "parse_reader",

@@ -14,9 +14,12 @@ from instar.models.readers.extracted import Extracted
 from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
+from instar.models.readers.tokens import Tokens
 from instar.models.readers.words import Words
 
-READERS: dict[str, type[Reader]] = {reader.__name__: reader for reader in (AsIs, Pixels, Words, Named, Extracted)}
+READERS: dict[str, type[Reader]] = {
+    reader.__name__: reader for reader in (AsIs, Pixels, Words, Tokens, Named, Extracted)
+}
 """Readers by their names in a configuration; one line for each new one."""
 
 
