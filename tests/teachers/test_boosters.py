@@ -156,6 +156,20 @@ def test_a_booster_that_predicts_no_classes_is_refused() -> None:
             as_teacher(made)
 
 
+def of_three_classes(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the gradient and the curvature of the cross-entropy, an objective that LightGBM does not know."""
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    return p - np.eye(3)[labels.astype(int)], p * (1 - p)
+
+
+@pytest.mark.filterwarnings("ignore:Cannot compute class probabilities")
+def test_raw_scores_of_an_objective_of_the_users_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    model = lightgbm.LGBMClassifier(objective=of_three_classes, **FEW_OF_LIGHTGBM).fit(X, Y)
+    assert model.predict_proba(X).min() < 0, "the library only warns"
+    with pytest.raises(MismatchError, match="must predict probabilities from 0 to 1, got -"):
+        asked(model)
+
+
 def test_one_against_the_rest_has_probabilities_and_no_margins() -> None:
     model = lightgbm.LGBMClassifier(objective="multiclassova", **FEW_OF_LIGHTGBM).fit(X, Y)
     expected = model.predict_proba(X)

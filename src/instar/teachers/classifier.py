@@ -18,6 +18,9 @@ from instar.targets.targets import DenseTargets
 from instar.teachers.boosters import as_classifier, find_margins, is_booster, known_names
 from instar.teachers.teacher import Teacher
 
+MAX_ROUNDING = 1e-5
+"""Largest difference of a probability of 1 from 1 through rounding."""
+
 
 class Classifier(Teacher):
     """v = log(max(p, floor)), with p = `predict_proba` of the flattened inputs, in their original precision.
@@ -100,7 +103,16 @@ class Classifier(Teacher):
             raise MismatchError(
                 f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
             )
+        self._refuse_scores(found)
         return DenseTargets(self._place(found, columns, classes))
+
+    def _refuse_scores(self, found: Tensor) -> None:
+        # libraries return raw scores in place of the probabilities of an objective of the user's, and only warn
+        if self._margins is None and ((found < 0) | (found > 1 + MAX_ROUNDING)).any():
+            raise MismatchError(
+                f"the classifier {type(self.estimator).__name__} must predict probabilities from 0 to 1, got "
+                f"{float(found.min()):.3g} to {float(found.max()):.3g}; give probabilities in a file (label --from)."
+            )
 
     def _place(self, found: Tensor, columns: list[int], classes: int) -> Tensor:
         """Return the logits of the data's classes, `[batch, classes]`, from those of the classifier's own."""
