@@ -236,3 +236,19 @@ def test_real_recordings_as_files_are_those_of_parquet(spoken_digits_folder: Pat
     for source in (data.train.source, data.test.source):
         for frames, length in zip(source.inputs, source.lengths.tolist(), strict=True):
             assert any(torch.equal(frames[:length], other) for other in by_length[length])
+
+
+def test_files_without_a_row_and_tables_that_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path / "data", ["dog", "siren", "dog"])  # of four files
+    load_data(folder, label_column="kind", states=0, validation=0)
+    assert "2 recordings of" in (told := capsys.readouterr().err)
+    assert "have no row in the table and are not read, such as 'test/3.wav'." in told
+    for split in ("train", "test"):
+        (folder / split / "metadata.csv").unlink()
+    (folder / "metadata.csv").write_text("file_name,kind\ntrain/0.wav,dog\n")
+    with pytest.raises(DataError, match="has no label column 'kind'"):
+        load_data(folder, label_column="kind", states=0)
+    assert "'metadata.csv' of '" in (told := capsys.readouterr().err)
+    assert "is not read, because its splits are folders; put a metadata.csv into each of them" in told

@@ -115,7 +115,7 @@ def test_it_teaches_a_model_of_frames_and_learns_and_is_given_back(folder: Path,
     reader = parse_reader(tuned.config["reader"])
     assert isinstance(reader, Extracted)
     assert reader == extractor_reader(str(folder))
-    # the run needs the folder no more
+    # the run needs the weights of the folder no more
     weights = (folder / "model.safetensors").rename(tmp_path / "away")
     instar.export(tuned, to="transformers", out=tmp_path / "exported")
     weights.rename(folder / "model.safetensors")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from instar.data.csv_labels import choose_options, tell_lost_zeros
 from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
 from instar.data.media_paths import open_paths, tell_repeated_files
+from instar.data.media_tables import tell_faults_of_tables
 from instar.data.text_folders import read_class_folders
 from instar.errors import DataError, shortened
 
@@ -88,6 +89,7 @@ def open_data(
             tell_lost_zeros(Path(where), labels)
             read = (path for paths in files.values() for path in paths)
             tell_unread_files(name, Path(where), read, Path(where).rglob("*"), FOLDER_READERS[builder.name])
+            tell_faults_of_tables(name, Path(where), files, found, FOLDER_READERS[builder.name])
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
     if "train" not in found or not has_test:
         advice = " Set data.test=0.2 to draw a fifth of train as the test set." if "train" in found else ""
