@@ -65,8 +65,11 @@ def test_classes_of_one_sample_alone_have_no_test_set() -> None:
         choose_test_samples(["a", "b", "c"], 0.5, 0, "pets")
 
 
-def test_evaluate_reads_the_same_test_set(tmp_path: Path) -> None:
+def test_evaluate_reads_the_same_test_set(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = DataConfig(source=str(write(tmp_path / "pets")), test=0.2, image_size=2)
     run = train(config, MLP([4]), out=tmp_path / "run", epochs=1, batch_size=4)
     assert evaluate(run)["samples"] == 6
     assert evaluate(run, tmp_path / "pets")["samples"] == 6
+    assert "no test split" not in capfd.readouterr().err
+    assert evaluate(run, write(tmp_path / "others"))["samples"] == 6  # a fifth of data that may all be new
+    assert "others' has no test split; its test set is 6 of its 32 samples" in capfd.readouterr().err

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 import instar
+import instar as package
 from instar.compute.accelerator import make_accelerator
 from instar.config import TrainingConfig
 from instar.data import Loader, RandomResizedCrop, load_data
@@ -118,6 +119,13 @@ def test_a_student_reads_smaller_images_than_its_teacher(tmp_path, pictures):
     inputs = Pixels(4)(pictures.test.inputs())
     by_hand = Normalised(student.model.network, student.model.mean, student.model.std).eval()
     assert torch.equal(by_hand(inputs), student.model(pictures.test.inputs()))
+
+
+def test_inspect_shows_how_a_model_reads(tmp_path, pictures, instar):
+    for reader, shown in ((Pixels(8), True), (AsIs(), False)):
+        run = package.train(pictures, MLP([4]), out=tmp_path / str(shown), reader=reader, epochs=1)
+        code, out, _ = instar("inspect", run.path)
+        assert (code, "reader" in out, "Pixels(size=8" in out) == (0, shown, shown)
 
 
 def test_a_run_is_another_run_with_another_reader(tmp_path, pictures):

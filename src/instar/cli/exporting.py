@@ -160,6 +160,7 @@ def _model_rows(found: Inspection) -> list[tuple[str, Any]]:
         ("parameters", None if model["parameters"] is None else f"{model['parameters']:,}"),
         ("weights", None if model["bytes"] is None else f"{model['bytes']:,} bytes"),
         ("inputs", None if model["input_shape"] is None else _describe_inputs(model)),
+        ("reader", None if model["reader"] == "AsIs()" else model["reader"]),
         ("classes", names if classes is None or len(classes) <= MAX_LINE_CLASSES else f"{names}, ..."),
     ]
 

@@ -10,6 +10,9 @@ import torch
 from instar.errors import DataError
 from instar.seeds import generator
 
+DRAWN = "test set drawn from train"
+"""What the reading of a source says where its test set is such a choice."""
+
 
 def choose_test_samples(labels: Sequence[Any], share: float, seed: int, name: str) -> list[int]:
     """Return the places of a random share of the samples of each class, in order.

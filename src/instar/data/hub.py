@@ -18,7 +18,7 @@ from instar.data.bad_files import SKIPPED_FILE
 from instar.data.cache import cache_folder, keep, verify
 from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.columns.sounds import WAVES, Sounds
-from instar.data.drawn_test import choose_test_samples
+from instar.data.drawn_test import DRAWN, choose_test_samples
 from instar.data.image_form import ImageForm
 from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
 from instar.data.media_paths import hash_named_files
@@ -117,7 +117,7 @@ def read_rows(
         splits, skipped = _read_copy(found, reading, config, max_loaded_bytes)
     splits = add_columns(splits, found, skipped, reading, config)
     if is_drawn:
-        told = f", test set drawn from train (a share of {config.test:g})"
+        told = f", {DRAWN} (a share of {config.test:g})"
         splits = {split: replace(source, reading=source.reading + told) for split, source in splits.items()}
     if "test" not in splits and "validation" in splits:  # some data sets publish no test split
         splits["test"] = splits.pop("validation")

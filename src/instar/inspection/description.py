@@ -105,6 +105,7 @@ def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
         "parameters": _read(row.folder, "result.json", ResultFile).get("parameters"),
         "bytes": next((file.bytes for file in files if file.name == "weights.safetensors"), None),
         "input_shape": described.get("input_shape"),
+        "reader": described.get("reader"),
         "dtype": described.get("dtype"),
         "classes": described.get("classes"),
     }

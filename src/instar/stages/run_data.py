@@ -13,6 +13,7 @@ from instar.config import DataConfig, validate
 from instar.data.any_source import are_objects
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import IMAGE_SETTINGS, Data, load_data, load_recorded_data
+from instar.data.drawn_test import DRAWN
 from instar.data.image_form import ImageForm
 from instar.data.objects import columns_of_objects
 from instar.data.opening import column_names, join_names
@@ -63,10 +64,22 @@ def read_run_data(
     found = given if isinstance(given, Data) else _read(run, given, trust=trust)
     refuse_other_inputs(run, found)
     _tell_other_resizing(run, found)
+    if found.config.source != run.config["data"]["source"]:
+        _tell_drawn_part(found)
     found = rename_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
     for split in splits:
         compare_fingerprints(run, found, split)
     return found
+
+
+def _tell_drawn_part(data: Data) -> None:
+    # whoever gives new data may think that all of them are judged
+    if DRAWN in data.test.source.reading:
+        chosen, others = len(data.test.source), len(data.train.source)
+        say(
+            f"instar: '{data.config.source}' has no test split; its test set is {chosen:,} of its {chosen + others:,} "
+            f"samples, drawn by data.test={data.config.test:g}."
+        )
 
 
 def compare_fingerprints(run: Run, data: Data, split: str) -> dict[str, str] | None:
