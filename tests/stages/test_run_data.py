@@ -225,3 +225,19 @@ def test_a_run_records_the_size_that_was_chosen_and_reads_other_images_alike(tmp
     wanted = load_data(wide, image_size=7).test.inputs().numpy()
     found = predict_proba(run, [wide / "test" / name / f"{number}.png" for name in NAMES for number in range(2)])
     assert np.array_equal(found, predict_proba(run, wanted))
+
+
+def test_numbers_of_another_scale_are_no_pixels_and_pixels_no_numbers(tmp_path):
+    random = np.random.default_rng(0)
+    pixels, labels = random.integers(0, 256, (24, 3, 4, 4), dtype=np.uint8), [0, 1, 2] * 8
+    runs = {
+        name: train((inputs, labels), MLP([4]), out=tmp_path / name, epochs=1, show=False)
+        for name, inputs in {"pixels": pixels, "numbers": pixels.astype(np.float32)}.items()
+    }
+    with pytest.raises(MismatchError, match=r"takes pixels \(uint8\), and .* holds numbers \(float32\) from 0 to 255"):
+        evaluate(runs["pixels"], (pixels.astype(np.float32), labels))
+    with pytest.raises(MismatchError, match=r"takes numbers \(float32\), and .* holds pixels \(uint8\); give inputs"):
+        distill((pixels, labels), runs["numbers"], MLP([4]), out=tmp_path / "student", epochs=1, show=False)
+    # divided by 255, they are what a network of pixels gets
+    same = [evaluate(runs["pixels"], (inputs, labels)) for inputs in (pixels, pixels / np.float32(255))]
+    assert same[0]["nll"] == pytest.approx(same[1]["nll"], rel=1e-5)

@@ -24,6 +24,13 @@ from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import read_shape
 from instar.runs.documents import ModelFile
 from instar.runs.run import Run
+from instar.stages.teacher_readers import MAX_SCALED_PIXEL
+
+PIXELS = "uint8"
+"""Type of inputs that every network gets divided by 255."""
+
+MAX_INSPECTED_SAMPLES = 1000
+"""First samples whose smallest and largest number tell whether they are pixels that were divided by 255."""
 
 READING_SETTINGS = (
     *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
@@ -67,6 +74,7 @@ def read_run_data(
     if found.config.source != run.config["data"]["source"]:
         _tell_drawn_part(found)
     found = rename_classes(found, run_classes(run), f"'{run.path}'", by_number=_are_numbered(run, found))
+    refuse_other_scale(run, found)
     for split in splits:
         compare_fingerprints(run, found, split)
     return found
@@ -178,6 +186,33 @@ def refuse_other_inputs(run: Run, data: Data) -> None:
         say(f"instar: '{run.path}' does not know the rate of its recordings; these have {rate:,} samples a second.")
 
 
+def refuse_other_scale(run: Run, data: Data) -> None:
+    """Refuse numbers in place of pixels (uint8), unless they are from 0 to 1, and pixels in place of numbers.
+
+    Both may have one shape, and a network takes either without an error.
+
+    Raises:
+        MismatchError: names both.
+    """
+    described, source = describe_model(run), data.test.source
+    if not described or names_an_import(described["reader"]):
+        return
+    reader = parse_reader(described["reader"])
+    wanted, found = described["dtype"], reader.collect(source.dtype)
+    if not isinstance(wanted, str) or not isinstance(found, str) or (wanted == PIXELS) == (found == PIXELS):
+        return
+    # numbers from 0 to 1 are pixels as every network gets them
+    least, most = (value.item() for value in source.column(reader.column)[:MAX_INSPECTED_SAMPLES].aminmax())
+    if found != PIXELS and least >= 0 and most <= MAX_SCALED_PIXEL:
+        return
+    told = "" if found == PIXELS else f" from {least:g} to {most:g}"
+    raise MismatchError(
+        f"'{run.path}' takes {'pixels' if wanted == PIXELS else 'numbers'} ({wanted}), and '{source.name}' holds "
+        f"{'pixels' if found == PIXELS else 'numbers'} ({found}){told}; give inputs of one type and scale, such as "
+        "pixels from 0 to 255 in uint8."
+    )
+
+
 def refuse_other_reading(teacher: Run, data: Data) -> None:
     """Refuse data whose inputs a teacher does not take, or whose classes it has in another order.
 
@@ -194,6 +229,7 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
             f"'{teacher.path}' has {how} ({join_names(theirs)}) than '{data.train.source.name}' ({join_names(ours)}), "
             "so its answers would be about other classes; data.classes names all classes and their order."
         )
+    refuse_other_scale(teacher, data)
 
 
 def _tell_other_resizing(teacher: Run, data: Data) -> None:
