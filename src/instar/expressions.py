@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from instar.errors import ConfigError, InstarError, nearest, shortened
@@ -53,6 +53,7 @@ def parse(
     kind: type | None = None,
     trust: bool = False,
     adopt: Callable[[ImportedObject], Any] | None = None,
+    factors: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Any:
     """Build the object that `text` describes, with the constructors in `names`.
 
@@ -63,6 +64,7 @@ def parse(
         kind: base class of the user's own classes, `package.module:Name`; None: there are none.
         trust: allow such a class to be imported, which runs the code of its module.
         adopt: makes an argument of an imported object that is no class of `kind`; None: there are no such arguments.
+        factors: constructors of factors of a product that are no numbers, by name; None: there are none.
 
     Raises:
         ConfigError: when the text has another form or an unknown name; suggests the nearest known name.
@@ -82,7 +84,7 @@ Instar; allow this with --trust (trust=True).
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns about some texts that it then refuses
             tree = ast.parse(change_modules(text.strip(), lambda module: module[:-1] + _COLON), mode="eval")
-        return _Parser(text, names, what, kind, trust, adopt).build(tree.body)
+        return _Parser(text, names, what, kind, trust, adopt, factors or {}).build(tree.body)
     except InstarError:
         raise
     # not Python, a null byte, a lone surrogate, nested too deeply, or too long
@@ -122,6 +124,7 @@ class _Parser:
     kind: type | None
     trust: bool
     adopt: Callable[[ImportedObject], Any] | None
+    factors: Mapping[str, Callable[..., Any]]
 
     def build(self, node: ast.expr) -> Any:
         """Return the object of a sum, a product, a name or a call."""
@@ -129,7 +132,7 @@ class _Parser:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return self.combine("+", self.build(left), self.build(right))
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
-                return self.combine("*", self.read_literal(left), self.build(right))
+                return self.combine("*", self.read_factor(left), self.build(right))
             case ast.Call(func=function, args=arguments, keywords=keywords) if all(k.arg for k in keywords):
                 if name := self.name_of(function):
                     values = [self.read_argument(argument) for argument in arguments]
@@ -188,6 +191,15 @@ class _Parser:
             return ImportedObject(name, found, None)
         named = {str(keyword.arg): self.read_literal(keyword.value) for keyword in keywords}
         return ImportedObject(name, found, ([self.read_literal(argument) for argument in node.args], named))
+
+    def read_factor(self, node: ast.expr) -> Any:
+        """Return the first factor of a product: a call of one of `factors`, or a literal."""
+        name = self.name_of(node.func) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and name in self.factors and all(keyword.arg for keyword in node.keywords):
+            known = replace(self, names=self.factors, kind=None)
+            named = {str(keyword.arg): self.read_literal(keyword.value) for keyword in node.keywords}
+            return known.call(str(name), [self.read_literal(argument) for argument in node.args], named)
+        return self.read_literal(node)
 
     def read_literal(self, node: ast.expr) -> Any:
         """Return the value of a literal."""

@@ -14,6 +14,7 @@ from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
 from instar.objectives.objective import Need, Objective, Term, Value
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
+from instar.objectives.schedules import WeightSchedule, decay, warmup
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
@@ -39,8 +40,11 @@ __all__ = [
     "Term",
     "UnlabelledSoftTargets",
     "Value",
+    "WeightSchedule",
     "as_objective",
+    "decay",
     "distillation",
     "exact",
     "parse_objective",
+    "warmup",
 ]

@@ -16,6 +16,7 @@ from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.objective import Objective, Term
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
+from instar.objectives.schedules import FACTORS
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
@@ -94,7 +95,7 @@ def parse_objective(text: str, *, trust: bool = False) -> Objective:
     >>> parse_objective("SoftTargets(20) + 0.5 * HardLabels")
     SoftTargets(temperature=20) + 0.5 * HardLabels(label_smoothing=0.0)
     """
-    found = parse(text, TERMS, "term", kind=Term, trust=trust)
+    found = parse(text, TERMS, "term", kind=Term, trust=trust, factors=FACTORS)
     if isinstance(found, Term):
         found = 1.0 * found
     if not isinstance(found, Objective):

@@ -19,6 +19,7 @@ from instar.compute.tiling import exceeds_loss_tile
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
+from instar.objectives.schedules import WeightSchedule
 from instar.objectives.tiles import loss_in_tiles, tiles
 from instar.targets.targets import Targets
 
@@ -128,7 +129,7 @@ class Term(ABC):
     def __add__(self, other: Term | Objective) -> Objective:
         return 1.0 * self + other
 
-    def __rmul__(self, weight: float) -> Objective:
+    def __rmul__(self, weight: float | WeightSchedule) -> Objective:
         return Objective(((weight, self),))
 
     def __str__(self) -> str:
@@ -149,7 +150,8 @@ class Objective:
     network that returns `Projected`, a tile and the gradient of the output layer.
 
     Args:
-        parts: pairs of a weight, at least 0, and a term.
+        parts: pairs of a weight, at least 0, and a term. A weight may change over the training, and `at` returns the
+            objective of a step.
 
     Raises:
         ConfigError: when there is no term, a weight is negative or not finite, or two terms have the same name.
@@ -162,13 +164,13 @@ class Objective:
     instar.errors.ConfigError: the weight of HardLabels must be at least 0, got -1.
     """
 
-    parts: tuple[tuple[float, Term], ...]
+    parts: tuple[tuple[float | WeightSchedule, Term], ...]
 
     def __post_init__(self) -> None:
         if not self.parts:
             raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
-            validate_value(find_check(Weight), weight, f"the weight of {type(term).__name__}")
+            validate_value(find_check(Weight), _peak(weight), f"the weight of {type(term).__name__}")
         # the sums of terms are recorded by name, and a second one would overwrite the first
         names = [term.name for _, term in self.parts]
         for name in names:
@@ -180,12 +182,33 @@ class Objective:
     def __add__(self, other: Term | Objective) -> Objective:
         return Objective(self.parts + (other if isinstance(other, Objective) else 1.0 * other).parts)
 
-    def __rmul__(self, factor: float) -> Objective:
-        return Objective(tuple((factor * weight, term) for weight, term in self.parts))
+    def __rmul__(self, factor: float | WeightSchedule) -> Objective:
+        if isinstance(factor, WeightSchedule) and self.is_scheduled:
+            raise ConfigError(f"a term has one schedule, got '{factor}' for '{self}'.")
+        return Objective(tuple((factor * weight, term) for weight, term in self.parts))  # type: ignore[operator]  # not two
+
+    @cached_property
+    def is_scheduled(self) -> bool:
+        """Whether any weight changes over the training."""
+        return any(isinstance(weight, WeightSchedule) for weight, _ in self.parts)
+
+    def at(self, share: float) -> Objective:
+        """Return the objective after a share of all steps, with its weights as numbers."""
+        if not self.is_scheduled:
+            return self
+        weights = (weight.at(share) if isinstance(weight, WeightSchedule) else weight for weight, _ in self.parts)
+        return Objective(tuple(zip(weights, (term for _, term in self.parts), strict=True)))
+
+    def at_peak(self) -> Objective:
+        """Return the objective with the largest weight of each term, to try it before the first step."""
+        return Objective(tuple((_peak(weight), term) for weight, term in self.parts)) if self.is_scheduled else self
 
     def __repr__(self) -> str:
         # every digit of a weight, because a run reads its objective from this text
-        weights = [repr(float(weight)).removesuffix(".0") for weight, _ in self.parts]
+        weights = [
+            repr(weight) if isinstance(weight, WeightSchedule) else repr(float(weight)).removesuffix(".0")
+            for weight, _ in self.parts
+        ]
         return " + ".join(
             f"{weight} * {part[1]}" if weight != "1" else str(part[1])
             for weight, part in zip(weights, self.parts, strict=True)
@@ -230,7 +253,7 @@ class Objective:
             ConfigError: when all weights are 0.
             MismatchError: when a term lacks labels or a teacher, or no term uses the teacher; names the term.
         """
-        if sum(weight for weight, _ in self.parts) == 0:
+        if sum(_peak(weight) for weight, _ in self.parts) == 0:
             # a single weight may be 0: a student that copies layers needs a teacher even if it learns from labels alone
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         given = {Need.TEACHER: has_teacher, Need.LABELS: has_labels}
@@ -307,7 +330,7 @@ class Objective:
     def _add_layers(
         self, total: Tensor, sums: dict[str, Tensor], batch: Batch, hidden: Hidden | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        compared = [(weight, term) for weight, term in self.parts if term.layers is not None]
+        compared = [(_number(weight), term) for weight, term in self.parts if term.layers is not None]
         if hidden is None:
             raise ConfigError(f"{type(compared[0][1]).__name__} compares hidden layers, and the loss was given none.")
         for weight, term in compared:
@@ -340,12 +363,13 @@ class Objective:
                     # the loop computes totals only for terms that declare weights; without them a loss would depend
                     # on how its batch is split
                     raise ConfigError(f"{type(term).__name__} returns weights; set its weighs_examples to True.")
-                whole, number = totals[index].to(losses)
+                whole, positive = totals[index].to(losses)
                 # v_n / mean(v) over the whole batch; clamped, because all weights may be 0
-                losses = losses * weights * (number / whole.clamp(min=torch.finfo(losses.dtype).tiny))
+                losses = losses * weights * (positive / whole.clamp(min=torch.finfo(losses.dtype).tiny))
             loss = _masked_sum(losses, batch.mask)
             # each operation that is left out saves a kernel forward and one back
-            weighted.append(loss if weight == 1 else weight * loss)
+            number = _number(weight)
+            weighted.append(loss if number == 1 else number * loss)
             sums[term.name] = loss.detach()
             for name, values in value.beside.items():
                 sums[name] = _masked_sum(values.detach(), batch.mask)
@@ -366,6 +390,16 @@ def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None)
 
     beside = {name: mix(found, other.beside[name]) for name, found in value.beside.items()}
     return Value(mix(value.loss, other.loss), beside)
+
+
+def _peak(weight: float | WeightSchedule) -> float:
+    return weight.peak if isinstance(weight, WeightSchedule) else weight
+
+
+def _number(weight: float | WeightSchedule) -> float:
+    if isinstance(weight, WeightSchedule):
+        raise ConfigError(f"the weight '{weight}' has no value without a step; call `at` of the objective.")
+    return weight
 
 
 def _in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -110,7 +110,7 @@ def refuse_unfit(objective: Objective, batch: Batch, targets: Targets | None, nu
     Raises:
         MismatchError: when a term needs classes or a temperature that the targets do not hold.
     """
-    if (of_logits := objective.on_logits) is None:
+    if (of_logits := objective.at_peak().on_logits) is None:
         return
     shape = (*batch.labels.shape, num_classes)
     # a term refuses by itself what it cannot compute; the logits do not matter

@@ -84,7 +84,7 @@ def match_layers(
                 )
     adapters = make_adapters(resolved, features, answer.features)
     hidden = Hidden(features, answer.features, dict(adapters.items()))
-    _, sums = resolved(logits, batch, answer.targets, hidden=hidden)
+    _, sums = resolved.at_peak()(logits, batch, answer.targets, hidden=hidden)
     for _, term in resolved.parts:
         if term.layers is not None and not sums[term.name].isfinite():
             raise NonFiniteError(

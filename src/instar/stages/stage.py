@@ -89,7 +89,7 @@ class Stage:
         is_complete = (self.out / "result.json").is_file()
         if components.teacher is None or not prepared.accelerator.is_main_process or is_complete:
             return None
-        look = look_at(components.teacher, components.data, prepared.loader, components.objective.on_logits)
+        look = look_at(components.teacher, components.data, prepared.loader, components.objective.at_peak().on_logits)
         if self.show and components.config.judge_test:  # the trials of a search would repeat it
             look.tell()
         return look

@@ -98,7 +98,7 @@ def fit(
             # from the step and the scores, not from the rate before, so that a resumed run has the same
             rate = learning_rate(config, step, steps_per_epoch, watch.plateaus)
             state.optimiser.param_groups[0]["lr"] = rate
-            train_step(student, objective, teacher, loader.batch(step), recorder)
+            train_step(student, objective.at(step / total_steps), teacher, loader.batch(step), recorder)
             # losses are read in the steps that write a line, because reading one waits for the accelerator
             last = step + 1 == total_steps
             seconds = seconds_before + time.monotonic() - started
