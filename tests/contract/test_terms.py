@@ -14,6 +14,7 @@ from instar.models import Projected
 from instar.objectives import (
     TERMS,
     ConfidenceWeighted,
+    Correlation,
     DecoupledKD,
     FeatureTerm,
     HardLabels,
@@ -48,8 +49,10 @@ CASES = [
     Standardised(ConfidenceWeighted()),
     Standardised(HardLabels(0.1)),
     UnlabelledSoftTargets(2),
+    Correlation(),
+    Correlation(beta=2, gamma=0.5, temperature=4),
 ]
-CASES_OF_EACH_KIND = list({type(case): case for case in CASES}.values())
+CASES_OF_EACH_KIND = list({type(case): case for case in CASES if not case.relates_examples}.values())
 every_term = pytest.mark.parametrize("term", CASES, ids=repr)
 
 
@@ -102,6 +105,8 @@ def test_gradient_equals_finite_differences(term):
 
 @every_term
 def test_loss_of_a_batch_is_the_losses_of_its_rows(term):
+    if term.relates_examples:
+        pytest.skip("its examples are related to each other")
     logits, batch, targets = example((6,), 2)
     rows = [term(logits[[i]], batch.part(i, i + 1), targets.rows(torch.tensor([i]))).loss for i in range(6)]
     torch.testing.assert_close(term(logits, batch, targets).loss, torch.cat(rows))
@@ -184,6 +189,8 @@ def test_masked_positions_contribute_nothing_whatever_they_hold(term, rubbish):
     mask = torch.arange(4) < torch.tensor([[4], [2], [1]])
     clean, clean_sums = (1.0 * term)(logits, as_batch(logits, labels, mask), targets)
     losses = term(logits, as_batch(logits, labels), targets).loss[mask]
+    if term.relates_examples:  # the valid ones alone
+        losses = term(logits[mask], as_batch(logits[mask], labels[mask]), DenseTargets(targets.values[mask])).loss
     weights = term.weights(as_batch(logits, labels), targets)
     shares = torch.ones_like(losses) if weights is None else weights[mask] / weights[mask].mean()
     torch.testing.assert_close(clean, (shares * losses).sum())

@@ -5,12 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from instar.data import load_data
+from instar.data import Batch, load_data
 from instar.errors import ConfigError
 from instar.models import MLP
-from instar.objectives import FlowOfSolution, ProbabilisticTransfer, Relational, SimilarityPreserving
+from instar.objectives import Correlation, FlowOfSolution, ProbabilisticTransfer, Relational, SimilarityPreserving
 from instar.procedures.distill import distill
 from instar.procedures.train import train
+from instar.targets import DenseTargets
 
 RANDOM = np.random.default_rng(0)
 STUDENT, TEACHER = (torch.tensor(RANDOM.standard_normal((6, width, 2))) for width in (3, 5))
@@ -60,6 +61,19 @@ def relational():
 )
 def test_the_mean_over_a_batch_is_the_published_loss(term, by_hand):
     torch.testing.assert_close(term.compare(STUDENT, TEACHER).mean(), by_hand(), rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_correlation_is_that_of_numpy(temperature):
+    student, teacher = RANDOM.standard_normal((2, 6, 5))
+    p, q = (np.exp(values / temperature) for values in (teacher, student))
+    p, q = (values / values.sum(1, keepdims=True) for values in (p, q))
+    over_examples = np.mean([np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(5)])
+    over_classes = np.array([np.corrcoef(p[n], q[n])[0, 1] for n in range(6)])
+    wanted = temperature**2 * (2 * (1 - over_classes) + 3 * (1 - over_examples))
+    targets, batch = DenseTargets(torch.tensor(teacher)), Batch.of_labels(torch.zeros(6, dtype=torch.int64))
+    found = Correlation(2, 3, temperature)(torch.tensor(student), batch, targets).loss
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_flow_matrices_are_those_of_a_loop():

@@ -1,6 +1,7 @@
 """What a student minimises: weighted sums of terms, one term per file."""
 
 from instar.objectives.confidence_weighted import ConfidenceWeighted
+from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.feature_term import FeatureTerm
@@ -23,6 +24,7 @@ __all__ = [
     "TERMS",
     "AttentionTransfer",
     "ConfidenceWeighted",
+    "Correlation",
     "DecoupledKD",
     "FeatureTerm",
     "FlowOfSolution",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from instar.errors import ConfigError
 from instar.expressions import parse
 from instar.objectives.confidence_weighted import ConfidenceWeighted
+from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
 from instar.objectives.features.flow_of_solution import FlowOfSolution
@@ -31,6 +32,7 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     DecoupledKD,
     Standardised,
     UnlabelledSoftTargets,
+    Correlation,
     AttentionTransfer,
     FlowOfSolution,
     Hints,

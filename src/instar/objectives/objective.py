@@ -226,6 +226,11 @@ class Objective:
         return frozenset(float(term.temperature) for term in reading)
 
     @cached_property
+    def relates_examples(self) -> bool:
+        """Whether the loss of an example depends on the others of its batch."""
+        return any(term.relates_examples for _, term in self.parts)
+
+    @cached_property
     def compares_layers(self) -> bool:
         """Whether any term compares hidden layers."""
         return any(term.layers is not None for _, term in self.parts)
@@ -318,7 +323,9 @@ class Objective:
         self, logits: Tensor | Projected, batch: Batch, targets: Targets | None, totals: Tensor | None, *, once: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         # terms see one tile or all logits, and cannot tell which
-        if isinstance(logits, Projected) or exceeds_loss_tile(logits):
+        if self.relates_examples:  # which must stay together, however many classes there are
+            logits = logits.logits() if isinstance(logits, Projected) else logits
+        elif isinstance(logits, Projected) or exceeds_loss_tile(logits):
             return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=once)
         logits = to_loss_dtype(logits)
         if batch.mask is not None:

@@ -61,6 +61,11 @@ class Standardised(Term):
         return self.term.weighs_examples
 
     @property
+    def relates_examples(self) -> bool:
+        """Whether the inner term relates examples."""
+        return self.term.relates_examples
+
+    @property
     def is_linear_in_labels(self) -> bool:
         """Whether the inner term is linear in the labels."""
         return self.term.is_linear_in_labels
