@@ -121,6 +121,16 @@ def cifar100_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def churn_folder() -> Path:
+    return _folder("churn")
+
+
+@pytest.fixture(scope="session")
+def diamonds_folder() -> Path:
+    return _folder("diamonds")
+
+
+@pytest.fixture(scope="session")
 def omniglot_folder() -> Path:
     return _folder("omniglot")
 

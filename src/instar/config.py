@@ -80,6 +80,12 @@ class DataConfig(Config):
     columns: tuple[str, ...] = Field(
         (), description="columns of numbers, or of lists of numbers, beside the inputs, which only a teacher may read"
     )
+    leave_out: tuple[str, ...] = Field(
+        (), description="columns of a table that are no inputs, such as ids, and what is known only after the label"
+    )
+    column_types: dict[str, Literal["number", "word", "boolean", "date"]] = Field(
+        default_factory=dict, description="types of columns of a table; needed only if they are ambiguous"
+    )
     image_size: ImageSize | None = Field(
         None,
         description="size of images: one number, or (height, width); none: their own, or one for all if sizes differ",
@@ -195,8 +201,8 @@ class ModelConfig(Config):
 
     name: str = Field(
         description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, lstm, "
-        "character-lstm, frame-net, bag, text-lstm, text-transformer), transformers:FOLDER_OR_HUB_ID, timm:NAME, or "
-        "package.module:Class"
+        "character-lstm, frame-net, linear, bag, text-lstm, text-transformer), transformers:FOLDER_OR_HUB_ID, "
+        "timm:NAME, or package.module:Class"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the model")
 

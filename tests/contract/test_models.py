@@ -19,6 +19,7 @@ from instar.models import (
     CharacterLSTM,
     DenseNet,
     FrameNet,
+    Linear,
     PreActivationResNet,
     ResNet,
     TextLSTM,
@@ -91,6 +92,8 @@ CASES = [
     (MLP([]), (5,), mlp_size(5, [], 4)),
     (MLP([16, 8]), (1, 8, 8), mlp_size(64, [16, 8], 4)),
     (MLP([16], dropout=0.5, input_dropout=0.2), (1, 8, 8), mlp_size(64, [16], 4)),
+    (Linear(), (3, 8, 8), mlp_size(192, [], 4)),
+    (Linear(input_dropout=0.2), (5,), mlp_size(5, [], 4)),
     (CNN([4, 6], 10), (3, 8, 8), (27 * 4 + 8) + (36 * 6 + 12) + (6 * 4 + 1) * 10 + 11 * 4),
     (CNN([4], 10, 0.5), (1, 9, 7), (9 * 4 + 8) + (4 * 12 + 1) * 10 + 11 * 4),
     (ResNet(8, 4), (3, 8, 8), resnet_size(8, 4, 3, 4)),
@@ -219,7 +222,9 @@ def test_the_bias_of_the_last_layer_shifts_the_logits(description, shape, size):
     torch.testing.assert_close(model(inputs), before + torch.tensor([0.0, 2, 0, -1]))
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"mlp", "frame-net", "lstm", "character-lstm"} - TEXT_MODELS))
+@pytest.mark.parametrize(
+    "name", sorted(MODELS.keys() - {"mlp", "linear", "frame-net", "lstm", "character-lstm"} - TEXT_MODELS)
+)
 def test_networks_of_images_refuse_other_inputs(name):
     with pytest.raises(MismatchError, match=r"needs images .* got inputs of shape \[5\]"):
         build_network(ModelConfig(name=name), (5,), 4, trust=False)

@@ -170,7 +170,7 @@ def test_images_given_in_python(folder: Path, form: str, side: int | None, monke
 
 
 def test_a_table_needs_its_columns(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"a table with input_column and label_column, .*; got one DataFrame"):
+    with pytest.raises(DataError, match=r"a table with label_column, .*; got one DataFrame"):
         load_data(pd.DataFrame(rows()))
     with pytest.raises(DataError, match=r"needs label_column, one of its columns \(file, kind\); got 'king'"):
         load_data(pd.DataFrame(rows()), input_column="file", label_column="king")

@@ -95,7 +95,7 @@ def test_objects_hold_the_same_texts_as_files(tmp_path):
     chosen = load_data(named, input_column="review", label_column="stars", **WHOLE)
     assert chosen.fingerprints() == found[0].fingerprints()
     with pytest.raises(DataError, match="needs input_column"):
-        load_data(frame.assign(other=TEXTS), **WHOLE)
+        load_data(frame.assign(other=[f"{text} and more words than a category has" for text in TEXTS]), **WHOLE)
     missing = load_data((pandas.Series([*TEXTS[:-1], None]), LABELS), **WHOLE)
     assert all_texts(missing) == sorted([*TEXTS[:-1], ""])
 
@@ -157,18 +157,19 @@ def test_a_text_without_a_label_is_a_corpus_and_with_one_is_labelled(tmp_path):
 
 
 def test_several_columns_of_texts_are_refused_until_one_is_chosen(tmp_path):
-    rows = {"premise": ["a", "b"] * 4, "claim": ["c", "d"] * 4, "label": [0, 1] * 4}
+    a, b, c, d = (f"{letter}, of which one more was said than a word" for letter in "abcd")
+    rows = {"premise": [a, b] * 4, "claim": [c, d] * 4, "label": [0, 1] * 4}
     path = tmp_path / "pairs.parquet"
     datasets.Dataset.from_dict(rows).to_parquet(path)
     with pytest.raises(DataError, match=r"premise, claim; choose the texts with data\.input_column=premise"):
         load_data(str(path), **WHOLE)
     one = load_data(str(path), input_column="claim", **WHOLE).train.source
-    assert set(one.texts("text").strings()) == {"c", "d"}
+    assert set(one.texts("text").strings()) == {c, d}
     both = load_data(str(path), input_columns=["premise", "claim"], **WHOLE).train.source
     assert (both.input_names, both.shape("inputs")) == (("text", "text_pair"), {"text": (), "text_pair": ()})
     assert set(zip(both.texts("text").strings(), both.texts("text_pair").strings(), strict=True)) == {
-        ("a", "c"),
-        ("b", "d"),
+        (a, c),
+        (b, d),
     }
 
 

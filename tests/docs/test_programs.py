@@ -190,3 +190,30 @@ def test_the_page_of_texts_runs_and_its_models_learn(tmp_path: Path, monkeypatch
     exec(compile(program, "docs/texts.md", "exec"), found := {})
     assert found["student"].metrics["error"] < 0.2
     assert found["logits"].argmax(1).tolist() == [1, 0]
+
+
+def test_the_program_of_the_page_of_tables_runs_and_its_student_follows_its_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    program = blocks(read("docs/tables.md"), "python")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program.replace('"epochs": 60', '"epochs": 20'), "docs/tables.md", "exec"), found := {})
+    assert found["student"].metrics["agreement"] > 0.9
+    assert (tmp_path / "runs" / "student.onnx").is_file()
+
+
+def test_the_commands_of_the_page_of_tables_train_on_customers(
+    instar: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    churn_folder: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (commands,) = blocks(read("docs/tables.md"), "sh")
+    run_commands(
+        commands.replace("../shared/data/churn", str(churn_folder)).replace("--out", "--epochs 2 --out"), instar
+    )
+    for name in ("mlp", "linear"):
+        errors = json.loads((tmp_path / "runs" / name / "result.json").read_text())["metrics"]["error"]
+        assert errors < 0.25

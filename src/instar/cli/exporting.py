@@ -167,6 +167,8 @@ def _model_rows(found: Inspection) -> list[tuple[str, Any]]:
 
 def _describe_inputs(model: Mapping[str, Any]) -> str:
     kinds = model["dtype"].values() if isinstance(model["dtype"], dict) else [model["dtype"]]
+    if "cells" in kinds:
+        return "rows of a table"
     if "text" in kinds:
         return "texts" if len(kinds) == 1 else "pairs of texts"
     return f"{model['input_shape']} per sample, raw"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instar.data.images import pixels_of
+from instar.data.tables.frames import as_frame_of_pandas
 from instar.errors import DataError
 
 # NumPy would convert some of them: dates and durations to whole numbers, words that look like numbers to floats
@@ -69,7 +70,10 @@ def as_pandas(given: Any) -> Any:
     """
     # as an array, a table would lose the names of its columns; to_pandas alone is no sign of one, as xarray has it too
     is_of_arrow = any(hasattr(given, name) for name in ("__arrow_c_stream__", "__dataframe__"))
-    return given.to_pandas() if is_of_arrow and hasattr(given, "to_pandas") else given
+    if is_of_arrow and hasattr(given, "to_pandas"):
+        return given.to_pandas()
+    # of any other library that narwhals knows; a lazy one is computed
+    return as_frame_of_pandas(given) if hasattr(type(given), "columns") and not is_table(given) else given
 
 
 def columns_of(given: Any) -> tuple[str, ...]:

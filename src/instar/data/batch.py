@@ -12,8 +12,8 @@ from torch import Tensor
 
 from instar.compute.inputs import Inputs, move_inputs
 from instar.data.columns.held import INPUTS
+from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
-from instar.data.columns.texts import TextRows, Texts
 from instar.data.placement import gather_inputs, place_column
 from instar.data.samples import Samples
 from instar.data.views.identity import Identity
@@ -126,8 +126,8 @@ class Batch:
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")
         column = self.origin.samples.source.columns.get(name)
-        if isinstance(column, Texts):
-            return TextRows(column, self.ids, torch.tensor(self.host_ids))
+        if isinstance(column, RawColumn):
+            return column.rows(self.ids, torch.tensor(self.host_ids))
         if isinstance(column, Sounds):
             return move_inputs(column.take(torch.tensor(self.host_ids)), self.ids.device)
         if name in names[:1]:  # the first of several inputs

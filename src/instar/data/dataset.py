@@ -26,6 +26,8 @@ _FILE_SETTINGS = (
     "input_columns",
     "columns",
     "label_column",
+    "leave_out",
+    "column_types",
     "length",
     "stream",
     "tokenizer",

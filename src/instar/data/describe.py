@@ -8,8 +8,8 @@ import torch
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import INPUTS
+from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
-from instar.data.columns.texts import Texts
 from instar.data.samples import Samples
 from instar.data.source import Column
 from instar.errors import one_line
@@ -29,7 +29,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     source = splits["train"].source
     named = source.input_names or (INPUTS,)
     inputs = ", ".join(f"{name} {_form(source.find(name))}" for name in named)
-    inputs = f"inputs {inputs}" if source.input_names and not source.input_texts else inputs
+    inputs = f"inputs {inputs}" if source.input_names and not source.raw_inputs else inputs
     parts = [
         f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
         f"{len(source.classes):,} class{'' if len(source.classes) == 1 else 'es'} ({_names(source.classes)})",
@@ -49,12 +49,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
 
 
 def _form(column: Column) -> str:
-    if isinstance(column, Texts):
-        sizes = column.sizes
-        empty = f", {int((sizes == 0).sum()):,} empty" if sizes.min() == 0 else ""
-        average = f"{sizes.double().mean():,.0f} on average{empty}"
-        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({average})"
-    return f"{list(column.shape)} {column.dtype}"
+    return column.describe() if isinstance(column, RawColumn) else f"{list(column.shape)} {column.dtype}"
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:

@@ -25,6 +25,7 @@ from instar.data.media_paths import hash_named_files
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.source import Source
+from instar.data.tables.sources import read_table_rows
 from instar.data.text_sources import read_labelled_texts
 from instar.errors import ConfigError, DataError, nearest
 
@@ -111,6 +112,8 @@ def read_rows(
     skipped: dict[str, list[int]] = {}
     if reading.kind == "labelled texts":
         splits = read_labelled_texts(found, reading, config)
+    elif reading.kind == "cells":
+        splits = read_table_rows(found, reading.labels, config)
     elif config.input_columns and reading.kind != "instructions":
         splits = read_named_columns(found, reading, config)
     else:

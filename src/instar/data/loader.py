@@ -75,10 +75,10 @@ class Loader:
         self.views = views or Identity()
         if isinstance(self.views, Identity):  # then the origin is the same for all seeds, and so are stored targets
             num_views, view_seed = 1, 0
-        elif samples.source.input_texts:
+        elif samples.source.raw_inputs:
             raise MismatchError(
-                f"'{self.views}' changes pixels and numbers, and the inputs of '{samples.source.name}' are texts; "
-                "leave the views out."
+                f"'{self.views}' changes pixels and numbers, and the inputs of '{samples.source.name}' are "
+                f"{samples.source.raw_inputs[0].noun}; leave the views out."
             )
         self.num_views = num_views
         mixing = find_mixing(self.views)

@@ -24,12 +24,14 @@ from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
 from instar.data.source import Source
+from instar.data.tables.given import make_frame_sources, needs_cells
+from instar.data.tables.kinds import MAX_INSPECTED_TEXTS, may_be_texts
 from instar.data.text_sources import as_texts, make_text_sources
 from instar.errors import DataError
 
 DATA_FORMS = (
     "(inputs, labels), (train_inputs, train_labels, test_inputs, test_labels), a torch or Hugging Face data set, a "
-    "table with input_column and label_column, a pair (train, test) of data sets, arrays by name with a label, as "
+    "table with label_column, a pair (train, test) of data sets, arrays by name with a label, as "
     "{'input_ids': ..., 'attention_mask': ..., 'label': ...}, or one of these per split, as {'train': ..., 'test': ...}"
 )
 """Forms of data objects, for error messages; labels may be None."""
@@ -57,7 +59,10 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     if (rows := rows_of_instructions(given)) is not None:
         return read_rows(rows, config)
     refuse_instruction_settings(config, "arrays")
-    parts = {split: _inputs_and_labels(split, part, config) for split, part in _by_split(given, config).items()}
+    by_split = _by_split(given, config)
+    parts = {split: _inputs_and_labels(split, part, config) for split, part in by_split.items()}
+    # numbers of a table whose label is one of its columns have names and types; an array of inputs has none
+    are_tables = any(is_table(as_pandas(part)) and is_table(parts[split][0]) for split, part in by_split.items())
     names = {split: f"{split} {config.source}" if len(parts) > 1 else config.source for split in parts}
     known = {names[split]: labels for split, (_, labels) in parts.items() if labels is not None}
     labels, classes = map_labels(known, config)  # of all splits together, for one numbering
@@ -82,6 +87,8 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     elif len(images) == len(given_inputs):
         tell_repeated_files(config.source, images)
         sources = _make_image_sources(images, labels, classes, config)
+    elif are_tables or any(map(needs_cells, given_inputs.values())):
+        sources = make_frame_sources(given_inputs, labels, classes, config)
     else:
         sources = make_array_sources(given_inputs, labels, classes, config)
     return {split: sources[name] for split, name in names.items()}
@@ -96,7 +103,8 @@ def columns_of_objects(given: Any) -> tuple[str, ...]:
     """
     if (rows := rows_by_split(given)) is not None:
         return tuple(rows["train"].features)
-    first = as_pandas(given.get("train") if isinstance(given, Mapping) else given)
+    first = given.get("train") if isinstance(given, Mapping) else given
+    first = as_pandas(first[0] if isinstance(first, list | tuple) and first else first)
     return tuple(map(str, first.columns)) if is_table(first) else ()
 
 
@@ -133,7 +141,7 @@ def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
         if len(given) == 4:
             _refuse_order_of_scikit_learn(given)
             return {"train": given[:2], "test": given[2:]}
-        if len(given) == 2 and all(isinstance(part, Dataset) or _is_pair(part) for part in given):
+        if len(given) == 2 and all(_is_split(part, has_columns=has_columns) for part in given):
             return {"train": given[0], "test": given[1]}
         if len(given) in (1, 2):
             return {"train": given}
@@ -151,7 +159,9 @@ def _refuse_order_of_scikit_learn(given: Sequence[Any]) -> None:
         )
 
 
-def _is_pair(part: object) -> bool:
+def _is_split(part: object, *, has_columns: bool) -> bool:
+    if isinstance(part, Dataset) or (has_columns and is_table(as_pandas(part))):
+        return True
     return isinstance(part, tuple) and len(part) == 2 and all(hasattr(array, "shape") and array.shape for array in part)
 
 
@@ -184,7 +194,12 @@ def _columns_of_table(split: str, table: Any, config: DataConfig) -> InputsAndLa
     if config.input_columns and label in columns:
         given = {name: table[name] for name in (*config.input_columns, label) if name in columns}
         return split_off_labels(split, given, config.model_copy(update={"label_column": label}))
-    chosen = (config.input_column or _only_files(table) or _only_texts(table, label), label)
+    chosen = (config.input_column or _only_files(table) or _only_texts(table, label, config), label)
+    if chosen[0] is None and columns.count(label or "") == 1:
+        place = columns.index(label or "")
+        others = table.iloc[:, [at for at in range(len(columns)) if at != place]]
+        if not _are_all_texts(others, config):
+            return others, table.iloc[:, place]  # cells
     for role, name in zip(("input", "label"), chosen, strict=True):
         if name not in columns:
             found = "none" if name is None else f"'{name}'"
@@ -202,10 +217,18 @@ def _only_files(table: Any) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _only_texts(table: Any, label: str | None) -> str | None:
+def _are_all_texts(table: Any, config: DataConfig) -> bool:
+    found = [as_texts(table.iloc[:, at]) for at, name in enumerate(table) if str(name) not in config.leave_out]
+    known = [texts[0] for texts in found if texts is not None]
+    return len(known) == len(found) > 0 and any(may_be_texts(texts[:MAX_INSPECTED_TEXTS]) for texts in known)
+
+
+def _only_texts(table: Any, label: str | None, config: DataConfig) -> str | None:
     # as in files of rows: the only column beside the label, if it holds texts
-    others = [(str(name), table.iloc[:, at]) for at, name in enumerate(table.columns) if str(name) != label]
-    return others[0][0] if len(others) == 1 and as_texts(others[0][1]) is not None else None
+    left = (label, *config.leave_out)
+    others = [(str(name), table.iloc[:, at]) for at, name in enumerate(table.columns) if str(name) not in left]
+    is_only = len(others) == 1 and not config.column_types  # columns with a type are those of a table
+    return others[0][0] if is_only and as_texts(others[0][1]) is not None else None
 
 
 def _refuse_other_index(split: str, *parts: Any) -> None:

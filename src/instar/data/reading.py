@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from instar.config import DataConfig
+from instar.data.columns.cell_rows import CELLS
 from instar.data.images import number_type
 from instar.data.instructions.forms import choose_columns
 from instar.data.labels import LABEL_NAMES
@@ -17,12 +18,15 @@ from instar.data.media_folders import FOLDER_READERS
 from instar.data.media_paths import MEDIA
 from instar.data.opening import join_names
 from instar.data.sound import is_recording
+from instar.data.tables.kinds import MAX_INSPECTED_TEXTS, may_be_texts
 from instar.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
-ColumnKind = Literal["images", "recordings", "arrays", "text", "labelled texts", "instructions", "several columns"]
+ColumnKind = Literal[
+    "images", "recordings", "arrays", "text", "labelled texts", "instructions", "several columns", "cells"
+]
 
 _MEDIA = re.compile(
     r"\.(png|jpe?g|webp|bmp|gif|tiff?|p[pgb]m|avif|wav|flac|mp3|ogg|opus|aiff?|m4a|mp4)$", re.IGNORECASE
@@ -94,6 +98,9 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     if text := _text_column(rows, config):
         return Reading("text", text, text)
     kinds = {column: _media_kind(rows, column) for column in features}
+    if _is_table(rows, kinds, config):
+        named = classes or [column for column in LABEL_NAMES if column in features]
+        return Reading("cells", CELLS, config.label_column or _only_candidate("label", named, rows, config))
     given = config.input_column or _only_candidate(
         "input", [column for column in features if kinds[column]], rows, config
     )
@@ -128,19 +135,36 @@ def find_labelled_texts(rows: datasets.Dataset, classes: list[str], config: Data
     if not labels:
         return None
     label = _only_candidate("label", labels, rows, config)
-    if named:
-        return named[0], label
+    text = named[0] if named else _only_text(rows, label, config)
+    return None if text is None else (text, label)
+
+
+def _only_text(rows: datasets.Dataset, label: str, config: DataConfig) -> str | None:
+    features = rows.features
     held_out = config.test_where.split("=", 1)[0] if config.test_where else None
-    others = [column for column in features if column not in (label, held_out, *config.columns)]
+    others = [column for column in features if column not in (label, held_out, *config.columns, *config.leave_out)]
     texts = [column for column in others if _is_string(features[column]) and not _are_files(rows, column)]
     if any(_media_kind(rows, column) or number_type(features[column]) for column in others) or not texts:
         return None
-    if others != texts or len(texts) > 1:
+    if others != texts or config.column_types:  # a table
+        return None
+    if len(texts) > 1 and any(may_be_texts(rows[:MAX_INSPECTED_TEXTS][column]) for column in texts):
         raise DataError(
             f"data '{config.source}' have several columns beside the label '{label}': {join_names(others, 20)}; choose "
-            f"the texts with data.input_column={texts[0]}, or both texts of pairs with data.input_columns."
+            f"the texts with data.input_column={texts[0]}, or both texts of pairs with data.input_columns. Columns of "
+            "categories are a table, of which data.leave_out leaves out the texts."
         )
-    return texts[0], label
+    return texts[0] if len(texts) == 1 else None
+
+
+def _is_table(rows: datasets.Dataset, kinds: Mapping[str, object], config: DataConfig) -> bool:
+    features = rows.features
+    # lists of numbers and media are inputs by themselves
+    is_plain = not any(kinds.values()) and all(hasattr(feature, "dtype") for feature in features.values())
+    if config.input_column is not None or not is_plain:
+        return False
+    has_label = config.label_column is not None or any(hasattr(feature, "names") for feature in features.values())
+    return (has_label or any(name in features for name in LABEL_NAMES)) and len(features) > 1
 
 
 def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:
@@ -204,7 +228,7 @@ def _other_readings(rows: datasets.Dataset) -> str:
             f" To train a language model on text without labels, set data.input_column and data.label_column to the "
             f"same column ({join_names(texts)})."
         )
-    return f"{told} Other tables are not supported yet; data.input_columns names columns of numbers."
+    return f"{told} To read a table, set data.label_column; data.input_columns names columns of numbers."
 
 
 def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import Held
+from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
-from instar.data.columns.texts import Texts
 from instar.data.epochs import Buckets, Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.data.source import Column, Source
@@ -158,7 +158,7 @@ class Samples:
         }
         chosen_rows = {name: _choose_rows(column, self.ids) for name, column in old.columns.items()}
         columns = {name: column for name, column in chosen_rows.items() if column is not None}
-        inputs = torch.arange(len(self)) if old.input_texts else self.inputs()  # texts are found by their row
+        inputs = torch.arange(len(self)) if old.raw_inputs else self.inputs()  # which are found by their row
         # `whole` and the sound of recordings are numbered as the old source is
         return replace(old, name=name, inputs=inputs, labels=self.labels, whole=None, columns=columns, **chosen)
 
@@ -247,7 +247,7 @@ class Samples:
 def _choose_rows(column: Column | Recordings, ids: Tensor) -> Column | None:
     if isinstance(column, Held):
         return Held(column.take(ids))
-    if isinstance(column, Texts):
+    if isinstance(column, RawColumn):
         return column.take(ids)
     return column.select(ids) if isinstance(column, Sounds) else None
 

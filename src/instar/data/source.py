@@ -17,16 +17,18 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.compute.inputs import Shapes, Value
+from instar.data.columns.cell_rows import CellRows
 from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import WAVES, Sounds
-from instar.data.columns.texts import TextRows, Texts
+from instar.data.columns.texts import Texts
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
 from instar.errors import DataError, nearest
 from instar.tasks.classification import Classification
 from instar.tasks.task import Task
 
-Column = Held | Texts | Sounds
+Column = Held | RawColumn | Sounds
 """A column that a model may read."""
 
 _HASHED_PART_BYTES = 16 << 20
@@ -147,7 +149,7 @@ class Source:
     def read_columns(self) -> dict[str, Column]:
         """The columns that a model may read, by name: tensors, texts and sound."""
         named = {name: Held(self.inputs) for name in self.input_names[:1]}
-        others = {name: column for name, column in self.columns.items() if isinstance(column, Texts | Sounds)}
+        others = {name: column for name, column in self.columns.items() if isinstance(column, RawColumn | Sounds)}
         return {**named, **self.held, **others}
 
     @property
@@ -156,10 +158,20 @@ class Source:
         return next((column for column in self.columns.values() if isinstance(column, Recordings)), None)
 
     @property
+    def raw_inputs(self) -> tuple[RawColumn, ...]:
+        """The columns of inputs that are no tensors, such as texts and rows of a table; () for other samples."""
+        named = (self.columns.get(name) for name in self.input_names)
+        return tuple(column for column in named if isinstance(column, RawColumn))
+
+    @property
+    def table(self) -> CellRows | None:
+        """The rows of samples that are those of a table, also as data frames; None for other samples."""
+        return next((column for column in self.raw_inputs if isinstance(column, CellRows)), None)
+
+    @property
     def input_texts(self) -> tuple[Texts, ...]:
         """The texts of samples that are texts, or pairs of texts; () for other samples."""
-        named = (self.columns.get(name) for name in self.input_names)
-        return tuple(column for column in named if isinstance(column, Texts))
+        return tuple(column for column in self.raw_inputs if isinstance(column, Texts))
 
     def find(self, name: str) -> Column:
         """Return a column that a model may read.
@@ -185,7 +197,9 @@ class Source:
         """
         column = self.find(name)
         if not isinstance(column, Held):
-            what, reader = ("texts", "Words()") if isinstance(column, Texts) else ("sound", "Extracted(...)")
+            what, reader = "sound", "Extracted(...)"
+            if isinstance(column, RawColumn):
+                what, reader = column.noun, f"{column.reader}()"
             raise DataError(
                 f"column '{name}' of '{self.name}' holds {what}; a reader of {what} reads it, such as {reader}."
             )
@@ -228,8 +242,8 @@ class Source:
         """Return the values of a column for some samples, `[n, ...]`, or rows of texts; "inputs" by name if several."""
 
         def rows(column: Column) -> Any:
-            if isinstance(column, Texts):
-                return TextRows(column, ids, ids)
+            if isinstance(column, RawColumn):
+                return column.rows(ids, ids)
             return column.take(ids) if isinstance(column, Sounds) else column.values[ids]
 
         return self.look_at(name, rows)
@@ -271,7 +285,7 @@ class Source:
         depends_on = {"about": self._header(), "labels": labels, "lengths": self.lengths, "mask": self.mask}
         found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
         plain = bytes(found["hash"].tolist()).hex()
-        columns = {name: column for name, column in self.columns.items() if isinstance(column, Held | Texts)}
+        columns = {name: column for name, column in self.columns.items() if isinstance(column, Held | RawColumn)}
         beside = [[name, column.fingerprint()] for name, column in sorted(columns.items())]
         beside += [list(self.input_names)] if self.input_names else []
         # data without columns have the fingerprint from before there were columns

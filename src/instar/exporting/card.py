@@ -86,6 +86,9 @@ def _front_matter(found: Inspection, student: Student, name: str, of_pipeline: s
     if of_pipeline is not None:
         front |= {"library_name": "transformers", "pipeline_tag": of_pipeline}
         task = {"type": of_pipeline}
+    if "columns" in student.header["inputs"]:
+        front["pipeline_tag"] = "tabular-classification"
+        task = {"type": "tabular-classification"}
     source = str(found.origin["data"]["source"])
     # a relative path has the form of a Hub id
     if _HUB_ID.fullmatch(source) and not Path(source).exists():
@@ -116,6 +119,8 @@ def _resizing(student: Student) -> str:
     reader = student.header["model"]["reader"]
     if reader == str(AsIs()):
         return ""
+    if "columns" in student.header["inputs"]:
+        return " `instar.load` also takes a data frame with these columns."
     if isinstance(student.header["inputs"]["shape"], dict):
         return f" They are read as `{escape(reader)}`."
     return f" `instar.load` reads images of other sizes as `{escape(reader)}`; other programs must resize them first."

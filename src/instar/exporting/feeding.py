@@ -7,9 +7,11 @@ from typing import Any
 
 from instar.config import DataConfig, validate
 from instar.data.any_source import are_objects
+from instar.data.columns.cell_rows import UNSEEN_CODE
 from instar.data.image_form import ImageForm
 from instar.models.normalised import Normalised
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.cells import Cells
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 from instar.models.readers.text_reader import TextReader
@@ -17,6 +19,11 @@ from instar.runs.run import Run
 
 MAX_LISTED_STATISTICS = 4
 """Most channels whose mean and standard deviation are listed in a sentence."""
+
+MAX_LISTED_WORDS = 20
+"""Most words of a column that are listed in a sentence."""
+
+_CELLS = {"number": "number", "boolean": "0 or 1", "date": "date, seconds since 1970-01-01 UTC"}
 
 _CHANNELS = {1: "grey", 3: "RGB"}
 
@@ -50,8 +57,12 @@ def describe_feeding(
         "resize", "shorter", "resample", "odd_margin"}` as in `Pixels`, with an antialiased filter; `mean` and `std`,
         with which the export itself computes (x - mean) / std, of pixels 0..1 if the inputs are uint8, or null where it
         changes nothing; `reader`: another reader, which reads them before the export does, or null; of several inputs,
-        `statistics` has mean and std by name; of texts, `texts` says how they become numbers.
+        `statistics` has mean and std by name; of texts, `texts` says how they become numbers; of a table, `columns`
+        lists names, types and words.
     """
+    if isinstance(reader, Cells):
+        unused: dict[str, Any] = {"channels": None, "resizing": [], "mean": None, "std": None, "reader": None}
+        return unused | {"columns": reader.list_columns()}
     if isinstance(shape, Mapping):
         named = {name: [values.flatten().tolist() for values in both] for name, both in model.mean_and_std().items()}
         statistics = {name: {"mean": mean, "std": std} for name, (mean, std) in named.items()}
@@ -107,6 +118,8 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
     """
     if isinstance(inputs["shape"], Mapping):
         return _explain_several(inputs)
+    if "columns" in inputs:
+        return _explain_columns(inputs)
     length = ", with any number of positions (the first axis)" if inputs["any_length"] else ""
     told = [f"Inputs are {inputs['dtype']} {inputs['shape']} each{length}"]
     is_image = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
@@ -130,6 +143,21 @@ def explain_feeding(inputs: Mapping[str, Any]) -> str:
         of_pixels = " after dividing by 255" if is_image else ""
         told.append(f"Do not normalise them: the model does so itself{of_pixels}{values}")
     return ". ".join(told) + "."
+
+
+def _explain_columns(inputs: Mapping[str, Any]) -> str:
+    told = []
+    for column in inputs["columns"]:
+        form = _CELLS.get(column["kind"], "")
+        if column["kind"] == "word":
+            words = [f"{number} = {word}" for number, word in enumerate(column["categories"])]
+            some = words if len(words) <= MAX_LISTED_WORDS else [*words[:MAX_LISTED_WORDS], "... (see the header)"]
+            form = f"{', '.join(some)}; {UNSEEN_CODE:g} = any other word"
+        told.append(f"{column['name']} ({form})")
+    return (
+        f"Inputs are {inputs['dtype']} {inputs['shape']} each, a number for each column of a row, and NaN where a "
+        f"value is missing. Columns in order: {', '.join(told)}. The model standardises and encodes them itself."
+    )
 
 
 def _explain_several(inputs: Mapping[str, Any]) -> str:

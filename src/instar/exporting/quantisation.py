@@ -167,7 +167,7 @@ def _calibration(student: Student) -> Any:
     class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
         def get_next(self) -> dict[str, Any] | None:
             batch = next(batches, None)
-            return None if batch is None else _as_arrays(batch.read(reader))
+            return None if batch is None else _as_arrays(reader.feed(reader.collect(batch.column)))
 
     return Calibration()
 
@@ -181,7 +181,7 @@ def _compare(student: Student, before: Predict, after: Predict) -> dict[str, Any
     labelled = right_before = right_after = same = total = 0
     worst = 0.0
     for batch in _batches(_spread(student.data.test, MAX_JUDGED_SAMPLES)):
-        inputs = batch.read(reader)
+        inputs = reader.feed(reader.collect(batch.column))
         valid = batch.valid()
         expected, found, labels = (
             _select(values, valid)
@@ -220,4 +220,6 @@ def _spread(samples: Samples, most: int) -> Samples:
 
 
 def _reader_of(student: Student) -> Reader:
-    return parse_reader(student.header["model"]["reader"], trust=student.trust)
+    described = student.header["model"]
+    reader = parse_reader(described["reader"], trust=student.trust)
+    return reader if described["knowledge"] is None else reader.with_knowledge(described["knowledge"])

@@ -182,7 +182,7 @@ def read_student(
     recorded = compare_with_recorded(run, model, data, tolerance)
     # other programs resize images with other arithmetic, so a graph begins behind the reader, which the header names
     reader = model.reader
-    model = Normalised(model.network, model.mean, model.std, statistics=model.mean_and_std()).eval()
+    model = Normalised(model.network, model.mean, model.std, reader.in_graph, model.mean_and_std()).eval()
     batches, any_length = _choose_batches(model, reader, samples)
     if isinstance(model.network, CausalLM | TransformersClassifier):
         described["transformers"] = model.network.model.config.to_dict()  # so that loading needs no other folder
@@ -205,7 +205,7 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
     """Return inputs to compare an export on, and whether the model takes any number of positions."""
     # a test split of fewer samples gives some of them twice
     ids = samples.ids[torch.arange(sum(COMPARED_BATCH_SIZES)) % len(samples)]
-    chosen = reader.read(lambda column: samples.source.take(column, ids))
+    chosen = reader.feed(reader.collect(lambda column: samples.source.take(column, ids)))
     if not isinstance(chosen, Tensor) and are_packed(chosen):
         chosen = chosen[PACKED_INPUTS[0]]  # a window is as good a text as any
     batches, positions = tuple(split_rows(chosen, COMPARED_BATCH_SIZES)), samples.source.positions or 1

@@ -15,6 +15,7 @@ from instar.models.dropout import Dropout
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.input_statistics import statistics
+from instar.models.linear import Linear
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.modes import find_frozen_layers, in_eval_mode, set_train_mode
@@ -53,6 +54,7 @@ __all__ = [
     "DenseNet",
     "Dropout",
     "FrameNet",
+    "Linear",
     "Normalised",
     "PreActivationResNet",
     "Projected",

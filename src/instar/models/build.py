@@ -27,6 +27,7 @@ from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
 from instar.models.image_classifier import ImageClassifier
 from instar.models.imported import import_model
+from instar.models.linear import Linear
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
@@ -53,6 +54,7 @@ MODELS: dict[str, type[Architecture]] = {
     "lstm": LSTM,
     "character-lstm": CharacterLSTM,
     "frame-net": FrameNet,
+    "linear": Linear,
     "bag": Bag,
     "text-lstm": TextLSTM,
     "text-transformer": TextTransformer,

@@ -12,6 +12,7 @@ from torch import Tensor
 from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.models.normalised import MeanAndStd, is_tokens
+from instar.models.readers.cells import Cells
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
 from instar.models.readers.text_reader import TextReader
@@ -59,7 +60,7 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
 
 def find_statistics(samples: Samples, reader: Reader) -> tuple[MeanAndStd | None, dict[str, MeanAndStd]]:
     """Return the statistics of the inputs that a reader leaves to the data: of the only one, or of several by name."""
-    if isinstance(reader, TextReader):  # tokens have no statistics
+    if isinstance(reader, TextReader | Cells):  # tokens have no statistics, and cells are standardised by their reader
         return None, {}
     if isinstance(reader, Named):
         left = {name: one for name, one in reader.readers if one.statistics() is None}

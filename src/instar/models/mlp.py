@@ -30,7 +30,7 @@ class MLP(Architecture):
 
     def __init__(
         self,
-        widths: Sequence[Count],
+        widths: Sequence[Count] = (64, 64),
         dropout: DropProbability = 0.0,
         input_dropout: DropProbability = 0.0,
         *,

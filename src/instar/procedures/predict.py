@@ -24,6 +24,7 @@ from instar.stages.new_file_rows import open_rows
 from instar.stages.new_inputs import InputReading, as_items
 from instar.stages.new_named_inputs import find_columns, read_named_inputs
 from instar.stages.new_recordings import read_recordings
+from instar.stages.new_rows import read_new_rows, takes_rows
 from instar.stages.new_texts import read_new_texts, takes_texts
 from instar.stages.run_data import recorded_rate, run_classes
 from instar.tasks.classification import Classification
@@ -99,7 +100,7 @@ def predict(
     inputs = open_rows(run, inputs, trust=trust)  # once, for its names too
     classes = _task_of(run, inputs).class_names(run_classes(run))
     probabilities = torch.from_numpy(predict_proba(run, inputs, trust=trust, network=network))
-    names = as_items(inputs) or []
+    names = [] if takes_rows(run) else as_items(inputs) or []  # a file of rows has many inputs
     found = []
     for number, row in enumerate(probabilities):
         # stable, so that equal probabilities keep the order of the classes
@@ -143,6 +144,9 @@ def _are_recordings(run: Run, inputs: Any) -> bool:
 
 
 def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
+    if takes_rows(run):
+        yield from Loader(Samples.all_of(read_new_rows(run, given)), BATCH_SIZE, seed=0).in_order()
+        return
     if _are_recordings(run, given):
         items = as_items(given) or []
         for start in range(0, len(items), MAX_READ_RECORDINGS):

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.data.batch import Batch
+from instar.data.columns.raw import RawColumn
 from instar.data.columns.texts import Texts
 from instar.data.dataset import Data
 from instar.data.recordings import Recordings
@@ -137,8 +138,8 @@ def keep_examples(
     if shown and (sound := data.test.source.sound):
         sounds = _sounds(sound, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"sounds.{name}": tensor for name, tensor in sounds.items()}
-    if shown and (texts := data.test.source.input_texts):
-        kept = _texts(texts, shown["ids"][: len(shown["inputs"])])
+    if shown and (raw := data.test.source.raw_inputs):
+        kept = _texts(raw, shown["ids"][: len(shown["inputs"])])
         tensors |= {f"texts.{name}": tensor for name, tensor in kept.items()}
     write_tensors(run.path / EXAMPLES_FILE, tensors)
 
@@ -225,9 +226,9 @@ def _sounds(sound: Recordings, ids: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _texts(columns: Sequence[Texts], ids: Tensor) -> dict[str, Tensor]:
+def _texts(columns: Sequence[RawColumn], ids: Tensor) -> dict[str, Tensor]:
     # both texts of a pair on lines of their own
-    pairs = zip(*(column.strings(ids) for column in columns), strict=True)
+    pairs = zip(*(column.show(ids) for column in columns), strict=True)
     found = Texts.of(["\n".join(map(_shorten, both)) for both in pairs])
     return {"content": torch.tensor(found.content), "ends": torch.from_numpy(found.ends)}
 

@@ -33,14 +33,14 @@ MAX_INSPECTED_SAMPLES = 1000
 """First samples whose smallest and largest number tell whether they are pixels that were divided by 255."""
 
 READING_SETTINGS = (
-    *("input_column", "input_columns", "label_column", "labels", "unlabelled"),
+    *("input_column", "input_columns", "label_column", "leave_out", "column_types", "labels", "unlabelled"),
     *IMAGE_SETTINGS,
     *("length", "stream", "tokenizer", "truncation", "packing", "states", "sample_rate", "test", "split_seed"),
 )
 """Settings that say how data are read; all others select samples."""
 
 OBJECT_READING_SETTINGS = (
-    *("input_column", "label_column", "labels", "unlabelled", "inputs", "layout"),
+    *("input_column", "label_column", "leave_out", "column_types", "labels", "unlabelled", "inputs", "layout"),
     *IMAGE_SETTINGS,
     *("length", "tokenizer", "truncation", "packing"),  # of instructions
     *("states", "sample_rate"),
@@ -153,7 +153,9 @@ def _read(run: Run, given: str | Path | Sequence[Any] | DataConfig | None, *, tr
 def _known_columns(settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     # where other data call their columns otherwise, these are found as usual
     unknown = {name: None for name in ("input_column", "label_column") if settings.get(name) not in known}
-    return {**settings, **unknown}
+    left = [name for name in settings.get("leave_out", ()) if name in known]
+    types = {name: kind for name, kind in settings.get("column_types", {}).items() if name in known}
+    return {**settings, **unknown, "leave_out": left, "column_types": types}
 
 
 def refuse_other_inputs(run: Run, data: Data) -> None:

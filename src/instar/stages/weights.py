@@ -9,6 +9,7 @@ from torch.nn.parameter import is_lazy
 from instar.compute.inputs import Inputs
 from instar.compute.packed import are_packed
 from instar.config import RunConfig
+from instar.data.columns.cell_rows import CELLS
 from instar.data.columns.held import INPUTS
 from instar.data.columns.sounds import WAVES
 from instar.data.dataset import Data
@@ -19,6 +20,7 @@ from instar.models.modes import in_eval_mode
 from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.cells import Cells
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
@@ -117,6 +119,8 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data,
         reader = network.reader
     if reader == AsIs() and source.input_texts:
         reader = Words(column=source.input_names[0], pair=next(iter(source.input_names[1:]), None))
+    if reader == AsIs() and source.input_names == (CELLS,):
+        reader = Cells()
     if reader == AsIs() and source.input_names and not are_packed(source.input_names):
         # by name, so that the run refuses data without one of them; a language model takes single texts too
         reader = Named(**{name: AsIs(name) for name in source.input_names})

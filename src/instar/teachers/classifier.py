@@ -12,6 +12,7 @@ from torch import Tensor
 
 from instar.content import Content
 from instar.data.batch import Batch, given_inputs
+from instar.data.columns.cell_rows import CellRows
 from instar.data.opening import join_names
 from instar.errors import ConfigError, MismatchError, nearest, say
 from instar.targets.targets import DenseTargets
@@ -80,17 +81,15 @@ class Classifier(Teacher):
         Raises:
             MismatchError: when its classes or features are not those of the data.
         """
-        names = batch.origin.samples.source.input_names if batch.origin else ()
-        if names:
+        source = batch.origin.samples.source if batch.origin else None
+        names = source.input_names if source else ()
+        table = source.table if source else None
+        if names and table is None:
             raise MismatchError(
                 f"the classifier {type(self.estimator).__name__} reads one array, and the data have several inputs: "
                 f"{', '.join(names)}; give it one of them as the inputs, or a network that takes them by name."
             )
-        given = given_inputs(batch)
-        # the source has moved channels first for networks; the estimator was fitted to the arrays of the user
-        if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":
-            given = given.movedim(1, -1)
-        inputs = self._select_features(given.flatten(1).cpu().numpy(), batch)
+        inputs = self._read_array(batch) if table is None else self._read_frame(table, batch)
         width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
         if width != inputs.shape[1]:
             raise MismatchError(
@@ -113,6 +112,26 @@ class Classifier(Teacher):
                 f"the classifier {type(self.estimator).__name__} must predict probabilities from 0 to 1, got "
                 f"{float(found.min()):.3g} to {float(found.max()):.3g}; give probabilities in a file (label --from)."
             )
+
+    def _read_array(self, batch: Batch) -> NDArray[Any]:
+        given = given_inputs(batch)
+        # the source has moved channels first for networks; the estimator was fitted to the arrays of the user
+        if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":
+            given = given.movedim(1, -1)
+        return self._select_features(given.flatten(1).cpu().numpy(), batch)
+
+    def _read_frame(self, table: CellRows, batch: Batch) -> Any:
+        frame = table.as_frame(torch.tensor(batch.host_ids))
+        wanted = getattr(self.estimator, "feature_names_in_", None)
+        if wanted is None:  # fitted to an array, in the order of its columns
+            return frame.to_numpy()
+        found = known_names(self.estimator, list(map(str, frame.columns)))
+        if missing := [name for name in map(str, wanted) if name not in found]:
+            raise MismatchError(
+                f"the classifier {type(self.estimator).__name__} was fitted to a table with the column "
+                f"'{missing[0]}', and the data have none, or leave it out; {nearest(missing[0], found)}"
+            )
+        return frame.iloc[:, [found.index(str(name)) for name in wanted]].set_axis(list(wanted), axis=1)
 
     def _place(self, found: Tensor, columns: list[int], classes: int) -> Tensor:
         """Return the logits of the data's classes, `[batch, classes]`, from those of the classifier's own."""
@@ -143,7 +162,8 @@ class Classifier(Teacher):
     def _predict(self, inputs: NDArray[Any]) -> NDArray[Any]:
         names = getattr(self.estimator, "feature_names_in_", None)
         given: Any = inputs
-        if names is not None:  # fitted to a table: scikit-learn warns about inputs without names at every batch
+        # fitted to a table: scikit-learn warns about inputs without names at every batch
+        if names is not None and isinstance(inputs, np.ndarray):
             import pandas
 
             given = pandas.DataFrame(inputs, columns=list(names))

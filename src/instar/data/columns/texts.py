@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from instar.data.columns.raw import RawColumn
 from instar.errors import DataError
 
 TEXT, TEXT_PAIR = "text", "text_pair"
@@ -19,7 +21,7 @@ TEXT, TEXT_PAIR = "text", "text_pair"
 
 
 @dataclass(frozen=True, eq=False)
-class Texts:
+class Texts(RawColumn):
     """One text per sample, as UTF-8 one behind the other, which takes a tenth of the memory of Python's strings.
 
     Args:
@@ -33,6 +35,9 @@ class Texts:
 
     content: NDArray[np.uint8]
     ends: NDArray[np.int64]
+    dtype: ClassVar[str] = "text"
+    noun: ClassVar[str] = "texts"
+    reader: ClassVar[str] = "Words"
 
     @classmethod
     def of(cls, texts: Sequence[str], where: str = "texts") -> Texts:
@@ -52,16 +57,6 @@ class Texts:
     def __len__(self) -> int:
         return len(self.ends)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one text: it has no axes of a fixed length."""
-        return ()
-
-    @property
-    def dtype(self) -> str:
-        """Type of the values."""
-        return "text"
-
     @cached_property
     def sizes(self) -> Tensor:
         """Bytes of each text as UTF-8, int64 `[samples]`."""
@@ -72,6 +67,21 @@ class Texts:
         parts = [self.content[start:end] for start, end in self._bounds(ids)]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return Texts(np.concatenate(parts) if parts else self.content[:0], ends)
+
+    def rows(self, ids: Tensor, on_host: Tensor) -> TextRows:
+        """Return some texts, of which a reader has encoded all."""
+        return TextRows(self, ids, on_host)
+
+    def show(self, ids: Tensor) -> list[str]:
+        """Return the texts."""
+        return self.strings(ids)
+
+    def describe(self) -> str:
+        """Return the lengths of the texts."""
+        sizes = self.sizes
+        empty = f", {int((sizes == 0).sum()):,} empty" if sizes.min() == 0 else ""
+        average = f"{sizes.double().mean():,.0f} on average{empty}"
+        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({average})"
 
     def strings(self, ids: Tensor | None = None) -> list[str]:
         """Return the texts of these samples, or of all."""

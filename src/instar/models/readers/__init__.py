@@ -1,6 +1,7 @@
 """Readers: how a model reads the inputs of the data."""
 
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.cells import Cells
 from instar.models.readers.extracted import Extracted
 from instar.models.readers.named import Named
 from instar.models.readers.notation import READERS, as_reader, parse_reader
@@ -13,6 +14,7 @@ from instar.models.readers.words import Words
 __all__ = [
     "READERS",
     "AsIs",
+    "Cells",
     "Extracted",
     "Named",
     "Pixels",

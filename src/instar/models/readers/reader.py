@@ -89,6 +89,19 @@ class Reader(ABC):
         """
         raise ConfigError(f"{self} learns nothing from training samples, and a file says that it has.")
 
+    @property
+    def in_graph(self) -> Reader | None:
+        """The reader that an export computes itself; None: the export begins behind it, with what it has read.
+
+        Other programs resize images with other arithmetic, and graphs hold no texts.
+        """
+        return None
+
+    def feed(self, raw: Any) -> Inputs:
+        """Return the inputs of an export for raw inputs `[batch, ...]`: what it makes of them, unless `in_graph`."""
+        found: Inputs = self(raw)
+        return found
+
     def sizes(self) -> dict[str, Any]:
         """Return what a network is built with, by parameter of its constructor, such as `vocabulary_size`."""
         return {}

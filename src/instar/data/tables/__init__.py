@@ -1,0 +1,1 @@
+"""Tables: data frames of any library, and rows of files, as cells."""

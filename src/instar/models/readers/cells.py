@@ -1,0 +1,167 @@
+"""Reader of the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from instar.checks import Count, checked
+from instar.config import DataConfig
+from instar.data.columns.cell_rows import CELLS, CellRows, SomeRows
+from instar.data.tables.frames import as_arrow, is_frame
+from instar.data.tables.reading import read_tables
+from instar.errors import ConfigError, MismatchError, nearest
+from instar.models.readers.cell_encoding import CellEncoding
+from instar.models.readers.reader import Reader
+
+if TYPE_CHECKING:
+    from instar.data.samples import Samples
+
+
+# what each reader has made of a table, by device; it lives as long as the table
+_encoded: WeakKeyDictionary[CellRows, dict[tuple[Reader, torch.device], Tensor]] = WeakKeyDictionary()
+
+
+@checked
+@dataclass(frozen=True, repr=False)
+class Cells(Reader):
+    """Reads the rows of a table as features: see `CellEncoding`.
+
+    Means, standard deviations and categories are those of the training samples. Columns and categories are matched by
+    name, whatever their order.
+
+    Args:
+        min_samples: training samples that a word needs for a feature of its own; rarer words are one feature together,
+            as words that were never seen.
+        column: name of the column of the data that holds the table.
+
+    >>> import pandas
+    >>> from instar.data import load_data
+    >>> table = pandas.DataFrame({"age": [30, 50, 40, 20], "plan": ["pro", "basic"] * 2, "left": ["yes", "no"] * 2})
+    >>> data = load_data({"train": table, "test": table}, label_column="left", validation=0)
+    >>> reader = Cells().fitted(data.train)
+    >>> reader(table[:1].drop(columns="left")).shape, reader.features
+    (torch.Size([1, 3]), ('age', 'plan = basic', 'plan = pro'))
+    """
+
+    min_samples: Count = 1
+    column: str = CELLS
+    encoding: CellEncoding | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        # what it has learnt is saved apart
+        column = "" if self.column == CELLS else f", column={self.column!r}"
+        return f"Cells(min_samples={self.min_samples}{column})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features in order."""
+        return self._known.features
+
+    @property
+    def _known(self) -> CellEncoding:
+        if self.encoding is None:
+            raise MismatchError(f"{self} knows no table yet; train a model with it, or call fitted(samples).")
+        return self.encoding
+
+    def fitted(self, samples: Samples) -> Cells:
+        """Return the reader that knows means and categories of training samples.
+
+        Raises:
+            MismatchError: when the data are no table.
+        """
+        if self.encoding is not None:
+            return self
+        rows = samples.source.columns.get(self.column)
+        if not isinstance(rows, CellRows):
+            raise MismatchError(f"{self} reads tables, and '{samples.source.name}' is none; leave the reader out.")
+        return replace(self, encoding=CellEncoding.fit(rows.take(samples.ids), self.min_samples))
+
+    def knowledge(self) -> dict[str, Any] | None:
+        """Return the encoding as JSON values."""
+        return None if self.encoding is None else {"columns": self.encoding.as_json()}
+
+    def with_knowledge(self, knowledge: Mapping[str, Any]) -> Cells:
+        """Return the reader of this encoding.
+
+        Raises:
+            ConfigError: when the values are no encoding.
+        """
+        try:
+            return replace(self, encoding=CellEncoding.from_json(knowledge["columns"]))
+        except (KeyError, TypeError, IndexError) as error:
+            raise ConfigError(f"what the reader {self} has learnt is damaged: {error!r}.") from None
+
+    def encode(self, rows: CellRows) -> Tensor:
+        """Return the features of all rows, float32 `[rows, features]`."""
+        return self._known(rows.recode(self._known.schema))
+
+    def _remember(self, rows: CellRows, device: torch.device) -> Tensor:
+        known = _encoded.setdefault(rows, {})
+        if (self, device) not in known:
+            known[self, device] = self.encode(rows).to(device)
+        return known[self, device]
+
+    def __call__(self, inputs: Any) -> Tensor:
+        """Return features `[batch, features]`.
+
+        Args:
+            inputs: a data frame of any library, `CellRows`, or float64 `[batch, columns]` in the columns and words of
+                `encoding.schema`; features are returned unchanged.
+
+        Raises:
+            DataError: when a column is missing, or holds another type.
+        """
+        if isinstance(inputs, SomeRows):
+            return self._remember(inputs.table, inputs.ids.device).index_select(0, inputs.ids)
+        if isinstance(inputs, Tensor):
+            return self._known(inputs) if inputs.dtype == torch.float64 else inputs
+        return self.encode(inputs if isinstance(inputs, CellRows) else self.read_frame(inputs))
+
+    def read_frame(self, frame: Any, name: str = "table") -> CellRows:
+        """Return a data frame with the columns that the reader knows; others are left out.
+
+        Raises:
+            MismatchError: when it is no data frame, or lacks a column.
+            DataError: when a column holds another type.
+        """
+        schema = self._known.schema
+        if not is_frame(frame):
+            raise MismatchError(f"{self} reads data frames, got {type(frame).__name__}.")
+        table = as_arrow(frame, name)
+        for wanted in schema.names:
+            if wanted not in table.column_names:
+                raise MismatchError(
+                    f"'{name}' has no column '{wanted}', which the model reads; {nearest(wanted, table.column_names)}"
+                )
+        kinds = {one.name: one.kind for one in schema}
+        return read_tables({name: table.select(list(schema.names))}, DataConfig(source=name), kinds=kinds)[name]
+
+    def list_columns(self) -> list[dict[str, Any]]:
+        """Return name, type and words of each column of `encoding.schema`, as JSON values."""
+        return self._known.schema.as_json()
+
+    @property
+    def in_graph(self) -> Cells:
+        """The reader itself, whose arithmetic is that of any other program."""
+        return self
+
+    def feed(self, raw: SomeRows) -> Tensor:
+        """Return cells in the columns and words of `encoding.schema`, float64 `[batch, columns]`."""
+        return raw.table.recode(self._known.schema).index_select(0, raw.on_host)
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the number of features; `given` as long as it knows none."""
+        return given if self.encoding is None else (len(self.features),)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return 0 and 1: the features are standardised already."""
+        return torch.zeros(1), torch.ones(1)
