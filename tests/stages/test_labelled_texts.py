@@ -98,6 +98,8 @@ def test_it_predicts_evaluates_and_continues(data, teacher, folder, tmp_path):
     assert instar.predict(teacher, "dull")[0].label == "bad"
     with pytest.raises(MismatchError, match="takes texts; give a list of strings"):
         instar.predict(teacher, np.zeros((2, 3)))
+    with pytest.raises(MismatchError, match=r"train\.jsonl' is a file; give the texts that it holds"):
+        instar.predict(teacher, str(folder / "train.jsonl"))
     assert instar.evaluate(teacher)["errors"] == teacher.metrics["errors"]
     more = instar.train(data.select(subset=40), Bag(8), out=tmp_path / "more", start=teacher, epochs=1)
     assert instar.load(more).reader == instar.load(teacher).reader
@@ -116,6 +118,8 @@ def test_exports_take_texts_of_any_length_and_say_how_to_number_words(data, teac
     assert "Lower-case a text" in metadata["inputs"]
     words = json.loads(metadata["instar"])["model"]["knowledge"]["words"]
     assert words == model.reader.knowledge()["words"]
+    small = instar.export(teacher, "onnx", quantise="int8", out=tmp_path / "small.onnx", data=data)
+    assert small.quantised is not None
     instar.export(teacher, "hub", out=tmp_path / "hub", data=data)
     assert torch.equal(instar.load(tmp_path / "hub")(["warm film"]), model(["warm film"]))
     card = (tmp_path / "hub" / "README.md").read_text()
@@ -145,7 +149,7 @@ def test_the_report_shows_the_texts(data, teacher, tmp_path):
 
 
 def test_models_and_teachers_that_read_no_texts_are_refused(data, tmp_path):
-    with pytest.raises(MismatchError, match=r"model 'mlp' takes one tensor"):
+    with pytest.raises(MismatchError, match="reads numbers, and the data have texts; models of texts: bag, text-lstm"):
         instar.train(data, MLP([4]), out=tmp_path / "mlp")
     with pytest.raises(MismatchError, match="reads words of texts, and the data have inputs"):
         instar.train("digits", "bag", out=tmp_path / "digits")

@@ -216,6 +216,9 @@ def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> 
             f"model '{name}' takes {' and '.join(takes)}, and its reader makes {more} too; leave it out, as "
             "Tokens(..., token_types=False) does."
         )
+    if "vocabulary_size" in sizes:
+        known = ", ".join(name for name, family in MODELS.items() if issubclass(family, WordNetwork))
+        raise MismatchError(f"model '{name}' reads numbers, and the data have texts; models of texts: {known}.")
     raise MismatchError(
         f"model '{name}' takes one tensor, and the data have several inputs: {describe_shapes(given)}; let it read one "
         f"of them, with reader=AsIs('{next(iter(given))}'), or give a network of your own."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -44,6 +45,8 @@ def read_new_texts(run: Run, given: Any) -> Source:
     if len(columns) != number or len(lengths) != 1 or not all(isinstance(one, str) for each in columns for one in each):
         form = "a list of strings" if number == 1 else "a list of pairs of strings"
         raise MismatchError(f"{expected}; give {form}, got {type(given).__name__}.")
+    if names_a_file := next((one for each in columns for one in each if os.path.isfile(one)), None):
+        raise MismatchError(f"{expected}, and '{names_a_file}' is a file; give the texts that it holds.")
     size = lengths.pop()
     return Source(
         "new inputs",
