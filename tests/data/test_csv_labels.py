@@ -1,5 +1,6 @@
 """Labels of CSV files are the words that people have written, also 01 and NA."""
 
+import gc
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,7 @@ def test_zeros_that_a_metadata_file_loses_are_named(tmp_path, capfd):
     path.unlink()
     frame.to_csv(tmp_path / "pictures" / "metadata.csv", index=False)
     assert load_data(str(path.parent), label_column="label", test=0.5, validation=0).classes == ("1", "2", "10")
+    gc.collect()  # closes it here, and not in another test
     assert "such as '01'; write them as text in a metadata.jsonl" in capfd.readouterr().err
     (tmp_path / "pictures" / "metadata.csv").unlink()
     frame.to_json(tmp_path / "pictures" / "metadata.jsonl", orient="records", lines=True)
