@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from instar.errors import ConfigError, InstarError
@@ -38,9 +40,9 @@ def from_weights(kind: str, source: str, config: Any) -> tuple[Any, set[str]]:
         ConfigError: when transformers is not installed, or cannot load the weights.
     """
     # only safetensors, because loading other formats unpickles them
-    model, report = from_pretrained(
-        kind, source, "model", config=config, use_safetensors=True, dtype="float32", output_loading_info=True
-    )
+    options = {"config": config, "use_safetensors": True, "dtype": "float32", "output_loading_info": True}
+    with _quiet():  # its table of missing weights, which the caller says in a sentence
+        model, report = from_pretrained(kind, source, "model", **options)
     return model, set(report["missing_keys"])
 
 
@@ -87,6 +89,21 @@ def read_config(source: str, what: str) -> Any:
                     "load the model yourself and pass it as a Python object."
                 )
     return config
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    try:
+        from transformers.utils import logging as messages
+    except ImportError:  # told by whoever loads
+        yield
+        return
+    before = messages.get_verbosity()
+    messages.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        messages.set_verbosity(before)
 
 
 def _transformers(what: str, source: str, raises: type[InstarError]) -> Any:
