@@ -20,7 +20,7 @@ from instar.objectives import (
     Standardised,
     parse_objective,
 )
-from instar.objectives.objective import Hidden
+from instar.objectives.values import Hidden
 
 PAIRS = {"a": "x", "b": "y"}
 CASES = [

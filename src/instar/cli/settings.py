@@ -58,15 +58,15 @@ def parse_teachers(teachers: list[str] | None) -> str | list[str] | None:
 
 
 def parse_predictions(files: list[str] | None, teacher: Any, reading: Mapping[str, Any]) -> Any:
-    """Return the predictions in files as a teacher.
+    """Return the predictions in files as a teacher; without files, the teacher that was given.
 
     Args:
         files: a file of the training samples, or several as `split=file`.
-        teacher: the teacher that was given beside them, which must be None.
+        teacher: the teacher that was given beside them, which must be None where there are files.
         reading: arguments of `GivenPredictions`.
 
     Raises:
-        ConfigError: when there are no files, or a teacher too, or a split has two files.
+        ConfigError: when files lack and are said how to be read, there is a teacher too, or a split has two files.
 
     >>> str(parse_predictions(["train=oob.npy", "test=test.npy"], None, {"values": "logits"}))
     "GivenPredictions({'train': 'oob.npy', 'test': 'test.npy'}, values='logits')"
@@ -74,6 +74,8 @@ def parse_predictions(files: list[str] | None, teacher: Any, reading: Mapping[st
     from instar.errors import ConfigError
     from instar.teachers.given import SPLITS, GivenPredictions
 
+    if not files and not reading:
+        return teacher
     if not files:
         raise ConfigError(f"--{next(iter(reading)).replace('_', '-')} says how --from is read; give --from FILE.")
     if teacher is not None:

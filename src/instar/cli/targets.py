@@ -60,12 +60,9 @@ def label(
         shard_rows=shard_rows,
     )
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
-    shared = parse_shared(config, settings, network, trust)
-    chosen = parse_teachers(teacher)
-    if predictions or values or column or id_column:
-        reading = only_given(values=values, column=column, id_column=id_column)
-        chosen = parse_predictions(predictions, chosen, reading)
-    store = instar.label(data, chosen, out=out, **shared, **given)
+    reading = only_given(values=values, column=column, id_column=id_column)
+    chosen = parse_predictions(predictions, parse_teachers(teacher), reading)
+    store = instar.label(data, chosen, out=out, **parse_shared(config, settings, network, trust), **given)
     print_store(store, as_json)
 
 

@@ -84,12 +84,7 @@ def open_data(
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
         raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
     if builder.name in FOLDER_READERS and Path(where).is_dir():
-        refuse_shared_files(name, Path(where), files)
-        if tells:
-            tell_lost_zeros(Path(where), labels)
-            read = (path for paths in files.values() for path in paths)
-            tell_unread_files(name, Path(where), read, Path(where).rglob("*"), FOLDER_READERS[builder.name])
-            tell_faults_of_tables(name, Path(where), files, found, FOLDER_READERS[builder.name])
+        _look_at_folder(name, Path(where), builder.name, files, found, labels, tells=tells)
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
     if "train" not in found or not has_test:
         advice = " Set data.test=0.2 to draw a fifth of train as the test set." if "train" in found else ""
@@ -100,11 +95,26 @@ def open_data(
         _refuse_other_kinds(name, Path(where), files, kinds)
         _refuse_other_class_names(name, files)
     found = {split: found[split] for split in ("train", "validation", "test") if split in found}
-    if not os.path.exists(where):
-        return found
+    return _open_files(name, Path(where), files, found, tells=tells) if os.path.exists(where) else found
+
+
+def _look_at_folder(
+    name: str, folder: Path, reader: str, files: Mapping[str, Any], found: Any, labels: str | None, *, tells: bool
+) -> None:
+    refuse_shared_files(name, folder, files)
+    if tells:
+        tell_lost_zeros(folder, labels)
+        read = (path for paths in files.values() for path in paths)
+        tell_unread_files(name, folder, read, folder.rglob("*"), FOLDER_READERS[reader])
+        tell_faults_of_tables(name, folder, files, found, FOLDER_READERS[reader])
+
+
+def _open_files(
+    name: str, where: Path, files: Mapping[str, Any], found: dict[str, datasets.Dataset], *, tells: bool
+) -> dict[str, datasets.Dataset]:
     # paths are relative to the file that holds them, or to the folder of the data
     folders = {split: {Path(path).parent: None for path in files.get(split, ())} for split in found}
-    opened = {split: open_paths(rows, [*folders[split], Path(where)]) for split, rows in found.items()}
+    opened = {split: open_paths(rows, [*folders[split], where]) for split, rows in found.items()}
     if tells:
         _tell_repeated_files(name, found, opened)
     return opened

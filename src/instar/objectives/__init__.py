@@ -13,12 +13,13 @@ from instar.objectives.features.similarity_preserving import SimilarityPreservin
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
-from instar.objectives.objective import Need, Objective, Term, Value
+from instar.objectives.objective import Objective, Term
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.schedules import WeightSchedule, decay, warmup
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
+from instar.objectives.values import Need, Value
 
 __all__ = [
     "TERMS",

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.batch import Batch
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, Weight, checked
 from instar.data.batch import Batch
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.targets.cross_entropy import floored
 from instar.targets.targets import Targets
 

@@ -13,7 +13,8 @@ from instar.checks import checked
 from instar.compute.tiling import exceeds_cached_tile
 from instar.data.batch import Batch
 from instar.errors import ConfigError
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.targets.cross_entropy import sparse_cross_entropy
 from instar.targets.targets import Targets
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from instar.data.batch import Batch
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -21,42 +20,15 @@ from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
 from instar.objectives.schedules import WeightSchedule
 from instar.objectives.tiles import loss_in_tiles, tiles
+from instar.objectives.values import (
+    Hidden,
+    Need,
+    Value,
+    in_loss_dtype,
+    masked_sum,
+    total_weights,
+)
 from instar.targets.targets import Targets
-
-
-class Need(Enum):
-    """Something that a term needs from a run."""
-
-    LABELS = "labels"
-    TEACHER = "a teacher"
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """The value of a term.
-
-    Args:
-        loss: loss of each example, `[batch]` or `[batch, position]`.
-        beside: further values of the same shape that are recorded by name, but not minimised.
-    """
-
-    loss: Tensor
-    beside: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Hidden:
-    """What the layers that terms compare return for the examples of a batch.
-
-    Args:
-        student: outputs of layers of the student by name, `[batch, ...]`, with their graph.
-        teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
-        adapters: by the name of a term that owns layers, what gives outputs of the student the shapes of the teacher's.
-    """
-
-    student: Mapping[str, Tensor]
-    teacher: Mapping[str, Tensor]
-    adapters: Mapping[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]] = field(default_factory=dict)
 
 
 class Term(ABC):
@@ -283,7 +255,7 @@ class Objective:
         """Return sum and number of the positive weights of each term, `[terms, 2]`, to add over parts of a batch."""
         # in tiles, because for many classes the confidence of the teacher is a softmax over all its logits
         found = [
-            torch.stack([_totals(term.weights(tile, tile_targets), tile) for _, term in self.parts])
+            torch.stack([total_weights(term.weights(tile, tile_targets), tile) for _, term in self.parts])
             for _, tile, tile_targets in tiles(batch, targets, targets.num_classes if targets else 1)
         ]
         return torch.stack(found).sum(0)  # [tiles, terms, 2] to [terms, 2]
@@ -341,16 +313,16 @@ class Objective:
         if hidden is None:
             raise ConfigError(f"{type(compared[0][1]).__name__} compares hidden layers, and the loss was given none.")
         for weight, term in compared:
-            student = _in_loss_dtype(hidden.student)
+            student = in_loss_dtype(hidden.student)
             if (adapters := hidden.adapters.get(term.name)) is not None:
                 student = student | adapters(student)
-            losses = term.of_layers(student, _in_loss_dtype(hidden.teacher))
+            losses = term.of_layers(student, in_loss_dtype(hidden.teacher))
             if losses.shape != batch.labels.shape:
                 raise MismatchError(
                     f"{type(term).__name__} returns a loss of shape {list(losses.shape)}, and the labels are "
                     f"{list(batch.labels.shape)}; a term needs one loss for each label."
                 )
-            loss = _masked_sum(losses, batch.mask)
+            loss = masked_sum(losses, batch.mask)
             total, sums = total + weight * loss, sums | {term.name: loss.detach()}
         return total, {"loss": total.detach()} | {name: value for name, value in sums.items() if name != "loss"}
 
@@ -373,13 +345,13 @@ class Objective:
                 whole, positive = totals[index].to(losses)
                 # v_n / mean(v) over the whole batch; clamped, because all weights may be 0
                 losses = losses * weights * (positive / whole.clamp(min=torch.finfo(losses.dtype).tiny))
-            loss = _masked_sum(losses, batch.mask)
+            loss = masked_sum(losses, batch.mask)
             # each operation that is left out saves a kernel forward and one back
             number = _number(weight)
             weighted.append(loss if number == 1 else number * loss)
             sums[term.name] = loss.detach()
             for name, values in value.beside.items():
-                sums[name] = _masked_sum(values.detach(), batch.mask)
+                sums[name] = masked_sum(values.detach(), batch.mask)
         total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
         return total, {"loss": total.detach()} | sums
 
@@ -399,20 +371,6 @@ def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None)
     return Value(mix(value.loss, other.loss), beside)
 
 
-def _peak(weight: float | WeightSchedule) -> float:
-    return weight.peak if isinstance(weight, WeightSchedule) else weight
-
-
-def _number(weight: float | WeightSchedule) -> float:
-    if isinstance(weight, WeightSchedule):
-        raise ConfigError(f"the weight '{weight}' has no value without a step; call `at` of the objective.")
-    return weight
-
-
-def _in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: to_loss_dtype(feature) for name, feature in features.items()}
-
-
 def _refuse_means(term: Term, value: Value, batch: Batch) -> None:
     # a mean over the batch would count once, and the gradient would be too small by the size of the batch
     shapes = [values.shape for values in (value.loss, *value.beside.values())] if isinstance(value, Value) else []
@@ -424,13 +382,11 @@ def _refuse_means(term: Term, value: Value, batch: Batch) -> None:
         )
 
 
-def _totals(weights: Tensor | None, batch: Batch) -> Tensor:
-    if weights is None:
-        return torch.zeros(2, device=batch.labels.device)
-    # without the examples of weight 0, such as those without a label: they are in no mean
-    return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
+def _peak(weight: float | WeightSchedule) -> float:
+    return weight.peak if isinstance(weight, WeightSchedule) else weight
 
 
-def _masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:
-    # where, not a product: an invalid position may have any value, and 0 * inf is NaN
-    return (values if mask is None else torch.where(mask, values, 0.0)).sum()
+def _number(weight: float | WeightSchedule) -> float:
+    if isinstance(weight, WeightSchedule):
+        raise ConfigError(f"the weight '{weight}' has no value without a step; call `at` of the objective.")
+    return weight

@@ -11,7 +11,8 @@ from torch import Tensor
 from instar.checks import checked
 from instar.data.batch import Batch
 from instar.errors import ConfigError
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.seeds import Draws
 from instar.targets.cross_entropy import floored
 from instar.targets.targets import Targets

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from instar.checks import Temperature, checked
 from instar.data.batch import Batch
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
+from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
 
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from instar.data.batch import Batch
 from instar.errors import ConfigError
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
 from instar.objectives.soft_targets import SoftTargets
+from instar.objectives.values import Need, Value
 from instar.targets.targets import DenseTargets, Targets
 
 _MIN_DEVIATION = 1e-7  # added to the standard deviation, so that equal logits become 0 and not NaN

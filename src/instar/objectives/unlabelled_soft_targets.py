@@ -11,8 +11,9 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, checked
 from instar.data.batch import Batch
-from instar.objectives.objective import Need, Term, Value
+from instar.objectives.objective import Term
 from instar.objectives.soft_targets import SoftTargets
+from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
 
 

@@ -25,7 +25,8 @@ from instar.models.build import describe_model
 from instar.models.imported import names_a_class
 from instar.models.trained import TrainedRun, lend_network
 from instar.objectives.notation import as_objective
-from instar.objectives.objective import Need, Objective, Term
+from instar.objectives.objective import Objective, Term
+from instar.objectives.values import Need
 from instar.paths import local_path
 from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible

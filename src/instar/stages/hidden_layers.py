@@ -15,7 +15,8 @@ from instar.models.named_layers import Layers
 from instar.models.normalised import Normalised
 from instar.objectives.features.adapters import make_adapters
 from instar.objectives.features.feature_term import resolve_layers
-from instar.objectives.objective import Hidden, Objective
+from instar.objectives.objective import Objective
+from instar.objectives.values import Hidden
 from instar.teachers.teacher import Teacher
 
 

@@ -22,7 +22,8 @@ from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
 from instar.models.named_layers import Layers
 from instar.models.outputs import Outputs
-from instar.objectives.objective import Hidden, Objective
+from instar.objectives.objective import Objective
+from instar.objectives.values import Hidden
 from instar.targets.answer import Answer
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, ask

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError, shortened
 from instar.models.named_layers import Layers, quote_names
-from instar.objectives.objective import Need, Objective, Term, Value
+from instar.objectives.objective import Objective, Term
+from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
 
 STAGES = "stages"

@@ -1,0 +1,67 @@
+"""What terms need, compute and compare, and how the values of examples are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from instar.compute.precision import to_loss_dtype
+from instar.data.batch import Batch
+
+
+class Need(Enum):
+    """Something that a term needs from a run."""
+
+    LABELS = "labels"
+    TEACHER = "a teacher"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """The value of a term.
+
+    Args:
+        loss: loss of each example, `[batch]` or `[batch, position]`.
+        beside: further values of the same shape that are recorded by name, but not minimised.
+    """
+
+    loss: Tensor
+    beside: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What the layers that terms compare return for the examples of a batch.
+
+    Args:
+        student: outputs of layers of the student by name, `[batch, ...]`, with their graph.
+        teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
+        adapters: by the name of a term that owns layers, what gives outputs of the student the shapes of the teacher's.
+    """
+
+    student: Mapping[str, Tensor]
+    teacher: Mapping[str, Tensor]
+    adapters: Mapping[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]] = field(default_factory=dict)
+
+
+def in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return outputs of layers by name in the dtype of the loss."""
+    return {name: to_loss_dtype(feature) for name, feature in features.items()}
+
+
+def total_weights(weights: Tensor | None, batch: Batch) -> Tensor:
+    """Return the sum of the weights of examples, and the number of those above 0, `[2]`; zeros without weights."""
+    if weights is None:
+        return torch.zeros(2, device=batch.labels.device)
+    # without the examples of weight 0, such as those without a label: they are in no mean
+    return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
+
+
+def masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the sum over valid examples."""
+    # where, not a product: an invalid position may have any value, and 0 * inf is NaN
+    return (values if mask is None else torch.where(mask, values, 0.0)).sum()
