@@ -163,7 +163,6 @@ def test_numbers_of_other_kinds_become_python_numbers_where_they_say_the_same() 
     [
         ({"widths": [2**31 - 1] * 3}, "parameters or more; this machine has no room"),
         ({"widths": [1] * 100_000}, "more than 10,000 tensors of parameters"),
-        ({}, r"model 'mlp' needs the argument 'widths', such as --arg widths=\[64,64\]"),
     ],
 )
 def test_a_network_that_fits_no_machine_is_refused_before(arguments: dict[str, Any], sentence: str) -> None:

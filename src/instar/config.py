@@ -340,7 +340,7 @@ class RunConfig(Config):
 WORD_SETTINGS = tuple(
     f"data.{name}"
     for name in (
-        *("source", "input_column", "input_columns", "columns", "label_column", "tokenizer", "test_where"),
+        *("source", "input_column", "input_columns", "columns", "label_column", "leave_out", "tokenizer", "test_where"),
         *("unlabelled", "classes", "omit_classes", "keep_classes", "special_classes"),
     )
 )

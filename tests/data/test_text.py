@@ -140,7 +140,8 @@ def test_a_table_is_refused_in_a_sentence_that_says_what_is_read(tmp_path):
     for split in ("train", "test"):
         (tmp_path / f"{split}.csv").write_text("age,income,churn\n31,10.5,Yes\n44,11.5,No\n")
     with pytest.raises(
-        DataError, match=r"no column of images or recordings .* age, income, churn; .*tables are not supported"
+        DataError,
+        match=r"no column of images or recordings .* age, income, churn; .*To read a table, set data\.label_column",
     ):
         load_data(tmp_path)
 

@@ -55,7 +55,7 @@ def test_a_class_by_import_path_gets_the_sizes_that_it_takes(own_module):
     ("name", "arguments", "message"),
     [
         ("mpl", {}, "'mpl' is unknown; did you mean 'mlp'"),
-        ("mlp", {}, r"needs the argument 'widths', such as --arg widths=\[64,64\]"),
+        ("frame-net", {}, r"needs the argument 'widths', such as --arg widths=\[64,64\]"),
         ("mlp", {"widths": [3], "dropuot": 0.5}, "no argument 'dropuot'; did you mean 'dropout'"),
         ("resnet", {"depth": 21}, r"must be 6n \+ 2"),
         ("mlp", {"widths": [3], "dropout": 1.5}, "below 1, got 1.5"),

@@ -63,6 +63,10 @@ def test_every_verb_reads_them_alike(instar, pictures: Path) -> None:
     again = json.loads(run("evaluate", "runs/a", "--data", moved, "--json"))
     assert (again["errors"], again["nll"]) == (metrics["errors"], metrics["nll"])
     code, _, err = instar("evaluate", "runs/a", "--data", moved)
-    assert (code, err) == (0, "")
+    # new data of which only a part is judged, and this is said
+    assert code == 0
+    assert (
+        err == f"instar: '{moved}' has no test split; its test set is 12 of its 48 samples, drawn by data.test=0.25.\n"
+    )
     given = package.evaluate(first, pd.read_csv(moved))
     assert (given["errors"], given["samples"]) == (metrics["errors"], 9)

@@ -159,9 +159,11 @@ def _only_text(rows: datasets.Dataset, label: str, config: DataConfig) -> str | 
 
 def _is_table(rows: datasets.Dataset, kinds: Mapping[str, object], config: DataConfig) -> bool:
     features = rows.features
-    # lists of numbers and media are inputs by themselves
-    is_plain = not any(kinds.values()) and all(hasattr(feature, "dtype") for feature in features.values())
-    if config.input_column is not None or not is_plain:
+    read = [column for column in features if column not in config.leave_out]
+    # lists of numbers and media are inputs by themselves, and names of files are no categories
+    is_plain = not any(kinds[column] or not hasattr(features[column], "dtype") for column in read)
+    names_files = any(_is_string(features[column]) and _are_files(rows, column) for column in read)
+    if config.input_column is not None or not is_plain or names_files:
         return False
     has_label = config.label_column is not None or any(hasattr(feature, "names") for feature in features.values())
     return (has_label or any(name in features for name in LABEL_NAMES)) and len(features) > 1
