@@ -76,7 +76,7 @@ def _write_images(folder: Path, images: dict[str, Any], kind: str = "png") -> No
 
 
 def table(random: Random, folder: Path) -> Made:
-    """Write rows of random columns: one of text alone is a corpus, and nothing else is read."""
+    """Write rows of random columns: text alone is a corpus, columns beside a label are a table or labelled texts."""
     import pandas
 
     columns: dict[str, list[Any]] = {
@@ -101,8 +101,22 @@ def table(random: Random, folder: Path) -> Made:
     is_corpus = chosen == ["sentence"] or (named and "sentence" in chosen)
     words = {"the", "cat", "a", "dog", "<eos>"}
     only_label = chosen == ["label"] and not named  # a single column of words is text, whatever it is called
+    if "label" in chosen and len(chosen) > 1 and "file" not in chosen and not named:
+        return f"{form} of {chosen}", named, lambda data: _is_table_of(data, {name: columns[name] for name in chosen})
     check: Check | None = (lambda data: set(data.classes) == words) if is_corpus else None
     return f"{form} of {chosen}", named, (lambda _: True) if only_label else check
+
+
+def _is_table_of(data: Any, columns: dict[str, list[Any]]) -> bool:
+    source = data.train.source
+    found = [None if at < 0 else data.classes[at] for at in source.labels.tolist()]
+    known = [None if value is None or value == "" else value for value in columns["label"]]
+    forms = [{str(value)} if isinstance(value, str | bool | None) else {str(value), f"{value:g}"} for value in known]
+    has_labels = all(str(name) in each for name, each in zip(found, forms, strict=True))
+    # of words and numbers, the numbers are found among the cells as they are
+    numbers = [columns[name] for name in ("id", "score") if name in columns]
+    cells = source.columns["cells"].values.numpy().T if numbers else []
+    return has_labels and all(any(np.array_equal(column, cell) for cell in cells) for column in numbers)
 
 
 def images(random: Random, folder: Path) -> Made:
