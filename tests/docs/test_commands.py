@@ -79,7 +79,8 @@ def check(words: list[str]) -> None:
         values = merge_settings(values, value)
     validate(RunConfig, values)
     model = given.get("model")
-    if model and ":" not in model and "/" not in model:  # `layers` takes run folders too
+    is_run = path[0] == "layers" and "/" in str(model)
+    if model and ":" not in model and not is_run:
         MODELS[model](**{".".join(key): value for key, value in map(parse_assignment, given.get("arg") or [])})
     if path[0] == "papers" and path[1] == "run":
         assert (given["scale"] or "smoke") in PAPERS[given["name"]].scales, f"--scale {given['scale']}"
