@@ -100,10 +100,9 @@ def measure_case(topic: Topic, case: str, view: View, images: Tensor, reference:
     if not topic.wanted(case):
         return
     draws = Draws(0, torch.arange(NUM_IMAGES), 0)
-    with freed_memory_kept():  # from then on the process keeps freed memory, as it does from the first training step
-        view(images, draws)
     ours = {case: lambda: cpu_seconds(lambda: view(images, draws))}
-    (found,) = compare(ours, lambda: cpu_seconds(reference), topic.rounds)
+    with freed_memory_kept():  # as where a loader makes the batch of a step
+        (found,) = compare(ours, lambda: cpu_seconds(reference), topic.rounds)
     topic.add(as_speed(found))
 
 

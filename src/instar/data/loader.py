@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from instar.compute.allocator import freed_memory_kept
 from instar.data.batch import Batch, Origin
 from instar.data.columns.held import INPUTS
 from instar.data.epochs import Epoch, side_by_side
@@ -118,7 +119,8 @@ class Loader:
         """Return the batch of a step, counted from 0 at the start of training."""
         at = step % self.steps_per_epoch
         if self._ahead == 1:
-            return self._make_batches(step, at, at + 1)
+            with freed_memory_kept():  # otherwise each batch of images costs a page fault per 4 KiB
+                return self._make_batches(step, at, at + 1)
         if self._made is None or step not in self._made[0]:
             self._made = None  # frees the memory before the next batches are made
             first = at - at % self._ahead
