@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from instar.compute.allocator import freed_memory_kept
+from instar.compute.allocator import MMAP_THRESHOLD_BYTES, freed_memory_kept
 from instar.data.batch import Batch, Origin
 from instar.data.columns.held import INPUTS
 from instar.data.epochs import Epoch, side_by_side
@@ -100,6 +101,7 @@ class Loader:
         has_loss = samples.source.mask
         self._has_loss = None if has_loss is None else copy_to_device(has_loss, self.device)
         self._order_of: tuple[int, _Order] = (-1, self._in_order)  # the last epoch that was asked for, and its order
+        self._is_large = self._inputs[0].nbytes * batch_size > MMAP_THRESHOLD_BYTES
         self._ahead = 1
         if self._is_near and self.device.type != "cpu":
             self._ahead = max(1, MAX_PREFETCHED_BYTES // (self._inputs[0].nbytes * batch_size))
@@ -119,7 +121,8 @@ class Loader:
         """Return the batch of a step, counted from 0 at the start of training."""
         at = step % self.steps_per_epoch
         if self._ahead == 1:
-            with freed_memory_kept():  # otherwise each batch of images costs a page fault per 4 KiB
+            # otherwise each batch of images costs a page fault per 4 KiB; small ones would not gain from it
+            with freed_memory_kept() if self._is_large else nullcontext():
                 return self._make_batches(step, at, at + 1)
         if self._made is None or step not in self._made[0]:
             self._made = None  # frees the memory before the next batches are made
