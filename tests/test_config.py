@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from instar.config import WORD_SETTINGS, Config, DataConfig, RunConfig, TrainingConfig, validate
+from instar.cli.settings import WORD_SETTINGS
+from instar.config import Config, DataConfig, RunConfig, TrainingConfig, validate
 from instar.errors import ConfigError
 from instar.nested import flatten, merge_settings, parse_assignment, read_yaml
 

@@ -337,16 +337,6 @@ class RunConfig(Config):
         return self
 
 
-WORD_SETTINGS = tuple(
-    f"data.{name}"
-    for name in (
-        *("source", "input_column", "input_columns", "columns", "label_column", "leave_out", "tokenizer", "test_where"),
-        *("unlabelled", "classes", "omit_classes", "keep_classes", "special_classes"),
-    )
-)
-"""Settings whose values are words of the data, such as the class `no`, which YAML would read as a truth value."""
-
-
 def default_settings() -> dict[str, Any]:
     """Return the default of every setting, as JSON values.
 

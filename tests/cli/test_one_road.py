@@ -112,7 +112,11 @@ def test_defaults_stand_once(verb: str) -> None:
 
 def test_flags_are_declared_once() -> None:
     declared: list[tuple[str, str]] = []
-    for name, option in (*vars(cli.options).items(), *vars(cli.paper_options).items()):
+    for name, option in (
+        *vars(cli.options).items(),
+        *vars(cli.paper_options).items(),
+        *vars(cli.specialist_options).items(),
+    ):
         if name.endswith(("Option", "Argument")):
             (info,) = option.__metadata__
             declared.append((" ".join(info.param_decls or ()), info.help))

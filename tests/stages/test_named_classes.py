@@ -14,7 +14,7 @@ from instar.config import ModelConfig
 from instar.data import parse_views
 from instar.errors import ConfigError, RunError
 from instar.expressions import write
-from instar.models.library_readers import choose_reader
+from instar.models.foreign_readers import choose_reader
 from instar.objectives import parse_objective
 from instar.runs.files import read_json, write_json
 

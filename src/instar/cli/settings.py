@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+WORD_SETTINGS = tuple(
+    f"data.{name}"
+    for name in (
+        *("source", "input_column", "input_columns", "columns", "label_column", "leave_out", "tokenizer", "test_where"),
+        *("unlabelled", "classes", "omit_classes", "keep_classes", "special_classes"),
+    )
+)
+"""Settings whose values are words of the data, such as the class `no`, which YAML would read as a truth value."""
+
 
 def only_given(**flags: Any) -> dict[str, Any]:
     """Return the flags that were given; all others keep the defaults of the function.
@@ -22,7 +31,6 @@ def parse_settings(assignments: Sequence[str] | None, section: str = "") -> dict
     >>> parse_settings(["widths=[8]"], "model.arguments")
     {'model.arguments.widths': [8]}
     """
-    from instar.config import WORD_SETTINGS
     from instar.importing import IMPORTING_SETTINGS, TypedName
     from instar.nested import parse_assignment
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import instar
-from instar.cli import options
+from instar.cli import options, specialist_options
 from instar.cli.output import print_result, print_run
 from instar.cli.settings import only_given, parse_numbers, parse_settings
 
 
 def cluster(
     generalist: options.GeneralistArgument,
-    clusters: options.ClustersOption = None,
-    size: options.SizeOption = None,
+    clusters: specialist_options.ClustersOption = None,
+    size: specialist_options.SizeOption = None,
     data: options.OtherDataOption = None,
     split: options.ClusterSplitOption = None,
-    raw: options.RawOption = False,
-    streaming: options.StreamingOption = False,
+    raw: specialist_options.RawOption = False,
+    streaming: specialist_options.StreamingOption = False,
     out: options.ClustersOutOption = None,
-    seed: options.ClusterSeedOption = None,
+    seed: specialist_options.ClusterSeedOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
@@ -36,11 +36,11 @@ def cluster(
 def train(
     generalist: options.GeneralistArgument,
     out: options.SpecialistsOutOption,
-    clusters: options.GivenClustersOption = None,
-    size: options.SizeOption = None,
-    way: options.WayOption = None,
+    clusters: specialist_options.GivenClustersOption = None,
+    size: specialist_options.SizeOption = None,
+    way: specialist_options.WayOption = None,
     epochs: options.EpochsOption = None,
-    seed: options.ClusterSeedOption = None,
+    seed: specialist_options.ClusterSeedOption = None,
     jobs: options.JobsOption = None,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
@@ -65,11 +65,11 @@ def combine(
     generalist: options.GeneralistArgument,
     specialists: options.SpecialistsArgument,
     out: options.OutOption,
-    top: options.TopOption = None,
-    divergence: options.DivergenceOption = None,
-    weight: options.GeneralistWeightOption = None,
-    weights: options.SpecialistWeightsOption = None,
-    allow_missing: options.AllowMissingOption = False,
+    top: specialist_options.TopOption = None,
+    divergence: specialist_options.DivergenceOption = None,
+    weight: specialist_options.GeneralistWeightOption = None,
+    weights: specialist_options.SpecialistWeightsOption = None,
+    allow_missing: specialist_options.AllowMissingOption = False,
     data: options.OtherDataOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,

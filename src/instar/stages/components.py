@@ -16,7 +16,7 @@ from instar.data.views.mixing import find_mixing
 from instar.data.views.notation import parse_views
 from instar.data.views.view import View
 from instar.errors import ConfigError, DataError, MismatchError
-from instar.models.library_readers import choose_reader
+from instar.models.foreign_readers import choose_reader
 from instar.models.probe import probe_functions
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader

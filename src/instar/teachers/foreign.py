@@ -15,9 +15,9 @@ from instar.expressions import parse, write
 from instar.importing import LIBRARY_PREFIXES, TypedName, import_object, is_import_path
 from instar.models.build import call_constructor, choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
+from instar.models.foreign_readers import transformers_reader
 from instar.models.image_classifier import ImageClassifier
 from instar.models.imported import import_model, names_a_class
-from instar.models.library_readers import transformers_reader
 from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader

@@ -24,7 +24,7 @@ from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.models.build import build_network
-from instar.models.library_readers import choose_reader
+from instar.models.foreign_readers import choose_reader
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import read_shape
 from instar.objectives.notation import exact

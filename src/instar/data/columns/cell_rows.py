@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instar.data.columns.raw import RawColumn
+from instar.data.columns.raw import RawColumn, RawRows
 from instar.data.columns.schema import Schema, TableColumn
 from instar.errors import DataError
 
@@ -126,26 +126,10 @@ class CellRows(RawColumn):
 
 
 @dataclass(frozen=True, eq=False)
-class SomeRows:
-    """Some rows of a table, which a reader encodes once for all of them.
+class SomeRows(RawRows):
+    """Some rows of a table."""
 
-    Args:
-        table: the table.
-        ids: numbers of rows, int64 `[n]` on the device of the batch.
-        on_host: the same numbers on the host.
-    """
-
-    table: CellRows
-    ids: Tensor
-    on_host: Tensor
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of rows."""
-        return (len(self),)
+    column: CellRows
 
 
 def refuse_other_kind(own: TableColumn, wanted: TableColumn, where: str) -> None:

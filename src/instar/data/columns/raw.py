@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -56,3 +57,26 @@ class RawColumn(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Return its form in a few words."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawRows:
+    """Some rows of a column, which a reader encodes once for all of them.
+
+    Args:
+        column: the column.
+        ids: sample ids, int64 `[n]` on the device of the batch.
+        on_host: the same ids on the host.
+    """
+
+    column: Any
+    ids: Tensor
+    on_host: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of rows."""
+        return (len(self),)

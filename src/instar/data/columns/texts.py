@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instar.data.columns.raw import RawColumn
+from instar.data.columns.raw import RawColumn, RawRows
 from instar.errors import DataError
 
 TEXT, TEXT_PAIR = "text", "text_pair"
@@ -106,27 +106,11 @@ class Texts(RawColumn):
 
 
 @dataclass(frozen=True, eq=False)
-class TextRows:
-    """Some texts of a column, which a reader encodes once for all rows.
+class TextRows(RawRows):
+    """Some texts of a column."""
 
-    Args:
-        texts: the column.
-        ids: sample ids, int64 `[n]` on the device of the batch.
-        on_host: the same ids on the host.
-    """
-
-    texts: Texts
-    ids: Tensor
-    on_host: Tensor
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of texts."""
-        return (len(self),)
+    column: Texts
 
     def strings(self) -> list[str]:
         """Return the texts."""
-        return self.texts.strings(self.on_host)
+        return self.column.strings(self.on_host)

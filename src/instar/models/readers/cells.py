@@ -121,7 +121,7 @@ class Cells(Reader):
             DataError: when a column is missing, or holds another type.
         """
         if isinstance(inputs, SomeRows):
-            return self._remember(inputs.table, inputs.ids.device).index_select(0, inputs.ids)
+            return self._remember(inputs.column, inputs.ids.device).index_select(0, inputs.ids)
         if isinstance(inputs, Tensor):
             return self._known(inputs) if inputs.dtype == torch.float64 else inputs
         return self.encode(inputs if isinstance(inputs, CellRows) else self.read_frame(inputs))
@@ -156,7 +156,7 @@ class Cells(Reader):
 
     def feed(self, raw: SomeRows) -> Tensor:
         """Return cells in the columns and words of `encoding.schema`, float64 `[batch, columns]`."""
-        return raw.table.recode(self._known.schema).index_select(0, raw.on_host)
+        return raw.column.recode(self._known.schema).index_select(0, raw.on_host)
 
     def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
         """Return the number of features; `given` as long as it knows none."""

@@ -80,7 +80,7 @@ class TextReader(Reader):
             return dict(inputs)
         texts, pairs = self._split(inputs)
         if isinstance(texts, TextRows) and (pairs is None or isinstance(pairs, TextRows)):
-            found = self._remember(texts.texts, None if pairs is None else pairs.texts)
+            found = self._remember(texts.column, None if pairs is None else pairs.column)
             return found.rows(texts.ids, texts.on_host)
         found = self.encode(_strings(texts, self), None if pairs is None else _strings(pairs, self))
         return found.rows(torch.arange(len(found.lengths)))
