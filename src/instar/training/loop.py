@@ -28,7 +28,7 @@ from instar.training.finite import Finiteness
 from instar.training.optimise import learning_rate
 from instar.training.progress import ProgressBar
 from instar.training.recorder import Recorder
-from instar.training.state import initial_state
+from instar.training.state import TrainState, initial_state
 from instar.training.step import train_step, wrap_model
 from instar.training.validation import Validation
 
@@ -77,11 +77,7 @@ def fit(
     place(model, device, config.memory_format)
     finiteness = Finiteness(model)
     state = initial_state(model, config, teacher, adapters)
-    done, seconds_before = load_checkpoint(run, state, total_steps)
-    if accelerator.is_main_process:
-        run.metrics_log.forget_after(done)  # lines after the checkpoint, whose steps are taken again
-    else:  # each process has dropout masks of its own; the checkpoint has the random state of the first only
-        seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
+    done, seconds_before = _resume(run, state, total_steps, accelerator)
     student = wrap_model(state, objective, loader, config, accelerator)
     # after the checkpoint, because scores of later steps do not count
     watch = Validation(run, validation, config, steps_per_epoch, done, accelerator)
@@ -142,3 +138,13 @@ def refuse_shared_weights(model: nn.Module, teacher: Teacher | None) -> None:
     taught = {p.data_ptr() for network in networks for p in network.parameters() if p.numel()}
     if any(p.data_ptr() in taught for p in model.parameters()):
         raise MismatchError("teacher and student share weights; give the student weights of its own.")
+
+
+def _resume(run: Run, state: TrainState, total_steps: int, accelerator: Accelerator) -> tuple[int, float]:
+    """Load the checkpoint of a run, if there is one, and return the steps that are done and the seconds they took."""
+    done, seconds = load_checkpoint(run, state, total_steps)
+    if accelerator.is_main_process:
+        run.metrics_log.forget_after(done)  # lines after the checkpoint, whose steps are taken again
+    else:  # each process has dropout masks of its own; the checkpoint has the random state of the first only
+        seed_everything(torch.initial_seed(), "process", accelerator.process_index, done)
+    return done, seconds
