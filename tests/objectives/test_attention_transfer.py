@@ -4,8 +4,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from instar.data import Batch
 from instar.objectives import AttentionTransfer
 
+BATCH = Batch.of_labels(torch.zeros(4, dtype=torch.int64))
 RANDOM = np.random.default_rng(0)
 STUDENT = [RANDOM.standard_normal((4, 3, 6, 5)), RANDOM.standard_normal((4, 2, 3, 3))]
 TEACHER = [RANDOM.standard_normal((4, 7, 6, 5)), RANDOM.standard_normal((4, 2, 3, 3))]
@@ -32,7 +34,7 @@ def by_hand(student, teacher):
 
 
 def test_is_the_formula_in_float64():
-    found = AttentionTransfer({"a": "x", "b": "y"}).of_layers(tensors(STUDENT, "ab"), tensors(TEACHER, "xy"))
+    found = AttentionTransfer({"a": "x", "b": "y"}).of_layers(tensors(STUDENT, "ab"), tensors(TEACHER, "xy"), BATCH)
     wanted = sum(by_hand(own, theirs) for own, theirs in zip(STUDENT, TEACHER, strict=True))
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
@@ -43,7 +45,7 @@ def test_its_mean_is_the_loss_of_the_authors_code():
 
     own, theirs = tensors(STUDENT, "ab"), tensors(TEACHER, "xy")
     wanted = sum((at(own[s]) - at(theirs[t])).pow(2).mean() for s, t in ("ax", "by"))
-    found = AttentionTransfer({"a": "x", "b": "y"}).of_layers(own, theirs).mean()
+    found = AttentionTransfer({"a": "x", "b": "y"}).of_layers(own, theirs, BATCH).mean()
     torch.testing.assert_close(found, wanted)
 
 

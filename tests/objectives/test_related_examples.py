@@ -95,7 +95,8 @@ def test_flow_matrices_are_those_of_a_loop():
             matrices.append(found)
         wanted += ((matrices[0] - matrices[1]) ** 2).sum((1, 2))
     term, names = FlowOfSolution({"a": "a", "b": "b", "c": "c"}), "abc"
-    found = term.of_layers(dict(zip(names, own, strict=True)), dict(zip(names, theirs, strict=True)))
+    batch = Batch.of_labels(torch.zeros(2, dtype=torch.int64))
+    found = term.of_layers(dict(zip(names, own, strict=True)), dict(zip(names, theirs, strict=True)), batch)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 

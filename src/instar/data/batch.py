@@ -65,6 +65,8 @@ class Batch:
         begins: whether it is the first batch of its pass, so that a recurrent network has no state yet.
         mixture: partners of the samples, if a view mixed them; None: each sample is only itself.
         shown: position of its sample that each position shows, int64 `[batch, position]`; None: its own.
+        attention_mask: for terms of hidden layers, which positions of the student's inputs are no padding, `[batch,
+            position]`; None: unknown.
     """
 
     ids: Tensor
@@ -80,6 +82,7 @@ class Batch:
     begins: bool = False
     mixture: Mixture | None = None
     shown: Tensor | None = None
+    attention_mask: Tensor | None = None
     _read: dict[Reader, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +20,9 @@ from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
 from instar.objectives.schedules import WeightSchedule
+from instar.objectives.term_losses import layer_losses, value_of
 from instar.objectives.tiles import loss_in_tiles, tiles
-from instar.objectives.values import (
-    Hidden,
-    Need,
-    Value,
-    in_loss_dtype,
-    masked_sum,
-    total_weights,
-)
+from instar.objectives.values import Hidden, Need, Value, masked_sum, total_weights
 from instar.targets.targets import Targets
 
 
@@ -76,8 +71,10 @@ class Term(ABC):
         """
         return None
 
-    def of_layers(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of each example, `[batch]`, from the outputs of layers by name, float32 or float64."""
+    def of_layers(
+        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Batch, adapters: Any = None
+    ) -> Tensor:
+        """Return the loss of each example, `[batch]`, from outputs of layers by name; see `FeatureTerm.of_layers`."""
         raise NotImplementedError
 
     @abstractmethod
@@ -233,11 +230,8 @@ class Objective:
         if sum(_peak(weight) for weight, _ in self.parts) == 0:
             # a single weight may be 0: a student that copies layers needs a teacher even if it learns from labels alone
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
-        given = {Need.TEACHER: has_teacher, Need.LABELS: has_labels}
+        self.refuse_unmet({Need.TEACHER: has_teacher, Need.LABELS: has_labels})
         for _, term in self.parts:
-            for need in term.needs:
-                if not given[need]:
-                    raise MismatchError(f"{type(term).__name__} needs {need.value}, but the run has none.")
             if mixes_samples and Need.LABELS in term.needs and not term.is_linear_in_labels:
                 raise MismatchError(
                     f"{type(term).__name__} is not defined for a sample with two labels, and a view of the run mixes "
@@ -245,6 +239,20 @@ class Objective:
                 )
         if has_teacher and Need.TEACHER not in self.needs:
             raise MismatchError(f"no term of the objective '{self}' uses the teacher; add SoftTargets.")
+
+    def refuse_unmet(self, given: Mapping[Need, bool]) -> None:
+        """Refuse a run that lacks what a term needs, as far as it is known.
+
+        Args:
+            given: whether the run has each of some needs.
+
+        Raises:
+            MismatchError: names the term.
+        """
+        for _, term in self.parts:
+            for need in term.needs:
+                if not given.get(need, True):
+                    raise MismatchError(f"{type(term).__name__} needs {need.value}, but the run has none.")
 
     @property
     def weighs_examples(self) -> bool:
@@ -309,21 +317,10 @@ class Objective:
     def _add_layers(
         self, total: Tensor, sums: dict[str, Tensor], batch: Batch, hidden: Hidden | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        compared = [(_number(weight), term) for weight, term in self.parts if term.layers is not None]
-        if hidden is None:
-            raise ConfigError(f"{type(compared[0][1]).__name__} compares hidden layers, and the loss was given none.")
-        for weight, term in compared:
-            student = in_loss_dtype(hidden.student)
-            if (adapters := hidden.adapters.get(term.name)) is not None:
-                student = student | adapters(student)
-            losses = term.of_layers(student, in_loss_dtype(hidden.teacher))
-            if losses.shape != batch.labels.shape:
-                raise MismatchError(
-                    f"{type(term).__name__} returns a loss of shape {list(losses.shape)}, and the labels are "
-                    f"{list(batch.labels.shape)}; a term needs one loss for each label."
-                )
-            loss = masked_sum(losses, batch.mask)
-            total, sums = total + weight * loss, sums | {term.name: loss.detach()}
+        for weight, term in self.parts:
+            if term.layers is not None:
+                loss = masked_sum(layer_losses(term, batch, hidden), batch.mask)
+                total, sums = total + _number(weight) * loss, sums | {term.name: loss.detach()}
         return total, {"loss": total.detach()} | {name: value for name, value in sums.items() if name != "loss"}
 
     def _sums(
@@ -334,7 +331,7 @@ class Objective:
         for index, (weight, term) in enumerate(self.parts):
             if term.layers is not None:  # kept in the list, because `totals` has a row for each term
                 continue
-            value = _value_of(term, logits, batch, targets)
+            value = value_of(term, logits, batch, targets)
             weights = term.weights(batch, targets)
             losses = value.loss
             if weights is not None:
@@ -354,32 +351,6 @@ class Objective:
                 sums[name] = masked_sum(values.detach(), batch.mask)
         total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
         return total, {"loss": total.detach()} | sums
-
-
-def _value_of(term: Term, logits: Tensor, batch: Batch, targets: Targets | None) -> Value:
-    value = term(logits, batch, targets)
-    if not type(term).__module__.startswith("instar."):  # of the user's
-        _refuse_means(term, value, batch)
-    if batch.mixture is None or not term.is_linear_in_labels:
-        return value
-    other, own = term(logits, replace(batch, labels=batch.mixture.labels), targets), batch.mixture.ratios
-
-    def mix(first: Tensor, second: Tensor) -> Tensor:
-        return own * first + (1 - own) * second
-
-    beside = {name: mix(found, other.beside[name]) for name, found in value.beside.items()}
-    return Value(mix(value.loss, other.loss), beside)
-
-
-def _refuse_means(term: Term, value: Value, batch: Batch) -> None:
-    # a mean over the batch would count once, and the gradient would be too small by the size of the batch
-    shapes = [values.shape for values in (value.loss, *value.beside.values())] if isinstance(value, Value) else []
-    if not shapes or any(shape != batch.labels.shape for shape in shapes):
-        found = f"shape {list(shapes[0])}" if shapes else type(value).__name__
-        raise MismatchError(
-            f"the term {type(term).__name__} must return Value(loss) with one loss per example, of shape "
-            f"{list(batch.labels.shape)}, got {found}."
-        )
 
 
 def _peak(weight: float | WeightSchedule) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ class Need(Enum):
 
     LABELS = "labels"
     TEACHER = "a teacher"
+    ATTENTION_MASK = "inputs with a mask of their padding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,14 @@ class Hidden:
     Args:
         student: outputs of layers of the student by name, `[batch, ...]`, with their graph.
         teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
-        adapters: by the name of a term that owns layers, what gives outputs of the student the shapes of the teacher's.
+        adapters: what terms own, by the name of the term.
+        attention_mask: which positions of the student's inputs are no padding, `[batch, position]`; None: unknown.
     """
 
     student: Mapping[str, Tensor]
     teacher: Mapping[str, Tensor]
-    adapters: Mapping[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]] = field(default_factory=dict)
+    adapters: Mapping[str, Any] = field(default_factory=dict)
+    attention_mask: Tensor | None = None
 
 
 def in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,10 +13,10 @@ from instar.models.hooks import keep_outputs
 from instar.models.modes import in_eval_mode
 from instar.models.named_layers import Layers
 from instar.models.normalised import Normalised
-from instar.objectives.features.adapters import make_adapters
-from instar.objectives.features.feature_term import resolve_layers
+from instar.models.readers.encoded import find_attention_mask
+from instar.objectives.features.matching import make_adapters, resolve_layers
 from instar.objectives.objective import Objective
-from instar.objectives.values import Hidden
+from instar.objectives.values import Hidden, Need
 from instar.teachers.teacher import Teacher
 
 
@@ -73,9 +73,12 @@ def match_layers(
     own = Layers.of(model, "the student")
     resolved = resolve_layers(objective, own, layers)
     batch = loader.batch(0).part(0, 2)
+    inputs = batch.read(model.reader)
+    mask = find_attention_mask(inputs)
+    resolved.refuse_unmet({Need.ATTENTION_MASK: mask is not None})
     answer = teacher.answer(batch, resolved.teacher_layers)
     with in_eval_mode(model), keep_outputs(own.select(resolved.student_layers), "the student") as features:
-        logits = model(batch.read(model.reader))
+        logits = model(inputs)
     for who, found in (("the student", features), ("the teacher", answer.features)):
         for name, feature in found.items():
             if feature.dim() == 0 or len(feature) != len(batch):
@@ -83,9 +86,10 @@ def match_layers(
                     f"the layer '{name}' of {who} returns {list(feature.shape)} for {len(batch)} samples; a term needs "
                     "one row for each sample."
                 )
-    adapters = make_adapters(resolved, features, answer.features)
-    hidden = Hidden(features, answer.features, dict(adapters.items()))
-    _, sums = resolved.at_peak()(logits, batch, answer.targets, hidden=hidden)
+    adapters = make_adapters(resolved, features, answer.features, loader.samples)
+    hidden = Hidden(features, answer.features, dict(adapters.items()), mask)
+    with in_eval_mode(adapters):  # so that a try changes no statistics of a batch
+        _, sums = resolved.at_peak()(logits, batch, answer.targets, hidden=hidden)
     for _, term in resolved.parts:
         if term.layers is not None and not sums[term.name].isfinite():
             raise NonFiniteError(

@@ -22,6 +22,8 @@ from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
 from instar.models.named_layers import Layers
 from instar.models.outputs import Outputs
+from instar.models.readers.encoded import find_attention_mask
+from instar.objectives.features.adapters import Adapters
 from instar.objectives.objective import Objective
 from instar.objectives.values import Hidden
 from instar.targets.answer import Answer
@@ -97,6 +99,9 @@ def train_step(
         constrain_norms(state.model, max_norm)
     if state.average:
         state.average.update(batch.step)
+    for adapters in state.adapters.children():
+        assert isinstance(adapters, Adapters), "terms make them"
+        adapters.update()  # buffers, which the backward pass has read until now
 
 
 def find_gradients(
@@ -125,7 +130,7 @@ def find_gradients(
         # gradients add up locally, and travel once, with those of the last part
         with student.synchronise(number == len(parts)):
             outputs = student(part)
-            logits, hidden = outputs.logits, _hidden_of(student, outputs, answer)
+            logits, hidden = outputs.logits, _hidden_of(student, outputs, answer, part)
             if terms and isinstance(logits, Projected):  # gradients are measured class by class
                 logits = logits.logits()
             loss, sums = objective(logits, part, targets, totals, hidden=hidden, keep_logits=terms is not None)
@@ -147,11 +152,12 @@ def find_gradients(
         nn.utils.clip_grad_norm_(trained, config.gradient_clip)
 
 
-def _hidden_of(student: TrainingModel, outputs: Outputs, answer: Answer | None) -> Hidden | None:
+def _hidden_of(student: TrainingModel, outputs: Outputs, answer: Answer | None, part: Batch) -> Hidden | None:
     if answer is None or not student.layers:
         return None
+    mask = find_attention_mask(part.read(student.state.model.reader))
     # torch's dictionary of modules is no mapping
-    return Hidden(outputs.features, answer.features, dict(student.state.adapters.items()))
+    return Hidden(outputs.features, answer.features, dict(student.state.adapters.items()), mask)
 
 
 def _targets_of(answer: Answer | None) -> Targets | None:

@@ -9,11 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from instar.compute.inputs import Inputs
+
 ANY_LENGTH = -1
 """Size of an axis whose length is that of the longest sample of a batch."""
 
 ATTENTION_MASK = "attention_mask"
 """Name of the tensor that is True where a sequence has a token, and False where it is padded."""
+
+
+def find_attention_mask(inputs: Inputs) -> Tensor | None:
+    """Return the mask of the padding of inputs, if they have one.
+
+    >>> find_attention_mask({"attention_mask": torch.tensor([[1, 0]])}), find_attention_mask(torch.zeros(1, 2))
+    (tensor([[ True, False]]), None)
+    """
+    mask = inputs.get(ATTENTION_MASK) if isinstance(inputs, Mapping) else None
+    return None if mask is None else mask.bool()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,18 @@
 """Terms that compare hidden layers of student and teacher, one per file."""
 
+from instar.objectives.features.adapters import Adapters
 from instar.objectives.features.attention_transfer import AttentionTransfer
-from instar.objectives.features.feature_term import STAGES, FeatureTerm
+from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.features.flow_of_solution import FlowOfSolution
 from instar.objectives.features.hints import Hints
+from instar.objectives.features.pairing import STAGES
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
 
 __all__ = [
     "STAGES",
+    "Adapters",
     "AttentionTransfer",
     "FeatureTerm",
     "FlowOfSolution",

@@ -1,55 +1,56 @@
-"""Layers that terms own: they give outputs of the student the shapes of the teacher's, and are trained with it."""
+"""What terms own: layers that adapt hidden layers for a term, and are trained with the student; and their buffers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from instar.compute.precision import to_loss_dtype
-from instar.objectives.features.feature_term import FeatureTerm
-from instar.objectives.objective import Objective
+from instar.data.batch import Batch
+
+Compared = tuple[Sequence[Any], Sequence[Any]]
+"""What a term compares, of student and teacher: for each pair a tensor, or whatever the term reads."""
 
 
-class TermAdapters(nn.Module):
-    """The adapters of a term, one for each of its pairs of layers.
+class Adapters(nn.Module):
+    """Layers and buffers of one term, for all of its pairs of layers.
 
-    Args:
-        names: layers of the student.
-        adapters: their adapters, in the same order.
+    They are trained with the student, and are in the checkpoint, but never in the student. A term may own more than one
+    layer for each pair, as the embeddings of both networks with a memory of all samples; its class derives from this.
     """
 
-    def __init__(self, names: Sequence[str], adapters: Sequence[nn.Module]) -> None:
+    def forward(
+        self, student: list[Tensor], teacher: list[Tensor], batch: Batch
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return what the term compares.
+
+        It changes no buffer that a later call reads: the gradients of this one still need them.
+
+        Args:
+            student: outputs of the student's layers in the order of the pairs.
+            teacher: outputs of the teacher's layers, without gradients.
+            batch: the samples.
+        """
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Change buffers after a step of the optimiser, by what the last call has found; by default none."""
+
+
+class PairAdapters(Adapters):
+    """One adapter for each pair of layers, which the student's layer goes through.
+
+    Args:
+        adapters: in the order of the pairs; None leaves a layer as it is.
+    """
+
+    def __init__(self, adapters: Sequence[nn.Module | None]) -> None:
         super().__init__()
-        self.names, self.adapters = tuple(names), nn.ModuleList(adapters)
+        self.adapters = nn.ModuleList(nn.Identity() if one is None else one for one in adapters)
 
-    def forward(self, student: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the adapted outputs by name."""
-        return {name: adapter(student[name]) for name, adapter in zip(self.names, self.adapters, strict=True)}
-
-
-def make_adapters(objective: Objective, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> nn.ModuleDict:
-    """Return the adapters of the terms that own some, by the name of the term; new weights come from torch's generator.
-
-    Args:
-        objective: objective whose terms name each layer.
-        student: outputs of the student's layers for a few samples.
-        teacher: outputs of the teacher's layers.
-
-    Raises:
-        MismatchError: when a term has no adapter for these shapes; names both layers.
-    """
-    found = nn.ModuleDict()
-    for _, term in objective.parts:
-        if not isinstance(term, FeatureTerm):
-            continue
-        made: dict[str, nn.Module] = {}
-        for own, theirs in term.layers.items():
-            with term.naming(own, theirs):
-                adapter = term.make_adapter(tuple(student[own].shape[1:]), tuple(teacher[theirs].shape[1:]))
-            if adapter is not None:
-                feature = to_loss_dtype(student[own])
-                made[own] = adapter.to(device=feature.device, dtype=feature.dtype)
-        if made:
-            found[term.name] = TermAdapters(tuple(made), list(made.values()))
-    return found
+    def forward(
+        self, student: list[Tensor], teacher: list[Tensor], batch: Batch
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return the adapted layers of the student, and those of the teacher as they are."""
+        return [adapter(layer) for adapter, layer in zip(self.adapters, student, strict=True)], teacher

@@ -10,22 +10,24 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from instar.compute.inputs import Shape
 from instar.data.batch import Batch
+from instar.data.samples import Samples
 from instar.errors import ConfigError, MismatchError, shortened
-from instar.models.named_layers import Layers, quote_names
-from instar.objectives.objective import Objective, Term
+from instar.models.named_layers import Layers
+from instar.objectives.features.adapters import Adapters, PairAdapters
+from instar.objectives.features.pairing import STAGES, pair_layers
+from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
-
-STAGES = "stages"
-"""Pairs of the stages of student and teacher that have the same name."""
 
 
 @dataclass(frozen=True)
 class FeatureTerm(Term):
     """A term that compares layers of the student with layers of the teacher, which is queried at each step.
 
-    A term of one layer at a time implements `compare`; one that relates several layers overrides `compare_all`.
+    A term of one layer at a time implements `compare`; one that relates several layers, or reads the batch, overrides
+    `compare_all`. What it reads of the batch beside ids is in its `needs`: labels, or the mask of padding.
 
     Args:
         pairs: the teacher's layer for each layer of the student, such as `{"stage2": "stage3"}`. Both are dotted names
@@ -71,17 +73,39 @@ class FeatureTerm(Term):
         """Refuse to compare logits."""
         raise ConfigError(f"{type(self).__name__} compares hidden layers, and no logits.")
 
-    def of_layers(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of each example, `[batch]`, from the outputs of layers by name."""
+    def of_layers(
+        self,
+        student: Mapping[str, Tensor],
+        teacher: Mapping[str, Tensor],
+        batch: Batch,
+        adapters: Adapters | None = None,
+    ) -> Tensor:
+        """Return the loss of each example, `[batch]`.
+
+        Args:
+            student: outputs of layers of the student by name, float32 or float64 `[batch, ...]`; it may be empty.
+            teacher: outputs of layers of the teacher by name, in the same dtype.
+            batch: the samples, of which a term reads what its `needs` say.
+            adapters: what the term owns, if it owns anything.
+        """
         if not self.layers:
             raise ConfigError(
                 f"the pairs '{self.pairs}' of {type(self).__name__} are not resolved; call resolve first."
             )
-        own, theirs = zip(*self.layers.items(), strict=True)
-        return self.compare_all([student[name] for name in own], [teacher[name] for name in theirs])
+        own: Sequence[Any] = [student[name] for name in self.layers]
+        theirs: Sequence[Any] = [teacher[name] for name in self.layers.values()]
+        if adapters is not None:
+            own, theirs = adapters(own, theirs, batch)
+        return self.compare_all(own, theirs, batch)
 
-    def compare_all(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-        """Return the loss of each example, `[batch]`: the sum over pairs of layers."""
+    def compare_all(self, student: Sequence[Any], teacher: Sequence[Any], batch: Batch) -> Tensor:
+        """Return the loss of each example, `[batch]`: the sum over pairs of layers.
+
+        Args:
+            student: outputs of the student's layers in the order of the pairs, or what `make_adapters` makes of them.
+            teacher: those of the teacher's layers.
+            batch: the samples.
+        """
         losses = []
         for own, theirs, (name, other) in zip(student, teacher, self.layers.items(), strict=True):
             with self.naming(name, other):
@@ -91,11 +115,27 @@ class FeatureTerm(Term):
             total = total + loss
         return total
 
-    def make_adapter(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module | None:
-        """Return a layer that gives an output of the student the shape of the teacher's; None for most terms.
+    def make_adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], samples: Samples) -> Adapters | None:
+        """Return what the term owns for all of its pairs: one adapter for each pair that has one; None for most terms.
 
-        It is trained with the student, is in the checkpoint, and is never a part of the student. Its output is what
-        `compare` gets.
+        It is trained with the student, and is in the checkpoint with its buffers, but is never a part of the student.
+
+        Args:
+            student: shapes of the student's layers for one sample, in the order of the pairs.
+            teacher: those of the teacher's layers.
+            samples: the training set.
+
+        Raises:
+            MismatchError: when no such layers exist for these shapes or samples.
+        """
+        found = []
+        for own, theirs, names in zip(student, teacher, self.layers.items(), strict=True):
+            with self.naming(*names):
+                found.append(self.make_adapter(own, theirs))
+        return PairAdapters(found) if any(one is not None for one in found) else None
+
+    def make_adapter(self, student: Shape, teacher: Shape) -> nn.Module | None:
+        """Return a layer whose output for the student's `compare` gets, such as one of the teacher's shape; or None.
 
         Args:
             student: shape of the student's layer for one sample.
@@ -117,11 +157,12 @@ class FeatureTerm(Term):
             ) from None
 
     @abstractmethod
-    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def compare(self, student: Any, teacher: Any) -> Tensor:
         """Return the loss of each example, `[batch]`, for a pair of layers.
 
         Args:
-            student: output of the student's layer, float32 or float64 `[batch, ...]`; the batch may be empty.
+            student: output of the student's layer, float32 or float64 `[batch, ...]`, or what its adapter returns; the
+                batch may be empty.
             teacher: output of the teacher's layer, in the same dtype.
 
         Raises:
@@ -139,49 +180,3 @@ def refuse_other_shapes(student: Tensor, teacher: Tensor) -> None:
         raise MismatchError(
             f"their shapes are {list(student.shape[1:])} and {list(teacher.shape[1:])}; pair layers of one shape"
         )
-
-
-def pair_layers(who: str, pairs: str | Mapping[str, str], student: Layers, teacher: Layers) -> dict[str, str]:
-    """Return pairs of layers by name; see `FeatureTerm.resolve`.
-
-    Args:
-        who: name of the term.
-        pairs: pairs of names or patterns, or "stages".
-        student: layers of the student.
-        teacher: layers of the teacher.
-    """
-    if isinstance(pairs, str):
-        for layers in (student, teacher):
-            if not layers.stages:
-                raise MismatchError(
-                    f"{who}(pairs='{pairs}') needs networks with stages, and {layers.who} has none; pair layers by "
-                    "name, such as {'layer2': 'layer2'}; instar layers lists them."
-                )
-        if student.stages != teacher.stages:
-            raise MismatchError(
-                f"{who}(pairs='{pairs}') needs the same stages, and the student has {quote_names(student.stages)}, the "
-                f"teacher {quote_names(teacher.stages)}; pair them by name, such as "
-                f"{{'{student.stages[-1]}': '{teacher.stages[-1]}'}}."
-            )
-        return {name: name for name in student.stages}
-    found: dict[str, str] = {}
-    for own, theirs in pairs.items():
-        names, others = student.find(own), teacher.find(theirs)
-        if len(names) != len(others):
-            raise MismatchError(
-                f"{who} pairs '{own}' with '{theirs}', which are {len(names)} layers of the student "
-                f"({quote_names(names)}) and {len(others)} of the teacher ({quote_names(others)})."
-            )
-        if twice := [name for name in names if name in found]:
-            raise MismatchError(f"{who} pairs the student's layer '{twice[0]}' twice; name it in one pair.")
-        found |= dict(zip(names, others, strict=True))
-    return found
-
-
-def resolve_layers(objective: Objective, student: Layers, teacher: Layers) -> Objective:
-    """Return an objective whose terms name each layer; see `FeatureTerm.resolve`."""
-    parts: list[Any] = [
-        (weight, term.resolve(student, teacher) if isinstance(term, FeatureTerm) else term)
-        for weight, term in objective.parts
-    ]
-    return Objective(tuple(parts))

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor
 
+from instar.data.batch import Batch
 from instar.errors import MismatchError
 from instar.objectives.features.feature_term import FeatureTerm
 
@@ -30,13 +31,13 @@ class FlowOfSolution(FeatureTerm):
 
     >>> import torch
     >>> term, maps = FlowOfSolution({"a": "a", "b": "b"}), torch.ones(1, 2, 2, 2)
-    >>> term.of_layers({"a": maps, "b": maps}, {"a": maps, "b": 3 * maps})
+    >>> term.of_layers({"a": maps, "b": maps}, {"a": maps, "b": 3 * maps}, Batch.of_labels(torch.tensor([0])))
     tensor([16.])
     """
 
     name = "flow_of_solution"
 
-    def compare_all(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    def compare_all(self, student: Sequence[Tensor], teacher: Sequence[Tensor], batch: Batch) -> Tensor:
         """Return the squared distance of the matrices per example."""
         if len(student) < 2:
             raise MismatchError("FlowOfSolution needs the layers at the start and the end of a stage, got one pair.")
