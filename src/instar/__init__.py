@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from instar.procedures.train import train
     from instar.procedures.tune import tune
     from instar.procedures.verify_data import verify_data
+    from instar.procedures.verify_loss import verify_loss
     from instar.runs.run import Run
     from instar.targets import TargetStore
     from instar.teachers import Classifier, Ensemble, ForeignTeacher, GivenPredictions, Module, Specialists, Teacher
@@ -68,6 +69,7 @@ __all__ = [
     "train",
     "tune",
     "verify_data",
+    "verify_loss",
     "verify_targets",
 ]
 

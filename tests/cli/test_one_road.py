@@ -20,7 +20,7 @@ TARGETS, SPECIALISTS, PAPERS = (COMMANDS[group].commands for group in ("targets"
 VERBS = {name: (getattr(instar, name), COMMANDS[name.replace("_", "-")]) for name in (
     *("born_again", "compare", "correct_bias", "demo", "distill", "ensemble", "evaluate", "export", "inspect", "label"),
     "layers",
-    *("predict", "report", "train", "tune", "verify_data"),
+    *("predict", "report", "train", "tune", "verify_data", "verify_loss"),
 )} | {
     "targets_info": (instar.targets_info, TARGETS["info"]),
     "verify_targets": (instar.verify_targets, TARGETS["verify"]),

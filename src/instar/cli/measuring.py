@@ -1,4 +1,4 @@
-"""`evaluate`, `compare`, `ensemble`, `correct-bias` and `report`."""
+"""`evaluate`, `compare`, `ensemble`, `correct-bias`, `report` and `verify-loss`."""
 
 from __future__ import annotations
 
@@ -94,3 +94,19 @@ def report(
     """Write an HTML report about folders of runs."""
     path = instar.report(runs, out)
     print_result({"report": str(path)}, path, as_json)
+
+
+def verify_loss(
+    function: options.LossArgument,
+    arguments: options.LossArgumentsOption = None,
+    temperature: options.LossTemperatureOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Say by experiment what a distillation loss of any code does.
+
+    Asks for its form, T^2, sums and means, padding, and the edges of numbers.
+
+    Example: instar verify-loss losses:kd_loss --arguments student,teacher,temperature
+    """
+    found = instar.verify_loss(function, **only_given(arguments=arguments, temperature=temperature))
+    print_result(found.as_dict(), found, as_json)

@@ -48,6 +48,21 @@ ShapeDataOption = Annotated[
     str | None,
     typer.Option("--data", help="data that give the shapes; a run folder needs none", callback=trust_typed_name),
 ]
+LossArgument = Annotated[
+    str,
+    typer.Argument(metavar="FUNCTION", help="package.module:function of a loss", callback=import_named),
+]
+LossArgumentsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arguments",
+        help="what the loss takes, in its order, such as y_s=student,y_t=teacher,T=temperature,alpha=0.9 "
+        "[default: student,teacher,labels,temperature]",
+    ),
+]
+LossTemperatureOption = Annotated[
+    float | None, typer.Option("--temperature", help="temperature of the experiments [default: 4.0]")
+]
 MembersArgument = Annotated[list[str], typer.Argument(metavar="RUNS...", help="complete run folders")]
 RunsArgument = Annotated[list[str], typer.Argument(help="run folders, or folders that hold some at any depth")]
 MethodsArgument = Annotated[

@@ -34,6 +34,7 @@ for verb in (
     exporting.inspect,
     exporting.layers,
     exporting.verify_data,
+    measuring.verify_loss,
     papers.demo,
 ):
     app.command()(verb)

@@ -1,0 +1,1 @@
+"""What a distillation loss of any code base does, found by experiment."""
