@@ -98,8 +98,10 @@ def test_it_predicts_evaluates_and_continues(data, teacher, folder, tmp_path):
     assert instar.predict(teacher, "dull")[0].label == "bad"
     with pytest.raises(MismatchError, match="takes texts; give a list of strings"):
         instar.predict(teacher, np.zeros((2, 3)))
-    with pytest.raises(MismatchError, match=r"train\.jsonl' is a file; give the texts that it holds"):
-        instar.predict(teacher, str(folder / "train.jsonl"))
+    texts = [json.loads(line)["text"] for line in (folder / "test.jsonl").read_text().splitlines()]
+    assert instar.predict(teacher, str(folder / "test.jsonl")) == instar.predict(teacher, texts)
+    with pytest.raises(MismatchError, match=r"weights\.safetensors' is a file; give only texts, or one file of them"):
+        instar.predict(teacher, str(teacher.path / "weights.safetensors"))
     assert instar.evaluate(teacher)["errors"] == teacher.metrics["errors"]
     more = instar.train(data.select(subset=40), Bag(8), out=tmp_path / "more", start=teacher, epochs=1)
     assert instar.load(more).reader == instar.load(teacher).reader

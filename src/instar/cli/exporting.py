@@ -46,9 +46,10 @@ def predict(
     trust: options.TrustOption = False,
     network: options.NetworkOption = None,
 ) -> None:
-    """Label image files with a trained model.
+    """Label new inputs with a trained model.
 
-    Prints the likeliest class of each file and its probability. Files are decoded and resized as in training.
+    Prints the likeliest class of each input and its probability. Inputs are images, recordings, texts or the rows of a
+    file, as in training, and are read as they were there.
 
     Example: instar predict runs/student photos/*.jpg
     """

@@ -72,7 +72,10 @@ MethodsArgument = Annotated[
     ),
 ]
 FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILES...", help="image files, or one file of rows (CSV, JSON, Parquet)")
+    list[str],
+    typer.Argument(
+        metavar="INPUTS...", help="images, recordings, texts, or one file of rows (CSV, JSON, Parquet) or lines (.txt)"
+    ),
 ]
 StoreArgument = Annotated[str, typer.Argument(help="target store")]
 StoresArgument = Annotated[list[str], typer.Argument(help="target stores made with --share")]

@@ -43,7 +43,7 @@ def read_class_folders(
         )
     rows = {
         split: {
-            "text": [_read(folder / path) for path in each],
+            "text": [read_text_file(folder / path) for path in each],
             "label": [parts[0] for parts in classes[split]],
         }
         for split, each in inside.items()
@@ -57,7 +57,12 @@ def _depth_of_split(paths: Sequence[Path]) -> int:
     return int(len(tops) == 1 and tops != {""})
 
 
-def _read(path: Path) -> str:
+def read_text_file(path: Path) -> str:
+    """Return the content of a file of UTF-8, without a byte-order mark.
+
+    Raises:
+        DataError: when it is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

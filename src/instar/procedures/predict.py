@@ -25,6 +25,7 @@ from instar.stages.new_inputs import InputReading, as_items
 from instar.stages.new_named_inputs import find_columns, read_named_inputs
 from instar.stages.new_recordings import read_recordings
 from instar.stages.new_rows import read_new_rows, takes_rows
+from instar.stages.new_text_files import open_texts
 from instar.stages.new_texts import read_new_texts, takes_texts
 from instar.stages.run_data import recorded_rate, run_classes
 from instar.tasks.classification import Classification
@@ -77,8 +78,9 @@ def predict(
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
             files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; an
-            array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; one file of rows with
-            the columns of numbers that the run was trained on; or texts, one or several, or pairs of texts.
+            array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; texts, one or several,
+            or pairs of texts; a data frame, or one file of rows, with the columns that the run was trained on; or a
+            `.txt` file with a text in each line.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -97,9 +99,9 @@ def predict(
     ('0', 2, True)
     """
     run = run if isinstance(run, Run) else Run(run)
-    inputs = open_rows(run, inputs, trust=trust)  # once, for its names too
+    inputs = _open(run, inputs, trust=trust)  # once, for its names too
     classes = _task_of(run, inputs).class_names(run_classes(run))
-    probabilities = torch.from_numpy(predict_proba(run, inputs, trust=trust, network=network))
+    probabilities = _find_probabilities(run, inputs, trust=trust, network=network)
     names = [] if takes_rows(run) else as_items(inputs) or []  # a file of rows has many inputs
     found = []
     for number, row in enumerate(probabilities):
@@ -126,12 +128,19 @@ def predict_proba(
     >>> predict_proba(run, np.zeros((3, 1, 8, 8), dtype=np.float32)).shape
     (3, 10)
     """
+    run = run if isinstance(run, Run) else Run(run)
+    return _find_probabilities(run, _open(run, inputs, trust=trust), trust=trust, network=network).numpy()
+
+
+def _open(run: Run, inputs: Any, *, trust: bool) -> Any:
     if isinstance(inputs, list | tuple) and not inputs:
         raise ConfigError("inputs must have at least one file, image or sample, got none.")
-    run = run if isinstance(run, Run) else Run(run)
-    inputs = open_rows(run, inputs, trust=trust)
+    return open_texts(run, open_rows(run, inputs, trust=trust))
+
+
+def _find_probabilities(run: Run, inputs: Any, *, trust: bool, network: nn.Module | str | None) -> Tensor:
     teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
-    return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs, trust=trust), run))).numpy()
+    return torch.cat(list(_probabilities(teacher, _make_batches(run, inputs, trust=trust), run)))
 
 
 def _task_of(run: Run, inputs: Any) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -32,7 +33,8 @@ def read_new_texts(run: Run, given: Any) -> Source:
 
     Args:
         run: run whose model reads texts, or pairs of texts.
-        given: a text or a list of texts; a list of pairs, or pairs as `{"text": [...], "text_pair": [...]}`.
+        given: a text or a list of texts, in which None and NaN are missing, that is empty; a list of pairs, or pairs
+            as `{"text": [...], "text_pair": [...]}`.
 
     Raises:
         MismatchError: when the inputs are something else.
@@ -40,13 +42,13 @@ def read_new_texts(run: Run, given: Any) -> Source:
     number = number_of_texts(run)
     names = (TEXT, TEXT_PAIR)[:number]
     expected = f"'{run.path}' takes {'texts' if number == 1 else 'pairs of texts'}"
-    columns = _columns(given, names)
+    columns = [["" if _is_missing(one) else one for one in column] for column in _columns(given, names)]
     lengths = {len(column) for column in columns}
     if len(columns) != number or len(lengths) != 1 or not all(isinstance(one, str) for each in columns for one in each):
         form = "a list of strings" if number == 1 else "a list of pairs of strings"
         raise MismatchError(f"{expected}; give {form}, got {type(given).__name__}.")
     if names_a_file := next((one for each in columns for one in each if os.path.isfile(one)), None):
-        raise MismatchError(f"{expected}, and '{names_a_file}' is a file; give the texts that it holds.")
+        raise MismatchError(f"{expected}, and '{names_a_file}' is a file; give only texts, or one file of them.")
     size = lengths.pop()
     return Source(
         "new inputs",
@@ -56,6 +58,10 @@ def read_new_texts(run: Run, given: Any) -> Source:
         columns={name: Texts.of(column, "new inputs") for name, column in zip(names, columns, strict=True)},
         input_names=names,
     )
+
+
+def _is_missing(text: Any) -> bool:
+    return text is None or (isinstance(text, float) and math.isnan(text))  # in columns of pandas
 
 
 def _columns(given: Any, names: tuple[str, ...]) -> list[list[Any]]:
