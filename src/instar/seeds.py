@@ -54,6 +54,16 @@ def mix(bits: Tensor) -> Tensor:
     return bits ^ _shift_right(bits, 31)
 
 
+def scale_bits(bits: Tensor, limit: int | Tensor) -> Tensor:
+    """Return integers uniform in [0, limit) of 63 random bits; the bias is under limit / 2^32.
+
+    >>> scale_bits(torch.tensor([0, 2**62, 2**63 - 1]), 10)
+    tensor([0, 5, 9])
+    """
+    # a 32-bit fraction times the limit: multiplying is faster than a remainder, and needs no rejection
+    return ((bits >> 31) * limit) >> 32
+
+
 @dataclass(frozen=True)
 class Draws:
     """Random numbers for a batch of samples, a pure function of (seed, id, view, stream).

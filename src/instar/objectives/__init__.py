@@ -4,12 +4,15 @@ from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
+from instar.objectives.features.contrastive import Contrastive
 from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.features.flow_of_solution import FlowOfSolution
 from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
+from instar.objectives.features.review_distillation import ReviewDistillation
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
+from instar.objectives.features.variational_information import VariationalInformation
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
@@ -25,6 +28,7 @@ __all__ = [
     "TERMS",
     "AttentionTransfer",
     "ConfidenceWeighted",
+    "Contrastive",
     "Correlation",
     "DecoupledKD",
     "FeatureTerm",
@@ -37,12 +41,14 @@ __all__ = [
     "PermutedDarkKnowledge",
     "ProbabilisticTransfer",
     "Relational",
+    "ReviewDistillation",
     "SimilarityPreserving",
     "SoftTargets",
     "Standardised",
     "Term",
     "UnlabelledSoftTargets",
     "Value",
+    "VariationalInformation",
     "WeightSchedule",
     "as_objective",
     "decay",

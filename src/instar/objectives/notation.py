@@ -8,11 +8,14 @@ from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
+from instar.objectives.features.contrastive import Contrastive
 from instar.objectives.features.flow_of_solution import FlowOfSolution
 from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
+from instar.objectives.features.review_distillation import ReviewDistillation
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
+from instar.objectives.features.variational_information import VariationalInformation
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.objective import Objective, Term
@@ -39,6 +42,9 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     ProbabilisticTransfer,
     Relational,
     SimilarityPreserving,
+    VariationalInformation,
+    Contrastive,
+    ReviewDistillation,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}

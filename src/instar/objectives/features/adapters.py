@@ -7,10 +7,33 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from instar.compute.inputs import Shape
 from instar.data.batch import Batch
+from instar.errors import MismatchError
 
 Compared = tuple[Sequence[Any], Sequence[Any]]
 """What a term compares, of student and teacher: for each pair a tensor, or whatever the term reads."""
+
+
+def refuse_other_places(student: Shape, teacher: Shape) -> bool:
+    """Refuse two layers that a layer of 1 x 1 cannot adapt to each other; return whether they are images.
+
+    Images are `[channels, height, width]`; of other layers, the last axis has the features.
+
+    Raises:
+        MismatchError: when they have other numbers of axes or places.
+
+    >>> refuse_other_places((4, 8, 8), (6, 8, 8)), refuse_other_places((5, 16), (5, 32))
+    (True, False)
+    """
+    if len(student) != len(teacher) or not student:
+        raise MismatchError(f"their shapes are {list(student)} and {list(teacher)}, of other numbers of axes")
+    is_image = len(student) == 3
+    sizes = (student[1:], teacher[1:]) if is_image else (student[:-1], teacher[:-1])
+    if sizes[0] != sizes[1]:
+        shown = [" x ".join(map(str, size)) for size in sizes]
+        raise MismatchError(f"they have {shown[0]} and {shown[1]} places; pair layers of one size")
+    return is_image
 
 
 class Adapters(nn.Module):

@@ -40,7 +40,10 @@ class FeatureTerm(Term):
 
     pairs: str | Mapping[str, str] = STAGES
 
-    needs = frozenset({Need.TEACHER})
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A teacher, for most terms; a term that reads more of the batch says so in a class attribute."""
+        return frozenset({Need.TEACHER})
 
     def __post_init__(self) -> None:
         name, pairs = type(self).__name__, self.pairs

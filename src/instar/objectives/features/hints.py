@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from instar.checks import checked
-from instar.errors import MismatchError
+from instar.objectives.features.adapters import refuse_other_places
 from instar.objectives.features.feature_term import FeatureTerm, refuse_other_shapes
 
 
@@ -40,14 +40,11 @@ class Hints(FeatureTerm):
         """Return the regressor."""
         if not self.regressor:
             return None
-        if len(student) != len(teacher) or not student:
-            raise MismatchError(f"their shapes are {list(student)} and {list(teacher)}, of other numbers of axes")
-        is_image = len(student) == 3
-        sizes = (student[1:], teacher[1:]) if is_image else (student[:-1], teacher[:-1])
-        if sizes[0] != sizes[1]:
-            shown = [" x ".join(map(str, size)) for size in sizes]
-            raise MismatchError(f"they have {shown[0]} and {shown[1]} places; pair layers of one size")
-        return nn.Conv2d(student[0], teacher[0], 1) if is_image else nn.Linear(student[-1], teacher[-1])
+        return (
+            nn.Conv2d(student[0], teacher[0], 1)
+            if refuse_other_places(student, teacher)
+            else nn.Linear(student[-1], teacher[-1])
+        )
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the mean squared difference per example."""
