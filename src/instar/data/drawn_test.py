@@ -1,14 +1,17 @@
-"""Choice of training samples that become the test set of data without one."""
+"""Choice of the samples that become the test set of data without one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from instar.errors import DataError
+from instar.errors import DataError, nearest
 from instar.seeds import generator
+
+if TYPE_CHECKING:
+    import datasets
 
 DRAWN = "test set drawn from train"
 """What the reading of a source says where its test set is such a choice."""
@@ -40,3 +43,35 @@ def choose_test_samples(labels: Sequence[Any], share: float, seed: int, name: st
     if not chosen:
         raise DataError(f"no class of '{name}' has two samples, so data.test cannot draw a test set from train.")
     return sorted(chosen)
+
+
+def hold_out_test(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:
+    """Return splits whose test set is all rows with one value in a column.
+
+    Args:
+        splits: rows by split.
+        where: column=value.
+        name: name of the data, for messages.
+
+    Raises:
+        DataError: when there is no such column or row, or no other row of train.
+    """
+    import datasets
+
+    column, value = where.split("=", 1)
+    test, others, seen = [], {}, set()
+    # the rows with the value come from all splits, since training on a speaker whom the test has would flatter it
+    for split, rows in splits.items():
+        if column not in rows.features:
+            raise DataError(f"data '{name}' has no column '{column}'; {nearest(column, rows.features)}")
+        feature = rows.features[column]
+        names = feature.names if isinstance(feature, datasets.ClassLabel) else None  # a user knows classes by name
+        values = [names[found] if names and found is not None else str(found) for found in rows[column]]
+        seen.update(values)
+        test.append(rows.select([index for index, found in enumerate(values) if found == value]))
+        others[split] = rows.select([index for index, found in enumerate(values) if found != value])
+    if value not in seen:
+        raise DataError(f"no row of '{name}' has {column} '{value}'; {nearest(value, seen)}")
+    if not len(others["train"]):
+        raise DataError(f"all training rows of '{name}' have {column} '{value}', so no row is left to train on.")
+    return others | {"test": datasets.concatenate_datasets(test)}

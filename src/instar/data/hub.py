@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ from instar.data.bad_files import SKIPPED_FILE
 from instar.data.cache import cache_folder, keep, verify
 from instar.data.columns.of_rows import add_columns, read_named_columns
 from instar.data.columns.sounds import WAVES, Sounds
-from instar.data.drawn_test import DRAWN, choose_test_samples
+from instar.data.drawn_test import DRAWN, choose_test_samples, hold_out_test
 from instar.data.image_form import ImageForm
 from instar.data.instructions.copies import hash_tokenizer, read_instructions, write_instructions
 from instar.data.media_paths import hash_named_files
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
 from instar.data.source import Source
-from instar.data.tables.sources import read_table_rows
+from instar.data.tables.sources import choose_cells, read_table_rows
 from instar.data.text_sources import read_labelled_texts
 from instar.errors import ConfigError, DataError, nearest
 
@@ -49,7 +49,12 @@ def load_hub(
     Raises:
         DataError: when the data, a split or a column cannot be found, or a file cannot be decoded.
     """
-    splits = read_rows(_open(config), config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes)
+    found, reading = _open(config), None
+    if found["train"].builder_name == "csv" and (known := choose_reading(found, config)).kind == "cells":
+        # the library has read 007 as 7, and NA as a missing value
+        cells = choose_cells(found["train"].column_names, known.labels, config)
+        found, reading = _open(config, as_text=cells), known
+    splits = read_rows(found, config, is_recorded=is_recorded, max_loaded_bytes=max_loaded_bytes, reading=reading)
     return splits["train"], splits.get("validation"), splits["test"]
 
 
@@ -71,7 +76,7 @@ def verify_copy(config: DataConfig) -> tuple[Path, dict[str, int]]:
     return folder, {name: described["bytes"] for name, described in content["files"].items()}
 
 
-def _open(config: DataConfig) -> dict[str, datasets.Dataset]:
+def _open(config: DataConfig, as_text: Collection[str] = ()) -> dict[str, datasets.Dataset]:
     name = config.source
     local = os.path.isdir(name)
     if local and not any(path.is_file() for path in Path(name).rglob("*")):
@@ -85,6 +90,7 @@ def _open(config: DataConfig) -> dict[str, datasets.Dataset]:
         labels=config.label_column,
         are_classes=config.labels == "classes",
         is_corpus=config.input_column is not None and config.input_column == config.label_column,
+        as_text=as_text,
     )
 
 
@@ -94,6 +100,7 @@ def read_rows(
     *,
     is_recorded: bool = False,
     max_loaded_bytes: int = decoded.MAX_LOADED_BYTES,
+    reading: Reading | None = None,
 ) -> dict[str, Source]:
     """Return sources by split from rows by split; only "train" if there is no other split.
 
@@ -102,13 +109,14 @@ def read_rows(
         config: name of the data, and how to read them.
         is_recorded: read arrays as the run that recorded these settings.
         max_loaded_bytes: as for `load_hub`.
+        reading: columns and type of the inputs; None: `choose_reading` finds them.
 
     Raises:
         DataError: when a column cannot be found, a value cannot be decoded, or arrays have several interpretations.
         ConfigError: when a setting of arrays is given for other data.
     """
     is_drawn = config.test_where is None and config.test is not None and "test" not in found
-    found, reading, config = _choose_rows(found, config, is_recorded=is_recorded)
+    found, reading, config = _choose_rows(found, config, is_recorded=is_recorded, reading=reading)
     skipped: dict[str, list[int]] = {}
     if reading.kind == "labelled texts":
         splits = read_labelled_texts(found, reading, config)
@@ -128,11 +136,11 @@ def read_rows(
 
 
 def _choose_rows(
-    found: Mapping[str, datasets.Dataset], config: DataConfig, *, is_recorded: bool
+    found: Mapping[str, datasets.Dataset], config: DataConfig, *, is_recorded: bool, reading: Reading | None = None
 ) -> tuple[Mapping[str, datasets.Dataset], Reading, DataConfig]:
     if config.test_where is not None:
-        found = _hold_out(found, config.test_where, config.source)
-    reading = choose_reading(found, config)
+        found = hold_out_test(found, config.test_where, config.source)
+    reading = reading or choose_reading(found, config)
     if config.test is not None and "test" not in found:
         found = _draw_test(found, reading, config)
     refuse_recording_settings(config, reading.kind)
@@ -233,28 +241,6 @@ def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> Dat
     axes = max(map(np.ndim, rows[:1][column]), default=0)
     settings = {"inputs": config.inputs or "numbers", "layout": config.layout or ("CHW" if axes == 3 else None)}
     return config.model_copy(update=settings)
-
-
-def _hold_out(splits: Mapping[str, datasets.Dataset], where: str, name: str) -> dict[str, datasets.Dataset]:
-    import datasets
-
-    column, value = where.split("=", 1)
-    test, others, seen = [], {}, set()
-    # the rows with the value come from all splits, since training on a speaker whom the test has would flatter it
-    for split, rows in splits.items():
-        if column not in rows.features:
-            raise DataError(f"data '{name}' has no column '{column}'; {nearest(column, rows.features)}")
-        feature = rows.features[column]
-        names = feature.names if isinstance(feature, datasets.ClassLabel) else None  # a user knows classes by name
-        values = [names[found] if names and found is not None else str(found) for found in rows[column]]
-        seen.update(values)
-        test.append(rows.select([index for index, found in enumerate(values) if found == value]))
-        others[split] = rows.select([index for index, found in enumerate(values) if found != value])
-    if value not in seen:
-        raise DataError(f"no row of '{name}' has {column} '{value}'; {nearest(value, seen)}")
-    if not len(others["train"]):
-        raise DataError(f"all training rows of '{name}' have {column} '{value}', so no row is left to train on.")
-    return others | {"test": datasets.concatenate_datasets(test)}
 
 
 def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config: DataConfig) -> dict[str, Any]:

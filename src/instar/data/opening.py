@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instar.data.csv_labels import choose_options, tell_lost_zeros
+from instar.data.csv_labels import choose_options, keep_as_text, refuse_odd_rows, tell_lost_zeros
 from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.media_tables import tell_faults_of_tables
@@ -40,6 +40,7 @@ def open_data(
     labels: str | None = None,
     are_classes: bool = False,
     is_corpus: bool = False,
+    as_text: Collection[str] = (),
 ) -> dict[str, datasets.Dataset]:
     """Return the rows of a Hub id or a local folder by split: train, and validation or test or both.
 
@@ -52,6 +53,7 @@ def open_data(
         labels: column of the labels, which a CSV file may write with leading zeros; None: not known.
         are_classes: whether each distinct label is a class.
         is_corpus: whether text files are one text, whatever folders they are in.
+        as_text: columns whose cells in CSV files stay text as they are written, such as "007" and "NA".
 
     Raises:
         DataError: when the data cannot be read, have files of several types for a split, or lack a split.
@@ -68,15 +70,16 @@ def open_data(
         builder, files = _find_builder(where)
         if builder.name == "csv" and os.path.exists(where):
             every = list(chain.from_iterable(files.values()))
-            if options := choose_options(every, labels, builder.config.sep, are_classes=are_classes):
+            refuse_odd_rows(every, builder.config.sep)
+            options = choose_options(every, labels, builder.config.sep, are_classes=are_classes)
+            if options := keep_as_text(options, as_text, every[0], builder.config.sep):
                 builder, files = _find_builder(where, **options)
         if builder.name == "audiofolder":  # the library's own feature needs torchcodec even to store a path
             builder.BASE_FEATURE = _recording()
         are_texts = builder.name == "text" and os.path.isdir(where) and not is_corpus
         found = read_class_folders(name, Path(where), files) if are_texts else None
         if found is None:
-            builder.download_and_prepare()
-            found = builder.as_dataset()
+            found = _prepare(builder, where)
     except DataError:
         raise
     except Exception as error:  # the library raises a dozen classes, for connections and for parsing
@@ -118,6 +121,21 @@ def _open_files(
     if tells:
         _tell_repeated_files(name, found, opened)
     return opened
+
+
+def _prepare(builder: Any, where: str) -> Any:
+    import datasets
+
+    try:
+        builder.download_and_prepare()
+    except datasets.exceptions.DatasetGenerationError:
+        if builder.name != "csv":
+            raise
+        # the library takes the types of the first 10,000 rows for those of all, and a number may have decimals later
+        options = {name: getattr(builder.config, name) for name in ("converters", "keep_default_na", "na_values")}
+        builder, _ = _find_builder(where, **options, chunksize=sys.maxsize)
+        builder.download_and_prepare()
+    return builder.as_dataset()
 
 
 def _find_builder(where: str, **options: Any) -> tuple[Any, dict[str, list[str]]]:

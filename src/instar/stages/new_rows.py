@@ -37,7 +37,8 @@ def read_new_rows(run: Run, given: Any) -> Source:
         DataError: when the file cannot be read, or a column holds another type than in training.
     """
     reader = _reader_of(run)
-    table, name = _open(given) if isinstance(given, str | os.PathLike | list | tuple) else (given, "new rows")
+    columns = [one["name"] for one in reader.list_columns()]
+    table, name = _open(given, columns) if isinstance(given, str | os.PathLike | list | tuple) else (given, "new rows")
     cells = reader.read_frame(table, name)
     return Source(
         name,
@@ -49,7 +50,7 @@ def read_new_rows(run: Run, given: Any) -> Source:
     )
 
 
-def _open(given: Any) -> tuple[Any, str]:
+def _open(given: Any, columns: list[str]) -> tuple[Any, str]:
     files = [given] if isinstance(given, str | os.PathLike) else list(given)
     if len(files) != 1 or not isinstance(files[0], str | os.PathLike) or not is_table_file(str(files[0])):
         raise MismatchError(
@@ -57,7 +58,7 @@ def _open(given: Any) -> tuple[Any, str]:
             f"{', '.join(map(str, files)):.200}."
         )
     name = str(files[0])
-    return open_data(name, needs_test=False)["train"].with_format("arrow")[:], Path(name).name
+    return open_data(name, needs_test=False, as_text=columns)["train"].with_format("arrow")[:], Path(name).name
 
 
 def _reader_of(run: Run) -> Cells:

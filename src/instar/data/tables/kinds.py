@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instar.data.columns.schema import CellKind
+from instar.data.tables.text_kinds import Column, find_kind_of_text
 from instar.errors import DataError
-
-Column = Any
-"""A chunked array of Arrow."""
 
 MAX_UNDOUBTED_WORDS = 20
 """Largest number of distinct words that are surely categories; of more, a word must occur twice on average."""
@@ -19,9 +17,6 @@ MAX_INSPECTED_TEXTS = 10_000
 
 MAX_WORDS_OF_A_CATEGORY = 5
 """Words of a text that may still be the name of a category."""
-
-_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"  # no leading zeros, which codes have
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?$"
 
 
 def simplify(column: Column, where: str) -> Column:
@@ -37,8 +32,8 @@ def simplify(column: Column, where: str) -> Column:
     if pyarrow.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pyarrow.types.is_decimal(kind):
-        return column.cast(pyarrow.float64())
+    if pyarrow.types.is_decimal(kind):  # whole ones as text, because they may be too large for floats
+        column = column.cast(pyarrow.float64() if kind.scale > 0 else pyarrow.string())
     if is_text(column):
         column = column.cast(pyarrow.large_string())
         blank = pyarrow.compute.equal(pyarrow.compute.utf8_trim_whitespace(column), "")
@@ -60,24 +55,27 @@ def is_text(column: Column) -> bool:
     return any(test(column.type) for test in tests)
 
 
-def find_kind(columns: Sequence[Column], where: str) -> CellKind:
+def find_kind(columns: Mapping[str, Column], where: str, name: str) -> CellKind:
     """Return what a column holds in all splits together.
 
     Text that is numbers, dates or true and false in every row is read as such, as from a CSV file, which has nothing
     but text. So the types of a table do not depend on the kind of its file.
 
     Args:
-        columns: the column of each split, as `simplify` returns it.
-        where: its name, for messages.
+        columns: the column of each split, as `simplify` returns it, the training samples first.
+        where: the column, for messages.
+        name: its name alone.
 
     Raises:
-        DataError: when splits have different types, or words are too many for categories.
+        DataError: when splits have different types, or values have several readings.
     """
-    kinds = {_kind_of_type(column) for column in columns if column.null_count < len(column)}
-    if not kinds:
+    known = {split: column for split, column in columns.items() if column.null_count < len(column)}
+    if not known:
         return "empty"
-    if kinds == {"word"}:
-        return _kind_of_text([column for column in columns if is_text(column)], where)
+    texts = {split: column for split, column in known.items() if is_text(column)}
+    kinds = {_kind_of_type(column) for column in known.values() if not is_text(column)}
+    if texts:
+        kinds.add(find_kind_of_text(texts, where, name))
     if len(kinds) > 1:
         told = " and ".join(f"{kind}s" for kind in sorted(kinds))
         raise DataError(f"{where} holds {told} in different splits; convert them, or set data.column_types.")
@@ -130,27 +128,9 @@ def _count_values(columns: Sequence[Column]) -> tuple[set[Any], int]:
 def _kind_of_type(column: Column) -> CellKind:
     import pyarrow.types
 
-    if is_text(column):
-        return "word"
     if pyarrow.types.is_boolean(column.type):
         return "boolean"
     return "date" if _holds_dates(column.type) else "number"
-
-
-def _kind_of_text(columns: Sequence[Column], where: str) -> CellKind:
-    import pyarrow.compute as pc
-
-    def matches(pattern: str, *, ignore_case: bool = False) -> bool:
-        return all(
-            pc.all(pc.match_substring_regex(column, pattern, ignore_case=ignore_case)).as_py() is not False
-            for column in columns
-        )
-
-    if matches("^(true|false)$", ignore_case=True):
-        return "boolean"
-    if matches(_NUMBER):
-        return "number"
-    return "date" if matches(_DATE) else "word"
 
 
 def _holds_dates(kind: Any) -> bool:

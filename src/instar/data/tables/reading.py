@@ -11,7 +11,8 @@ import torch
 from instar.config import DataConfig
 from instar.data.columns.cell_rows import CellRows
 from instar.data.columns.schema import CellKind, Schema, TableColumn
-from instar.data.tables.kinds import Column, find_kind, refuse_doubtful, simplify
+from instar.data.tables.kinds import find_kind, is_text, refuse_doubtful, simplify
+from instar.data.tables.text_kinds import Column, parse_text
 from instar.data.tables.values import Values, read_quantities, read_words
 from instar.errors import DataError, nearest
 
@@ -91,7 +92,9 @@ def _read_column(
 ) -> dict[str, tuple[TableColumn, Values]]:
     where = f"column '{name}' of '{source}'"
     columns = {split: simplify(column, where) for split, column in given.items()}
-    kind = chosen or find_kind(list(columns.values()), where)
+    kind = chosen or find_kind(columns, where, name)
+    if kind not in ("word", "empty"):
+        columns = {split: parse_text(one, kind, where) if is_text(one) else one for split, one in columns.items()}
     if chosen is None:
         refuse_doubtful(list(columns.values()), kind, where, name)
     found: dict[str, tuple[TableColumn, Values]] = {}

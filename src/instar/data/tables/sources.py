@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,14 @@ def make_table_sources(
     return found
 
 
+def choose_cells(names: Sequence[str], label_column: str, config: DataConfig) -> list[str]:
+    """Return the columns of a table that are its cells."""
+    # what draws the test set has other values there, and what only teachers read is a column of its own
+    held_out = config.test_where.split("=", 1)[0] if config.test_where else None
+    beside = {label_column, held_out, *config.columns}
+    return [name for name in names if name not in beside]
+
+
 def read_table_rows(splits: Mapping[str, datasets.Dataset], label_column: str, config: DataConfig) -> dict[str, Source]:
     """Return sources of rows of files or of a data set, whose columns beside the label are cells.
 
@@ -60,11 +68,8 @@ def read_table_rows(splits: Mapping[str, datasets.Dataset], label_column: str, c
     """
     labels, classes = map_label_column(splits, label_column, config)
     names = {split: f"{config.source} ({split})" for split in splits}
-    # what draws the test set has other values there, and what only teachers read is a column of its own
-    held_out = config.test_where.split("=", 1)[0] if config.test_where else None
-    beside = {label_column, held_out, *config.columns}
     tables = {
-        names[split]: table.select([name for name in table.column_names if name not in beside])
+        names[split]: table.select(choose_cells(table.column_names, label_column, config))
         for split, table in ((split, _as_table(part)) for split, part in splits.items())
     }
     known = {names[split]: labels[split] for split in splits}

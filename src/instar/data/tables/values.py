@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.data.columns.schema import CellKind
-from instar.data.tables.kinds import Column, is_text
+from instar.data.tables.kinds import is_text
+from instar.data.tables.text_kinds import Column, refuse_large_numbers
 from instar.errors import DataError, shortened
 
 Values = NDArray[np.float64]
@@ -19,7 +20,7 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
     """Return numbers, booleans as 0 and 1, or dates in seconds since 1970 UTC, and whether dates have a time zone.
 
     Args:
-        column: column of Arrow, as `simplify` returns it.
+        column: column of Arrow, as `simplify` and `parse_text` return it.
         kind: what it holds.
         where: its name, for messages.
 
@@ -37,8 +38,9 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
         return np.full(len(column), np.nan), False
     if kind == "date":
         return _read_dates(column, where)
-    if is_text(column):
-        column = pyarrow.compute.utf8_lower(column) if kind == "boolean" else column
+    if kind == "number" and pyarrow.types.is_integer(column.type):
+        extremes = pyarrow.compute.min_max(column).as_py()
+        refuse_large_numbers(filter(None, extremes.values()), where)
     try:
         # by way of booleans, because text as a float would take any number for true
         found = column.cast(pyarrow.bool_()) if kind == "boolean" and is_text(column) else column

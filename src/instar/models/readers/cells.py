@@ -12,10 +12,12 @@ from torch import Tensor
 
 from instar.checks import Count, checked
 from instar.config import DataConfig
-from instar.data.columns.cell_rows import CELLS, CellRows, SomeRows
+from instar.data.columns.cell_rows import CELLS, UNSEEN_CODE, CellRows, SomeRows
+from instar.data.columns.schema import Schema
+from instar.data.opening import join_names
 from instar.data.tables.frames import as_arrow, is_frame
 from instar.data.tables.reading import read_tables
-from instar.errors import ConfigError, MismatchError, nearest
+from instar.errors import ConfigError, MismatchError, nearest, say
 from instar.models.readers.cell_encoding import CellEncoding
 from instar.models.readers.reader import Reader
 
@@ -102,7 +104,9 @@ class Cells(Reader):
 
     def encode(self, rows: CellRows) -> Tensor:
         """Return the features of all rows, float32 `[rows, features]`."""
-        return self._known(rows.recode(self._known.schema))
+        cells = rows.recode(self._known.schema)
+        _tell_unseen(rows, cells, self._known.schema)
+        return self._known(cells)
 
     def _remember(self, rows: CellRows, device: torch.device) -> Tensor:
         known = _encoded.setdefault(rows, {})
@@ -165,3 +169,15 @@ class Cells(Reader):
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return 0 and 1: the features are standardised already."""
         return torch.zeros(1), torch.ones(1)
+
+
+def _tell_unseen(rows: CellRows, cells: Tensor, schema: Schema) -> None:
+    # one new word is a new category; where all are new, they may be written in another way, such as 1.0 for 1
+    for place, column in enumerate(schema):
+        codes = cells[:, place]
+        if column.kind == "word" and column.categories and bool((codes == UNSEEN_CODE).any() & ~(codes >= 0).any()):
+            own = next(one for one in rows.schema if one.name == column.name)
+            say(
+                f"instar: warning: no word of column '{column.name}' of '{rows.name}' was seen in training: it has "
+                f"{join_names(own.categories, 3)}, and training {join_names(column.categories, 3)}."
+            )
