@@ -19,6 +19,7 @@ from instar.papers import (
     hinton2015_mnist,
     hinton2015_specialists,
     lopezpaz2016,
+    yim2017_cifar10,
     zagoruyko2017_cifar10,
 )
 from instar.papers.table import Order, Table
@@ -57,6 +58,7 @@ PAPERS = {
         "furlanello2018-cifar100": furlanello2018_cifar100,
         "furlanello2018-ptb": furlanello2018_ptb,
         "lopezpaz2016": lopezpaz2016,
+        "yim2017-cifar10": yim2017_cifar10,
         "zagoruyko2017-cifar10": zagoruyko2017_cifar10,
     }.items()
 }
