@@ -9,17 +9,20 @@ from instar.data import Batch, Samples, Source
 from instar.errors import ConfigError, MismatchError
 from instar.objectives import (
     TERMS,
+    Attentions,
     AttentionTransfer,
     Contrastive,
     FeatureTerm,
     FlowOfSolution,
     HardLabels,
+    HiddenStates,
     Hints,
     ProbabilisticTransfer,
     Relational,
     ReviewDistillation,
     SimilarityPreserving,
     Standardised,
+    ValueRelations,
     VariationalInformation,
     parse_objective,
 )
@@ -40,6 +43,11 @@ CASES = [
     (VariationalInformation(PAIRS), [(3, 4, 4), (2, 2)], [(5, 4, 4), (2, 3)]),
     (Contrastive({"a": "x"}, negatives=8, embedding=4), [(3, 2)], [(5,)]),
     (ReviewDistillation(PAIRS), [(3, 4, 4), (6,)], [(4, 6, 6), (3, 1, 1)]),
+    (HiddenStates(PAIRS), [(4, 3), (4, 2)], [(4, 5), (4, 6)]),
+    (HiddenStates(PAIRS, projection=False), [(4, 3), (4, 2)], [(4, 3), (4, 2)]),
+    (Attentions({"a": "x"}, keys={"b": "y"}, heads=2), [(4, 6), (4, 6)], [(4, 8), (4, 8)]),
+    (Attentions({"a": "x"}, keys={"b": "y"}, heads=2, divergence=True), [(4, 6), (4, 6)], [(4, 8), (4, 8)]),
+    (ValueRelations(PAIRS, heads=2), [(4, 6), (4, 2)], [(4, 8), (4, 4)]),
 ]
 """A term, and the shapes of two layers of the student and of the teacher, without the batch."""
 every_term = pytest.mark.parametrize(("term", "own", "theirs"), CASES, ids=[type(case[0]).__name__ for case in CASES])

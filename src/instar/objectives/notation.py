@@ -8,13 +8,16 @@ from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
 from instar.objectives.features.attention_transfer import AttentionTransfer
+from instar.objectives.features.attentions import Attentions
 from instar.objectives.features.contrastive import Contrastive
 from instar.objectives.features.flow_of_solution import FlowOfSolution
+from instar.objectives.features.hidden_states import HiddenStates
 from instar.objectives.features.hints import Hints
 from instar.objectives.features.probabilistic_transfer import ProbabilisticTransfer
 from instar.objectives.features.relational import Relational
 from instar.objectives.features.review_distillation import ReviewDistillation
 from instar.objectives.features.similarity_preserving import SimilarityPreserving
+from instar.objectives.features.value_relations import ValueRelations
 from instar.objectives.features.variational_information import VariationalInformation
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
@@ -45,6 +48,9 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     VariationalInformation,
     Contrastive,
     ReviewDistillation,
+    HiddenStates,
+    Attentions,
+    ValueRelations,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}

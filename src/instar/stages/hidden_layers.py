@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from instar.compute.inputs import Inputs
 from instar.config import RunConfig
+from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError
 from instar.models.hooks import keep_outputs
 from instar.models.modes import in_eval_mode
 from instar.models.named_layers import Layers
-from instar.models.normalised import Normalised
+from instar.models.normalised import Normalised, reader_in
 from instar.models.readers.encoded import find_attention_mask
+from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.features.matching import make_adapters, resolve_layers
 from instar.objectives.objective import Objective
 from instar.objectives.values import Hidden, Need
@@ -75,6 +80,7 @@ def match_layers(
     batch = loader.batch(0).part(0, 2)
     inputs = batch.read(model.reader)
     mask = find_attention_mask(inputs)
+    refuse_other_tokens(resolved, inputs, teacher, batch)
     resolved.refuse_unmet({Need.ATTENTION_MASK: mask is not None})
     answer = teacher.answer(batch, resolved.teacher_layers)
     with in_eval_mode(model), keep_outputs(own.select(resolved.student_layers), "the student") as features:
@@ -96,6 +102,32 @@ def match_layers(
                 f"the term '{term.name}' is not finite before the first step; check the layers {dict(term.layers)}."
             )
     return resolved, adapters
+
+
+def refuse_other_tokens(objective: Objective, inputs: Inputs, teacher: Teacher, batch: Batch) -> None:
+    """Refuse terms that compare positions where the teacher reads other tokens than the student.
+
+    Args:
+        objective: the objective.
+        inputs: what the student reads of a batch.
+        teacher: the teacher.
+        batch: the batch.
+
+    Raises:
+        MismatchError: names the term.
+    """
+    terms = [term for _, term in objective.parts if isinstance(term, FeatureTerm) and term.compares_positions]
+    if not terms or not isinstance(inputs, Mapping):
+        return
+    for network in teacher.modules():
+        theirs = batch.read(reader_in(network))
+        if not isinstance(theirs, Mapping) or not all(
+            name in theirs and torch.equal(theirs[name], tokens) for name, tokens in inputs.items()
+        ):
+            raise MismatchError(
+                f"{type(terms[0]).__name__} compares positions, and the teacher reads other tokens than the student; "
+                "give both the same reader, such as the teacher's tokenizer and length."
+            )
 
 
 def refuse_compiled(network: nn.Module, who: str) -> None:

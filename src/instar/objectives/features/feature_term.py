@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -39,6 +39,9 @@ class FeatureTerm(Term):
     """
 
     pairs: str | Mapping[str, str] = STAGES
+
+    compares_positions: ClassVar[bool] = False
+    """Whether the term goes with networks that read the same tokens alone."""
 
     @property
     def needs(self) -> frozenset[Need]:
