@@ -61,6 +61,7 @@ def layers(
     model: options.LayersArgument,
     arg: options.ArgOption = None,
     data: options.ShapeDataOption = None,
+    settings: options.SetOption = None,
     network: options.NetworkOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
@@ -73,7 +74,7 @@ def layers(
     """
     # a run folder is a path, and a class of the user's is trusted because its name was typed
     named: Any = parse_model(model, arg) if arg or ":" in model else model
-    found = instar.layers(named, data=data, network=network, trust=trust)
+    found = instar.layers(named, data=data, settings=parse_settings(settings), network=network, trust=trust)
     print_result(found.as_dict(), found, as_json)
 
 

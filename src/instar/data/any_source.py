@@ -11,15 +11,15 @@ from instar.config import DataConfig
 from instar.data.digits import load_digits
 from instar.data.drawn_test import choose_test_samples
 from instar.data.from_function import names_a_function
-from instar.data.hub import (
-    load_hub,
+from instar.data.hub import load_hub
+from instar.data.instructions.given import rows_of_instructions
+from instar.data.objects import columns_of_objects, read_objects
+from instar.data.opening import rows_by_split
+from instar.data.refused_settings import (
     refuse_array_settings,
     refuse_instruction_settings,
     refuse_recording_settings,
 )
-from instar.data.instructions.given import rows_of_instructions
-from instar.data.objects import columns_of_objects, read_objects
-from instar.data.opening import rows_by_split
 from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.data.speech import state_names

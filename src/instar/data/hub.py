@@ -24,6 +24,11 @@ from instar.data.instructions.copies import hash_tokenizer, read_instructions, w
 from instar.data.media_paths import hash_named_files
 from instar.data.opening import is_table_file, open_data
 from instar.data.reading import Reading, choose_reading
+from instar.data.refused_settings import (
+    refuse_array_settings,
+    refuse_instruction_settings,
+    refuse_recording_settings,
+)
 from instar.data.source import Source
 from instar.data.tables.sources import choose_cells, read_table_rows
 from instar.data.text_sources import read_labelled_texts
@@ -31,6 +36,10 @@ from instar.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
+
+
+_NEVER_COPIED = {"labelled texts": "texts", "cells": "cells", "several columns": "columns"}
+"""Kinds of data that are not decoded into the cache, and what they hold."""
 
 
 def load_hub(
@@ -65,9 +74,15 @@ def verify_copy(config: DataConfig) -> tuple[Path, dict[str, int]]:
         config: settings, as for `load_hub`.
 
     Raises:
+        ConfigError: when data of this kind are never decoded.
         DataError: when the data cannot be found, have no copy, or a file of the copy is not what was written.
     """
     rows, reading, config = _choose_rows(_open(config), config, is_recorded=False)
+    if reading.kind in _NEVER_COPIED:
+        raise ConfigError(
+            f"'{config.source}' has no decoded copy, because its {_NEVER_COPIED[reading.kind]} are read from its files "
+            "each time."
+        )
     folder = _copy_folder(rows, reading, config)
     content = verify(folder)
     if chosen := content.get("image_size"):  # sizes differ; their copy is that of this size
@@ -189,6 +204,8 @@ def _read_copy(
     columns = f"{reading.kind} of column '{reading.inputs}', labels of column '{reading.labels}'"
     columns += f", read as {splits['train'].reading}" if reading.kind == "arrays" else ""
     columns += holds.get("told", "")
+    if reading.kind == "recordings" and config.states:  # nothing in the data tells words from other labels
+        columns += f", a spoken word in {config.states} parts each; data.states=0 takes one class for a whole recording"
     left_out: Mapping[str, list[Any]] = holds.get("skipped") or {}
     if left_out:
         counts = " and ".join(f"{len(files):,} of {split}" for split, files in left_out.items())
@@ -211,29 +228,6 @@ def _with_sounds(
         )
         for split, source in sources.items()
     }
-
-
-def refuse_array_settings(config: DataConfig, kind: str) -> None:
-    """Refuse settings of arrays for data of another kind, which would have no effect."""
-    for name in ("inputs", "layout"):
-        if getattr(config, name) is not None:
-            raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' contains {kind}.")
-
-
-def refuse_instruction_settings(config: DataConfig, kind: str) -> None:
-    """Refuse settings of instructions for data of another kind, which would have no effect."""
-    for name in ("packing", "truncation"):
-        if getattr(config, name) != DataConfig.model_fields[name].default:
-            raise ConfigError(
-                f"'{name}' is a setting of instructions (columns prompt and completion, or messages), but "
-                f"'{config.source}' contains {kind}."
-            )
-
-
-def refuse_recording_settings(config: DataConfig, kind: str) -> None:
-    """Refuse settings of recordings for data of another kind, which would have no effect."""
-    if config.sample_rate is not None and kind != "recordings":
-        raise ConfigError(f"'sample_rate' is a setting of recordings, but '{config.source}' contains {kind}.")
 
 
 def _as_recorded(config: DataConfig, rows: datasets.Dataset, column: str) -> DataConfig:

@@ -17,12 +17,17 @@ from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.given_recordings import as_recordings, rows_of_recordings
-from instar.data.hub import read_rows, refuse_array_settings, refuse_instruction_settings, refuse_recording_settings
+from instar.data.hub import read_rows
 from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import LABEL_NAMES, map_labels
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import make_named_sources, split_off_labels
 from instar.data.opening import rows_by_split
+from instar.data.refused_settings import (
+    refuse_array_settings,
+    refuse_instruction_settings,
+    refuse_recording_settings,
+)
 from instar.data.source import Source
 from instar.data.tables.given import make_frame_sources, needs_cells
 from instar.data.tables.kinds import MAX_INSPECTED_TEXTS, may_be_texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def layers(
     model: ModelLike | Run | Path,
     *,
     data: DataLike | None = None,
+    settings: Mapping[str, Any] | None = None,
     network: nn.Module | str | None = None,
     trust: bool = False,
 ) -> LayerTable:
@@ -63,12 +65,13 @@ def layers(
         model: run folder; or a model as `train` takes it: a family, its name with arguments, an architecture or a
             module.
         data: result of `load_data`, or its argument, for the shapes; a run folder needs none.
+        settings: settings of the data by dotted name, such as `{"data.label_column": "left"}`.
         network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
             it.
         trust: allow classes outside Instar.
 
     Raises:
-        ConfigError: when shapes of a family are asked for without data.
+        ConfigError: when shapes of a family are asked for without data, or there are settings for a run folder.
         RunError: when a run folder has no model.
 
     >>> from instar.models import ResNet
@@ -80,6 +83,8 @@ def layers(
     if isinstance(folder, Run) or (isinstance(folder, Path) and folder.is_file()):
         run = as_run(model)
         assert run is not None, "it has a configuration"
+        if settings:
+            raise ConfigError("settings are those of data for a model that is not trained; a run reads data as it did.")
         return _of_run(run, data, network, trust=trust)
     if network is not None:
         raise ConfigError("network= is for a run folder; give the module itself as the model.")
@@ -87,7 +92,7 @@ def layers(
         if isinstance(model, nn.Module) and any(True for _ in model.parameters()):
             return LayerTable(tuple(describe_layers(model, None)))
         raise ConfigError("the layers of a model that is not trained need data (--data), which give its shapes.")
-    given = configure("layers", {"data": data, "model": model}, None, {}, None, trust=trust)
+    given = configure("layers", {"data": data, "model": model}, None, {}, settings, trust=trust)
     components = resolve_components(given.config, given.objects, trust=trust)
     initial = make_initial(
         components.config, components.network, components.data, None, None, components.reader,
@@ -104,6 +109,8 @@ def _of_run(run: Run, data: Any, network: nn.Module | str | None, *, trust: bool
 def _inputs_of(run: Run, model: Normalised, data: Any, *, trust: bool) -> Inputs:
     if data is not None:
         return few_inputs(read_run_data(run, data, trust=trust), model.reader)
+    if (example := model.reader.make_example()) is not None:
+        return example
     described = run.document("model.json", ModelFile)
     shapes, dtype = as_shapes(described.input_shape), described.dtype
     types = dtype if isinstance(dtype, dict) else {}

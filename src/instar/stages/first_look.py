@@ -40,8 +40,8 @@ PROBABILITIES = (
     "probabilities, and are read as logits. Return logits, or logarithms of probabilities"
 )
 NEAR_CHANCE = (
-    "the teacher is hardly better than chance on these samples; check how it expects its inputs to be normalised, and "
-    "the order of its classes"
+    "the teacher is hardly better than chance on these samples; check how it reads its inputs, such as their scale, "
+    "and the order of its classes"
 )
 TOO_FEW = "these are too few samples to tell whether the teacher is better than chance"
 PIXEL_ORDER = (

@@ -162,6 +162,10 @@ class Cells(Reader):
         """Return cells in the columns and words of `encoding.schema`, float64 `[batch, columns]`."""
         return raw.column.recode(self._known.schema).index_select(0, raw.on_host)
 
+    def make_example(self) -> Tensor:
+        """Return two rows, in the columns and words of `encoding.schema`."""
+        return torch.zeros(2, len(self._known.schema.names), dtype=torch.float64)
+
     def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
         """Return the number of features; `given` as long as it knows none."""
         return given if self.encoding is None else (len(self.features),)

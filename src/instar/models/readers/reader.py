@@ -102,6 +102,10 @@ class Reader(ABC):
         found: Inputs = self(raw)
         return found
 
+    def make_example(self) -> Inputs | None:
+        """Return two inputs for the shapes of layers, where no zeros of the recorded shape will do; else None."""
+        return None
+
     def sizes(self) -> dict[str, Any]:
         """Return what a network is built with, by parameter of its constructor, such as `vocabulary_size`."""
         return {}

@@ -63,6 +63,10 @@ class TextReader(Reader):
         """Names of the tensors."""
         return ("input_ids", ATTENTION_MASK)
 
+    def make_example(self) -> dict[str, Tensor]:
+        """Return the tensors of two texts, or pairs of texts."""
+        return self(["a text", "another"] if self.pair is None else [("a text", "another")] * 2)
+
     def collect(self, find: Callable[[str], Any]) -> Any:
         """Return what `find` returns for its column, or for both of a pair, by name."""
         return find(self.column) if self.pair is None else {name: find(name) for name in (self.column, self.pair)}

@@ -1,0 +1,29 @@
+"""Settings of one kind of data that have no effect for another, and are refused there."""
+
+from __future__ import annotations
+
+from instar.config import DataConfig
+from instar.errors import ConfigError
+
+
+def refuse_array_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of arrays for data of another kind, which would have no effect."""
+    for name in ("inputs", "layout"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"'{name}' is a setting of arrays, but '{config.source}' contains {kind}.")
+
+
+def refuse_instruction_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of instructions for data of another kind, which would have no effect."""
+    for name in ("packing", "truncation"):
+        if getattr(config, name) != DataConfig.model_fields[name].default:
+            raise ConfigError(
+                f"'{name}' is a setting of instructions (columns prompt and completion, or messages), but "
+                f"'{config.source}' contains {kind}."
+            )
+
+
+def refuse_recording_settings(config: DataConfig, kind: str) -> None:
+    """Refuse settings of recordings for data of another kind, which would have no effect."""
+    if config.sample_rate is not None and kind != "recordings":
+        raise ConfigError(f"'sample_rate' is a setting of recordings, but '{config.source}' contains {kind}.")
