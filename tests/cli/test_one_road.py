@@ -114,6 +114,7 @@ def test_flags_are_declared_once() -> None:
     declared: list[tuple[str, str]] = []
     for name, option in (
         *vars(cli.options).items(),
+        *vars(cli.lineage_options).items(),
         *vars(cli.paper_options).items(),
         *vars(cli.specialist_options).items(),
     ):

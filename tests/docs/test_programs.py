@@ -15,6 +15,8 @@ import soundfile
 from tests.docs.pages import blocks, read, section
 from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, write_rows
 
+from instar.runs.run import Run
+
 
 def run_in_shell(program: str, folder: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -217,3 +219,16 @@ def test_the_commands_of_the_page_of_tables_train_on_customers(
     for name in ("mlp", "linear"):
         errors = json.loads((tmp_path / "runs" / name / "result.json").read_text())["metrics"]["error"]
         assert errors < 0.25
+
+
+def test_the_page_of_phases_runs_as_it_stands_and_gives_one_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instar: Callable[..., tuple[int, str, str]]
+) -> None:
+    page = read("docs/phases.md")
+    monkeypatch.chdir(tmp_path)
+    Path("phases.yaml").write_text(blocks(page, "yaml")[0])
+    run_commands(blocks(page, "sh")[0], instar)
+    by_command = Run("runs/student").metrics["nll"]
+    Path("runs").rename("commands")
+    exec(compile(blocks(page, "python")[0], "docs/phases.md", "exec"), {})
+    assert Run("runs/student").metrics["nll"] == by_command

@@ -176,6 +176,11 @@ def _describe_inputs(model: Mapping[str, Any]) -> str:
     return f"{model['input_shape']} per sample, raw"
 
 
+def _describe_phase(phase: Mapping[str, Any]) -> str:
+    seconds = "not complete" if phase["seconds"] is None else f"{phase['seconds']:.1f} s"
+    return f"{phase['folder']}: {phase['objective']}, {phase['epochs']} epochs, {seconds}"
+
+
 def _origin_rows(found: Inspection) -> list[tuple[str, Any]]:
     origin = found.origin
     # an incomplete start may have no config.json
@@ -186,6 +191,8 @@ def _origin_rows(found: Inspection) -> list[tuple[str, Any]]:
         ("data", data.get("source")),
         ("fingerprints", ", ".join(f"{name} {value}" for name, value in fingerprints.items())),
         ("teachers", f"{', '.join(teachers)}{combined}" if teachers else None),
+        ("start", None if found.phases else origin["start"]),
+        *(("phase before", _describe_phase(phase)) for phase in found.phases),
         ("objective", origin["objective"]),
         ("temperature", ", ".join(f"{value:g}" for value in origin["temperatures"] or [])),
         ("targets", origin["targets"] if teachers else None),  # without a teacher the setting has no effect

@@ -95,13 +95,6 @@ ModelOption = Annotated[
 ArgOption = Annotated[
     list[str] | None, typer.Option("--arg", help="argument of the model, as name=value; may be repeated")
 ]
-StudentOption = Annotated[
-    str | None,
-    typer.Option("--student", help="model of the later generations, if it differs from --model", callback=import_named),
-]
-StudentArgOption = Annotated[
-    list[str] | None, typer.Option("--student-arg", help="argument of the student, as name=value; may be repeated")
-]
 TeacherOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -176,14 +169,6 @@ ObjectiveOption = Annotated[
         callback=trust_typed,
     ),
 ]
-LaterObjectiveOption = Annotated[
-    str | None,
-    typer.Option(
-        "--objective",
-        help='objective of later generations; "SoftTargets(1) + HardLabels()" adds labels [default: SoftTargets(1)]',
-        callback=trust_typed,
-    ),
-]
 TemperatureOption = Annotated[
     float | None,
     typer.Option("--temperature", help="T of the objective 'SoftTargets(T) + 0.1 * HardLabels()'; 4 if not given"),
@@ -220,24 +205,6 @@ SetOption = Annotated[
 JobsOption = Annotated[
     str | None,
     typer.Option("--jobs", help='number of runs at a time, or Ray, as in "ray?gpus=0.5" or "ray://host:port?cpus=2"'),
-]
-
-# a lineage
-GenerationsOption = Annotated[
-    int | None, typer.Option("--generations", help="number of generations after generation 0 [default: 3]")
-]
-StopEarlyOption = Annotated[
-    bool, typer.Option("--stop-early", help="stop after the first generation that is not better on validation")
-]
-ControlsOption = Annotated[
-    bool | None,  # None unless one of the two flags is given, like every flag whose function has a default
-    typer.Option(
-        "--controls/--no-controls",
-        help="also train as many models on labels with other seeds, and one with label smoothing [default: True]",
-    ),
-]
-DistilEnsembleOption = Annotated[
-    bool, typer.Option("--distil-ensemble", help="distil the ensemble of generations back into one model")
 ]
 
 # a search
@@ -340,12 +307,6 @@ TopClassesOption = Annotated[
 OutOption = Annotated[str, typer.Option("--out", help="run folder; run the same command again to resume")]
 SearchOutOption = Annotated[
     str, typer.Option("--out", help="folder of the search; run the same command again to resume")
-]
-LineageOutOption = Annotated[
-    str | None,
-    typer.Option(
-        "--out", help="folder of the lineage; run the same command again to resume [default: runs/born-again]"
-    ),
 ]
 SpecialistsOutOption = Annotated[
     str, typer.Option("--out", help="folder of the specialists' runs; run the same command again to resume")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import instar
-from instar.cli import options
+from instar.cli import lineage_options, options
 from instar.cli.output import print_result, print_run
 from instar.cli.settings import only_given, parse_model, parse_numbers, parse_parts, parse_shared, parse_teachers
 
@@ -65,6 +65,7 @@ def distill(
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
     start: options.StartOption = None,
+    phases: lineage_options.PhasesOption = None,
     epochs: options.EpochsOption = None,
     seed: options.SeedOption = None,
     config: options.ConfigOption = None,
@@ -86,6 +87,7 @@ def distill(
         views=views,
         num_views=num_views,
         start=start,
+        phases=phases,
         epochs=epochs,
         seed=seed,
     )
@@ -98,16 +100,16 @@ def distill(
 def born_again(
     data: options.DataArgument = None,
     *,
-    out: options.LineageOutOption = None,
-    generations: options.GenerationsOption = None,
+    out: lineage_options.LineageOutOption = None,
+    generations: lineage_options.GenerationsOption = None,
     model: options.ModelOption = None,
     arg: options.ArgOption = None,
-    student: options.StudentOption = None,
-    student_arg: options.StudentArgOption = None,
-    objective: options.LaterObjectiveOption = None,
-    stop_early: options.StopEarlyOption = False,
-    controls: options.ControlsOption = None,
-    distil_ensemble: options.DistilEnsembleOption = False,
+    student: lineage_options.StudentOption = None,
+    student_arg: lineage_options.StudentArgOption = None,
+    objective: lineage_options.LaterObjectiveOption = None,
+    stop_early: lineage_options.StopEarlyOption = False,
+    controls: lineage_options.ControlsOption = None,
+    distil_ensemble: lineage_options.DistilEnsembleOption = False,
     targets: options.TargetsOption = None,
     reader: options.ReaderOption = None,
     views: options.ViewsOption = None,

@@ -16,6 +16,7 @@ from instar.inspection.wholeness import FileState, check_files, check_model
 from instar.models.trained import attach_network
 from instar.objectives.notation import parse_objective
 from instar.runs.documents import CheckpointHeader, D, ModelFile, ResultFile, as_document, read_document
+from instar.runs.phases import earlier_phases
 from instar.runs.rows import RunRow, read_row
 from instar.runs.run import Run
 
@@ -28,8 +29,9 @@ class Inspection:
         path: run folder.
         state: "complete", "incomplete" or "damaged".
         model: name, arguments, parameters, size of the weights in bytes, input shape, and class names.
-        origin: data and their fingerprints, teachers, objective, temperatures, targets, views, seed, date, commit,
-            command, versions and machine.
+        origin: data and their fingerprints, teachers, start, objective, temperatures, targets, views, seed, date,
+            commit, command, versions and machine.
+        phases: the phases of its training before this one, in order: folder, objective, epochs and training seconds.
         scores: scores on each split, with their 95% intervals.
         files: all files, with their problems.
         resumes_at: step of the checkpoint; None if there is none.
@@ -41,6 +43,7 @@ class Inspection:
     state: str
     model: Mapping[str, Any]
     origin: Mapping[str, Any]
+    phases: tuple[Mapping[str, Any], ...]
     scores: tuple[Score, ...]
     files: tuple[FileState, ...]
     resumes_at: int | None
@@ -80,6 +83,7 @@ def describe_run(run: Run | Path, *, trust: bool = False, network: nn.Module | s
         state,
         _model(row, files),
         _origin(row),
+        tuple(map(_phase, earlier_phases(folder, row.config.get("start")))),
         tuple(read_scores(folder)),
         tuple(files),
         resumes_at,
@@ -113,11 +117,18 @@ def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
 
 def _origin(row: RunRow) -> dict[str, Any]:
     config, environment = row.config, row.environment
-    settings = ("data", "teachers", "combine", "objective", "views", "targets", "seed", "corrected")
+    settings = ("data", "teachers", "start", "combine", "objective", "views", "targets", "seed", "corrected")
     found = {name: config.get(name) for name in settings}
     found["temperatures"] = _temperatures(config.get("objective"))
     found["fingerprints"] = dict(row.fingerprints)
     return found | {name: environment.get(name) for name in ("date", "commit", "command", "versions", "machine")}
+
+
+def _phase(folder: Path) -> dict[str, Any]:
+    row = read_row(folder, folder.name)  # of a phase that is missing or damaged, only the folder is known
+    epochs = row.config.get("training", {}).get("epochs")
+    seconds = row.numbers.get("seconds")
+    return {"folder": str(folder), "objective": row.config.get("objective"), "epochs": epochs, "seconds": seconds}
 
 
 def _temperatures(objective: object) -> list[float] | None:

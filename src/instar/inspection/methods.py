@@ -15,6 +15,7 @@ from instar.config import default_settings
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.nested import flatten
 from instar.paths import given_path
+from instar.runs.phases import is_earlier_phase
 from instar.runs.predictions import read_predictions
 from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
@@ -164,8 +165,10 @@ class _Found:
 
 def _rows(folder: Path) -> list[RunRow]:
     rows = collect(folder)
-    # a run folder may hold others, such as those of its students, which are no part of the method
-    rows = [row for row in rows if row.folder == folder.resolve()] or rows
+    # a run folder may hold others, such as those of its students or phases, which are no part of the method
+    rows = [row for row in rows if row.folder == folder.resolve()] or [
+        row for row in rows if not is_earlier_phase(row.folder)
+    ]
     if not rows:
         raise RunError(f"'{folder}' holds no run folders.")
     found = _Found(folder, rows)

@@ -9,15 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from instar.analysis.scores import UNLABELLED
-from instar.analysis.significance import paired_interval
 from instar.checks import checked
 from instar.config import ModelConfig, RunConfig, validate
 from instar.data.any_source import are_objects
-from instar.data.dataset import load_data
 from instar.data.views.view import View
-from instar.errors import ConfigError, NonFiniteError
+from instar.errors import ConfigError
 from instar.importing import TypedName
+from instar.inspection.generations import Lineage
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
@@ -30,10 +28,10 @@ from instar.objectives.values import Need
 from instar.paths import local_path
 from instar.procedures.ensemble import ensemble
 from instar.procedures.report import report_where_possible
-from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
 from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_settings
 from instar.stages.configuration import configure
+from instar.stages.in_order import load_once, run_in_order
 from instar.stages.stage import Stage
 from instar.teachers.conversion import as_teacher
 
@@ -42,76 +40,6 @@ DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
 
 SMOOTHING_OBJECTIVE = "HardLabels(0.1)"
 """Objective of the control with label smoothing."""
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """A finished sequence of generations; every part of it is a run folder.
-
-    Args:
-        generations: complete runs, generation 0 first.
-        ensembles: ensembles of the generations, without and with generation 0, and the student of the first.
-        controls: runs of the same budget without a teacher.
-        stopped: reason for fewer generations than requested; empty otherwise.
-        report: HTML file.
-    """
-
-    generations: tuple[TrainedRun, ...]
-    ensembles: tuple[Run, ...]
-    controls: tuple[Run, ...]
-    stopped: str
-    report: Path
-
-    @property
-    def best(self) -> TrainedRun:
-        """The generation with the fewest validation errors; the last one if there is no validation split."""
-        if self.generations[0].result["validation"] is None:
-            return self.generations[-1]
-        # of equal ones the earliest, which took the fewest trainings
-        return min(self.generations, key=lambda run: float(run.result["validation"]["error"]))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the table for JSON."""
-        return {"runs": self.rows(), "best": str(self.best.path), "stopped": self.stopped, "report": str(self.report)}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row per run: parameters, test errors with their interval, and gain over generation 0.
-
-        The gain is in percentage points of the test error, with a 95% interval over the test samples.
-        """
-        first = _find_errors(self.generations[0])
-        rows = []
-        for run in (*self.generations, *self.ensembles, *self.controls):
-            metrics = run.metrics
-            # paired by sample: most samples are easy or hard for all runs, and their spread cancels
-            gain = paired_interval(_find_errors(run), first)
-            rows.append(
-                {
-                    "run": run.path.name,
-                    "parameters": run.result["parameters"],
-                    "errors": metrics["errors"],
-                    "samples": metrics["samples"],
-                    "error_interval": metrics["error_interval"],
-                    "gain": tuple(100 * value for value in gain),
-                }
-            )
-        return rows
-
-    def __str__(self) -> str:
-        lines = [f"{'':24}{'parameters':>12}{'test error':>12}{'95% interval':>18}   gain over generation-0 (points)"]
-        for row in self.rows():
-            low, high = row["error_interval"]
-            gain, least, most = row["gain"]
-            # generation 0 has no gain over itself, not one of zero
-            gained = f"{gain:+.2f} ({least:+.2f} to {most:+.2f})" if row["run"] != self.generations[0].path.name else ""
-            lines.append(
-                f"{row['run']:24}{row['parameters']:>12,}{row['errors'] / row['samples']:>12.2%}"
-                f"{f'{low:.2%} to {high:.2%}':>18}   {gained}".rstrip()
-            )
-        if self.stopped:
-            lines.append(self.stopped)
-        lines.append(f"Report: {self.report}")
-        return "\n".join(lines)
 
 
 @checked
@@ -243,15 +171,10 @@ class LineagePlan:
 
     def run(self, *, controls: bool = True, distil_ensemble: bool = False, jobs: int | str = 1) -> Lineage:
         """Train the runs that are missing; see `born_again`."""
-        here, out, data = parse_jobs(jobs).here, self.stage.out, self.stage.given.data
-        # loaded once for all stages of this process; others read the decoded data from the cache, except objects, which
-        # travel with each job
-        if here or are_objects(self.stage.config.data.source):
-            data = data or load_data(self.stage.config.data, trust=self.stage.trust)
-        else:
-            data = None
-        stage = replace(self.stage, given=replace(self.stage.given, data=data), show=self.stage.show and here)
-        plan = replace(self, stage=stage)
+        here, out = parse_jobs(jobs).here, self.stage.out
+        # other processes read the decoded data from the cache, except objects, which travel with each job
+        stage = load_once(self.stage) if here or are_objects(self.stage.config.data.source) else self._without_data()
+        plan = replace(self, stage=replace(stage, show=stage.show and here))
         arms = plan.controls() if controls else {}
         # generations need each other, so they are one job; each control is another
         tasks: list[Job[Any]] = [Job(plan.grow, out), *(Job(stage.run, stage.out) for stage in arms.values())]
@@ -278,13 +201,8 @@ class LineagePlan:
             NonFiniteError: if a generation diverges; names it.
         """
         best: tuple[float, int] | None = None
-        for number in range(self.generations + 1):
-            try:
-                run = self.generation(number).run()
-            except NonFiniteError as error:
-                # the sentence counts complete runs only: this one has a checkpoint at most
-                kept = f"generations 0 to {number - 1} are kept" if number else "there is none to keep"
-                raise NonFiniteError(f"generation {number} diverged, and {kept}: {error}") from None
+        stages = map(self.generation, range(self.generations + 1))
+        for number, run in enumerate(run_in_order("generation", stages)):
             if not self.stop_early:
                 continue
             if run.result["validation"] is None:
@@ -314,6 +232,9 @@ class LineagePlan:
         found = {f"labels-{k}": self._make_stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
         return found | {"label-smoothing": self._make_stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
 
+    def _without_data(self) -> Stage:
+        return replace(self.stage, given=replace(self.stage.given, data=None))
+
     def _make_student(self, name: str, number: int, teacher: Path) -> Stage:
         changes = {"model": self.student.model_dump(), "teachers": [str(teacher)], "objective": str(self.objective)}
         stage = self._make_stage(name, number, changes)
@@ -339,11 +260,3 @@ class LineagePlan:
     def _combine(self, name: str, members: Sequence[str]) -> Run:
         folders, data = [self.stage.out / member for member in members], self.stage.given.data
         return ensemble(folders, data, out=self.stage.out / name, network=self.network, trust=self.stage.trust)
-
-
-def _find_errors(run: Run) -> list[float]:
-    tensors = read_predictions(run)
-    labels = tensors["test.labels"]
-    wrong = tensors["test.logits"].argmax(-1) != labels
-    # [labelled samples], 1 for an error; with positions, the labelled positions of all samples
-    return wrong[labels != UNLABELLED].double().tolist()

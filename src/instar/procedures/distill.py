@@ -19,6 +19,7 @@ from instar.runs.run import Run
 from instar.stages.arguments import DataLike, ModelLike, distillation_objective, target_settings
 from instar.stages.configuration import configure
 from instar.stages.given_teacher import choose_teacher, split_parts, teacher_of
+from instar.stages.phases import Phases, train_phases
 
 
 @checked
@@ -36,6 +37,7 @@ def distill(
     views: str | View | None = None,
     num_views: int | None = None,
     start: str | Path | Run | None = None,
+    phases: Phases | None = None,
     seed: int | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -63,7 +65,11 @@ def distill(
         views: augmentation; teacher and student see the same views. None takes those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
         start: run folder with the initial weights, as in `train`.
-        seed: seed of initial weights, data order, dropout and views.
+        phases: settings of each phase in order, or a YAML file with a list of them under `phases`. A phase may have
+            `objective`, `views`, `num_views`, `targets`, `store` and the fields of `TrainingConfig`, and shares the
+            rest. It starts from the weights of the phase before it. The last phase is the result; the others lie in
+            the folder `phases` of its run folder.
+        seed: seed of initial weights, data order, dropout and views; the same in all phases.
         config: YAML file of settings, as in `train`.
         settings: any settings by dotted name, as in `train`.
         network: network of the run folders of teachers, and of `start`, that need it: a module, or the
@@ -112,4 +118,5 @@ def distill(
         config=given.config.model_copy(update={"teachers": names}),
         objects=replace(given.objects, teacher=resolved),
     )
-    return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()
+    stage = given.stage(local_path(out, "out"), network=network, trust=trust, show=show)
+    return stage.run() if phases is None else train_phases(stage, phases)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instar.reporting.columns import EN_DASH, figure
 from instar.reporting.groups import setting_differences
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
+from instar.runs.phases import earlier_phases
 from instar.runs.rows import RunRow
 
 COST_HEADINGS = (
@@ -24,13 +25,31 @@ COST_HEADINGS = (
     "Training (s)",
     "Peak memory (MB)",
 )
+PHASES_HEADING = "All phases (s)"
+"""Heading of the training seconds of a run with its earlier phases, where a run has some."""
 
 
 def tabulate_costs(runs: Runs) -> Mapping[str, Any] | None:
     """Return the table of costs, or None if no run is complete."""
     if not runs.complete:
         return None
-    return {"heads": COST_HEADINGS, "rows": [_row(row, runs) for row in runs.complete], "saved": saved_by_stores(runs)}
+    heads: tuple[str, ...] = COST_HEADINGS
+    rows = [_row(row, runs) for row in runs.complete]
+    totals = [seconds_of_phases(row, runs.rows) for row in runs.complete]
+    if any(total is not None for total in totals):
+        heads = (*heads, PHASES_HEADING)
+        rows = [[*cells, figure(total, 1)] for cells, total in zip(rows, totals, strict=True)]
+    return {"heads": heads, "rows": rows, "saved": saved_by_stores(runs)}
+
+
+def seconds_of_phases(row: RunRow, rows: Sequence[RunRow]) -> float | None:
+    """Return the training seconds of a run with all of its earlier phases; None if it has none, or one is unknown."""
+    folders = earlier_phases(row.folder, row.config.get("start"))
+    parts = [row, *(other for other in rows if other.folder in folders)]
+    seconds = [part.numbers.get("seconds") for part in parts]
+    if not folders or len(parts) <= len(folders) or None in seconds:
+        return None
+    return sum(value for value in seconds if value is not None)
 
 
 def saved_by_stores(runs: Runs) -> list[list[str]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from instar.analysis.significance import paired_interval
 from instar.nested import flatten
+from instar.runs.phases import is_earlier_phase
 from instar.runs.rows import RunRow
 from instar.tasks.metrics import ERRORS
 
@@ -25,6 +26,8 @@ BOOKKEEPING_SETTINGS = {
     "targets",
     "store.folder",
 }
+PARENT_SETTINGS = ("teachers", "corrected", "start")
+"""Settings that name the runs that a run was made from."""
 COMPARED_SETTINGS = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING_SETTINGS
 
 
@@ -39,6 +42,11 @@ class Group:
 
     name: str
     rows: tuple[RunRow, ...]
+
+    @property
+    def is_earlier_phase(self) -> bool:
+        """Whether the runs are earlier phases of others, so that their models are no students of interest."""
+        return is_earlier_phase(self.rows[0].folder)
 
     def by_seed(self, quantity: str) -> dict[int, float]:
         """Return the measured values of a quantity, one per seed: the mean over the runs with that seed."""
@@ -111,7 +119,7 @@ def compare_groups(groups: Sequence[Group]) -> list[GroupComparison]:
     Pairs that differ in the fewest other settings come first.
     """
     comparisons = []
-    for distilled in (group for group in groups if group.rows[0].teachers):
+    for distilled in (group for group in groups if group.rows[0].teachers and not group.is_earlier_phase):
         # the first run stands for its group, whose runs differ only in their seed
         first, ours = distilled.rows[0], distilled.by_seed(ERRORS.name)
         partners = [
@@ -159,16 +167,14 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
             found = [parent for parent in parents if parent and parent.name not in above and parent.config]
             # teachers count by their own keys, and not by their paths, which contain seeds
             content: dict[str, Any] = {
-                "config": {
-                    key: value for key, value in row.config.items() if key not in ("seed", "teachers", "corrected")
-                },
+                "config": {key: value for key, value in row.config.items() if key not in ("seed", *PARENT_SETTINGS)},
                 "data": row.fingerprints.get("data"),
                 "parameters": row.numbers.get("parameters"),
                 # sorted, because an ensemble does not depend on the order of its members
                 "parents": sorted(identify(parent, (*above, row.name)) for parent in found),
             }
             if len(found) < len(parents):  # only the fingerprint identifies a teacher outside this report
-                content["given"] = [row.fingerprints.get("teacher"), row.fingerprints.get("run")]
+                content["given"] = [row.fingerprints.get(name) for name in ("teacher", "run", "start")]
             known[row.name] = json.dumps(content, sort_keys=True)
         return known[row.name]
 
@@ -212,8 +218,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def _parents(config: Mapping[str, Any]) -> tuple[str, ...]:
-    corrected = (config["corrected"],) if "corrected" in config else ()
-    return (*config["teachers"], *corrected)
+    return (*config["teachers"], *(config[name] for name in ("corrected", "start") if config.get(name)))
 
 
 def _same_student(first: RunRow, second: RunRow) -> bool:

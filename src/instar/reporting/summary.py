@@ -100,7 +100,7 @@ def _beside_teacher(group: Group, runs: Runs) -> str | None:
         return figure(100 * float(np.mean(values)), places) if values else None
 
     mine, teacher, agreement = percent(ERROR, 2), percent(TEACHER_ERROR, 2), percent(AGREEMENT, 1)
-    if not group.rows[0].teachers or mine is None or teacher is None:
+    if not group.rows[0].teachers or group.is_earlier_phase or mine is None or teacher is None:
         return None
     several = f" (mean of {len(group.rows)} runs)" if len(group.rows) > 1 else ""
     sentence = f"{group.name}{several} has a {ERROR.title.lower()} of {mine}%, and its teacher has {teacher}%."

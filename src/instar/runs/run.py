@@ -50,6 +50,7 @@ from instar.runs.environment import environment
 from instar.runs.files import explain_disk, parse_json, read_tensors, to_json, unsealed, write_json
 from instar.runs.locks import hold_folder, remove_left_over
 from instar.runs.metrics_log import MetricsLog
+from instar.runs.phases import PHASES_FOLDER, earlier_phases
 
 RUN_FORMAT = 2
 """Version of the run folder. Format 1 had no checksums; format 2 verifies them at every read."""
@@ -157,7 +158,7 @@ class Run:
         functions = functions or {}
 
         def found() -> Run | None:
-            run = cls._in(path)
+            run = cls._in(path, has_phases=bool(earlier_phases(path, config.get("start"))))
             if run is not None:
                 run._refuse_other(asked, {"config": dict(defaults or {})}, functions)
             return run
@@ -177,11 +178,12 @@ class Run:
             yield run
 
     @classmethod
-    def _in(cls, path: Path) -> Run | None:
-        """Return the run in a folder; None if the folder is missing or empty."""
+    def _in(cls, path: Path, *, has_phases: bool) -> Run | None:
+        """Return the run in a folder; None if the folder is missing, or holds at most the phases before it."""
+        own = {"environment.json", PHASES_FOLDER} if has_phases else {"environment.json"}
         # a process that was killed at its start may have left hidden files and environment.json
         is_foreign = path.is_file() or (
-            path.is_dir() and any(p.name[0] != "." and p.name != "environment.json" for p in path.iterdir())
+            path.is_dir() and any(p.name[0] != "." and p.name not in own for p in path.iterdir())
         )
         if (path / "config.json").exists():  # tested last, because another process may have just created it
             return cls(path)

@@ -84,6 +84,17 @@ class Stage:
                 _refuse_another_student(run)
             return run
 
+    def rehearse(self) -> None:
+        """Refuse what `run` would refuse before its first step; makes no folder, and keeps nothing.
+
+        Raises:
+            InstarError: in one sentence.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            components = resolve_components(self.config, self.given, trust=self.trust)
+            components.check()
+            prepare(components, trust=self.trust or self.trust_model, show=False)
+
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
         # not through Run: the folder may not exist yet
         is_complete = (self.out / "result.json").is_file()

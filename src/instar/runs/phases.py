@@ -1,0 +1,47 @@
+"""Phases of a run: the run folders inside it whose weights its training began with.
+
+runs/student/                  the last phase
+runs/student/phases/1          the first phase
+runs/student/phases/2          the second phase, which starts from the first
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PHASES_FOLDER = "phases"
+"""Folder in a run folder that holds its earlier phases."""
+
+
+def phase_folders(out: Path, count: int) -> list[Path]:
+    """Return the run folders of phases in order; the last is the folder itself.
+
+    >>> [path.as_posix() for path in phase_folders(Path("runs/a"), 3)]
+    ['runs/a/phases/1', 'runs/a/phases/2', 'runs/a']
+    """
+    return [out / PHASES_FOLDER / str(number) for number in range(1, count)] + [out]
+
+
+def earlier_phases(out: Path, start: Any) -> list[Path]:
+    """Return the folders of the phases before the run in a folder, in order; none for a run without phases.
+
+    Args:
+        out: folder of the run, which may have been moved together with its phases.
+        start: its setting `start`.
+
+    >>> earlier_phases(Path("runs/a"), "runs/b")
+    []
+    """
+    # another run may be called phases/1 too, so the folder must lie inside this one
+    is_inside = isinstance(start, str) and Path(start).parent.name == PHASES_FOLDER
+    name = Path(start).name if is_inside else ""
+    if not (name.isascii() and name.isdecimal() and (out / PHASES_FOLDER / name).is_dir()):
+        return []
+    return phase_folders(out, int(name) + 1)[:-1]
+
+
+def is_earlier_phase(folder: Path) -> bool:
+    """Whether a run folder lies among the phases of another run."""
+    out = folder.parent.parent
+    return folder.parent.name == PHASES_FOLDER and folder.name.isdecimal() and (out / "config.json").is_file()
