@@ -23,6 +23,10 @@ PaperDataOption = Annotated[str | None, typer.Option("--data", help="data set, i
 PaperOutOption = Annotated[str | None, typer.Option("--out", help="folder of the runs and the table")]
 PaperSeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")]
 NetsOption = Annotated[list[str] | None, typer.Option("--net", help="show only rows of this network; may be repeated")]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option("--encoder", help="folder or Hub id of a pretrained encoder, for tables that fine-tune one"),
+]
 PaperPrecisionOption = Annotated[
     str | None,
     typer.Option(

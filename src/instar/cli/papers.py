@@ -42,6 +42,7 @@ def run(
     seeds: paper_options.PaperSeedsOption = None,
     targets: options.TargetsOption = None,
     nets: paper_options.NetsOption = None,
+    encoder: paper_options.EncoderOption = None,
     precision: paper_options.PaperPrecisionOption = None,
     jobs: options.JobsOption = None,
     as_json: options.JsonOption = False,
@@ -50,7 +51,15 @@ def run(
     from instar.papers.catalogue import run_paper
 
     given = only_given(
-        scale=scale, data=data, out=out, seeds=seeds, targets=targets, nets=nets, precision=precision, jobs=jobs
+        scale=scale,
+        data=data,
+        out=out,
+        seeds=seeds,
+        targets=targets,
+        nets=nets,
+        encoder=encoder,
+        precision=precision,
+        jobs=jobs,
     )
     table = run_paper(name, **given)
     print_result(table.as_list(), table.as_markdown(), as_json)

@@ -19,6 +19,7 @@ from instar.papers import (
     hinton2015_mnist,
     hinton2015_specialists,
     lopezpaz2016,
+    tang2019_rotten_tomatoes,
     yim2017_cifar10,
     zagoruyko2017_cifar10,
 )
@@ -34,12 +35,14 @@ class Paper:
         scales: names of the networks that an order may choose, by the name of the scale.
         data: default data set.
         run: trains the runs of an order and returns the table.
+        has_encoder: whether the table fine-tunes a pretrained encoder.
     """
 
     title: str
     scales: Mapping[str, tuple[str, ...]]
     data: str
     run: Callable[[Order], Table]
+    has_encoder: bool = False
 
 
 PAPERS = {
@@ -49,6 +52,7 @@ PAPERS = {
         {scale: getattr(size, "names", ()) for scale, size in module.SCALES.items()},
         module.DATA,
         module.run,
+        hasattr(module, "ENCODER_PACKAGE"),
     )
     for name, module in {
         "hinton2015-mnist": hinton2015_mnist,
@@ -58,6 +62,7 @@ PAPERS = {
         "furlanello2018-cifar100": furlanello2018_cifar100,
         "furlanello2018-ptb": furlanello2018_ptb,
         "lopezpaz2016": lopezpaz2016,
+        "tang2019-rotten_tomatoes": tang2019_rotten_tomatoes,
         "yim2017-cifar10": yim2017_cifar10,
         "zagoruyko2017-cifar10": zagoruyko2017_cifar10,
     }.items()
@@ -76,6 +81,7 @@ def run_paper(
     targets: str | None = None,
     precision: Precision | None = None,
     nets: Sequence[str] = (),
+    encoder: str | None = None,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -91,6 +97,8 @@ def run_paper(
         precision: precision of the runs whose recipe says bfloat16. None takes bfloat16 on devices with units for it,
             and float32-fast on others.
         nets: networks whose rows the table shows; an empty list takes all.
+        encoder: folder or Hub id of a pretrained encoder of Transformers, for a table that fine-tunes one. None takes
+            that of an installed package.
 
     Raises:
         ConfigError: for an unknown name, scale, precision or network.
@@ -105,6 +113,8 @@ def run_paper(
     _require("precision", precision or "float32", get_args(Precision))
     if nets and not paper.scales[scale]:
         raise ConfigError(f"table '{name}' has no choice of nets, because its rows need each other; leave nets out.")
+    if encoder is not None and not paper.has_encoder:
+        raise ConfigError(f"table '{name}' fine-tunes no encoder; leave encoder out.")
     for net in nets:
         _require("net", net, paper.scales[scale])
     # where bfloat16 is emulated, the recipes' precision would be slower than float32
@@ -125,6 +135,7 @@ def run_paper(
         targets=targets,
         precision=precision,
         nets=tuple(nets),
+        encoder=encoder,
     )
     table = paper.run(order)
     table.write(folder, started)

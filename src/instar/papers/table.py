@@ -57,6 +57,7 @@ class Order:
         targets: source of the students' targets; None takes the paper's default.
         precision: precision that replaces the bfloat16 of the recipes.
         nets: names of the networks whose rows the table shows; an empty tuple takes all.
+        encoder: folder or Hub id of the encoder that the table fine-tunes; None takes the paper's default.
     """
 
     scale: str
@@ -68,6 +69,7 @@ class Order:
     targets: str | None = None
     precision: Precision = RECIPE_PRECISION
     nets: tuple[str, ...] = ()
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refuses a wrong value before the first run
