@@ -16,6 +16,7 @@ TOPICS = (
     "readers",
     "targets",
     "sequences",
+    "features",
     "specialists",
     "clustering",
     "precision",

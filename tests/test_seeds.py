@@ -134,3 +134,19 @@ def test_generator_and_seed_everything_follow_the_derived_seed() -> None:
     assert torch.equal(torch.rand(3, generator=generator(5, "order", 2)), expected)
     seed_everything(5, "order", 2)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_tables_below_limits_are_uniform_and_depend_on_their_sample_alone():
+    limits = torch.tensor([2, 7, 50_000])
+    draws = Draws(0, torch.tensor([3, 4, 5]), 2)
+    table = draws.table_below(limits, 20_001, "negatives")
+    assert table.shape == (3, 20_001)
+    for row, limit in zip(table, limits.tolist(), strict=True):
+        counts = row.bincount(minlength=limit) if limit < 100 else (row // 5000).bincount(minlength=10)
+        assert (row >= 0).all()
+        assert (row < limit).all()
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    halves = table[2, :10_000], table[2, 10_001:20_001]  # both of the same random bits
+    assert abs(stats.pearsonr(*(half.numpy() for half in halves)).statistic) < 0.05
+    alone = Draws(0, torch.tensor([5]), 2).table_below(limits[2:], 20_001, "negatives")
+    assert torch.equal(alone[0], table[2])

@@ -54,16 +54,6 @@ def mix(bits: Tensor) -> Tensor:
     return bits ^ _shift_right(bits, 31)
 
 
-def scale_bits(bits: Tensor, limit: int | Tensor) -> Tensor:
-    """Return integers uniform in [0, limit) of 63 random bits; the bias is under limit / 2^32.
-
-    >>> scale_bits(torch.tensor([0, 2**62, 2**63 - 1]), 10)
-    tensor([0, 5, 9])
-    """
-    # a 32-bit fraction times the limit: multiplying is faster than a remainder, and needs no rejection
-    return ((bits >> 31) * limit) >> 32
-
-
 @dataclass(frozen=True)
 class Draws:
     """Random numbers for a batch of samples, a pure function of (seed, id, view, stream).
@@ -96,6 +86,21 @@ class Draws:
         cells = torch.arange(math.prod(shape), device=self.ids.device) * _GOLDEN
         bits = mix(self.bits(stream)[:, None] + cells)
         return _shift_right(bits, 1).view(len(self.ids), *shape)
+
+    def table_below(self, limits: Tensor, number: int, stream: str) -> Tensor:
+        """Return `number` integers for each sample, uniform in [0, limit), int64 `[batch, number]`.
+
+        Args:
+            limits: a limit of each sample, below 2^31, int64 `[batch]`; the bias is under limit / 2^31.
+            number: integers for each sample.
+            stream: name of the stream.
+        """
+        half = (number + 1) // 2
+        bits = self.table((half,), stream)  # of which each half makes a number: hashing takes most of the time
+        found = torch.empty(len(bits), 2 * half, dtype=torch.int64, device=bits.device)
+        torch.bitwise_right_shift(bits, 32, out=found[:, :half])
+        torch.bitwise_and(bits, 2**31 - 1, out=found[:, half:])
+        return found.mul_(limits[:, None]).bitwise_right_shift_(31)[:, :number]
 
     def below(self, limit: int, stream: str) -> Tensor:
         """Return integers uniform in [0, limit), int64 `[batch]`; the bias is under limit / 2^32."""

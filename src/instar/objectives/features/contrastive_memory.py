@@ -13,7 +13,6 @@ from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.objectives.features.adapters import Adapters, Compared
-from instar.seeds import scale_bits
 
 
 class ContrastiveMemory(Adapters):
@@ -84,10 +83,10 @@ class ContrastiveMemory(Adapters):
         """Return the rows of the samples of a batch, and of their negatives, int64 `[batch, 1 + negatives]`."""
         rows = self.at[torch.searchsorted(self.known, batch.ids)]
         group = self.group_of_row[rows]
-        start, count = self.starts[group][:, None], self.counts[group][:, None]
-        bits = batch.draws("contrastive").table((self.negatives,), "negatives")
-        drawn = scale_bits(bits, len(self.known) - count)
-        return torch.cat([rows[:, None], drawn + count * (drawn >= start)], dim=1)
+        start, count = self.starts[group], self.counts[group]
+        drawn = batch.draws("contrastive").table_below(len(self.known) - count, self.negatives, "negatives")
+        drawn += count[:, None] * (drawn >= start[:, None])  # those from the own class on are the rows after it
+        return torch.cat([rows[:, None], drawn], dim=1)
 
     def forward(self, student: list[Tensor], teacher: list[Tensor], batch: Batch) -> Compared:
         """Return log h / (1 - h) of the positive and of each negative, for both networks."""
