@@ -175,9 +175,12 @@ def test_two_processes_share_batches_of_several_inputs(tmp_path):
     torch.testing.assert_close(two, dict(one.model.state_dict()), rtol=1e-5, atol=1e-6)
 
 
-def test_two_processes_follow_hidden_layers_as_one(tmp_path):
+@pytest.mark.parametrize(
+    "term", ["100 * AttentionTransfer({'1': '1'})", "AttentionTransfer({'inputs': 'inputs'}, gradients=True)"]
+)
+def test_two_processes_follow_hidden_layers_as_one(tmp_path, term):
     settings = {"epochs": 2, "batch_size": 5, "optimiser": "sgd", "micro_batches": 2, "log_every": 1}
-    settings |= {"objective": "SoftTargets(2) + 100 * AttentionTransfer({'1': '1'})", "learning_rate": 0.01}
+    settings |= {"objective": f"SoftTargets(2) + {term}", "learning_rate": 0.01}
     found = two_processes("learn_attention", str(tmp_path / "two"), json.dumps(settings))
     assert [code for _, code in found] == [0, 0], found
     one, two = learn_attention(tmp_path / "one", json.dumps(settings)), Run(tmp_path / "two")

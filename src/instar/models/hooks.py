@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from instar.errors import MismatchError
+from instar.models.layer_gradients import GRADIENT, INPUTS
 
 
 @contextmanager
@@ -41,7 +42,13 @@ def keep_outputs(layers: Mapping[str, nn.Module], who: str) -> Iterator[dict[str
     handles = []
     try:
         for name, module in layers.items():
-            handles.append(module.register_forward_hook(_Keeper(name, who, kept, versions)))
+            keeper = _Keeper(name, who, kept, versions)
+            is_input = name == GRADIENT + INPUTS
+            handles.append(
+                module.register_forward_pre_hook(keeper.keep_input)
+                if is_input
+                else module.register_forward_hook(keeper)
+            )
         yield kept
     finally:
         for handle in handles:
@@ -66,14 +73,36 @@ class _Keeper:
     def __init__(self, name: str, who: str, kept: dict[str, Tensor], versions: dict[str, int]) -> None:
         self.name, self.who, self.kept, self.versions = name, who, kept, versions
 
-    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         if self.name in self.kept:
             raise MismatchError(
                 f"{self.who} calls its layer '{self.name}' twice in a forward pass, so its output is not one tensor; "
                 "choose another layer."
             )
-        self.kept[self.name] = found = _only_tensor(output, f"the layer '{self.name}' of {self.who}")
-        self.versions[self.name] = found._version
+        found = _only_tensor(output, f"the layer '{self.name}' of {self.who}")
+        if not self.name.startswith(GRADIENT) or found.requires_grad:
+            self._keep(found)
+            return output
+        # the weights before it are frozen, as those of a teacher often are
+        found = self._keep(_reached_by_gradients(found))
+        return found if isinstance(output, Tensor) else (found,)
+
+    def _keep(self, found: Tensor) -> Tensor:
+        self.kept[self.name], self.versions[self.name] = found, found._version
+        return found
+
+    def keep_input(self, module: nn.Module, inputs: Any) -> Any:
+        """Keep the input, as a tensor that gradients reach."""
+        if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
+            raise MismatchError(
+                f"the inputs of {self.who} are no single tensor of numbers; name a layer for gradients."
+            )
+        return (self._keep(_reached_by_gradients(inputs[0])),)
+
+
+def _reached_by_gradients(found: Tensor) -> Tensor:
+    # copied, because the next layer may change it in place, which torch forbids for a leaf
+    return found.detach().requires_grad_().clone()
 
 
 def _only_tensor(output: Any, which: str) -> Tensor:

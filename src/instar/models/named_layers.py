@@ -11,6 +11,7 @@ from torch import nn
 
 from instar.errors import MismatchError
 from instar.models.architecture import Architecture
+from instar.models.layer_gradients import GRADIENT, INPUTS
 from instar.models.normalised import unwrap
 
 MAX_NEAREST_NAMES = 3
@@ -29,6 +30,7 @@ class Layers:
             is that of the architecture.
         stages: names of the stages of an `Architecture`.
         who: what has the layers, for error messages.
+        network: the network itself.
 
     >>> from instar.models import ResNet
     >>> layers = Layers.of(ResNet(14, input_shape=(3, 8, 8), num_classes=10), "the student")
@@ -43,6 +45,7 @@ instar layers lists all.
     modules: Mapping[str, nn.Module]
     stages: tuple[str, ...]
     who: str
+    network: nn.Module
 
     @classmethod
     def of(cls, network: nn.Module, who: str) -> Layers:
@@ -51,7 +54,7 @@ instar layers lists all.
         # a module under several names has all of them
         dotted = {name: module for name, module in inner.named_modules(remove_duplicate=False) if name}
         friendly, stages = name_groups(inner)
-        return cls({**dotted, **friendly}, stages, who)
+        return cls({**dotted, **friendly}, stages, who, inner)
 
     def find(self, pattern: str) -> list[str]:
         """Return the names that a pattern matches; `*`, `?` and `[12]` stand for letters other than dots.
@@ -71,8 +74,11 @@ instar layers lists all.
         raise MismatchError(f"{self.who} has no layer '{pattern}'; {hint}; instar layers lists all.")
 
     def select(self, names: Collection[str]) -> dict[str, nn.Module]:
-        """Return the modules of some names."""
-        return {name: self.modules[name] for name in names}
+        """Return the modules of some names, of which some may ask for gradients."""
+        return {
+            name: self.network if name == GRADIENT + INPUTS else self.modules[name.removeprefix(GRADIENT)]
+            for name in names
+        }
 
 
 def name_groups(network: nn.Module) -> tuple[dict[str, nn.Module], tuple[str, ...]]:

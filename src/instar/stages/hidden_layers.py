@@ -14,6 +14,7 @@ from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError
 from instar.models.hooks import keep_outputs
+from instar.models.layer_gradients import replace_by_gradients, want_gradients
 from instar.models.modes import in_eval_mode
 from instar.models.named_layers import Layers
 from instar.models.normalised import Normalised, reader_in
@@ -83,8 +84,10 @@ def match_layers(
     refuse_other_tokens(resolved, inputs, teacher, batch)
     resolved.refuse_unmet({Need.ATTENTION_MASK: mask is not None})
     answer = teacher.answer(batch, resolved.teacher_layers)
-    with in_eval_mode(model), keep_outputs(own.select(resolved.student_layers), "the student") as features:
-        logits = model(inputs)
+    with in_eval_mode(model), torch.set_grad_enabled(want_gradients(resolved.student_layers)):
+        with keep_outputs(own.select(resolved.student_layers), "the student") as features:
+            logits = model(inputs)
+        replace_by_gradients(features, logits, batch.labels, "the student", keep_graph=False)
     for who, found in (("the student", features), ("the teacher", answer.features)):
         for name, feature in found.items():
             if feature.dim() == 0 or len(feature) != len(batch):

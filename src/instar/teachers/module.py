@@ -24,6 +24,7 @@ from instar.models.carried import Carried
 from instar.models.copying import refuse_unhashable
 from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
+from instar.models.layer_gradients import replace_by_gradients, want_gradients
 from instar.models.named_layers import Layers
 from instar.models.normalised import reader_in, reader_of, set_reader
 from instar.models.outputs import Outputs, logits_of
@@ -89,6 +90,10 @@ class Module(Teacher):
         if not features or self.layers() is None:
             return super().answer(batch, features)
         outputs = self._call(batch, features)
+        if want_gradients(features):
+            found = dict(outputs.features)
+            replace_by_gradients(found, outputs.logits, batch.labels, "the teacher", keep_graph=False)
+            outputs = Outputs(outputs.logits.detach(), {name: value.detach() for name, value in found.items()})
         return Answer(self._targets(outputs.logits), outputs.features)
 
     def _targets(self, logits: Tensor | Projected) -> DenseTargets | ProjectedTargets:
@@ -112,7 +117,7 @@ class Module(Teacher):
         try:
             with (
                 # tensors of inference mode cannot enter a loss, and do not tell whether they were changed in place
-                torch.no_grad() if features else torch.inference_mode(),
+                torch.set_grad_enabled(want_gradients(features)) if features else torch.inference_mode(),
                 use_matmul_library(execution.precision),
                 autocast(execution.precision, execution.device),
                 name_failure("the network", self.network, batch),  # which may come at a later batch than the first
@@ -136,7 +141,7 @@ class Module(Teacher):
         most = self._execution.max_convolved_samples
         is_whole = self._execution.device.type != "cpu" or len(batch) <= most or not self._is_convolutional
         layers = self._layers.select(features) if features else {}
-        if is_whole or is_compiled or not isinstance(inputs, Tensor):
+        if is_whole or is_compiled or not isinstance(inputs, Tensor) or want_gradients(features):
             with keep_outputs(layers, "the teacher") as found:
                 output = self._carried(called, inputs, batch)
             return Outputs(logits_of(output, len(batch)), found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -43,6 +44,10 @@ class Reordered(Teacher):
 
     def answer(self, batch: Batch, features: Sequence[str] = ()) -> Answer:
         """Return the teacher's logits in the order of `names`, and the outputs of its layers."""
+        if features:  # gradients of layers are those of the label, by its number among the teacher's classes
+            known = batch.labels >= 0
+            self._order = self._order.to(batch.labels.device)
+            batch = replace(batch, labels=torch.where(known, self._order[batch.labels.clamp(min=0)], batch.labels))
         answer = self.members[0].answer(batch, features)
         return Answer(self._reorder(answer.targets), answer.features)
 

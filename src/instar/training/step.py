@@ -20,6 +20,7 @@ from instar.data.loader import Loader
 from instar.errors import MismatchError
 from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
+from instar.models.layer_gradients import replace_by_gradients
 from instar.models.named_layers import Layers
 from instar.models.outputs import Outputs
 from instar.models.readers.encoded import find_attention_mask
@@ -62,6 +63,7 @@ class TrainingModel:
             keep_outputs(self.layers, "the student") as features,
         ):
             logits = self.state.carried[0](self.network, part.read(self.state.model.reader), part)
+        replace_by_gradients(features, logits, part.labels, "the student", keep_graph=True)
         return Outputs(logits, features)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:

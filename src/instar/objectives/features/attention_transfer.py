@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from instar.checks import checked
 from instar.errors import MismatchError
-from instar.objectives.features.feature_term import FeatureTerm
+from instar.models.layer_gradients import GRADIENT, INPUTS
+from instar.models.named_layers import Layers
+from instar.objectives.features.feature_term import FeatureTerm, refuse_other_shapes
+from instar.objectives.values import Need
 
 
+@checked
 @dataclass(frozen=True)
 class AttentionTransfer(FeatureTerm):
     """l = sum over pairs (1/P) || Q_S / ||Q_S|| - Q_T / ||Q_T|| ||^2 with attention maps Q_i = mean over c of A_ci^2.
@@ -22,11 +29,17 @@ class AttentionTransfer(FeatureTerm):
     The loss of a pair is at most 4 / P, so its weight is large: the authors' code has
     `0.9 * SoftTargets(4) + 0.1 * HardLabels() + 1000 * AttentionTransfer()`, with the stages of wide residual networks.
 
-    Source: Zagoruyko and Komodakis 2017, "Paying more attention to attention", section 3.1, with activations and p = 2.
-    The equation is that of their code; their text has the norm in place of its mean square, with a weight of beta / 2.
+    With `gradients`, l = sum over pairs 1/2 || J_S - J_T ||^2 where J = d/dA -log softmax(z)_y is the gradient of the
+    label loss with respect to A, of equal shapes in both networks. The pair `{"inputs": "inputs"}` compares gradients
+    with respect to what the networks are called with, as the paper does. A step then has a second backward pass.
+
+    Source: Zagoruyko and Komodakis 2017, "Paying more attention to attention", section 3.1, with activations and p = 2,
+    and section 3.2 with gradients. The first equation is that of their code; their text has norms in place of the mean
+    and of the sum of squares, with a weight of beta / 2.
 
     Args:
-        pairs: see `FeatureTerm`.
+        pairs: see `FeatureTerm`; with `gradients`, also `{"inputs": "inputs"}`.
+        gradients: compare gradients in place of activations.
 
     >>> import torch
     >>> maps = torch.zeros(1, 2, 2, 2)
@@ -35,10 +48,31 @@ class AttentionTransfer(FeatureTerm):
     (tensor([0.]), tensor([0.5000]))
     """
 
+    gradients: bool = False
+
     name = "attention_transfer"
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A teacher, and labels for gradients."""
+        return super().needs | ({Need.LABELS} if self.gradients else frozenset())
+
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """The pairs by name, of layers whose gradients are asked for if the term compares these."""
+        before = GRADIENT if self.gradients else ""
+        return {before + own: before + theirs for own, theirs in super().layers.items()}
+
+    def resolve(self, student: Layers, teacher: Layers) -> Self:
+        """Return the term with each pair by name."""
+        of_inputs = self.gradients and self.pairs == {INPUTS: INPUTS}
+        return self if of_inputs else super().resolve(student, teacher)
+
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean squared difference of the normalised attention maps per example."""
+        """Return the mean squared difference of the normalised attention maps per example, or that of gradients."""
+        if self.gradients:
+            refuse_other_shapes(student, teacher)
+            return (student - teacher).square().flatten(1).sum(1) / 2
         refuse_other_sizes(student, teacher)
         return (attention_map(student) - attention_map(teacher)).square().mean(1)
 
