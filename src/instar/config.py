@@ -78,7 +78,7 @@ class DataConfig(Config):
     )
     label_column: str | None = Field(None, description="column of the labels; needed only if it is ambiguous")
     columns: tuple[str, ...] = Field(
-        (), description="columns of numbers, or of lists of numbers, beside the inputs, which only a teacher may read"
+        (), description="columns of numbers, lists of numbers or texts beside the inputs, which only a teacher may read"
     )
     leave_out: tuple[str, ...] = Field(
         (), description="columns of a table that are no inputs, such as ids, and what is known only after the label"

@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_named(folder, settings, kind, sentence):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        (["a", "b", "c", "d"], "holds large_string; expected numbers or lists of numbers"),
+        ([b"a", b"b", b"c", b"d"], "holds binary; expected numbers or lists of numbers"),
         ([1.0, None, 2.0, 3.0], "has no value in row 0"),
         ([[1], [1, 2], [1], [1]], "lists of one length; row 1 has .1., and the first .2."),
     ],

@@ -128,18 +128,18 @@ class Batch:
     def _gather(self, name: str, names: tuple[str, ...]) -> Any:
         if self.origin is None:
             raise MismatchError(f"column '{name}' can only be read from batches of a Loader.")
-        column = self.origin.samples.source.columns.get(name)
+        if self.mixture is not None and name not in names[:1]:
+            raise MismatchError(
+                f"the views mix the inputs of two samples, and column '{name}' is not mixed; leave out the mixing, "
+                "or let the teacher read the inputs."
+            )
+        column = self.origin.samples.source.raw_column(name)
         if isinstance(column, RawColumn):
             return column.rows(self.ids, torch.tensor(self.host_ids))
         if isinstance(column, Sounds):
             return move_inputs(column.take(torch.tensor(self.host_ids)), self.ids.device)
         if name in names[:1]:  # the first of several inputs
             return self.inputs
-        if self.mixture is not None:
-            raise MismatchError(
-                f"the views mix the inputs of two samples, and column '{name}' is not mixed; leave out the mixing, "
-                "or let the teacher read the inputs."
-            )
         device = self.ids.device
         values = place_column(self.origin.samples.source, name, device)
         is_near = values.device.type == device.type

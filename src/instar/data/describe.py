@@ -37,7 +37,8 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     ]
     for column, held in source.read_columns.items():
         if column not in (INPUTS, *named) and not isinstance(held, Sounds):  # frames tell of them
-            parts.append(f"column '{column}' {_form(held)}")
+            noun = f"of {held.noun} " if isinstance(held, RawColumn) else ""
+            parts.append(f"column '{column}' {noun}{_form(held)}")
     for split, samples in splits.items():
         parts += _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose

@@ -21,7 +21,7 @@ from instar.data.columns.cell_rows import CellRows
 from instar.data.columns.held import INPUTS, Held
 from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import WAVES, Sounds
-from instar.data.columns.texts import Texts
+from instar.data.columns.texts import TEXT, Texts
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
 from instar.errors import DataError, nearest
@@ -152,6 +152,14 @@ class Source:
         others = {name: column for name, column in self.columns.items() if isinstance(column, RawColumn | Sounds)}
         return {**named, **self.held, **others}
 
+    def raw_column(self, name: str) -> RawColumn | Sounds | None:
+        """Return a column of texts, rows or sound; "text" is also the only column of texts, whatever its name."""
+        column: Any = self.columns.get(name)
+        if column is None and name == TEXT:
+            texts = [one for one in self.columns.values() if isinstance(one, Texts)]
+            column = texts[0] if len(texts) == 1 else None
+        return column if isinstance(column, RawColumn | Sounds) else None
+
     @property
     def sound(self) -> Recordings | None:
         """The sound of recordings; None if it was not stored, or there is none."""
@@ -179,7 +187,9 @@ class Source:
         Raises:
             DataError: when the source has no such column.
         """
-        found = self.read_columns
+        found: dict[str, Column] = self.read_columns
+        if name not in found and (alone := self.raw_column(name)) is not None:
+            return alone
         if name not in found:
             if name == WAVES:
                 raise DataError(f"'{self.name}' has no sound to read; load recordings with data.states=0.")

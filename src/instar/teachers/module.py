@@ -163,7 +163,9 @@ class Module(Teacher):
 
     def knows(self, samples: Samples) -> bool:
         """Return whether the data of these samples have the columns that the network reads."""
-        return set(self._reader.columns) <= set(samples.source.column_names)
+        source = samples.source
+        known = set(source.column_names)
+        return all(name in known or source.raw_column(name) is not None for name in self._reader.columns)
 
     def prepare(self, execution: Execution) -> None:
         """Move the network to the device, lay its weights out, and compute in the precision from now on."""

@@ -12,8 +12,10 @@ from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import read_numbers
 from instar.data.columns.held import Held
+from instar.data.columns.texts import Texts
 from instar.data.source import Source
 from instar.data.splits import match_splits
+from instar.data.text_sources import as_texts
 from instar.errors import DataError
 
 READING = DataConfig(source="arrays")
@@ -27,7 +29,7 @@ def apply_columns(sources: Mapping[str, Source], given: Any) -> dict[str, Source
         sources: sources by split.
         given: by the name of the column, arrays or tables by split as `{"train": ..., "test": ...}`, or one for a
             single source; `[samples, ...]` in the order of the inputs. A split may lack a column. uint8 arrays are
-            pixels 0..255, and floats and booleans are numbers.
+            pixels 0..255, floats and booleans are numbers, and strings are texts.
 
     Raises:
         DataError: when a column has another number of samples, other values, or the name of another column.
@@ -54,9 +56,12 @@ def _named(name: str) -> tuple[str, str]:
     return f"column '{name}'", f"columns={{'{name}': {{'train': ..., 'test': ...}}}}"
 
 
-def _read_column(name: str, given: Mapping[str, Any]) -> dict[str, Held]:
+def _read_column(name: str, given: Mapping[str, Any]) -> dict[str, Held] | dict[str, Texts]:
     if not given:
         return {}
+    texts = {split: as_texts(values) for split, values in given.items()}
+    if all(found is not None and len(found) == 1 for found in texts.values()):
+        return {split: Texts.of([text or "" for text in found[0]], split) for split, found in texts.items() if found}
     places = {split: f"{split}, column {name}" for split in given}  # for error messages
     for split, values in given.items():
         dtype = read_numbers(places[split], values).dtype

@@ -1,4 +1,4 @@
-"""Columns of numbers, and of lists of numbers, in the rows of files and data sets."""
+"""Columns of numbers, of lists of numbers, and of texts, in the rows of files and data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.config import DataConfig
-from instar.data.columns.held import Held
+from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.texts import Texts
 from instar.data.decoded import map_label_column
 from instar.data.images import decode_numbers, number_type
 from instar.data.named_inputs import make_named_sources, read_named, refuse_odd_names
@@ -21,6 +22,9 @@ from instar.errors import DataError, nearest, shortened
 
 if TYPE_CHECKING:
     import datasets
+
+STRINGS = ("string", "large_string")
+"""Types of columns of texts in data sets."""
 
 
 def read_named_columns(
@@ -62,7 +66,7 @@ def add_columns(
         config: names of data and columns.
 
     Raises:
-        DataError: when a column is missing, or does not hold numbers, or the samples are no rows.
+        DataError: when a column is missing, or holds neither numbers nor texts, or the samples are no rows.
     """
     if config.columns and reading.kind in ("text", "instructions"):
         raise DataError(
@@ -71,13 +75,27 @@ def add_columns(
         )
     found = dict(sources)
     for column in config.columns:
-        values = read_column(splits, column, config.source)
-        kept = {split: np.delete(array, list(skipped.get(split, ())), axis=0) for split, array in values.items()}
-        for split, tensor in read_named(column, kept, config).items():
-            if column in found[split].column_names:
+        kept = {split: np.delete(np.arange(len(rows)), list(skipped.get(split, ()))) for split, rows in splits.items()}
+        for split, values in _read_beside(splits, column, kept, config).items():
+            if column in (INPUTS, *found[split].input_names, *found[split].columns):
                 raise DataError(f"'{config.source}' has a column '{column}' already; call it otherwise.")
-            found[split] = replace(found[split], columns={**found[split].columns, column: Held(tensor)})
+            found[split] = replace(found[split], columns={**found[split].columns, column: values})
     return found
+
+
+def _read_beside(
+    splits: Mapping[str, datasets.Dataset], column: str, kept: Mapping[str, NDArray[np.int64]], config: DataConfig
+) -> dict[str, Held] | dict[str, Texts]:
+    holding = {split: rows for split, rows in splits.items() if column in rows.features}
+    if "train" in holding and getattr(holding["train"].features[column], "dtype", "") in STRINGS:
+        texts = {split: rows.select_columns([column])[kept[split]][column] for split, rows in holding.items()}
+        return {
+            split: Texts.of([str(text or "") for text in each], f"{config.source} ({split})")
+            for split, each in texts.items()
+        }
+    values = read_column(splits, column, config.source)
+    tensors = read_named(column, {split: array[kept[split]] for split, array in values.items()}, config)
+    return {split: Held(tensor) for split, tensor in tensors.items()}
 
 
 def read_column(splits: Mapping[str, datasets.Dataset], column: str, name: str) -> dict[str, NDArray[Any]]:
@@ -121,9 +139,10 @@ def _read_numbers(rows: datasets.Dataset, column: str, where: str) -> NDArray[np
     kind = str(getattr(rows.features[column], "dtype", ""))
     is_number = kind == "bool" or kind.startswith(("int", "uint", "float", "decimal"))
     if not is_number or hasattr(rows.features[column], "names"):
+        texts = " Texts may be beside the inputs (data.columns), where a teacher reads them." if kind in STRINGS else ""
         raise DataError(
             f"column '{column}' of '{where}' holds {kind or 'no numbers'}; expected numbers or lists of numbers. "
-            f"Columns: {join_names(rows.features, 20)}."
+            f"Columns: {join_names(rows.features, 20)}.{texts}"
         )
     values = rows[column]
     missing = next((index for index, value in enumerate(values) if value is None), None)
