@@ -9,7 +9,7 @@ from instar.config import ModelConfig
 from instar.errors import ConfigError
 from instar.models import build_network
 from instar.objectives.notation import parse_objective
-from instar.papers import run_paper, yim2017_cifar10, zagoruyko2017_cifar10
+from instar.papers import cifar100_methods, run_paper, yim2017_cifar10, zagoruyko2017_cifar10
 from instar.papers.methods_plan import Method
 from instar.papers.table import Order
 from instar.runs.run import Run
@@ -74,7 +74,7 @@ def test_stored_targets_are_refused_because_stores_have_no_layers(tmp_path: Path
         run_paper("zagoruyko2017-cifar10", data="digits", out=tmp_path, targets="store")
 
 
-@pytest.mark.parametrize("paper", [zagoruyko2017_cifar10, yim2017_cifar10])
+@pytest.mark.parametrize("paper", [zagoruyko2017_cifar10, yim2017_cifar10, cifar100_methods])
 def test_every_net_of_every_scale_can_be_built_and_pairs_can_be_chosen(paper) -> None:
     for scale in paper.SCALES.values():
         for pair in scale.pairs:

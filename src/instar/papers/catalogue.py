@@ -12,6 +12,7 @@ from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
+    cifar100_methods,
     furlanello2018_cifar10,
     furlanello2018_cifar100,
     furlanello2018_ptb,
@@ -63,6 +64,7 @@ PAPERS = {
         "furlanello2018-ptb": furlanello2018_ptb,
         "lopezpaz2016": lopezpaz2016,
         "tang2019-rotten_tomatoes": tang2019_rotten_tomatoes,
+        "cifar100-methods": cifar100_methods,
         "yim2017-cifar10": yim2017_cifar10,
         "zagoruyko2017-cifar10": zagoruyko2017_cifar10,
     }.items()

@@ -30,6 +30,9 @@ LABELS, TEACHER = "labels", "teacher"
 KD_OBJECTIVE = "0.9 * SoftTargets(4) + 0.1 * HardLabels()"
 """Plain distillation at the temperature and the weights that most of the tables of hidden layers use."""
 
+FLOW_OBJECTIVE = 'FlowOfSolution({"stem": "stem", "stage1": "stage1", "stage2": "stage2", "stage3": "stage3"})'
+"""The first phase of FSP: the first convolution and the three stages, each with the next."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -152,13 +155,17 @@ class MethodsPlan:
         return rows
 
     def judge(self, pair: NetPair, claims: Sequence[tuple[str, str]]) -> str:
-        """Return a paragraph that says for each (better, worse) whether the first method has fewer errors."""
+        """Return a paragraph that says for each (better, worse) whether the first method has fewer errors.
+
+        Claims about methods that a pair lacks are left out.
+        """
         if len(self.seeds) < 2:  # one seed says nothing about others
             return ""
         titles = {TEACHER: "teacher"} | {method.name: method.title.removeprefix("control: ") for method in self.methods}
         found = [
             judge_claim(f"{titles[a]} better than {titles[b]}", self.errors(pair, a), self.errors(pair, b))
             for a, b in claims
+            if {a, b} <= titles.keys()
         ]
         return f"{pair.name}, over {len(self.seeds)} paired seeds: {' '.join(found)}"
 
@@ -258,7 +265,7 @@ def stretch(training: Mapping[str, Any], factor: float) -> dict[str, Any]:
     >>> stretch({"epochs": 10, "evaluate_every": 10, "milestones": (3, 6)}, 1.5)
     {'epochs': 15, 'evaluate_every': 15, 'milestones': [4.5, 9.0]}
     """
-    epochs = round(training["epochs"] * factor)
+    epochs = max(1, round(training["epochs"] * factor))
     milestones = [factor * milestone for milestone in training["milestones"]]
     return {**training, "epochs": epochs, "evaluate_every": epochs, "milestones": milestones}
 

@@ -26,8 +26,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from instar.papers.furlanello2018 import Net
-from instar.papers.methods_plan import KD_OBJECTIVE, LABELS, TEACHER, Method, MethodsPlan, MethodsScale, NetPair
+from instar.papers.methods_plan import (
+    FLOW_OBJECTIVE,
+    KD_OBJECTIVE,
+    LABELS,
+    TEACHER,
+    Method,
+    MethodsPlan,
+    MethodsScale,
+    NetPair,
+)
+from instar.papers.residual_nets import residual_net
 from instar.papers.table import FAST_TRAINING, Order, Table
 
 TITLE = "Yim, Joo, Bae and Kim 2017, sections 4.1 and 4.2: flow of the solution on CIFAR-10"
@@ -46,8 +55,6 @@ RECIPE: dict[str, Any] = {
 }
 """That of residual networks: the learning rate falls to a tenth at 32,000 and 48,000 of 64,000 iterations."""
 
-_FLOW = '{"stem": "stem", "stage1": "stage1", "stage2": "stage2", "stage3": "stage3"}'
-FLOW_OBJECTIVE = f"FlowOfSolution({_FLOW})"
 HINT_OBJECTIVE = 'Hints({"stage2": "stage2"})'
 FITNET_OBJECTIVE = "HardLabels() + decay(0.4444) * SoftTargets(3)"
 FLOW_SHARE, HINT_SHARE = 21 / 64, 35 / 64
@@ -112,11 +119,6 @@ def make_fast_methods(size: FlowScale) -> list[Method]:
         Method("third", "control: labels for a third", longer=FLOW_SHARE),
         Method("two-thirds", "control: labels for two thirds", longer=2 * FLOW_SHARE),
     ]
-
-
-def residual_net(depth: int) -> Net:
-    """Return ResNet-`depth`."""
-    return Net(f"ResNet-{depth}", "resnet", {"depth": depth})
 
 
 PAIR = NetPair(residual_net(26), residual_net(8), {LABELS: 87.91, "fitnet": 88.57, "fsp": 88.70, TEACHER: 91.91})

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from instar.papers.furlanello2018 import Net
 from instar.papers.furlanello2018_cifar100 import WIDE_RESNET_TRAINING
 from instar.papers.methods_plan import KD_OBJECTIVE, LABELS, TEACHER, Method, MethodsScale, NetPair
+from instar.papers.residual_nets import wide_residual_net
 from instar.papers.table import FAST_TRAINING, Order, Table
 
 TITLE = "Zagoruyko and Komodakis 2017, table 1: attention transfer on CIFAR-10"
@@ -72,14 +72,9 @@ def make_methods(longer: float, hints: str = "10") -> list[Method]:
     ]
 
 
-def wide_net(depth: int, width: int) -> Net:
-    """Return WRN-`depth`-`width`."""
-    return Net(f"WRN-{depth}-{width}", "wide-resnet", {"depth": depth, "width": width})
-
-
 _ROWS = (LABELS, "at", "f-act", "kd", "at+kd", TEACHER)
 PAIRS = tuple(
-    NetPair(wide_net(*teacher), wide_net(*student), dict(zip(_ROWS, errors, strict=True)))
+    NetPair(wide_residual_net(*teacher), wide_residual_net(*student), dict(zip(_ROWS, errors, strict=True)))
     for student, teacher, errors in (
         ((16, 1), (16, 2), (8.77, 7.93, 8.51, 7.41, 7.51, 6.31)),
         ((16, 1), (40, 1), (8.77, 8.25, 8.62, 8.39, 8.01, 6.58)),
@@ -89,7 +84,9 @@ PAIRS = tuple(
 _SMALL_PAIR = replace(PAIRS[0], note="published with all images at 32 x 32 and 200 epochs")
 
 SCALES: dict[str, MethodsScale] = {
-    "smoke": MethodsScale(2, 1, (NetPair(wide_net(10, 2), wide_net(10, 1)),), {"subset": 200}, "Crop(1) + Flip()"),
+    "smoke": MethodsScale(
+        2, 1, (NetPair(wide_residual_net(10, 2), wide_residual_net(10, 1)),), {"subset": 200}, "Crop(1) + Flip()"
+    ),
     "small": MethodsScale(
         3,
         30,
