@@ -46,6 +46,16 @@ def test_calibration_error_is_the_weighted_gap_of_the_bins(seed, classes, bins):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_calibration_error_is_that_of_torchmetrics_to_the_last_bit():
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    for count in (1, 7, 5000):
+        confidence = torch.rand(count, generator=torch.Generator().manual_seed(count))
+        right = torch.rand(count, generator=torch.Generator().manual_seed(count + 1)) < confidence
+        wanted = float(binary_calibration_error(confidence, right.long(), n_bins=15))
+        assert expected_calibration_error(confidence, right) == wanted
+
+
 def test_calibration_error_of_the_sure_is_their_error():
     sure = torch.full((4,), 1 + 1e-6)  # a softmax may be rounded up
     assert expected_calibration_error(sure, torch.tensor([True, True, True, False])) == pytest.approx(0.25)

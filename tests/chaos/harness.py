@@ -69,7 +69,6 @@ IMPORTED = (
     "sklearn.datasets",
     "torch._dynamo",
     "torch.utils.flop_counter",
-    "torchmetrics.functional.classification",
 )
 """What commands import when they are called, and take seconds for."""
 

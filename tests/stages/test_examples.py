@@ -1,5 +1,7 @@
 """What a finished run keeps of its teacher for the report, and what its answers cost."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,3 +200,33 @@ def test_convolutions_are_counted_and_recurrent_layers_are_not() -> None:
             return last
 
     assert measure_cost(Module(Recurrent()), data)["multiply_adds"] is None
+
+
+def test_operations_are_those_that_torch_counts_without_its_compiler() -> None:
+    program = """
+import sys
+import torch
+from torch import nn
+from instar.stages.cost import Products
+
+image, words = torch.ones(2, 3, 8, 8), torch.ones(2, 5, 16)
+convolution = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 3))
+encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, batch_first=True), 1)
+attend = lambda: nn.functional.scaled_dot_product_attention(words, words, words) @ words.mT
+calls = [lambda: convolution(image), lambda: encoder(words), attend]
+found = []
+for call in calls:
+    with Products() as counter:
+        call()
+    found.append(counter.operations)
+assert "torch._dynamo" not in sys.modules
+assert all(found), found
+
+from torch.utils.flop_counter import FlopCounterMode
+
+for call, count in zip(calls, found):
+    with FlopCounterMode(display=False) as counter:
+        call()
+    assert counter.get_total_flops() == count
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -15,11 +16,15 @@ def expected_calibration_error(confidence: Tensor, is_right: Tensor, bins: int =
         is_right: whether the predicted class is the label, bool `[examples]`.
         bins: number of bins.
 
-    >>> import torch
     >>> round(expected_calibration_error(torch.tensor([0.7, 0.7]), torch.tensor([True, False])), 3)
     0.2
     """
-    from torchmetrics.functional.classification import binary_calibration_error
-
-    # torchmetrics treats values outside 0..1 as logits, and rounding may leave a probability above 1
-    return float(binary_calibration_error(confidence.float().clamp(0, 1), is_right.long(), n_bins=bins))
+    # rounding may leave a probability above 1
+    confidence = confidence.float().clamp(0, 1)
+    edges = torch.linspace(0, 1, bins + 1, device=confidence.device)
+    places = torch.bucketize(confidence, edges, right=True) - 1  # a confidence of 1 has a bin of its own
+    totals = torch.zeros(3, bins + 1, device=confidence.device)
+    for total, values in zip(totals, (torch.ones_like(confidence), confidence, is_right.float()), strict=True):
+        total.scatter_add_(0, places, values)
+    counts, means = totals[0], (totals[1:] / totals[0]).nan_to_num()
+    return float(((means[1] - means[0]).abs() * (counts / counts.sum())).sum())

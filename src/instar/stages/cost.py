@@ -6,13 +6,14 @@ import platform
 import resource
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from instar.data.batch import Batch
 from instar.data.loader import Loader
@@ -87,19 +88,34 @@ def _multiply_adds(model: Teacher, samples: Samples, device: torch.device) -> in
     # the counter does not see the products inside recurrent layers, and a total without them would mislead
     if any(isinstance(module, nn.RNNBase) for network in model.modules() for module in network.modules()):
         return None
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Untracked()  # only the total is read, and tracking modules breaks parametrised weights
-    with counter:
+    with Products() as counter:
         model.targets(next(Loader(samples, 1, seed=0, device=device).in_order())).logits()
-    return int(counter.get_total_flops()) // 2 or None  # a multiply-add is two operations
+    return counter.operations // 2 or None  # a multiply-add is two operations
 
 
-class _Untracked(ModuleTracker):
-    def __enter__(self) -> Self:
-        return self
+class Products(TorchDispatchMode):
+    """Counts floating-point operations as `FlopCounterMode`, which imports the compiler of torch for a second."""
 
-    def __exit__(self, *arguments: object) -> None:
-        return None
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # of torch, whose answer True imports its compiler
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, OpOverload) and func._overloadpacket not in flop_registry:
+            with self:
+                found = func.decompose(*args, **(kwargs or {}))  # into products, where it has some
+            if found is not NotImplemented:
+                return found
+        found = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(getattr(func, "_overloadpacket", None)):
+            self.operations += count(*args, **(kwargs or {}), out_val=found)
+        return found
 
 
 def _peak_bytes(device: torch.device) -> int:
