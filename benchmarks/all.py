@@ -22,6 +22,7 @@ TOPICS = (
     "precision",
     "compare",
     "report",
+    "tables",
     "views",
 )
 

@@ -24,8 +24,9 @@ DISTILLATION = "SoftTargets(temperature=4) + 0.1 * HardLabels()"
 
 
 def normalised(network: nn.Module, samples: Samples, reader: Reader | None = None) -> Normalised:
-    """Return a network that normalises its inputs by their statistics, as in every run."""
-    return Normalised(network, *statistics(samples), reader)
+    """Return a network that normalises its inputs by their statistics, or those of its reader, as in every run."""
+    known = reader.statistics() if reader else None
+    return Normalised(network, *(known or statistics(samples)), reader)
 
 
 def epoch(

@@ -214,13 +214,24 @@ def test_the_commands_of_the_page_of_tables_train_on_customers(
     churn_folder: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (commands,) = blocks(read("docs/tables.md"), "sh")
-    run_commands(
-        commands.replace("../shared/data/churn", str(churn_folder)).replace("--out", "--epochs 2 --out"), instar
+    commands, distillation = (
+        block.replace("../shared/data/churn", str(churn_folder)).replace("--out", "--epochs 2 --out")
+        for block in blocks(read("docs/tables.md"), "sh")
     )
+    run_commands(commands, instar)
     for name in ("mlp", "linear"):
         errors = json.loads((tmp_path / "runs" / name / "result.json").read_text())["metrics"]["error"]
         assert errors < 0.25
+    pytest.importorskip("xgboost", reason="needs XGBoost")
+    program = blocks(read("docs/tables.md"), "python")[1]
+    (tmp_path / "customers.py").write_text(program.replace("../shared/data/churn", str(churn_folder)))
+    monkeypatch.syspath_prepend(tmp_path)
+    run_commands(distillation, instar)
+    sys.modules.pop("customers")
+    assert json.loads((tmp_path / "runs" / "taught" / "result.json").read_text())["metrics"]["agreement"] > 0.9
+    report = (tmp_path / "runs" / "report.html").read_text()
+    assert "taught" in report
+    assert "monthly_charges: " in report  # the rows that the explorer shows
 
 
 def test_the_page_of_phases_runs_as_it_stands_and_its_file_says_the_same(
