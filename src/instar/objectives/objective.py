@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from instar.analysis.scores import UNLABELLED
 from instar.checks import Weight, find_check, validate_value
-from instar.compute.precision import to_loss_dtype
 from instar.compute.projected import Projected
-from instar.compute.tiling import exceeds_loss_tile
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.expressions import write
-from instar.objectives.schedules import WeightSchedule
-from instar.objectives.term_losses import layer_losses, value_of
-from instar.objectives.tiles import loss_in_tiles, tiles
-from instar.objectives.values import Hidden, Need, Value, masked_sum, total_weights
+from instar.objectives.schedules import WeightSchedule, number_of, peak_of
+from instar.objectives.term_losses import add_layers, sum_logits
+from instar.objectives.tiles import tiles
+from instar.objectives.values import Hidden, Need, Value, total_weights
 from instar.targets.targets import Targets
 
 
@@ -139,7 +136,7 @@ class Objective:
         if not self.parts:
             raise ConfigError("an objective must have at least one term, got none.")
         for weight, term in self.parts:
-            validate_value(find_check(Weight), _peak(weight), f"the weight of {type(term).__name__}")
+            validate_value(find_check(Weight), peak_of(weight), f"the weight of {type(term).__name__}")
         # the sums of terms are recorded by name, and a second one would overwrite the first
         names = [term.name for _, term in self.parts]
         for name in names:
@@ -170,7 +167,7 @@ class Objective:
 
     def at_peak(self) -> Objective:
         """Return the objective with the largest weight of each term, to try it before the first step."""
-        return Objective(tuple((_peak(weight), term) for weight, term in self.parts)) if self.is_scheduled else self
+        return Objective(tuple((peak_of(weight), term) for weight, term in self.parts)) if self.is_scheduled else self
 
     def __repr__(self) -> str:
         # every digit of a weight, because a run reads its objective from this text
@@ -227,7 +224,7 @@ class Objective:
             ConfigError: when all weights are 0.
             MismatchError: when a term lacks labels or a teacher, or no term uses the teacher; names the term.
         """
-        if sum(_peak(weight) for weight, _ in self.parts) == 0:
+        if sum(peak_of(weight) for weight, _ in self.parts) == 0:
             # a single weight may be 0: a student that copies layers needs a teacher even if it learns from labels alone
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
         self.refuse_unmet({Need.TEACHER: has_teacher, Need.LABELS: has_labels})
@@ -291,73 +288,10 @@ class Objective:
         """
         if totals is None and self.weighs_examples:
             totals = self.totals(batch, targets)
-        if not self.compares_layers:
-            return self._of_logits(logits, batch, targets, totals, once=not keep_logits)
+        parts = [(number_of(weight), term) for weight, term in self.parts]
         found: tuple[Tensor, dict[str, Tensor]] = (torch.zeros((), device=batch.labels.device), {})
-        if any(term.layers is None for _, term in self.parts):
+        if not self.compares_layers or any(term.layers is None for _, term in parts):
             # a layer may share memory with the logits, so their gradient must not overwrite them
-            found = self._of_logits(logits, batch, targets, totals, once=False)
-        return self._add_layers(*found, batch, hidden)
-
-    def _of_logits(
-        self, logits: Tensor | Projected, batch: Batch, targets: Targets | None, totals: Tensor | None, *, once: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        # terms see one tile or all logits, and cannot tell which
-        if self.relates_examples:  # which must stay together, however many classes there are
-            logits = logits.logits() if isinstance(logits, Projected) else logits
-        elif isinstance(logits, Projected) or exceeds_loss_tile(logits):
-            return loss_in_tiles(partial(self._sums, totals), logits, batch, targets, once=once)
-        logits = to_loss_dtype(logits)
-        if batch.mask is not None:
-            # an invalid position may have any logits, and NaN * 0 is NaN in a gradient too
-            logits = torch.where(batch.mask[..., None], logits, 0.0)
-            batch = replace(batch, labels=torch.where(batch.mask, batch.labels, UNLABELLED))
-        return self._sums(totals, logits, batch, targets)
-
-    def _add_layers(
-        self, total: Tensor, sums: dict[str, Tensor], batch: Batch, hidden: Hidden | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        for weight, term in self.parts:
-            if term.layers is not None:
-                loss = masked_sum(layer_losses(term, batch, hidden), batch.mask)
-                total, sums = total + _number(weight) * loss, sums | {term.name: loss.detach()}
-        return total, {"loss": total.detach()} | {name: value for name, value in sums.items() if name != "loss"}
-
-    def _sums(
-        self, totals: Tensor | None, logits: Tensor, batch: Batch, targets: Targets | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        weighted: list[Tensor] = []
-        sums: dict[str, Tensor] = {}
-        for index, (weight, term) in enumerate(self.parts):
-            if term.layers is not None:  # kept in the list, because `totals` has a row for each term
-                continue
-            value = value_of(term, logits, batch, targets)
-            weights = term.weights(batch, targets)
-            losses = value.loss
-            if weights is not None:
-                if totals is None or not term.weighs_examples:
-                    # the loop computes totals only for terms that declare weights; without them a loss would depend
-                    # on how its batch is split
-                    raise ConfigError(f"{type(term).__name__} returns weights; set its weighs_examples to True.")
-                whole, positive = totals[index].to(losses)
-                # v_n / mean(v) over the whole batch; clamped, because all weights may be 0
-                losses = losses * weights * (positive / whole.clamp(min=torch.finfo(losses.dtype).tiny))
-            loss = masked_sum(losses, batch.mask)
-            # each operation that is left out saves a kernel forward and one back
-            number = _number(weight)
-            weighted.append(loss if number == 1 else number * loss)
-            sums[term.name] = loss.detach()
-            for name, values in value.beside.items():
-                sums[name] = masked_sum(values.detach(), batch.mask)
-        total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
-        return total, {"loss": total.detach()} | sums
-
-
-def _peak(weight: float | WeightSchedule) -> float:
-    return weight.peak if isinstance(weight, WeightSchedule) else weight
-
-
-def _number(weight: float | WeightSchedule) -> float:
-    if isinstance(weight, WeightSchedule):
-        raise ConfigError(f"the weight '{weight}' has no value without a step; call `at` of the objective.")
-    return weight
+            once = not keep_logits and not self.compares_layers
+            found = sum_logits(parts, logits, batch, targets, totals, once=once, in_tiles=not self.relates_examples)
+        return add_layers(parts, *found, batch, hidden) if self.compares_layers else found

@@ -68,5 +68,25 @@ def warmup(weight: float, until: float) -> WeightSchedule:
     return WeightSchedule(weight, until)
 
 
+def peak_of(weight: float | WeightSchedule) -> float:
+    """Return the largest value of a weight.
+
+    >>> peak_of(0.5), peak_of(decay(1000))
+    (0.5, 1000)
+    """
+    return weight.peak if isinstance(weight, WeightSchedule) else weight
+
+
+def number_of(weight: float | WeightSchedule) -> float:
+    """Return a weight that does not change.
+
+    Raises:
+        ConfigError: when it changes over the training.
+    """
+    if isinstance(weight, WeightSchedule):
+        raise ConfigError(f"the weight '{weight}' has no value without a step; call `at` of the objective.")
+    return weight
+
+
 FACTORS: dict[str, Callable[..., WeightSchedule]] = {"decay": decay, "warmup": warmup}
 """Weights that change, by the name that the text of an objective calls them by."""
