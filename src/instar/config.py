@@ -6,8 +6,7 @@ the same configuration with the same data is the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,7 +14,6 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
@@ -24,7 +22,7 @@ from pydantic import (
 
 from instar.checks import Count, Natural, NonNegative, Positive, Seed, Temperature
 from instar.compute.precision import Precision
-from instar.errors import ConfigError, nearest
+from instar.config_errors import validate as validate  # noqa: PLC0414 (imported from here)
 from instar.importing import TypedName
 from instar.values import count_values
 
@@ -37,6 +35,10 @@ ImageSize = Annotated[
     Discriminator(lambda value: "(number)" if isinstance(value, int | float | str) else "(pair)"),
 ]
 """One number for height and width, or (height, width)."""
+
+
+START_FROM_TEACHER = "teacher"
+"""Value of `start` for initial weights from layers of the teacher."""
 
 
 class Config(BaseModel):
@@ -293,7 +295,14 @@ class RunConfig(Config):
     data: DataConfig
     model: ModelConfig
     start: str | None = Field(
-        None, description="run folder to take initial weights from; the last layer is fitted to the classes of this run"
+        None,
+        description="run folder to take initial weights from, with the last layer fitted to the classes of this run; "
+        "teacher: take them from layers of the teacher",
+    )
+    start_layers: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="with start `teacher`: layers of the student, each with the layer of the teacher that it starts "
+        "from, or null for new weights; other layers start from those of the same name",
     )
     teachers: tuple[str, ...] = Field(
         (), description="run folders, package.module:Name, or names of objects given in Python"
@@ -328,8 +337,15 @@ class RunConfig(Config):
             )
         return self
 
+    @property
+    def start_folder(self) -> str | None:
+        """The run folder to take initial weights from; None if there is none."""
+        return None if self.start == START_FROM_TEACHER else self.start
+
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:
+        if self.start_layers and self.start != START_FROM_TEACHER:
+            raise ValueError(f"start_layers needs start '{START_FROM_TEACHER}', got {self.start!r}")
         if self.correct_prior and not self.data.special_classes:
             raise ValueError("correct_prior needs data.special_classes, got none")
         if self.targets != "store" and self.store != StoreConfig():
@@ -345,48 +361,3 @@ def default_settings() -> dict[str, Any]:
     """
     unnamed = RunConfig(data=DataConfig(source=""), model=ModelConfig(name=""))  # the settings without a default
     return unnamed.model_dump(mode="json")
-
-
-C = TypeVar("C", bound=BaseModel)
-
-
-def validate(kind: type[C], values: Mapping[str, Any]) -> C:
-    """Return a `kind` with nested `values`.
-
-    Raises:
-        ConfigError: when a value does not fit; one sentence with the setting, what was expected and what was found.
-
-    >>> validate(TrainingConfig, {"epocs": 3})
-    Traceback (most recent call last):
-    instar.errors.ConfigError: 'epocs' is not a setting; did you mean 'epochs'?
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]  # one sentence for one problem; the next one shows when this is mended
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("("))
-    if first["type"] == "extra_forbidden":
-        owner = _owner(kind, first["loc"][:-1])  # whose settings the nearest known name is searched in
-        raise ConfigError(f"'{where}' is not a setting; {nearest(str(first['loc'][-1]), owner.model_fields)}")
-    if first["type"] == "missing":
-        raise ConfigError(f"'{where}' is required but missing.")
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":  # from our own validators, whose sentences name settings and values
-        raise ConfigError(f"'{where}': {message}." if where else f"{message}.")
-    if not where:
-        raise ConfigError(f"{message}.")
-    raise ConfigError(f"'{where}': {message[0].lower()}{message[1:]}, got {first['input']!r}.")
-
-
-def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    for name in map(str, path):
-        if name in kind.model_fields:  # otherwise `name` is an index of a list or a key of a dictionary
-            kind = next(_configs_in(kind.model_fields[name].annotation), kind)
-    return kind
-
-
-def _configs_in(annotation: Any) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _configs_in(part)

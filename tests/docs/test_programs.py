@@ -240,7 +240,8 @@ def test_the_page_of_phases_runs_as_it_stands_and_its_file_says_the_same(
     page = read("docs/phases.md")
     monkeypatch.chdir(tmp_path)
     Path("phases.yaml").write_text(blocks(page, "yaml")[0])
-    exec(compile(blocks(page, "python")[0], "docs/phases.md", "exec"), {})
+    exec(compile("\n".join(blocks(page, "python")[:2]), "docs/phases.md", "exec"), {})
+    assert Run("runs/shallow").config["start_layers"] == {"blocks.*": "blocks.{0,2,4}"}
     for phase, folder in zip(read_phases("phases.yaml"), ("phases/1", "."), strict=True):
         config = Run(Path("runs/student") / folder).config
         assert parse_objective(phase["objective"]) == parse_objective(config["objective"])

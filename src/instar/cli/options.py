@@ -134,7 +134,7 @@ CombineOption = Annotated[
     str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
 ]
 StartOption = Annotated[
-    str | None, typer.Option("--start", help="run folder with the initial weights; its classes may differ")
+    str | None, typer.Option("--start", help="run folder with the initial weights, or teacher (see start_layers)")
 ]
 OtherDataOption = Annotated[
     str | None,

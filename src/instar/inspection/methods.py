@@ -15,7 +15,7 @@ from instar.config import default_settings
 from instar.errors import ConfigError, MismatchError, RunError
 from instar.nested import flatten
 from instar.paths import given_path
-from instar.runs.phases import is_earlier_phase
+from instar.runs.phases import is_earlier_phase, start_folder
 from instar.runs.predictions import read_predictions
 from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
@@ -195,6 +195,8 @@ def _settings(run: Run, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     config.pop("seed")  # of a teacher too: each seed of a method may have a teacher of its own seed
     above = (*above, run.path.resolve())
     for name in _RUN_SETTINGS:
+        if name == "start" and start_folder(config) is None:
+            continue  # no start, or the layers of the teacher, which is no folder
         given = config.pop(name, None)
         names = given if isinstance(given, list) else [given] if given else []
         places = run.members() if name == "teachers" else map(Path, names)

@@ -57,16 +57,22 @@ instar layers lists all.
         return cls({**dotted, **friendly}, stages, who, inner)
 
     def find(self, pattern: str) -> list[str]:
-        """Return the names that a pattern matches; `*`, `?` and `[12]` stand for letters other than dots.
+        """Return the names that a pattern matches, in the order of the network.
+
+        `*`, `?` and `[12]` stand for letters other than dots, and `{0,12}` for one of several words.
 
         Raises:
             MismatchError: when there is none; suggests the nearest names.
         """
         if pattern in self.modules:
             return [pattern]
+        # each word in braces must name a layer, so that a wrong one is not left out without a word
+        matches = [self._match(one) for one in expand_braces(pattern)]
+        return [name for name in self.modules if any(name in names for names in matches)]
+
+    def _match(self, pattern: str) -> list[str]:
         parts = pattern.split(".")
-        found = [name for name in self.modules if _matches(name.split("."), parts)]
-        if found:
+        if found := [name for name in self.modules if _matches(name.split("."), parts)]:
             return found
         near = difflib.get_close_matches(pattern, self.modules, n=MAX_NEAREST_NAMES, cutoff=0.5)
         outer = [name for name in self.modules if "." not in name]
@@ -103,6 +109,20 @@ def quote_names(names: Collection[str]) -> str:
     """
     shown = ", ".join(f"'{name}'" for name in list(names)[:MAX_LISTED_NAMES])
     return shown + (", ..." if len(names) > MAX_LISTED_NAMES else "")
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Return the patterns that a pattern with words in braces stands for.
+
+    >>> expand_braces("layer.{0,12}.output"), expand_braces("stage?")
+    (['layer.0.output', 'layer.12.output'], ['stage?'])
+    """
+    before, opened, rest = pattern.partition("{")
+    words, closed, after = rest.partition("}")
+    if not (opened and closed):
+        return [pattern]
+    ends = expand_braces(after)
+    return [f"{before}{word.strip()}{end}" for word in words.split(",") for end in ends]
 
 
 def _matches(name: list[str], pattern: list[str]) -> bool:

@@ -64,7 +64,8 @@ def distill(
         store: fields of `StoreConfig`: what a store keeps, such as {"keep": "top:32", "dtype": "float16"}.
         views: augmentation; teacher and student see the same views. None takes those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
-        start: run folder with the initial weights, as in `train`.
+        start: run folder with the initial weights, as in `train`; or "teacher", for layers of the teacher that
+            `start_layers` maps.
         phases: settings of each phase in order, or a YAML file with a list of them under `phases`. A phase may have
             `objective`, `views`, `num_views`, `targets`, `store` and the fields of `TrainingConfig`, and shares the
             rest. It starts from the weights of the phase before it. The last phase is the result; the others lie in

@@ -87,6 +87,6 @@ def train(
         seed=seed,
     )
     # start= may also stand in the file or in settings, so only the merged configuration can tell
-    if network is not None and given.config.start is None:
+    if network is not None and given.config.start_folder is None:
         raise ConfigError("network= needs start=, because it is the network of that run folder; leave it out.")
     return given.stage(local_path(out, "out"), network=network, trust=trust, show=show).run()

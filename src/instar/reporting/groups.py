@@ -14,7 +14,7 @@ from typing import Any
 
 from instar.analysis.significance import paired_interval
 from instar.nested import flatten
-from instar.runs.phases import is_earlier_phase
+from instar.runs.phases import is_earlier_phase, start_folder
 from instar.runs.rows import RunRow
 from instar.tasks.metrics import ERRORS
 
@@ -168,6 +168,8 @@ def identities(rows: Sequence[RunRow]) -> dict[str, str]:
             # teachers count by their own keys, and not by their paths, which contain seeds
             content: dict[str, Any] = {
                 "config": {key: value for key, value in row.config.items() if key not in ("seed", *PARENT_SETTINGS)},
+                # the path of a run has its seed, and the word for the layers of the teacher has none
+                "start": "a run" if start_folder(row.config) else row.config.get("start"),
                 "data": row.fingerprints.get("data"),
                 "parameters": row.numbers.get("parameters"),
                 # sorted, because an ensemble does not depend on the order of its members
@@ -218,7 +220,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def _parents(config: Mapping[str, Any]) -> tuple[str, ...]:
-    return (*config["teachers"], *(config[name] for name in ("corrected", "start") if config.get(name)))
+    return (*config["teachers"], *filter(None, (config.get("corrected"), start_folder(config))))
 
 
 def _same_student(first: RunRow, second: RunRow) -> bool:

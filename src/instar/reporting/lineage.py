@@ -10,6 +10,7 @@ from instar.reporting.columns import EN_DASH, Column, choose_columns, figure
 from instar.reporting.groups import Group, find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
+from instar.runs.phases import start_folder
 from instar.runs.rows import RunRow
 from instar.tasks.metrics import AGREEMENT, ERROR, ERRORS
 
@@ -97,9 +98,8 @@ def shorten_name(name: str, longest: int) -> str:
 
 def _made_from(row: RunRow) -> list[tuple[str, str]]:
     found = [(str(given), RELATIONS["teachers"]) for given in row.teachers]
-    return found + [
-        (str(row.config[key]), how) for key, how in RELATIONS.items() if key != "teachers" and row.config.get(key)
-    ]
+    others = {"start": start_folder(row.config), "corrected": row.config.get("corrected")}
+    return found + [(str(given), RELATIONS[name]) for name, given in others.items() if given]
 
 
 def _place(nodes: Sequence[Node]) -> None:

@@ -7,8 +7,11 @@ runs/student/phases/2          the second phase, which starts from the first
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from instar.config import START_FROM_TEACHER
 
 PHASES_FOLDER = "phases"
 """Folder in a run folder that holds its earlier phases."""
@@ -39,6 +42,16 @@ def earlier_phases(out: Path, start: Any) -> list[Path]:
     if not (name.isascii() and name.isdecimal() and (out / PHASES_FOLDER / name).is_dir()):
         return []
     return phase_folders(out, int(name) + 1)[:-1]
+
+
+def start_folder(config: Mapping[str, Any]) -> str | None:
+    """Return the run folder whose weights a run began with; None if it began with others.
+
+    >>> start_folder({"start": "runs/a"}), start_folder({"start": "teacher"})
+    ('runs/a', None)
+    """
+    start = config.get("start")
+    return None if not start or start == START_FROM_TEACHER else str(start)
 
 
 def is_earlier_phase(folder: Path) -> bool:

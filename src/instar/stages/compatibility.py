@@ -23,8 +23,12 @@ from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher
 
 
-def only_network(teacher: Teacher | None, name: str) -> nn.Module:
-    """Return the network of a teacher from which model `name` takes layers.
+def only_network(teacher: Teacher | None, who: str) -> nn.Module:
+    """Return the network of a teacher from which a student takes layers.
+
+    Args:
+        teacher: the teacher.
+        who: what takes the layers, for the error message.
 
     Raises:
         MismatchError: when there is no teacher, or it is not one network.
@@ -32,8 +36,8 @@ def only_network(teacher: Teacher | None, name: str) -> nn.Module:
     networks = teacher.modules() if teacher else []
     if len(networks) != 1:
         count = f"has {len(networks)} networks" if teacher else "is missing"
-        raise MismatchError(f"model '{name}' takes layers from its teacher, which must be one network; it {count}.")
-    return unwrap(networks[0])
+        raise MismatchError(f"{who} takes layers from the teacher, which must be one network; it {count}.")
+    return networks[0]
 
 
 def refuse_other_sizes(loader: Loader, student: nn.Module | None, teacher: Teacher | None) -> None:

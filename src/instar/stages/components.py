@@ -28,6 +28,7 @@ from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data
 from instar.stages.hidden_layers import refuse_without_layers
 from instar.stages.run_data import as_run, refuse_other_reading
+from instar.stages.teacher_start import TeacherStart
 from instar.stages.weights import few_columns, size_lazy_layers
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
@@ -100,6 +101,7 @@ class Components:
         self.objective.check(
             has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None
         )
+        TeacherStart.of(config, self.teacher)  # refuses a teacher without one network
         refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step
         name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
@@ -164,7 +166,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     for run in filter(None, map(as_run, config.teachers)):  # the same sample must be the same input for all
         refuse_other_reading(run, data)
     network = None if given.network is None else size_lazy_layers(given.network, config, data, reader)
-    start = given.start or (Run(config.start) if config.start else None)
+    start = given.start or (Run(config.start_folder) if config.start_folder else None)
     if start is not None:
         start.require_complete()
     if start is not None and network is not None and network_of(start) is None:

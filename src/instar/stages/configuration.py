@@ -66,7 +66,10 @@ class Configured:
             trust: allow model classes outside `instar.models`.
             show: show progress on stderr.
         """
-        objects, start = self.objects, self.objects.start or (Run(self.config.start) if self.config.start else None)
+        objects, start = (
+            self.objects,
+            self.objects.start or (Run(self.config.start_folder) if self.config.start_folder else None),
+        )
         if start is not None:
             objects = replace(objects, start=lend_network(start, network))
         return Stage(self.config, out, objects, trust=trust, trust_model=self.trust_model, show=show)

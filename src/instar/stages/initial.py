@@ -21,7 +21,7 @@ from instar.models.copying import copy_network
 from instar.models.imported import import_model
 from instar.models.input_statistics import find_statistics
 from instar.models.modes import find_frozen_layers
-from instar.models.normalised import Normalised, set_reader
+from instar.models.normalised import MeanAndStd, Normalised, set_reader, unwrap
 from instar.models.probe import compute_logits
 from instar.models.readers.notation import parse_reader, refuse_second_change, require_readable
 from instar.models.readers.reader import Reader, read_shape
@@ -37,6 +37,7 @@ from instar.stages.rehearsal import (
     refuse_computed_weights,
     rehearse,
 )
+from instar.stages.teacher_start import TeacherStart
 from instar.stages.weights import (
     choose_student_reader,
     few_inputs,
@@ -62,6 +63,7 @@ class InitialModel:
         reads_as_is: its inputs are not standardised, because its network came with weights.
         unmakeable: why its description does not rebuild the network, so that loading the run needs it; None: it does.
         probe: some raw training inputs of its reader, `[n, ...]` each.
+        new_layers: of a student that starts from its teacher's layers, those without a counterpart.
     """
 
     model: Normalised
@@ -69,6 +71,7 @@ class InitialModel:
     reads_as_is: bool
     unmakeable: str | None
     probe: Inputs
+    new_layers: tuple[str, ...] = ()
 
     def rehearse(self, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
         """Take a step with a copy, where the user's code or a batch of a single sample may make that fail.
@@ -107,6 +110,9 @@ class InitialModel:
                 f"inputs that are standardised, each with its own mean and std: {', '.join(standardised)}; give a "
                 "mask as bool or whole numbers, which are not."
             )
+        if self.new_layers:
+            names = list_some(self.new_layers)
+            yield f"layers of the student without counterpart in the teacher have new weights: {names}."
         if not any(module.training for module in network.modules()):
             yield "all layers of the student were given in eval mode; they are trained in train mode."
         elif kept := find_frozen_layers(network):
@@ -146,7 +152,7 @@ def make_initial(
 
     A network that the user gave, or that the user's function returns, starts from its own weights, and its inputs are
     not standardised, as they are not when it teaches. A `Normalised` network keeps its own statistics, and a run that
-    starts from another run keeps that run's statistics.
+    starts from another run keeps that run's statistics, or those of its teacher if it starts from its layers.
 
     Raises:
         InstarError: in a sentence, when it cannot be made or trained.
@@ -154,7 +160,9 @@ def make_initial(
     # made on the CPU, so that initial weights do not depend on the accelerator
     seed_everything(config.seed, "initial weights")
     own_reader = require_readable(reader or parse_reader(config.reader, trust=trust))
-    reader = choose_student_reader(network, own_reader, data, start)
+    from_teacher = TeacherStart.of(config, teacher)
+    chosen = choose_student_reader(network, own_reader, data, start)
+    reader = from_teacher.teach_reader(chosen) if from_teacher else chosen
     classes, given = data.classes, network is not None
     shape: Shapes = reader.collect(data.train.source.shape)
     read = read_shape(reader, shape)
@@ -164,11 +172,10 @@ def make_initial(
         own = copy_network(network).cpu()
     is_foreign = given or (":" in config.model.name and not config.model.name.startswith(LIBRARY_PREFIXES))
     if isinstance(own, Adopting):  # Furlanello et al. 2018: a student that keeps some layers of its teacher
-        own.adopt(only_network(teacher, config.model.name))
+        own.adopt(unwrap(only_network(teacher, f"model '{config.model.name}'")))
     # a class makes new weights under the seed of the run; a function may load any
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
-    # weights that were trained elsewhere expect inputs that are not standardised by these data
-    model = set_reader(own, reader, *(() if has_weights else find_statistics(data.train, reader)))
+    model = set_reader(own, reader, *_choose_statistics(from_teacher, data, reader, has_weights=has_weights))
     probe = few_inputs(data, model.reader)
     refuse_second_change(model.reader, probe)
     is_told = isinstance(own, Normalised) or reader.statistics() is not None
@@ -178,14 +185,26 @@ def make_initial(
     refuse_odd_weights(model)
     if config.training.max_norm:
         refuse_computed_weights(model)
+    new_layers = () if from_teacher is None else from_teacher.copy_into(model, len(classes))
     if start is not None:
         start_from(start, model, classes, data.train, trust=trust)
-        if config.correct_prior:  # these weights know the prior, and half of each epoch are special samples
-            shift_logits(model, -to_prior(data.train), probe)
+    if config.correct_prior and (start or from_teacher):
+        # these weights know the prior, and half of each epoch are special samples
+        shift_logits(model, -to_prior(data.train), probe)
     # found out before the training: afterwards it would be too late
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")  # rebuilding has drawn new weights
-    return InitialModel(model, is_foreign, reads_as_is and start is None, unmakeable, probe)
+    is_said = reads_as_is and not (start or from_teacher)
+    return InitialModel(model, is_foreign, is_said, unmakeable, probe, new_layers)
+
+
+def _choose_statistics(
+    from_teacher: TeacherStart | None, data: Data, reader: Reader, *, has_weights: bool
+) -> tuple[MeanAndStd | None, dict[str, MeanAndStd]]:
+    if from_teacher is not None:
+        return from_teacher.statistics()
+    # weights that were trained elsewhere expect inputs that are not standardised by these data
+    return (None, {}) if has_weights else find_statistics(data.train, reader)
 
 
 def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:

@@ -158,7 +158,7 @@ def _make_stage(stage: Stage, settings: Mapping[str, Any]) -> Stage:
 
 
 def _start_from(stage: Stage, before: Path) -> Stage:
-    config = stage.config.model_copy(update={"start": str(before)})
+    config = stage.config.model_copy(update={"start": str(before), "start_layers": {}})
     # the teacher is open already, so what was typed as the student is trusted in the folders of its phases alone
     trust = stage.trust or (stage.trust_model and (stage.given.teacher is not None or not config.teachers))
     return replace(stage, config=config, given=replace(stage.given, start=None), trust=trust)

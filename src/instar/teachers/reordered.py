@@ -30,6 +30,12 @@ class Reordered(Teacher):
         place = {name: number for number, name in enumerate(teacher.classes or ())}
         self._order = torch.tensor([place[name] for name in names])  # column `order[i]` of the teacher is class i
 
+    @property
+    def columns(self) -> list[int]:
+        """Column of the teacher's own logits for each class."""
+        found: list[int] = self._order.tolist()
+        return found
+
     def targets(self, batch: Batch) -> DenseTargets:
         """Return the teacher's logits in the order of `names`."""
         return self._reorder(self.members[0].targets(batch))
