@@ -129,6 +129,34 @@ def test_it_teaches_a_model_of_frames_and_learns_and_is_given_back(folder: Path,
     assert instar.evaluate(tuned)["errors"] == tuned.metrics["errors"]
 
 
+@pytest.mark.parametrize("kind", ["wave", "wave with a mask"])
+def test_onnx_holds_what_ignores_padding_and_another_is_refused(
+    kind: str, data: Data, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
+    for part in make_model(kind):
+        part.save_pretrained(tmp_path / "model")
+    run = instar.train(data, f"transformers:{tmp_path / 'model'}", out=tmp_path / "run", epochs=1, batch_size=3)
+    assert {layer.name: layer.shape for layer in instar.layers(run).layers}["model.classifier"] == (2,)
+    capfd.readouterr()
+    if kind == "wave":
+        with pytest.raises(MismatchError, match=r"padding changes its logits, .* use --to transformers or hub\."):
+            instar.export(run, to="onnx", out=tmp_path / "model.onnx")
+        assert "torch" not in capfd.readouterr().err
+        return
+    instar.export(run, to="onnx", out=tmp_path / "model.onnx")
+    assert capfd.readouterr().err == ""
+    session, model = onnxruntime.InferenceSession(tmp_path / "model.onnx"), instar.load(run)
+    batch = next(iter(Loader(data.test, 6, seed=0).in_order()))
+    padded = {name: tensor.numpy() for name, tensor in batch.read(model.reader).items()}
+    assert not padded["attention_mask"].all()
+    [found] = session.run(None, padded)
+    for row, (values, mask) in enumerate(zip(*padded.values(), strict=True)):
+        alone = {"input_values": torch.from_numpy(values[mask])[None], "attention_mask": torch.ones(1, mask.sum()) > 0}
+        with torch.no_grad():
+            np.testing.assert_allclose(found[row], model(alone)[0], atol=1e-5)
+
+
 def test_training_is_the_same_after_numpy_has_drawn(tmp_path: Path) -> None:
     model, _ = make_model("wave")
     model.save_pretrained(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 import instar
 from instar.errors import DataError, MismatchError
 from instar.runs.run import Run
+from instar.stages.new_inputs import InputReading
 
 TEXTS = ["a warm film", 'dull,\nand "slow"', "", "良い映画"]
 SETTINGS = {"epochs": 1, "batch_size": 8, "learning_rate": 0.05}
@@ -72,6 +73,12 @@ def test_pairs_are_found_by_the_columns_of_training(pairs: Run, tmp_path: Path) 
     np.testing.assert_array_equal(instar.predict_proba(pairs, tmp_path / "rows.jsonl"), wanted)
     with pytest.raises(MismatchError, match=r"'new texts' has no column 'meant', which .* was trained on"):
         instar.predict(pairs, pd.DataFrame({"said": ["a"], "means": ["b"]}))
+
+
+def test_a_language_model_names_what_writes_text() -> None:
+    tokens = InputReading("'run'", (5,), "int32", {"source": "folder"})
+    with pytest.raises(MismatchError, match=r"'run' takes tokens; .* or its generate method\."):
+        next(tokens.read("who sings"))
 
 
 def test_what_is_not_sure_to_be_a_text_is_refused(run: Run, tmp_path: Path) -> None:

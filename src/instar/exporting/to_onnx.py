@@ -116,14 +116,16 @@ def _any_number_of_positions() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # torch logs hints about optional packages, which the export does not need
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    # hints about optional packages, which the export does not need, and about the exporter's own attributes
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _fold_recurrent_weights(model: Any) -> None:

@@ -52,16 +52,29 @@ class AudioClassifier(TransformersClassifier):
             return self.in_order(self._logits(features, attention_mask))
 
     def _logits(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
-        lengths = None if mask is None else mask.sum(1)
-        if mask is None or lengths is None or bool((lengths == mask.shape[1]).all()):
+        if mask is None:
             return self._call(features)
-        if self._ignores_padding:
+        if torch.compiler.is_exporting():
+            return self._trace(features, mask)
+        lengths, ignores_padding = mask.sum(1), self._ignores_padding
+        if bool((lengths == mask.shape[1]).all()):
+            return self._call(features)
+        if ignores_padding:
             return self._call({**features, "attention_mask": mask.long()})
         rows, logits = [], []
         for length in lengths.unique().tolist():
             rows.append((lengths == length).nonzero()[:, 0])
             logits.append(self._call({name: tensor[rows[-1], :length] for name, tensor in features.items()}))
         return torch.cat(logits)[torch.cat(rows).argsort()]
+
+    def _trace(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        # a graph has no branches that depend on the lengths of its recordings; the trial ran before in plain calls
+        if not self.__dict__.get("_ignores_padding"):
+            raise MismatchError(  # as long as what a refused export shows of it
+                "padding changes its logits, so each length is computed by itself, which no graph can; "
+                "use --to transformers or hub"
+            )
+        return self._call({**features, "attention_mask": mask.long()})
 
     def _call(self, features: Mapping[str, Tensor]) -> Tensor:
         logits: Tensor = self.model(**features).logits

@@ -80,6 +80,11 @@ class InputReading:
             yield self._read_images(items[start : start + MAX_READ_IMAGES])
 
     def _refuse_images(self) -> None:
+        if self.dtype in ("int32", "int64") and len(self.shape) == 1:
+            raise MismatchError(
+                f"{self.name} takes tokens; give them as an array, with instar.predict in Python. A language model has "
+                "no class for a whole text: call the model of instar.load, or its generate method."
+            )
         # older runs recorded no dtype; those of arrays and digits may have been trained on any numbers
         has_pixels = self.dtype == "uint8" if self.dtype else self.data["source"] not in (ARRAYS_SOURCE, "digits")
         if len(self.shape) != 3 or self.shape[0] not in (1, 3) or not has_pixels:

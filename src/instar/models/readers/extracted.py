@@ -98,6 +98,11 @@ class Extracted(Reader):
             )
         return {self.name: _shape(self.settings)} | ({ATTENTION_MASK: (ANY_LENGTH,)} if self.has_any_length else {})
 
+    def make_example(self) -> dict[str, Tensor]:
+        """Return the features of two recordings of silence, of a second each."""
+        silence = _extract(self.settings, np.zeros(self.rate, np.float32))
+        return _pad(self.name, [silence, silence], has_mask=self.has_any_length)
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean 0 and standard deviation 1, because the extractor standardises as the model needs it."""
         return torch.zeros(1), torch.ones(1)
