@@ -202,7 +202,7 @@ class ModelConfig(Config):
     """The network and its arguments."""
 
     name: str = Field(
-        description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, lstm, "
+        description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, vgg, lstm, "
         "character-lstm, frame-net, linear, bag, text-lstm, text-transformer), transformers:FOLDER_OR_HUB_ID, "
         "timm:NAME, or package.module:Class"
     )

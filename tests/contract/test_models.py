@@ -13,6 +13,7 @@ from instar.models import (
     LSTM,
     MLP,
     MODELS,
+    VGG,
     Architecture,
     Bag,
     BANResNet,
@@ -79,6 +80,16 @@ def dense_size(units, growth, stem, kept, channels, classes):
     return total + 2 * inside + (inside + 1) * classes
 
 
+def vgg_size(width, numbers, channels, classes):
+    """Groups of 3x3 convolutions with BN, and logits."""
+    total = 0
+    for group, number in enumerate(numbers):
+        for _ in range(number):
+            total += 9 * channels * (wider := width * min(2**group, 8)) + 2 * wider
+            channels = wider
+    return total + (channels + 1) * classes
+
+
 def lstm_size(classes, units, layers):
     """The embedding, which is the output too; four gates of W x + b + U h + d per layer; the bias of the output."""
     return classes * units + layers * 4 * (2 * units * units + 2 * units) + classes
@@ -106,6 +117,8 @@ CASES = [
         (1, 8, 8),
         three_stages_size(4, [16, 32, 64], 1, 1, 4, lambda width: width // 4),
     ),
+    (VGG(8, 2), (3, 8, 8), vgg_size(2, [1] * 5, 3, 4)),
+    (VGG(13, 3), (1, 9, 8), vgg_size(3, [2] * 5, 1, 4)),
     (DenseNet(16, 4), (3, 8, 8), dense_size([2] * 3, 4, 8, [8, 8], 3, 4)),
     (
         DenseNet(units=[1, 3], growth=3, compression=0.7, stem=5, third_transition=True),

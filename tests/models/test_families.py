@@ -8,6 +8,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.models import (
     CNN,
     MLP,
+    VGG,
     BANResNet,
     DenseNet,
     Normalised,
@@ -39,6 +40,16 @@ def shapes(model):
         (
             made(PreActivationResNet, 11, 2, True),
             dict(zip(RESNET, [(2, 8, 8), (8, 8, 8), (16, 4, 4), (32, 2, 2), (32,)], strict=True)),
+        ),
+        (
+            made(VGG, 8, 2),
+            dict(
+                zip(
+                    ["stem", "stage1", "stage2", "stage3", "stage4", "pooled"],
+                    [(2, 8, 8), (4, 4, 4), (8, 2, 2), (16, 1, 1), (16, 1, 1), (16,)],
+                    strict=True,
+                )
+            ),
         ),
         (
             made(DenseNet, units=[2, 2, 2], growth=4, third_transition=True),
@@ -101,7 +112,7 @@ def test_normalised_passes_features_of_normalised_inputs_through():
         Normalised(nn.Flatten(), torch.tensor(0.3), torch.tensor(0.5)).features(pixels)
 
 
-@pytest.mark.parametrize("family", [WideResNet, PreActivationResNet, DenseNet, BANResNet])
+@pytest.mark.parametrize("family", [WideResNet, PreActivationResNet, DenseNet, BANResNet, VGG])
 def test_convolutions_start_with_the_variance_of_he_and_classifiers_without_bias(family):
     torch.manual_seed(0)
     options = {"stem": 24, "widths": [16, 24]} if family is BANResNet else {}
@@ -131,6 +142,7 @@ def test_1001_layers_predict_and_learn():
         (lambda: made(WideResNet, 10, 1, 1.0), "at least 0 and below 1"),
         (lambda: PreActivationResNet(1001), r"must be 6n \+ 2, got 1001; nearest: 998 and 1004\."),
         (lambda: PreActivationResNet(111, bottleneck=True), r"must be 9n \+ 2, got 111; nearest: 110 and 119"),
+        (lambda: VGG(12), r"VGG\(depth\) must be one of 8, 11, 13, 16, 19, got 12"),
         (lambda: DenseNet(41), r"must be even and at least 10, got 41; nearest: 40 and 42\."),
         (lambda: DenseNet(-3), r"must be even and at least 10, got -3; nearest: 10\."),
         (lambda: DenseNet(40, units=[2, 2, 2]), r"depth or units, not both; got 40 and \[2, 2, 2\]"),
@@ -146,6 +158,11 @@ def test_1001_layers_predict_and_learn():
 def test_refuses_in_words_and_names_the_nearest(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_vgg_halves_images_three_times_and_refuses_smaller_ones_than_that_allows():
+    with pytest.raises(MismatchError, match="at least 8 x 8, got 7 x 9"):
+        VGG(8, input_shape=(3, 7, 9), num_classes=2)
 
 
 def test_depths_between_those_of_whole_units_are_rounded_down():

@@ -7,8 +7,7 @@ import pytest
 
 from instar.models.trained import TrainedRun
 from instar.papers import run_paper
-from instar.papers.methods_plan import FLOW_OBJECTIVE
-from instar.papers.yim2017_cifar10 import HINT_OBJECTIVE
+from instar.papers.yim2017_cifar10 import FLOW_OBJECTIVE, HINT_OBJECTIVE
 from instar.runs.run import Run
 
 

@@ -37,6 +37,7 @@ from instar.models.trained import (
     restore_model,
     save_model,
 )
+from instar.models.vgg import VGG
 from instar.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "LSTM",
     "MLP",
     "MODELS",
+    "VGG",
     "Adopting",
     "Architecture",
     "BANResNet",

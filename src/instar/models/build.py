@@ -40,6 +40,7 @@ from instar.models.text_lstm import TextLSTM
 from instar.models.text_transformer import TextTransformer
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
+from instar.models.vgg import VGG
 from instar.models.wide_resnet import WideResNet
 from instar.models.word_network import WordNetwork
 
@@ -51,6 +52,7 @@ MODELS: dict[str, type[Architecture]] = {
     "preact-resnet": PreActivationResNet,
     "densenet": DenseNet,
     "ban-resnet": BANResNet,
+    "vgg": VGG,
     "lstm": LSTM,
     "character-lstm": CharacterLSTM,
     "frame-net": FrameNet,

@@ -30,9 +30,6 @@ LABELS, TEACHER = "labels", "teacher"
 KD_OBJECTIVE = "0.9 * SoftTargets(4) + 0.1 * HardLabels()"
 """Plain distillation at the temperature and the weights that most of the tables of hidden layers use."""
 
-FLOW_OBJECTIVE = 'FlowOfSolution({"stem": "stem", "stage1": "stage1", "stage2": "stage2", "stage3": "stage3"})'
-"""The first phase of FSP: the first convolution and the three stages, each with the next."""
-
 
 @dataclass(frozen=True)
 class Method:
@@ -257,6 +254,15 @@ class MethodsScale:
         data = {"source": order.data, "validation": 0.1, "train_on_all": True, **self.data}
         seeds = range(order.seeds or self.seeds)
         return MethodsPlan(order.out, data, training | dict(self.training), self.views, seeds, methods, quantity)
+
+
+def write_pairs(*names: str) -> str:
+    """Return pairs of equal layers of student and teacher, as the text of an objective has them.
+
+    >>> write_pairs("stem", "stage1")
+    '{"stem": "stem", "stage1": "stage1"}'
+    """
+    return "{" + ", ".join(f'"{name}": "{name}"' for name in names) + "}"
 
 
 def stretch(training: Mapping[str, Any], factor: float) -> dict[str, Any]:

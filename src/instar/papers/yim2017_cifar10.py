@@ -26,8 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from instar.papers.compared_nets import residual_net
 from instar.papers.methods_plan import (
-    FLOW_OBJECTIVE,
     KD_OBJECTIVE,
     LABELS,
     TEACHER,
@@ -35,8 +35,8 @@ from instar.papers.methods_plan import (
     MethodsPlan,
     MethodsScale,
     NetPair,
+    write_pairs,
 )
-from instar.papers.residual_nets import residual_net
 from instar.papers.table import FAST_TRAINING, Order, Table
 
 TITLE = "Yim, Joo, Bae and Kim 2017, sections 4.1 and 4.2: flow of the solution on CIFAR-10"
@@ -55,7 +55,8 @@ RECIPE: dict[str, Any] = {
 }
 """That of residual networks: the learning rate falls to a tenth at 32,000 and 48,000 of 64,000 iterations."""
 
-HINT_OBJECTIVE = 'Hints({"stage2": "stage2"})'
+FLOW_OBJECTIVE = f"FlowOfSolution({write_pairs('stem', 'stage1', 'stage2', 'stage3')})"
+HINT_OBJECTIVE = f"Hints({write_pairs('stage2')})"
 FITNET_OBJECTIVE = "HardLabels() + decay(0.4444) * SoftTargets(3)"
 FLOW_SHARE, HINT_SHARE = 21 / 64, 35 / 64
 """Epochs of the first phases, as shares of those of the second."""

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from instar.papers.compared_nets import wide_residual_net
 from instar.papers.furlanello2018_cifar100 import WIDE_RESNET_TRAINING
 from instar.papers.methods_plan import KD_OBJECTIVE, LABELS, TEACHER, Method, MethodsScale, NetPair
-from instar.papers.residual_nets import wide_residual_net
 from instar.papers.table import FAST_TRAINING, Order, Table
 
 TITLE = "Zagoruyko and Komodakis 2017, table 1: attention transfer on CIFAR-10"

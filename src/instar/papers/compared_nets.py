@@ -1,4 +1,4 @@
-"""Residual networks of the tables of hidden layers, by their names in the papers."""
+"""Networks of the tables of hidden layers, by their names in the papers."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def wide_residual_net(depth: int, width: int) -> Net:
 def four_times_net(depth: int) -> Net:
     """Return ResNet-`depth`x4, whose stages have four times the channels."""
     return Net(f"ResNet-{depth}x4", "resnet", {"depth": depth, "width": 64})
+
+
+def plain_net(depth: int) -> Net:
+    """Return VGG`depth`."""
+    return Net(f"VGG{depth}", "vgg", {"depth": depth})
