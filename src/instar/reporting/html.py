@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
-from instar.reporting import costs, curves, explorer, lineage, noted, similarity, summary, trust
+from instar.reporting import costs, curves, explorer, layers, lineage, noted, similarity, summary, trust
 from instar.reporting.runs import Runs
 from instar.runs.files import explain_disk, write_whole
 from instar.runs.rows import RunRow, collect, natural
@@ -20,12 +20,13 @@ SECTIONS = (
     explorer.SECTION,
     lineage.SECTION,
     similarity.SECTION,
+    layers.SECTION,
     trust.SECTION,
     curves.SECTION,
     costs.SECTION,
     noted.SECTION,  # last, because it lists what the others could not read
 )
-STYLES = ("explorer.css", "lineage.css", "similarity.css", "trust.css", "curves.css")
+STYLES = ("explorer.css", "lineage.css", "similarity.css", "layers.css", "trust.css", "curves.css")
 
 
 def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report") -> Path:

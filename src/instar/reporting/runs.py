@@ -22,7 +22,7 @@ from instar.tasks.metrics import ERROR, ERRORS, NLL
 Array = NDArray[Any]
 T = TypeVar("T")
 
-COST_FILE, EXAMPLES_FILE = "cost.json", "examples.safetensors"
+COST_FILE, EXAMPLES_FILE, LAYERS_FILE = "cost.json", "examples.safetensors", "layers.safetensors"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,18 @@ class Runs:
                 found = self._try(row, lambda: _arrays(self._open(row).tensors(EXAMPLES_FILE)[0]), {})
             self._examples[row.name] = found
         return self._examples[row.name]
+
+    def layers(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+        """Return what a run recorded of hidden layers, and their names; empty if no term compared some."""
+        if not (row.folder / LAYERS_FILE).exists():
+            return {}, {}
+
+        def read() -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+            tensors, header = self._open(row).tensors(LAYERS_FILE)
+            return _arrays(tensors), header
+
+        nothing: tuple[Mapping[str, Array], Mapping[str, Any]] = ({}, {})
+        return self._try(row, read, nothing)
 
     def cost(self, row: RunRow) -> Mapping[str, Any]:
         """Return the measured cost of a prediction; empty if it was not measured."""

@@ -11,6 +11,7 @@
     tokenizer_files.json    the tokenizer of a language model of Transformers
     predictions.safetensors logits of the test and validation samples, with their ids
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
+    layers.safetensors      how alike the layers of student and teacher are, if a term compared some
     cost.json               latency, multiply-adds and peak memory
     result.json             metrics and cost of the finished run; written last, so its presence means "complete"
 
@@ -71,6 +72,7 @@ SEALED_FILES = (
     "tokenizer_files.json",
     "predictions.safetensors",
     "examples.safetensors",
+    "layers.safetensors",
     "cost.json",
     "probe.safetensors",
 )

@@ -25,6 +25,7 @@ from instar.runs.run import Run
 from instar.stages.components import Components, GivenObjects, resolve_components
 from instar.stages.finish import finish_run, note_failure
 from instar.stages.first_look import FirstLook, look_at
+from instar.stages.layer_comparison import keep_layers
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
 from instar.stages.weights import few_columns
@@ -192,7 +193,8 @@ def _finish(
             "seconds": seconds,
             "notes": notes,
         }
-        if owned := sum(p.numel() for p in prepared.adapters.parameters()):  # trained with the model, and no part of it
+        owned = sum(p.numel() for p in prepared.adapters.parameters())
+        if owned:  # trained with the model, and no part of it
             facts["adapter_parameters"] = owned
         if look is not None:
             facts["first_look"] = look.as_dict()
@@ -201,6 +203,9 @@ def _finish(
                 write_probe(run, model, initial.probe)
         # the student is compared with the teacher itself, because stored targets may lack classes or temperatures
         device, judge_test = accelerator.device, config.judge_test
+        if judge_test:
+            with note_failure("The comparison of layers", facts["notes"]):
+                keep_layers(run, Module(model), components.teacher, prepared.objective, data.test, device, owned)
         finish_run(run, Module(model), data, facts, components.teacher, device, queried, judge_test=judge_test)
         run.forget_progress()  # last: until there is a result, a run that is killed here resumes
     accelerator.wait_for_everyone()  # the other processes return the run too, and may read it at once
