@@ -214,12 +214,13 @@ def test_the_commands_of_the_page_of_tables_train_on_customers(
     churn_folder: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands, distillation = (
+    commands, distillation, embedding = (
         block.replace("../shared/data/churn", str(churn_folder)).replace("--out", "--epochs 2 --out")
         for block in blocks(read("docs/tables.md"), "sh")
     )
     run_commands(commands, instar)
-    for name in ("mlp", "linear"):
+    run_commands(embedding, instar)
+    for name in ("mlp", "linear", "embedded"):
         errors = json.loads((tmp_path / "runs" / name / "result.json").read_text())["metrics"]["error"]
         assert errors < 0.25
     pytest.importorskip("xgboost", reason="needs XGBoost")

@@ -212,12 +212,13 @@ def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> 
         )
     if not isinstance(given, Mapping) or set(takes) == set(given):
         return
-    if takes and set(takes) < set(given):
-        more = ", ".join(sorted(set(given) - set(takes)))
+    if takes and (more := ", ".join(sorted(set(given) - set(takes)))) and set(takes) < set(given):
         raise MismatchError(
             f"model '{name}' takes {' and '.join(takes)}, and its reader makes {more} too; leave it out, as "
             "Tokens(..., token_types=False) does."
         )
+    if "num_words" in sizes:
+        raise MismatchError(f"model '{name}' embeds no words of a table; choose 'mlp', or leave out words='embedded'.")
     if "vocabulary_size" in sizes:
         known = ", ".join(name for name, family in MODELS.items() if issubclass(family, WordNetwork))
         raise MismatchError(f"model '{name}' reads numbers, and the data have texts; models of texts: {known}.")

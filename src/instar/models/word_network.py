@@ -62,10 +62,12 @@ class WordNetwork(Architecture):
         return logits, {"text": vectors}
 
 
-def embed_words(vocabulary_size: int, width: int) -> nn.Embedding:
-    """Return an embedding with small new weights."""
-    embedding = nn.Embedding(vocabulary_size, width)
+def embed_words(vocabulary_size: int, width: int, zero: int | None = None) -> nn.Embedding:
+    """Return an embedding with small new weights; the number `zero` is embedded as zeros, which are not trained."""
+    embedding = nn.Embedding(vocabulary_size, width, padding_idx=zero)
     nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
+    if zero is not None:
+        nn.init.zeros_(embedding.weight.data[zero])
     return embedding
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class CellEncoding:
         return self._hash
 
     @classmethod
-    def fit(cls, rows: CellRows, min_samples: int = 1) -> CellEncoding:
+    def fit(cls, rows: CellRows, min_samples: int = 1) -> Self:
         """Return the encoding of training rows.
 
         Args:
@@ -109,14 +109,18 @@ class CellEncoding:
         encoding = cls(tuple(one for one in found if one.num_features > (one.column.kind == "word")))
         if not encoding.columns:
             raise DataError(f"no column of '{rows.name}' varies in the training samples, so nothing can be learnt.")
-        if len(encoding.features) > MAX_FEATURES:
-            most = max(encoding.columns, key=lambda one: one.num_features)
-            raise DataError(
-                f"the table has {len(encoding.features):,} features, and at most {MAX_FEATURES:,} are possible; column "
-                f"'{most.column.name}' has {most.num_features:,}. Leave it out with data.leave_out, or read rare words "
-                "as one with --set reader='Cells(min_samples=10)'."
-            )
+        encoding._check(rows.name)
         return encoding
+
+    def _check(self, name: str) -> None:
+        if len(self.features) > MAX_FEATURES:
+            most = max(self.columns, key=lambda one: one.num_features)
+            raise DataError(
+                f"'{name}' has {len(self.features):,} features, and at most {MAX_FEATURES:,} are possible; column "
+                f"'{most.column.name}' has {most.num_features:,}. Leave it out with data.leave_out, or read rare words "
+                "as one with --set reader='Cells(min_samples=10)', or all of them as embeddings with "
+                "--set reader='Cells(words=\"embedded\")'."
+            )
 
     @cached_property
     def schema(self) -> Schema:
@@ -151,26 +155,31 @@ class CellEncoding:
             "missing": torch.tensor([p for p, one in enumerate(self.columns) if one.has_missing], dtype=torch.int64),
         }
 
-    def __call__(self, values: Tensor) -> Tensor:
+    def __call__(self, values: Tensor) -> Any:
         """Return features, float32 `[rows, features]`.
 
         Args:
             values: float64 `[rows, columns]` in the columns and words of `schema`; see `CellRows.recode`.
         """
-        at = {name: tensor.to(values.device) for name, tensor in self._tensors.items()}
-        # in float64, because seconds since 1970 do not fit into float32
-        normal = (values.index_select(1, at["quantities"]) - at["mean"]) / at["std"]
-        normal = torch.where(normal.isnan(), torch.zeros_like(normal), normal)
+        at = self._on(values.device)
         words = values.index_select(1, at["words"]) == at["codes"]
         missing = values.index_select(1, at["missing"]).isnan()
-        return torch.cat([normal.float(), words.float(), missing.float()], 1)
+        return torch.cat([self._standardise(values, at), words.float(), missing.float()], 1)
+
+    def _on(self, device: torch.device) -> dict[str, Tensor]:
+        return {name: tensor.to(device) for name, tensor in self._tensors.items()}
+
+    def _standardise(self, values: Tensor, at: Mapping[str, Tensor]) -> Tensor:
+        # in float64, because seconds since 1970 do not fit into float32
+        normal = (values.index_select(1, at["quantities"]) - at["mean"]) / at["std"]
+        return torch.where(normal.isnan(), torch.zeros_like(normal), normal).float()
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return values for JSON; `from_json` reads them."""
         return [one.as_json() for one in self.columns]
 
     @classmethod
-    def from_json(cls, given: Sequence[Mapping[str, Any]]) -> CellEncoding:
+    def from_json(cls, given: Sequence[Mapping[str, Any]]) -> Self:
         """Return the encoding that `as_json` has written."""
         return cls(tuple(map(ColumnEncoding.from_json, given)))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from instar.checks import Count, checked
+from instar.compute.inputs import Inputs, are_tensors, change_tensors, move_inputs
 from instar.config import DataConfig
 from instar.data.columns.cell_rows import CELLS, UNSEEN_CODE, CellRows, SomeRows
 from instar.data.columns.schema import Schema
@@ -19,6 +20,7 @@ from instar.data.tables.frames import as_arrow, is_frame
 from instar.data.tables.reading import read_tables
 from instar.errors import ConfigError, MismatchError, nearest, say
 from instar.models.readers.cell_encoding import CellEncoding
+from instar.models.readers.embedded_cells import EmbeddedCells
 from instar.models.readers.reader import Reader
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # what each reader has made of a table, by device; it lives as long as the table
-_encoded: WeakKeyDictionary[CellRows, dict[tuple[Reader, torch.device], Tensor]] = WeakKeyDictionary()
+_encoded: WeakKeyDictionary[CellRows, dict[tuple[Reader, torch.device], Inputs]] = WeakKeyDictionary()
 
 
 @checked
@@ -40,6 +42,8 @@ class Cells(Reader):
     Args:
         min_samples: training samples that a word needs for a feature of its own; rarer words are one feature together,
             as words that were never seen.
+        words: `one-hot`, a feature for each word; or `embedded`, for networks that own an embedding of the words and
+            are called with `numbers` and `words`, as `mlp` is: see `EmbeddedCells`.
         column: name of the column of the data that holds the table.
 
     >>> import pandas
@@ -53,12 +57,14 @@ class Cells(Reader):
 
     min_samples: Count = 1
     column: str = CELLS
+    words: Literal["one-hot", "embedded"] = "one-hot"
     encoding: CellEncoding | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         # what it has learnt is saved apart
         column = "" if self.column == CELLS else f", column={self.column!r}"
-        return f"Cells(min_samples={self.min_samples}{column})"
+        words = "" if self.words == "one-hot" else f", words={self.words!r}"
+        return f"Cells(min_samples={self.min_samples}{column}{words})"
 
     def __str__(self) -> str:
         return repr(self)
@@ -74,6 +80,10 @@ class Cells(Reader):
             raise MismatchError(f"{self} knows no table yet; train a model with it, or call fitted(samples).")
         return self.encoding
 
+    @property
+    def _kind(self) -> type[CellEncoding]:
+        return EmbeddedCells if self.words == "embedded" else CellEncoding
+
     def fitted(self, samples: Samples) -> Cells:
         """Return the reader that knows means and categories of training samples.
 
@@ -85,7 +95,7 @@ class Cells(Reader):
         rows = samples.source.columns.get(self.column)
         if not isinstance(rows, CellRows):
             raise MismatchError(f"{self} reads tables, and '{samples.source.name}' is none; leave the reader out.")
-        return replace(self, encoding=CellEncoding.fit(rows.take(samples.ids), self.min_samples))
+        return replace(self, encoding=self._kind.fit(rows.take(samples.ids), self.min_samples))
 
     def knowledge(self) -> dict[str, Any] | None:
         """Return the encoding as JSON values."""
@@ -98,24 +108,28 @@ class Cells(Reader):
             ConfigError: when the values are no encoding.
         """
         try:
-            return replace(self, encoding=CellEncoding.from_json(knowledge["columns"]))
+            return replace(self, encoding=self._kind.from_json(knowledge["columns"]))
         except (KeyError, TypeError, IndexError) as error:
             raise ConfigError(f"what the reader {self} has learnt is damaged: {error!r}.") from None
 
-    def encode(self, rows: CellRows) -> Tensor:
-        """Return the features of all rows, float32 `[rows, features]`."""
+    def sizes(self) -> dict[str, Any]:
+        """Return the number of different words that a network embeds."""
+        return {"num_words": self.encoding.num_words} if isinstance(self.encoding, EmbeddedCells) else {}
+
+    def encode(self, rows: CellRows) -> Any:
+        """Return the features of all rows, float32 `[rows, features]`; or `numbers` and `words` of all rows."""
         cells = rows.recode(self._known.schema)
         _tell_unseen(rows, cells, self._known.schema)
         return self._known(cells)
 
-    def _remember(self, rows: CellRows, device: torch.device) -> Tensor:
+    def _remember(self, rows: CellRows, device: torch.device) -> Inputs:
         known = _encoded.setdefault(rows, {})
         if (self, device) not in known:
-            known[self, device] = self.encode(rows).to(device)
+            known[self, device] = move_inputs(self.encode(rows), device)
         return known[self, device]
 
-    def __call__(self, inputs: Any) -> Tensor:
-        """Return features `[batch, features]`.
+    def __call__(self, inputs: Any) -> Any:
+        """Return features `[batch, features]`, or `numbers` and `words` where words are embedded.
 
         Args:
             inputs: a data frame of any library, `CellRows`, or float64 `[batch, columns]` in the columns and words of
@@ -125,9 +139,12 @@ class Cells(Reader):
             DataError: when a column is missing, or holds another type.
         """
         if isinstance(inputs, SomeRows):
-            return self._remember(inputs.column, inputs.ids.device).index_select(0, inputs.ids)
+            rows = self._remember(inputs.column, inputs.ids.device)
+            return change_tensors(lambda tensor: tensor.index_select(0, inputs.ids), rows)
         if isinstance(inputs, Tensor):
             return self._known(inputs) if inputs.dtype == torch.float64 else inputs
+        if are_tensors(inputs):  # numbers and words, which are read already
+            return inputs
         return self.encode(inputs if isinstance(inputs, CellRows) else self.read_frame(inputs))
 
     def read_frame(self, frame: Any, name: str = "table") -> CellRows:
@@ -166,8 +183,10 @@ class Cells(Reader):
         """Return two rows, in the columns and words of `encoding.schema`."""
         return torch.zeros(2, len(self._known.schema.names), dtype=torch.float64)
 
-    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the number of features; `given` as long as it knows none."""
+    def shape(self, given: tuple[int, ...]) -> Any:
+        """Return the number of features, or of `numbers` and `words`; `given` as long as it knows none."""
+        if isinstance(self.encoding, EmbeddedCells):
+            return {"numbers": (len(self.features),), "words": (self.encoding.num_word_columns,)}
         return given if self.encoding is None else (len(self.features),)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
