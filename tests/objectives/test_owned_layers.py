@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from instar.data import Batch, Samples, Source
-from instar.errors import MismatchError
+from instar.errors import ConfigError, MismatchError
 from instar.objectives import Contrastive, ReviewDistillation, VariationalInformation
 
 RANDOM = np.random.default_rng(0)
@@ -58,6 +58,14 @@ def test_variational_information_is_the_density_of_a_gaussian(images):
             squares = (theirs[channel] - mean[channel]) ** 2
             wanted[row] += (0.5 * (math.log(v) + squares / v)).sum() / theirs.size
     np.testing.assert_allclose(found.detach(), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 0.5, 800.0])
+def test_the_initial_variance_is_that_of_the_argument(variance):
+    gaussian = VariationalInformation({"a": "x"}, initial_variance=variance).make_adapter((2,), (3,))
+    torch.testing.assert_close(gaussian(torch.zeros(1, 2))[1], torch.full((3,), variance), rtol=1e-4, atol=0)
+    with pytest.raises(ConfigError, match="initial_variance must be above 1e-05, got 1e-06"):
+        VariationalInformation(initial_variance=1e-6)
 
 
 def contrast_by_hand(own, theirs, of_student, of_teacher, rows, log_constants):
@@ -135,6 +143,7 @@ def test_negatives_of_all_other_samples_need_no_labels():
     ("labels", "shapes", "sentence"),
     [
         ([0, 1, -1], [(2,)], "needs a label of every sample, and 1 of 3 have none; use Contrastive"),
+        ([[0, 1], [1, 0]], [(2,)], "needs one class for each sample, and labels are at positions; use Contrastive"),
         ([1, 1, 1], [(2,)], "draws negatives of other classes, and all samples are of one"),
         ([0, 1, 2], [(2,), (2,)], "compares one layer of each network, got 2 pairs; name the layer before the logits"),
     ],

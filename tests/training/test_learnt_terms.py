@@ -16,7 +16,8 @@ DIGITS = load_data("digits", subset=60)
 SETTINGS = {"epochs": 3, "batch_size": 25, "optimiser": "sgd", "learning_rate": 0.01, "schedule": "constant"}
 SETTINGS |= {"log_every": 1}
 CONTRASTIVE = "SoftTargets(4) + 0.8 * Contrastive({'pooled': 'pooled'}, negatives=40, embedding=16)"
-ALL = f"{CONTRASTIVE} + VariationalInformation('stages') + warmup(2, 0.5) * ReviewDistillation('stages')"
+REVIEW = "ReviewDistillation({'stage?': 'stage?', 'pooled': 'pooled'})"
+ALL = f"{CONTRASTIVE} + VariationalInformation('stages') + warmup(2, 0.5) * {REVIEW}"
 
 
 @pytest.fixture(scope="module")

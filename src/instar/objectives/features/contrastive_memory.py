@@ -136,10 +136,10 @@ def find_classes(samples: Samples) -> Tensor:
     Raises:
         MismatchError: when there is not one class for each, or only one in all.
     """
-    labels = samples.labels
     instead = "use Contrastive(by_class=False), which draws negatives from all other samples"
-    if labels.dim() != 1:
+    if samples.source.labels.dim() != 1:  # asked before they are read, because those of a text may not fit in memory
         raise MismatchError(f"Contrastive needs one class for each sample, and labels are at positions; {instead}.")
+    labels = samples.labels
     if missing := int((labels == UNLABELLED).sum()):
         raise MismatchError(
             f"Contrastive needs a label of every sample, and {missing} of {len(labels)} have none; {instead}."

@@ -43,7 +43,8 @@ class ReviewDistillation(FeatureTerm):
     `warmup(5, 0.08) * ReviewDistillation()` for 240 epochs.
 
     Args:
-        pairs: layers in the order of the networks, from shallow to deep; see `FeatureTerm`.
+        pairs: layers from shallow to deep, in this order; see `FeatureTerm`. The authors pair the stages and, last, the
+            layer before the logits.
         channels: most channels of the fused layers; they have as many as the student's deepest layer.
 
     >>> import torch

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from instar.checks import Positive, checked
 from instar.compute.inputs import Shape
+from instar.errors import ConfigError
 from instar.objectives.features.adapters import refuse_other_places
 from instar.objectives.features.feature_term import FeatureTerm
 
@@ -38,6 +39,9 @@ class VariationalInformation(FeatureTerm):
         pairs: see `FeatureTerm`.
         initial_variance: v_c before the first step, above 1e-5.
 
+    Raises:
+        ConfigError: when the variance is not above 1e-5.
+
     >>> import torch
     >>> mean, variance, teacher = torch.zeros(1, 2), torch.tensor([1.0, 4.0]), torch.tensor([[1.0, 2.0]])
     >>> VariationalInformation().compare((mean, variance), teacher).round(decimals=4)  # (0 + 1 + log 4 + 1) / 4
@@ -47,6 +51,11 @@ class VariationalInformation(FeatureTerm):
     initial_variance: Positive = 5.0
 
     name = "variational_information"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.initial_variance <= _MIN_VARIANCE:
+            raise ConfigError(f"initial_variance must be above {_MIN_VARIANCE}, got {self.initial_variance}.")
 
     def make_adapter(self, student: Shape, teacher: Shape) -> nn.Module | None:
         """Return the layers that return mean and variance."""
@@ -77,7 +86,7 @@ class ConditionalGaussian(nn.Module):
             return nn.Conv2d(inputs, last, 1, bias=False) if is_image else nn.Linear(inputs, last, bias=False)
 
         self.mean = nn.Sequential(layer(channels), nn.ReLU(), layer(last), nn.ReLU(), layer(last))
-        wanted = max(variance - _MIN_VARIANCE, _MIN_VARIANCE)
+        wanted = variance - _MIN_VARIANCE
         start = wanted + math.log(-math.expm1(-wanted))  # which log(1 + exp) gives back
         self.scale = nn.Parameter(torch.full((last, 1, 1) if is_image else (last,), start))
 
