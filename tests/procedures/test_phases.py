@@ -98,8 +98,15 @@ def test_a_folder_with_other_phases_is_refused_by_name(teacher: Run, straight: R
         ),
         ([{"epochs": 1}, {"training": {"epocs": 1}}], "phase 2: 'training.epocs' is not a setting; did you mean 'epo"),
         ([{"epochs": 0}], "phase 1: 'training.epochs': .*, got 0"),
+        (
+            [{"training": {"epochs": 1}, "epochs": 2}],
+            "phase 1: 'epochs' stands beside 'training' and in it; give it once",
+        ),
+        ([{"store": 3}], "phase 1: 'store': input should be a valid dictionary or instance of StoreConfig, got 3"),
+        ([{"store": {"keep": "top:3"}}], "phase 1: the settings of store need targets 'store', got 'online'"),
+        ([{}] * 1001, "phases must be a list of settings for each phase"),
         ([{"seed": 1}], "phase 1: all phases share the setting 'seed'; give it for all of them"),
-        ([{"start": "runs/a"}], "phase 1: a phase starts from the one before it; give the start of the first as"),
+        ([{"start": "runs/a"}], "phase 1: a phase starts from the one before it; give that of the first as"),
         ([{"objective": "SoftTarget(4)"}], "phase 1: term 'SoftTarget' is unknown; did you mean 'SoftTargets'"),
         ([{"objective": "HardLabels()"}], "no phase has a term with a teacher; add one"),
         ([], "phases must be a list of settings for each phase"),
@@ -137,6 +144,9 @@ def test_a_phase_reads_stored_targets_after_one_of_hidden_layers(teacher: Run, t
     assert stored.config["targets"] == "store"
     asked = distil(teacher, tmp_path / "asked", [first | {"targets": "online"}, {"epochs": 1}], targets="memory")
     assert asked.config["targets"] == "memory"
+    # what a phase says of the store of the command
+    few = distil(teacher, tmp_path / "few", [{"store": {"keep": "top:3"}}], targets="store", epochs=1)
+    assert (few.config["store"]["keep"], few.config["targets"]) == ("top:3", "store")
     # stored targets are of half precision
     assert stored.metrics["nll"] == pytest.approx(asked.metrics["nll"], rel=1e-3)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.docs.pages import blocks, read
 from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, write_rows
 from tests.same_runs import assert_same
 from torch import nn
@@ -114,6 +115,28 @@ def test_an_encoder_of_every_second_layer_is_that_of_transformers_with_the_other
         initial(words, f"transformers:{teacher}", model | {"name": f"transformers:{turned}"}, EVERY_SECOND)
 
 
+def test_the_map_of_distilbert_makes_the_hidden_states_of_every_second_layer_of_bert() -> None:
+    transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 30, "max_position_embeddings": 12, "initializer_range": 0.3}
+    wide = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_hidden_layers": 5}
+    bert = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes, **wide)).eval()
+    small = {"dim": 16, "hidden_dim": 24, "n_heads": 2, "n_layers": 3}
+    student = transformers.DistilBertForSequenceClassification(transformers.DistilBertConfig(**sizes, **small)).eval()
+    found: dict[str, Any] = {}
+    (code,) = (block for block in blocks(read("docs/phases.md"), "python") if "distilbert" in block)
+    exec(compile(code, "docs/phases.md", "exec"), found)
+    networks = (nn.ModuleDict({"model": one}) for one in (student, bert))
+    assert copy_layers(*networks, found["start_layers"]) == ["model.pre_classifier"]
+    bert.bert.embeddings.token_type_embeddings.weight.data.zero_()  # which DistilBERT does not have
+    bert.bert.encoder.layer = nn.ModuleList([bert.bert.encoder.layer[at] for at in (0, 2, 4)])
+    ids, mask = torch.randint(1, 30, (5, 8)), torch.arange(8) < torch.tensor([8, 3, 5, 8, 6])[:, None]
+    with torch.no_grad():
+        wanted = bert.bert(ids, mask.long()).last_hidden_state
+        states = student.distilbert(ids, mask.long()).last_hidden_state
+    torch.testing.assert_close(states, wanted)
+
+
 def test_a_language_model_starts_from_layers_of_its_teacher(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs the extra transformers")
     folders = {count: tmp_path / str(count) for count in (4, 2)}
@@ -191,6 +214,7 @@ def test_layers_without_counterpart_are_said_and_keep_their_own_weights(
     assert "layers of the student without counterpart in the teacher have new weights: classifier." in (
         capsys.readouterr().err
     )
+    assert instar.inspect(run.path).origin["start_layers"] == layers
     assert (run.config["start"], run.config["start_layers"]) == ("teacher", layers)
     with pytest.raises(MismatchError, match="no layers have the same names: the student has '0', the teacher 'stem'"):
         copy_layers(nn.Sequential(nn.Linear(2, 2)), deep.model.network, {})

@@ -192,6 +192,7 @@ def _origin_rows(found: Inspection) -> list[tuple[str, Any]]:
         ("fingerprints", ", ".join(f"{name} {value}" for name, value in fingerprints.items())),
         ("teachers", f"{', '.join(teachers)}{combined}" if teachers else None),
         ("start", None if found.phases else origin["start"]),
+        ("start layers", ", ".join(f"{own} from {other}" for own, other in (origin["start_layers"] or {}).items())),
         *(("phase before", _describe_phase(phase)) for phase in found.phases),
         ("objective", origin["objective"]),
         ("temperature", ", ".join(f"{value:g}" for value in origin["temperatures"] or [])),

@@ -117,7 +117,18 @@ def _model(row: RunRow, files: list[FileState]) -> dict[str, Any]:
 
 def _origin(row: RunRow) -> dict[str, Any]:
     config, environment = row.config, row.environment
-    settings = ("data", "teachers", "start", "combine", "objective", "views", "targets", "seed", "corrected")
+    settings = (
+        "data",
+        "teachers",
+        "start",
+        "start_layers",
+        "combine",
+        "objective",
+        "views",
+        "targets",
+        "seed",
+        "corrected",
+    )
     found = {name: config.get(name) for name in settings}
     found["temperatures"] = _temperatures(config.get("objective"))
     found["fingerprints"] = dict(row.fingerprints)

@@ -16,6 +16,9 @@ from instar.config import START_FROM_TEACHER
 PHASES_FOLDER = "phases"
 """Folder in a run folder that holds its earlier phases."""
 
+MAX_PHASES = 1000
+"""Most phases of a training, so that a damaged number names no endless list of folders."""
+
 
 def phase_folders(out: Path, count: int) -> list[Path]:
     """Return the run folders of phases in order; the last is the folder itself.
@@ -39,7 +42,8 @@ def earlier_phases(out: Path, start: Any) -> list[Path]:
     # another run may be called phases/1 too, so the folder must lie inside this one
     is_inside = isinstance(start, str) and Path(start).parent.name == PHASES_FOLDER
     name = Path(start).name if is_inside else ""
-    if not (name.isascii() and name.isdecimal() and (out / PHASES_FOLDER / name).is_dir()):
+    is_number = name.isascii() and name.isdecimal() and len(name) <= len(str(MAX_PHASES))
+    if not is_number or not (out / PHASES_FOLDER / name).is_dir():
         return []
     return phase_folders(out, int(name) + 1)[:-1]
 

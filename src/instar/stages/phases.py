@@ -15,7 +15,7 @@ from instar.models.trained import TrainedRun
 from instar.nested import merge_settings, read_yaml
 from instar.objectives.notation import as_objective
 from instar.objectives.values import Need
-from instar.runs.phases import PHASES_FOLDER, earlier_phases, phase_folders
+from instar.runs.phases import MAX_PHASES, PHASES_FOLDER, earlier_phases, phase_folders
 from instar.runs.run import Run
 from instar.stages.arguments import target_settings
 from instar.stages.configuration import run_settings
@@ -98,7 +98,7 @@ def read_phases(phases: Phases) -> list[dict[str, Any]]:
             raise ConfigError(f"'{phases}' has the key '{name}'; {nearest(str(name), ['phases'])}")
         phases = content.get("phases") or ()
     is_list = isinstance(phases, Sequence) and not isinstance(phases, str)
-    if not is_list or not phases or not all(isinstance(one, Mapping) for one in phases):
+    if not is_list or not 0 < len(phases) <= MAX_PHASES or not all(isinstance(one, Mapping) for one in phases):
         raise ConfigError(f"{where} must be a list of settings for each phase, such as [{{'epochs': 10}}].")
     return [{str(name): value for name, value in one.items()} for one in phases]
 
@@ -128,16 +128,23 @@ def _count(phases: int) -> str:
     return "1 phase" if phases == 1 else f"{phases} phases"
 
 
-def _make_stage(stage: Stage, settings: Mapping[str, Any]) -> Stage:
+def _refuse_settings(settings: Mapping[str, Any]) -> None:
     allowed = (*PHASE_SETTINGS, *TrainingConfig.model_fields)
     for name in settings:
         if name in allowed:
             continue
         if name == "start":
-            raise ConfigError("a phase starts from the one before it; give the start of the first as start= (--start).")
+            raise ConfigError("a phase starts from the one before it; give that of the first as start= (--start).")
         if name in RunConfig.model_fields:
             raise ConfigError(f"all phases share the setting '{name}'; give it for all of them.")
         raise ConfigError(f"'{name}' is not a setting of a phase; {nearest(name, allowed)}")
+    inner = settings.get("training")
+    if twice := next((name for name in settings if isinstance(inner, Mapping) and name in inner), None):
+        raise ConfigError(f"'{twice}' stands beside 'training' and in it; give it once.")
+
+
+def _make_stage(stage: Stage, settings: Mapping[str, Any]) -> Stage:
+    _refuse_settings(settings)
     nested = {name: value for name, value in settings.items() if name == "training"}
     own = {name: value for name, value in settings.items() if name not in ("training", "targets", "store")}
     nested = merge_settings(run_settings("a phase", own), nested)
@@ -152,8 +159,9 @@ def _make_stage(stage: Stage, settings: Mapping[str, Any]) -> Stage:
     if Need.TEACHER not in objective.needs:
         values |= {"teachers": (), "targets": "online", "store": {}}
         given = replace(given, teacher=None)
-    elif "targets" in settings or "store" in settings:
-        values |= {"targets": "online", "store": {}} | target_settings(settings.get("targets"), settings.get("store"))
+    else:
+        values |= {"store": {}} | target_settings(settings["targets"]) if "targets" in settings else {}
+        values |= merge_settings({"store": values.get("store", {})}, {"store": settings.get("store", {})})
     return replace(stage, config=validate(RunConfig, values), given=given)
 
 
