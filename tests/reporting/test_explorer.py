@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from instar.procedures.report import report
 from instar.reporting.explorer import MAX_REPORT_SOUND_BYTES, Sounds, collect_samples
 from instar.reporting.runs import Runs
 from instar.runs.rows import collect
@@ -74,6 +75,17 @@ def test_every_frame_of_a_recording_has_its_whole_sound(tmp_path: Path, hear: He
             np.testing.assert_array_equal(np.frombuffer(file.readframes(1000), "<i2"), expected)
         assert kind == "data:audio/wav;base64"
         assert found["seconds"] == f"{len(expected) / 8000:.2f}"
+
+
+@pytest.mark.parametrize(("heard", "told", "untold"), [([7], "whole sound", "Images"), (None, "Images", "whole sound")])
+def test_the_caption_tells_of_what_is_shown(
+    tmp_path: Path, hear: Hear, heard: list[int] | None, told: str, untold: str
+) -> None:
+    hear("run", heard)
+    caption = report(tmp_path).read_text().split("the probability of all classes but the label.")[1].split("</fig")[0]
+    assert told in caption
+    assert untold not in caption
+    assert "text of a language model" not in caption
 
 
 @pytest.mark.parametrize(("heard", "expected"), [([4], [None, "one/4", "one/4"]), ([], [None] * 3)])

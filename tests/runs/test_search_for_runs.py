@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+import instar
 from instar.errors import RunError
+from instar.models import MLP
 from instar.procedures.report import report
 from instar.runs.rows import collect
 
@@ -33,3 +35,10 @@ def test_links_in_a_circle_are_not_followed(tmp_path: Path) -> None:
         report(tmp_path)
     with pytest.raises(RunError, match="is missing"):
         report(tmp_path / "self")
+
+
+def test_exports_of_a_run_are_neither_runs_nor_of_another_program(tmp_path: Path) -> None:
+    run = instar.train("digits", MLP([4]), out=tmp_path / "run", epochs=1, show=False)
+    instar.export(run, "hub")
+    instar.export(run, "hub", out=tmp_path / "elsewhere")
+    assert [(row.name, row.state) for row in collect(tmp_path)] == [("elsewhere", "foreign"), ("run", "complete")]

@@ -23,6 +23,7 @@ from instar.exporting.to_safetensors import write_safetensors
 from instar.exporting.to_torchscript import write_torchscript
 from instar.exporting.to_transformers import write_transformers
 from instar.paths import local_path
+from instar.runs.rows import EXPORTS
 from instar.runs.run import Run
 
 MAX_LOGIT_DIFFERENCE = 1e-4
@@ -149,7 +150,7 @@ def export(
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
     name = f"model.{quantise}.onnx" if quantise else form.name
-    path = local_path(out, "out") if out is not None else run.path / "export" / name
+    path = local_path(out, "out") if out is not None else run.path / EXPORTS / name
     # before the model is read and compared, which may take minutes
     refuse_in_use(path, is_folder=form.is_folder)
     student = read_student(run, data, tolerance=tolerance, trust=trust, network=network)

@@ -29,6 +29,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
     found = []
     pictures, sounds = Pictures(), Sounds()
     names: dict[tuple[str, ...], int] = {}
+    shows: set[str] = set()
     for row in taught:
         kept = runs.examples(row)
         classes = kept["shown.logits"].shape[1]
@@ -57,6 +58,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
                 sample["text"] = " ".join(class_names[token] if token < classes else "?" for token in tokens)
             else:
                 sample["features"] = [float(f"{value:.4g}") for value in inputs[:MAX_FEATURES].tolist()]
+        shows |= {kind for sample in samples for kind in sample}
         found.append(
             {
                 "name": row.name,
@@ -71,7 +73,7 @@ def collect_samples(runs: Runs) -> Mapping[str, Any] | None:
         return None
     # runs refer to these by key: a thousand class names or a picture may be in every run
     shared = {"classes": list(names), "images": pictures.images, "sounds": sounds.sounds, "step": NATS_PER_STEP}
-    return {"data": {"runs": found, **shared}}
+    return {"data": {"runs": found, **shared}, "shows": shows}
 
 
 class Pictures:

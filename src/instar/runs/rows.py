@@ -26,7 +26,9 @@ MAX_DEPTH = 100
 INTERVAL_SUFFIX = "_interval"
 """Suffix of the metrics that are a 95% interval, `[low, high]`."""
 
-FOREIGN_NOTE = "Another program wrote its config.json."
+FOREIGN_NOTE = "It is an export, or another program wrote its config.json."
+EXPORTS = "export"
+"""Folder of a run that `instar export` writes into."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def _find(root: Path, max_folders: int) -> Iterator[tuple[Path, list[str]]]:
             )
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # in place: os.walk reads it again
         if "config.json" in files or "environment.json" in files:
+            # exports of a run are neither runs nor by another program
+            subfolders[:] = [name for name in subfolders if name != EXPORTS]
             yield Path(path), files
 
 
