@@ -104,7 +104,7 @@ def test_a_teacher_is_its_own_pipeline_and_padding_changes_no_answer(folder: Pat
     network = teacher.network.network
     assert isinstance(network, AudioClassifier)
     has_mask = json.loads((folder / "preprocessor_config.json").read_text())["return_attention_mask"]
-    assert network._ignores_padding == has_mask
+    assert network.ignores_padding == has_mask
 
 
 def test_it_teaches_a_model_of_frames_and_learns_and_is_given_back(folder: Path, data: Data, tmp_path: Path) -> None:

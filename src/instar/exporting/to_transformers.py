@@ -102,12 +102,11 @@ def _write_sequence_classifier(student: Student, network: SequenceClassifier, pa
     else:
         with suppress(ConfigError):  # the data hold numbers of words, so the run works without a tokenizer
             from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
-    model = _open(network.kind, path)
-    columns = [model.config.label2id[name] for name in student.classes]
+    opened = SequenceClassifier(str(path), classes=student.classes).eval()
 
     def predict(inputs: Inputs) -> Tensor:
-        logits: Tensor = model(**{name: one.long() for name, one in name_tensors(inputs).items()}).logits
-        return logits[:, columns]
+        logits: Tensor = opened(**name_tensors(inputs))
+        return logits
 
     return predict
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from instar.compute.inputs import Shapes, describe_shapes
 from instar.errors import MismatchError
+from instar.models.padding import call_by_length, ignores_padding
 from instar.models.transformers_classifier import TransformersClassifier
 
 MASK_TOLERANCE = 1e-4
@@ -52,59 +52,25 @@ class AudioClassifier(TransformersClassifier):
             return self.in_order(self._logits(features, attention_mask))
 
     def _logits(self, features: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
-        if mask is None:
+        # a graph has no branches that depend on the lengths of its recordings
+        if mask is None or (not torch.compiler.is_exporting() and bool(mask.all())):
             return self._call(features)
-        if torch.compiler.is_exporting():
-            return self._trace(features, mask)
-        lengths, ignores_padding = mask.sum(1), self._ignores_padding
-        if bool((lengths == mask.shape[1]).all()):
-            return self._call(features)
-        if ignores_padding:
+        if self.ignores_padding:
             return self._call({**features, "attention_mask": mask.long()})
-        rows, logits = [], []
-        for length in lengths.unique().tolist():
-            rows.append((lengths == length).nonzero()[:, 0])
-            logits.append(self._call({name: tensor[rows[-1], :length] for name, tensor in features.items()}))
-        return torch.cat(logits)[torch.cat(rows).argsort()]
-
-    def _trace(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        # a graph has no branches that depend on the lengths of its recordings; the trial ran before in plain calls
-        if not self.__dict__.get("_ignores_padding"):
-            raise MismatchError(  # as long as what a refused export shows of it
-                "padding changes its logits, so each length is computed by itself, which no graph can; "
-                "use --to transformers or hub"
-            )
-        return self._call({**features, "attention_mask": mask.long()})
+        return call_by_length(self._call, features, mask)
 
     def _call(self, features: Mapping[str, Tensor]) -> Tensor:
         logits: Tensor = self.model(**features).logits
         return logits
 
-    @cached_property
-    def _ignores_padding(self) -> bool:
-        return _ignores_padding(self.model)
-
-
-@torch.no_grad()
-def _ignores_padding(model: Any) -> bool:
-    # tried, because the settings of a model mean what its class makes of them
-    short, long = _COMPARED_SAMPLES
-    device = next(model.parameters()).device
-    noise = torch.randn(1, short, generator=torch.Generator().manual_seed(0)).to(device)
-    padded = torch.nn.functional.pad(noise, (0, long - short))
-    mask = (torch.arange(long, device=device) < short)[None].long()
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng():  # some layers draw numbers in eval mode too
-            alone = model(input_values=noise).logits
-            found = model(input_values=padded, attention_mask=mask).logits
-    except Exception:  # it takes other features, or no mask
-        return False
-    finally:
-        model.train(was_training)
-    # the weights may be new, and tiny
-    return bool((found - alone).abs().max() <= MASK_TOLERANCE * alone.abs().max())
+    def tries_padding(self) -> bool:
+        """Return whether the model ignores noise that its mask hides."""
+        short, long = _COMPARED_SAMPLES
+        noise = torch.randn(1, short, generator=torch.Generator().manual_seed(0))
+        padded = torch.nn.functional.pad(noise, (0, long - short))
+        mask = (torch.arange(long) < short)[None].long()
+        given = {"input_values": padded, "attention_mask": mask}
+        return ignores_padding(self.model, {"input_values": noise}, given, MASK_TOLERANCE)
 
 
 @contextmanager

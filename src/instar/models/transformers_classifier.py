@@ -67,6 +67,8 @@ class TransformersClassifier(nn.Module):
             say_new_head(path, own, own_count, names or tuple(map(str, range(config.num_labels))))
             model = _load_with_new_head(self.kind, path, config)
         self.model = model.train()  # Transformers returns pretrained models in eval mode
+        # before a network is called, because a call may be watched, traced or compiled
+        self.ignores_padding = self.tries_padding()
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -85,6 +87,10 @@ class TransformersClassifier(nn.Module):
             MismatchError: says what it takes.
         """
         raise NotImplementedError
+
+    def tries_padding(self) -> bool:
+        """Return whether padding behind a mask changes no logit of the model; models without padding do nothing."""
+        return True
 
     def in_order(self, logits: Tensor) -> Tensor:
         """Return the model's own logits in the order of the classes of the data."""
