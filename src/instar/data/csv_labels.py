@@ -84,13 +84,15 @@ def refuse_odd_rows(files: Sequence[str], separator: str) -> None:
             )
 
 
-def tell_lost_zeros(folder: Path, column: str | None) -> None:
-    """Say on stderr if labels in a metadata.csv beside images have leading zeros, which the library leaves out."""
+def tell_changed_labels(folder: Path, column: str | None) -> None:
+    """Say on stderr if the library reads labels in a metadata.csv as something else: leading zeros, and words as NA."""
     found = _distinct(map(str, folder.rglob("metadata.csv")), column, ",")
-    if zeros := sorted(value for value in found if _ZEROS_FIRST.fullmatch(value)):
+    zeros = sorted(value for value in found if _ZEROS_FIRST.fullmatch(value))
+    if told := zeros or sorted(found & _words_for_missing()):
+        what = "lose their leading zeros" if zeros else "are read as missing"
         say(
-            f"instar: warning: labels of column '{column}' in metadata.csv lose their leading zeros, such as "
-            f"'{zeros[0]}'; write them as text in a metadata.jsonl instead to keep them."
+            f"instar: warning: labels of column '{column}' in metadata.csv {what}, such as '{told[0]}'; write them as "
+            "text in a metadata.jsonl instead to keep them."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 def tell_faults_of_tables(
     name: str, folder: Path, files: Mapping[str, Sequence[str]], splits: Mapping[str, datasets.Dataset], kind: str
 ) -> None:
-    """Say on stderr how many files have no row in a table, or which table is not read although it is there.
+    """Say on stderr how many files have no row or several in a table, or which table is not read although it is there.
 
     Args:
         name: name of the data.
@@ -39,7 +40,11 @@ def tell_faults_of_tables(
                     f"{table.name} into each of them, with names of files that are relative to it."
                 )
         return
-    listed = {path for rows in splits.values() for path in _paths(rows)}
+    counts = Counter(path for rows in splits.values() for path in _paths(rows))
+    if twice := sorted(path for path, count in counts.items() if count > 1):
+        path = os.path.relpath(twice[0], folder.resolve())
+        say(f"instar: warning: {len(twice):,} {kind} of '{name}' have several rows in the table, such as '{path}'.")
+    listed = set(counts)
     unlisted = sorted(path for path in read if MEDIA[kind](path) and path not in listed)
     if unlisted:
         path = os.path.relpath(unlisted[0], folder.resolve())

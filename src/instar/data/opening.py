@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from instar.data.csv_labels import choose_options, keep_as_text, refuse_odd_rows, tell_lost_zeros
+from instar.data.csv_labels import choose_options, keep_as_text, refuse_odd_rows, tell_changed_labels
 from instar.data.media_folders import FOLDER_READERS, refuse_shared_files, tell_unread_files
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.media_tables import tell_faults_of_tables
@@ -106,7 +106,7 @@ def _look_at_folder(
 ) -> None:
     refuse_shared_files(name, folder, files)
     if tells:
-        tell_lost_zeros(folder, labels)
+        tell_changed_labels(folder, labels)
         read = (path for paths in files.values() for path in paths)
         tell_unread_files(name, folder, read, folder.rglob("*"), FOLDER_READERS[reader])
         tell_faults_of_tables(name, folder, files, found, FOLDER_READERS[reader])

@@ -20,6 +20,8 @@ MIN_SOUND_SAMPLES = 2
 
 _SOUND_SUFFIX = re.compile(r"\.(wav|flac|mp3|ogg|opus|aiff?|aifc|au|caf|w64|rf64)$", re.IGNORECASE)
 
+_UNKNOWN_BYTES = 0x7FFF_0000  # programs that write into a pipe put such a number into the header
+
 Wave = NDArray[np.float32]
 """Sound samples in -1..1, `[samples]`."""
 
@@ -78,6 +80,7 @@ def decode_sound(recording: Mapping[str, Any] | None, rate: int | None = None) -
         raise ValueError("the file does not exist")
     # a data set may hold the bytes and the path on the machine that it was made on; only the bytes are there
     content = io.BytesIO(recording["bytes"]) if recording["bytes"] else recording["path"]
+    _refuse_truncated(recording["bytes"] or recording["path"])
     try:
         channels, own_rate = soundfile.read(content, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -88,6 +91,18 @@ def decode_sound(recording: Mapping[str, Any] | None, rate: int | None = None) -
         raise ValueError(f"it is too short: expected at least {MIN_SOUND_SAMPLES} samples, found {len(channels)}")
     wave = channels.mean(1)
     return Sound(resample(wave, own_rate, rate or own_rate), rate or own_rate, channels.shape[1], own_rate)
+
+
+def _refuse_truncated(content: Any) -> None:
+    # the library returns what is left of such a file
+    if isinstance(content, bytes):
+        head, size = content[:12], len(content)
+    else:
+        with open(content, "rb") as file:
+            head, size = file.read(12), Path(content).stat().st_size
+    told = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE" and size + 1 < told < _UNKNOWN_BYTES:
+        raise ValueError(f"it is truncated: its header tells of {told:,} bytes, found {size:,}")
 
 
 def resample(wave: Wave, rate: int, wanted: int) -> Wave:

@@ -93,6 +93,8 @@ def _as_rows(values: NDArray[Any], number: int, where: str) -> NDArray[np.float6
 
 
 def _as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
+    if values.dtype.kind == "c":
+        raise DataError(f"{where} must hold real numbers, got {values.dtype}.")
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError):

@@ -58,7 +58,8 @@ def as_logits(numbers: NDArray[np.float64], meaning: Meaning | None, where: str)
             f"probabilities in {where} must sum to 1 in each row, within {SUM_TOLERANCE:g}; row {first} sums to "
             f"{sums[first]:.6g}, and {int(odd.sum()):,} of {len(odd):,} rows do not."
         )
-    floor = min(MAX_FLOOR, float(numbers[numbers > 0].min(initial=1)))
+    least = float(numbers[numbers > 0].min(initial=1))
+    floor = max(min(MAX_FLOOR, least), torch.finfo(torch.float32).tiny)  # smaller ones are zeros in float32
     # in float32, as those of a classifier that is queried live
     logits = torch.from_numpy(numbers).float().clamp(min=floor).log()
     return logits.masked_fill(torch.from_numpy(is_empty)[:, None], torch.nan)

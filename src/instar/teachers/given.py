@@ -123,6 +123,7 @@ class GivenPredictions(Teacher):
                     f"{where} has {count:,} rows, and '{source.name}' has {len(source):,} samples; give a row for each "
                     "sample in the order of the data, or name a column of ids (--id-column, id_column=)."
                 )
+            _refuse_other_order(columns, source, where)
             return torch.arange(count)
         if self.id_column not in columns:
             raise DataError(f"{where} has no column '{self.id_column}'; found {join_names(columns)}.")
@@ -201,6 +202,20 @@ def _split_up(
     return dict.fromkeys(splits, table)
 
 
+def _refuse_other_order(columns: Columns, source: Source, where: str) -> None:
+    # a column that the data have too tells whether row i is about sample i
+    for name in columns.keys() & source.held.keys():
+        own = source.held[name].values.reshape(len(source), -1)[:, 0].tolist()
+        theirs = columns[name].tolist()
+        differ = [row for row, pair in enumerate(zip(own, theirs, strict=True)) if len(set(map(_as_key, pair))) > 1]
+        if differ:
+            raise DataError(
+                f"{where} and '{source.name}' have a column '{name}', and {len(differ):,} rows differ in it, the first "
+                f"is row {differ[0]}: so the rows have another order. Match them with --id-column {name} (id_column=) "
+                "if it holds ids, or leave the column out of the file."
+            )
+
+
 def _read_ids(source: Source, name: str) -> NDArray[Any]:
     if name not in source.held:
         raise MismatchError(
@@ -215,9 +230,13 @@ def _read_ids(source: Source, name: str) -> NDArray[Any]:
     return values[:, 0].numpy()
 
 
+def _as_key(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def _as_keys(values: NDArray[Any], where: str) -> list[str]:
     """Return ids as texts, in which 7, 7.0 and "7" are equal."""
-    found = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values.tolist()]
+    found = list(map(_as_key, values.tolist()))
     if len(set(found)) < len(found):
         twice = next(key for key in found if found.count(key) > 1)
         raise DataError(f"{where} must have each id once; '{twice}' is there {found.count(twice)} times.")

@@ -36,6 +36,7 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
 
     if column.null_count == len(column):
         return np.full(len(column), np.nan), False
+    _refuse_other_type(column, kind, where)
     if kind == "date":
         return _read_dates(column, where)
     if kind == "number" and pyarrow.types.is_integer(column.type):
@@ -50,7 +51,20 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
         raise DataError(f"{where} cannot be read as {kind}s: {shortened(error).rstrip('.')}.") from None
     if (odd := np.isinf(numbers)).any():
         raise DataError(f"{where} is infinite in row {int(odd.argmax())}; write a finite number, or leave it empty.")
+    if kind == "boolean" and (odd := ~np.isin(numbers, (0, 1)) & ~np.isnan(numbers)).any():
+        row = int(odd.argmax())
+        raise DataError(f"{where} cannot be read as booleans: row {row} holds {numbers[row]:g}; expected 0 or 1.")
     return numbers, False
+
+
+def _refuse_other_type(column: Column, kind: CellKind, where: str) -> None:
+    import pyarrow
+
+    is_date = pyarrow.types.is_date(column.type) or pyarrow.types.is_timestamp(column.type)
+    if is_text(column) or is_date == (kind == "date"):
+        return
+    advice = ", as pandas.to_datetime(column, unit='s') does, because they may count anything" if not is_date else ""
+    raise DataError(f"{where} holds values of type {column.type}, and {kind}s are expected; convert them{advice}.")
 
 
 def read_words(column: Column, where: str) -> tuple[Values, tuple[str, ...]]:
