@@ -135,7 +135,7 @@ class Batch:
             )
         column = self.origin.samples.source.raw_column(name)
         if isinstance(column, RawColumn):
-            return column.rows(self.ids, torch.tensor(self.host_ids))
+            return column.rows(self.ids, self.ids if self.ids.device.type == "cpu" else torch.tensor(self.host_ids))
         if isinstance(column, Sounds):
             return move_inputs(column.take(torch.tensor(self.host_ids)), self.ids.device)
         if name in names[:1]:  # the first of several inputs

@@ -204,7 +204,7 @@ def map_label_column(
                 f"label column '{column}' of '{config.source}' has {ours} in train and {theirs} in {split}; all splits "
                 "must have the same, in one order."
             )
-    values = {split: list(rows[column]) for split, rows in splits.items()}
+    values = {split: rows[column][:] for split, rows in splits.items()}
     if names is not None and config.unlabelled is None and not config.classes:
         found = {split: np.array([UNLABELLED if at is None else at for at in known]) for split, known in values.items()}
         classes = list(names)

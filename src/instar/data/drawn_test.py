@@ -66,7 +66,7 @@ def hold_out_test(splits: Mapping[str, datasets.Dataset], where: str, name: str)
             raise DataError(f"data '{name}' has no column '{column}'; {nearest(column, rows.features)}")
         feature = rows.features[column]
         names = feature.names if isinstance(feature, datasets.ClassLabel) else None  # a user knows classes by name
-        values = [names[found] if names and found is not None else str(found) for found in rows[column]]
+        values = [names[found] if names and found is not None else str(found) for found in rows[column][:]]
         seen.update(values)
         test.append(rows.select([index for index, found in enumerate(values) if found == value]))
         others[split] = rows.select([index for index, found in enumerate(values) if found != value])

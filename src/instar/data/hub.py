@@ -244,7 +244,7 @@ def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config:
     elif reading.kind == "instructions":  # which have no classes
         test = choose_test_samples([None] * len(rows), share, config.split_seed, config.source)
     else:
-        labels = [None if isinstance(label, list) else label for label in rows[reading.labels]]
+        labels = [None if isinstance(label, list) else label for label in rows[reading.labels][:]]
         test = choose_test_samples(labels, share, config.split_seed, config.source)
     left = np.setdiff1d(np.arange(len(rows)), test)
     return {**splits, "train": rows.select(left.tolist()), "test": rows.select(test)}

@@ -153,8 +153,10 @@ def _find_builder(where: str, **options: Any) -> tuple[Any, dict[str, list[str]]
 def _tell_repeated_files(
     name: str, before: Mapping[str, datasets.Dataset], opened: Mapping[str, datasets.Dataset]
 ) -> None:
-    for column in before["train"].features:
-        if all(rows.features[column] != opened[split].features[column] for split, rows in before.items()):
+    # once, because the library makes the features of rows again whenever they are asked for
+    features = {split: (rows.features, opened[split].features) for split, rows in before.items()}
+    for column in features["train"][0]:
+        if all(given[column] != found[column] for given, found in features.values()):
             paths = {split: [file and file["path"] for file in rows[column]] for split, rows in opened.items()}
             tell_repeated_files(name, paths)
 

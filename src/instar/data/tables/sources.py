@@ -80,9 +80,9 @@ def read_table_rows(splits: Mapping[str, datasets.Dataset], label_column: str, c
 
 
 def _as_table(rows: datasets.Dataset) -> Any:
-    table = without_index(rows.with_format("arrow")[:])
+    table, features = without_index(rows.with_format("arrow")[:]), rows.features
     for place, name in enumerate(table.column_names):
-        if names := getattr(rows.features[name], "names", None):  # numbers of classes, whose names are the words
+        if names := getattr(features[name], "names", None):  # numbers of classes, whose names are the words
             table = table.set_column(place, name, _name_classes(table.column(name), names))
     return table
 
