@@ -1,4 +1,4 @@
-"""`layers` and `verify-data` on texts, tables and recordings, which are no tensors of one shape or have no copy."""
+"""Verbs on texts, tables and recordings, which are no tensors of one shape or have no decoded copy."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import instar
-from instar.errors import ConfigError
+from instar.errors import ConfigError, DataError, MismatchError
 from instar.models import FrameNet
+from instar.procedures.specialists import Clusters
 
 SETTINGS = {"epochs": 1, "batch_size": 8}
 
@@ -64,3 +65,30 @@ def test_the_line_about_recordings_says_what_a_label_is(
     told = "a spoken word in 2 parts each; data.states=0 takes one class for a whole recording"
     assert (told in capsys.readouterr().err) == (states > 0)
     assert instar.layers(run).layers[-1].shape is not None
+    with pytest.raises(DataError, match="it is a folder; give the files in it"):
+        instar.predict(run, data)
+
+
+def test_a_specialist_may_have_as_many_classes_as_its_generalist(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["warm film", "dull plot", "odd end"] * 12, "label": ["good", "bad", "fair"] * 12})
+    frame.to_json(tmp_path / "films.jsonl", orient="records", lines=True)
+    data = instar.load_data(tmp_path / "films.jsonl", test=0.25, validation=0.25)
+    generalist = instar.train(data, "bag", out=tmp_path / "generalist", **SETTINGS)
+    clusters = Clusters((("good", "fair"),))  # and one class for all others: three, as the data have
+    experts = instar.specialists.train(generalist, clusters, out=tmp_path / "experts", epochs=1)
+    both = instar.specialists.combine(generalist, experts, out=tmp_path / "both")
+    student = instar.distill(data, both, "bag", out=tmp_path / "student", **SETTINGS)
+    assert instar.predict(student, "warm film")[0].label in ("good", "bad", "fair")
+
+
+def test_models_of_one_kind_and_data_of_another_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    table = instar.load_data(folder / "table.parquet", label_column="left", test=0.25, validation=0)
+    texts = instar.load_data((["warm", "dull"] * 8, ["no", "yes"] * 8), test=0.25, validation=0)
+    run = instar.train(table, "linear", out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(DataError, match=r"has no column 'cells', so a model of tables cannot read it; found: text"):
+        instar.distill(texts, run, "bag", out=tmp_path / "student", **SETTINGS)
+    reader = instar.train(texts, "bag", out=tmp_path / "texts", **SETTINGS)
+    with pytest.raises(DataError, match=r"has no column 'text', so a model of texts cannot read it; found: cells"):
+        instar.distill(table, reader, "linear", out=tmp_path / "student", **SETTINGS)
+    with pytest.raises(MismatchError, match="is a folder; give a file of it, or the texts"):
+        instar.predict(reader, str(folder))

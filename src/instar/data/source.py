@@ -19,12 +19,13 @@ from instar.analysis.scores import UNLABELLED
 from instar.compute.inputs import Shapes, Value
 from instar.data.columns.cell_rows import CellRows
 from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.missing import explain_missing_column
 from instar.data.columns.raw import RawColumn
-from instar.data.columns.sounds import WAVES, Sounds
+from instar.data.columns.sounds import Sounds
 from instar.data.columns.texts import TEXT, Texts
 from instar.data.recordings import Recordings
 from instar.data.stored import StoredInputs
-from instar.errors import DataError, nearest
+from instar.errors import DataError
 from instar.tasks.classification import Classification
 from instar.tasks.task import Task
 
@@ -191,12 +192,7 @@ class Source:
         if name not in found and (alone := self.raw_column(name)) is not None:
             return alone
         if name not in found:
-            if name == WAVES:
-                raise DataError(f"'{self.name}' has no sound to read; load recordings with data.states=0.")
-            raise DataError(
-                f"'{self.name}' has no column '{name}'; {nearest(name, found)} Columns are given as "
-                f"load_data(..., columns={{'{name}': {{'train': ..., 'test': ...}}}})."
-            )
+            raise DataError(explain_missing_column(self.name, name, list(found)))
         return found[name]
 
     def column(self, name: str) -> Tensor:

@@ -9,7 +9,7 @@ from instar.data.opening import is_table_file, open_data
 from instar.runs.run import Run
 from instar.stages.new_inputs import as_items
 from instar.stages.new_named_inputs import find_columns
-from instar.stages.run_data import describe_model
+from instar.stages.run_data import describe_model, recorded_rate
 
 _NUMBERS = {"float32", "int64", "bool"}
 
@@ -31,6 +31,8 @@ def open_rows(run: Run, given: Any, *, trust: bool = False) -> Any:
     if items is None or len(items) != 1 or not isinstance(items[0], str) or not is_table_file(items[0]):
         return given
     dtype = describe_model(run).get("dtype")
+    if recorded_rate(run) is not None:  # frames are made of sound, and no file of rows holds them
+        return given
     if not set(dtype.values() if isinstance(dtype, dict) else [dtype]) <= _NUMBERS:
         return given
     if columns := find_columns(run, trust=trust):

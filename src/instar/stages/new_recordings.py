@@ -41,6 +41,8 @@ def read_recordings(run: Run, items: Sequence[Any]) -> Source:
 
     def decode(item: Any) -> Sound | str:
         try:
+            if os.path.isdir(item):
+                raise OSError("it is a folder; give the files in it")
             return decode_sound({"bytes": None, "path": os.fspath(item)}, rate)
         except DataError:  # soundfile is missing, which is no fault of the recording
             raise

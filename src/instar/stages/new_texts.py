@@ -49,6 +49,8 @@ def read_new_texts(run: Run, given: Any) -> Source:
         raise MismatchError(f"{expected}; give {form}, got {type(given).__name__}.")
     if names_a_file := next((one for each in columns for one in each if os.path.isfile(one)), None):
         raise MismatchError(f"{expected}, and '{names_a_file}' is a file; give only texts, or one file of them.")
+    if (folders := [one for each in columns for one in each]) and all(map(os.path.isdir, folders)):
+        raise MismatchError(f"{expected}, and '{folders[0]}' is a folder; give a file of it, or the texts.")
     size = lengths.pop()
     return Source(
         "new inputs",

@@ -225,7 +225,9 @@ def refuse_other_reading(teacher: Run, data: Data) -> None:
     _tell_other_resizing(teacher, data)
     theirs, ours = run_classes(teacher), data.classes
     # without a common name, the classes may be numbered in one and named in the other
-    if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours):
+    # a specialist has one class for all that it does not tell apart, and may have as many as the data
+    is_specialist = bool(teacher.config["data"].get("special_classes"))
+    if theirs != ours and len(theirs) == len(ours) and set(theirs) & set(ours) and not is_specialist:
         how = "its classes in another order" if set(theirs) == set(ours) else "other classes"
         raise MismatchError(
             f"'{teacher.path}' has {how} ({join_names(theirs)}) than '{data.train.source.name}' ({join_names(ours)}), "
