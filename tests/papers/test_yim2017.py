@@ -46,8 +46,9 @@ def test_first_phases_take_their_shares_of_the_epochs_and_fast_runs_a_third(fold
         for name in ("labels", "flow-of-resnet-14", "hint-of-resnet-14", "fsp-of-resnet-14", "fast-fsp-of-resnet-8")
     }
     assert list(epochs.values()) == [3, 1, 2, 3, 1]
-    rates = [run_of(folder, f"{name}-of-resnet-14").config["training"]["learning_rate"] for name in ("flow", "fsp")]
-    assert rates == [1e-3, 0.1]
+    first, second = (run_of(folder, f"{name}-of-resnet-14").config["training"] for name in ("flow", "fsp"))
+    assert [first["learning_rate"], second["learning_rate"]] == [1e-3, 0.1]
+    assert [first["gradient_clip"], second["gradient_clip"]] == [1.0, None]
 
 
 def test_both_tables_have_their_rows_and_none_for_a_first_phase(rows: dict[tuple[str, str], dict[str, Any]]) -> None:

@@ -12,8 +12,8 @@ Choices where the sources leave room, beside those of `methods_plan`:
 
 1. ResNet-32x4 and ResNet-8x4 have 64 channels in their first convolution, and not 32. Shortcuts of residual networks
    have no parameters. Momentum is Nesterov's.
-2. FSP is a first phase of an eighth of the epochs, with the learning rate of Yim et al. 2017; labels follow. It needs
-   equal channels.
+2. FSP is a first phase of an eighth of the epochs, whose gradient has at most the norm 1; labels follow. It needs equal
+   channels.
 3. DKD and reviews rise over the first twelfth of the epochs, as in their code.
 4. Control arms: label smoothing of 0.1, labels for about as long as KD takes, and KD from a teacher with the student's
    own network, which is the teacher-free distillation of Yuan et al. 2020 (Tf-KD, self-training).
@@ -27,6 +27,7 @@ from typing import Any
 from instar.papers.compared_nets import four_times_net, plain_net, residual_net, wide_residual_net
 from instar.papers.furlanello2018 import Net
 from instar.papers.methods_plan import (
+    FLOW_TRAINING,
     KD_OBJECTIVE,
     LABELS,
     TEACHER,
@@ -105,7 +106,7 @@ def make_methods(pair: NetPair, longer: float) -> list[Method]:
     }
     flow = f"FlowOfSolution({write_pairs('stem', *stages)})"
     phases = [
-        Method("flow", "", flow, TEACHER, longer=1 / 8, training={"learning_rate": 1e-3}),
+        Method("flow", "", flow, TEACHER, longer=1 / 8, training=FLOW_TRAINING),
         Method("fsp", "FSP", start="flow"),
     ]
     has_flow = pair.teacher.arguments.get("width") == pair.student.arguments.get("width")  # equal channels
