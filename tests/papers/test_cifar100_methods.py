@@ -8,7 +8,7 @@ import pytest
 from instar.objectives import Correlation, DecoupledKD
 from instar.objectives.notation import parse_objective
 from instar.papers import run_paper
-from instar.papers.cifar100_methods import CLAIMS, PAIRS, make_methods
+from instar.papers.cifar100_methods import CLAIMS, PAIRS, SCALES, make_methods
 from instar.runs.run import Run
 
 SMALLEST = "ResNet-8 from ResNet-14"
@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_method_has_a_row_and_its_gains_over_labels_and_over_kd(rows: dict[tuple[str, str], Any]) -> None:
-    titles = [method.title for method in make_methods(PAIRS[2], 2.0) if method.title]
+    titles = [method.title for method in make_methods(PAIRS[2], SCALES["paper"]) if method.title]
     means = {title: rows[f"{SMALLEST}: {title}", "test accuracy"]["mean"] for title in titles}
     for title in titles:
         for reference, words in (("student from labels", "labels"), ("KD", "KD")):
@@ -42,7 +42,7 @@ def test_all_methods_have_one_budget_and_fsp_its_first_phase_beside_it(folder: P
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_each_pair_has_a_published_number_for_each_method_that_can_compare_it(pair) -> None:
-    methods = {method.name: method for method in make_methods(pair, 2.0)}
+    methods = {method.name: method for method in make_methods(pair, SCALES["paper"])}
     assert ("fsp" in methods) == ("fsp" in pair.published) == (pair.name != "WRN-40-1 from WRN-40-2")
     assert pair.published.keys() - methods.keys() == {"teacher"}
     assert {name for claim in CLAIMS for name in claim} - methods.keys() <= {"fsp"}
@@ -52,8 +52,10 @@ def test_each_pair_has_a_published_number_for_each_method_that_can_compare_it(pa
 
 @pytest.mark.parametrize(("number", "others", "review"), [(0, 6, 5), (2, 2, 0.6), (4, 8, 5)])
 def test_weights_are_those_of_the_sources(number: int, others: float, review: float) -> None:
-    methods = {method.name: parse_objective(method.objective) for method in make_methods(PAIRS[number], 2.0)}
+    methods = {
+        method.name: parse_objective(method.objective) for method in make_methods(PAIRS[number], SCALES["paper"])
+    }
     assert methods["dkd"].parts[1][1] == DecoupledKD(beta=others)
-    peaks = {name: methods[name].at_peak().parts[1][0] for name in ("review", "fitnet", "sp", "pkt", "crd", "vid")}
-    assert peaks == {"review": review, "fitnet": 100, "sp": 3000, "pkt": 30000, "crd": 0.8, "vid": 1}
+    peaks = {name: methods[name].at_peak().parts[1][0] for name in ("review", "at", "sp", "pkt", "crd", "vid")}
+    assert peaks == {"review": review, "at": 1000, "sp": 3000, "pkt": 30000, "crd": 0.8, "vid": 1}
     assert methods["dist"].parts[1] == (1.0, Correlation(2, 2, 4))

@@ -29,7 +29,11 @@ def config(folder: Path, name: str, seed: int = 1) -> dict:
 
 
 def test_each_method_has_its_errors_and_its_paired_gain_over_labels(rows: dict) -> None:
-    titles = [method.title for method in zagoruyko2017_cifar10.make_methods(2.0) if method.title]
+    titles = [
+        method.title
+        for method in zagoruyko2017_cifar10.make_methods(zagoruyko2017_cifar10.SCALES["smoke"])
+        if method.title
+    ]
     labels = rows[f"{PAIR}: student from labels", "test error"]["seeds"]
     for title in titles[1:]:
         errors = rows[f"{PAIR}: {title}", "test error"]["seeds"]

@@ -232,6 +232,12 @@ class MethodsScale:
         """Names of the pairs."""
         return tuple(pair.name for pair in self.pairs)
 
+    @property
+    def attention_weight(self) -> float:
+        """Weight of attention transfer: 1000 for 32 x 32 images, and as much less as smaller ones have fewer places."""
+        height, width = self.data.get("image_size", (32, 32))
+        return float(1000 * height * width / (32 * 32))  # the sum over places has one scale, and the loss is their mean
+
     def plan(
         self,
         order: Order,
