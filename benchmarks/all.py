@@ -17,6 +17,7 @@ TOPICS = (
     "targets",
     "sequences",
     "features",
+    "texts",
     "specialists",
     "clustering",
     "precision",

@@ -189,11 +189,13 @@ def test_the_page_of_recordings_runs_as_it_stands(
 
 
 def test_the_page_of_texts_runs_and_its_models_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = blocks(read("docs/texts.md"), "python")
+    program, of_words = blocks(read("docs/texts.md"), "python")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "docs/texts.md", "exec"), found := {})
     assert found["student"].metrics["error"] < 0.2
     assert found["logits"].argmax(1).tolist() == [1, 0]
+    exec(compile(of_words, "docs/texts.md", "exec"), found := {})
+    assert found["student"].metrics["error"] == 0
 
 
 def test_the_program_of_the_page_of_tables_runs_and_its_student_follows_its_teacher(

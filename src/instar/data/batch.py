@@ -135,7 +135,8 @@ class Batch:
             )
         column = self.origin.samples.source.raw_column(name)
         if isinstance(column, RawColumn):
-            return column.rows(self.ids, self.ids if self.ids.device.type == "cpu" else torch.tensor(self.host_ids))
+            on_host = self.ids if self.ids.device.type == "cpu" else torch.tensor(self.host_ids)
+            return column.rows(self.ids, on_host, self.labels.shape[1] if self.labels.dim() == 2 else None)
         if isinstance(column, Sounds):
             return move_inputs(column.take(torch.tensor(self.host_ids)), self.ids.device)
         if name in names[:1]:  # the first of several inputs
@@ -166,7 +167,8 @@ class Batch:
         return replace(
             self,
             ids=(self.ids[:, None] * (whole or positions) + at).flatten(),  # [batch * position]
-            inputs=self.inputs.flatten(0, 1),
+            # the rows of texts are found by their numbers, of which a sample has one
+            inputs=self.inputs.flatten(0, 1) if self.inputs.dim() > 1 else self.inputs.repeat_interleave(positions),
             labels=self.labels.flatten(),
             mask=None if self.mask is None else self.mask.flatten(),
             origin=None,  # the ids are no longer those of its samples

@@ -32,13 +32,14 @@ from instar.data.refused_settings import (
 from instar.data.source import Source
 from instar.data.tables.sources import choose_cells, read_table_rows
 from instar.data.text_sources import read_labelled_texts
+from instar.data.word_sources import read_labelled_words
 from instar.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
 
-_NEVER_COPIED = {"labelled texts": "texts", "cells": "cells", "several columns": "columns"}
+_NEVER_COPIED = {"labelled texts": "texts", "labelled words": "words", "cells": "cells", "several columns": "columns"}
 """Kinds of data that are not decoded into the cache, and what they hold."""
 
 
@@ -135,6 +136,8 @@ def read_rows(
     skipped: dict[str, list[int]] = {}
     if reading.kind == "labelled texts":
         splits = read_labelled_texts(found, reading, config)
+    elif reading.kind == "labelled words":
+        splits = read_labelled_words(found, reading.inputs, reading.labels, config)
     elif reading.kind == "cells":
         splits = read_table_rows(found, reading.labels, config)
     elif config.input_columns and reading.kind != "instructions":

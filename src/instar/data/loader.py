@@ -185,8 +185,8 @@ class Loader:
         if lengths is not None and self._lengths is not None:
             # of the lengths on the host, because a shape that is computed on an accelerator has to be waited for
             least, most = (int(found) for found in lengths[order.on_host[rows]].aminmax())
-            longest = most if trim else inputs.shape[1]
-            inputs = inputs[:, :longest]  # [batch, position, ...]
+            longest = most if trim else (labels if labels.dim() == 2 else inputs).shape[1]
+            inputs = inputs[:, :longest] if inputs.dim() > 1 else inputs  # [batch, position, ...], or numbers of rows
             labels = labels[:, :longest] if labels.dim() == 2 else labels
             if least < longest and labels.dim() == 2:  # otherwise there is no mask, which spares every term its masking
                 mask = torch.arange(longest, device=self.device) < self._lengths[ids][:, None]

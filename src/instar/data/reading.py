@@ -19,13 +19,22 @@ from instar.data.media_paths import MEDIA
 from instar.data.opening import join_names
 from instar.data.sound import is_recording
 from instar.data.tables.kinds import MAX_INSPECTED_TEXTS, may_be_texts
+from instar.data.word_sources import choose_word_columns
 from instar.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
 ColumnKind = Literal[
-    "images", "recordings", "arrays", "text", "labelled texts", "instructions", "several columns", "cells"
+    "images",
+    "recordings",
+    "arrays",
+    "text",
+    "labelled texts",
+    "labelled words",
+    "instructions",
+    "several columns",
+    "cells",
 ]
 
 _MEDIA = re.compile(
@@ -90,8 +99,9 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     classes = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     if columns := choose_columns(features, lambda column: _first_value(rows, column), config):
         return Reading("instructions", columns[0], columns[-1])
-    if labelled := find_labelled_texts(rows, classes, config):
-        return Reading("labelled texts", *labelled)
+    words = choose_word_columns(rows, config)
+    if labelled := words or find_labelled_texts(rows, classes, config):
+        return Reading("labelled words" if words else "labelled texts", *labelled)
     if config.input_columns:
         labels = config.label_column or _only_candidate("label", classes, rows, config)
         return Reading("several columns", config.input_columns[0], labels)

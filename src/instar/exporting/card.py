@@ -18,6 +18,7 @@ from instar.importing import LIBRARY_PREFIXES
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.readers.as_is import AsIs
+from instar.models.readers.split_text_reader import WORD_STARTS
 
 MAX_LISTED_CLASSES = 100
 """The card lists at most these; `config.json` has all of them."""
@@ -26,6 +27,10 @@ _PIPELINES = {
     "image-classification": ("The image processor of this folder reads pictures as the run did.", '"picture.jpg"'),
     "audio-classification": ("The feature extractor of this folder reads sound as the run did.", '"sound.wav"'),
     "text-classification": ("Texts are read by the tokenizer of this folder.", '"a text"'),
+    "token-classification": (
+        "Texts are read by the tokenizer of this folder; the class of a word is that of its first token.",
+        '"a text"',
+    ),
     "text-generation": ("Texts are read by the tokenizer of this folder.", '"a text"'),
 }  # how inputs are read, and an example of one
 
@@ -81,8 +86,9 @@ def _front_matter(found: Inspection, student: Student, name: str, of_pipeline: s
         front["pipeline_tag"] = "image-classification"
         task = {"type": "image-classification"}
     if student.header["inputs"].get("texts"):
-        front["pipeline_tag"] = "text-classification"
-        task = {"type": "text-classification"}
+        kind = "token-classification" if WORD_STARTS in shape else "text-classification"
+        front["pipeline_tag"] = kind
+        task = {"type": kind}
     if of_pipeline is not None:
         front |= {"library_name": "transformers", "pipeline_tag": of_pipeline}
         task = {"type": of_pipeline}
@@ -130,7 +136,8 @@ def _program(student: Student) -> str:
     given = student.header["inputs"]
     shape, dtype = given["shape"], given["dtype"]
     if given.get("texts"):
-        is_pair = isinstance(student.header["model"]["dtype"], dict)
+        types = student.header["model"]["dtype"]
+        is_pair = isinstance(types, dict) and len(types) > 1
         inputs = '[("a text", "another")]' if is_pair else '["a text", "another"]'
     else:
         inputs = _several_zeros(shape, dtype) if isinstance(shape, dict) else _zeros(shape, dtype)

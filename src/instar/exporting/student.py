@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +31,7 @@ from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
+from instar.models.readers.split_text_reader import WORD_STARTS
 from instar.models.readers.text_reader import TextReader
 from instar.models.trained import load_model, network_of
 from instar.models.transformers_classifier import TransformersClassifier
@@ -113,6 +113,10 @@ class Student:
         """Names of the leading axes, whose length is free."""
         return ["batch", "positions"] if self.any_length else ["batch"]
 
+    def axes_of(self, name: str) -> list[str]:
+        """Return the names of the free axes of one of several inputs; words are fewer than the tokens of their text."""
+        return [{"positions": "words"}.get(axis, axis) if name == WORD_STARTS else axis for axis in self.free_axes]
+
     @property
     def any_length(self) -> bool:
         """Whether the model takes samples with any number of positions."""
@@ -122,10 +126,16 @@ class Student:
         """Return dtype and shape of inputs and of logits as text; "batch" and "positions" stand for any number."""
         with torch.inference_mode():
             logits = self.model(self.batches[0])
-        told = map_tensors(partial(self._describe_shape, axes=self.free_axes), self.batches[0])
-        several = told if isinstance(told, str) else ", ".join(f"{name} {shape}" for name, shape in told.items())
+        first = self.batches[0]
+        if isinstance(first, Tensor):
+            several = self._describe_shape(first, self.free_axes)
+        else:
+            several = ", ".join(
+                f"{name} {self._describe_shape(one, self.axes_of(name))}" for name, one in first.items()
+            )
         # logits of whole samples have no positions, even where the inputs have
-        return several, self._describe_shape(logits, axes=self.free_axes[: logits.dim() - 1])
+        of_logits = self.axes_of(WORD_STARTS if isinstance(first, Mapping) and WORD_STARTS in first else "")
+        return several, self._describe_shape(logits, axes=of_logits[: logits.dim() - 1])
 
     def _describe_shape(self, values: Tensor, axes: Sequence[str]) -> str:
         shape = [*axes, *map(str, values.shape[len(axes) :])]
@@ -213,10 +223,18 @@ def _choose_batches(model: Normalised, reader: Reader, samples: Samples) -> tupl
         positions = list_tensors(chosen)[0].shape[1]
     if positions > 1:
         # a length that the exporter has not seen, which shows whether it has fixed the number of positions
-        shorter = change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0], : positions // 2], chosen)
+        shorter = _shorten(change_tensors(lambda tensor: tensor[: COMPARED_BATCH_SIZES[0]], chosen), positions // 2)
         if _accepts_length(model, shorter):
             return (*batches, shorter), True
     return batches, False
+
+
+def _shorten(inputs: Inputs, positions: int) -> Inputs:
+    cut = change_tensors(lambda tensor: tensor[:, :positions], inputs)
+    if not isinstance(cut, Mapping) or WORD_STARTS not in cut:
+        return cut
+    starts = cut[WORD_STARTS]  # of words that are left; one word fewer, so that its axis has another length too
+    return {**cut, WORD_STARTS: starts.clamp(max=positions - 1)[:, : max(1, starts.shape[1] - 1)]}
 
 
 def _dtype_of(inputs: Inputs) -> str | dict[str, str]:
@@ -234,7 +252,8 @@ def _refuse_other_data(run: Run, described: Mapping[str, Any], data: Data, shape
 def _accepts_length(model: nn.Module, inputs: Inputs) -> bool:
     try:
         with torch.inference_mode():
-            logits, first = model(inputs), list_tensors(inputs)[0]
+            of_words = inputs.get(WORD_STARTS) if isinstance(inputs, Mapping) else None
+            logits, first = model(inputs), list_tensors(inputs)[0] if of_words is None else of_words
             axes = logits.dim() - 1  # [batch] of whole samples, or [batch, position]
             return bool(logits.shape[:axes] == first.shape[:axes])
     except (RuntimeError, ValueError, IndexError):  # layers of a fixed length

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.compute.inputs import Inputs, map_tensors, name_tensors
+from instar.compute.inputs import Inputs, name_tensors
 from instar.errors import ConfigError, MismatchError
 from instar.exporting.feeding import explain_feeding
 from instar.exporting.refused import explain_refusal
@@ -95,10 +95,16 @@ def _graph(student: Student) -> Any:
             (student.batches[0], {}),  # with arguments by name, of which there are none, because a dictionary is one
             input_names=list(name_tensors(student.batches[0])),
             output_names=["logits"],
-            dynamic_shapes=(map_tensors(lambda _: dict(enumerate(student.free_axes)), student.batches[0]),),
+            dynamic_shapes=(_free_axes(student),),
             dynamo=True,
             verbose=False,
         )
+
+
+def _free_axes(student: Student) -> Any:
+    if isinstance(student.batches[0], Tensor):
+        return dict(enumerate(student.free_axes))
+    return {name: dict(enumerate(student.axes_of(name))) for name in student.batches[0]}
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from instar.models.readers.extracted import Extracted
 from instar.models.readers.notation import parse_reader
 from instar.models.readers.tokens import Tokens
 from instar.models.saved_tokenizer import tokenizer_folder, write_tokenizer
-from instar.models.sequence_classifier import SequenceClassifier
+from instar.models.sequence_classifier import SequenceClassifier, TextClassifier
+from instar.models.token_classifier import TokenClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.runs.files import write_whole
 
@@ -44,7 +45,9 @@ def write_transformers(student: Student, path: Path) -> Predict:
     if isinstance(network, ImageClassifier):
         predict, task = _write_classifier(student, network, path), "image-classification"
     elif isinstance(network, SequenceClassifier):
-        predict, task = _write_sequence_classifier(student, network, path), "text-classification"
+        predict, task = _write_text_classifier(student, network, path), "text-classification"
+    elif isinstance(network, TokenClassifier):
+        predict, task = _write_text_classifier(student, network, path), "token-classification"
     elif isinstance(network, AudioClassifier):
         predict, task = _write_audio_classifier(student, network, path), "audio-classification"
     elif isinstance(network, CausalLM):
@@ -94,7 +97,7 @@ def _save_with_classes(student: Student, network: TransformersClassifier, path: 
     network.model.save_pretrained(path)
 
 
-def _write_sequence_classifier(student: Student, network: SequenceClassifier, path: Path) -> Predict:
+def _write_text_classifier(student: Student, network: TextClassifier, path: Path) -> Predict:
     _save_with_classes(student, network, path)
     reader = student.model.reader
     if isinstance(reader, Tokens):
@@ -102,7 +105,7 @@ def _write_sequence_classifier(student: Student, network: SequenceClassifier, pa
     else:
         with suppress(ConfigError):  # the data hold numbers of words, so the run works without a tokenizer
             from_pretrained("AutoTokenizer", network.path, "the tokenizer of model").save_pretrained(path)
-    opened = SequenceClassifier(str(path), classes=student.classes).eval()
+    opened = type(network)(str(path), classes=student.classes).eval()
 
     def predict(inputs: Inputs) -> Tensor:
         logits: Tensor = opened(**name_tensors(inputs))

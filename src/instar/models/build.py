@@ -15,9 +15,7 @@ from instar.compute.inputs import Inputs, Shapes, describe_shapes, move_inputs
 from instar.compute.packed import are_packed
 from instar.config import ModelConfig, validate
 from instar.errors import ConfigError, InstarError, MismatchError, nearest, shortened
-from instar.foreign import read_config
 from instar.models.architecture import Architecture
-from instar.models.audio_classifier import AudioClassifier
 from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
@@ -25,7 +23,6 @@ from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
 from instar.models.frame_net import FrameNet
-from instar.models.image_classifier import ImageClassifier
 from instar.models.imported import import_model
 from instar.models.linear import Linear
 from instar.models.lstm import LSTM
@@ -33,13 +30,14 @@ from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import compute_logits
+from instar.models.readers.split_text_reader import WORD_STARTS
 from instar.models.resnet import ResNet
-from instar.models.sequence_classifier import SequenceClassifier
 from instar.models.sizes import ParameterLimit
 from instar.models.text_lstm import TextLSTM
 from instar.models.text_transformer import TextTransformer
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
+from instar.models.transformers_kinds import choose_transformers_kind, kind_of_inputs
 from instar.models.vgg import VGG
 from instar.models.wide_resnet import WideResNet
 from instar.models.word_network import WordNetwork
@@ -139,8 +137,7 @@ def build_network(
     elif config.name.startswith(TRANSFORMERS_PREFIX):
         path = config.name.removeprefix(TRANSFORMERS_PREFIX)
         # a family that predicts the next word classifies texts too, and takes packed texts by name as well
-        are_texts = isinstance(input_shape, Mapping) and "input_ids" in input_shape and not are_packed(input_shape)
-        kind, own = SequenceClassifier if are_texts else choose_transformers_kind(path), {"path": path}
+        kind, own = kind_of_inputs(input_shape) or choose_transformers_kind(path), {"path": path}
     elif config.name.startswith(TIMM_PREFIX):
         kind, own = TimmClassifier, {"name": config.name.removeprefix(TIMM_PREFIX)}
     elif ":" not in config.name:
@@ -201,6 +198,16 @@ def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> 
     if name not in MODELS:
         return
     takes = MODELS[name].input_names
+    if isinstance(given, Mapping) and WORD_STARTS in given:
+        if not issubclass(MODELS[name], WordNetwork) or not MODELS[name].reads_each_word:
+            known = [
+                one for one, family in MODELS.items() if issubclass(family, WordNetwork) and family.reads_each_word
+            ]
+            raise MismatchError(
+                f"model '{name}' predicts no class for each word, and the data have one; models that do: "
+                f"{', '.join(known)}, and transformers:PATH_OR_ID."
+            )
+        takes = (*takes, WORD_STARTS)
     if isinstance(given, Mapping) and are_packed(given):
         raise MismatchError(
             f"model '{name}' reads one text per sample, and the data have several; leave out data.packing."
@@ -226,39 +233,6 @@ def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> 
         f"model '{name}' takes one tensor, and the data have several inputs: {describe_shapes(given)}; let it read one "
         f"of them, with reader=AsIs('{next(iter(given))}'), or give a network of your own."
     )
-
-
-def choose_transformers_kind(path: str) -> type[CausalLM] | type[TransformersClassifier]:
-    """Return the class that wraps a Transformers model: of its architecture if it names one, or of its kind.
-
-    Raises:
-        ConfigError: when it is neither a causal language model nor a classifier of images, texts or recordings.
-    """
-    config = read_config(path, "model")
-    from transformers.models.auto import modeling_auto  # after the sentence that says how to install it
-
-    kinds: dict[type[CausalLM] | type[TransformersClassifier], Mapping[str, Any]] = {
-        CausalLM: modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        ImageClassifier: modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
-        SequenceClassifier: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-        AudioClassifier: modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
-    }
-    given = set(config.architectures or ())
-    classes = {kind: _flatten(mapping.get(config.model_type)) for kind, mapping in kinds.items()}
-    # one that names a model without a head, or nothing, is of the only kind that its family has; a family that predicts
-    # the next word classifies texts too
-    of_family = [kind for kind in kinds if classes[kind]]
-    found = [kind for kind in kinds if given & classes[kind]] or of_family[: 1 if of_family[:1] == [CausalLM] else None]
-    if len(found) != 1:
-        raise ConfigError(
-            f"model '{path}' ({', '.join(given) or config.model_type}) must be a causal language model or a classifier "
-            "of images, texts or recordings; give any other as a module, by package.module:Name."
-        )
-    return found[0]
-
-
-def _flatten(names: str | tuple[str, ...] | None) -> set[str]:
-    return {names} if isinstance(names, str) else set(names or ())
 
 
 def last_layer(model: nn.Module, num_classes: int, purpose: str, inputs: Inputs) -> tuple[str, nn.Linear]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from instar.config import ModelConfig
+from instar.data.source import Source
 from instar.importing import LIBRARY_PREFIXES, names_an_import
 from instar.models.audio_classifier import AudioClassifier
-from instar.models.build import choose_transformers_kind
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.feature_extractor import extractor_reader
 from instar.models.image_classifier import ImageClassifier
@@ -17,11 +17,14 @@ from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
 from instar.models.sequence_classifier import SequenceClassifier, tokenizer_reader
 from instar.models.timm_classifier import TIMM_PREFIX, timm_reader
+from instar.models.token_classifier import TokenClassifier, word_reader
+from instar.models.transformers_kinds import choose_transformers_kind, kind_of_data
 
 _READERS: Mapping[type, Callable[[str], Reader | None]] = {
     ImageClassifier: processor_reader,
     AudioClassifier: extractor_reader,
     SequenceClassifier: tokenizer_reader,
+    TokenClassifier: word_reader,
 }
 
 
@@ -38,13 +41,13 @@ def transformers_reader(kind: type, path: str) -> Reader | None:
     return _READERS[kind](path) if kind in _READERS else None
 
 
-def choose_reader(model: ModelConfig, reader: str, *, are_texts: bool = False) -> str:
+def choose_reader(model: ModelConfig, reader: str, source: Source | None = None) -> str:
     """Return the text of the reader of a student: that of its library, where the run names none.
 
     Args:
         model: model of the student.
         reader: reader that the run names, or `AsIs()`.
-        are_texts: whether the samples are texts, or pairs of texts, with labels.
+        source: data of the run; None: they are no texts.
 
     >>> choose_reader(ModelConfig(name="mlp"), "Pixels(8)")
     'Pixels(8)'
@@ -56,8 +59,9 @@ def choose_reader(model: ModelConfig, reader: str, *, are_texts: bool = False) -
         return str(timm_reader(model.name.removeprefix(TIMM_PREFIX)))
     path = model.name.removeprefix(TRANSFORMERS_PREFIX)
     # a model without a head may be of several kinds, and the data tell which
-    kind = SequenceClassifier if are_texts else choose_transformers_kind(path)
-    if kind is SequenceClassifier and not are_texts:  # the data hold numbers of tokens
+    of_data = None if source is None else kind_of_data(source)
+    kind = of_data or choose_transformers_kind(path)
+    if kind is SequenceClassifier and of_data is None:  # the data hold numbers of tokens
         return reader
     found = transformers_reader(kind, path)
     return reader if found is None else str(found)

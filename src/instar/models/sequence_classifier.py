@@ -25,8 +25,8 @@ MASK_TOLERANCE = 1e-5
 _COMPARED_TOKEN, _COMPARED_PADDING = 7, 6  # two tokens alone, and with so many of padding, which short texts feel most
 
 
-class SequenceClassifier(TransformersClassifier):
-    """z = the logits of a Transformers model for texts, called with its arguments by name, such as `input_ids`.
+class TextClassifier(TransformersClassifier):
+    """A Transformers model for texts, called with its arguments by name, such as `input_ids`.
 
     Padding changes no logit. Texts of several lengths are computed together if the model ignores what its mask hides,
     which is tried; otherwise those of each length are computed by themselves. Models with convolutions (ConvBERT), and
@@ -34,8 +34,6 @@ class SequenceClassifier(TransformersClassifier):
 
     See `TransformersClassifier` for its classes.
     """
-
-    kind: ClassVar[str] = "AutoModelForSequenceClassification"
 
     def check_inputs(self, shape: Shapes, config: Any) -> None:
         """Refuse a single tensor, because the padding of texts needs a mask, and texts longer than the model allows."""
@@ -50,8 +48,8 @@ class SequenceClassifier(TransformersClassifier):
                 f"model '{self.path}' allows {allowed} positions, but the data have {shape['input_ids'][0]}."
             )
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Return logits `[batch, classes]` of `input_ids` `[batch, position]` and other arguments of the model.
+    def compute_logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of the model, with the classes in the order of the data.
 
         Raises:
             MismatchError: when the model has no such argument.
@@ -102,8 +100,29 @@ class SequenceClassifier(TransformersClassifier):
         return ignores_padding(self.model, {"input_ids": alone}, given, MASK_TOLERANCE)
 
 
-def tokenizer_reader(path: str) -> Tokens | None:
+class SequenceClassifier(TextClassifier):
+    """z = the logits of a Transformers model that predicts the class of a text."""
+
+    kind: ClassVar[str] = "AutoModelForSequenceClassification"
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of `input_ids` `[batch, position]` and other arguments of the model.
+
+        Raises:
+            MismatchError: when the model has no such argument.
+        """
+        return self.compute_logits(inputs)
+
+
+def tokenizer_reader(
+    path: str, kind: type[Tokens] = Tokens, model: type[TextClassifier] = SequenceClassifier
+) -> Tokens | None:
     """Return a reader with the tokenizer of a model, for as many tokens as both allow; None for a folder without one.
+
+    Args:
+        path: folder or Hub id of the model.
+        kind: class of the reader.
+        model: class that wraps the model.
 
     Raises:
         ConfigError: when Transformers cannot load the tokenizer or the model.
@@ -111,14 +130,18 @@ def tokenizer_reader(path: str) -> Tokens | None:
     # a Hub id cannot be looked at without a request, so Transformers is asked
     if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in TOKENIZER_FILES):
         return None
-    reader, allowed = Tokens(path).fitted(), count_positions(path)
+    reader, allowed = kind(path).fitted(), count_positions(path, model)
     if allowed is None or ANY_LENGTH < reader.longest <= allowed:
         return reader
-    return Tokens(path, allowed).fitted()
+    return kind(path, allowed).fitted()
 
 
-def count_positions(path: str) -> int | None:
+def count_positions(path: str, kind: type[TextClassifier] = SequenceClassifier) -> int | None:
     """Return how many tokens a model reads at once; None: any number.
+
+    Args:
+        path: folder or Hub id of the model.
+        kind: class that wraps it.
 
     Raises:
         ConfigError: when Transformers cannot build the model.
@@ -128,7 +151,7 @@ def count_positions(path: str) -> int | None:
     if rows is None or rows < 1:  # XLNet has -1
         return None
     with torch.device("meta"):
-        model = from_config(SequenceClassifier.kind, config, path, "model")
+        model = from_config(kind.kind, config, path, "model")
     # RoBERTa and others number positions from the row behind that of padding
     tables = [one for one in model.modules() if isinstance(one, nn.Embedding) and one.num_embeddings == rows]
     used = [one.padding_idx + 1 for one in tables if one.padding_idx is not None and rows != config.vocab_size]

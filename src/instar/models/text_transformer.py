@@ -21,7 +21,8 @@ LONGEST_WAVE_WORDS = 10_000
 class TextTransformer(WordNetwork):
     """logits = W m + b, where m is the mean over words of the last of several layers of attention.
 
-    Positions are sines and cosines, so that texts may have any length.
+    Positions are sines and cosines, so that texts may have any length. Where each word has a label, its own vector of
+    the last layer takes the place of m.
 
     Args:
         layers: layers of attention.
@@ -38,6 +39,8 @@ class TextTransformer(WordNetwork):
     >>> model(torch.tensor([[3, 5, 8]])).shape
     torch.Size([1, 2])
     """
+
+    reads_each_word = True
 
     def __init__(
         self,
@@ -65,11 +68,16 @@ class TextTransformer(WordNetwork):
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the mean over words of the last layer, `[batch, width]`."""
+        return mean_of_words(self.encode_each(input_ids, attention_mask), attention_mask)
+
+    def encode_each(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the last layer, `[batch, words, width]`."""
         words = self.embedding(input_ids) * math.sqrt(self.width)  # as large as the codes of positions
         found = self.drop(words + encode_positions(input_ids.shape[1], self.width, input_ids.device).to(words.dtype))
         for layer in self.layers:
             found = layer(found, attention_mask)
-        return mean_of_words(self.norm(found), attention_mask)
+        normal: Tensor = self.norm(found)
+        return normal
 
 
 class _Layer(nn.Module):

@@ -94,7 +94,7 @@ class TransformersClassifier(nn.Module):
 
     def in_order(self, logits: Tensor) -> Tensor:
         """Return the model's own logits in the order of the classes of the data."""
-        return logits if self._order is None else logits[:, self._order]
+        return logits if self._order is None else logits[..., self._order]
 
 
 def label_names(config: Any) -> tuple[str, ...]:

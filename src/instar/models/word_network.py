@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from instar.compute.inputs import Inputs
 from instar.models.architecture import Architecture
 from instar.models.readers.encoded import ATTENTION_MASK
+from instar.models.readers.split_text_reader import WORD_STARTS, take_words
 
 EMBEDDING_STD = 0.1
 """Standard deviation of the new weights of an embedding.
@@ -33,6 +34,8 @@ class WordNetwork(Architecture):
     """
 
     input_names = ("input_ids", ATTENTION_MASK)
+    reads_each_word: ClassVar[bool] = False
+    """Whether it has a vector for each word, and so predicts the class of each word where `word_starts` is given."""
     head: nn.Module
 
     def __init__(self, arguments: dict[str, Any], num_classes: int | None, vocabulary_size: int | None) -> None:
@@ -43,23 +46,36 @@ class WordNetwork(Architecture):
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return one vector for each text, `[batch, width]`."""
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return logits `[batch, classes]`.
+    def encode_each(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return a vector for each number of a word, `[batch, words, width]`; networks that `reads_each_word` do."""
+        raise NotImplementedError
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, word_starts: Tensor | None = None
+    ) -> Tensor:
+        """Return logits `[batch, classes]`, or `[batch, words, classes]` with `word_starts`.
 
         Args:
-            input_ids: numbers of words, int64 `[batch, words]`.
-            attention_mask: False where a text is padded, bool `[batch, words]`; None: no text is.
+            input_ids: numbers of words, int64 `[batch, numbers]`.
+            attention_mask: False where a text is padded, bool `[batch, numbers]`; None: no text is.
+            word_starts: place of the first number of each word that has a label, int64 `[batch, words]`; None: the
+                whole text has one.
         """
-        return self.features({"input_ids": input_ids, "attention_mask": attention_mask})[0]
+        return self.features({"input_ids": input_ids, "attention_mask": attention_mask, WORD_STARTS: word_starts})[0]
 
     def features(self, inputs: Inputs | Mapping[str, Tensor | None]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits `[batch, classes]`, and the vector of each text, `[batch, width]`, as "text"."""
+        """Return the logits, and the vector of each text, `[batch, width]`, as "text", or of each word, as "words"."""
         self._require_layers()
-        words, mask = (inputs, None) if isinstance(inputs, Tensor) else (inputs["input_ids"], inputs["attention_mask"])
+        given: Mapping[str, Tensor | None] = {"input_ids": inputs} if isinstance(inputs, Tensor) else inputs
+        words, mask, starts = (given.get(name) for name in ("input_ids", ATTENTION_MASK, WORD_STARTS))
         assert words is not None, "a reader of texts gives numbers"
-        vectors = self.encode(words, torch.ones_like(words, dtype=torch.bool) if mask is None else mask)
+        mask = torch.ones_like(words, dtype=torch.bool) if mask is None else mask
+        if starts is None:
+            name, vectors = "text", self.encode(words, mask)
+        else:
+            name, vectors = "words", take_words(self.encode_each(words, mask), starts)
         logits: Tensor = self.head(vectors)
-        return logits, {"text": vectors}
+        return logits, {name: vectors}
 
 
 def embed_words(vocabulary_size: int, width: int, zero: int | None = None) -> nn.Embedding:

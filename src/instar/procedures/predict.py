@@ -27,6 +27,7 @@ from instar.stages.new_recordings import read_recordings
 from instar.stages.new_rows import read_new_rows, takes_rows
 from instar.stages.new_text_files import open_texts
 from instar.stages.new_texts import read_new_texts, takes_texts
+from instar.stages.new_words import name_words, read_new_words, takes_words
 from instar.stages.run_data import recorded_rate, run_classes
 from instar.tasks.classification import Classification
 from instar.tasks.task import Task
@@ -44,7 +45,7 @@ class Prediction:
     """The predicted class of one input.
 
     Args:
-        name: file; for other inputs, their number, counted from 0.
+        name: file; for other inputs, their number, counted from 0; for words, the number of their text, and the word.
         label: name of the likeliest class.
         probability: probability of this class, 0 to 1.
         top: likeliest classes with their probabilities, in order; the first is `label`.
@@ -72,15 +73,15 @@ def predict(
     trust: bool = False,
     network: nn.Module | str | None = None,
 ) -> list[Prediction]:
-    """Return the predicted class of each input, and its probability.
+    """Return the predicted class of each input, and its probability; of texts whose words have classes, of each word.
 
     Args:
         run: complete run or its folder; an ensemble is one too.
         inputs: image files or images of Pillow, one or several, which are decoded and resized as the run did its own;
             files of recordings, which are resampled to its rate, and whose word is predicted if it recognises words; an
             array of raw inputs `[samples, ...]` as the run was trained on; such arrays by name; texts, one or several,
-            or pairs of texts; a data frame, or one file of rows, with the columns that the run was trained on; or a
-            `.txt` file with a text in each line.
+            or pairs of texts; lists of words, for a run that predicts the class of each; a data frame, or one file of
+            rows, with the columns that the run was trained on; or a `.txt` file with a text in each line.
         top: number of classes per input, likeliest first.
         trust: allow a model class outside `instar.models`.
         network: network of a run that was given as a Python object.
@@ -102,7 +103,7 @@ def predict(
     inputs = _open(run, inputs, trust=trust)  # once, for its names too
     classes = _task_of(run, inputs).class_names(run_classes(run))
     probabilities = _find_probabilities(run, inputs, trust=trust, network=network)
-    names = [] if takes_rows(run) else as_items(inputs) or []  # a file of rows has many inputs
+    names = _name_inputs(run, inputs)
     found = []
     for number, row in enumerate(probabilities):
         # stable, so that equal probabilities keep the order of the classes
@@ -113,11 +114,19 @@ def predict(
     return found
 
 
+def _name_inputs(run: Run, inputs: Any) -> list[Any]:
+    if takes_rows(run):  # a file of rows has many inputs
+        return []
+    return name_words(read_new_words(run, inputs)) if takes_words(run) else as_items(inputs) or []
+
+
 @checked
 def predict_proba(
     run: Run | str | Path, inputs: Any, *, trust: bool = False, network: nn.Module | str | None = None
 ) -> NDArray[np.float32]:
     """Return the probability of each class, float32 `[samples, classes]`, in the order of `Run.classes`.
+
+    Of texts whose words have classes, it is `[words of all texts, classes]`.
 
     The arguments and errors are those of `predict`.
 
@@ -162,6 +171,9 @@ def _make_batches(run: Run, given: Any, *, trust: bool) -> Iterator[Batch]:
             some = Samples.all_of(read_recordings(run, items[start : start + MAX_READ_RECORDINGS]))
             yield from Loader(some, BATCH_SIZE, seed=0).in_order()
         return
+    if takes_words(run):
+        yield from Loader(Samples.all_of(read_new_words(run, given)), BATCH_SIZE, seed=0).in_order()
+        return
     if takes_texts(run):
         yield from Loader(Samples.all_of(read_new_texts(run, given)), BATCH_SIZE, seed=0).in_order()
         return
@@ -180,6 +192,8 @@ def _probabilities(teacher: Teacher, batches: Iterator[Batch], run: Run) -> Iter
         task, lengths = (source.task, source.lengths) if source else (Classification(), None)
         of_batch = torch.empty(0) if lengths is None else lengths[batch.host_ids]
         found = task.answer(teacher.targets(batch).log_probs(1.0), of_batch)
+        if found.dim() == 3 and takes_words(run):
+            found = found[torch.arange(found.shape[1]) < of_batch[:, None]]  # [words, classes]
         if found.dim() != 2:
             raise MismatchError(
                 f"'{run.path}' predicts a class at each position of a sample, and predict needs one class per sample; "

@@ -159,7 +159,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     data = given.data or load_data(config.data, trust=trust)
     # recorded, so that the run and the verbs that follow it read arrays in files in the same way again
     reading = {name: getattr(data.config, name) for name in ("inputs", "layout", "image_size")}
-    text = choose_reader(config.model, config.reader, are_texts=bool(data.train.source.input_texts))
+    text = choose_reader(config.model, config.reader, data.train.source)
     # that of a processor takes the place of AsIs()
     reader = (given.reader if text == config.reader else None) or parse_reader(text, trust=trust)
     config = config.model_copy(update={"data": config.data.model_copy(update=reading), "reader": text})

@@ -12,6 +12,7 @@ from instar.config import RunConfig
 from instar.data.columns.cell_rows import CELLS
 from instar.data.columns.held import INPUTS
 from instar.data.columns.sounds import WAVES
+from instar.data.columns.split_texts import SPLIT_TEXT
 from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.copying import copy_network
@@ -21,6 +22,7 @@ from instar.models.normalised import Normalised, set_reader
 from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.cells import Cells
+from instar.models.readers.given_words import GivenWords
 from instar.models.readers.named import Named
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
@@ -119,6 +121,8 @@ def choose_student_reader(network: nn.Module | None, reader: Reader, data: Data,
         reader = network.reader
     if reader == AsIs() and source.input_texts:
         reader = Words(column=source.input_names[0], pair=next(iter(source.input_names[1:]), None))
+    if reader == AsIs() and source.input_names == (SPLIT_TEXT,):
+        reader = GivenWords()
     if reader == AsIs() and source.input_names == (CELLS,):
         reader = Cells()
     if reader == AsIs() and source.input_names and not are_packed(source.input_names):

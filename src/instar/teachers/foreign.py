@@ -13,7 +13,7 @@ from torch import nn
 from instar.errors import ConfigError, say
 from instar.expressions import parse, write
 from instar.importing import LIBRARY_PREFIXES, TypedName, import_object, is_import_path
-from instar.models.build import call_constructor, choose_transformers_kind
+from instar.models.build import call_constructor
 from instar.models.causal_lm import TRANSFORMERS_PREFIX
 from instar.models.foreign_readers import transformers_reader
 from instar.models.image_classifier import ImageClassifier
@@ -22,6 +22,7 @@ from instar.models.readers.notation import READERS, as_reader
 from instar.models.readers.reader import Reader
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier, timm_reader
 from instar.models.transformers_classifier import TransformersClassifier
+from instar.models.transformers_kinds import choose_transformers_kind
 from instar.models.weight_files import load_weights
 from instar.teachers.boosters import fitted_kinds
 from instar.teachers.classifier import Classifier, is_estimator

@@ -131,9 +131,8 @@ class Search:
             raise DataError("tune needs a labelled validation split, and there is none; set data.validation above 0.")
         # refuse a wrong model or store once, and not in every trial
         trust = self.stage.trust or self.stage.trust_model
-        are_texts = bool(data.train.source.input_texts)
         own = self.stage.given.reader or parse_reader(
-            choose_reader(config.model, config.reader, are_texts=are_texts), trust=trust
+            choose_reader(config.model, config.reader, data.train.source), trust=trust
         )
         reader = choose_student_reader(None, own, data)
         shape = read_shape(reader, reader.collect(data.train.source.shape))

@@ -58,7 +58,7 @@ class CellRows(RawColumn):
             given = given.iloc[ids.numpy()] if hasattr(given, "iloc") else given.take(ids.numpy())
         return replace(self, values=self.values.index_select(0, ids), given=given)
 
-    def rows(self, ids: Tensor, on_host: Tensor) -> SomeRows:
+    def rows(self, ids: Tensor, on_host: Tensor, positions: int | None = None) -> SomeRows:
         """Return some rows, of which a reader has encoded all."""
         return SomeRows(self, ids, on_host)
 

@@ -68,7 +68,7 @@ def add_columns(
     Raises:
         DataError: when a column is missing, or holds neither numbers nor texts, or the samples are no rows.
     """
-    if config.columns and reading.kind in ("text", "instructions"):
+    if config.columns and reading.kind in ("text", "instructions", "labelled words"):
         raise DataError(
             f"samples of the {reading.kind} '{config.source}' are no rows, so they have no columns; leave out "
             "data.columns."

@@ -38,12 +38,13 @@ class RawColumn(ABC):
         """Return the values of these samples; ids are int64 `[n]` on the CPU."""
 
     @abstractmethod
-    def rows(self, ids: Tensor, on_host: Tensor) -> Any:
+    def rows(self, ids: Tensor, on_host: Tensor, positions: int | None = None) -> Any:
         """Return what its readers are called with for some samples, so that they find what they have encoded.
 
         Args:
             ids: sample ids, int64 `[n]` on the device of the batch.
             on_host: the same ids on the host.
+            positions: number of positions that the batch has labels for; None: samples have none, or it is not known.
         """
 
     @abstractmethod

@@ -68,7 +68,7 @@ class Texts(RawColumn):
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return Texts(np.concatenate(parts) if parts else self.content[:0], ends)
 
-    def rows(self, ids: Tensor, on_host: Tensor) -> TextRows:
+    def rows(self, ids: Tensor, on_host: Tensor, positions: int | None = None) -> TextRows:
         """Return some texts, of which a reader has encoded all."""
         return TextRows(self, ids, on_host)
 

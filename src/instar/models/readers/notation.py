@@ -12,14 +12,16 @@ from instar.importing import TypedName, names_an_import
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.cells import Cells
 from instar.models.readers.extracted import Extracted
+from instar.models.readers.given_words import GivenWords
 from instar.models.readers.named import Named
 from instar.models.readers.pixels import Pixels
 from instar.models.readers.reader import Reader
 from instar.models.readers.tokens import Tokens
+from instar.models.readers.word_tokens import WordTokens
 from instar.models.readers.words import Words
 
 READERS: dict[str, type[Reader]] = {
-    reader.__name__: reader for reader in (AsIs, Pixels, Words, Tokens, Named, Extracted, Cells)
+    reader.__name__: reader for reader in (AsIs, Pixels, Words, Tokens, GivenWords, WordTokens, Named, Extracted, Cells)
 }
 """Readers by their names in a configuration; one line for each new one."""
 

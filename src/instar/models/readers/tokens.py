@@ -181,8 +181,18 @@ class Tokens(TextReader):
             if not tokens:  # some tokenizers have no special tokens, and a network needs one position at least
                 for name in names:
                     sequences[name][at] = [self._stand_in if name == "input_ids" else 0]
+        return Encoded.of(sequences, self._padding)
+
+    @property
+    def _padding(self) -> dict[str, int]:
         padding = {"input_ids": self.tokenizer.pad_token_id or 0, TOKEN_TYPES: self.tokenizer.pad_token_type_id}
-        return Encoded.of(sequences, {name: padding[name] for name in names})
+        return {name: padding[name] for name in self._own_names}
+
+    @property
+    def unknown(self) -> int:
+        """Number of the token that stands for what the tokenizer does not know, or of another special one."""
+        found: int | None = self.tokenizer.unk_token_id
+        return self._stand_in if found is None else found
 
     @property
     def _stand_in(self) -> int:

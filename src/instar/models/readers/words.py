@@ -97,15 +97,18 @@ class Words(TextReader):
             return self
         counts: Counter[str] = Counter()
         for column in filter(None, (self.column, self.pair)):
-            for text in samples.source.texts(column).strings(samples.ids):
-                counts.update(split_words(text))
+            for words in self._list_words(samples, column):
+                counts.update(words)
         chosen = sorted((word for word, n in counts.items() if n >= self.min_count), key=lambda w: (-counts[w], w))
         if not chosen:
             raise DataError(
                 f"no word occurs {self.min_count} times in the texts of '{samples.source.name}'; lower the number with "
-                "the reader Words(min_count=1)."
+                f"the reader {type(self).__name__}(min_count=1)."
             )
         return self._knowing(chosen[: self.size])
+
+    def _list_words(self, samples: Samples, column: str) -> Iterable[list[str]]:
+        return map(split_words, samples.source.texts(column).strings(samples.ids))
 
     def knowledge(self) -> dict[str, Any] | None:
         """Return the words of the vocabulary in the order of their numbers."""
@@ -154,16 +157,17 @@ class Words(TextReader):
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
         """Return the numbers of the words of texts; of a pair, the longer text is cut first."""
-        rows = list(map(self._number, texts))
+        rows = [self._number_words(split_words(text)) for text in texts]
         if pairs is not None:
-            rows = [_join(one, two, self.length) for one, two in zip(rows, map(self._number, pairs), strict=True)]
+            others = (self._number_words(split_words(text)) for text in pairs)
+            rows = [_join(one, two, self.length) for one, two in zip(rows, others, strict=True)]
         return Encoded.of({"input_ids": [row[: self.length] or [NEVER_SEEN] for row in rows]}, {"input_ids": PADDING})
 
-    def _number(self, text: str) -> list[int]:
+    def _number_words(self, words: Sequence[str]) -> list[int]:
         if self.vocabulary is None:
             raise ConfigError(f"{self} knows no words yet; train a model with it, or call fitted(samples).")
         numbers, first = self.vocabulary.numbers, self._first
-        return [numbers.get(word, NEVER_SEEN - first) + first for word in split_words(text)]
+        return [numbers.get(word, NEVER_SEEN - first) + first for word in words]
 
 
 def _join(first: list[int], second: list[int], length: int | None) -> list[int]:
