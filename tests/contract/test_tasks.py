@@ -7,6 +7,7 @@ from instar.analysis import Scores
 from instar.tasks import (
     TASKS,
     Classification,
+    Entities,
     NextToken,
     Task,
     Words,
@@ -17,6 +18,7 @@ CASES = {
     "Classification": Classification(),
     "NextToken": NextToken(),
     "Words": Words(states=2),
+    "Entities": Entities(),
 }
 OF_TEACHER = {"teacher_error", "agreement", "kl_to_teacher"}
 CLASSES = tuple("abcd")

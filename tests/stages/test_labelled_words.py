@@ -118,8 +118,8 @@ def test_students_of_a_store_and_of_parts_are_those_of_the_live_teacher(data, en
     found = {}
     for kind, more in {"live": {}, "stored": {"targets": "store"}, "parts": {"micro_batches": 3}}.items():
         # not adam, which makes a rounding of a gradient near 0 a step
-        more = more | {"epochs": 1, "batch_size": 8, "optimiser": "sgd", "learning_rate": 0.1}
-        run = instar.distill(data, f"transformers:{encoder}", chosen, out=tmp_path / kind, **more)
+        settings = more | {"epochs": 1, "batch_size": 8, "optimiser": "sgd", "learning_rate": 0.1}
+        run = instar.distill(data, f"transformers:{encoder}", chosen, out=tmp_path / kind, **settings)
         found[kind] = instar.load(run)
     live = found["live"](SENTENCES)
     assert live.shape == (3, 13, 3)
@@ -144,6 +144,9 @@ def test_it_predicts_a_class_for_each_word_and_exports_take_any_number_of_words(
         instar.predict(student, np.zeros((2, 3)))
     with pytest.raises(MismatchError, match="takes words, and sample 1 has none"):
         instar.predict(student, ["a film", " "])
+    (tmp_path / "words.txt").write_text("a film")
+    with pytest.raises(MismatchError, match=r"words\.txt' is a file; give the texts that it holds"):
+        instar.predict(student, str(tmp_path / "words.txt"))
     instar.export(student, "onnx", out=tmp_path / "model.onnx", data=data)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for texts in (["film"], SENTENCES):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from instar.analysis.entities import mark_entities
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.columns.split_texts import SPLIT_TEXT, SplitTexts
@@ -17,6 +18,8 @@ from instar.data.labels import LABEL_NAMES, map_labels
 from instar.data.opening import join_names
 from instar.data.source import Source
 from instar.errors import DataError
+from instar.tasks.classification import Classification
+from instar.tasks.entities import Entities
 
 if TYPE_CHECKING:
     import datasets
@@ -130,6 +133,7 @@ def make_word_source(
         input_names=(SPLIT_TEXT,),
         mask=None if bool((has_loss | ~at).all()) else has_loss,
         is_bucketed=True,  # so that little is padded
+        task=Entities() if mark_entities(classes) else Classification(),
         reading=reading,
     )
 

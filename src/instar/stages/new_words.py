@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.columns.split_texts import SPLIT_TEXT, SplitTexts
 from instar.data.source import Source
 from instar.data.word_sources import make_word_source
+from instar.errors import MismatchError
 from instar.models.readers.split_text_reader import as_words
 from instar.runs.run import Run
 from instar.stages.run_data import describe_model, run_classes
@@ -31,7 +33,11 @@ def read_new_words(run: Run, given: Any) -> Source:
     Raises:
         MismatchError: when the inputs are something else, or a text has no words.
     """
-    texts = as_words([given] if isinstance(given, str) else given, f"'{run.path}'")
+    given = [given] if isinstance(given, str) else given
+    files = [one for one in given if isinstance(one, str) and os.path.isfile(one)] if isinstance(given, list) else []
+    if files:  # whose name would be read as a word
+        raise MismatchError(f"'{run.path}' takes words, and '{files[0]}' is a file; give the texts that it holds.")
+    texts = as_words(given, f"'{run.path}'")
     labels = np.full(sum(map(len, texts)), UNLABELLED)
     return make_word_source("new inputs", texts, labels, run_classes(run), max(map(len, texts)))
 

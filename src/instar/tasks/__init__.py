@@ -2,6 +2,7 @@
 
 from instar.tasks.catalogue import TASKS, known_metrics
 from instar.tasks.classification import Classification
+from instar.tasks.entities import Entities
 from instar.tasks.intervals import Interval, StudentT, Wilson
 from instar.tasks.metric import Metric, format_value
 from instar.tasks.next_token import NextToken
@@ -11,6 +12,7 @@ from instar.tasks.words import Words
 __all__ = [
     "TASKS",
     "Classification",
+    "Entities",
     "Interval",
     "Metric",
     "NextToken",

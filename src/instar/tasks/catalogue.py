@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from instar.tasks.classification import Classification
+from instar.tasks.entities import Entities
 from instar.tasks.metric import Metric
 from instar.tasks.next_token import NextToken
 from instar.tasks.task import Task
@@ -12,6 +13,7 @@ _TASK_TYPES: tuple[type[Task], ...] = (
     Classification,
     NextToken,
     Words,
+    Entities,
 )
 TASKS = {task.__name__: task for task in _TASK_TYPES}
 
@@ -22,7 +24,7 @@ def known_metrics() -> dict[str, Metric]:
     Run folders store numbers by these names, so tables and reports need no task.
 
     >>> [name for name, metric in known_metrics().items() if metric.label]
-    ['error', 'nll', 'perplexity', 'word_error', 'ece', 'agreement']
+    ['error', 'nll', 'perplexity', 'word_error', 'entity_f1', 'ece', 'agreement']
     """
     found: list[Metric] = []
     for task in TASKS.values():

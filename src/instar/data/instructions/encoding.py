@@ -172,6 +172,11 @@ class InstructionTokenizer(PretrainedTokenizer):
     def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
+        if (library := getattr(self._tokenizer, "backend_tokenizer", None)) is not None:
+            library.no_truncation()
+            library.no_padding()
+            # without the offsets of tokens in the text, which cost a quarter of the time
+            return [one.ids for one in library.encode_batch_fast(list(texts), add_special_tokens=False)]
         found = self._tokenizer(
             list(texts),
             add_special_tokens=False,
