@@ -121,6 +121,7 @@ def test_students_of_a_store_and_of_parts_are_those_of_the_live_teacher(data, en
         settings = more | {"epochs": 1, "batch_size": 8, "optimiser": "sgd", "learning_rate": 0.1}
         run = instar.distill(data, f"transformers:{encoder}", chosen, out=tmp_path / kind, **settings)
         found[kind] = instar.load(run)
+    assert [one.name for one in instar.predict(run, ["a film", "good"])] == ["0: a", "0: film", "1: good"]
     live = found["live"](SENTENCES)
     assert live.shape == (3, 13, 3)
     for kind in ("stored", "parts"):

@@ -20,7 +20,8 @@ from instar.stages.run_data import describe_model, run_classes
 
 def takes_words(run: Run) -> bool:
     """Return whether the model of a run predicts a class for each word of a text."""
-    return describe_model(run).get("dtype") == {SPLIT_TEXT: SplitTexts.dtype}
+    # a reader takes the inputs by name, or their only column
+    return describe_model(run).get("dtype") in ({SPLIT_TEXT: SplitTexts.dtype}, SplitTexts.dtype)
 
 
 def read_new_words(run: Run, given: Any) -> Source:
