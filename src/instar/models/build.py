@@ -199,13 +199,11 @@ def _refuse_other_inputs(name: str, given: Shapes, sizes: Mapping[str, Any]) -> 
         return
     takes = MODELS[name].input_names
     if isinstance(given, Mapping) and WORD_STARTS in given:
-        if not issubclass(MODELS[name], WordNetwork) or not MODELS[name].reads_each_word:
-            known = [
-                one for one, family in MODELS.items() if issubclass(family, WordNetwork) and family.reads_each_word
-            ]
+        taggers = [one for one, family in MODELS.items() if getattr(family, "reads_each_word", False)]
+        if name not in taggers:
             raise MismatchError(
                 f"model '{name}' predicts no class for each word, and the data have one; models that do: "
-                f"{', '.join(known)}, and transformers:PATH_OR_ID."
+                f"{', '.join(taggers)}, and transformers:PATH_OR_ID."
             )
         takes = (*takes, WORD_STARTS)
     if isinstance(given, Mapping) and are_packed(given):
