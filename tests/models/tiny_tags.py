@@ -31,6 +31,18 @@ def write_tagger(folder: Path, names: tuple[str, ...] = TAGS, *, layers: int = 1
     return write_tokenizer(folder, limit=LENGTH)
 
 
+def write_byte_tokenizer(folder: Path, *, adds_space: bool) -> None:
+    """Write a tokenizer of bytes as GPT-2 and RoBERTa have one, whose tokens hold the spaces before words."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    made, letters = Tokenizer(models.BPE()), pre_tokenizers.ByteLevel.alphabet()
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=letters, special_tokens=["<s>"], show_progress=False)
+    made.train_from_iterator([" ".join(WORDS)] * 5, trainer)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>").save_pretrained(folder)
+
+
 def make_sentences(count: int, seed: int = 0) -> list[dict]:
     """Return rows of words and labels: the two words behind "the" are a name."""
     draws, rows = np.random.default_rng(seed), []

@@ -2,10 +2,11 @@
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.models.tiny_tags import LENGTH, TAGS, make_sentences, write_sentences, write_tagger
+from tests.models.tiny_tags import LENGTH, TAGS, make_sentences, write_byte_tokenizer, write_sentences, write_tagger
 
 import instar
 from instar.data import Loader, load_data
@@ -184,7 +185,8 @@ def test_words_and_labels_are_the_same_in_every_form(data, folder, tmp_path):
     for split, part in named.items():
         part.to_parquet(parquet / f"{split}.parquet")
     plain = {split: datasets.Dataset.from_list(part) for split, part in (("train", rows), ("test", test))}
-    for other in (load_data(named), load_data(str(parquet)), load_data(plain)):
+    in_python = {"train": rows, "test": {name: [row[name] for row in test] for name in test[0]}}
+    for other in map(load_data, (named, str(parquet), plain, in_python, (pandas.DataFrame(rows), test))):
         assert other.classes == data.classes
         assert [other.split(s).source.fingerprint() for s in ("train", "test")] == [
             data.split(s).source.fingerprint() for s in ("train", "test")
@@ -225,6 +227,18 @@ def test_what_cannot_be_read_is_told(data, encoder, tmp_path):
     long = load_data({"train": given, "test": given}, validation=0)
     with pytest.raises(MismatchError, match=rf"reads {LENGTH} tokens of a sample, and 4 of 4 samples have more"):
         instar.evaluate(f"transformers:{encoder}", data=long)
+
+
+@pytest.mark.parametrize("adds_space", [False, True])
+def test_words_of_tokenizers_of_bytes_have_the_tokens_of_their_text(tmp_path, adds_space):
+    write_byte_tokenizer(tmp_path, adds_space=adds_space)
+    words = SENTENCES[0].split()
+    found = WordTokens(str(tmp_path))([words, ["never!"]])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    tokens = tokenizer.convert_ids_to_tokens(found["input_ids"][0])
+    assert tokens == tokenizer(SENTENCES[0]).tokens()
+    starts = [tokens[place].strip("\u0120") for place in found["word_starts"][0]]
+    assert all(word.startswith(start) for word, start in zip(words, starts, strict=True))
 
 
 def test_a_word_that_a_tokenizer_drops_is_read_as_unknown_and_each_word_keeps_its_place(encoder):

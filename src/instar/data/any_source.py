@@ -11,8 +11,8 @@ from instar.config import DataConfig
 from instar.data.digits import load_digits
 from instar.data.drawn_test import choose_test_samples
 from instar.data.from_function import names_a_function
+from instar.data.given_rows import rows_of_lists
 from instar.data.hub import load_hub
-from instar.data.instructions.given import rows_of_instructions
 from instar.data.objects import columns_of_objects, read_objects
 from instar.data.opening import rows_by_split
 from instar.data.refused_settings import (
@@ -87,7 +87,7 @@ def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool) -> dict[s
 
 
 def _has_columns(given: object) -> bool:
-    return rows_by_split(given) is not None or rows_of_instructions(given) is not None
+    return rows_by_split(given) is not None or rows_of_lists(given) is not None
 
 
 def _refuse_size_without_effect(source: Source, config: DataConfig) -> None:

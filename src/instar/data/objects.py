@@ -17,8 +17,8 @@ from instar.data.array_sources import make_array_sources
 from instar.data.array_values import as_pandas, as_row, is_image, is_table, stacked
 from instar.data.given_images import as_images, decode_given_images, shrunk
 from instar.data.given_recordings import as_recordings, rows_of_recordings
+from instar.data.given_rows import rows_of_lists
 from instar.data.hub import read_rows
-from instar.data.instructions.given import rows_of_instructions
 from instar.data.labels import LABEL_NAMES, map_labels
 from instar.data.media_paths import open_paths, tell_repeated_files
 from instar.data.named_inputs import make_named_sources, split_off_labels
@@ -61,7 +61,7 @@ def read_objects(given: object, config: DataConfig) -> dict[str, Source]:
     """
     if (rows := rows_by_split(given)) is not None:
         return read_rows({split: open_paths(part, [Path.cwd()]) for split, part in rows.items()}, config)
-    if (rows := rows_of_instructions(given)) is not None:
+    if (rows := rows_of_lists(given)) is not None:
         return read_rows(rows, config)
     refuse_instruction_settings(config, "arrays")
     by_split = _by_split(given, config)

@@ -52,6 +52,14 @@ class TokenizerFiles:
         with tokenizer_folder(self.files, "") as folder:
             return from_pretrained("AutoTokenizer", folder, "the tokenizer")
 
+    @cached_property
+    def needs_spaces(self) -> bool:
+        """Whether words have the tokens of their text only with the spaces before them, as in GPT-2 and RoBERTa."""
+        whole = self.tokenizer("a b")["input_ids"]
+        given = (["a", "b"], ["a", " b"])
+        plain, spaced = (self.tokenizer(words, is_split_into_words=True)["input_ids"] for words in given)
+        return bool(plain != whole and spaced == whole)
+
 
 @checked
 @dataclass(frozen=True, repr=False)

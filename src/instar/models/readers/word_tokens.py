@@ -28,11 +28,12 @@ class WordTokens(SplitTextReader, Tokens):
 
     def explain(self) -> str:
         """Return sentences that say how another program makes the tensors of words."""
+        spaces = ", with a space before every word except the first" if self._files.needs_spaces else ""
         return (
             "The files of the tokenizer are in knowledge.tokenizer (see the description of the model). Of lists of "
-            "words, tokenizer(words, is_split_into_words=True, padding=True) of Transformers makes input_ids and "
-            "attention_mask; word_starts has the place of the first token of each word (see word_ids), padded with 0. "
-            "logits has a row for each word."
+            f"words{spaces}, tokenizer(words, is_split_into_words=True, padding=True) of Transformers makes input_ids "
+            "and attention_mask; word_starts has the place of the first token of each word (see word_ids), padded with "
+            "0. logits has a row for each word."
         )
 
     def encode_words(self, samples: Sequence[Sequence[str]]) -> EncodedWords:
@@ -61,7 +62,9 @@ class WordTokens(SplitTextReader, Tokens):
     def _tokenise(self, samples: Sequence[Sequence[str]]) -> Any:
         given = {"padding": False, "return_attention_mask": False, "verbose": False, "is_split_into_words": True}
         try:
-            found = self.tokenizer(list(map(list, samples)), return_token_type_ids=len(self._own_names) > 1, **given)
+            space = " " if self._files.needs_spaces else ""
+            spelt = [[words[0], *(space + word for word in words[1:])] for words in samples]
+            found = self.tokenizer(spelt, return_token_type_ids=len(self._own_names) > 1, **given)
             found.word_ids(0)  # only tokenizers of the library tokenizers know
         except Exception as error:  # a tokenizer raises what it likes
             raise MismatchError(f"the tokenizer of {self} cannot read words one by one: {shortened(error)}.") from None
