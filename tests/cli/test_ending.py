@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from instar.cli import ending
+from instar.cli.output import print_result
 from instar.errors import ConfigError, InstarError, as_sentence, say
 
 COMMAND = [sys.executable, "-m", "instar.cli"]
@@ -180,3 +181,14 @@ def test_a_command_does_not_look_for_garbage_among_its_imports(
         assert gc.get_threshold() == (after, 9, 8)
     finally:
         gc.set_threshold(*own)
+
+
+@pytest.mark.parametrize(("rank", "size", "printed"), [("0", "2", True), ("1", "2", False), ("1", "1", True)])
+def test_the_result_of_several_processes_is_printed_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, size: str, printed: bool
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    print_result({"errors": 3}, "3 errors", True)
+    print_result({"errors": 3}, "3 errors", False)
+    assert bool(capsys.readouterr().out) == printed

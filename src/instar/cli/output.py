@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,17 @@ if TYPE_CHECKING:
     from instar.targets.store import TargetStore
 
 
+def print_once(text: object) -> None:
+    """Print on stdout, once where several processes train one run, as torchrun starts them."""
+    if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
+        print(text)
+
+
 def print_json(values: Any) -> None:
     """Print values as JSON, with null for NaN and infinite numbers."""
     from instar.runs.files import to_json  # late, because `--help` must not wait for torch
 
-    print(to_json(values))
+    print_once(to_json(values))
 
 
 def print_result(values: Any, text: object, as_json: bool) -> None:
@@ -22,7 +29,7 @@ def print_result(values: Any, text: object, as_json: bool) -> None:
     if as_json:
         print_json(values)
     else:
-        print(text)
+        print_once(text)
 
 
 def print_run(run: Run, as_json: bool) -> None:
@@ -43,10 +50,10 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
         return
     from instar.tasks.catalogue import known_metrics
 
-    print(title)
+    print_once(title)
     for metric in known_metrics().values():
         if (line := metric.terminal_line(metrics)) is not None:
-            print(f"  {metric.label:<10} {line}")
+            print_once(f"  {metric.label:<10} {line}")
 
 
 def print_store(store: str | Path | TargetStore, as_json: bool) -> None:
@@ -57,4 +64,4 @@ def print_store(store: str | Path | TargetStore, as_json: bool) -> None:
     if as_json:
         print_json(info(store))
     else:
-        print(describe_targets(store if isinstance(store, str | Path) else store.path))
+        print_once(describe_targets(store if isinstance(store, str | Path) else store.path))
