@@ -3,12 +3,15 @@
 import gc
 from datetime import datetime
 
+import datasets
 import numpy as np
 import pandas
 import pyarrow
 import pytest
 import soundfile
+from sklearn.tree import DecisionTreeClassifier
 
+import instar
 from instar.data import load_data
 from instar.data.sound import decode_sound
 from instar.data.tables.values import read_quantities
@@ -73,3 +76,24 @@ def test_the_rest_of_a_truncated_recording_is_none(tmp_path):
         with pytest.raises(ValueError, match="truncated: its header tells of 1,644 bytes, found 900"):
             decode_sound(recording)
     assert len(decode_sound({"bytes": piped, "path": None}).wave) == 800
+
+
+def test_new_rows_of_a_file_have_the_names_of_their_classes_and_not_their_numbers(tmp_path):
+    plans = datasets.ClassLabel(names=["2", "0", "1"])  # whose numbers are 0, 1, 2
+    features = datasets.Features({"plan": plans, "age": datasets.Value("float64"), "label": datasets.Value("string")})
+    numbers = [0, 1, 2] * 8
+    rows = {"plan": numbers, "age": np.arange(24.0)[::-1] / 7, "label": ["yes" if at else "no" for at in numbers]}
+    for split in ("train", "test"):
+        datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / f"{split}.parquet")
+    data = load_data(str(tmp_path), label_column="label", validation=0)
+    run = instar.train(data, "linear", out=tmp_path / "run", epochs=1, show=False)
+    frame = pandas.DataFrame({"plan": [plans.names[at] for at in numbers], "age": rows["age"]})
+    found = instar.predict_proba(run, str(tmp_path / "test.parquet"))
+    np.testing.assert_array_equal(found, instar.predict_proba(run, frame))
+
+
+def test_a_classifier_of_numbers_tells_which_classes_it_takes_them_for(capsys):
+    inputs, labels = np.eye(4)[np.arange(20) % 4], np.arange(20) % 2
+    data = load_data((inputs, np.where(labels, "yes", "no")), validation=0, test=0.2)
+    instar.evaluate(DecisionTreeClassifier().fit(inputs, labels), data=data)
+    assert "the classes of the teacher are numbers, and are taken to be no, yes in order" in capsys.readouterr().err

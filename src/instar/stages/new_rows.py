@@ -12,6 +12,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.columns.cell_rows import CELLS
 from instar.data.opening import is_table_file, open_data
 from instar.data.source import Source
+from instar.data.tables.sources import read_named_classes
 from instar.errors import MismatchError
 from instar.models.readers.cells import Cells
 from instar.models.readers.notation import parse_reader
@@ -58,7 +59,7 @@ def _open(given: Any, columns: list[str]) -> tuple[Any, str]:
             f"{', '.join(map(str, files)):.200}."
         )
     name = str(files[0])
-    return open_data(name, needs_test=False, as_text=columns)["train"].with_format("arrow")[:], Path(name).name
+    return read_named_classes(open_data(name, needs_test=False, as_text=columns)["train"]), Path(name).name
 
 
 def _reader_of(run: Run) -> Cells:

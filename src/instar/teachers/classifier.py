@@ -53,7 +53,7 @@ class Classifier(Teacher):
     answers_by_row = True
 
     def __init__(self, estimator: Any, floor: float = 1e-6, classes: Sequence[str] = ()) -> None:
-        self._is_booster = is_booster(estimator)  # it has numbers in place of the names of its classes
+        self._tells_order = True  # once
         estimator = as_classifier(estimator)
         name = type(estimator).__name__
         if not hasattr(estimator, "predict_proba"):
@@ -188,8 +188,8 @@ class Classifier(Teacher):
                 f"the classifier's classes {what}{'' if readings else ' or the names'} of the data's classes "
                 f"({_few(names)}), got {_few(own)}; fit it to the {'names' if readings else 'labels of these data'}."
             )
-        if self._is_booster and by_name != readings[0]:
-            self._is_booster = False  # it is told once
+        if self._tells_order and by_name != readings[0]:
+            self._tells_order = False
             say(f"instar: the classes of the teacher are numbers, and are taken to be {join_names(names)} in order.")
         return readings[0], len(names)
 

@@ -70,7 +70,7 @@ def read_table_rows(splits: Mapping[str, datasets.Dataset], label_column: str, c
     names = {split: f"{config.source} ({split})" for split in splits}
     tables = {
         names[split]: table.select(choose_cells(table.column_names, label_column, config))
-        for split, table in ((split, _as_table(part)) for split, part in splits.items())
+        for split, table in ((split, read_named_classes(part)) for split, part in splits.items())
     }
     known = {names[split]: labels[split] for split in splits}
     sources = make_table_sources(
@@ -79,7 +79,8 @@ def read_table_rows(splits: Mapping[str, datasets.Dataset], label_column: str, c
     return {split: sources[name] for split, name in names.items()}
 
 
-def _as_table(rows: datasets.Dataset) -> Any:
+def read_named_classes(rows: datasets.Dataset) -> Any:
+    """Return rows as a table of Arrow, with the names of classes where the file holds their numbers."""
     table, features = without_index(rows.with_format("arrow")[:]), rows.features
     for place, name in enumerate(table.column_names):
         if names := getattr(features[name], "names", None):  # numbers of classes, whose names are the words
