@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+import instar.runs.environment as environment_module
 from instar.runs.environment import commit, environment
 
 
@@ -15,22 +17,41 @@ def git(folder: Path, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def begin(folder: Path) -> None:
+    """Make a checkout with the package inside it."""
+    (folder / "package" / "runs").mkdir(parents=True)
+    (folder / "package" / "__init__.py").touch()
+    (folder / "package" / "runs" / "environment.py").write_text(Path(environment_module.__file__).read_text())
+    git(folder, "init")
+    git(folder, "add", "package")
+    git(folder, "commit", "-m", "Begin")
+
+
 def test_the_commit_is_that_of_the_checkout_and_tells_of_changes(tmp_path: Path) -> None:
-    file = tmp_path / "environment.py"
-    file.touch()
-    git(tmp_path, "init")
-    git(tmp_path, "add", "environment.py")
-    git(tmp_path, "commit", "-m", "Begin")
-    assert commit(file) == git(tmp_path, "rev-parse", "HEAD")
-    file.write_text("changed")
-    assert commit(file) == git(tmp_path, "rev-parse", "HEAD") + "+changes"
+    begin(tmp_path)
+    assert commit(tmp_path / "package") == git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "package" / "__init__.py").write_text("changed")
+    assert commit(tmp_path / "package") == git(tmp_path, "rev-parse", "HEAD") + "+changes"
+
+
+def test_a_process_records_the_commit_that_it_imported_although_the_checkout_moves_on(tmp_path: Path) -> None:
+    begin(tmp_path)
+    spec = spec_from_file_location("imported", tmp_path / "package" / "runs" / "environment.py")
+    assert spec and spec.loader
+    imported = module_from_spec(spec)
+    spec.loader.exec_module(imported)
+    before = git(tmp_path, "rev-parse", "HEAD")
+    git(tmp_path, "commit", "--allow-empty", "-m", "Move on")
+    (tmp_path / "package" / "__init__.py").write_text("changed")
+    assert imported.environment()["commit"] == before
+    assert imported.commit() == git(tmp_path, "rev-parse", "HEAD") + "+changes"
 
 
 def test_the_commit_of_somebody_elses_checkout_is_not_ours(tmp_path: Path) -> None:
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "Another project")
-    (tmp_path / "environment.py").touch()
-    assert commit(tmp_path / "environment.py") is None
+    (tmp_path / "__init__.py").touch()
+    assert commit(tmp_path) is None
 
 
 def test_versions_machine_and_command_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def environment() -> dict[str, Any]:
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": _IMPORTED_COMMIT,
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -49,15 +49,19 @@ def cpu_name() -> str:
     return next(names, platform.processor())
 
 
-def commit(file: Path = Path(__file__)) -> str | None:
-    """Return the git commit of a file of the package, with "+changes" if files differ; None if it is in no checkout."""
+def commit(package: Path = Path(__file__).parents[1]) -> str | None:
+    """Return the git commit of a package, with "+changes" if its files differ; None if it is in no checkout."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        command = ["git", "--no-optional-locks", *words]  # another program may commit at this moment
+        return subprocess.run(command, cwd=package, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", file.name)  # an installed copy may be inside another checkout
+        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may be inside another checkout
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+# when this module is imported and not when a run is written, because the checkout may move on while a process runs
+_IMPORTED_COMMIT = commit()
