@@ -15,7 +15,7 @@ from instar.procedures.distill import distill
 from instar.procedures.evaluate import evaluate
 from instar.procedures.label import label
 from instar.procedures.train import train
-from instar.stages.first_look import look_at
+from instar.stages.first_look import are_probabilities, look_at
 from instar.targets import DenseTargets
 from instar.tasks import NextToken
 from instar.teachers import Ensemble, Module, Teacher, reorder_classes
@@ -103,6 +103,25 @@ def test_what_is_no_teacher_is_warned_of(good, before, after, warnings):
     assert len(found) == len(warnings)
     for sentence, word in zip(found, warnings, strict=True):
         assert word in sentence
+
+
+FIRST = torch.tensor([0.45, 0.52]) + 0.02 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (FIRST, False),
+        (FIRST[:1], False),
+        (FIRST.mean(0) + 1e-6 * FIRST, False),  # of one sum, because all examples have nearly the same logits
+        (3 * FIRST.mean(0) + 1e-6 * FIRST, False),
+        (FIRST.softmax(1), True),
+        ((200 * (FIRST - FIRST.mean(0))).sigmoid(), True),
+        (100 * (200 * (FIRST - FIRST.mean(0))).softmax(1), True),
+    ],
+)
+def test_first_logits_of_two_classes_are_no_probabilities(values, expected):
+    assert are_probabilities(values) is expected
 
 
 def test_few_samples_are_said_to_be_few_and_not_a_bad_teacher():

@@ -43,6 +43,8 @@ NEAR_CHANCE = (
     "the teacher is hardly better than chance on these samples; check how it reads its inputs, such as their scale, "
     "and the order of its classes"
 )
+MANY_CLASSES = 7
+"""With so many classes, less than one in a hundred untrained networks has no negative logit: 1 / 2^7."""
 TOO_FEW = "these are too few samples to tell whether the teacher is better than chance"
 PIXEL_ORDER = (
     ". The classifier gets the values of each image flattened in the order {order}; it may have been fitted to another "
@@ -246,9 +248,17 @@ def are_probabilities(values: Tensor) -> bool:
     """
     if len(values) == 0 or values.amin() < 0 or values.amin() == values.amax():  # a new network may return only zeros
         return False
+    sums = values.double().sum(1)
+    if (sums - 1).abs().max() < 1e-4:
+        return True
     # at most 1: sigmoids too; of one sum: rounded, clipped or in percent
-    sums = values.sum(1)
-    return bool(values.amax() <= 1 or (sums - sums.mean()).abs().max() < 1e-3 * sums.mean())
+    scale = 1.0 if values.amax() <= 1 else float(sums.mean())
+    has_one_sum = len(sums) > 1 and bool((sums - scale).abs().max() < 1e-3 * scale)
+    # the first logits of a network are small and nearly the same for all examples; those of few classes, none of them
+    # negative, are then no rare accident
+    spread = float((values.amax(0) - values.amin(0)).max())
+    is_rare = values.shape[1] >= MANY_CLASSES or spread >= scale / 2
+    return (scale == 1 or has_one_sum) and is_rare
 
 
 def _leaves(teacher: Teacher) -> Iterator[Teacher]:
