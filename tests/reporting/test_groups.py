@@ -192,14 +192,23 @@ def test_the_sentence_says_which_way_and_how_sure(
     assert words in found.sentence
 
 
-def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Write) -> None:
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        (50, "10 fewer test errors than"),
+        (61, "1 more test error than"),
+        (60, "as many test errors as"),
+        (59, "1 fewer test error than"),
+    ],
+)
+def test_one_shared_seed_leaves_other_trainings_open(tmp_path: Path, write: Write, errors: int, words: str) -> None:
     write("labels-0", 60, 0)
-    write("distilled-0", 50, 0, teachers=["Module"])
+    write("distilled-0", errors, 0, teachers=["Module"])
     (found,) = compare_groups(make_groups(collect(tmp_path)))
-    assert (found.fewer, found.low, found.high) == (10, -math.inf, math.inf)
+    assert (found.fewer, found.low, found.high) == (60 - errors, -math.inf, math.inf)
     assert found.sentence == (
-        "With seed 0, distilled-0 makes 10.0 fewer test errors than labels-0, the same student trained on labels (one "
-        "seed says nothing about other trainings)."
+        f"With seed 0, distilled-0 makes {words} labels-0, the same student trained on labels (one seed says nothing "
+        "about other trainings)."
     )
 
 

@@ -3,11 +3,14 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
 
+import instar
 from instar.reporting import compare_groups
+from instar.reporting.html import render
 from instar.reporting.runs import Runs
 from instar.reporting.similarity import lost_similarity, mean_soft_targets
 from instar.reporting.verdict import Verdict, judge_comparison
@@ -117,3 +120,15 @@ def test_without_predictions_one_seed_settles_nothing(pair: Path) -> None:
         (pair / name / "predictions.safetensors").unlink()
     assert verdict(pair).headline == "Whether distillation helped in these two trainings is not settled."
     assert len(verdict(pair).sentences) == 1
+
+
+def test_two_classes_have_no_similarities_to_keep(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    data = instar.load_data((generator.normal(size=(80, 3)).astype(np.float32), np.arange(80) % 2), test=0.25)
+    model = instar.models.MLP([4])
+    teacher = instar.train(data, model, epochs=1, out=tmp_path / "teacher")
+    instar.distill(data, teacher, model, epochs=1, out=tmp_path / "student-0")
+    assert verdict(tmp_path).sentences[-1].startswith("On the recorded samples student-0 agrees with the teacher on ")
+    page = render(collect(tmp_path), "Two")
+    assert "student-0 beside its teacher at T = 4" in page
+    assert "class similarities at" not in page

@@ -37,7 +37,8 @@ def test_the_commit_is_that_of_the_checkout_and_tells_of_changes(tmp_path: Path)
 def test_a_process_records_the_commit_that_it_imported_although_the_checkout_moves_on(tmp_path: Path) -> None:
     begin(tmp_path)
     spec = spec_from_file_location("imported", tmp_path / "package" / "runs" / "environment.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     imported = module_from_spec(spec)
     spec.loader.exec_module(imported)
     before = git(tmp_path, "rev-parse", "HEAD")

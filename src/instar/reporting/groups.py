@@ -85,7 +85,7 @@ class GroupComparison:
         seeds = f"With seed {self.seeds[0]}" if len(self.seeds) == 1 else f"Over {len(self.seeds)} shared seeds"
         objective = self.labels.rows[0].objective
         labels = "labels" if objective == "HardLabels()" else f"labels with {objective}"
-        amount = f"{self.distilled.name} makes {_amount(self.fewer)} {ERRORS.title.lower()} than {self.labels.name}"
+        amount = f"{self.distilled.name} makes {self._errors()} {self.labels.name}"
         if len(self.seeds) == 1:
             sure = "one seed says nothing about other trainings"
         elif self.low == self.high:
@@ -98,6 +98,15 @@ class GroupComparison:
             sure += "these seeds do not settle which is better"
         also = f" The two also differ in {', '.join(self.differing)}." if self.differing else ""
         return f"{seeds}, {amount}, the same student trained on {labels} ({sure}).{also}"
+
+    def _errors(self) -> str:
+        errors = ERRORS.title.lower()
+        if self.fewer == 0:
+            return f"as many {errors} as"
+        if len(self.seeds) > 1 or self.fewer % 1:  # a mean, also over several runs of one seed
+            return f"{_amount(self.fewer)} {errors} than"
+        number = f"{abs(self.fewer):,.0f} {_word(self.fewer)}"
+        return f"{number} {errors.removesuffix('s') if abs(self.fewer) == 1 else errors} than"
 
 
 def make_groups(rows: Sequence[RunRow]) -> list[Group]:

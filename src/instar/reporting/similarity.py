@@ -80,17 +80,20 @@ def order_classes(matrix: Array) -> Array:
     return found
 
 
-def lost_similarity(teacher: Array, student: Array) -> float:
-    """Return the share of the teacher's class similarities that the student lacks.
+def lost_similarity(teacher: Array, student: Array) -> float | None:
+    """Return the share of the teacher's class similarities that the student lacks; None for two classes.
 
     The mean over classes i of 1 - sum_j min(a_ij, b_ij), with a_ij = t_ij / (sum over j other than i of t_ij) for the
     teacher, and b_ij alike for the student. It compares proportions: it is 0 if the student spreads what it gives to
-    other classes as the teacher does, and high if it gives all other classes the same, however much that is.
+    other classes as the teacher does, and high if it gives all other classes the same, however much that is. Of two
+    classes each has one other class, whose share is always 1.
 
     >>> teacher = np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
     >>> round(lost_similarity(teacher, np.full((3, 3), 1 / 3)), 3)
     0.125
     """
+    if len(teacher) < 3:
+        return None
     off = ~np.eye(len(teacher), dtype=bool)
     theirs, ours = (np.where(off, matrix, 0.0) for matrix in (teacher, student))
     known = theirs.sum(1) > 0  # the rows of classes without test samples are 0
@@ -134,13 +137,14 @@ def _read_matrices(row: RunRow, runs: Runs) -> dict[str, Any] | None:
     order = shown[order_classes(teacher[np.ix_(shown, shown)])]
     names = runs.classes(row, classes)
     some = np.ix_(order, order)
+    lost = lost_similarity(teacher[some], pupil[some])
     return {
         "name": row.name,
         "classes": [names[place] for place in order],
         "teacher": [in_bytes(matrices[t][0][some]) for t in SHOWN_TEMPERATURES],
         "student": [in_bytes(matrices[t][1][some]) for t in SHOWN_TEMPERATURES],
         "samples": len(labels),
-        "lost": figure(100 * lost_similarity(teacher[some], pupil[some]), 1),
+        "lost": None if lost is None else figure(100 * lost, 1),
         "pairs": _pairs(teacher, pupil, order, names),
     }
 

@@ -93,17 +93,26 @@ def _kept_similarities(comparison: GroupComparison, runs: Runs) -> str | None:
     measured = [found for pair in _pairs(comparison) if (found := _compare_with_teacher(*pair, runs))]
     if not measured:
         return None
-    same, same_labels, lost, lost_labels = (100 * fmean(values) for values in zip(*measured, strict=True))
+    same, same_labels, *lost = (100 * fmean(values) for values in zip(*measured, strict=True))
     ours, theirs = comparison.distilled.name, comparison.labels.name
+    agree = (
+        f"On the recorded samples {ours} agrees with the teacher on {figure(same, 1)}% and {theirs} on "
+        f"{figure(same_labels, 1)}%."
+    )
+    if not lost:
+        return agree
+    kept, kept_labels = (figure(100 - one, 1) for one in lost)
     return (
-        f"{ours} keeps {figure(100 - lost, 1)}% of the teacher's class similarities (at T = {REFERENCE_TEMPERATURE}) "
-        f"and {theirs} keeps {figure(100 - lost_labels, 1)}%. On the recorded samples {ours} agrees with the teacher "
-        f"on {figure(same, 1)}% and {theirs} on {figure(same_labels, 1)}%."
+        f"{ours} keeps {kept}% of the teacher's class similarities (at T = {REFERENCE_TEMPERATURE}) and {theirs} keeps "
+        f"{kept_labels}%. {agree}"
     )
 
 
-def _compare_with_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tuple[float, float, float, float] | None:
-    """Return agreement and lost similarities with the teacher: agreement of both students, then losses of both."""
+def _compare_with_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> list[float] | None:
+    """Return the agreement of both students with the teacher, then what both lost of its similarities, if it has any.
+
+    None without recorded logits.
+    """
     # only a distilled run records logits of its teacher, for a few samples; predictions hold those of both students
     found = recorded_logits(distilled, [distilled, labels], runs)
     if found is None:
@@ -113,5 +122,4 @@ def _compare_with_teacher(distilled: RunRow, labels: RunRow, runs: Runs) -> tupl
     wanted, *means = (
         mean_soft_targets(logits, classes, teacher.shape[1], REFERENCE_TEMPERATURE) for logits in (teacher, *students)
     )
-    lost = [lost_similarity(wanted, mean) for mean in means]
-    return same[0], same[1], lost[0], lost[1]
+    return [*same, *(lost for mean in means if (lost := lost_similarity(wanted, mean)) is not None)]
