@@ -12,6 +12,7 @@ import instar
 from instar.data import load_data
 from instar.data.columns.cell_rows import CELLS, CellRows
 from instar.errors import DataError
+from instar.models.readers import Cells
 
 KEPT: dict[str, tuple[list[str], str, list[Any]]] = {
     "leading zeros": (["007", "08"], "word", ["007", "08"]),
@@ -171,3 +172,40 @@ def test_new_rows_of_a_csv_file_are_the_words_of_training(tmp_path: Path, capfd:
     assert "no word of column 'code' of 'new rows' was seen in training: it has 7.0, and training" in (
         capfd.readouterr().err
     )
+
+
+def test_codes_that_lost_their_zeros_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame({"zip": ["010", "020", "350", "360"] * 8, "left": ["yes", "yes", "no", "no"] * 8})
+    data = load_data({"train": frame, "test": frame}, label_column="left", validation=0, column_types={"zip": "word"})
+    reader = Cells().fitted(data.train)
+    numbers = frame.drop(columns="left").astype({"zip": int})
+    told = r"column 'zip' of 'new' has '10', where training has '010': .* lost their zeros .*dtype=\{'zip': str\}"
+    with pytest.raises(DataError, match=told):
+        reader(reader.read_frame(numbers.astype(str), "new"))
+    for lost in (numbers, numbers.astype(float), numbers.astype("category"), numbers[numbers["zip"] > 100]):
+        with pytest.raises(DataError, match=r"'new' holds numbers, and training has codes such as '010'.*str\}"):
+            reader.read_frame(lost, "new")
+    with pytest.raises(DataError, match=r"has '10\.0', where training has '010'"):
+        reader(reader.read_frame(numbers.astype(float).astype(str), "new"))
+    assert reader(frame[["zip"]]).equal(reader(frame[["zip"]].astype("category")))
+    large = numbers["zip"] > 100
+    assert reader(numbers.astype(str)[large]).equal(reader(frame[["zip"]][large]))
+    assert "warning" not in capfd.readouterr().err
+    reader(frame[["zip"]].assign(zip=["010", "020", "350", "x"] * 8))
+    assert "warning: 8 of 32 rows have a word of column 'zip' of 'table' that was never seen in training: it has x" in (
+        capfd.readouterr().err
+    )
+    reader(frame[["zip"]].assign(zip=["010"] * 31 + ["x"]))
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_other_data_whose_codes_are_numbers_are_refused_with_the_reason() -> None:
+    frame = pd.DataFrame({"zip": ["010", "350"] * 8, "plan": ["pro", "free"] * 8, "left": ["yes", "no"] * 8})
+    reader = Cells().fitted(load_data({"train": frame, "test": frame}, label_column="left").train)
+    numbers = frame.astype({"zip": int})
+    other = load_data({"train": numbers, "test": numbers}, label_column="left")
+    with pytest.raises(DataError, match=r"holds numbers, and training has codes such as '010'"):
+        reader.encode(other.test.source.columns["cells"])
+    other = load_data({"train": numbers, "test": numbers}, label_column="left", column_types={"zip": "word"})
+    with pytest.raises(DataError, match=r"has '10', where training has '010'"):
+        reader.encode(other.test.source.columns["cells"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ from instar.errors import DataError
 
 CELLS = "cells"
 """Name of the column of a table's rows."""
+
+_PADDED = re.compile(r"0[0-9]+$")  # a code, because no number has a zero in front
 
 UNSEEN_CODE = -1.0
 """Value of a word that is no category of a schema."""
@@ -93,7 +96,7 @@ class CellRows(RawColumn):
         Columns and categories are matched by name. A word that the schema does not have is `UNSEEN_CODE`.
 
         Raises:
-            DataError: when a column is missing, or holds another type.
+            DataError: when a column is missing, holds another type, or has codes that lost their zeros.
         """
         if schema == self.schema:
             return self.values
@@ -102,6 +105,7 @@ class CellRows(RawColumn):
             place = self.schema.find(wanted.name, self.name)
             own, values = self.schema.columns[place], self.values[:, place]
             refuse_other_kind(own, wanted, self.name)
+            refuse_lost_zeros(own, wanted, self.name)
             found.append(_recode_words(values, own, wanted) if own.kind == "word" else values)
         return torch.stack(found, 1)
 
@@ -141,9 +145,11 @@ def refuse_other_kind(own: TableColumn, wanted: TableColumn, where: str) -> None
     if "empty" in (own.kind, wanted.kind):
         return
     if own.kind != wanted.kind:
+        advice = f"convert it, or set data.column_types={{'{own.name}': '{wanted.kind}'}}"
+        if own.kind == "number":
+            refuse_numbers_for_codes(wanted, where)
         raise DataError(
-            f"column '{own.name}' of '{where}' holds {own.kind}s, and {wanted.kind}s are expected; convert it, or set "
-            f"data.column_types={{'{own.name}': '{wanted.kind}'}}."
+            f"column '{own.name}' of '{where}' holds {own.kind}s, and {wanted.kind}s are expected; {advice}."
         )
     if own.has_zone != wanted.has_zone:
         told = ["without a time zone", "with a time zone"]
@@ -151,6 +157,51 @@ def refuse_other_kind(own: TableColumn, wanted: TableColumn, where: str) -> None
             f"column '{own.name}' of '{where}' has dates {told[own.has_zone]}, and dates {told[wanted.has_zone]} are "
             "expected; convert all of them to one."
         )
+
+
+def refuse_lost_zeros(own: TableColumn, wanted: TableColumn, where: str) -> None:
+    """Refuse words such as "10" where "010" is known: a program has read codes as numbers and written them so.
+
+    Codes that never had a zero in front would match, and the others would be words that were never seen.
+
+    Raises:
+        DataError: names the column and a word of both.
+
+    >>> refuse_lost_zeros(
+    ...     TableColumn("zip", "word", ("10", "350")), TableColumn("zip", "word", ("010", "350")), "new.csv"
+    ... )
+    Traceback (most recent call last):
+        ...
+    instar.errors.DataError: column 'zip' of 'new.csv' has '10', where ...
+    """
+    padded = {word.lstrip("0") or "0": word for word in wanted.categories if _PADDED.match(word)}
+    if not padded or any(map(_PADDED.match, own.categories)):
+        return
+    # a program that reads numbers writes whole ones as 10.0 where others are missing
+    numbers = {word: word.removesuffix(".0") for word in own.categories}
+    for word, number in numbers.items():
+        if number in padded and number not in wanted.categories:
+            raise DataError(
+                f"column '{own.name}' of '{where}' has '{word}', where training has '{padded[number]}': its codes have "
+                f"lost their zeros in front, as they do where a program reads numbers. {_read_as_text(own.name)}"
+            )
+
+
+def refuse_numbers_for_codes(wanted: TableColumn, where: str) -> None:
+    """Refuse numbers in a column that is known to have codes with zeros in front.
+
+    Raises:
+        DataError: names the column and a code.
+    """
+    if code := next(filter(_PADDED.match, wanted.categories), None):
+        raise DataError(
+            f"column '{wanted.name}' of '{where}' holds numbers, and training has codes such as '{code}', whose zeros "
+            f"in front numbers lose. {_read_as_text(wanted.name)}"
+        )
+
+
+def _read_as_text(name: str) -> str:
+    return f"Read them as text, as pandas.read_csv(file, dtype={{'{name}': str}}) does, and make the table again."
 
 
 def _recode_words(values: Tensor, own: TableColumn, wanted: TableColumn) -> Tensor:

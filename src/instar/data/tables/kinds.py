@@ -55,6 +55,15 @@ def is_text(column: Column) -> bool:
     return any(test(column.type) for test in tests)
 
 
+def holds_numbers(column: Column) -> bool:
+    """Return whether a column of Arrow holds numbers, also as categories."""
+    import pyarrow.types
+
+    kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+    tests = (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
 def find_kind(columns: Mapping[str, Column], where: str, name: str) -> CellKind:
     """Return what a column holds in all splits together.
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from instar.checks import Count, checked
 from instar.compute.inputs import Inputs, are_tensors, change_tensors, move_inputs
 from instar.config import DataConfig
-from instar.data.columns.cell_rows import CELLS, UNSEEN_CODE, CellRows, SomeRows
-from instar.data.columns.schema import Schema
+from instar.data.columns.cell_rows import CELLS, UNSEEN_CODE, CellRows, SomeRows, refuse_numbers_for_codes
 from instar.data.opening import join_names
 from instar.data.tables.frames import as_arrow, is_frame
+from instar.data.tables.kinds import holds_numbers
 from instar.data.tables.reading import read_tables
 from instar.errors import ConfigError, MismatchError, nearest, say
 from instar.models.readers.cell_encoding import CellEncoding
@@ -26,6 +26,9 @@ from instar.models.readers.reader import Reader
 if TYPE_CHECKING:
     from instar.data.samples import Samples
 
+
+MIN_SHARE_OF_UNSEEN = 0.25
+"""Share of the words of a column that were never seen in training, from which on stderr says so."""
 
 # what each reader has made of a table, by device; it lives as long as the table
 _encoded: WeakKeyDictionary[CellRows, dict[tuple[Reader, torch.device], Inputs]] = WeakKeyDictionary()
@@ -119,7 +122,7 @@ class Cells(Reader):
     def encode(self, rows: CellRows) -> Any:
         """Return the features of all rows, float32 `[rows, features]`; or `numbers` and `words` of all rows."""
         cells = rows.recode(self._known.schema)
-        _tell_unseen(rows, cells, self._known.schema)
+        _tell_unseen(rows, cells, self._known)
         return self._known(cells)
 
     def _remember(self, rows: CellRows, device: torch.device) -> Inputs:
@@ -163,6 +166,9 @@ class Cells(Reader):
                 raise MismatchError(
                     f"'{name}' has no column '{wanted}', which the model reads; {nearest(wanted, table.column_names)}"
                 )
+        for one in schema:
+            if one.kind == "word" and holds_numbers(table.column(one.name)):
+                refuse_numbers_for_codes(one, name)
         kinds = {one.name: one.kind for one in schema}
         return read_tables({name: table.select(list(schema.names))}, DataConfig(source=name), kinds=kinds)[name]
 
@@ -194,13 +200,17 @@ class Cells(Reader):
         return torch.zeros(1), torch.ones(1)
 
 
-def _tell_unseen(rows: CellRows, cells: Tensor, schema: Schema) -> None:
-    # one new word is a new category; where all are new, they may be written in another way, such as 1.0 for 1
-    for place, column in enumerate(schema):
-        codes = cells[:, place]
-        if column.kind == "word" and column.categories and bool((codes == UNSEEN_CODE).any() & ~(codes >= 0).any()):
-            own = next(one for one in rows.schema if one.name == column.name)
-            say(
-                f"instar: warning: no word of column '{column.name}' of '{rows.name}' was seen in training: it has "
-                f"{join_names(own.categories, 3)}, and training {join_names(column.categories, 3)}."
-            )
+def _tell_unseen(rows: CellRows, cells: Tensor, encoding: CellEncoding) -> None:
+    # some new words are new categories; many may be written in another way, such as 1.0 for 1
+    for place, one in enumerate(encoding.columns):
+        column, codes = one.column, cells[:, place]
+        unseen, known = int((codes == UNSEEN_CODE).sum()), int((codes >= 0).sum())
+        # rare words of training are unseen, too, where the reader has one feature for all of them
+        share = 1.0 if one.has_unseen else MIN_SHARE_OF_UNSEEN
+        if column.kind != "word" or not column.categories or not unseen or unseen < share * (unseen + known):
+            continue
+        own = rows.schema.columns[rows.schema.find(column.name, rows.name)]
+        odd = [word for word in own.categories if word not in column.categories]
+        told = f"of column '{column.name}' of '{rows.name}' was seen in training: it has {join_names(odd, 3)}"
+        who = f"{unseen:,} of {unseen + known:,} rows have a word {told.replace('was seen', 'that was never seen')}"
+        say(f"instar: warning: {who if known else f'no word {told}'}, and training {join_names(column.categories, 3)}.")
