@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -52,6 +53,23 @@ def test_arrays_get_a_test_set_of_each_class_where_it_is_asked_for() -> None:
     assert len(load_data(given, validation=0).test) == 8  # a fifth of all, as before
     with pytest.raises(ConfigError, match=r"'split_seed' is a setting of the source and cannot be changed"):
         data.select(split_seed=3)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "lists", "texts", "table", "arrays by name"])
+def test_train_by_its_name_alone_gets_the_test_set_of_train_without_a_name(kind: str) -> None:
+    numbers, labels = np.arange(40, dtype=np.float32)[:, None], ["a", "b"] * 20
+    given = {
+        "arrays": (numbers, labels),
+        "lists": (numbers.tolist(), labels),
+        "texts": ([f"text number {n}" for n in range(40)], labels),
+        "table": pd.DataFrame({"n": numbers[:, 0], "plan": ["x", "y", "y", "x"] * 10, "label": labels}),
+        "arrays by name": {"left": numbers, "right": numbers, "label": labels},
+    }[kind]
+    alone, named = (load_data(one, test=0.25) for one in (given, {"train": given}))
+    assert named.fingerprints() == alone.fingerprints()
+    assert len(named.test) == 10
+    with pytest.raises(DataError, match=r"need 'train' and 'test', found: 'train'\. Set data\.test=0\.2"):
+        load_data({"train": given})
 
 
 def test_a_test_split_of_the_data_stays(tmp_path: Path) -> None:

@@ -163,6 +163,20 @@ def test_ids_and_leaks_are_left_out_by_name() -> None:
     assert "constant" not in data.train.source.feature_names
     with pytest.raises(DataError, match=r"'custmer', which .* 'customer'"):
         load(frame, leave_out=["custmer"])
+    with pytest.raises(DataError, match=r"leave_out names 'left', which is the label"):
+        load(frame, leave_out=["left"])
+
+
+def test_a_column_that_is_left_out_may_be_kept_beside(tmp_path: Path) -> None:
+    frame = people().assign(id=np.arange(24) * 0.5)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    given = {"label_column": "left", "test": 0.25, "columns": ["id"]}
+    data = load_data(tmp_path / "rows.csv", leave_out=["id"], **given)
+    assert data.fingerprints() == load_data(tmp_path / "rows.csv", **given).fingerprints()
+    assert "id" in data.train.source.columns
+    assert "id" not in data.train.source.feature_names
+    with pytest.raises(DataError, match=r"column_types names 'id', which is kept beside the inputs by data\.columns"):
+        load_data(tmp_path / "rows.csv", column_types={"id": "word"}, **given)
 
 
 REFUSED: dict[str, tuple[pd.DataFrame, str]] = {
@@ -171,7 +185,7 @@ REFUSED: dict[str, tuple[pd.DataFrame, str]] = {
     "infinity": (pd.DataFrame({"x": [1.0, np.inf] * 24}), "infinite in row 1"),
     "lists": (pd.DataFrame({"x": [[1, 2]] * 48}), "values of type list"),
     "a large number": (pd.DataFrame({"x": [2**60 + 1, 5] * 24}), "cannot be read as numbers"),
-    "no such date": (pd.DataFrame({"x": ["2024-02-31", "2024-01-01"] * 24}), "looks like dates"),
+    "no such date": (pd.DataFrame({"x": ["2024-02-31", "2024-01-01"] * 24}), "read as dates: row 0 holds '2024-02-31'"),
     "a few zones": (pd.DataFrame({"x": ["2024-02-01T00:00:00Z", "2024-01-01"] * 24}), "have a time zone"),
 }
 

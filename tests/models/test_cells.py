@@ -136,6 +136,15 @@ def test_what_a_reader_knows_is_plain_json_and_makes_an_equal_reader() -> None:
 REFUSED: dict[str, tuple[Any, str]] = {
     "a column that is missing": (table(3).drop(columns="age"), "no column 'age', which the model reads"),
     "words in place of numbers": (table(3).assign(age="old"), "column 'age'.*cannot be read as numbers"),
+    "thousands": (
+        table(3).assign(age=["1234", "5.5", "1,234"]),
+        "column 'age'.*row 2 holds '1,234', whose comma .* Write numbers as 1234.5",
+    ),
+    "dates of another form": (
+        table(3).assign(since=["2024-05-31", "01/02/2024", ""]),
+        "column 'since'.*row 1 holds '01/02/2024', whose day .* Write dates as 2024-05-31",
+    ),
+    "no boolean": (table(3).assign(active=["true", None, "perhaps"]), "'active'.*row 2 holds 'perhaps', which is no"),
     "dates with a zone": (
         table(3).assign(since=pd.Timestamp("2020-01-01", tz="UTC")),
         "column 'since'.*dates with a time zone, and dates without a time zone are expected",

@@ -142,7 +142,8 @@ def load_data(
         spec: `"digits"`; a Hugging Face Hub id; a local folder in the same layout; arrays (NumPy, torch) or tables
             (pandas, polars, PyArrow) as `(inputs, labels)` or `(train_inputs, train_labels, test_inputs, test_labels)`;
             or torch or Hugging Face data sets. Labels may be numbers, booleans or words, or None. Data without a test
-            split are split 80 : 20 into train and test. Inputs may be several arrays by name, beside their labels:
+            split are split 80 : 20 into train and test, and `{"train": ...}` alone as `test` says. Inputs may be
+            several arrays by name, beside their labels:
             `{"train": {"input_ids": ..., "attention_mask": ..., "label": ...}, "test": ...}`. A network is then called
             with them by keyword. Rows of instructions for a language model are mappings with `prompt` and `completion`,
             or with `messages`. Objects are copied. `package.module:Name` is a function of yours that returns one of

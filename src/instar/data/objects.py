@@ -133,11 +133,13 @@ def _make_image_sources(
 
 def _by_split(given: Any, config: DataConfig) -> dict[str, Any]:
     if isinstance(given, Mapping):
-        if "train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES):
+        is_drawn = set(given) == {"train"} and config.test is not None  # a share of train becomes the test set
+        if is_drawn or ("train" in given and "test" in given and set(given) <= set(_SPLIT_NAMES)):
             return {split: given[split] for split in _SPLIT_NAMES if split in given}
         if "train" not in given and (config.label_column or set(LABEL_NAMES) & set(given)):  # arrays by name
             return {"train": given}
-        raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.")
+        advice = " Set data.test=0.2 to draw a fifth of train as the test set." if set(given) == {"train"} else ""
+        raise DataError(f"data by split need 'train' and 'test', found: {', '.join(map(repr, given)):.200}.{advice}")
     has_columns = config.input_column is not None or config.label_column is not None
     is_whole = is_table(table := as_pandas(given)) and (has_columns or _label_of(table, config) is not None)
     if isinstance(given, Dataset) or is_whole:

@@ -70,6 +70,11 @@ def _choose_columns(tables: Mapping[str, Any], config: DataConfig) -> list[str]:
     known = table.column_names
     for setting, names in (("leave_out", config.leave_out), ("column_types", config.column_types)):
         for name in names:
+            if name in config.columns and setting == "leave_out":  # kept beside the inputs, and no input
+                continue
+            if name in (config.label_column, *config.columns):
+                what = "the label" if name == config.label_column else "kept beside the inputs by data.columns"
+                raise DataError(f"data.{setting} names '{name}', which is {what}, and no column of the table's inputs.")
             if name not in known:
                 raise DataError(f"data.{setting} names '{name}', which '{first}' does not have; {nearest(name, known)}")
     left = [name for name in known if name not in config.leave_out]

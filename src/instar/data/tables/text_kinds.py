@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from instar.data.columns.schema import CellKind
 from instar.errors import DataError, say
@@ -29,6 +29,12 @@ _SEPARATED = r"^[-+]?([0-9]{1,3}([,.' \x{a0}\x{202f}][0-9]{3})+([.,][0-9]+)?|[0-
 _BOOLEAN = r"^(?i:true|false)$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?$"
 _OTHER_DATE = r"^([0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})|[0-9]{4}[/.][0-9]{1,2}[/.][0-9]{1,2})( .*)?$"
+
+_OTHER_FORMS = (
+    (_SEPARATED, f"{_NUMBER}|{_SEPARATED}", "numbers", "whose comma or point may separate thousands or decimals"),
+    (_OTHER_DATE, f"{_OTHER_DATE}|{_DATE}", "dates", "whose day and month have no certain order"),
+)
+_EXAMPLES: dict[str, str] = {"number": "1234.5", "date": "2024-05-31", "boolean": "true or false"}
 
 
 def find_kind_of_text(columns: Mapping[str, Column], where: str, name: str) -> CellKind:
@@ -114,6 +120,30 @@ def refuse_large_numbers(numbers: Any, where: str) -> None:
         )
 
 
+def refuse_value(value: str, row: int, kind: CellKind, where: str) -> NoReturn:
+    """Refuse text that is no number, boolean or date in its form.
+
+    Raises:
+        DataError: names the value and its row.
+
+    >>> refuse_value("01/02/2024", 3, "date", "column 'when'")
+    Traceback (most recent call last):
+    instar.errors.DataError: column 'when' cannot be read as dates: row 3 holds '01/02/2024', whose day and month have \
+no certain order. Write dates as 2024-05-31, and leave cells without a value empty. To read words, train with \
+data.column_types.
+    """
+    import pyarrow
+
+    forms = (
+        doubt for odd, _, told, doubt in _OTHER_FORMS if told == f"{kind}s" and _count(pyarrow.array([value]), odd)
+    )
+    doubt = next(forms, f"which is no {kind} that can be read")
+    raise DataError(
+        f"{where} cannot be read as {kind}s: row {row} holds '{value}', {doubt}. Write {kind}s as {_EXAMPLES[kind]}, "
+        "and leave cells without a value empty. To read words, train with data.column_types."
+    )
+
+
 def _distinct(column: Column) -> Any:
     import pyarrow
     import pyarrow.compute as pc
@@ -150,17 +180,12 @@ def _kind_of(values: Any, *, has_decimals: bool) -> CellKind:
 def _refuse_other_forms(every: Any, where: str, name: str) -> None:
     import pyarrow.compute as pc
 
-    forms = (
-        (_SEPARATED, f"{_NUMBER}|{_SEPARATED}", "numbers", "whose comma or point may separate thousands or decimals"),
-        (_OTHER_DATE, f"{_OTHER_DATE}|{_DATE}", "dates", "whose day and month have no certain order"),
-    )
-    for odd, pattern, told, doubt in forms:
+    for odd, pattern, told, doubt in _OTHER_FORMS:
         found = every.filter(pc.match_substring_regex(every, odd))
         if len(found) and _count(every, pattern) == len(every):
             example = found[0]
-            form = "1234.5" if told == "numbers" else "2024-05-31"
             raise DataError(
-                f"{where} holds {told} such as '{example}', {doubt}. Write them as {form}, or set "
+                f"{where} holds {told} such as '{example}', {doubt}. Write them as {_EXAMPLES[told[:-1]]}, or set "
                 f"data.column_types={{'{name}': 'word'}} to read words."
             )
 

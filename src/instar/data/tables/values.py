@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from instar.data.columns.schema import CellKind
 from instar.data.tables.kinds import is_text
-from instar.data.tables.text_kinds import Column, refuse_large_numbers
+from instar.data.tables.text_kinds import Column, refuse_large_numbers, refuse_value
 from instar.errors import DataError, shortened
 
 Values = NDArray[np.float64]
@@ -48,6 +49,7 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
         found = found.cast(pyarrow.uint8()) if pyarrow.types.is_boolean(found.type) else found
         numbers = np.array(found.cast(pyarrow.float64()).to_numpy(), dtype=np.float64)
     except pyarrow.ArrowInvalid as error:
+        _refuse_odd_text(column, kind, [pyarrow.bool_() if kind == "boolean" else pyarrow.float64()], where)
         raise DataError(f"{where} cannot be read as {kind}s: {shortened(error).rstrip('.')}.") from None
     if (odd := np.isinf(numbers)).any():
         raise DataError(f"{where} is infinite in row {int(odd.argmax())}; write a finite number, or leave it empty.")
@@ -55,6 +57,23 @@ def read_quantities(column: Column, kind: CellKind, where: str) -> tuple[Values,
         row = int(odd.argmax())
         raise DataError(f"{where} cannot be read as booleans: row {row} holds {numbers[row]:g}; expected 0 or 1.")
     return numbers, False
+
+
+def _refuse_odd_text(column: Column, kind: CellKind, types: Sequence[Any], where: str) -> None:
+    # Arrow does not say where the text is that it cannot cast to any of the types
+    import pyarrow
+    import pyarrow.compute
+
+    def fits(value: str, wanted: Any) -> bool:
+        try:
+            return len(pyarrow.array([value]).cast(wanted)) == 1
+        except pyarrow.ArrowInvalid:
+            return False
+
+    values: list[Any] = pyarrow.compute.unique(column).drop_null().to_pylist() if is_text(column) else []
+    for value in values:
+        if not any(fits(value, wanted) for wanted in types):
+            refuse_value(value, pyarrow.compute.index(column, value).as_py(), kind, where)
 
 
 def _refuse_other_type(column: Column, kind: CellKind, where: str) -> None:
@@ -120,6 +139,7 @@ def _parse_dates(column: Column, where: str) -> tuple[Column, bool]:
             return column.cast(pyarrow.timestamp("us", zone)), zone is not None
         except pyarrow.ArrowInvalid as error:
             told = shortened(error).rstrip(".")
+    _refuse_odd_text(column, "date", [pyarrow.timestamp("us", zone) for zone in (None, "UTC")], where)
     raise DataError(
         f"{where} looks like dates, and cannot be read as dates that all have a time zone, or all have none ({told}). "
         "Convert them, or set data.column_types to read words."
