@@ -203,3 +203,10 @@ def test_a_network_is_given_again_wherever_a_run_folder_needs_it(
         2,
         "instar: network= needs start=, because it is the network of that run folder; leave it out.\n",
     )
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if "combine" in flags_of(VERBS[verb][1])])
+def test_help_says_how_teachers_are_combined_by_default(verb: str) -> None:
+    function, command = VERBS[verb]
+    default = inspect.signature(function).parameters["combine"].default or RunConfig.model_fields["combine"].default
+    assert re.search(rf"\b{default} \([^)]*; default\)", flags_of(command)["combine"].help or "")

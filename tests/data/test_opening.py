@@ -35,6 +35,15 @@ def test_nothing_of_a_strangers_folder_runs_whatever_stdin_says(
     assert not witness.exists()
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_table_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "test.csv").write_text("x,label\n1,a\n")
+    (tmp_path / "train.csv").write_text(content)
+    for given in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(DataError, match=r"cannot be loaded: file '.*/train\.csv' is empty\.$"):
+            load_data(given)
+
+
 def tone(seed: int, samples: int = 800) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, samples)
 

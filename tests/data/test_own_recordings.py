@@ -138,7 +138,7 @@ def test_other_rates_are_refused_with_the_setting_that_resamples_them(tmp_path: 
     wave = soundfile.read(folder / "test" / "2.wav", dtype="float32")[0]
     expected = torch.from_numpy(log_mel(resample(wave, 16000, 8000), 8000))
     torch.testing.assert_close(data.test.source.inputs[2, : len(expected)], expected)
-    assert ", 1 resampled to 8,000 Hz)" in data.describe()
+    assert ", 1 of all 8 resampled to 8,000 Hz)" in data.describe()
     assert data.test.source.sound.rate == 8000
     # other settings, other copies
     assert load_data(folder, **settings, sample_rate=16000).train.source.lengths.tolist() == [4, 9, 7, 13]
@@ -152,7 +152,7 @@ def test_channels_are_mixed_as_their_mean_and_counted(tmp_path: Path) -> None:
     data = load_data(folder, label_column="kind", states=0, validation=0)
     expected = torch.from_numpy(log_mel(both.mean(1), 8000))
     torch.testing.assert_close(data.train.source.inputs[1, :8], expected, rtol=1e-5, atol=1e-5)
-    assert ", 2 of several channels mixed as their mean)" in data.describe()
+    assert ", 2 of all 4 mixed as the mean of their channels)" in data.describe()
 
 
 def test_bad_files_are_listed_by_path_or_left_out_and_counted(tmp_path: Path) -> None:

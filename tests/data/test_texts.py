@@ -71,7 +71,12 @@ def test_all_kinds_of_files_hold_the_same_texts(tmp_path):
     assert all(all_texts(data) == sorted(TEXTS) for data in found)
     assert len({json.dumps(data.fingerprints()) for data in found}) == 1
     assert found[0].classes == ("bad", "good")
-    assert "2 empty) (texts of column 'text', labels of column 'label', test set drawn" in found[0].describe()
+    told = found[0].describe()
+    assert " on average) (texts of column 'text', labels of column 'label', test set drawn" in told
+    counts = [split.source.texts("text").strings().count("") for split in (found[0].train, found[0].test)]
+    assert sum(counts) == 2
+    for split, count in zip(("train", "test"), counts, strict=True):
+        assert (f"; {count} {split} samples with an empty 'text'" in told) == (count > 0)
 
 
 def test_objects_hold_the_same_texts_as_files(tmp_path):

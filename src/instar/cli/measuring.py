@@ -52,7 +52,7 @@ def compare(
 def ensemble(
     members: options.MembersArgument,
     out: options.OutOption,
-    combine: options.CombineOption = None,
+    combine: options.MembersCombineOption = None,
     data: options.OtherDataOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
@@ -62,7 +62,7 @@ def ensemble(
 
     The ensemble is a run folder, and a teacher like any other.
 
-    Example: instar ensemble runs/a runs/b runs/c --combine arithmetic --out runs/together
+    Example: instar ensemble runs/a runs/b runs/c --combine geometric --out runs/together
     """
     run = instar.ensemble(members, data, out=out, network=network, trust=trust, **only_given(combine=combine))
     print_run(run, as_json)

@@ -131,7 +131,15 @@ TeacherClassesOption = Annotated[
     typer.Option("--teacher-classes", help="classes of --teacher in the order of its outputs, such as [dog,cat]"),
 ]
 CombineOption = Annotated[
-    str | None, typer.Option("--combine", help="geometric (mean of logits) or arithmetic (mean of probabilities)")
+    str | None,
+    typer.Option(
+        "--combine",
+        help="how to average several teachers: geometric (mean of logits; default) or arithmetic (of probabilities)",
+    ),
+]
+MembersCombineOption = Annotated[
+    str | None,
+    typer.Option("--combine", help="arithmetic (mean of probabilities; default) or geometric (mean of logits)"),
 ]
 StartOption = Annotated[
     str | None, typer.Option("--start", help="run folder with the initial weights, or teacher (see start_layers)")

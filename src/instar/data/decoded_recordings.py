@@ -30,6 +30,7 @@ class _Rates:
         name: name of the data, for messages.
         wanted: rate that all are resampled to; None: all must have one.
         first: rate of the first recording.
+        num_all: recordings of all splits.
         num_resampled: recordings that had another rate.
         num_mixed: recordings that had several channels.
     """
@@ -37,6 +38,7 @@ class _Rates:
     name: str
     wanted: int | None
     first: int | None = None
+    num_all: int = field(default=0)
     num_resampled: int = field(default=0)
     num_mixed: int = field(default=0)
 
@@ -47,6 +49,7 @@ class _Rates:
             DataError: when it has another rate than it must have.
         """
         self.first = self.first or sound.rate
+        self.num_all += 1
         self.num_resampled += sound.rate != sound.own_rate
         self.num_mixed += sound.channels > 1
         where = f"recording {index} of '{self.name}' ({split})" + (f", file '{path}'," if path else "")
@@ -66,8 +69,12 @@ class _Rates:
 
     def describe(self) -> str:
         """Return what was changed, for the line about the data; empty if nothing was."""
-        told = f", {self.num_resampled:,} resampled to {self.first:,} Hz" if self.num_resampled else ""
-        return told + (f", {self.num_mixed:,} of several channels mixed as their mean" if self.num_mixed else "")
+        counts = {
+            f"resampled to {self.first:,} Hz": self.num_resampled,
+            "mixed as the mean of their channels": self.num_mixed,
+        }
+        # of all splits, because the same line is told for each of them
+        return "".join(f", {count:,} of all {self.num_all:,} {how}" for how, count in counts.items() if count)
 
 
 def write_recordings(folder: Path, splits: Mapping[str, Any], column: str, config: DataConfig) -> dict[str, Any]:

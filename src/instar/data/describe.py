@@ -10,6 +10,7 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import INPUTS
 from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
+from instar.data.columns.texts import Texts
 from instar.data.samples import Samples
 from instar.data.source import Column
 from instar.errors import one_line
@@ -40,7 +41,7 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
             noun = f"of {held.noun} " if isinstance(held, RawColumn) else ""
             parts.append(f"column '{column}' {noun}{_form(held)}")
     for split, samples in splits.items():
-        parts += _peculiar(split, samples)
+        parts += _empty(split, samples) + _peculiar(split, samples)
     # of the whole sources: classes that a selection leaves out are left out on purpose
     seen, judged = (_classes_of(Samples.all_of(splits[name].source)) for name in ("train", "test"))
     unseen = judged - seen
@@ -51,6 +52,12 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
 
 def _form(column: Column) -> str:
     return column.describe() if isinstance(column, RawColumn) else f"{list(column.shape)} {column.dtype}"
+
+
+def _empty(split: str, samples: Samples) -> list[str]:
+    texts = {name: held for name, held in samples.source.read_columns.items() if isinstance(held, Texts)}
+    counts = {name: int((held.sizes[samples.ids] == 0).sum()) for name, held in texts.items()}
+    return [f"{count:,} {split} samples with an empty '{name}'" for name, count in counts.items() if count]
 
 
 def _peculiar(split: str, samples: Samples) -> list[str]:

@@ -30,6 +30,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), ("json", {})),
     ".parquet": ("parquet", {}),
 }  # of the library, and their options, for the suffix of a single file
+_MAX_BLANK_BYTES = 1000  # of a file without rows
 
 
 def open_data(
@@ -85,7 +86,7 @@ def open_data(
     except Exception as error:  # the library raises a dozen classes, for connections and for parsing
         is_parsing = isinstance(error, datasets.exceptions.DatasetGenerationError)
         told = error.__cause__ if is_parsing and error.__cause__ else error  # the cause of a parsing error is specific
-        raise DataError(f"data '{name}' cannot be loaded: {shortened(told)}.") from None
+        raise DataError(f"data '{name}' cannot be loaded: {_name_empty_file(told, Path(where))}.") from None
     if builder.name in FOLDER_READERS and Path(where).is_dir():
         _look_at_folder(name, Path(where), builder.name, files, found, labels, tells=tells)
     has_test = bool({"test", "validation"} & set(found)) or not needs_test
@@ -136,6 +137,17 @@ def _prepare(builder: Any, where: str) -> Any:
         builder, _ = _find_builder(where, **options, chunksize=sys.maxsize)
         builder.download_and_prepare()
     return builder.as_dataset()
+
+
+def _name_empty_file(error: BaseException, where: Path) -> str:
+    """Return an error in words, with the path of the empty table that pandas does not name."""
+    import pandas
+
+    if isinstance(error, pandas.errors.EmptyDataError):
+        for file in sorted(where.rglob("*.[ct]sv")) if where.is_dir() else [where]:
+            if file.stat().st_size <= _MAX_BLANK_BYTES and not file.read_bytes().strip():
+                return f"file '{file}' is empty"
+    return shortened(error)
 
 
 def _find_builder(where: str, **options: Any) -> tuple[Any, dict[str, list[str]]]:

@@ -211,7 +211,8 @@ class Search:
             others = ", ".join(exact(one) for one in temperatures if one != part.temperature)
             raise MismatchError(
                 f"{who} has targets at temperature {exact(part.temperature)} only, and not at {others}; logits of one "
-                "teacher, or of a geometric mean, serve every temperature."
+                "teacher, or of a geometric mean, serve every temperature, so combine several with combine=geometric "
+                "(--combine geometric, also of instar ensemble), or search at that temperature alone."
             )
 
     def _halve(self, stage: Stage, jobs: int | str) -> tuple[tuple[Cell, ...], Cell]:

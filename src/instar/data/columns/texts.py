@@ -79,9 +79,7 @@ class Texts(RawColumn):
     def describe(self) -> str:
         """Return the lengths of the texts."""
         sizes = self.sizes
-        empty = f", {int((sizes == 0).sum()):,} empty" if sizes.min() == 0 else ""
-        average = f"{sizes.double().mean():,.0f} on average{empty}"
-        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({average})"
+        return f"of {int(sizes.min()):,} to {int(sizes.max()):,} bytes ({sizes.double().mean():,.0f} on average)"
 
     def strings(self, ids: Tensor | None = None) -> list[str]:
         """Return the texts of these samples, or of all."""
