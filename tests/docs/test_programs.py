@@ -18,6 +18,7 @@ from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, 
 from instar.objectives import parse_objective
 from instar.runs.run import Run
 from instar.stages.phases import read_phases
+from instar.targets import TargetStore
 
 
 def run_in_shell(program: str, folder: Path) -> None:
@@ -131,6 +132,17 @@ def test_the_out_of_bag_predictions_of_a_forest_teach_as_the_page_says(
     run_commands(commands, instar)
     student = json.loads((tmp_path / "runs" / "from-oob" / "result.json").read_text())["metrics"]
     assert student["error"] < 0.25
+
+
+def test_predictions_are_matched_by_ids_of_words_as_the_page_says(
+    instar: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = section("docs/targets.md", "Ids of samples")
+    monkeypatch.chdir(tmp_path)
+    (program,), (commands,) = blocks(text, "python"), blocks(text, "sh")
+    exec(compile(program, "docs/targets.md", "exec"), {})
+    run_commands(commands, instar)
+    assert TargetStore(tmp_path / "targets" / "churn").manifest.parts["test"].samples == 50
 
 
 def test_the_commands_of_the_speech_page_run_as_they_stand(

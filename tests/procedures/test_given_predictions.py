@@ -135,8 +135,8 @@ def test_ids_match_rows_of_every_split(folder: Path) -> None:
     twice = pandas.DataFrame({"customer": [1, 1], "p": p[:2].tolist()})
     with pytest.raises(DataError, match="must have each id once; '1' is there 2 times"):
         label(data, GivenPredictions(twice, id_column="customer", column="p"), out="no", **EXACT)
-    large = load_data((*rows["train"], *rows["test"]), columns={"customer": {"train": IDS[:, None] + 2.0**24}})
-    with pytest.raises(MismatchError, match="float32, which holds whole numbers up to 16,777,216 exactly"):
+    large = load_data((*rows["train"], *rows["test"]), columns={"customer": {"train": IDS[:, None] * 2.0**53}})
+    with pytest.raises(MismatchError, match="or whole numbers up to 9,007,199,254,740,992"):
         label(large, GivenPredictions("all.parquet", id_column="customer"), out="no", **EXACT)
 
 

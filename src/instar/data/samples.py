@@ -246,7 +246,7 @@ class Samples:
 
 def _choose_rows(column: Column | Recordings, ids: Tensor) -> Column | None:
     if isinstance(column, Held):
-        return Held(column.take(ids))
+        return Held(column.take(ids), None if column.exact is None else column.exact[ids])
     if isinstance(column, RawColumn):
         return column.take(ids)
     return column.select(ids) if isinstance(column, Sounds) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,23 @@ Columns = dict[str, NDArray[Any]]
 """Columns of a file by name, `[rows]` or `[rows, n]`; "" is the name of an array without one."""
 
 
-def read_prediction_file(path: Path) -> Columns:
+def read_prediction_file(path: Path, as_text: Collection[str] = ()) -> Columns:
     """Return the columns of a file.
 
     Args:
         path: `.npy`, `.npz`, `.parquet`, `.csv`, `.tsv`, `.json` (a list of rows, or lists by column) or `.jsonl`.
+        as_text: columns of `.csv` and `.tsv` whose cells are text as they are written, such as "007".
 
     Raises:
         DataError: when there is no such file, or it cannot be read.
     """
-    if path.suffix.lower() not in _READERS:
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
         raise DataError(f"'{path}' must be a file of predictions ({', '.join(_READERS)}).")
     if not path.is_file():
         raise DataError(f"there is no file '{path}', which should hold predictions.")
     try:
-        return _READERS[path.suffix.lower()](path)
+        return _read_csv(path, as_text) if read is _read_csv else read(path)
     except Exception as error:  # NumPy, PyArrow and the parser of JSON raise a dozen classes
         raise DataError(f"'{path}' cannot be read: {shortened(error)}.") from None
 
@@ -121,11 +123,13 @@ def _read_parquet(path: Path) -> Columns:
     return _of_arrow(pyarrow.parquet.read_table(path))
 
 
-def _read_csv(path: Path) -> Columns:
+def _read_csv(path: Path, as_text: Collection[str] = ()) -> Columns:
     import pyarrow.csv
 
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return _of_arrow(pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=separator)))
+    parsing = pyarrow.csv.ParseOptions(delimiter=separator)
+    types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(as_text, pyarrow.string()))
+    return _of_arrow(pyarrow.csv.read_csv(path, parse_options=parsing, convert_options=types))
 
 
 def _of_arrow(table: Any) -> Columns:
@@ -148,7 +152,9 @@ def _as_array(values: Any) -> NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     if all(value is None or isinstance(value, int | float) for value in values):
-        return array.astype(np.float64)
+        # whole numbers as they are, because float64 rounds long ids
+        is_whole = all(isinstance(value, int) and abs(value) < 1 << 63 for value in values)
+        return array.astype(np.int64 if is_whole else np.float64)
     return array
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from instar.content import Content
 from instar.data.array_values import as_pandas, is_table
 from instar.data.batch import Batch
+from instar.data.columns.texts import Texts
 from instar.data.opening import join_names
 from instar.data.samples import Samples
 from instar.data.source import Source
@@ -24,20 +25,19 @@ from instar.paths import given_path
 from instar.targets.prediction_files import Columns, find_matrix, read_prediction_file
 from instar.targets.prediction_values import Meaning, as_logits
 from instar.targets.targets import DenseTargets
+from instar.teachers.given_ids import as_key, as_keys, read_own_ids, refuse_unknown_ids
 from instar.teachers.teacher import Teacher
 
 SPLITS = ("train", "validation", "test")
-
-MAX_EXACT_ID = 1 << 24
-"""Largest id that float32 tells apart from its neighbours."""
 
 
 class GivenPredictions(Teacher):
     """v = log p of given probabilities p, or given logits v, looked up by sample id.
 
     Row i of a file is about sample i of the split, in the order of the data before any selection. With an id column,
-    rows are matched with the samples by their values in a column of that name. Columns that are called like the classes
-    are matched by name; a list per row has the classes in the order of the data.
+    rows are matched with the samples by their values in a column of that name: whole numbers, or words as they are
+    written. Columns that are called like the classes are matched by name; a list per row has the classes in the order
+    of the data.
 
     Args:
         predictions: a file or an array `[samples, classes]` of the training samples, or several of them by split. An
@@ -87,15 +87,19 @@ class GivenPredictions(Teacher):
         """Return this teacher with the predictions of each sample of data by split.
 
         Raises:
-            DataError: when a file cannot be read, has other rows or classes, or its numbers are no predictions.
+            DataError: when a file cannot be read, has other rows or classes, or its numbers are no predictions; when
+                an id is missing, is there twice, or belongs to no sample.
             MismatchError: when the data have no such split or id column.
         """
         found = copy.copy(self)
         found._known, found.classes = {}, (classes := splits["train"].source.classes)
-        tables = {split: _read(split, given) for split, given in self.predictions.items()}
+        words = {name for one in splits.values() for name in _word_columns(one.source)}
+        tables = {split: _read(split, given, words) for split, given in self.predictions.items()}
         given = tables.keys()
         if given == {"train"}:
             tables = _split_up(tables["train"], splits, has_ids=self.id_column is not None)
+        unanswered: list[str] = []
+        known: dict[str, NDArray[np.bool_]] = {}  # by file: whether each of its rows is about a sample
         for split, (columns, where) in tables.items():
             if split not in splits:
                 raise MismatchError(f"{where} is given for {split}, and the data have no such split.")
@@ -105,14 +109,20 @@ class GivenPredictions(Teacher):
             numbers, is_named = find_matrix(columns, classes, self.column, where)
             logits = as_logits(numbers, self.values, where)
             rows = self._find_rows(columns, source, len(logits), where)
+            known.setdefault(where, np.zeros(len(logits), dtype=bool))[rows[rows >= 0].numpy()] = True
             rows[logits.isnan().any(1)[rows]] = -1  # a row without a prediction
             if not (rows < 0).all():
                 found._known[source.fingerprint()] = rows, logits
             elif split in given:
-                raise MismatchError(f"no sample of '{source.name}' has a prediction in {where}.")
+                unanswered.append(f"no sample of '{source.name}' has a prediction in {where}.")
             is_numbered = classes == tuple(map(str, range(len(classes))))
             if split == "train" and not is_named and not is_numbered:
                 say(f"instar: the columns of {where} are taken to be {join_names(classes)} in order.")
+        if self.id_column is not None:
+            for columns, where in tables.values():
+                refuse_unknown_ids(columns[self.id_column], known[where], where)
+        if unanswered:
+            raise MismatchError(unanswered[0])
         return found
 
     def _find_rows(self, columns: Columns, source: Source, count: int, where: str) -> Tensor:
@@ -127,8 +137,8 @@ class GivenPredictions(Teacher):
             return torch.arange(count)
         if self.id_column not in columns:
             raise DataError(f"{where} has no column '{self.id_column}'; found {join_names(columns)}.")
-        ids = _as_keys(columns[self.id_column], f"column '{self.id_column}' of {where}")
-        own = _as_keys(_read_ids(source, self.id_column), f"column '{self.id_column}' of '{source.name}'")
+        ids = as_keys(columns[self.id_column].tolist(), f"column '{self.id_column}' of {where}")
+        own = as_keys(read_own_ids(source, self.id_column), f"column '{self.id_column}' of '{source.name}'")
         row_of = {key: row for row, key in enumerate(ids)}
         return torch.tensor([row_of.get(key, -1) for key in own])
 
@@ -181,9 +191,9 @@ class GivenPredictions(Teacher):
         return content.hexdigest()
 
 
-def _read(split: str, given: Any) -> tuple[Columns, str]:
+def _read(split: str, given: Any, words: Collection[str]) -> tuple[Columns, str]:
     if isinstance(given, str):
-        return read_prediction_file(given_path(given, "predictions")), f"'{given}'"
+        return read_prediction_file(given_path(given, "predictions"), words), f"'{given}'"
     where = f"the predictions of {split}"
     if is_table(table := as_pandas(given)):
         return {str(name): table[name].to_numpy() for name in table.columns}, where
@@ -202,42 +212,26 @@ def _split_up(
     return dict.fromkeys(splits, table)
 
 
+def _word_columns(source: Source) -> set[str]:
+    """Return the names of the columns of words that are beside the inputs."""
+    return {name for name, column in source.columns.items() if isinstance(column, Texts)} - set(source.input_names)
+
+
 def _refuse_other_order(columns: Columns, source: Source, where: str) -> None:
     # a column that the data have too tells whether row i is about sample i
-    for name in columns.keys() & source.held.keys():
-        own = source.held[name].values.reshape(len(source), -1)[:, 0].tolist()
-        theirs = columns[name].tolist()
-        differ = [row for row, pair in enumerate(zip(own, theirs, strict=True)) if len(set(map(_as_key, pair))) > 1]
+    for name in columns.keys() & (source.held.keys() | _word_columns(source)):
+        theirs, column = columns[name], source.held.get(name)
+        if column is None or column.exact is not None:
+            own = read_own_ids(source, name)
+        else:
+            own = column.values.reshape(len(source), -1)[:, 0].tolist()
+            # rounded alike
+            theirs = theirs.astype(np.float32) if (theirs.dtype.kind, column.dtype) == ("f", "float32") else theirs
+        pairs = zip(map(as_key, own), map(as_key, theirs.tolist()), strict=True)
+        differ = [row for row, (ours, other) in enumerate(pairs) if ours and ours != other]
         if differ:
             raise DataError(
                 f"{where} and '{source.name}' have a column '{name}', and {len(differ):,} rows differ in it, the first "
                 f"is row {differ[0]}: so the rows have another order. Match them with --id-column {name} (id_column=) "
                 "if it holds ids, or leave the column out of the file."
             )
-
-
-def _read_ids(source: Source, name: str) -> NDArray[Any]:
-    if name not in source.held:
-        raise MismatchError(
-            f"the data '{source.name}' have no column '{name}' to match ids with; keep it: --set data.columns=[{name}]."
-        )
-    values = source.held[name].values.reshape(len(source), -1)
-    if values.is_floating_point() and values.abs().max() > MAX_EXACT_ID:
-        raise MismatchError(
-            f"ids in the column '{name}' of '{source.name}' are read as float32, which holds whole numbers up to "
-            f"{MAX_EXACT_ID:,} exactly, and the largest is above; number the rows in a column of smaller ids."
-        )
-    return values[:, 0].numpy()
-
-
-def _as_key(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _as_keys(values: NDArray[Any], where: str) -> list[str]:
-    """Return ids as texts, in which 7, 7.0 and "7" are equal."""
-    found = list(map(_as_key, values.tolist()))
-    if len(set(found)) < len(found):
-        twice = next(key for key in found if found.count(key) > 1)
-        raise DataError(f"{where} must have each id once; '{twice}' is there {found.count(twice)} times.")
-    return found

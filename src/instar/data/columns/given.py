@@ -11,7 +11,7 @@ import numpy as np
 from instar.config import DataConfig
 from instar.data.array_inputs import read_inputs
 from instar.data.array_values import read_numbers
-from instar.data.columns.held import Held
+from instar.data.columns.held import Held, find_exact
 from instar.data.columns.texts import Texts
 from instar.data.source import Source
 from instar.data.splits import match_splits
@@ -63,8 +63,9 @@ def _read_column(name: str, given: Mapping[str, Any]) -> dict[str, Held] | dict[
     if all(found is not None and len(found) == 1 for found in texts.values()):
         return {split: Texts.of([text or "" for text in found[0]], split) for split, found in texts.items() if found}
     places = {split: f"{split}, column {name}" for split in given}  # for error messages
-    for split, values in given.items():
-        dtype = read_numbers(places[split], values).dtype
+    arrays = {split: read_numbers(places[split], values) for split, values in given.items()}
+    for split, array in arrays.items():
+        dtype = array.dtype
         # whole numbers may be pixels, quantities or tokens, and no setting says which a column holds
         if dtype.kind in "iu" and dtype != np.uint8:
             raise DataError(
@@ -73,4 +74,5 @@ def _read_column(name: str, given: Mapping[str, Any]) -> dict[str, Held] | dict[
             )
     # as inputs are read, so that a model that was trained on the column as its inputs can teach from it
     read, _, _ = read_inputs({places[split]: values for split, values in given.items()}, None, READING)
-    return {split: Held(read[places[split]].inputs) for split in given}
+    tensors = {split: read[places[split]].inputs for split in given}
+    return {split: Held(tensor, find_exact(arrays[split], tensor)) for split, tensor in tensors.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.config import DataConfig
-from instar.data.columns.held import INPUTS, Held
+from instar.data.columns.held import INPUTS, Held, find_exact
 from instar.data.columns.texts import Texts
 from instar.data.decoded import map_label_column
 from instar.data.images import decode_numbers, number_type
@@ -95,7 +95,13 @@ def _read_beside(
         }
     values = read_column(splits, column, config.source)
     tensors = read_named(column, {split: array[kept[split]] for split, array in values.items()}, config)
-    return {split: Held(tensor) for split, tensor in tensors.items()}
+    found = {}
+    for split, tensor in tensors.items():
+        numbers, kind = values[split], str(getattr(holding[split].features[column], "dtype", ""))
+        if numbers.shape[1:] == (1,) and numbers.dtype == np.float64 and kind.startswith(("int", "uint")):
+            numbers = np.array(holding[split][column][:])[:, None]  # above 2**53, float64 rounds them too
+        found[split] = Held(tensor, find_exact(numbers[kept[split]], tensor))
+    return found
 
 
 def read_column(splits: Mapping[str, datasets.Dataset], column: str, name: str) -> dict[str, NDArray[Any]]:
