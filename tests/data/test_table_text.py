@@ -209,3 +209,14 @@ def test_other_data_whose_codes_are_numbers_are_refused_with_the_reason() -> Non
     other = load_data({"train": numbers, "test": numbers}, label_column="left", column_types={"zip": "word"})
     with pytest.raises(DataError, match=r"has '10', where training has '010'"):
         reader.encode(other.test.source.columns["cells"])
+
+
+def test_codes_that_are_known_with_and_without_zeros_are_said_to_be_in_doubt(capfd: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame({"zip": ["007", "7", "350", "12"] * 8, "plan": ["pro", "free"] * 16, "left": ["y", "n"] * 16})
+    reader = Cells().fitted(load_data({"train": frame, "test": frame}, label_column="left").train)
+    reader(frame[4:])
+    assert "warning" not in capfd.readouterr().err
+    numbers = frame.astype({"zip": int})
+    other = load_data({"train": numbers, "test": numbers}, label_column="left", column_types={"zip": "word"})
+    reader.encode(other.test.source.columns["cells"])
+    assert "has '7', and no code with a zero in front; training has '007', too. If" in capfd.readouterr().err

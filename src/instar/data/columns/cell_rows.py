@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from instar.data.columns.raw import RawColumn, RawRows
 from instar.data.columns.schema import Schema, TableColumn
-from instar.errors import DataError
+from instar.errors import DataError, say
 
 CELLS = "cells"
 """Name of the column of a table's rows."""
@@ -174,17 +175,32 @@ def refuse_lost_zeros(own: TableColumn, wanted: TableColumn, where: str) -> None
         ...
     instar.errors.DataError: column 'zip' of 'new.csv' has '10', where ...
     """
+    for word, code in _pair_codes(own, wanted):
+        if word.removesuffix(".0") not in wanted.categories:
+            raise DataError(
+                f"column '{own.name}' of '{where}' has '{word}', where training has '{code}': its codes have lost "
+                f"their zeros in front, as they do where a program reads numbers. {_read_as_text(own.name)}"
+            )
+
+
+def tell_doubtful_codes(own: TableColumn, wanted: TableColumn, where: str) -> None:
+    """Say on stderr that a word such as "7" may have been "007" where both are known, and no word has its zeros."""
+    if pair := next(_pair_codes(own, wanted), None):
+        say(
+            f"instar: warning: column '{own.name}' of '{where}' has '{pair[0]}', and no code with a zero in front; "
+            f"training has '{pair[1]}', too. If a program has read the codes as numbers: {_read_as_text(own.name)}"
+        )
+
+
+def _pair_codes(own: TableColumn, wanted: TableColumn) -> Iterator[tuple[str, str]]:
+    # words with the codes that they may have been before a program has read them as numbers
     padded = {word.lstrip("0") or "0": word for word in wanted.categories if _PADDED.match(word)}
     if not padded or any(map(_PADDED.match, own.categories)):
         return
-    # a program that reads numbers writes whole ones as 10.0 where others are missing
-    numbers = {word: word.removesuffix(".0") for word in own.categories}
-    for word, number in numbers.items():
-        if number in padded and number not in wanted.categories:
-            raise DataError(
-                f"column '{own.name}' of '{where}' has '{word}', where training has '{padded[number]}': its codes have "
-                f"lost their zeros in front, as they do where a program reads numbers. {_read_as_text(own.name)}"
-            )
+    for word in own.categories:
+        number = word.removesuffix(".0")  # whole numbers are written as 10.0 where others are missing
+        if number in padded:
+            yield word, padded[number]
 
 
 def refuse_numbers_for_codes(wanted: TableColumn, where: str) -> None:

@@ -13,7 +13,14 @@ from torch import Tensor
 from instar.checks import Count, checked
 from instar.compute.inputs import Inputs, are_tensors, change_tensors, move_inputs
 from instar.config import DataConfig
-from instar.data.columns.cell_rows import CELLS, UNSEEN_CODE, CellRows, SomeRows, refuse_numbers_for_codes
+from instar.data.columns.cell_rows import (
+    CELLS,
+    UNSEEN_CODE,
+    CellRows,
+    SomeRows,
+    refuse_numbers_for_codes,
+    tell_doubtful_codes,
+)
 from instar.data.opening import join_names
 from instar.data.tables.frames import as_arrow, is_frame
 from instar.data.tables.kinds import holds_numbers
@@ -204,12 +211,13 @@ def _tell_unseen(rows: CellRows, cells: Tensor, encoding: CellEncoding) -> None:
     # some new words are new categories; many may be written in another way, such as 1.0 for 1
     for place, one in enumerate(encoding.columns):
         column, codes = one.column, cells[:, place]
+        own = rows.schema.columns[rows.schema.find(column.name, rows.name)]
+        tell_doubtful_codes(own, column, rows.name)
         unseen, known = int((codes == UNSEEN_CODE).sum()), int((codes >= 0).sum())
         # rare words of training are unseen, too, where the reader has one feature for all of them
         share = 1.0 if one.has_unseen else MIN_SHARE_OF_UNSEEN
         if column.kind != "word" or not column.categories or not unseen or unseen < share * (unseen + known):
             continue
-        own = rows.schema.columns[rows.schema.find(column.name, rows.name)]
         odd = [word for word in own.categories if word not in column.categories]
         told = f"of column '{column.name}' of '{rows.name}' was seen in training: it has {join_names(odd, 3)}"
         who = f"{unseen:,} of {unseen + known:,} rows have a word {told.replace('was seen', 'that was never seen')}"
