@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LONGEST_NGRAM_WORDS = 5
-
 
 @dataclass(frozen=True)
 class TextRules:
@@ -21,13 +19,15 @@ class TextRules:
         copies: copies of each text; equal ones are kept once.
         mask: probability that a word is left out.
         replace: probability that a word is replaced.
-        ngram: probability that a copy is cut to one to five neighbouring words.
+        ngram: probability that a copy is cut to a few neighbouring words.
+        longest: largest number of words of such a copy; each number from 1 on is as likely. The paper has 5.
     """
 
     copies: int
     mask: float = 0.1
     replace: float = 0.1
     ngram: float = 0.25
+    longest: int = 5
 
     def apply(self, texts: Sequence[str], seed: int) -> list[tuple[int, str]]:
         """Return new texts, each with the index of the text that it comes from.
@@ -56,7 +56,7 @@ class TextRules:
                 if draw >= self.mask
             ]
             if random.random() < self.ngram and changed:
-                length = min(int(random.integers(1, LONGEST_NGRAM_WORDS + 1)), len(changed))
+                length = min(int(random.integers(1, self.longest + 1)), len(changed))
                 start = int(random.integers(len(changed) - length + 1))
                 changed = changed[start : start + length]
             yield " ".join(changed)
