@@ -34,8 +34,11 @@ def test_the_commit_is_that_of_the_checkout_and_tells_of_changes(tmp_path: Path)
     assert commit(tmp_path / "package") == git(tmp_path, "rev-parse", "HEAD") + "+changes"
 
 
-def test_a_process_records_the_commit_that_it_imported_although_the_checkout_moves_on(tmp_path: Path) -> None:
+def test_a_process_records_the_commit_that_it_imported_although_the_checkout_moves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # compiled code would be a change of this checkout
     spec = spec_from_file_location("imported", tmp_path / "package" / "runs" / "environment.py")
     assert spec
     assert spec.loader
