@@ -17,7 +17,7 @@ from instar.papers.tang2019_rotten_tomatoes import ARMS, SCALES, TextPlan, find_
 from instar.papers.transfer_texts import TextRules
 from instar.runs.run import Run
 
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", reason="needs the extra transformers")
 NAME = "tang2019-rotten_tomatoes"
 MINILM_WEIGHTS = 22_713_986
 STUDENTS = ("bag", "text-lstm", "text-transformer")

@@ -95,7 +95,7 @@ class _Keeper:
         """Keep the input, as a tensor that gradients reach."""
         if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
             raise MismatchError(
-                f"the inputs of {self.who} are no single tensor of numbers; name a layer for gradients."
+                f"the inputs of {self.who} are not a single tensor of floating-point numbers; pair layers instead."
             )
         return (self._keep(_reached_by_gradients(inputs[0])),)
 

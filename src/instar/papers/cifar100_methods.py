@@ -32,6 +32,7 @@ from instar.papers.methods_plan import (
     FLOW_TRAINING,
     KD_OBJECTIVE,
     LABELS,
+    STEP_TRAINING,
     TEACHER,
     Method,
     MethodsPlan,
@@ -44,16 +45,11 @@ from instar.papers.table import FAST_TRAINING, Order, Table
 TITLE = "Methods of distillation on CIFAR-100 (Tian et al. 2020, table 1, and its successors)"
 DATA = "uoft-cs/cifar100"
 
-RECIPE: dict[str, Any] = {
-    "optimiser": "sgd",
+RECIPE: dict[str, Any] = STEP_TRAINING | {
     "learning_rate": 0.05,
-    "momentum": 0.9,
     "weight_decay": 5e-4,
     "batch_size": 64,
-    "schedule": "step",
     "milestones": (150 / 240, 180 / 240, 210 / 240),
-    "factor": 0.1,
-    "log_every": 200,
 }
 WARMUP_SHARE = 20 / 240
 """Share of the epochs in which DKD and reviews rise."""

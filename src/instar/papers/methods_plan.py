@@ -24,6 +24,15 @@ from instar.papers.table import Order, TableRow
 from instar.runs.run import Run
 from instar.stages.stage import Stage
 
+STEP_TRAINING: dict[str, Any] = {
+    "optimiser": "sgd",
+    "momentum": 0.9,
+    "schedule": "step",
+    "factor": 0.1,
+    "log_every": 200,
+}
+"""Settings that the published recipes of these tables share: SGD whose rate falls to a tenth at milestones."""
+
 FLOW_TRAINING: Mapping[str, Any] = {"gradient_clip": 1.0}
 """Settings of a first phase on FSP matrices: their squared distance begins at 10^4 to 10^5, and diverges unclipped."""
 

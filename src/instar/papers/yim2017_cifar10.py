@@ -34,6 +34,7 @@ from instar.papers.methods_plan import (
     FLOW_TRAINING,
     KD_OBJECTIVE,
     LABELS,
+    STEP_TRAINING,
     TEACHER,
     Method,
     MethodsPlan,
@@ -46,16 +47,11 @@ from instar.papers.table import FAST_TRAINING, Order, Table
 TITLE = "Yim, Joo, Bae and Kim 2017, sections 4.1 and 4.2: flow of the solution on CIFAR-10"
 DATA = "uoft-cs/cifar10"
 
-RECIPE: dict[str, Any] = {
-    "optimiser": "sgd",
+RECIPE: dict[str, Any] = STEP_TRAINING | {
     "learning_rate": 0.1,
-    "momentum": 0.9,
     "weight_decay": 1e-4,
     "batch_size": 128,
-    "schedule": "step",
     "milestones": (0.5, 0.75),
-    "factor": 0.1,
-    "log_every": 200,
 }
 """That of residual networks: the learning rate falls to a tenth at 32,000 and 48,000 of 64,000 iterations."""
 
