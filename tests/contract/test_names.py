@@ -20,6 +20,7 @@ PACKAGES = [
     "tasks",
     "teachers",
     "training",
+    "trees",
 ]
 
 

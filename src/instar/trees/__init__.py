@@ -1,0 +1,6 @@
+"""Trees and forests as arrays of their nodes: predictions, safe files, and what can be computed from them."""
+
+from instar.trees.arrays import TreeArrays
+from instar.trees.files import read_trees, write_trees
+
+__all__ = ["TreeArrays", "read_trees", "write_trees"]
