@@ -67,6 +67,10 @@ class Batch:
         shown: position of its sample that each position shows, int64 `[batch, position]`; None: its own.
         attention_mask: for terms of hidden layers, which positions of the student's inputs are no padding, `[batch,
             position]`; None: unknown.
+        word_starts: for these terms, the place of the first token of each word that has a label, `[batch, words]`;
+            None: labels are of whole samples, or at the positions of the inputs.
+        position_ids: for these terms, the position of each token in its text where a sample has several texts,
+            `[batch, position]`; None: it has one.
     """
 
     ids: Tensor
@@ -83,6 +87,8 @@ class Batch:
     mixture: Mixture | None = None
     shown: Tensor | None = None
     attention_mask: Tensor | None = None
+    word_starts: Tensor | None = None
+    position_ids: Tensor | None = None
     _read: dict[Reader, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod

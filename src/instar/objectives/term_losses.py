@@ -150,13 +150,15 @@ def layer_losses(term: Any, batch: Batch, hidden: Hidden | None) -> Tensor:
     """
     if hidden is None:
         raise ConfigError(f"{type(term).__name__} compares hidden layers, and the loss was given none.")
-    if hidden.attention_mask is not None:
-        batch = replace(batch, attention_mask=hidden.attention_mask)
+    batch = hidden.describe_positions(batch)
     student, teacher = in_loss_dtype(hidden.student), in_loss_dtype(hidden.teacher)
     losses: Tensor = term.of_layers(student, teacher, batch, hidden.adapters.get(term.name))
     if losses.shape != batch.labels.shape:
+        told = (
+            "; HiddenStates, Attentions, ValueRelations and Hints compare positions" if batch.labels.dim() > 1 else ""
+        )
         raise MismatchError(
             f"{type(term).__name__} returns a loss of shape {list(losses.shape)}, and the labels are "
-            f"{list(batch.labels.shape)}; a term needs one loss for each label."
+            f"{list(batch.labels.shape)}; a term needs one loss for each label{told}."
         )
     return losses

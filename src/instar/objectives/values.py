@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from instar.compute.inputs import Inputs
+from instar.compute.packed import PACKED_INPUTS
 from instar.compute.precision import to_loss_dtype
 from instar.data.batch import Batch
+from instar.models.readers.encoded import find_attention_mask
+from instar.models.readers.split_text_reader import WORD_STARTS
 
 
 class Need(Enum):
@@ -44,12 +48,35 @@ class Hidden:
         teacher: outputs of layers of the teacher by name, `[batch, ...]`, without gradients.
         adapters: what terms own, by the name of the term.
         attention_mask: which positions of the student's inputs are no padding, `[batch, position]`; None: unknown.
+        word_starts: see `Batch`.
+        position_ids: see `Batch`.
     """
 
     student: Mapping[str, Tensor]
     teacher: Mapping[str, Tensor]
     adapters: Mapping[str, Any] = field(default_factory=dict)
     attention_mask: Tensor | None = None
+    word_starts: Tensor | None = None
+    position_ids: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], adapters: nn.ModuleDict, inputs: Inputs
+    ) -> Hidden:
+        """Return the layers of examples, with what the student's inputs tell of their positions."""
+        named = inputs if isinstance(inputs, Mapping) else {}
+        found = [named.get(name) for name in (WORD_STARTS, PACKED_INPUTS[1])]
+        # torch's dictionary of modules is no mapping
+        return cls(student, teacher, dict(adapters.items()), find_attention_mask(inputs), *found)
+
+    def describe_positions(self, batch: Batch) -> Batch:
+        """Return the batch with what terms of hidden layers read of the positions of its inputs."""
+        return replace(
+            batch,
+            attention_mask=batch.attention_mask if self.attention_mask is None else self.attention_mask,
+            word_starts=self.word_starts,
+            position_ids=self.position_ids,
+        )
 
 
 def in_loss_dtype(features: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -80,9 +80,8 @@ def match_layers(
     resolved = resolve_layers(objective, own, layers)
     batch = loader.batch(0).part(0, 2)
     inputs = batch.read(model.reader)
-    mask = find_attention_mask(inputs)
     refuse_other_tokens(resolved, inputs, teacher, batch)
-    resolved.refuse_unmet({Need.ATTENTION_MASK: mask is not None})
+    resolved.refuse_unmet({Need.ATTENTION_MASK: find_attention_mask(inputs) is not None})
     answer = teacher.answer(batch, resolved.teacher_layers)
     with in_eval_mode(model), torch.set_grad_enabled(want_gradients(resolved.student_layers)):
         with keep_outputs(own.select(resolved.student_layers), "the student") as features:
@@ -96,7 +95,7 @@ def match_layers(
                     "one row for each sample."
                 )
     adapters = make_adapters(resolved, features, answer.features, loader.samples)
-    hidden = Hidden(features, answer.features, dict(adapters.items()), mask)
+    hidden = Hidden.of(features, answer.features, adapters, inputs)
     with in_eval_mode(adapters):  # so that a try changes no statistics of a batch
         _, sums = resolved.at_peak()(logits, batch, answer.targets, hidden=hidden)
     for _, term in resolved.parts:
@@ -119,7 +118,7 @@ def refuse_other_tokens(objective: Objective, inputs: Inputs, teacher: Teacher, 
     Raises:
         MismatchError: names the term.
     """
-    terms = [term for _, term in objective.parts if isinstance(term, FeatureTerm) and term.compares_positions]
+    terms = [term for _, term in objective.parts if isinstance(term, FeatureTerm) and term.compares_positions(batch)]
     if not terms or not isinstance(inputs, Mapping):
         return
     for network in teacher.modules():

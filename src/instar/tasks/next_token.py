@@ -31,4 +31,5 @@ class NextToken(Task):
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics_of_classes(PERPLEXITY)
+    is_causal = True
     is_stream: bool = False

@@ -23,10 +23,12 @@ class Task:
     Attributes:
         metrics: in the order in which tables show them. A name means the same metric in every task.
         criterion: the metric that early stopping and the plateau schedule look at during training; lower is better.
+        is_causal: whether models predict the label of a position from this position and those before it alone.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
     criterion: ClassVar[Metric] = NLL
+    is_causal: ClassVar[bool] = False
 
     @property
     def is_stream(self) -> bool:

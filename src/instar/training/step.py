@@ -23,7 +23,6 @@ from instar.models.hooks import keep_outputs
 from instar.models.layer_gradients import replace_by_gradients
 from instar.models.named_layers import Layers
 from instar.models.outputs import Outputs
-from instar.models.readers.encoded import find_attention_mask
 from instar.objectives.features.adapters import Adapters
 from instar.objectives.objective import Objective
 from instar.objectives.values import Hidden
@@ -160,9 +159,8 @@ def find_gradients(
 def _hidden_of(student: TrainingModel, outputs: Outputs, answer: Answer | None, part: Batch) -> Hidden | None:
     if answer is None or not student.layers:
         return None
-    mask = find_attention_mask(part.read(student.state.model.reader))
-    # torch's dictionary of modules is no mapping
-    return Hidden(outputs.features, answer.features, dict(student.state.adapters.items()), mask)
+    inputs = part.read(student.state.model.reader)
+    return Hidden.of(outputs.features, answer.features, student.state.adapters, inputs)
 
 
 def _targets_of(answer: Answer | None) -> Targets | None:

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from instar.checks import Natural, checked
 from instar.data.batch import Batch
-from instar.errors import ConfigError
+from instar.errors import ConfigError, MismatchError
 from instar.models.named_layers import Layers
 from instar.objectives.features.pairing import pair_layers
 from instar.objectives.features.sequences import (
     SequenceTerm,
-    mean_divergence,
-    mean_over_positions,
+    find_divergence,
+    find_visible,
+    losses_of_labels,
     refuse_other_positions,
     scores_of,
 )
@@ -30,7 +31,9 @@ class Attentions(SequenceTerm):
 
     Per example. Q and K are the queries and keys of one of h heads of width d, at the N positions i and j that are no
     padding. With `divergence`, l = sum over pairs (1/hN) sum over heads and i KL(softmax A^T_i || softmax A^S_i), in
-    nats. Both networks must have h heads and read the same tokens, and their inputs must have an `attention_mask`.
+    nats. Where labels are at positions, each has the loss at its own i (without 1/N for i), and a word that at its
+    first token; in language models, j is i or before it. Both networks must have h heads and read the same tokens, and
+    inputs must have an `attention_mask`, except of language models.
 
     Scores are made from the outputs of the layers of queries and keys. Positions that a network adds to them later, as
     rotary embeddings do, are not in them.
@@ -71,6 +74,11 @@ class Attentions(SequenceTerm):
         """Return the term with each layer by name."""
         found = super().resolve(student, teacher)
         keys = pair_layers(f"{type(self).__name__}(keys)", self.keys, student, teacher) if self.keys else {}
+        if twice := [name for name in found.pairs if name in keys]:
+            raise MismatchError(
+                f"Attentions takes '{twice[0]}' for queries and for keys; name a layer that returns queries alone, and "
+                "one that returns keys."
+            )
         return replace(found, keys=keys)
 
     def compare_all(self, student: Sequence[Tensor], teacher: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -81,22 +89,21 @@ class Attentions(SequenceTerm):
                 f"Attentions needs the layer of keys for each layer of queries, got {count} of queries and "
                 f"{len(self.keys)} of keys."
             )
-        losses, mask = [], batch.attention_mask
+        losses = []
         for at, names in enumerate(list(self.layers.items())[:count]):
             with self.naming(*names):
                 for layer in (at, at + count):
-                    refuse_other_positions(student[layer], teacher[layer], mask)
-                assert mask is not None, "refused above"
+                    refuse_other_positions(student[layer], teacher[layer], batch)
                 own, theirs = (scores_of(side[at], side[at + count], self.heads) for side in (student, teacher))
-                losses.append(self._compare_scores(own, theirs, mask))
+                losses.append(losses_of_labels(self._compare_scores(own, theirs, find_visible(batch)), batch))
         return torch.stack(losses).sum(0)
 
-    def _compare_scores(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    def _compare_scores(self, student: Tensor, teacher: Tensor, visible: Tensor) -> Tensor:
         if self.divergence:
-            return mean_divergence(student, teacher, mask)
-        squares = torch.where(mask[:, None, None], (student - teacher).square(), 0.0).mean(1)
-        return mean_over_positions(squares.sum(2) / mask.sum(1).clamp(min=1)[:, None], mask)
+            return find_divergence(student, teacher, visible)
+        squares = torch.where(visible[:, None], (student - teacher).square(), 0.0).mean(1)
+        return squares.sum(2) / visible.sum(2).clamp(min=1)
 
-    def compare_sequences(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    def compare_sequences(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
         """Refuse a single layer, which has no scores."""
         raise NotImplementedError

@@ -138,7 +138,7 @@ def find_classes(samples: Samples) -> Tensor:
     """
     instead = "use Contrastive(by_class=False), which draws negatives from all other samples"
     if samples.source.labels.dim() != 1:  # asked before they are read, because those of a text may not fit in memory
-        raise MismatchError(f"Contrastive needs one class for each sample, and labels are at positions; {instead}.")
+        raise MismatchError("Contrastive needs one class for each sample, and labels are at positions; use Hints.")
     labels = samples.labels
     if missing := int((labels == UNLABELLED).sum()):
         raise MismatchError(

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -39,9 +39,6 @@ class FeatureTerm(Term):
     """
 
     pairs: str | Mapping[str, str] = STAGES
-
-    compares_positions: ClassVar[bool] = False
-    """Whether the term goes with networks that read the same tokens alone."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -86,7 +83,7 @@ class FeatureTerm(Term):
         batch: Batch,
         adapters: Adapters | None = None,
     ) -> Tensor:
-        """Return the loss of each example, `[batch]`.
+        """Return the loss of each example, `[batch]`; of a term that compares positions, in the shape of the labels.
 
         Args:
             student: outputs of layers of the student by name, float32 or float64 `[batch, ...]`; it may be empty.
@@ -120,6 +117,10 @@ class FeatureTerm(Term):
         for loss in losses[1:]:
             total = total + loss
         return total
+
+    def compares_positions(self, batch: Batch) -> bool:
+        """Return whether the term goes with networks that read the same tokens of these samples alone."""
+        return False
 
     def make_adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], samples: Samples) -> Adapters | None:
         """Return what the term owns for all of its pairs: one adapter for each pair that has one; None for most terms.

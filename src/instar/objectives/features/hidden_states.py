@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from instar.checks import checked
+from instar.data.batch import Batch
 from instar.errors import MismatchError
 from instar.objectives.features.feature_term import refuse_other_shapes
-from instar.objectives.features.sequences import SequenceTerm, mean_over_positions
+from instar.objectives.features.sequences import SequenceTerm
 
 
 @checked
@@ -17,9 +18,10 @@ from instar.objectives.features.sequences import SequenceTerm, mean_over_positio
 class HiddenStates(SequenceTerm):
     """l = sum over pairs (1/N) sum over i (1/D) || W S_i - T_i ||^2 with the outputs S of student and T of teacher.
 
-    Per example. i is one of the N positions that are no padding, and D the teacher's width. W is a linear layer without
+    Per example. i is one of the N positions that are no padding, and D the teacher's width. Where labels are at
+    positions, each has the loss at its own (N = 1), and a word that at its first token. W is a linear layer without
     bias that the term owns for each pair and the run trains with the student; it is never a part of the student. Both
-    networks must read the same tokens, and their inputs must have an `attention_mask`.
+    networks must read the same tokens, and their inputs must have an `attention_mask` or labels at each position.
 
     Source: Jiao et al. 2020, "TinyBERT", equation 8, who share one W among all layers and have a mean over padding too.
     With every second layer, `{"encoder.layer.0": "encoder.layer.1", ...}`.
@@ -29,10 +31,11 @@ class HiddenStates(SequenceTerm):
         projection: False: W is the identity, and layers must have equal widths.
 
     >>> import torch
-    >>> mask = torch.tensor([[True, True, False]])
-    >>> states = torch.ones(1, 3, 2)
-    >>> HiddenStates(projection=False).compare_sequences(states, torch.zeros(1, 3, 2), mask)
-    tensor([1.])
+    >>> from dataclasses import replace
+    >>> batch = replace(Batch.of_labels(torch.tensor([0])), attention_mask=torch.tensor([[True, True, False]]))
+    >>> states = {"a": torch.tensor([[[2.0], [4.0], [9.0]]])}
+    >>> HiddenStates({"a": "a"}, projection=False).of_layers(states, {"a": torch.zeros(1, 3, 1)}, batch)
+    tensor([10.])
     """
 
     projection: bool = True
@@ -47,7 +50,7 @@ class HiddenStates(SequenceTerm):
             raise MismatchError(f"it needs sequences [position, width], got {list(student)} and {list(teacher)}")
         return nn.Linear(student[1], teacher[1], bias=False)
 
-    def compare_sequences(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-        """Return the mean squared difference of each example."""
+    def compare_sequences(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+        """Return the mean squared difference at each position."""
         refuse_other_shapes(student, teacher)
-        return mean_over_positions((student - teacher).square().mean(2), mask)
+        return (student - teacher).square().mean(2)
