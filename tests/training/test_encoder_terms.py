@@ -175,6 +175,28 @@ def test_a_student_learns_from_all_three_in_parts_of_a_batch(
     assert whole.result["adapter_parameters"] == 8 * 16
 
 
+def test_a_student_that_reads_each_length_apart_learns_in_parts_of_a_batch(
+    encoders: tuple[Path, Path], data: Data, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = transformers.ConvBertConfig(
+        vocab_size=30, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        hidden_dropout_prob=0, attention_probs_dropout_prob=0, classifier_dropout=0, num_labels=2,
+        id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1},
+    )  # fmt: skip
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "student")
+    objective = f"SoftTargets(2) + 3 * HiddenStates({{'model.convbert.encoder.layer.0': '{layer(3)}'}})"
+    settings = {"epochs": 1, "batch_size": 10, "learning_rate": 0.01, "optimiser": "sgd", "log_every": 1}
+    losses = []
+    for parts in (1, 3):
+        run = instar.distill(
+            data, f"transformers:{encoders[1]}", f"transformers:{tmp_path / 'student'}", out=tmp_path / str(parts),
+            objective=objective, micro_batches=parts, **settings,
+        )  # fmt: skip
+        losses.append([line["hidden_states"] for line in run.history() if line["kind"] == "train"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_a_teacher_that_reads_other_tokens_is_refused(encoders: tuple[Path, Path], data: Data, tmp_path: Path) -> None:
     class Shifted(torch.nn.Module):
         def __init__(self) -> None:

@@ -10,14 +10,11 @@ from tests.models.tiny_chat import ROWS, save_chat_tokenizer, save_small_model, 
 from tests.models.tiny_tags import make_sentences, write_sentences, write_tagger
 
 import instar
-from instar.compute.inputs import call_network
 from instar.config import DataConfig
 from instar.data import UNLABELLED, Data, Loader, Samples, Source, load_data
 from instar.errors import MismatchError
 from instar.models import FrameNet
-from instar.models.hooks import keep_outputs
-from instar.models.named_layers import Layers
-from instar.models.normalised import reader_in, reader_of
+from instar.models.normalised import reader_in
 from instar.objectives import parse_objective
 from instar.objectives.values import Hidden
 from instar.teachers import as_teacher
@@ -49,15 +46,10 @@ def texts(tmp_path_factory):
 
 def compare(term, data, student, teacher):
     """Return the sum of a term over a batch, the batch, and the outputs of its layers for both."""
-    batch = Loader(data.train, 6, seed=0).batch(0)
-    networks = [as_teacher(one).network.eval() for one in (student, teacher)]
-    term = parse_objective(term)
-    found = []
-    for network, names in zip(networks, (term.student_layers, term.teacher_layers), strict=True):
-        with torch.no_grad(), keep_outputs(Layers.of(network, "it").select(names), "it") as kept:
-            call_network(network, reader_of(network)(batch.read(reader_in(network))))
-        found.append(kept)
-    hidden = Hidden.of(*found, torch.nn.ModuleDict(), batch.read(reader_in(networks[0])))
+    batch, term = Loader(data.train, 6, seed=0).batch(0), parse_objective(term)
+    own, theirs = as_teacher(student), as_teacher(teacher)
+    found = [own.answer(batch, term.student_layers).features, theirs.answer(batch, term.teacher_layers).features]
+    hidden = Hidden.of(*found, torch.nn.ModuleDict(), batch.read(reader_in(own.network)))
     return float(term(torch.zeros(()), batch, None, hidden=hidden)[0]), batch, found
 
 

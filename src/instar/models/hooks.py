@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from instar.errors import MismatchError
 from instar.models.layer_gradients import GRADIENT, INPUTS
+from instar.models.length_parts import LengthPart, called_part, join_parts
 
 
 @contextmanager
 def keep_outputs(layers: Mapping[str, nn.Module], who: str) -> Iterator[dict[str, Tensor]]:
     """Keep what layers return while a network is called once inside the context; without layers, nothing is done.
 
-    The dictionary is filled by the call, and complete after it. The layers have no hooks afterwards, also after an
-    error. A layer may return one tensor, or a tuple with one tensor only, as the layers of Transformers do.
+    The dictionary is filled when the context ends. The layers have no hooks afterwards, also after an error. A layer
+    may return one tensor, or a tuple with one tensor only, as the layers of Transformers do. What a network returns for
+    the samples of each length by themselves is joined.
 
     Args:
         layers: modules inside the network by name.
@@ -38,11 +40,10 @@ def keep_outputs(layers: Mapping[str, nn.Module], who: str) -> Iterator[dict[str
     if not layers:
         yield kept
         return
-    versions: dict[str, int] = {}
+    keepers = [_Keeper(name, who) for name in layers]
     handles = []
     try:
-        for name, module in layers.items():
-            keeper = _Keeper(name, who, kept, versions)
+        for keeper, (name, module) in zip(keepers, layers.items(), strict=True):
             is_input = name == GRADIENT + INPUTS
             handles.append(
                 module.register_forward_pre_hook(keeper.keep_input)
@@ -53,28 +54,40 @@ def keep_outputs(layers: Mapping[str, nn.Module], who: str) -> Iterator[dict[str
     finally:
         for handle in handles:
             handle.remove()
-    for name in layers:
-        if name not in kept:
-            raise MismatchError(
-                f"{who} does not call its layer '{name}' in a forward pass, or calls it inside compiled code; choose a "
-                "layer that is called as a module."
-            )
-        # a ReLU in place would turn what this layer returned into what the ReLU returns
-        if kept[name]._version != versions[name]:
-            raise MismatchError(
-                f"a later layer of {who} changes the output of '{name}' in place; name that later layer, such as the "
-                "ReLU(inplace=True) behind it."
-            )
+    kept.update({keeper.name: keeper.output() for keeper in keepers})
 
 
 class _Keeper:
     """A forward hook. It is no closure of the network, so that nothing refers to itself."""
 
-    def __init__(self, name: str, who: str, kept: dict[str, Tensor], versions: dict[str, int]) -> None:
-        self.name, self.who, self.kept, self.versions = name, who, kept, versions
+    def __init__(self, name: str, who: str) -> None:
+        self.name, self.who = name, who
+        self.kept: list[tuple[LengthPart | None, Tensor, int]] = []
+
+    def output(self) -> Tensor:
+        """Return what the layer has returned for the whole batch."""
+        if not self.kept:
+            raise MismatchError(
+                f"{self.who} does not call its layer '{self.name}' in a forward pass, or calls it inside compiled "
+                "code; choose a layer that is called as a module."
+            )
+        # a ReLU in place would turn what this layer returned into what the ReLU returns
+        if any(found._version != version for _, found, version in self.kept):
+            raise MismatchError(
+                f"a later layer of {self.who} changes the output of '{self.name}' in place; name that later layer, "
+                "such as the ReLU(inplace=True) behind it."
+            )
+        parts = [(part, found) for part, found, _ in self.kept if part is not None]
+        return join_parts(parts, f"the layer '{self.name}' of {self.who}") if parts else self.kept[0][1]
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        if self.name in self.kept:
+        part = called_part()
+        if part is not None and self.name.startswith(GRADIENT):
+            raise MismatchError(
+                f"{self.who} computes the samples of each length by themselves, so there are no gradients of its layer "
+                f"'{self.name.removeprefix(GRADIENT)}'; compare outputs of layers."
+            )
+        if any(None in (part, other) or part is other for other, *_ in self.kept):
             raise MismatchError(
                 f"{self.who} calls its layer '{self.name}' twice in a forward pass, so its output is not one tensor; "
                 "choose another layer."
@@ -88,7 +101,7 @@ class _Keeper:
         return found if isinstance(output, Tensor) else (found,)
 
     def _keep(self, found: Tensor) -> Tensor:
-        self.kept[self.name], self.versions[self.name] = found, found._version
+        self.kept.append((called_part(), found, found._version))
         return found
 
     def keep_input(self, module: nn.Module, inputs: Any) -> Any:

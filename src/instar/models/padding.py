@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from instar.errors import MismatchError
+from instar.models.length_parts import LengthPart, calling
 
 Call = Callable[[Mapping[str, Tensor]], Tensor]
 """Returns the logits of inputs by name, `[batch, classes]` or `[batch, position, classes]`."""
@@ -69,6 +70,7 @@ def call_by_length(call: Call, inputs: Mapping[str, Tensor], mask: Tensor) -> Te
         valid = mask[chosen]
         given = {name: one[chosen][valid].unflatten(0, (len(chosen), length)) for name, one in inputs.items()}
         rows.append(chosen)
-        logits += call(given).unbind()
+        with calling(LengthPart(chosen, valid)):
+            logits += call(given).unbind()
     # logits of positions are as many as those of the longest
     return pad_sequence(logits, batch_first=True)[torch.cat(rows).argsort()]
