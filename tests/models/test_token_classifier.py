@@ -5,7 +5,7 @@ import torch
 from tests.models.tiny_tags import LENGTH, TAGS
 from tests.models.tiny_texts import WORDS, write_tokenizer
 
-from instar.models.readers.split_text_reader import WORD_STARTS
+from instar.models.readers.encoded import WORD_STARTS
 from instar.models.transformers_kinds import choose_transformers_kind
 from instar.teachers import as_teacher
 

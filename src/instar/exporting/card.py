@@ -18,7 +18,7 @@ from instar.importing import LIBRARY_PREFIXES
 from instar.inspection.description import Inspection
 from instar.inspection.scores import Score
 from instar.models.readers.as_is import AsIs
-from instar.models.readers.split_text_reader import WORD_STARTS
+from instar.models.readers.encoded import WORD_STARTS
 
 MAX_LISTED_CLASSES = 100
 """The card lists at most these; `config.json` has all of them."""

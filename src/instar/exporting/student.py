@@ -29,9 +29,9 @@ from instar.exporting.feeding import describe_feeding
 from instar.exporting.recorded_predictions import Recorded, compare_with_recorded, largest_difference
 from instar.models.causal_lm import CausalLM
 from instar.models.normalised import Normalised
+from instar.models.readers.encoded import WORD_STARTS
 from instar.models.readers.reader import Reader
 from instar.models.readers.saved import read_description
-from instar.models.readers.split_text_reader import WORD_STARTS
 from instar.models.readers.text_reader import TextReader
 from instar.models.trained import load_model, network_of
 from instar.models.transformers_classifier import TransformersClassifier

@@ -30,7 +30,7 @@ from instar.models.mlp import MLP
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import compute_logits
-from instar.models.readers.split_text_reader import WORD_STARTS
+from instar.models.readers.encoded import WORD_STARTS
 from instar.models.resnet import ResNet
 from instar.models.sizes import ParameterLimit
 from instar.models.text_lstm import TextLSTM

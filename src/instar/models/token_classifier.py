@@ -9,7 +9,8 @@ from torch import Tensor
 
 from instar.compute.inputs import Shapes
 from instar.errors import MismatchError
-from instar.models.readers.split_text_reader import WORD_STARTS, take_words
+from instar.models.readers.encoded import WORD_STARTS
+from instar.models.readers.split_text_reader import take_words
 from instar.models.readers.tokens import Tokens
 from instar.models.readers.word_tokens import WordTokens
 from instar.models.sequence_classifier import TextClassifier, tokenizer_reader

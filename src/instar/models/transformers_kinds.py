@@ -14,7 +14,7 @@ from instar.foreign import read_config
 from instar.models.audio_classifier import AudioClassifier
 from instar.models.causal_lm import CausalLM
 from instar.models.image_classifier import ImageClassifier
-from instar.models.readers.split_text_reader import WORD_STARTS
+from instar.models.readers.encoded import WORD_STARTS
 from instar.models.sequence_classifier import SequenceClassifier, TextClassifier
 from instar.models.token_classifier import TokenClassifier
 from instar.models.transformers_classifier import TransformersClassifier

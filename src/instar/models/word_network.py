@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from instar.compute.inputs import Inputs
 from instar.models.architecture import Architecture
-from instar.models.readers.encoded import ATTENTION_MASK
-from instar.models.readers.split_text_reader import WORD_STARTS, take_words
+from instar.models.readers.encoded import ATTENTION_MASK, WORD_STARTS
+from instar.models.readers.split_text_reader import take_words
 
 EMBEDDING_STD = 0.1
 """Standard deviation of the new weights of an embedding.

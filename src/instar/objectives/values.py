@@ -14,8 +14,7 @@ from instar.compute.inputs import Inputs
 from instar.compute.packed import PACKED_INPUTS
 from instar.compute.precision import to_loss_dtype
 from instar.data.batch import Batch
-from instar.models.readers.encoded import find_attention_mask
-from instar.models.readers.split_text_reader import WORD_STARTS
+from instar.models.readers.encoded import WORD_STARTS, find_attention_mask
 
 
 class Need(Enum):

@@ -17,6 +17,9 @@ ANY_LENGTH = -1
 ATTENTION_MASK = "attention_mask"
 """Name of the tensor that is True where a sequence has a token, and False where it is padded."""
 
+WORD_STARTS = "word_starts"
+"""Name of the tensor with the place of the first token of each word, int64 `[batch, words]`, padded with 0."""
+
 
 def find_attention_mask(inputs: Inputs) -> Tensor | None:
     """Return the mask of the padding of inputs, if they have one.

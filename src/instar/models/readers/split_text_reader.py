@@ -15,11 +15,8 @@ from torch import Tensor
 from instar.compute.inputs import Shape
 from instar.data.columns.split_texts import SplitTextRows, SplitTexts
 from instar.errors import MismatchError
-from instar.models.readers.encoded import ANY_LENGTH, Encoded
+from instar.models.readers.encoded import ANY_LENGTH, WORD_STARTS, Encoded
 from instar.models.readers.text_reader import TextReader
-
-WORD_STARTS = "word_starts"
-"""Name of the tensor with the place of the first token of each word, int64 `[batch, words]`, padded with 0."""
 
 # what each reader has made of a column; it lives as long as the column
 _encoded: WeakKeyDictionary[SplitTexts, dict[TextReader, EncodedWords]] = WeakKeyDictionary()
