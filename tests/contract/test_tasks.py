@@ -21,9 +21,9 @@ CASES = {
     "Entities": Entities(),
 }
 OF_TEACHER = {"teacher_error", "agreement", "kl_to_teacher"}
-CLASSES = tuple("abcd")
+CLASSES = tuple("abcdef")
 LABELS = torch.tensor([[0, 0, 1], [2, 3, 3]]).repeat(3, 1)  # states of two words, or any classes
-LOGITS = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
+LOGITS = torch.randn(6, 3, 6, generator=torch.Generator().manual_seed(0))
 SCORES = Scores.of(LOGITS.flatten(0, 1), LABELS.flatten())
 
 
@@ -38,6 +38,7 @@ def test_a_task_measures_every_metric_that_it_lists(name):
     task = CASES[name]
     assert task.find_problem(LABELS, CLASSES) is None
     observed = task.observe(LOGITS.log_softmax(-1), LABELS, torch.full((6,), 3))
+    observed |= task.observe_examples(LOGITS.flatten(0, 1), LABELS.flatten())
     found = task.measure(SCORES, CLASSES, observed)
     for metric in task.metrics:
         if metric.name not in OF_TEACHER:

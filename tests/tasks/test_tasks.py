@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics
+from torch import nn
 
 from instar import evaluate, inspect, train
 from instar.analysis import UNLABELLED
@@ -74,3 +76,49 @@ def test_words_are_counted_once_each_and_only_where_they_are_known():
         False,
         True,
     ]
+
+
+def uneven(count, classes, seed):
+    random = np.random.default_rng(seed)
+    shares = np.arange(1, classes + 1) ** 2.0
+    labels = random.choice(classes, count, p=shares / shares.sum())
+    labels[:classes] = range(classes)
+    return (random.normal(size=(count, classes)) + 1.5 * np.eye(classes)[labels]).astype(np.float32), labels
+
+
+def test_metrics_of_uneven_classes_are_scikit_learns_in_every_verb_that_shows_metrics(tmp_path, instar):
+    data = load_data((*uneven(400, 8, 0), *uneven(250, 8, 1)), labels="classes")
+    run = train(data, MLP([16]), epochs=3, out=tmp_path / "runs" / "net")
+    inputs, labels = data.test.inputs(), data.test.labels
+    logits = run.model(inputs).detach()
+    answers, p = logits.argmax(1), logits.double().softmax(1).numpy()
+    wanted = {
+        "balanced_error": 1 - metrics.balanced_accuracy_score(labels, answers),
+        "macro_f1": metrics.f1_score(labels, answers, average="macro"),
+        "average_precision": metrics.average_precision_score(np.eye(8)[labels], p, average="macro"),
+        "top_5_error": 1 - metrics.top_k_accuracy_score(labels, p, k=5),
+    }
+    found = evaluate(run, data)
+    scores = {score.name: score for score in inspect(run).scores if score.split == "test"}
+    for name, value in wanted.items():
+        assert run.metrics[name] == found[name] == pytest.approx(value, abs=1e-5)
+        low, high = found[f"{name}_interval"]
+        assert low < value < high
+        assert (scores[name].value, scores[name].low, scores[name].high) == (found[name], low, high)
+        assert f"{low:.2%} to {high:.2%}" in instar("inspect", run.path)[1]
+        line = f"{found[name]:.2%} (95%: {low:.2%} to {high:.2%})"
+        assert known_metrics()[name].terminal_line(found) == line
+    assert (scores["macro_f1"].how, scores["top_5_error"].how) == ("mean over classes, delta method", "Wilson")
+    instar("report", tmp_path / "runs")
+    page = (tmp_path / "runs" / "report.html").read_text()
+    assert all(title in page for title in ("Balanced error (%)", "Macro F1 (%)", "Average precision (%)"))
+
+
+def test_few_classes_have_no_top_5_error_and_positions_no_intervals_that_take_them_for_samples():
+    inputs, labels = uneven(60, 3, 0)
+    single = evaluate(nn.Linear(3, 3), load_data((inputs, labels), labels="classes"))
+    several = evaluate(nn.Embedding(9, 3), load_data((TOKENS, TOKENS % 3), inputs="tokens", unlabelled=None))
+    assert "top_5_error" not in single
+    assert "macro_f1" in several
+    assert "macro_f1_interval" in single
+    assert not {"macro_f1_interval", "balanced_error_interval", "average_precision_interval"} & several.keys()

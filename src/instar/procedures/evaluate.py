@@ -49,9 +49,11 @@ def evaluate(
         parts: `teacher_arguments`, `teacher_weights`, `teacher_reader` and `teacher_classes`, as in `distill`.
 
     Returns:
-        errors, error, error_interval, nll, ece and class_errors; perplexity for text; words, word_errors and word_error
-        for recorded words; agreement, kl_to_teacher, teacher_error and gain with a teacher; changed_data, two
-        fingerprints, if the samples are not those of the run.
+        errors, error, error_interval, nll, ece and class_errors; for classes balanced_error, macro_f1,
+        average_precision and, if there are more than five, top_5_error, each with its interval, such as
+        macro_f1_interval; perplexity for text; words, word_errors and word_error for recorded words; agreement,
+        kl_to_teacher, teacher_error and gain with a teacher; changed_data, two fingerprints, if the samples are not
+        those of the run.
 
     Raises:
         ConfigError: if there are no data.

@@ -126,7 +126,7 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
         ends = [row.numbers.get(f"{metric.name}_{end}") for end in ("low", "high")]
         return EN_DASH.join(figure(scale * end, places) for end in ends if end is not None) or EN_DASH
 
-    meaning = f"{metric.interval.name}'s interval of the {metric.title.lower()}, from the size of the test set."
+    meaning = f"95% interval of the {metric.title.lower()} ({metric.interval.name}), from the size of the test set."
     yield Column(f"95% interval{metric.unit_suffix}", meaning, interval)
 
 

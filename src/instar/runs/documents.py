@@ -21,6 +21,8 @@ Fingerprint = str | list[str] | dict[str, str | None] | None
 
 NonNegativeInteger = Annotated[int, Field(ge=0, lt=1 << 62)]
 Proportion = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Lower and upper end of an interval."""
 
 
 class Document(BaseModel):
@@ -118,10 +120,18 @@ class Metrics(Document):
     samples: Annotated[int, Field(ge=1)] | None = None
     errors: NonNegativeInteger | None = None
     error: Proportion | None = None
-    error_interval: list[float] | None = Field(None, min_length=2, max_length=2)
+    error_interval: Ends | None = None
     nll: float | None = None
     ece: float | None = None
     class_errors: dict[str, list[int]] | None = None
+    balanced_error: Proportion | None = None
+    balanced_error_interval: Ends | None = None
+    macro_f1: Proportion | None = None
+    macro_f1_interval: Ends | None = None
+    average_precision: Proportion | None = None
+    average_precision_interval: Ends | None = None
+    top_5_error: Proportion | None = None
+    top_5_error_interval: Ends | None = None
     perplexity: float | None = None
     words: Annotated[int, Field(ge=1)] | None = None
     word_errors: NonNegativeInteger | None = None

@@ -131,7 +131,7 @@ def keep_examples(
     some = data.train.subset(min(MAX_TRAIN_SAMPLES, len(data.train), len(data.test)), seed=0)
     if queried.knows(some):
         with suppress(MismatchError):  # a store of a few classes, or of one temperature, cannot tell all at T = 1
-            train = judge(student.members[0], some, device, teacher=queried, keep=False)
+            train = judge(student.members[0], some, device, teacher=queried, keep=False, observe=False)
             tensors |= {f"train.{name}": tensor for name, tensor in _few(train, MAX_TEST_EXAMPLES).items()}
     shown = _shown(teacher, student, data.test, judged)
     tensors |= {f"shown.{name}": tensor for name, tensor in shown.items()}

@@ -3,8 +3,8 @@
 from instar.tasks.catalogue import TASKS, known_metrics
 from instar.tasks.classification import Classification
 from instar.tasks.entities import Entities
-from instar.tasks.intervals import Interval, StudentT, Wilson
-from instar.tasks.metric import Metric, format_value
+from instar.tasks.intervals import Interval, Measured, StudentT, Wilson
+from instar.tasks.metric import Estimate, Metric, format_value
 from instar.tasks.next_token import NextToken
 from instar.tasks.task import Task
 from instar.tasks.words import Words
@@ -13,7 +13,9 @@ __all__ = [
     "TASKS",
     "Classification",
     "Entities",
+    "Estimate",
     "Interval",
+    "Measured",
     "Metric",
     "NextToken",
     "StudentT",

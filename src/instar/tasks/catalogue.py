@@ -24,7 +24,8 @@ def known_metrics() -> dict[str, Metric]:
     Run folders store numbers by these names, so tables and reports need no task.
 
     >>> [name for name, metric in known_metrics().items() if metric.label]
-    ['error', 'nll', 'perplexity', 'word_error', 'entity_f1', 'ece', 'agreement']
+    ['error', 'nll', 'balanced_error', 'macro_f1', 'average_precision', 'top_5_error', 'perplexity', 'word_error', \
+'entity_f1', 'ece', 'agreement']
     """
     found: list[Metric] = []
     for task in TASKS.values():

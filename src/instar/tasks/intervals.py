@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from instar.analysis.linearised import Linearised
 from instar.analysis.significance import mean_interval, wilson_interval
 
 Bounds = tuple[float, float]
@@ -18,7 +19,15 @@ WHOLE_NUMBER_TOLERANCE = 1e-6  # float64 rounds share * examples by less, up to 
 class Interval(ABC):
     """How the 95% interval of a metric is computed from what a run folder holds."""
 
-    name: ClassVar[str]
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the method; usually a class attribute."""
+
+    @property
+    def linearise(self) -> Callable[[Tensor, Tensor], Linearised] | None:
+        """Computes the metric with the influence of each sample, from logits and labels, to compare it in pairs."""
+        return None
 
     @abstractmethod
     def bounds(
@@ -96,3 +105,33 @@ class StudentT(Interval):
             return None
         _, low, high = mean_interval(values.numpy())
         return low, high
+
+
+@dataclass(frozen=True)
+class Measured(Interval):
+    """An interval that is measured and stored together with its metric, because it needs more than counts.
+
+    Args:
+        method: name of the method.
+        statistic: computes the metric with the influence of each sample from logits `[samples, classes]` and labels
+            `[samples]`.
+    """
+
+    method: str
+    statistic: Callable[[Tensor, Tensor], Linearised]
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return self.method
+
+    @property
+    def linearise(self) -> Callable[[Tensor, Tensor], Linearised]:
+        """Computes the metric with the influence of each sample."""
+        return self.statistic
+
+    def bounds(
+        self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
+    ) -> Bounds | None:
+        """Return None: where it was not stored, such as for positions of a sample, there is none."""
+        return None

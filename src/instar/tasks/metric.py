@@ -9,12 +9,26 @@ from typing import Any, Literal
 from torch import Tensor
 
 from instar.analysis.scores import Scores
-from instar.tasks.intervals import Interval
+from instar.tasks.intervals import Bounds, Interval
 
 Unit = Literal["share", "nats", "count", ""]
 
-Measure = Callable[[Scores, Mapping[str, Tensor]], float]
-"""Takes the scores of the labelled examples and what `Task.observe` returned of all batches."""
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric with its 95% interval, where both are measured together.
+
+    Args:
+        value: value of the metric.
+        interval: its lower and upper end; None: there is none.
+    """
+
+    value: float
+    interval: Bounds | None = None
+
+
+Measure = Callable[[Scores, Mapping[str, Tensor]], float | Estimate | None]
+"""Takes the scores of the labelled examples and what the task observed of all batches; None: it does not apply."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Metric:
         interval: its 95% interval; None: it has none.
         measure: computes it; None: `analysis` computes it together with others.
         label: name of its line on the command line; empty: no line.
-        line: the text of that line, a format string over all metrics; empty: the value with its unit.
+        line: the text of that line, a format string over all metrics; empty: the value with its unit and interval.
         title: heading of its column in the report, without the unit; empty: no column.
         meaning: sentence for the legend of the report.
         how: computation in a few words, for `inspect` and the model card.
@@ -58,7 +72,18 @@ class Metric:
         value = metrics[self.name]  # None if infinite: JSON has no infinity, so run folders store null
         if self.line:  # formats numbers, so it has no text for an infinite one, such as exp of an infinite NLL
             return None if value is None else self.line.format_map(metrics)
-        return "infinite" if value is None else format_value(value, self.unit)
+        if value is None:
+            return "infinite"
+        ends = [format_value(end, self.unit) for end in metrics.get(f"{self.name}_interval") or ()]
+        return format_value(value, self.unit) + (f" (95%: {' to '.join(ends)})" if ends else "")
+
+    def measured(self, scores: Scores, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the value by name, with its interval if it is measured too; nothing where it does not apply."""
+        found = None if self.measure is None else self.measure(scores, observed)
+        if isinstance(found, Estimate):
+            of_interval = {} if found.interval is None else {f"{self.name}_interval": found.interval}
+            return {self.name: found.value} | of_interval
+        return {} if found is None else {self.name: found}
 
     @property
     def heading(self) -> str:

@@ -49,17 +49,28 @@ class Task:
         """
         return {}
 
+    def observe_examples(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return what the metrics need of each example beside its scores, in their order; batches are concatenated.
+
+        Args:
+            logits: `[examples, classes]` of the labelled examples of a batch.
+            labels: known labels, `[examples]`.
+        """
+        return {}
+
     def measure(self, scores: Scores, classes: tuple[str, ...], observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the metrics of a model, with the counts behind them, by name.
 
         Args:
             scores: scores of the labelled examples.
             classes: their names.
-            observed: results of `observe`, concatenated over all batches.
+            observed: results of `observe` and `observe_examples`, concatenated over all batches.
         """
         known = scores.known()
-        own = {metric.name: metric.measure(known, observed) for metric in self.metrics if metric.measure}
-        return all_metrics(known, classes) | own
+        found = all_metrics(known, classes)
+        for metric in self.metrics:
+            found |= metric.measured(known, observed)
+        return found
 
     def class_names(self, classes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the classes that a whole sample may have, for those of the logits."""

@@ -46,7 +46,7 @@ def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cp
 
 def measure_validation(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
     """Return the metrics that the task records during training, on labelled samples."""
-    return samples.source.task.watch(judge(teacher, samples, device, keep=False).scores)
+    return samples.source.task.watch(judge(teacher, samples, device, keep=False, observe=False).scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +109,7 @@ def judge(
     *,
     teacher: Teacher | None = None,
     keep: bool = True,
+    observe: bool = True,
 ) -> Judged:
     """Score the predictions of a model batch by batch, so that memory does not hold the logits of all samples.
 
@@ -118,12 +119,13 @@ def judge(
         device: device of model and teacher.
         teacher: teacher to compare the model with.
         keep: whether to return predictions too.
+        observe: whether to return what the metrics of the task need beside the scores, and training does not record.
 
     Raises:
         MismatchError: when the model or its teacher has other classes than the data.
     """
     logits_fit = len(samples) * (samples.source.positions or 1) * samples.num_classes * 4 <= MAX_PREDICTION_BYTES
-    task, scores, kept = samples.source.task, [], []
+    scores, kept = [], []
     observed, of_teacher = defaultdict(list), []
     for batch in _batches(samples, device):
         logits = _logits(model, batch, samples, "model")
@@ -132,8 +134,9 @@ def judge(
         valid = slice(None) if examples.mask is None else examples.mask
         flat, labels = logits.flatten(0, -2), examples.labels  # [examples, classes] and [examples]
         found = Scores.of(flat, labels)
-        scores.append(found.at(valid))
-        for name, tensor in task.observe(logits, *_labels_and_lengths(batch, samples.source)).items():
+        found = found.at(valid)
+        scores.append(found)
+        for name, tensor in (_observe(samples, batch, logits, flat[valid], found.labels) if observe else {}).items():
             observed[name].append(tensor)
         if keep and logits_fit:
             kept.append((batch, logits))
@@ -176,6 +179,13 @@ def _logits(model: Teacher, batch: Batch, samples: Samples | None = None, who: s
         names, wanted = samples.source.classes, samples.num_classes
         raise MismatchError(explain_other_number(f"the {who}", model.classes, logits.shape[-1], names, wanted))
     return logits
+
+
+def _observe(samples: Samples, batch: Batch, logits: Tensor, valid: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return what the metrics of the task need of a batch; `valid` has the logits of its examples `[examples, ...]`."""
+    task, known = samples.source.task, labels != UNLABELLED
+    of_samples = task.observe(logits, *_labels_and_lengths(batch, samples.source))
+    return of_samples | task.observe_examples(valid[known], labels[known])
 
 
 def _labels_and_lengths(batch: Batch, source: Source) -> tuple[Tensor, Tensor]:
