@@ -42,11 +42,16 @@ def lightgbm_of(classes: int) -> Any:
     return lightgbm.LGBMClassifier(**FEW_OF_LIGHTGBM).fit(X, np.minimum(Y, classes - 1))
 
 
+FOREST: dict[str, Any] = {"boosting_type": "rf", "subsample": 0.5, "subsample_freq": 1}
+
 MADE = {
     "xgboost": xgboost_of,
     "lightgbm": lightgbm_of,
     "booster of xgboost": lambda classes: xgboost_of(classes).get_booster(),
     "booster of lightgbm": lambda classes: lightgbm_of(classes).booster_,
+    "forest of lightgbm": lambda classes: lightgbm.LGBMClassifier(**FEW_OF_LIGHTGBM, **FOREST).fit(
+        X, np.minimum(Y, classes - 1)
+    ),
     "search in xgboost": lambda classes: GridSearchCV(xgboost.XGBClassifier(**FEW), {"max_depth": [2]}, cv=2).fit(
         X, np.minimum(Y, classes - 1)
     ),

@@ -144,8 +144,11 @@ def _lightgbm_objective(booster: Any) -> str:
 
 def _lightgbm_scale(booster: Any) -> float | None:
     """Return the factor from raw scores to logits; None if raw scores are no logits."""
-    found = _LIGHTGBM_OBJECTIVE.search(_lightgbm_text(booster))
-    return None if found is None else float(found["sigmoid"] or 1)
+    text = _lightgbm_text(booster)
+    found = _LIGHTGBM_OBJECTIVE.search(text)
+    # raw scores of a random forest are sums, and its probabilities are those of the means
+    count = (booster.best_iteration or booster.current_iteration()) if "\naverage_output\n" in text else 1
+    return None if found is None else float(found["sigmoid"] or 1) / count
 
 
 def _both_classes(margins: Any) -> NDArray[Any]:

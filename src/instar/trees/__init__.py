@@ -2,5 +2,6 @@
 
 from instar.trees.arrays import TreeArrays
 from instar.trees.files import read_trees, write_trees
+from instar.trees.reading import as_trees
 
-__all__ = ["TreeArrays", "read_trees", "write_trees"]
+__all__ = ["TreeArrays", "as_trees", "read_trees", "write_trees"]

@@ -1,0 +1,79 @@
+"""Puts trees as libraries keep them, one by one and in any order of nodes, behind each other as `TreeArrays`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instar.errors import MismatchError
+from instar.trees.arrays import LEAF, TreeArrays
+
+
+class Nodes(NamedTuple):
+    """Nodes of one tree of a library; node 0 is its root, and a leaf has the children -1."""
+
+    features: NDArray[Any]
+    thresholds: NDArray[Any]
+    left: NDArray[Any]
+    right: NDArray[Any]
+    values: NDArray[Any]
+    missing_left: NDArray[Any]
+
+
+def stack_trees(trees: Sequence[Nodes], columns: int, **settings: Any) -> TreeArrays:
+    """Return trees as one `TreeArrays`, each node after its parent; nodes that nothing leads to are left out.
+
+    Args:
+        trees: nodes of each tree.
+        columns: number of columns of the rows.
+        settings: further arguments of `TreeArrays`.
+    """
+    ordered = [_in_order(tree) for tree in trees]
+    starts = np.cumsum([0, *(len(tree.features) for tree in ordered)])
+    joined = Nodes(*(np.concatenate(arrays) for arrays in zip(*ordered, strict=True)))
+    shifts = np.repeat(starts[:-1], np.diff(starts))
+    left, right = (np.where(side == LEAF, LEAF, side + shifts) for side in (joined.left, joined.right))
+    return TreeArrays(
+        joined.features, joined.thresholds, left, right, joined.values, starts[:-1], columns,
+        missing_left=joined.missing_left.astype(bool), **settings,
+    )  # fmt: skip
+
+
+def largest_in_float32(thresholds: NDArray[np.floating], *, strict: bool) -> NDArray[np.float64]:
+    """Return the largest float64 numbers x with float32(x) <= threshold, or < if `strict`.
+
+    >>> found = largest_in_float32(np.array([0.5]), strict=True)
+    >>> bool(np.float32(found) < 0.5), bool(np.float32(np.nextafter(found, 1)) < 0.5)
+    (True, False)
+    """
+    with np.errstate(over="ignore"):
+        below = thresholds.astype(np.float32)
+        goes_right = below >= thresholds if strict else below > thresholds
+        below = np.where(goes_right, np.nextafter(below, np.float32(-np.inf)), below)
+        # after the largest float32 number, rounding goes on as if there were a next one
+        after = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
+        middle = (below.astype(np.float64) + np.where(np.isinf(after), 2.0**128, after)) / 2
+        found = np.where(middle.astype(np.float32) == below, middle, np.nextafter(middle, -np.inf))
+    return np.clip(found, -np.finfo(np.float64).max, np.finfo(np.float64).max)
+
+
+def _in_order(tree: Nodes) -> Nodes:
+    left, right = tree.left.astype(np.int64), tree.right.astype(np.int64)
+    levels, count = [np.zeros(1, np.int64)], 1
+    while len(levels[-1]):
+        inner = levels[-1][left[levels[-1]] != LEAF]
+        levels.append(np.stack([left[inner], right[inner]], 1).ravel())
+        count += len(levels[-1])
+        if count > len(left):
+            raise MismatchError("the nodes of this tree are in a circle, so it is no tree.")
+    order = np.concatenate(levels)
+    places = np.full(len(left) + 1, LEAF)  # the last one: no child, -1
+    places[order] = np.arange(len(order))
+    leaf = left[order] == LEAF
+    return Nodes(
+        np.where(leaf, LEAF, tree.features[order]), np.where(leaf, 0, tree.thresholds[order]),
+        places[left[order]], places[np.where(leaf, LEAF, right[order])], tree.values[order], tree.missing_left[order],
+    )  # fmt: skip
