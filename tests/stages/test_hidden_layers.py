@@ -11,6 +11,7 @@ from instar.models import CNN, MLP, ResNet, WideResNet
 from instar.procedures.distill import distill
 from instar.procedures.ensemble import ensemble
 from instar.procedures.label import label
+from instar.procedures.layers import layers as list_layers
 from instar.procedures.train import train
 from instar.teachers import Module, Teacher
 
@@ -106,3 +107,56 @@ def test_layers_of_a_teacher_whose_classes_have_another_order(tmp_path, teacher)
     objective = "SoftTargets(4) + AttentionTransfer({'1': '1'})"
     run = distill(DIGITS, reordered, student, out=tmp_path / "run", objective=objective, **FEW)
     assert run.history()[0]["attention_transfer"] > 0
+
+
+class Narrowing(nn.Module):
+    """Reads a narrower part of its inputs after a few calls, as a network that depends on its batch."""
+
+    def __init__(self, calls):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.last, self.calls = nn.Conv2d(1, 4, 3), nn.Linear(4, 10), calls
+
+    def forward(self, inputs):
+        self.calls -= 1
+        return self.last(self.inner(inputs if self.calls > 0 else inputs[..., :7]).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("term", "sentence"),
+    [
+        (
+            "Contrastive({'inner': 'inner'}, negatives=9)",
+            r"the shape \[4, 6, 6\] of the student's layer 'inner', which",
+        ),
+        ("Hints({'inner': 'inner'})", r"their shapes are \[4, 6, 5\] and \[4, 6, 6\]"),
+    ],
+)
+def test_a_layer_that_returns_another_shape_in_another_batch(tmp_path, term, sentence):
+    with pytest.raises(MismatchError, match=sentence):
+        distill(
+            DIGITS,
+            Narrowing(99),
+            Narrowing(7),
+            out=tmp_path / "run",
+            objective=f"SoftTargets(2) + {term}",
+            epochs=4,
+            batch_size=20,
+        )
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("resnett", "'resnett' is no run folder, and no family of models; did you mean 'resnet'"),
+        ("{folder}", "has no layers, because it is no run folder of a network; give one, or a family"),
+        ({"name": "{teacher}", "arguments": {"depth": 3}}, "is a run folder, which has its own arguments"),
+        ("resnet", r"need data \(--data\), which give its shapes"),
+    ],
+)
+def test_what_has_no_layers_is_told_before_data_are_asked_for(tmp_path, teacher, model, sentence):
+    places = {"{folder}": str(tmp_path), "{teacher}": str(teacher.path)}
+    given = {**model, "name": str(teacher.path)} if isinstance(model, dict) else places.get(model, model)
+    with pytest.raises(ConfigError, match=sentence):
+        list_layers(given)

@@ -12,7 +12,8 @@ from torch import nn
 
 from instar.checks import checked
 from instar.compute.inputs import Inputs, as_shapes
-from instar.errors import ConfigError
+from instar.errors import ConfigError, nearest
+from instar.models.build import MODELS
 from instar.models.layer_shapes import Layer, describe_layers
 from instar.models.normalised import Normalised
 from instar.models.trained import load_model
@@ -71,7 +72,8 @@ def layers(
         trust: allow classes outside Instar.
 
     Raises:
-        ConfigError: when shapes of a family are asked for without data, or there are settings for a run folder.
+        ConfigError: when there is no such model, shapes of a family are asked for without data, or there are settings
+            for a run folder.
         RunError: when a run folder has no model.
 
     >>> from instar.models import ResNet
@@ -86,6 +88,7 @@ def layers(
         if settings:
             raise ConfigError("settings are those of data for a model that is not trained; a run reads data as it did.")
         return _of_run(run, data, network, trust=trust)
+    refuse_other_than_models(model)
     if network is not None:
         raise ConfigError("network= is for a run folder; give the module itself as the model.")
     if data is None:
@@ -99,6 +102,24 @@ def layers(
         trust=trust or given.trust_model,
     )  # fmt: skip
     return LayerTable(tuple(describe_layers(initial.model, initial.probe)))
+
+
+def refuse_other_than_models(model: object) -> None:
+    """Refuse the name of something that has no layers, such as a target store, before data are asked for.
+
+    Raises:
+        ConfigError: names the nearest families.
+    """
+    name = model.get("name") if isinstance(model, Mapping) else getattr(model, "name", model)
+    if not isinstance(name, str | Path) or name in MODELS or ":" in str(name):
+        return
+    if (Path(name) / "config.json").is_file():
+        raise ConfigError(f"'{name}' is a run folder, which has its own arguments; leave out those given.")
+    if Path(name).exists():
+        raise ConfigError(
+            f"'{name}' has no layers, because it is no run folder of a network; give one, or a family such as resnet."
+        )
+    raise ConfigError(f"'{name}' is no run folder, and no family of models; {nearest(str(name), MODELS)}")
 
 
 def _of_run(run: Run, data: Any, network: nn.Module | str | None, *, trust: bool) -> LayerTable:

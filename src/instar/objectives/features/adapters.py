@@ -41,7 +41,12 @@ class Adapters(nn.Module):
 
     They are trained with the student, and are in the checkpoint, but never in the student. A term may own more than one
     layer for each pair, as the embeddings of both networks with a memory of all samples; its class derives from this.
+
+    Attributes:
+        made_for: shapes of the layers of student and teacher that they were made for; empty: unknown.
     """
+
+    made_for: Sequence[Sequence[Shape]] = ()
 
     def forward(
         self, student: list[Tensor], teacher: list[Tensor], batch: Batch

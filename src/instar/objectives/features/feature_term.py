@@ -98,8 +98,22 @@ class FeatureTerm(Term):
         own: Sequence[Any] = [student[name] for name in self.layers]
         theirs: Sequence[Any] = [teacher[name] for name in self.layers.values()]
         if adapters is not None:
-            own, theirs = adapters(own, theirs, batch)
+            try:
+                own, theirs = adapters(own, theirs, batch)
+            except RuntimeError:
+                self._refuse_changed_shapes(own, theirs, adapters)
+                raise
         return self.compare_all(own, theirs, batch)
+
+    def _refuse_changed_shapes(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapters: Adapters) -> None:
+        sides = (("student", self.layers, student), ("teacher", self.layers.values(), teacher))
+        for (side, names, layers), shapes in zip(sides, adapters.made_for, strict=False):
+            for name, layer, shape in zip(names, layers, shapes, strict=True):
+                if tuple(layer.shape[1:]) != shape:
+                    raise MismatchError(
+                        f"{type(self).__name__} owns layers for the shape {list(shape)} of the {side}'s layer "
+                        f"'{name}', which returns {list(layer.shape[1:])} in this batch; choose a layer of one shape."
+                    ) from None
 
     def compare_all(self, student: Sequence[Any], teacher: Sequence[Any], batch: Batch) -> Tensor:
         """Return the loss of each example, `[batch]`: the sum over pairs of layers.

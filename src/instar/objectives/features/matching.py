@@ -45,5 +45,6 @@ def make_adapters(
         theirs = [tuple(teacher[name].shape[1:]) for name in term.layers.values()]
         if (made := term.make_adapters(own, theirs, samples)) is not None:
             feature = to_loss_dtype(student[next(iter(term.layers))])
+            made.made_for = (own, theirs)
             found[term.name] = made.to(device=feature.device, dtype=feature.dtype)
     return found
