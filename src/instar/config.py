@@ -156,6 +156,8 @@ class DataConfig(Config):
     keep_fraction: float = Field(1.0, gt=0, le=1, description="share of the training samples to keep")
     omit_classes: tuple[str, ...] = Field((), description="classes to remove from the training samples")
     keep_classes: tuple[str, ...] = Field((), description="classes to keep in the training samples; remove all others")
+    stratified: bool = Field(False, description="draw validation, test and subsets with the share of each class")
+    balanced: bool = Field(False, description="draw each class equally often in each epoch; rare samples repeat")
     drop_labels: float = Field(0.0, ge=0, le=1, description="share of the training samples to train without labels")
     special_classes: tuple[str, ...] = Field(
         (), description="draw half of each epoch from these classes, and half from all others (the rest)"
@@ -195,6 +197,8 @@ class DataConfig(Config):
     def _require_special_classes_for_the_rest(self) -> Self:
         if self.rest != "labelled" and not self.special_classes:
             raise ValueError(f"rest '{self.rest}' needs special_classes, got none")
+        if self.balanced and self.special_classes:
+            raise ValueError("balanced and special_classes both say how often classes are drawn; give one of the two")
         return self
 
 
@@ -321,7 +325,8 @@ class RunConfig(Config):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     reader: str = Field("AsIs()", description="how the model reads inputs, such as Pixels(32) to resize images")
     correct_prior: bool = Field(
-        False, description="after training, shift the logits to the share that special classes have in the data"
+        False,
+        description="after training, shift the logits to the share that special or balanced classes have in the data",
     )
     judge_test: bool = Field(
         True, description="evaluate on the test split after training; false: only on validation, as in a tuning trial"
@@ -346,8 +351,8 @@ class RunConfig(Config):
     def _refuse_settings_without_effect(self) -> Self:
         if self.start_layers and self.start != START_FROM_TEACHER:
             raise ValueError(f"start_layers needs start '{START_FROM_TEACHER}', got {self.start!r}")
-        if self.correct_prior and not self.data.special_classes:
-            raise ValueError("correct_prior needs data.special_classes, got none")
+        if self.correct_prior and not (self.data.special_classes or self.data.balanced):
+            raise ValueError("correct_prior needs data.special_classes or data.balanced, got neither")
         if self.targets != "store" and self.store != StoreConfig():
             raise ValueError(f"the settings of store need targets 'store', got '{self.targets}'")
         return self

@@ -26,6 +26,7 @@ from instar.objectives import (
     Standardised,
     Term,
     UnlabelledSoftTargets,
+    WeightedLabels,
     parse_objective,
 )
 from instar.targets import DenseTargets
@@ -49,6 +50,8 @@ CASES = [
     Standardised(ConfidenceWeighted()),
     Standardised(HardLabels(0.1)),
     UnlabelledSoftTargets(2),
+    WeightedLabels().fit_to_classes(torch.arange(1, 11), tuple("abcdefghij")),
+    Standardised(WeightedLabels({"b": 3}).fit_to_classes(torch.arange(1, 11), tuple("abcdefghij"))),
     Correlation(),
     Correlation(beta=2, gamma=0.5, temperature=4),
 ]

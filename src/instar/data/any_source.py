@@ -109,7 +109,7 @@ def split_off_test(source: Source, config: DataConfig) -> dict[str, Source]:
     """Return train and a test set that is drawn from it, a share `config.test` or a fifth, as sources by split."""
     samples = Samples.all_of(source)
     if config.test is None or source.positions is not None:
-        train, test = samples.split(config.test or 0.2, config.split_seed)
+        train, test = samples.split(config.test or 0.2, config.split_seed, stratified=config.stratified)
     else:
         places = choose_test_samples(source.labels.tolist(), config.test, config.split_seed, source.name)
         is_test = torch.zeros(len(source), dtype=torch.bool)

@@ -242,15 +242,15 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     held_out = Samples.all_of(validation) if validation else None
     # split off first, so that every selection of training samples is judged on the same validation samples
     if validation is None and config.validation > 0:
-        rest, held_out = samples.split(config.validation, seed)
+        rest, held_out = samples.split(config.validation, seed, stratified=config.stratified)
         samples = samples if config.train_on_all else rest
     if config.omit_classes:
         samples = samples.omit_classes(list(config.omit_classes))
     if config.keep_classes:
         samples = samples.keep_classes(list(config.keep_classes))
     if config.subset is not None:
-        samples = samples.subset(config.subset, seed)
-    samples = samples.keep_fraction(config.keep_fraction, seed)
+        samples = samples.subset(config.subset, seed, stratified=config.stratified)
+    samples = samples.keep_fraction(config.keep_fraction, seed, stratified=config.stratified)
     if config.drop_labels > 0:  # last, so that it is a share of the samples that are trained on
         samples = samples.drop_labels(config.drop_labels, seed)
     if train.mask is not None and not any(_has_loss(part) for part in samples.parts()):
@@ -258,7 +258,7 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     judged = Samples.all_of(test)
     if config.special_classes:
         samples, held_out, judged = select_special_classes(config, samples, held_out, judged)
-    return Data(config, samples, held_out, judged)
+    return Data(config, samples.balance() if config.balanced else samples, held_out, judged)
 
 
 def _has_loss(samples: Samples) -> bool:

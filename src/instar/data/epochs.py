@@ -1,4 +1,4 @@
-"""Epochs, the samples of one pass in their order: all shuffled, half of them special, or a text in columns."""
+"""Epochs, the samples of one pass in their order: shuffled, half special, balanced, or a text in columns."""
 
 from __future__ import annotations
 
@@ -74,6 +74,43 @@ class HalfSpecial(Epoch):
         both = torch.cat([special, rest[drawn]])
         # shuffled together; otherwise the first batches would be special alone, and the last ones not at all
         return both[torch.randperm(len(both), generator=generator)]
+
+
+@dataclass(frozen=True, eq=False)
+class Balanced(Epoch):
+    """As many samples as there are, each class equally often, also in each batch.
+
+    The samples of a class repeat only after all of them were drawn, and of a common class each epoch has others.
+
+    Args:
+        labels: class of each sample, at least 0, int64 `[samples]`.
+
+    >>> labels = torch.tensor([0, 0, 0, 0, 0, 1])
+    >>> labels[Balanced(labels).order(torch.Generator().manual_seed(0))].tolist()
+    [0, 1, 0, 1, 0, 1]
+    """
+
+    labels: Tensor
+
+    @property
+    def size(self) -> int:
+        """Number of all samples."""
+        return len(self.labels)
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return rounds of one sample of each class, each round in random order."""
+        counts = self.labels.unique(return_counts=True)[1]
+        classes, rounds = len(counts), -(-self.size // len(counts))
+        # classes in random order, round by round; the last round may be cut
+        drawn = torch.rand(rounds, classes, generator=generator).argsort(1).flatten()[: self.size]
+        order = torch.empty(self.size, dtype=torch.int64)
+        all_members = self.labels.argsort(stable=True).split(counts.tolist())
+        all_places = drawn.argsort(stable=True).split(drawn.bincount(minlength=classes).tolist())
+        for members, places in zip(all_members, all_places, strict=True):
+            passes = -(-len(places) // len(members))
+            shuffled = [members[torch.randperm(len(members), generator=generator)] for _ in range(passes)]
+            order[places] = torch.cat([members[:0], *shuffled])[: len(places)]
+        return order
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ from instar.analysis.scores import UNLABELLED
 from instar.data.columns.held import Held
 from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
-from instar.data.epochs import Buckets, Epoch, HalfSpecial, Shuffled, StreamColumns
+from instar.data.epochs import Balanced, Buckets, Epoch, HalfSpecial, Shuffled, StreamColumns
 from instar.data.recordings import Recordings
 from instar.data.source import Column, Source
+from instar.data.stratified import draw_stratified
 from instar.errors import DataError, nearest
 from instar.seeds import generator
 
@@ -35,6 +36,7 @@ class Samples:
             hidden ones (`UNLABELLED`) do; None: the labels of the source.
         special: whether a sample belongs to the special half of each epoch, bool `[n]`; the other half is drawn from
             the rest. None: an epoch has each sample once.
+        is_balanced: whether an epoch has each class equally often.
 
     >>> source = Source("four", torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     >>> samples = Samples.all_of(source)
@@ -48,6 +50,7 @@ class Samples:
     ids: Tensor
     own_labels: Tensor | None = None
     special: Tensor | None = None
+    is_balanced: bool = False
 
     @classmethod
     def all_of(cls, source: Source) -> Samples:
@@ -86,6 +89,8 @@ class Samples:
         """
         if self.special is not None:
             return HalfSpecial(self.special)
+        if self.is_balanced:
+            return Balanced(self.labels)
         if texts := self.source.input_texts:
             return Buckets(torch.stack([column.sizes[self.ids] for column in texts]).sum(0), batch_size)
         if self.source.is_bucketed and self.source.lengths is not None:
@@ -184,25 +189,50 @@ class Samples:
             raise DataError(f"no samples of '{self.source.name}' are left after the selection.")
         return chosen
 
-    def split(self, share: float, seed: int) -> tuple[Samples, Samples]:
-        """Split at random into (rest, share), both in order of id; the share of a stream is its end."""
+    def split(self, share: float, seed: int, *, stratified: bool = False) -> tuple[Samples, Samples]:
+        """Split at random into (rest, share), both in order of id; the share of a stream is its end.
+
+        Stratified, both have the share of each class, and each class with two samples is in both.
+        """
         count = round(share * len(self))
+        if stratified:
+            self._refuse_positions("split by class")
+            drawn = torch.zeros(len(self), dtype=torch.bool)
+            drawn[draw_stratified(self.labels, count, generator(seed, "split"), least_left=1)] = True
+            return self.select(~drawn), self.select(drawn)
         if self.source.task.is_stream:  # windows that are drawn at random would not continue each other
             return self.select(slice(len(self) - count)), self.select(slice(len(self) - count, None))
         order = torch.randperm(len(self), generator=generator(seed, "split"))
         return self.select(order[count:].sort().values), self.select(order[:count].sort().values)
 
-    def subset(self, count: int, seed: int) -> Samples:
-        """Return `count` random samples in order of id; the first ones of a stream."""
+    def subset(self, count: int, seed: int, *, stratified: bool = False) -> Samples:
+        """Return `count` random samples in order of id, with the share of each class; the first ones of a stream."""
         if count > len(self):
             raise DataError(f"'subset' must be at most the {len(self)} samples of '{self.source.name}', got {count}.")
+        if stratified:
+            self._refuse_positions("drawn by class")
+            return self.select(draw_stratified(self.labels, count, generator(seed, "subset")))
         if self.source.task.is_stream:
             return self.select(slice(count))
         return self.select(torch.randperm(len(self), generator=generator(seed, "subset"))[:count].sort().values)
 
-    def keep_fraction(self, share: float, seed: int) -> Samples:
+    def keep_fraction(self, share: float, seed: int, *, stratified: bool = False) -> Samples:
         """Return a random share of the samples, at least one."""
-        return self if share == 1 else self.subset(max(1, round(share * len(self))), seed)
+        return self if share == 1 else self.subset(max(1, round(share * len(self))), seed, stratified=stratified)
+
+    def balance(self) -> Samples:
+        """Return the same samples, of which an epoch has each class equally often.
+
+        Raises:
+            DataError: when labels are at positions or missing, or special classes make up half of each epoch.
+        """
+        self._refuse_positions("drawn by class")
+        if (missing := int((self.judged_labels() == UNLABELLED).sum())) > 0:
+            raise DataError(
+                f"balanced epochs draw each class equally often, and {missing:,} training samples of "
+                f"'{self.source.name}' have no label; leave data.balanced out."
+            )
+        return replace(self, is_balanced=True)
 
     def omit_classes(self, names: list[str]) -> Samples:
         """Return the samples of all other classes."""
@@ -218,11 +248,12 @@ class Samples:
         Raises:
             DataError: when a class is unknown, or labels are at positions, so that a sample has no class.
         """
-        if self.source.positions is not None:
-            raise DataError(
-                f"samples of '{self.source.name}' have labels at positions, so they cannot be chosen by class."
-            )
+        self._refuse_positions("chosen by class")
         return torch.isin(self.labels, self.class_indices(names))
+
+    def _refuse_positions(self, what: str) -> None:
+        if self.source.positions is not None or self.source.task.is_stream:
+            raise DataError(f"samples of '{self.source.name}' have labels at positions, so they cannot be {what}.")
 
     def drop_labels(self, share: float, seed: int) -> Samples:
         """Hide a random share of the labels, for a transfer set with few or no labels."""

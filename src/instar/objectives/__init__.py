@@ -26,6 +26,7 @@ from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
 from instar.objectives.values import Need, Value
+from instar.objectives.weighted_labels import WeightedLabels, fit_to_samples
 
 __all__ = [
     "TERMS",
@@ -56,10 +57,12 @@ __all__ = [
     "ValueRelations",
     "VariationalInformation",
     "WeightSchedule",
+    "WeightedLabels",
     "as_objective",
     "decay",
     "distillation",
     "exact",
+    "fit_to_samples",
     "parse_objective",
     "warmup",
 ]

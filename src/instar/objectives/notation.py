@@ -27,6 +27,7 @@ from instar.objectives.schedules import FACTORS
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.standardised import Standardised
 from instar.objectives.unlabelled_soft_targets import UnlabelledSoftTargets
+from instar.objectives.weighted_labels import WeightedLabels
 
 # a configuration may come from a stranger, so the parser calls only these
 _TERM_TYPES: tuple[type[Term], ...] = (
@@ -38,6 +39,7 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     DecoupledKD,
     Standardised,
     UnlabelledSoftTargets,
+    WeightedLabels,
     Correlation,
     AttentionTransfer,
     FlowOfSolution,

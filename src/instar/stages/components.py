@@ -23,6 +23,7 @@ from instar.models.readers.reader import Reader
 from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
+from instar.objectives.weighted_labels import fit_to_samples
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data
@@ -175,6 +176,7 @@ def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -
     if teacher is not None:
         teacher = reorder_classes(match_data(teacher, data), data.classes)
         data = leave_out(data, teacher)
+    objective = fit_to_samples(objective, data.train)
     return Components(config, data, network, teacher, start, objective, views, reader)
 
 

@@ -189,7 +189,7 @@ def make_initial(
     if start is not None:
         start_from(start, model, classes, data.train, trust=trust)
     if config.correct_prior and (start or from_teacher):
-        # these weights know the prior, and half of each epoch are special samples
+        # these weights know the prior of the data, and epochs have another one
         shift_logits(model, -to_prior(data.train), probe)
     # found out before the training: afterwards it would be too late
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None

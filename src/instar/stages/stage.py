@@ -156,7 +156,7 @@ class Stage:
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
-        if config.correct_prior:  # half of each epoch were special samples, which the data have fewer of
+        if config.correct_prior:  # epochs had more special samples, or rare classes, than the data have
             shift_logits(model, to_prior(data.train), prepared.initial.probe)
         return teacher, seconds
 

@@ -51,17 +51,18 @@ def prior_offset(logits: Tensor, classes: list[int], prior: Tensor) -> Tensor:
 
 
 def to_prior(samples: Samples) -> Tensor:
-    """Return the offset that corrects the prior of a specialist, whose epochs are half special samples.
+    """Return the offset that corrects the prior of a model whose epochs are half special samples, or balanced.
 
     With pi the share of special samples in the data, and 1/2 in each epoch, Bayes' rule multiplies the odds of the rest
     by (1 - pi) / pi. Its logarithm is added to the logits of all other classes, which may be one dustbin. This is exact
     for a model that learns from labels, and nearly right for one that learns the rest from soft targets, because these
-    give some probability to the special classes.
+    give some probability to the special classes. Balanced epochs have each of C classes with probability 1 / C, so
+    log(C pi_c) is added to the logit of class c.
 
     Source: Hinton et al. 2015, section 5.1 ("the log of the proportion by which the specialist class is oversampled").
 
     Args:
-        samples: labelled samples, some of them special.
+        samples: labelled samples, some of them special, or balanced.
 
     Returns:
         b, `[classes]`, in nats.
@@ -71,6 +72,10 @@ def to_prior(samples: Samples) -> Tensor:
     >>> to_prior(digits)
     tensor([0.0000, 2.2076])
     """
+    if samples.is_balanced:
+        shares = samples.count_labels()[:-1].double() / len(samples)
+        # a class without samples is never drawn, and keeps its logit
+        return torch.where(shares > 0, (shares * (shares > 0).sum()).log(), 0.0).float()
     assert samples.special is not None, "a configuration that corrects a prior has special classes"
     special = int(samples.special.sum())
     # log((1 - pi) / pi) with pi = special / len(samples)

@@ -84,7 +84,7 @@ class Mixer:
         device: device of the inputs that partners are gathered from.
 
     Raises:
-        MismatchError: when the samples have positions, are tokens, or are drawn half from special classes.
+        MismatchError: when the samples have positions, are tokens, or are drawn by their classes.
     """
 
     def __init__(self, views: View, mixing: MixingView, seed: int, partners: Samples, device: torch.device) -> None:
@@ -135,6 +135,8 @@ def _refuse_unmixable(mixing: MixingView, samples: Samples) -> None:
         problem = "are tokens"
     elif samples.special is not None:  # a partner is drawn from all samples, which would change the halves
         problem = "are drawn half from special classes"
+    elif samples.is_balanced:
+        problem = "are drawn from each class equally often"
     if problem:
         raise MismatchError(
             f"the view {mixing} cannot mix the samples of '{source.name}', because they {problem}; leave it out."
