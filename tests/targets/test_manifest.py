@@ -9,7 +9,7 @@ from instar.errors import StoreError
 from instar.runs.files import write_json
 from instar.targets import Manifest, PartDescription, TargetStore, TeacherDescription
 from instar.targets.manifest import MANIFEST_FILE, STORE_FORMAT, Shard, read_manifest
-from instar.targets.store import checksum_of_ids, ids_file
+from instar.targets.shards import checksum_of_ids, ids_file
 
 IDS = torch.tensor([0, 2])
 

@@ -11,8 +11,7 @@ from instar.errors import StoreError
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Manifest, PartDescription, TargetStore, TeacherDescription
 from instar.targets.manifest import ALL_IDS
-from instar.targets.shards import PAGE_BYTES, rows_per_shard
-from instar.targets.store import checksum_of_ids, ids_file, link
+from instar.targets.shards import PAGE_BYTES, checksum_of_ids, ids_file, link, rows_per_shard
 
 CLASSES = tuple(f"class {index}" for index in range(512))
 IDS = torch.tensor([1, 4, 5, 30, 31, 77])

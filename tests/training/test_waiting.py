@@ -11,7 +11,8 @@ from instar.data import Data, Loader, Samples, Source, parse_views
 from instar.models import CNN, Normalised, statistics
 from instar.objectives import parse_objective
 from instar.runs.run import Run
-from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.labelling import Labelling
+from instar.stages.teacher_description import describe_teacher
 from instar.teachers import Ensemble, Module, Remembered, Stored
 from instar.training import fit
 

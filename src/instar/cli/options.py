@@ -255,6 +255,14 @@ KeepOption = Annotated[str | None, typer.Option("--keep", help="classes to store
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="type of the stored numbers: float32, float16 or bfloat16")
 ]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        metavar="LAYER",
+        help="hidden layer to store too: a name, a pattern such as 'blocks.*', or stages; repeat for several",
+    ),
+]
 StoreTemperatureOption = Annotated[
     float | None,
     typer.Option("--temperature", help="temperature of top:K, sample:N and arithmetic means; 1 if not given"),

@@ -22,14 +22,62 @@ MAX_LISTED_NAMES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Layers:
-    """The layers of a network by name, in the order in which the network lists them.
+class LayerNames:
+    """Layers by name, in the order of their network, which may be elsewhere.
 
     Args:
-        modules: dotted names as in `named_modules`; those of an `Architecture` follow, such as "stage2". A name of both
-            is that of the architecture.
-        stages: names of the stages of an `Architecture`.
+        names: the names.
+        stages: those of the stages of an `Architecture`.
         who: what has the layers, for error messages.
+
+    >>> LayerNames(("layer1", "layer2"), (), "the student").find("layer*")
+    ['layer1', 'layer2']
+    """
+
+    names: tuple[str, ...]
+    stages: tuple[str, ...]
+    who: str
+
+    def find(self, pattern: str) -> list[str]:
+        """Return the names that a pattern matches, in the order of the network.
+
+        `*`, `?` and `[12]` stand for letters other than dots, and `{0,12}` for one of several words.
+
+        Raises:
+            MismatchError: when there is none; suggests the nearest names.
+        """
+        if pattern in self.names:
+            return [pattern]
+        # each word in braces must name a layer, so that a wrong one is not left out without a word
+        matches = [self._match(one) for one in expand_braces(pattern)]
+        return [name for name in self.names if any(name in names for names in matches)]
+
+    def _match(self, pattern: str) -> list[str]:
+        parts = pattern.split(".")
+        if found := [name for name in self.names if _matches(name.split("."), parts)]:
+            return found
+        raise MismatchError(f"{self.who} has no layer '{pattern}'; {self.suggest(pattern)}.")
+
+    def suggest(self, pattern: str) -> str:
+        """Return what to do about a pattern that matches nothing, as a clause."""
+        near = difflib.get_close_matches(pattern, self.names, n=MAX_NEAREST_NAMES, cutoff=0.5)
+        outer = [name for name in self.names if "." not in name]
+        hint = f"the nearest are {quote_names(near)}" if near else f"it has {quote_names(outer)}"
+        return f"{hint}; instar layers lists all"
+
+
+@dataclass(frozen=True, eq=False)
+class Layers(LayerNames):
+    """The layers of a network by name, in the order in which the network lists them.
+
+    Dotted names are those of `named_modules`; those of an `Architecture` follow, such as "stage2". A name of both is
+    that of the architecture.
+
+    Args:
+        names: the names.
+        stages: those of the stages of an `Architecture`.
+        who: what has the layers, for error messages.
+        modules: the layers by name.
         network: the network itself.
 
     >>> from instar.models import ResNet
@@ -43,41 +91,15 @@ instar layers lists all.
     """
 
     modules: Mapping[str, nn.Module]
-    stages: tuple[str, ...]
-    who: str
     network: nn.Module
 
     @classmethod
     def of(cls, network: nn.Module, who: str) -> Layers:
         """Return the layers of a network, without those of its `Normalised` wrapper."""
         inner = unwrap(network)
-        # a module under several names has all of them
-        dotted = {name: module for name, module in inner.named_modules(remove_duplicate=False) if name}
         friendly, stages = name_groups(inner)
-        return cls({**dotted, **friendly}, stages, who, inner)
-
-    def find(self, pattern: str) -> list[str]:
-        """Return the names that a pattern matches, in the order of the network.
-
-        `*`, `?` and `[12]` stand for letters other than dots, and `{0,12}` for one of several words.
-
-        Raises:
-            MismatchError: when there is none; suggests the nearest names.
-        """
-        if pattern in self.modules:
-            return [pattern]
-        # each word in braces must name a layer, so that a wrong one is not left out without a word
-        matches = [self._match(one) for one in expand_braces(pattern)]
-        return [name for name in self.modules if any(name in names for names in matches)]
-
-    def _match(self, pattern: str) -> list[str]:
-        parts = pattern.split(".")
-        if found := [name for name in self.modules if _matches(name.split("."), parts)]:
-            return found
-        near = difflib.get_close_matches(pattern, self.modules, n=MAX_NEAREST_NAMES, cutoff=0.5)
-        outer = [name for name in self.modules if "." not in name]
-        hint = f"the nearest are {quote_names(near)}" if near else f"it has {quote_names(outer)}"
-        raise MismatchError(f"{self.who} has no layer '{pattern}'; {hint}; instar layers lists all.")
+        found = {**name_modules(inner), **friendly}
+        return cls(tuple(found), stages, who, found, inner)
 
     def select(self, names: Collection[str]) -> dict[str, nn.Module]:
         """Return the modules of some names, of which some may ask for gradients."""
@@ -98,7 +120,25 @@ def name_groups(network: nn.Module) -> tuple[dict[str, nn.Module], tuple[str, ..
     groups = network.groups()
     logits = groups[-1][0]  # the last group returns the logits, which are no feature
     found = {name: module for name, module in groups if name != logits}  # modules may share a name: the last one counts
-    return found, tuple(name for name in found if fnmatchcase(name, "stage[0-9]*"))
+    return found, find_stages(found)
+
+
+def find_stages(names: Collection[str]) -> tuple[str, ...]:
+    """Return those names that are of stages.
+
+    >>> find_stages(["stem", "stage1", "stage2"])
+    ('stage1', 'stage2')
+    """
+    return tuple(name for name in names if fnmatchcase(name, "stage[0-9]*"))
+
+
+def name_modules(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules inside a network by their dotted names; a module under several names has all of them.
+
+    >>> list(name_modules(nn.Sequential(nn.ReLU(), nn.ReLU())))
+    ['0', '1']
+    """
+    return {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
 
 
 def quote_names(names: Collection[str]) -> str:

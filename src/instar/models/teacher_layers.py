@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instar.errors import MismatchError
-from instar.models.named_layers import Layers, quote_names
+from instar.models.named_layers import LayerNames, name_modules, quote_names
 
 MAX_NAMED_SHAPES = 3
 """Weights of other shapes that an error names."""
@@ -85,7 +85,7 @@ def match_layers_by_name(student: nn.Module, teacher: nn.Module, layers: LayerMa
     {'0': '0', '1': '2', '2': '4'}
     """
     own, theirs = (
-        Layers({name: module for name, module in one.named_modules(remove_duplicate=False) if name}, (), who, one)
+        LayerNames(tuple(name_modules(one)), (), who)
         for one, who in ((student, "the student"), (teacher, "the teacher"))
     )
     found: dict[str, str | None] = {}

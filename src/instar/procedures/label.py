@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +25,10 @@ from instar.stages.compatibility import refuse_other_sizes
 from instar.stages.configuration import Configured, configure, nest
 from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data, only_parts, teacher_of
-from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.labelling import Labelling
 from instar.stages.run_data import as_run, read_run_data
+from instar.stages.stored_layers import find_stored_layers
+from instar.stages.teacher_description import describe_teacher
 from instar.stages.weights import few_columns
 from instar.targets.records import Number
 from instar.targets.store import TargetStore
@@ -45,6 +47,7 @@ def label(
     num_views: int | None = None,
     keep: str | None = None,
     dtype: Number | None = None,
+    features: str | Sequence[str] | None = None,
     temperature: float | None = None,
     seed: int | None = None,
     held_out: bool = True,
@@ -74,6 +77,8 @@ def label(
         num_views: views per sample.
         keep: "all" classes; "top:K", the K largest and the mass of the rest; or "sample:N" classes drawn from p^T.
         dtype: type of the stored numbers.
+        features: hidden layers whose outputs are stored too, for the training samples: names, patterns such as
+            "blocks.*", or "stages". Terms of hidden layers then learn from the store.
         temperature: temperature of targets that do not serve all: "top", "sample", and arithmetic means. None is 1.
         seed: seed of the views and of the drawn classes.
         held_out: also label the validation and test samples, without augmentation and with all classes, so that
@@ -130,7 +135,8 @@ def label(
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved, view, batch_size, held_out=held_out)
-    labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows)
+    layers = () if features is None else find_stored_layers(resolved, features)
+    labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows, layers)
     store = _start(labelling, local_path(out, "out"), show)
     labelling.complete(store, str(out), share=share, show=show)
     return store
@@ -198,6 +204,7 @@ def _plan_labelling(
     choice: StoreConfig,
     batch_size: int,
     shard_rows: int | None,
+    layers: tuple[str, ...],
 ) -> Labelling:
     refuse_other_sizes(loaders["train"], None, teacher)
     precision = config.training.teacher_precision
@@ -208,7 +215,7 @@ def _plan_labelling(
     teacher.prepare(Execution(make_accelerator().device, precision, max_convolved_samples=batch_size))
     # students are compared with the teacher on held-out samples, which takes all classes
     choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
-    return Labelling(teacher, described, data, loaders, choices, shard_rows)
+    return Labelling(teacher, described, data, loaders, choices, shard_rows, layers)
 
 
 def _make_loaders(
@@ -241,11 +248,15 @@ def describe(store: TargetStore) -> str:
     """Return the content and size of a store, one line per part."""
     lines = []
     for name, part in store.manifest.parts.items():
-        width = part.width(store.num_classes)
+        layout = part.layout(store.num_classes)
         lines.append(
             f"{name}: {part.samples:,} samples, {part.shows()}, {part.keep} of {store.num_classes:,} classes in "
-            f"{part.dtype}: {part.rows:,} rows of {width:,} bytes, {part.rows * width / 1e6:,.1f} MB"
+            f"{part.dtype}: {part.rows:,} rows of {layout.width:,} bytes, {part.rows * layout.width / 1e6:,.1f} MB"
         )
+        for layer in part.layers:
+            width = layout.bytes_of(layer)
+            size = f"{width:,} bytes, {part.rows * width / 1e6:,.1f} MB"
+            lines.append(f"  layer {layer.name}: {list(layer.shape)} per sample, {size}")
     # with the start of each file, and also for shards that are yet to be made
     total = sum(map(store.bytes_of, store.pieces()))
     return "\n".join([*lines, f"{store.path}: {total / 1e6:,.1f} MB in {len(store.pieces())} shards"])

@@ -27,8 +27,10 @@ from instar.seeds import generator
 from instar.stages.arguments import as_data
 from instar.stages.given_teacher import choose_teacher, only_parts
 from instar.targets.manifest import ALL_IDS, PartDescription
+from instar.targets.shards import link
 from instar.targets.sparse import SparseTargets
-from instar.targets.store import StoredPart, TargetStore, link
+from instar.targets.store import TargetStore
+from instar.targets.stored_part import StoredPart
 from instar.targets.targets import Targets
 from instar.teachers.foreign import names_a_foreign_teacher
 from instar.teachers.given import GivenPredictions
@@ -78,8 +80,12 @@ def targets_info(store: str | Path | TargetStore) -> dict[str, Any]:
     found = store if isinstance(store, TargetStore) else TargetStore(store)
     content = found.manifest.model_dump(mode="json")
     # thousands of checksums say nothing to a reader
-    for part in content["parts"].values():
+    for name, part in content["parts"].items():
         del part["shards"]
+        described = found.manifest.parts[name]
+        layout = described.layout(found.num_classes)
+        for shown, layer in zip(part["layers"], described.layers, strict=True):
+            shown["bytes"] = described.rows * layout.bytes_of(layer)
     size = sum(map(found.bytes_of, found.pieces()))
     if found.first_look is not None:  # just labelled by this process
         content["first_look"] = found.first_look

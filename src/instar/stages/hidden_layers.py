@@ -16,7 +16,7 @@ from instar.errors import ConfigError, MismatchError, NonFiniteError
 from instar.models.hooks import keep_outputs
 from instar.models.layer_gradients import replace_by_gradients, want_gradients
 from instar.models.modes import in_eval_mode
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames, Layers
 from instar.models.normalised import Normalised, reader_in
 from instar.models.readers.encoded import find_attention_mask
 from instar.objectives.features.feature_term import FeatureTerm
@@ -40,7 +40,7 @@ def refuse_without_layers(objective: Objective, teacher: Teacher | None, config:
         raise MismatchError(f"{term} compares hidden layers, and {teacher.describe_lack()}.")
     training = config.training
     for is_set, problem in (
-        (config.targets != "online", f"targets '{config.targets}' keep none; set targets to online"),
+        (config.targets == "memory", "targets 'memory' keep none; set targets to online or store"),
         (training.compile, "compiled code has none; set training.compile to false"),
         (training.gradients_every > 0, "training.gradients_every splits gradients of logits alone; set it to 0"),
     ):
@@ -50,7 +50,12 @@ def refuse_without_layers(objective: Objective, teacher: Teacher | None, config:
 
 @torch.no_grad()
 def match_layers(
-    objective: Objective, model: Normalised, teacher: Teacher | None, loader: Loader, accelerator: Accelerator
+    objective: Objective,
+    model: Normalised,
+    teacher: Teacher | None,
+    loader: Loader,
+    accelerator: Accelerator,
+    targets: str,
 ) -> tuple[Objective, nn.ModuleDict]:
     """Return an objective whose terms name each layer, and the layers that terms own, after trying them on two samples.
 
@@ -60,6 +65,7 @@ def match_layers(
         teacher: the teacher, on that device.
         loader: loader of the training samples.
         accelerator: device and processes.
+        targets: setting that says where the answers of the teacher are kept.
 
     Raises:
         ConfigError: when several processes would wait for gradients that never come.
@@ -78,6 +84,7 @@ def match_layers(
         )
     own = Layers.of(model, "the student")
     resolved = resolve_layers(objective, own, layers)
+    refuse_stored_gradients(resolved, layers, targets)
     batch = loader.batch(0).part(0, 2)
     inputs = batch.read(model.reader)
     refuse_other_tokens(resolved, inputs, teacher, batch)
@@ -106,6 +113,27 @@ def match_layers(
     return resolved, adapters
 
 
+def refuse_stored_gradients(objective: Objective, layers: LayerNames, targets: str) -> None:
+    """Refuse terms that compare gradients of the teacher where its layers come from a target store.
+
+    Args:
+        objective: objective whose terms name each layer.
+        layers: layers of the teacher.
+        targets: setting that says where its answers are kept.
+
+    Raises:
+        MismatchError: names the term.
+    """
+    if targets != "store" and isinstance(layers, Layers):
+        return
+    for _, term in objective.parts:
+        if want_gradients((term.layers or {}).values()):
+            raise MismatchError(
+                f"{type(term).__name__} compares gradients of the teacher, and a target store keeps outputs of layers "
+                "alone; give a network as the teacher, and set targets to online."
+            )
+
+
 def refuse_other_tokens(objective: Objective, inputs: Inputs, teacher: Teacher, batch: Batch) -> None:
     """Refuse terms that compare positions where the teacher reads other tokens than the student.
 
@@ -121,6 +149,11 @@ def refuse_other_tokens(objective: Objective, inputs: Inputs, teacher: Teacher, 
     terms = [term for _, term in objective.parts if isinstance(term, FeatureTerm) and term.compares_positions(batch)]
     if not terms or not isinstance(inputs, Mapping):
         return
+    if not teacher.modules():
+        raise MismatchError(
+            f"{type(terms[0]).__name__} compares positions, and a target store does not tell which tokens its teacher "
+            "read; give the network that labelled the store as the teacher."
+        )
     for network in teacher.modules():
         theirs = batch.read(reader_in(network))
         if not isinstance(theirs, Mapping) or not all(

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import torch
 import xxhash
 from torch import Tensor
 
-from instar.compute.inputs import Inputs
-from instar.config import StoreConfig, validate
-from instar.data.batch import Batch
+from instar.config import StoreConfig
 from instar.data.columns.held import INPUTS
 from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models.failures import refuse_failure
-from instar.models.normalised import Normalised
-from instar.models.probe import probe_functions
 from instar.runs.environment import package_version
+from instar.stages.shard_records import make_records
+from instar.stages.stored_layers import describe_stored_layers
+from instar.targets.claims import Piece
+from instar.targets.layout import RowLayout
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, TeacherDescription, read_manifest
 from instar.targets.records import Keep, Record
-from instar.targets.shards import rows_per_shard
-from instar.targets.store import Piece, TargetStore, checksum_of_ids
-from instar.targets.targets import Targets
-from instar.teachers.teacher import Teacher, query
+from instar.targets.shards import checksum_of_ids, rows_per_shard
+from instar.targets.store import TargetStore
+from instar.teachers.teacher import Teacher
 from instar.training.progress import ProgressBar
-
-MAX_PENDING_BYTES = 32 << 20
-"""Targets that are encoded as records at once, because encoding each small batch by itself would be slow."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,7 @@ class Labelling:
         loaders: samples and views of each part of the store.
         choices: what each part stores.
         shard_rows: rows of a shard; None: the default.
+        layers: layers of the teacher whose outputs are stored beside the targets of the training samples.
     """
 
     teacher: Teacher
@@ -57,6 +51,7 @@ class Labelling:
     loaders: Mapping[str, Loader]
     choices: Mapping[str, StoreConfig]
     shard_rows: int | None = None
+    layers: tuple[str, ...] = ()
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -66,7 +61,7 @@ class Labelling:
             MismatchError: when the teacher has other classes than the data, or does not hold at the temperature.
             ConfigError: when views are endless, or more classes are to be stored than there are.
         """
-        parts = {name: self._part(loader, self.choices[name]) for name, loader in self.loaders.items()}
+        parts = {name: self._part(name, self.choices[name]) for name in self.loaders}
         return Manifest(
             version=package_version(),
             teacher=self.answering,
@@ -75,7 +70,12 @@ class Labelling:
             parts=parts,
         )
 
-    def _part(self, loader: Loader, choice: StoreConfig) -> PartDescription:
+    def layers_of(self, part: str) -> tuple[str, ...]:
+        """Return the layers that a part keeps; students learn from the training samples alone."""
+        return self.layers if part == "train" else ()
+
+    def _part(self, name: str, choice: StoreConfig) -> PartDescription:
+        loader = self.loaders[name]
         origin, samples = loader.origin, loader.samples
         if origin.num_views is None:
             raise ConfigError(
@@ -83,7 +83,8 @@ class Labelling:
             )
         batch = next(loader.in_order()).part(0, 2)
         with refuse_failure("teacher", batch.column(INPUTS)):
-            answers = self.teacher.targets(batch)
+            answer = self.teacher.answer(batch, self.layers_of(name))
+        answers = answer.targets
         if answers.num_classes != samples.num_classes:
             raise MismatchError(
                 f"the teacher has {answers.num_classes} classes, and '{samples.source.name}' has {samples.num_classes}."
@@ -96,6 +97,7 @@ class Labelling:
         # the positions of the source, because a batch may leave out those at its end
         positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
+        layers = describe_stored_layers(answer.features, len(batch))
         return PartDescription(
             source=samples.source.name,
             fingerprint=samples.source.fingerprint(),
@@ -109,7 +111,8 @@ class Labelling:
             temperature=temperature,
             draw_seed=choice.seed if keep.kind == "sample" else 0,
             positions=tuple(positions),
-            rows_per_shard=rows_per_shard(record.width * math.prod(positions), self.shard_rows),
+            layers=layers,
+            rows_per_shard=rows_per_shard(RowLayout(record, tuple(positions), layers).width, self.shard_rows),
         )
 
     def start(self, folder: Path) -> TargetStore:
@@ -169,7 +172,7 @@ class Labelling:
                     with claims.taken(piece) as is_mine:
                         if is_mine:
                             made = True
-                            records, unanswered = self._records(store, piece, bar)
+                            records, unanswered = self._make_records(store, piece, bar)
                             if unanswered:  # all others are still made, so that one error names all bad samples
                                 bad[piece] = unanswered
                             else:
@@ -186,49 +189,10 @@ class Labelling:
         if not store.missing():
             store.finish()
 
-    def _records(self, store: TargetStore, piece: Piece, bar: ProgressBar) -> tuple[Tensor, list[int]]:
-        """Return the records of a shard, `[rows, width]`, and the ids of samples without probabilities."""
-        # row number of sample place s in view v: v * samples + s
-        part, loader = store.manifest.parts[piece.part], self.loaders[piece.part]
-        record = part.record(store.num_classes)
+    def _make_records(self, store: TargetStore, piece: Piece, bar: ProgressBar) -> tuple[Tensor, list[int]]:
+        part = store.manifest.parts[piece.part]
         rows = part.shard_rows(piece.index)
-        records = torch.empty(len(rows), part.width(store.num_classes), dtype=torch.uint8)
-        unanswered: list[int] = []
-        for view, ids, values in self._answers(loader, record, rows, bar):
-            found = record.encode_values(values, part.draws(ids, view)).reshape(len(ids), -1)
-            places = loader.samples.places(ids.cpu())  # a stream is read in an order of its own
-            records[view * len(loader.samples) + places - rows.start] = found.cpu()
-            # not finite for NaN and +inf, and for logits that are -inf for every class
-            is_answer = values.logsumexp(-1).isfinite()  # [n] or [n, positions]
-            longest = is_answer.shape[1] if is_answer.dim() == 2 else None
-            if (valid := loader.samples.source.valid(ids.cpu(), longest)) is not None:
-                is_answer |= ~valid.to(is_answer.device)  # padding may have any prediction
-            is_answer = is_answer.view(len(ids), -1).all(1)
-            if not is_answer.all():
-                unanswered += ids[~is_answer].tolist()
-        return records, unanswered
-
-    def _answers(
-        self, loader: Loader, record: Record, rows: range, bar: ProgressBar
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Query rows of a part; yield many at a time: the view, the ids, and what is stored, `[n, ..., classes]`."""
-        samples = len(loader.samples)
-        for view in range(rows.start // samples, -(-rows.stop // samples)):  # a shard may span several views
-            first = view * samples
-            stretch = max(rows.start - first, 0), min(rows.stop - first, samples)
-            batches = loader.in_order(view, *stretch, trim=False)
-            labelled: list[tuple[Batch, Targets]] = []
-            size = 0
-            for batch in batches:
-                answers = query(self.teacher, batch)
-                labelled.append((batch, answers))
-                size += batch.labels.numel() * record.num_classes * 4  # bytes of float32
-                bar.advance(len(batch))
-                if size >= MAX_PENDING_BYTES:
-                    yield view, *_together(record, labelled)
-                    labelled, size = [], 0
-            if labelled:
-                yield view, *_together(record, labelled)
+        return make_records(self.teacher, self.loaders[piece.part], part, rows, bar.advance)
 
     def _describe(self, bad: Mapping[Piece, list[int]], store: TargetStore) -> str:
         by_source: dict[str, set[int]] = {}
@@ -242,45 +206,3 @@ class Labelling:
             f"the teacher answered with NaN or without any probability about {' and '.join(described)}; {len(bad)} of "
             f"{len(store.pieces())} shards were not written, the others are kept."
         )
-
-
-def _together(record: Record, labelled: list[tuple[Batch, Targets]]) -> tuple[Tensor, Tensor]:
-    """Return the ids of several batches, and what is stored of their targets."""
-    batches, answers = zip(*labelled, strict=True)
-    return torch.cat([batch.ids for batch in batches]), record.values_of(answers[0].joined(answers[1:]))
-
-
-def describe_teacher(
-    teacher: Teacher,
-    names: tuple[str, ...],
-    combine: str,
-    precision: str,
-    columns: Mapping[str, Inputs],
-    left_out: int = 0,
-) -> TeacherDescription:
-    """Return the description of a teacher for a manifest, with a few of its logits for some samples.
-
-    Args:
-        teacher: the teacher.
-        names: its names in a configuration.
-        combine: average of several teachers.
-        precision: precision of its logits.
-        columns: raw values `[n, ...]` of some samples by the name of the column.
-        left_out: number of training samples that were given no prediction.
-    """
-    networks = [network for network in teacher.modules() if isinstance(network, Normalised)]
-    statistics: list[dict[str, Any]] = [
-        {name: getattr(network, name).flatten().tolist() for name in ("mean", "std")} for network in networks
-    ]
-    return validate(
-        TeacherDescription,
-        {
-            "names": names,
-            "combine": combine,
-            "fingerprint": teacher.fingerprint(),
-            "precision": precision,
-            "normalisation": statistics,
-            "functions": probe_functions("teacher", teacher.modules(), columns),
-            "left_out": left_out,
-        },
-    )

@@ -59,7 +59,8 @@ def keep_layers(
     """
     pairs = find_pairs(objective)
     own, theirs = student.layers(), None if teacher is None else teacher.layers()
-    if not pairs or teacher is None or own is None or theirs is None:
+    # a target store has the layers of training samples alone
+    if not pairs or teacher is None or not isinstance(own, Layers) or not isinstance(theirs, Layers):
         return
     names = choose_layers(own, list(pairs)), choose_layers(theirs, list(pairs.values()))
     features = [one.answer(_few(samples, 2, device), names[at]).features for at, one in enumerate((student, teacher))]

@@ -11,7 +11,8 @@ from instar.data.views.identity import Identity
 from instar.errors import ConfigError
 from instar.stages.compatibility import refuse_unfit
 from instar.stages.components import Components
-from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.labelling import Labelling
+from instar.stages.teacher_description import describe_teacher
 from instar.stages.weights import few_columns
 from instar.teachers.remembered import Remembered
 from instar.teachers.stored import Stored
@@ -22,8 +23,13 @@ MAX_REMEMBERED_BYTES = 256 << 20
 """Size of the targets that a run keeps in memory without being asked to."""
 
 
-def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
+def plan_labelling(components: Components, loader: Loader, layers: tuple[str, ...] = ()) -> Labelling | None:
     """Return what the teacher labels before the first step; None if no target is stored on disk.
+
+    Args:
+        components: components of the run.
+        loader: its batches.
+        layers: layers of the teacher that terms of the objective compare.
 
     Raises:
         InstarError: when the objective needs what will not be stored.
@@ -33,7 +39,8 @@ def plan_labelling(components: Components, loader: Loader) -> Labelling | None:
         return None
     columns, precision = few_columns(components.data), config.training.teacher_precision
     named = describe_teacher(teacher, config.teachers, config.combine, precision, columns)
-    labelling = Labelling(teacher, named, components.data, {"train": loader}, {"train": config.store})
+    choices = {"train": config.store}
+    labelling = Labelling(teacher, named, components.data, {"train": loader}, choices, layers=layers)
     part = labelling.manifest.parts["train"]
     # some classes hold at one temperature only: that of the objective, if it has one alone
     if part.temperature is not None and config.store.temperature is None:

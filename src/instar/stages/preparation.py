@@ -93,14 +93,15 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
 
     refuse_other_classes(model.to(accelerator.device), components.objective, teacher, loader, components.data)
     seed_everything(config.seed, "adapters")
-    objective, adapters = match_layers(components.objective, model, teacher, loader, accelerator)
+    objective, adapters = match_layers(components.objective, model, teacher, loader, accelerator, config.targets)
     unused = initial.rehearse(loader, training, accelerator)
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
         say(f"instar: data {components.data.describe()}.")
         for sentence in initial.notices(unused):
             say(f"instar: {sentence}")
-    return Prepared(accelerator, loader, initial, objective, adapters, plan_labelling(components, loader))
+    labelling = plan_labelling(components, loader, objective.teacher_layers)
+    return Prepared(accelerator, loader, initial, objective, adapters, labelling)
 
 
 def _warn_of_emulation(training: TrainingConfig, device: torch.device) -> None:

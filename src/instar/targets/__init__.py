@@ -4,7 +4,8 @@ from instar.targets.manifest import Manifest, PartDescription, TeacherDescriptio
 from instar.targets.projected import ProjectedTargets
 from instar.targets.records import Keep, Number, Record
 from instar.targets.sparse import SparseTargets
-from instar.targets.store import StoredPart, TargetStore
+from instar.targets.store import TargetStore
+from instar.targets.stored_part import StoredPart
 from instar.targets.targets import DenseTargets, MixtureTargets, Targets
 
 __all__ = [

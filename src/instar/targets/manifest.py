@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,10 +17,11 @@ from instar.runs.checksums import CHECKSUM
 from instar.runs.documents import FunctionProbe, find_other_function
 from instar.runs.files import parse_json, unsealed
 from instar.seeds import Draws, derive
+from instar.targets.layout import RowLayout, StoredLayer
 from instar.targets.records import Keep, Number, Record
 
-STORE_FORMAT = 2
-"""Version of the manifest's format; format 1 had no checksum of the manifest."""
+STORE_FORMAT = 3
+"""Version of the manifest's format; format 1 had no checksum of the manifest, and format 2 no layers."""
 
 MANIFEST_FILE = "manifest.json"
 ALL_IDS = "all"
@@ -29,6 +29,7 @@ ALL_IDS = "all"
 # a manifest may come from a stranger: without these bounds it could ask for endless loops over files that do not exist
 MAX_SHARDS = 100_000
 MAX_PART_ROWS = 1 << 40
+MAX_LAYERS = 1000
 
 # files are named after their part, so a name must not be a path to somewhere else
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
@@ -62,13 +63,20 @@ class PartDescription(Config):
     positions: tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...] = Field(
         (), max_length=4, description="shape of the positions of a sample"
     )
+    layers: tuple[StoredLayer, ...] = Field(
+        (),
+        max_length=MAX_LAYERS,
+        description="hidden layers whose outputs are stored beside the targets",
+    )
     rows_per_shard: int = Field(ge=1, le=MAX_PART_ROWS)
     shards: tuple[Shard, ...] | None = Field(None, description="none until all shards are written")
 
     @model_validator(mode="after")
-    def _shards_can_be_counted(self) -> Self:
+    def _shards_and_layers_can_be_found(self) -> Self:
         if self.num_shards > MAX_SHARDS:
             raise ValueError(f"a part must have at most {MAX_SHARDS:,} shards, got {self.num_shards:,}")
+        if len({layer.name for layer in self.layers}) < len(self.layers):
+            raise ValueError("a part must have each layer once")
         return self
 
     @property
@@ -89,9 +97,13 @@ class PartDescription(Config):
         """Return the layout of the record of an example."""
         return Record(Keep.parse(self.keep), self.dtype, num_classes, self.temperature)
 
+    def layout(self, num_classes: int) -> RowLayout:
+        """Return the layout of a row, which has a record for each position of its sample, and then its layers."""
+        return RowLayout(self.record(num_classes), self.positions, self.layers)
+
     def width(self, num_classes: int) -> int:
-        """Return the bytes of a row, which has a record for each position of its sample."""
-        return self.record(num_classes).width * math.prod(self.positions)
+        """Return the bytes of a row."""
+        return self.layout(num_classes).width
 
     def draws(self, ids: Tensor, view: int) -> Draws:
         """Return the random numbers that decide which classes of these samples are drawn."""
@@ -170,6 +182,8 @@ class Manifest(Config):
         )
         for part in found["parts"].values():
             del part["shards"]
+            if not part["layers"]:  # as in stores that are older than layers, so that their fingerprints stay
+                del part["layers"]
         # one number for all formats, because a store's fingerprint hashes its plan, and must outlive a new format
         return found | {"format": 1}
 
@@ -178,6 +192,8 @@ class Manifest(Config):
         mine, theirs = self.plan(), other.plan()
         for part in (*mine["parts"].values(), *theirs["parts"].values()):
             del part["source"]  # only a name; the fingerprint is compared
+            for layer in part.get("layers", ()):
+                del layer["channels_last"]  # how a machine lays images out, which resuming on another one may not do
         if found := differences(mine, theirs):
             return found
         # equal fingerprints mean equal weights, and another activation function has no weights

@@ -6,6 +6,7 @@ import json
 import math
 import mmap
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from instar.data.mapping import map_over, reserve
 from instar.errors import StoreError
-from instar.runs.files import write_whole
+from instar.runs.files import explain_disk, write_whole
+from instar.runs.locks import whole
 
 PAGE_BYTES = 65536
 """Offset of the records in a shard; the records of every shard except the last take a multiple of these bytes.
@@ -45,6 +47,16 @@ def rows_per_shard(width: int, wanted: int | None = None) -> int:
 def hash_records(records: Tensor) -> str:
     """Return a hash of the bytes of records, uint8 and contiguous."""
     return xxhash.xxh3_128_hexdigest(records.reshape(-1).numpy().data)
+
+
+def checksum_of_ids(ids: Tensor) -> str:
+    """Return the hash of ids, int64."""
+    return hash_records(ids.contiguous().view(torch.uint8))
+
+
+def ids_file(folder: Path, part: str) -> Path:
+    """Return the path of the ids of a part."""
+    return folder / f"{part}.ids.safetensors"
 
 
 def write_shard(path: Path, records: Tensor) -> str:
@@ -151,6 +163,15 @@ def map_shards(paths: Sequence[Path], rows: Sequence[int], width: int) -> Tensor
             os.close(file)  # the mapping outlives it; a store of thousands of shards would run out of descriptors
         offset += count * width
     return torch.frombuffer(memory, dtype=torch.uint8).view(-1, width)
+
+
+def link(source: Path, target: Path) -> None:
+    """Add a file of one store to another, as a hard link if the file system supports it."""
+    with explain_disk(target), whole(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another disk, or a file system without links
+            shutil.copyfile(source, temporary)
 
 
 @contextmanager

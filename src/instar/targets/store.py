@@ -10,31 +10,28 @@ processes at the same time.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 import xxhash
 from torch import Tensor
 
-from instar.data.placement import gather_inputs
+from instar.compute.inputs import Shape
 from instar.errors import StoreError
 from instar.paths import given_path, local_path
 from instar.runs.files import explain_disk, write_json
-from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over, whole
-from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, Shard, read_manifest, shard_name
-from instar.targets.records import Record
+from instar.runs.locks import LOCK_FILE, hold_folder, remove_left_over
+from instar.targets.claims import Claims, Piece
+from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, Shard, read_manifest
 from instar.targets.shards import (
+    checksum_of_ids,
     hash_records,
+    ids_file,
     is_whole,
     map_shards,
     read_checksum,
@@ -42,63 +39,9 @@ from instar.targets.shards import (
     shard_bytes,
     write_shard,
 )
-from instar.targets.targets import Targets
+from instar.targets.stored_part import StoredPart
 
 _ID_BYTES = 8  # ids are stored as one more shard, whose records are one int64 each
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One shard of a store: its part, its number in the part, and its number in the store."""
-
-    part: str
-    index: int
-    number: int
-
-    @property
-    def name(self) -> str:
-        """Name of the file."""
-        return shard_name(self.part, self.index)
-
-
-class StoredPart:
-    """The memory-mapped targets of one part of a store.
-
-    Args:
-        records: records, uint8 `[rows, width]`.
-        part: description of the part.
-        record: layout of a record.
-        ids: sorted sample ids, int64; None: all samples of the source.
-    """
-
-    def __init__(self, records: Tensor, part: PartDescription, record: Record, ids: Tensor | None) -> None:
-        self.records, self.part, self.record, self.ids = records, part, record, ids
-
-    @property
-    def decoded_bytes(self) -> int:
-        """Memory of the decoded targets of one sample: numbers in float32, and ids in int64."""
-        of_record = self.record.numbers * 4 + self.record.keep.number * 8
-        return of_record * math.prod(self.part.positions)
-
-    def unknown(self, ids: Tensor) -> Tensor:
-        """Return those of `ids` that have no stored targets."""
-        if self.ids is None:  # all ids of the source, which are 0..samples-1
-            return ids[ids >= self.part.samples]
-        # an id above all stored ones is found one place behind the last
-        at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
-        return ids[self.ids[at] != ids]
-
-    def rows(self, ids: Tensor, view: int) -> Tensor:
-        """Return the rows of `ids`, all of which must be stored."""
-        at = ids if self.ids is None else torch.searchsorted(self.ids, ids)
-        return at + view * self.part.samples if view else at  # one view, the usual case, costs no operation
-
-    def targets(self, ids: Tensor, view: int, device: torch.device | str = "cpu") -> Targets:
-        """Return the targets of `ids`, int64 `[batch]` on the host, in one view."""
-        found = gather_inputs(self.records, self.rows(ids, view), torch.device(device))
-        if self.part.positions:
-            found = found.view(len(ids), *self.part.positions, self.record.width)
-        return self.record.decode(found)
 
 
 class TargetStore:
@@ -191,6 +134,11 @@ class TargetStore:
         shards = [part.shards for part in self.manifest.parts.values()]
         return xxhash.xxh3_128_hexdigest(repr((self.manifest.plan(), shards)).encode())
 
+    def layers(self) -> dict[str, Shape]:
+        """Return the hidden layers that it keeps for the training samples, with their shapes for one sample."""
+        first = next(iter(self.manifest.parts.values()))
+        return {layer.name: layer.shape for layer in first.layers}
+
     def pieces(self) -> list[Piece]:
         """Return all shards."""
         found = chain.from_iterable(((n, i) for i in range(p.num_shards)) for n, p in self.manifest.parts.items())
@@ -224,9 +172,10 @@ class TargetStore:
         """
         needed, free = sum(map(self.bytes_of, pieces)), shutil.disk_usage(self.path).free
         if needed > free:
+            what = "classes, views or layers" if self.layers() else "classes or views"
             raise StoreError(
                 f"'{self.path}' needs {needed / 1e6:,.1f} MB more, but the disk has {free / 1e6:,.1f} MB; free some "
-                "space, or store fewer classes or views."
+                f"space, or store fewer {what}."
             )
 
     @contextmanager
@@ -234,7 +183,7 @@ class TargetStore:
         """Open the claims on shards; a shard is made by the process that has claimed it."""
         # one descriptor for all claims: when a process closes any descriptor of a file, it loses all its locks on it
         with (self.path / LOCK_FILE).open("a") as file:
-            yield Claims(self, file)
+            yield Claims(self.path, self.has, file)
 
     def write(self, piece: Piece, records: Tensor) -> None:
         """Write a shard."""
@@ -279,7 +228,7 @@ class TargetStore:
             files = [self.path / shard.name for shard in part.shards]
             records = map_shards(files, [shard.rows for shard in part.shards], part.width(self.num_classes))
             ids = None if part.ids == ALL_IDS else self.ids(name)
-            self._opened[name] = StoredPart(records, part, part.record(self.num_classes), ids)
+            self._opened[name] = StoredPart(records, part, part.layout(self.num_classes), ids)
         return self._opened[name]
 
     def ids(self, name: str) -> Tensor:
@@ -313,62 +262,5 @@ class TargetStore:
         return read
 
 
-class Claims:
-    """The shards that this process has claimed; the operating system releases them when the process ends.
-
-    Claims are locks on single bytes of one file, which also work across machines on network file systems.
-    """
-
-    def __init__(self, store: TargetStore, file: IO[str]) -> None:
-        self._store, self._file = store, file
-
-    @contextmanager
-    def taken(self, piece: Piece) -> Iterator[bool]:
-        """Claim a shard inside the context; yield False if another process has claimed it, or it already exists."""
-        with _locked(self._file, piece.number) as is_mine:
-            if is_mine:
-                remove_left_over(self._store.path, piece.name)  # whoever began it is dead
-            # checked under the lock, because its last owner may have finished it just before
-            yield is_mine and not self._store.has(piece)
-
-
-@contextmanager
-def _locked(file: IO[str], byte: int) -> Iterator[bool]:
-    try:
-        # a byte need not exist to be locked, so the file stays empty
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):  # POSIX allows either for a byte that is locked
-            raise StoreError(
-                f"'{Path(file.name).parent}' is on a file system that cannot lock files ({error.strerror}); choose a "
-                "folder on another file system."
-            ) from None
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
-
-
-def checksum_of_ids(ids: Tensor) -> str:
-    """Return the hash of ids, int64."""
-    return hash_records(ids.contiguous().view(torch.uint8))
-
-
-def link(source: Path, target: Path) -> None:
-    """Add a file of one store to another, as a hard link if the file system supports it."""
-    with explain_disk(target), whole(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:  # another disk, or a file system without links
-            shutil.copyfile(source, temporary)
-
-
 def _is_foreign(path: Path) -> bool:
     return path.name[0] != "." and not path.name.endswith(".ids.safetensors")
-
-
-def ids_file(folder: Path, part: str) -> Path:
-    """Return the path of the ids of a part."""
-    return folder / f"{part}.ids.safetensors"

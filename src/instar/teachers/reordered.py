@@ -11,7 +11,7 @@ from instar.content import hash_repr
 from instar.data.batch import Batch
 from instar.data.opening import join_names
 from instar.errors import MismatchError, say
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.targets.answer import Answer
 from instar.targets.targets import DenseTargets, Targets
 from instar.teachers.teacher import Teacher
@@ -40,7 +40,7 @@ class Reordered(Teacher):
         """Return the teacher's logits in the order of `names`."""
         return self._reorder(self.members[0].targets(batch))
 
-    def layers(self) -> Layers | None:
+    def layers(self) -> LayerNames | None:
         """Return the layers of the teacher."""
         return self.members[0].layers()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError
 from instar.importing import without_modules
+from instar.models.named_layers import LayerNames, find_stages, quote_names
+from instar.targets.answer import Answer
 from instar.targets.manifest import describe_views
-from instar.targets.store import StoredPart, TargetStore
+from instar.targets.store import TargetStore
+from instar.targets.stored_part import StoredPart
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, drop_positions
 
@@ -55,8 +59,19 @@ class _Lookahead:
         return found
 
 
+class StoredLayers(LayerNames):
+    """The layers whose outputs a target store keeps."""
+
+    def suggest(self, pattern: str) -> str:
+        """Return what to do about a pattern that matches nothing, as a clause."""
+        return (
+            f"it keeps {quote_names(self.names)}; label again with it (--features), or give the network that labelled "
+            "the store as the teacher"
+        )
+
+
 class Stored(Teacher):
-    """The targets of a target store, looked up by (id, view).
+    """The targets of a target store, looked up by (id, view), and the outputs of layers where it keeps some.
 
     Args:
         store: the store, or its folder.
@@ -75,7 +90,40 @@ class Stored(Teacher):
         self._ahead: _Lookahead | None = None
         self._lookahead_bytes = lookahead_bytes
 
-    without_layers = "keeps predictions alone; give the network that labelled the store as the teacher"
+    without_layers = (
+        "keeps predictions alone; label again with --features, or give the network that labelled the store as the "
+        "teacher"
+    )
+
+    def layers(self) -> LayerNames | None:
+        """Return the layers that the store keeps for the training samples; None if it keeps none."""
+        names = tuple(self.store.layers())
+        return StoredLayers(names, find_stages(names), f"the target store '{self.store.path}'") if names else None
+
+    def answer(self, batch: Batch, features: Sequence[str] = ()) -> Answer:
+        """Return the stored targets of the batch, and outputs of layers, float32 `[batch, ...]` by name.
+
+        Raises:
+            MismatchError: when the store has none for these samples, views and layers; says what it has.
+        """
+        targets = self.targets(batch)
+        if not features:
+            return Answer(targets)
+        part = self._find_part(batch)
+        if not part.part.layers:
+            raise MismatchError(f"hidden layers were asked for, and {self.describe_lack()}.")
+        # in the order of the pass, so that nothing waits for an accelerator
+        start = batch.place
+        ids = batch.ids.cpu() if batch.order is None else batch.order[start : start + len(batch)]
+        return Answer(targets, part.features(ids, batch.view, features, batch.ids.device))
+
+    def _find_part(self, batch: Batch) -> StoredPart:
+        origin, part = self._current
+        # all batches of an origin have its samples and views, so they are compared once and not in every step
+        if origin is not batch.origin or part is None:
+            part = self._choose_part(batch.origin)
+            self._current, self._ahead = (batch.origin, part), None
+        return part
 
     def targets(self, batch: Batch) -> Targets:
         """Return the stored targets of the batch.
@@ -83,11 +131,7 @@ class Stored(Teacher):
         Raises:
             MismatchError: when it has other samples, views or classes than the store; names both.
         """
-        origin, part = self._current
-        # all batches of an origin have its samples and views, so they are compared once and not in every step
-        if origin is not batch.origin or part is None:
-            part = self._choose_part(batch.origin)
-            self._current, self._ahead = (batch.origin, part), None
+        part = self._find_part(batch)
         if batch.order is None:  # some samples of a batch, such as those of a specialist
             return drop_positions(part.targets(batch.ids.cpu(), batch.view, batch.ids.device), batch)
         found = self._ahead.find(batch) if self._ahead else None

@@ -17,7 +17,7 @@ from instar.errors import MismatchError
 from instar.models.carried import Carried
 from instar.models.class_names import explain_other_number
 from instar.models.failures import name_failure
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.targets.answer import Answer
 from instar.targets.targets import Targets
 
@@ -97,7 +97,7 @@ class Teacher(ABC):
     def targets(self, batch: Batch) -> Targets:
         """Return the targets of a batch, without gradients."""
 
-    def layers(self) -> Layers | None:
+    def layers(self) -> LayerNames | None:
         """Return the layers whose outputs `answer` returns; None for most teachers, which have none."""
         return None
 

@@ -32,9 +32,10 @@ from instar.runs.files import write_json
 from instar.stages.components import adopt_store_views
 from instar.stages.first_look import look_at
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data
-from instar.stages.labelling import Labelling, describe_teacher
+from instar.stages.labelling import Labelling
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.stage import Stage
+from instar.stages.teacher_description import describe_teacher
 from instar.stages.weights import choose_student_reader, few_columns
 from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes

@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.checks import checked
 from instar.errors import MismatchError
 from instar.models.layer_gradients import GRADIENT, INPUTS
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.objectives.features.feature_term import FeatureTerm, refuse_other_shapes
 from instar.objectives.values import Need
 
@@ -63,7 +63,7 @@ class AttentionTransfer(FeatureTerm):
         before = GRADIENT if self.gradients else ""
         return {before + own: before + theirs for own, theirs in super().layers.items()}
 
-    def resolve(self, student: Layers, teacher: Layers) -> Self:
+    def resolve(self, student: LayerNames, teacher: LayerNames) -> Self:
         """Return the term with each pair by name."""
         of_inputs = self.gradients and self.pairs == {INPUTS: INPUTS}
         return self if of_inputs else super().resolve(student, teacher)

@@ -12,7 +12,7 @@ from torch import Tensor
 from instar.checks import Natural, checked
 from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.objectives.features.pairing import pair_layers
 from instar.objectives.features.sequences import (
     SequenceTerm,
@@ -70,7 +70,7 @@ class Attentions(SequenceTerm):
         """Queries and then keys; empty until `resolve` has found stages."""
         return {} if isinstance(self.pairs, str) else {**self.pairs, **self.keys}
 
-    def resolve(self, student: Layers, teacher: Layers) -> Self:
+    def resolve(self, student: LayerNames, teacher: LayerNames) -> Self:
         """Return the term with each layer by name."""
         found = super().resolve(student, teacher)
         keys = pair_layers(f"{type(self).__name__}(keys)", self.keys, student, teacher) if self.keys else {}

@@ -14,7 +14,7 @@ from instar.compute.inputs import Shape
 from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import ConfigError, MismatchError, shortened
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.objectives.features.adapters import Adapters, PairAdapters
 from instar.objectives.features.pairing import STAGES, pair_layers
 from instar.objectives.objective import Term
@@ -63,7 +63,7 @@ class FeatureTerm(Term):
         """The pairs by name; empty until `resolve` has found stages."""
         return {} if isinstance(self.pairs, str) else self.pairs
 
-    def resolve(self, student: Layers, teacher: Layers) -> Self:
+    def resolve(self, student: LayerNames, teacher: LayerNames) -> Self:
         """Return the term with each pair by name.
 
         Raises:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from instar.compute.precision import to_loss_dtype
 from instar.data.samples import Samples
-from instar.models.named_layers import Layers
+from instar.models.named_layers import LayerNames
 from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.objective import Objective
 
 
-def resolve_layers(objective: Objective, student: Layers, teacher: Layers) -> Objective:
+def resolve_layers(objective: Objective, student: LayerNames, teacher: LayerNames) -> Objective:
     """Return an objective whose terms name each layer; see `FeatureTerm.resolve`."""
     parts: list[Any] = [
         (weight, term.resolve(student, teacher) if isinstance(term, FeatureTerm) else term)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from instar.errors import MismatchError
-from instar.models.named_layers import Layers, quote_names
+from instar.models.named_layers import LayerNames, quote_names
 
 STAGES = "stages"
 """Pairs of the stages of student and teacher that have the same name."""
 
 
-def pair_layers(who: str, pairs: str | Mapping[str, str], student: Layers, teacher: Layers) -> dict[str, str]:
+def pair_layers(who: str, pairs: str | Mapping[str, str], student: LayerNames, teacher: LayerNames) -> dict[str, str]:
     """Return pairs of layers by name; see `FeatureTerm.resolve`.
 
     Args:
@@ -29,8 +29,8 @@ def pair_layers(who: str, pairs: str | Mapping[str, str], student: Layers, teach
                 )
         if student.stages != teacher.stages:
             raise MismatchError(
-                f"{who}(pairs='{pairs}') needs the same stages, and the student has {quote_names(student.stages)}, the "
-                f"teacher {quote_names(teacher.stages)}; pair them by name, such as "
+                f"{who}(pairs='{pairs}') needs the same stages, and the student has {quote_names(student.stages)}, "
+                f"{teacher.who} {quote_names(teacher.stages)}; pair them by name, such as "
                 f"{{'{student.stages[-1]}': '{teacher.stages[-1]}'}}."
             )
         return {name: name for name in student.stages}
