@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from instar.procedures.load import load
     from instar.procedures.predict import predict, predict_proba
     from instar.procedures.report import report
+    from instar.procedures.synthesise import synthesise
     from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
     from instar.procedures.train import train
     from instar.procedures.tune import tune
@@ -65,6 +66,7 @@ __all__ = [
     "predict_proba",
     "report",
     "specialists",
+    "synthesise",
     "targets_info",
     "train",
     "tune",

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
@@ -22,6 +20,7 @@ from pydantic import (
 
 from instar.checks import Count, Natural, NonNegative, Positive, Seed, Temperature
 from instar.compute.precision import Precision
+from instar.config_base import Config as Config  # noqa: PLC0414 (imported from here)
 from instar.config_errors import validate as validate  # noqa: PLC0414 (imported from here)
 from instar.importing import TypedName
 from instar.values import count_values
@@ -39,24 +38,6 @@ ImageSize = Annotated[
 
 START_FROM_TEACHER = "teacher"
 """Value of `start` for initial weights from layers of the teacher."""
-
-
-class Config(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        # YAML reads `yes` and `on` as true, and pydantic would turn true into 1
-        kind = str(cls.model_fields[str(info.field_name)].annotation)
-        if (
-            isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value))
-        ) and ("bool" not in kind and "Any" not in kind):
-            advice = "; put words such as yes and no in quotes" if "str" in kind and "Literal" not in kind else ""
-            raise ValueError(f"a truth value is not allowed here, got {value}{advice}")
-        return value
 
 
 class DataConfig(Config):
@@ -159,6 +140,16 @@ class DataConfig(Config):
     stratified: bool = Field(False, description="draw validation, test and subsets with the share of each class")
     balanced: bool = Field(False, description="draw each class equally often in each epoch; rare samples repeat")
     drop_labels: float = Field(0.0, ge=0, le=1, description="share of the training samples to train without labels")
+    transfer: str | None = Field(
+        None,
+        description="rows without labels beside the training samples: munge, smearing, naive-bayes, marginals, a table "
+        "of rows, or package.module:function",
+    )
+    transfer_rows: Count | None = Field(
+        None, description="number of these rows; none: all of a table, or 10 times the training samples"
+    )
+    transfer_seed: Seed = Field(0, description="seed of the rows that `transfer` makes")
+    transfer_alone: bool = Field(False, description="train on the rows of `transfer` in place of the training samples")
     special_classes: tuple[str, ...] = Field(
         (), description="draw half of each epoch from these classes, and half from all others (the rest)"
     )
@@ -166,7 +157,7 @@ class DataConfig(Config):
         "labelled", description="labels of the rest: their own, one common dustbin class, or none"
     )
 
-    @field_validator("source", mode="wrap")
+    @field_validator("source", "transfer", mode="wrap")
     @classmethod
     def _keep_typed_names(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         found = handler(value)  # a plain text, of which nobody could tell whether it was typed

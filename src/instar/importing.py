@@ -19,7 +19,7 @@ _WHOLE_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 LIBRARY_PREFIXES = ("transformers:", "timm:")
 """Prefixes of the names of models that libraries make, and no code of the user."""
 
-IMPORTING_SETTINGS = ("objective", "views", "reader", "data.source")
+IMPORTING_SETTINGS = ("objective", "views", "reader", "data.source", "data.transfer")
 """Settings of a run whose text may name classes to import."""
 
 

@@ -111,3 +111,7 @@ class Draws:
         """Return numbers uniform in (0, 1), float64 `[batch]`."""
         # 52 bits and a half, so that 0 and 1 never occur, of which a logarithm may be infinite
         return (_shift_right(self.bits(stream), 12).double() + 0.5) / 2**52
+
+    def uniform_table(self, shape: Sequence[int], stream: str) -> Tensor:
+        """Return numbers uniform in (0, 1), float64 `[batch, *shape]`."""
+        return (_shift_right(self.table(shape, stream), 11).double() + 0.5) / 2**52

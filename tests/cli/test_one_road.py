@@ -20,7 +20,7 @@ TARGETS, SPECIALISTS, PAPERS = (COMMANDS[group].commands for group in ("targets"
 VERBS = {name: (getattr(instar, name), COMMANDS[name.replace("_", "-")]) for name in (
     *("born_again", "compare", "correct_bias", "demo", "distill", "ensemble", "evaluate", "export", "inspect", "label"),
     "layers",
-    *("predict", "report", "train", "tune", "verify_data", "verify_loss"),
+    *("predict", "report", "synthesise", "train", "tune", "verify_data", "verify_loss"),
 )} | {
     "targets_info": (instar.targets_info, TARGETS["info"]),
     "verify_targets": (instar.verify_targets, TARGETS["verify"]),
@@ -117,6 +117,7 @@ def test_flags_are_declared_once() -> None:
         *vars(cli.lineage_options).items(),
         *vars(cli.paper_options).items(),
         *vars(cli.specialist_options).items(),
+        *vars(cli.transfer_options).items(),
     ):
         if name.endswith(("Option", "Argument")):
             (info,) = option.__metadata__

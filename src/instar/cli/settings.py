@@ -8,7 +8,17 @@ from typing import Any
 WORD_SETTINGS = tuple(
     f"data.{name}"
     for name in (
-        *("source", "input_column", "input_columns", "columns", "label_column", "leave_out", "tokenizer", "test_where"),
+        *(
+            "source",
+            "input_column",
+            "input_columns",
+            "columns",
+            "label_column",
+            "leave_out",
+            "tokenizer",
+            "test_where",
+            "transfer",
+        ),
         *("unlabelled", "classes", "omit_classes", "keep_classes", "special_classes"),
     )
 )

@@ -1,11 +1,45 @@
-"""`label`, and `targets info | verify | merge`."""
+"""`synthesise`, `label`, and `targets info | verify | merge`."""
 
 from __future__ import annotations
 
 import instar
-from instar.cli import options
+from instar.cli import options, transfer_options
 from instar.cli.output import print_result, print_store
-from instar.cli.settings import only_given, parse_parts, parse_predictions, parse_share, parse_shared, parse_teachers
+from instar.cli.settings import (
+    only_given,
+    parse_parts,
+    parse_predictions,
+    parse_settings,
+    parse_share,
+    parse_shared,
+    parse_teachers,
+)
+
+
+def synthesise(
+    data: transfer_options.TableArgument,
+    *,
+    out: transfer_options.RowsFileOption,
+    rows: transfer_options.MadeRowsOption,
+    method: transfer_options.MethodOption = None,
+    first: transfer_options.FirstRowOption = None,
+    seed: transfer_options.MadeSeedOption = None,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+) -> None:
+    """Make rows like those of a table, without labels.
+
+    Row i depends on the seed and i alone. A teacher labels the file with: instar distill DATA --transfer FILE.
+
+    Example: instar synthesise customers --set data.label_column=left --rows 10000 --out made.parquet
+    """
+    given = only_given(method=method, first=first, seed=seed, settings=parse_settings(settings), trust=trust)
+    found = instar.synthesise(data, rows=rows, out=out, **given)
+    count, columns = found.shape
+    print_result(
+        {"file": out, "rows": count, "columns": columns}, f"{out}\n  {count:,} rows of {columns:,} columns", as_json
+    )
 
 
 def label(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import instar
-from instar.cli import lineage_options, options
+from instar.cli import lineage_options, options, transfer_options
 from instar.cli.output import print_result, print_run
 from instar.cli.settings import only_given, parse_model, parse_numbers, parse_parts, parse_shared, parse_teachers
 
@@ -61,6 +61,8 @@ def distill(
     objective: options.ObjectiveOption = None,
     combine: options.CombineOption = None,
     targets: options.TargetsOption = None,
+    transfer: transfer_options.TransferOption = None,
+    transfer_rows: transfer_options.TransferRowsOption = None,
     reader: options.ReaderOption = None,
     views: options.ViewsOption = None,
     num_views: options.NumViewsOption = None,
@@ -83,6 +85,8 @@ def distill(
         objective=objective,
         combine=combine,
         targets=targets,
+        transfer=transfer,
+        transfer_rows=transfer_rows,
         reader=reader,
         views=views,
         num_views=num_views,

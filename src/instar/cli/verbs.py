@@ -23,6 +23,7 @@ for verb in (
     training.distill,
     training.born_again,
     training.tune,
+    targets.synthesise,
     targets.label,
     measuring.evaluate,
     measuring.compare,

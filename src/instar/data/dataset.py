@@ -11,11 +11,12 @@ from instar.config import DataConfig, validate
 from instar.data.any_source import ARRAYS_SOURCE, read_sources, split_off_test
 from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
-from instar.data.from_function import call_source, names_a_function, refuse_untrusted
+from instar.data.from_function import call_source, names_a_function, refuse_untrusted, refuse_untrusted_transfer
 from instar.data.masks import apply_masks
 from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.data.special import select_special_classes
+from instar.data.synthetic.transfer import add_transfer_rows, refuse_transfer_settings
 from instar.errors import ConfigError, DataError
 
 IMAGE_SETTINGS = ("image_size", "resize", "channels", "on_error")
@@ -107,8 +108,12 @@ class Data:
             )
         return self.splits[name]
 
-    def select(self, **changes: Any) -> Data:
+    def select(self, *, trust: bool = False, **changes: Any) -> Data:
         """Return the same data with another selection, for example `omit_classes=["3"]`.
+
+        Args:
+            trust: allow the import of a function that makes rows of `transfer`.
+            changes: settings of `DataConfig`.
 
         Raises:
             ConfigError: when a setting is unknown, impossible, or belongs to the source.
@@ -122,6 +127,7 @@ class Data:
         if fixed:
             raise ConfigError(f"'{fixed[0]}' is a setting of the source and cannot be changed; call load_data again.")
         config = validate(DataConfig, self.config.model_dump() | changes)
+        refuse_untrusted_transfer(config, trust=trust or config.transfer == self.config.transfer)
         own = self.validation.source if self.validation and self.validation.source is not self.train.source else None
         train, test = self.train.source, self.test.source
         # from the sources before their classes were merged, which the new selection may need apart
@@ -234,6 +240,7 @@ def _sources_of(given: Data, config: DataConfig, *, is_recorded: bool) -> dict[s
 def _select(config: DataConfig, train: Source, validation: Source | None, test: Source) -> Data:
     if validation and config.train_on_all:
         raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
+    refuse_transfer_settings(config)
     # arrays in Python are given again, and read again, by whoever needs them
     is_given = config.source == ARRAYS_SOURCE
     settings = {name: value for name, value in train.settings.items() if not is_given or name in IMAGE_SETTINGS}
@@ -256,6 +263,8 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     if train.mask is not None and not any(_has_loss(part) for part in samples.parts()):
         raise DataError(f"no training sample of '{train.name}' has a loss; the mask leaves none after the selection.")
     judged = Samples.all_of(test)
+    if config.transfer is not None:
+        samples, held_out = add_transfer_rows(config, samples, held_out)
     if config.special_classes:
         samples, held_out, judged = select_special_classes(config, samples, held_out, judged)
     return Data(config, samples.balance() if config.balanced else samples, held_out, judged)

@@ -11,7 +11,7 @@ from torch import nn
 from instar.calling import is_installed, refuse_arguments
 from instar.config import DataConfig
 from instar.errors import ConfigError, DataError, InstarError, shortened
-from instar.importing import TypedName, import_object, is_import_path, require_trust
+from instar.importing import TypedName, import_object, is_import_path, names_an_import, require_trust
 
 
 def names_a_function(source: str) -> bool:
@@ -37,6 +37,18 @@ def refuse_untrusted(config: DataConfig, *, trust: bool) -> None:
         require_trust(config.source, "data", trust=trust or isinstance(config.source, TypedName))
     elif config.source_arguments:
         raise ConfigError(f"'source_arguments' are those of a package.module:function, but '{config.source}' is none.")
+    refuse_untrusted_transfer(config, trust=trust)
+
+
+def refuse_untrusted_transfer(config: DataConfig, *, trust: bool) -> None:
+    """Refuse a generator of rows by a function or class that may not be imported.
+
+    Raises:
+        ConfigError: says how to allow it.
+    """
+    made_by = config.transfer
+    if made_by is not None and names_an_import(made_by) and not os.path.exists(made_by):
+        require_trust(made_by, "transfer", trust=trust or isinstance(made_by, TypedName))
 
 
 def call_source(config: DataConfig) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from instar.checks import checked
+from instar.data.synthetic.generator import RowGenerator
 from instar.data.views.view import View
 from instar.models.trained import TrainedRun
 from instar.objectives.notation import distillation
@@ -20,6 +21,7 @@ from instar.stages.arguments import DataLike, ModelLike, distillation_objective,
 from instar.stages.configuration import configure
 from instar.stages.given_teacher import choose_teacher, split_parts, teacher_of
 from instar.stages.phases import Phases, train_phases
+from instar.stages.transfer_rows import choose_transfer_rows
 
 
 @checked
@@ -33,6 +35,8 @@ def distill(
     temperature: float | None = None,
     combine: Literal["geometric", "arithmetic"] | None = None,
     targets: str | Path | None = None,
+    transfer: str | RowGenerator | None = None,
+    transfer_rows: int | None = None,
     store: Mapping[str, Any] | None = None,
     views: str | View | None = None,
     num_views: int | None = None,
@@ -61,6 +65,11 @@ def distill(
         targets: "online" queries the teacher at each step. "memory" and "store" query it once per (sample, view), and
             keep the targets in memory or in the run folder. Anything else is a folder of target stores, which students
             of the same teacher and views share.
+        transfer: rows beside the training samples that only the teacher labels: "munge", "smearing", "naive-bayes",
+            "marginals", one of these with arguments such as `Munge(0.2)` of `instar.data.synthetic`, a file or folder
+            of rows without labels, or `package.module:function`. They are made from the training samples alone.
+            `load_data` takes the same, also `transfer_seed`, and `transfer_alone` to leave out the training samples.
+        transfer_rows: number of these rows; None: all of a file, or 10 times the training samples.
         store: fields of `StoreConfig`: what a store keeps, such as {"keep": "top:32", "dtype": "float16"}.
         views: augmentation; teacher and student see the same views. None takes those of a target store, or none.
         num_views: views per sample, used in turn; None makes a new one each epoch.
@@ -94,6 +103,7 @@ def distill(
     True
     """
     teacher, named = split_parts(teacher, named)
+    data, chosen_rows = choose_transfer_rows(data, transfer, transfer_rows, trust=trust)
     given = configure(
         "distill",
         {"data": data, "teacher": teacher, "model": model},
@@ -109,6 +119,7 @@ def distill(
         start=start,
         seed=seed,
         **target_settings(targets, store),
+        **chosen_rows,
     )
     # settings stand above arguments, so they may name other teachers than the one that was given
     chosen = teacher_of("distill", teacher, given.config)

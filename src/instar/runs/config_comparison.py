@@ -12,6 +12,7 @@ from instar.nested import differences, flatten
 FINGERPRINT_OF_SETTING = {
     "config.data.source": "data",
     "config.data.tokenizer": "data",
+    "config.data.transfer": "data",
     "config.teachers": "teacher",
     "config.start": "start",
     "config.corrected": "run",

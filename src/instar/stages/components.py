@@ -30,6 +30,7 @@ from instar.stages.given_teacher import choose_teacher, leave_out, match_data
 from instar.stages.hidden_layers import refuse_without_layers
 from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.teacher_start import TeacherStart
+from instar.stages.transfer_rows import refuse_unused_rows
 from instar.stages.weights import few_columns, size_lazy_layers
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
@@ -102,6 +103,7 @@ class Components:
         self.objective.check(
             has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None
         )
+        refuse_unused_rows(config.data, self.objective, has_teacher=self.teacher is not None)
         TeacherStart.of(config, self.teacher)  # refuses a teacher without one network
         refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step

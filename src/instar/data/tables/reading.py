@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from instar.config import DataConfig
-from instar.data.columns.cell_rows import CellRows
+from instar.data.columns.cell_rows import CellRows, refuse_numbers_for_codes
 from instar.data.columns.schema import CellKind, Schema, TableColumn
-from instar.data.tables.kinds import find_kind, is_text, refuse_doubtful, simplify
+from instar.data.tables.kinds import find_kind, holds_numbers, is_text, refuse_doubtful, simplify
 from instar.data.tables.text_kinds import Column, parse_text
 from instar.data.tables.values import Values, read_quantities, read_words
-from instar.errors import DataError, nearest
+from instar.errors import DataError, MismatchError, nearest
 
 
 def read_tables(
@@ -57,6 +57,25 @@ def read_tables(
         )
         for split, columns in found.items()
     }
+
+
+def read_known_columns(table: Any, schema: Schema, name: str) -> CellRows:
+    """Return the columns of a schema in a table of Arrow, with their types; others are left out.
+
+    Raises:
+        MismatchError: when a column is missing.
+        DataError: when a column holds another type.
+    """
+    for wanted in schema:
+        if wanted.name not in table.column_names:
+            raise MismatchError(
+                f"'{name}' has no column '{wanted.name}', which the model reads; "
+                f"{nearest(wanted.name, table.column_names)}"
+            )
+        if wanted.kind == "word" and holds_numbers(table.column(wanted.name)):
+            refuse_numbers_for_codes(wanted, name)
+    kinds = {one.name: one.kind for one in schema}
+    return read_tables({name: table.select(list(schema.names))}, DataConfig(source=name), kinds=kinds)[name]
 
 
 def _choose(frame: Any, names: Sequence[str]) -> Any:

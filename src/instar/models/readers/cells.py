@@ -12,20 +12,17 @@ from torch import Tensor
 
 from instar.checks import Count, checked
 from instar.compute.inputs import Inputs, are_tensors, change_tensors, move_inputs
-from instar.config import DataConfig
 from instar.data.columns.cell_rows import (
     CELLS,
     UNSEEN_CODE,
     CellRows,
     SomeRows,
-    refuse_numbers_for_codes,
     tell_doubtful_codes,
 )
 from instar.data.opening import join_names
 from instar.data.tables.frames import as_arrow, is_frame
-from instar.data.tables.kinds import holds_numbers
-from instar.data.tables.reading import read_tables
-from instar.errors import ConfigError, MismatchError, nearest, say
+from instar.data.tables.reading import read_known_columns
+from instar.errors import ConfigError, MismatchError, say
 from instar.models.readers.cell_encoding import CellEncoding
 from instar.models.readers.embedded_cells import EmbeddedCells
 from instar.models.readers.reader import Reader
@@ -167,17 +164,7 @@ class Cells(Reader):
         schema = self._known.schema
         if not is_frame(frame):
             raise MismatchError(f"{self} reads data frames, got {type(frame).__name__}.")
-        table = as_arrow(frame, name)
-        for wanted in schema.names:
-            if wanted not in table.column_names:
-                raise MismatchError(
-                    f"'{name}' has no column '{wanted}', which the model reads; {nearest(wanted, table.column_names)}"
-                )
-        for one in schema:
-            if one.kind == "word" and holds_numbers(table.column(one.name)):
-                refuse_numbers_for_codes(one, name)
-        kinds = {one.name: one.kind for one in schema}
-        return read_tables({name: table.select(list(schema.names))}, DataConfig(source=name), kinds=kinds)[name]
+        return read_known_columns(as_arrow(frame, name), schema, name)
 
     def list_columns(self) -> list[dict[str, Any]]:
         """Return name, type and words of each column of `encoding.schema`, as JSON values."""
