@@ -24,6 +24,7 @@ TOPICS = (
     "compare",
     "report",
     "tables",
+    "synthetic",
     "views",
 )
 

@@ -13,7 +13,7 @@ from instar.data.columns.schema import TableColumn
 from instar.errors import DataError
 from instar.seeds import generator
 
-MAX_CANDIDATES = 16_384
+MAX_CANDIDATES = 8192
 """Rows among which the nearest is looked for, so that the time is linear in the rows of a larger table."""
 
 MAX_ONE_HOT_WORDS = 16
