@@ -18,15 +18,17 @@ from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError, say
 from instar.models.failures import refuse_failure
+from instar.models.normalised import reader_in
 from instar.runs.environment import package_version
 from instar.stages.shard_records import make_records
-from instar.stages.stored_layers import describe_stored_layers
+from instar.stages.stored_layers import describe_stored_layers, hash_tokens
 from instar.targets.claims import Piece
 from instar.targets.layout import RowLayout
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, TeacherDescription, read_manifest
 from instar.targets.records import Keep, Record
 from instar.targets.shards import checksum_of_ids, rows_per_shard
 from instar.targets.store import TargetStore
+from instar.teachers.stored import MAX_HASHED_TEXTS
 from instar.teachers.teacher import Teacher
 from instar.training.progress import ProgressBar
 
@@ -97,7 +99,9 @@ class Labelling:
         # the positions of the source, because a batch may leave out those at its end
         positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
-        layers = describe_stored_layers(answer.features, len(batch))
+        layers = describe_stored_layers(answer.features, self.teacher, loader, batch)
+        few = samples.ids[:MAX_HASHED_TEXTS]
+        networks = self.teacher.modules() if layers else []
         return PartDescription(
             source=samples.source.name,
             fingerprint=samples.source.fingerprint(),
@@ -112,6 +116,7 @@ class Labelling:
             draw_seed=choice.seed if keep.kind == "sample" else 0,
             positions=tuple(positions),
             layers=layers,
+            tokens=hash_tokens(reader_in(networks[0]), samples.source, few) if networks else {},
             rows_per_shard=rows_per_shard(RowLayout(record, tuple(positions), layers).width, self.shard_rows),
         )
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from instar.data.batch import Batch
 from instar.data.loader import Loader
-from instar.stages.stored_layers import refuse_other_shape
+from instar.stages.stored_layers import find_positions, refuse_other_shape
 from instar.targets.answer import Answer
-from instar.targets.layout import RowLayout
+from instar.targets.layout import RowLayout, StoredLayer
 from instar.targets.manifest import PartDescription
 from instar.teachers.teacher import Teacher, ask
 
@@ -29,21 +29,37 @@ class _Labelled:
         ids: sample ids, int64 `[n]`.
         values: what is stored of the targets, `[n, ..., classes]`.
         features: outputs of layers, `[n, ...]` by name.
+        lengths: number of positions of each sample in layers that have positions, int32 `[n]`; None if none has.
     """
 
     view: int
     ids: Tensor
     values: Tensor
     features: Mapping[str, Tensor]
+    lengths: Tensor | None
 
     @classmethod
-    def joined(cls, layout: RowLayout, view: int, labelled: list[tuple[Batch, Answer]]) -> _Labelled:
-        """Return the predictions for several batches together."""
-        batches, answers = zip(*labelled, strict=True)
+    def joined(cls, layout: RowLayout, view: int, labelled: list[tuple[Batch, Answer, Tensor | None]]) -> _Labelled:
+        """Return the predictions for several batches together, each with the mask of its positions."""
+        batches, answers, masks = zip(*labelled, strict=True)
         ids = torch.cat([batch.ids for batch in batches])
         values = layout.record.values_of(answers[0].targets.joined([answer.targets for answer in answers[1:]]))
-        features = {name: torch.cat([answer.features[name] for answer in answers]) for name in answers[0].features}
-        return cls(view, ids, values, features)
+        features = {
+            layer.name: _join([answer.features[layer.name] for answer in answers], layer) for layer in layout.layers
+        }
+        lengths = None if layout.lengths is None else torch.cat([mask.sum(1).int() for mask in masks])
+        return cls(view, ids, values, features, lengths)
+
+
+def _join(outputs: list[Tensor], layer: StoredLayer) -> Tensor:
+    if not layer.has_positions:
+        return torch.cat(outputs)
+    whole = outputs[0].new_zeros(sum(map(len, outputs)), *layer.shape)
+    start = 0
+    for output in outputs:
+        whole[start : start + len(output), : output.shape[1]] = output
+        start += len(output)
+    return whole
 
 
 def make_records(
@@ -75,6 +91,8 @@ def make_records(
         records[at, layout.targets] = targets.reshape(len(at), -1).cpu()
         for layer in layout.layers:
             records[at, layout.spans[layer.name]] = layout.encode_layer(layer, found.features[layer.name]).cpu()
+        if found.lengths is not None and layout.lengths is not None:
+            records[at, layout.lengths] = found.lengths.cpu().view(-1, 1).view(torch.uint8)
         # not finite for NaN and +inf, and for logits that are -inf for every class
         is_answer = found.values.logsumexp(-1).isfinite()  # [n] or [n, positions]
         longest = is_answer.shape[1] if is_answer.dim() == 2 else None
@@ -94,13 +112,14 @@ def _answers(
     for view in range(rows.start // samples, -(-rows.stop // samples)):  # a shard may span several views
         first = view * samples
         stretch = max(rows.start - first, 0), min(rows.stop - first, samples)
-        labelled: list[tuple[Batch, Answer]] = []
+        labelled: list[tuple[Batch, Answer, Tensor | None]] = []
         size = 0
         for batch in loader.in_order(view, *stretch, trim=False):
             answer = ask(teacher, batch, names)
+            mask = find_positions(teacher, batch) if layout.layers else None
             for layer in layout.layers:
-                refuse_other_shape(layer, answer.features[layer.name])
-            labelled.append((batch, answer))
+                refuse_other_shape(layer, answer.features[layer.name], mask)
+            labelled.append((batch, answer, mask))
             size += batch.labels.numel() * layout.record.num_classes * 4  # bytes of float32
             size += sum(feature.nbytes for feature in answer.features.values())
             advance(len(batch))

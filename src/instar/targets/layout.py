@@ -31,22 +31,27 @@ class StoredLayer(Config):
     name: str = Field(min_length=1, max_length=1000)
     shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(max_length=8, description="shape for one sample")
     channels_last: bool = Field(False, description="whether images are stored, and returned, with channels last")
+    has_positions: bool = Field(False, description="whether the first axis has the positions of the longest sample")
 
     @model_validator(mode="after")
     def _has_a_size(self) -> Self:
         if math.prod(self.shape) > MAX_LAYER_VALUES:
             raise ValueError(f"a layer must have at most {MAX_LAYER_VALUES:,} values, got the shape {self.shape}")
-        if self.channels_last and len(self.shape) != 3:
+        if self.channels_last and (len(self.shape) != 3 or self.has_positions):
             raise ValueError(f"only layers [channels, height, width] have channels last, got the shape {self.shape}")
+        if self.has_positions and len(self.shape) < 2:
+            raise ValueError(f"only layers [position, ...] have positions, got the shape {self.shape}")
         return self
 
     @classmethod
-    def of(cls, name: str, feature: Tensor) -> StoredLayer:
-        """Return the description of a layer with the output `[batch, ...]`.
+    def of(cls, name: str, feature: Tensor, longest: int | None = None) -> StoredLayer:
+        """Return the description of a layer with the output `[batch, ...]`, or `[batch, position, ...]` with `longest`.
 
         >>> StoredLayer.of("stage1", torch.zeros(2, 8, 4, 4)).shape
         (8, 4, 4)
         """
+        if longest is not None:
+            return cls(name=name, shape=(longest, *feature.shape[2:]), has_positions=True)
         # sums over channels are rounded in the order of the memory, and a store returns the bits of its teacher
         is_last = feature.dim() == 4 and not feature.is_contiguous()
         is_last = is_last and feature.is_contiguous(memory_format=torch.channels_last)
@@ -87,16 +92,32 @@ class RowLayout:
             at += _rounded(size, _ALIGNMENT_BYTES)
         return found
 
+    @cached_property
+    def lengths(self) -> slice | None:
+        """Bytes of the number of positions of a sample, int32; None if no layer has positions."""
+        if not any(layer.has_positions for layer in self.layers):
+            return None
+        end = _rounded(list(self.spans.values())[-1].stop, _ALIGNMENT_BYTES)
+        return slice(end, end + _ALIGNMENT_BYTES)
+
     def bytes_of(self, layer: StoredLayer) -> int:
         """Return the bytes of a layer in a row."""
         return math.prod(layer.shape) * self.record.dtype.itemsize
+
+    def span_of(self, layer: StoredLayer, positions: int | None) -> slice:
+        """Return the bytes of a layer, or of its first positions."""
+        span = self.spans[layer.name]
+        if not layer.has_positions or positions is None:
+            return span
+        return slice(span.start, span.start + self.bytes_of(layer) // layer.shape[0] * min(positions, layer.shape[0]))
 
     @cached_property
     def width(self) -> int:
         """Number of bytes of a row."""
         if not self.layers:
             return int(self.targets.stop)
-        used = _rounded(list(self.spans.values())[-1].stop, _ALIGNMENT_BYTES)
+        last = self.lengths or list(self.spans.values())[-1]
+        used = _rounded(last.stop, _ALIGNMENT_BYTES)
         padded = 1 << max(0, (used // _PADDED_SHARE).bit_length() - 1)
         return _rounded(used, min(max(padded, _ALIGNMENT_BYTES), _MAX_ALIGNMENT_BYTES))
 
@@ -123,8 +144,13 @@ class RowLayout:
         return stored.reshape(len(stored), -1).view(torch.uint8)
 
     def decode_layer(self, layer: StoredLayer, found: Tensor) -> Tensor:
-        """Return the outputs of a layer, float32 `[n, *shape]`, of its bytes, uint8 `[n, bytes]`."""
+        """Return the outputs of a layer, float32 `[n, *shape]`, of its bytes, uint8 `[n, bytes]`.
+
+        Bytes of fewer positions give fewer positions.
+        """
         values = found.view(self.record.dtype).float()
+        if layer.has_positions:
+            return values.view(len(found), -1, *layer.shape[1:])
         if not layer.channels_last:
             return values.view(len(found), *layer.shape)
         channels, *size = layer.shape

@@ -68,6 +68,9 @@ class PartDescription(Config):
         max_length=MAX_LAYERS,
         description="hidden layers whose outputs are stored beside the targets",
     )
+    tokens: dict[str, str] = Field(
+        default_factory=dict, description="by name, hashes of what the teacher reads of a few texts, if layers are kept"
+    )
     rows_per_shard: int = Field(ge=1, le=MAX_PART_ROWS)
     shards: tuple[Shard, ...] | None = Field(None, description="none until all shards are written")
 
@@ -183,7 +186,7 @@ class Manifest(Config):
         for part in found["parts"].values():
             del part["shards"]
             if not part["layers"]:  # as in stores that are older than layers, so that their fingerprints stay
-                del part["layers"]
+                del part["layers"], part["tokens"]
         # one number for all formats, because a store's fingerprint hashes its plan, and must outlive a new format
         return found | {"format": 1}
 

@@ -28,7 +28,7 @@ class StoredPart:
         self.records, self.part, self.layout, self.record, self.ids = records, part, layout, layout.record, ids
         # only the bytes that are asked for are read, however wide the layers beside them are
         self._targets = records[:, layout.targets]
-        self._layers = {layer.name: (layer, records[:, layout.spans[layer.name]]) for layer in layout.layers}
+        self._layers = {layer.name: layer for layer in layout.layers}
 
     @property
     def decoded_bytes(self) -> int:
@@ -57,11 +57,29 @@ class StoredPart:
         return self.record.decode(found)
 
     def features(
-        self, ids: Tensor, view: int, names: Sequence[str], device: torch.device | str = "cpu"
+        self,
+        ids: Tensor,
+        view: int,
+        names: Sequence[str],
+        device: torch.device | str = "cpu",
+        positions: int | None = None,
     ) -> dict[str, Tensor]:
-        """Return the outputs of some layers for `ids`, int64 `[batch]` on the host, float32 `[batch, ...]` by name."""
+        """Return the outputs of some layers, float32 `[batch, ...]` by name.
+
+        Args:
+            ids: sample ids, int64 `[batch]` on the host.
+            view: number of the view.
+            names: names of the layers.
+            device: device of the outputs.
+            positions: number of positions of the batch, for layers that have positions; None: that of its longest
+                sample.
+        """
         rows, found = self.rows(ids, view), {}
+        if positions is None and self.layout.lengths is not None:
+            # on the host, so that a shape needs no accelerator
+            positions = int(self.records[:, self.layout.lengths].index_select(0, rows).view(torch.int32).max())
         for name in names:
-            layer, values = self._layers[name]
+            layer = self._layers[name]
+            values = self.records[:, self.layout.span_of(layer, positions)]
             found[name] = self.layout.decode_layer(layer, gather_inputs(values, rows, torch.device(device)))
         return found

@@ -26,6 +26,9 @@ from instar.teachers.teacher import Teacher, drop_positions
 MAX_CHECKED_BYTES = 1 << 30
 """Size up to which a store is compared with its checksums when it is opened, which takes up to a second."""
 
+MAX_HASHED_TEXTS = 64
+"""Samples whose tokens are hashed, to compare what teacher and student read."""
+
 NUM_COMPARED = 4
 """Number of comparisons of a store's part with a loader: classes, source, samples and views."""
 
@@ -115,7 +118,15 @@ class Stored(Teacher):
         # in the order of the pass, so that nothing waits for an accelerator
         start = batch.place
         ids = batch.ids.cpu() if batch.order is None else batch.order[start : start + len(batch)]
-        return Answer(targets, part.features(ids, batch.view, features, batch.ids.device))
+        # a loader cuts inputs to the longest sample of the batch; of texts it has only rows
+        positions = batch.inputs.shape[1] if batch.inputs.dim() > 1 else None
+        return Answer(targets, part.features(ids, batch.view, features, batch.ids.device, positions))
+
+    def few_texts(self) -> tuple[Tensor, dict[str, str]]:
+        """Return the ids of a few training samples, and hashes of what the teacher read of them by name."""
+        part = next(iter(self._parts.values()))
+        ids = torch.arange(part.part.samples) if part.ids is None else part.ids
+        return ids[:MAX_HASHED_TEXTS], part.part.tokens
 
     def _find_part(self, batch: Batch) -> StoredPart:
         origin, part = self._current
