@@ -17,10 +17,11 @@ from instar.errors import ConfigError, MismatchError, NonFiniteError, StoreError
 from instar.models import TrainedRun, WideResNet
 from instar.procedures.distill import distill
 from instar.procedures.label import label
-from instar.procedures.target_stores import merge_targets, targets_info
+from instar.procedures.target_stores import merge_targets, targets_info, verify_targets
 from instar.procedures.train import train
 from instar.runs.run import Run
 from instar.targets import TargetStore
+from instar.targets.shards import read_records
 from instar.teachers import Ensemble, Module, Stored
 
 DIGITS = load_data("digits", subset=96)
@@ -185,3 +186,17 @@ def test_a_store_is_labelled_from_a_store_of_layers(tmp_path, store) -> None:
     ids = DIGITS.train.ids[:5]
     first, second = (one.part("train").features(ids, 1, ["stage2"])["stage2"] for one in (store, again))
     assert torch.equal(first, second)
+
+
+def test_verifying_compares_layers_with_the_teacher(tmp_path, teacher, store) -> None:
+    assert verify_targets(store, rows=40).difference < 1e-5
+    half = label(DIGITS, teacher, out=tmp_path / "half", features="stage2", **PLAIN | VIEWS | {"dtype": "float16"})
+    assert verify_targets(half).difference < 1e-3
+    # whole and sealed again, as by another program
+    piece = half.pieces()[0]
+    records = read_records(half.file(piece), 192, half.manifest.parts["train"].width(10)).clone()
+    records[:, half.part("train").layout.spans["stage2"]] = 0
+    half.write(piece, records)
+    half.finish()
+    with pytest.raises(StoreError, match="the layer 'stage2' in the store differs from that of its teacher by 1 of"):
+        verify_targets(tmp_path / "half")

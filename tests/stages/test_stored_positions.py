@@ -12,6 +12,7 @@ import instar
 from instar.data import Loader, load_data
 from instar.errors import MismatchError
 from instar.models import FrameNet
+from instar.procedures.target_stores import verify_targets
 from instar.runs.files import read_tensors
 from instar.targets import TargetStore
 from instar.teachers import Stored, as_teacher
@@ -63,6 +64,7 @@ def test_texts_are_padded_in_the_store_and_cut_to_the_longest_of_a_batch(tmp_pat
     data, model = reviews
     teacher = f"transformers:{model}"
     store = instar.label(data, teacher, out=tmp_path / "store", features=LAYER, batch_size=8, shard_rows=1, **EXACT)
+    assert verify_targets(store, teacher=teacher).difference < 1e-5
     assert store.layers() == {LAYER: (11, 16)}  # nine words, and a token at each end
     stored, live = Stored(store), as_teacher(teacher)
     lengths = set()

@@ -61,6 +61,12 @@ def test_a_shard_of_another_name_than_its_part_gives_it_is_refused(store: Target
         {"positions": [10**12]},
         {"positions": [1 << 24] * 100},
         {"shards": []},
+        {"layers": [{"name": "stage1", "shape": [1 << 40]}]},
+        {"layers": [{"name": "stage1", "shape": [1 << 16] * 8}]},
+        {"layers": [{"name": "stage1", "shape": [0]}]},
+        {"layers": [{"name": "stage1", "shape": [2]}] * 2},
+        {"layers": [{"name": "stage1", "shape": [2], "has_positions": True}]},
+        {"layers": [{"name": "stage1", "shape": [2, 3], "channels_last": True}]},
     ],
 )
 def test_numbers_that_decide_about_work_have_bounds(store: TargetStore, changes: dict) -> None:

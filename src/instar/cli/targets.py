@@ -80,7 +80,7 @@ def label(
 
     Example: instar label digits --teacher runs/teacher --keep top:5 --temperature 4 --out runs/targets
     """
-    given = only_given(
+    given = parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes) | only_given(
         views=views,
         num_views=num_views,
         keep=keep,
@@ -95,7 +95,6 @@ def label(
         share=parse_share(share),
         shard_rows=shard_rows,
     )
-    given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     reading = only_given(values=values, column=column, id_column=id_column)
     chosen = parse_predictions(predictions, parse_teachers(teacher), reading)
     store = instar.label(data, chosen, out=out, **parse_shared(config, settings, network, trust), **given)

@@ -114,7 +114,6 @@ def label(
     True
     """
     teacher = only_parts("label", teacher, parts)
-    _refuse_other_settings(settings)
     given = configure(
         "label",
         {"data": data, "teacher": teacher},
@@ -129,14 +128,14 @@ def label(
         seed=seed,
         training=precision and {"teacher_precision": precision},
     )
+    _refuse_other_settings(settings)
     made = given.config
     choice = _choose_content(made, keep=keep, dtype=dtype, temperature=temperature, seed=seed)
     view = given.objects.views or as_view(made.views, trust=trust)
     _refuse_impossible(made, view, batch_size, share, shard_rows)
     names, resolved, loaded = _resolve(teacher_of("label", teacher, made), given, network=network, trust=trust)
     loaders = _make_loaders(made, loaded, resolved, view, batch_size, held_out=held_out)
-    layers = () if features is None else find_stored_layers(resolved, features)
-    labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows, layers)
+    labelling = _plan_labelling(made, resolved, names, loaded, loaders, choice, batch_size, shard_rows, features)
     store = _start(labelling, local_path(out, "out"), show)
     labelling.complete(store, str(out), share=share, show=show)
     return store
@@ -204,7 +203,7 @@ def _plan_labelling(
     choice: StoreConfig,
     batch_size: int,
     shard_rows: int | None,
-    layers: tuple[str, ...],
+    features: str | Sequence[str] | None,
 ) -> Labelling:
     refuse_other_sizes(loaders["train"], None, teacher)
     precision = config.training.teacher_precision
@@ -215,6 +214,7 @@ def _plan_labelling(
     teacher.prepare(Execution(make_accelerator().device, precision, max_convolved_samples=batch_size))
     # students are compared with the teacher on held-out samples, which takes all classes
     choices = {name: choice if name == "train" else StoreConfig(dtype=choice.dtype) for name in loaders}
+    layers = () if features is None else find_stored_layers(teacher, features)
     return Labelling(teacher, described, data, loaders, choices, shard_rows, layers)
 
 

@@ -18,6 +18,7 @@ from instar.models.readers.encoded import find_attention_mask
 from instar.models.readers.reader import Reader
 from instar.objectives.features.pairing import STAGES
 from instar.targets.layout import StoredLayer
+from instar.targets.stored_part import StoredPart
 from instar.teachers.teacher import Teacher
 
 
@@ -90,6 +91,28 @@ def describe_stored_layers(
         StoredLayer.of(name, feature, longest if has_positions(feature, mask) else None)
         for name, feature in features.items()
     )
+
+
+def measure_layers(
+    stored: StoredPart, teacher: Teacher, batch: Batch, features: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Return the largest difference of each layer from its teacher's, as a share of its largest value.
+
+    Args:
+        stored: part of a store.
+        teacher: the teacher.
+        batch: samples of the part in one of its views.
+        features: outputs of the teacher's layers for them.
+    """
+    mask, found = find_positions(teacher, batch) if features else None, {}
+    positions = None if mask is None else mask.shape[1]
+    kept = stored.features(batch.ids.cpu(), batch.view, list(features), positions=positions)
+    for name, feature in features.items():
+        own, theirs = kept[name], feature.cpu().float()
+        if mask is not None and has_positions(feature, mask):  # padding may have any value
+            own, theirs = own[mask.cpu()], theirs[mask.cpu()]
+        found[name] = float((own - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30))
+    return found
 
 
 def hash_tokens(reader: Reader, source: Source, ids: Tensor) -> dict[str, str]:

@@ -109,7 +109,8 @@ class RowLayout:
         span = self.spans[layer.name]
         if not layer.has_positions or positions is None:
             return span
-        return slice(span.start, span.start + self.bytes_of(layer) // layer.shape[0] * min(positions, layer.shape[0]))
+        count = max(1, min(positions, layer.shape[0]))  # a stranger's store may have any lengths
+        return slice(span.start, span.start + self.bytes_of(layer) // layer.shape[0] * count)
 
     @cached_property
     def width(self) -> int:

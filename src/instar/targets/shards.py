@@ -180,3 +180,5 @@ def _explain() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"the records of a target store cannot be mapped: {error.strerror}.") from None
+    except OverflowError:
+        raise StoreError("the records of a target store cannot be mapped: they are too large.") from None
