@@ -249,6 +249,11 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     held_out = Samples.all_of(validation) if validation else None
     # split off first, so that every selection of training samples is judged on the same validation samples
     if validation is None and config.validation > 0:
+        if round(config.validation * len(samples)) == 0:
+            raise DataError(
+                f"a share of {config.validation:g} of the {len(samples)} training samples of '{train.name}' is no "
+                "sample; set data.validation to a larger share, or to 0."
+            )
         rest, held_out = samples.split(config.validation, seed, stratified=config.stratified)
         samples = samples if config.train_on_all else rest
     if config.omit_classes:

@@ -14,6 +14,7 @@ from instar.compute.execution import Execution
 from instar.compute.precision import choose_fastest
 from instar.config import TrainingConfig
 from instar.data.loader import Loader
+from instar.data.tables.faults import find_faults
 from instar.errors import say
 from instar.models.build import last_layer
 from instar.objectives.objective import Objective
@@ -98,6 +99,9 @@ def prepare(components: Components, *, trust: bool, show: bool) -> Prepared:
     seed_everything(config.seed, "training")  # the checks above have drawn random numbers
     if show and accelerator.is_main_process:  # once nothing is left to refuse, so that a refusal is one line
         say(f"instar: data {components.data.describe()}.")
+        others = {name: samples for name, samples in components.data.splits.items() if name != "train"}
+        for sentence in find_faults(components.data.train, others):
+            say(f"instar: warning: {sentence}.")
         for sentence in initial.notices(unused):
             say(f"instar: {sentence}")
     labelling = plan_labelling(components, loader, objective.teacher_layers)
