@@ -16,6 +16,7 @@ PACKAGES = [
     "models",
     "objectives",
     "reporting",
+    "students",
     "targets",
     "tasks",
     "teachers",

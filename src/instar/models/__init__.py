@@ -12,6 +12,7 @@ from instar.models.cnn import CNN
 from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
+from instar.models.fitted import Fitted
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.input_statistics import statistics
@@ -37,6 +38,7 @@ from instar.models.trained import (
     restore_model,
     save_model,
 )
+from instar.models.tree import Tree
 from instar.models.vgg import VGG
 from instar.models.wide_resnet import WideResNet
 
@@ -55,6 +57,7 @@ __all__ = [
     "CharacterLSTM",
     "DenseNet",
     "Dropout",
+    "Fitted",
     "FrameNet",
     "Linear",
     "Normalised",
@@ -64,6 +67,7 @@ __all__ = [
     "TextLSTM",
     "TextTransformer",
     "TrainedRun",
+    "Tree",
     "WideResNet",
     "attach_network",
     "build_network",

@@ -38,6 +38,7 @@ from instar.models.text_transformer import TextTransformer
 from instar.models.timm_classifier import TIMM_PREFIX, TimmClassifier
 from instar.models.transformers_classifier import TransformersClassifier
 from instar.models.transformers_kinds import choose_transformers_kind, kind_of_inputs
+from instar.models.tree import Tree
 from instar.models.vgg import VGG
 from instar.models.wide_resnet import WideResNet
 from instar.models.word_network import WordNetwork
@@ -58,6 +59,7 @@ MODELS: dict[str, type[Architecture]] = {
     "bag": Bag,
     "text-lstm": TextLSTM,
     "text-transformer": TextTransformer,
+    "tree": Tree,
 }
 """Model families by the name in a configuration; add one line for a new family."""
 

@@ -118,7 +118,7 @@ def name_groups(network: nn.Module) -> tuple[dict[str, nn.Module], tuple[str, ..
     if not isinstance(network, Architecture) or not network.is_built:
         return {}, ()
     groups = network.groups()
-    logits = groups[-1][0]  # the last group returns the logits, which are no feature
+    logits = groups[-1][0] if groups else ""  # the last group returns the logits, which are no feature
     found = {name: module for name, module in groups if name != logits}  # modules may share a name: the last one counts
     return found, find_stages(found)
 

@@ -106,7 +106,7 @@ class Normalised(Statistics):
 
     def forward(self, inputs: Inputs, *state: HiddenState, **options: bool) -> Any:
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
-        normal = self._normal(inputs)
+        normal = self.prepare(inputs)
         output = call_network(self.network, normal, *state, **options)
         return output if state else logits_of(output, count_rows(normal))
 
@@ -131,10 +131,11 @@ class Normalised(Statistics):
             raise MismatchError(
                 f"the network '{name}' has no named features; derive it from instar.models.Architecture."
             )
-        normal: Any = self._normal(inputs)  # several tensors for networks that read words
+        normal: Any = self.prepare(inputs)  # several tensors for networks that read words
         return self.network.features(normal)
 
-    def _normal(self, raw: Inputs) -> Inputs:
+    def prepare(self, raw: Inputs) -> Inputs:
+        """Return what the inner network is called with for raw inputs of a source: read, and standardised."""
         read: Any = self.reader  # a reader of one tensor is annotated as such
         inputs: Inputs = read(raw)
         if not are_tensors(raw):  # texts, which are on no device

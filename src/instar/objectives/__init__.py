@@ -1,5 +1,6 @@
 """What a student minimises: weighted sums of terms, one term per file."""
 
+from instar.objectives.aims import Aim
 from instar.objectives.confidence_weighted import ConfidenceWeighted
 from instar.objectives.correlation import Correlation
 from instar.objectives.decoupled import DecoupledKD
@@ -30,6 +31,7 @@ from instar.objectives.weighted_labels import WeightedLabels, fit_to_samples
 
 __all__ = [
     "TERMS",
+    "Aim",
     "AttentionTransfer",
     "Attentions",
     "ConfidenceWeighted",

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.batch import Batch
+from instar.objectives.aims import Aim
+from instar.objectives.hard_labels import HardLabels
 from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
@@ -49,6 +51,10 @@ class ConfidenceWeighted(Term):
         """Return the teacher's largest probability; 0 for unlabelled examples."""
         # an unlabelled example has no loss, and its weight would only reduce those of the others
         return _confidence(targets).masked_fill(batch.labels == UNLABELLED, 0.0)
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return the labels as probabilities, which `weights` weighs."""
+        return HardLabels().aim(batch, targets, classes)
 
 
 def _confidence(targets: Targets | None) -> Tensor:

@@ -13,6 +13,7 @@ from instar.checks import checked
 from instar.compute.tiling import exceeds_cached_tile
 from instar.data.batch import Batch
 from instar.errors import ConfigError
+from instar.objectives.aims import Aim
 from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.cross_entropy import sparse_cross_entropy
@@ -65,3 +66,9 @@ class HardLabels(Term):
             smoothing = self.label_smoothing
             flat = F.cross_entropy(z, labels, ignore_index=UNLABELLED, reduction="none", label_smoothing=smoothing)
         return Value(flat.view(batch.labels.shape))
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return the smoothed labels as probabilities; an unlabelled example has the weight 0."""
+        is_labelled = batch.labels != UNLABELLED
+        drawn = F.one_hot(batch.labels.clamp(min=0), classes).double()
+        return Aim((1 - self.label_smoothing) * drawn + self.label_smoothing / classes, 1.0, is_labelled.double())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from instar.data.batch import Batch
+from instar.objectives.aims import Aim
 from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
@@ -39,3 +40,9 @@ class LogitMatching(Term):
         centred = difference - difference.mean(-1, keepdim=True)
         # the mean over classes is the 1/C; the 1/2 makes the gradient (z - v) / C
         return Value(centred.square().mean(-1) / 2)
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return the centred logits of the teacher."""
+        assert targets is not None, "Objective.check refuses a run without a teacher"
+        logits = targets.logits()
+        return Aim(logits - logits.mean(-1, keepdim=True), None)

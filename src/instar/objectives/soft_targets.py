@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from instar.checks import Temperature, checked
 from instar.data.batch import Batch
+from instar.objectives.aims import Aim
 from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
@@ -54,3 +56,10 @@ class SoftTargets(Term):
             divergence = divergence.clamp(min=0)
         # T^2, because the gradient of the cross-entropy scales as 1/T^2 (section 2)
         return Value(self.temperature**2 * cross_entropy, {"kl_to_teacher": divergence})
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return p^T of the teacher."""
+        assert targets is not None, "Objective.check refuses a run without a teacher"
+        probabilities = targets.softened(self.temperature)[0]
+        weights = torch.full((len(batch),), self.temperature**2, dtype=torch.float64)
+        return Aim(probabilities, self.temperature, weights)

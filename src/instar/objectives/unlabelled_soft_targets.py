@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.checks import Temperature, checked
 from instar.data.batch import Batch
+from instar.objectives.aims import Aim
 from instar.objectives.objective import Term
 from instar.objectives.soft_targets import SoftTargets
 from instar.objectives.values import Need, Value
@@ -57,3 +58,9 @@ class UnlabelledSoftTargets(Term):
         # where, not a product: the teacher of a labelled example may predict anything, and 0 * inf is NaN
         beside = {name: torch.where(is_taught, found, 0.0) for name, found in value.beside.items()}
         return Value(torch.where(is_taught, value.loss, 0.0), beside)
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return p^T of the teacher; a labelled example has the weight 0."""
+        of_all = self._of_all.aim(batch, targets, classes)
+        assert of_all.weights is not None, "SoftTargets has the factor T^2"
+        return replace(of_all, weights=of_all.weights * (batch.labels == UNLABELLED).cpu())

@@ -13,6 +13,7 @@ from instar.checks import checked
 from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import ConfigError, DataError, MismatchError, nearest
+from instar.objectives.aims import Aim
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.objective import Objective, Term
 from instar.objectives.standardised import Standardised
@@ -75,6 +76,13 @@ class WeightedLabels(Term):
         weights = torch.tensor(self.fitted, dtype=logits.dtype, device=logits.device)
         # an unlabelled example has the weight of the first class, and a loss of 0
         return Value(HardLabels()(logits, batch, targets).loss * weights[batch.labels.clamp(min=0)])
+
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return the labels as probabilities, with the weights of their classes."""
+        of_all = HardLabels().aim(batch, targets, classes)
+        weights = torch.tensor(self.fitted, dtype=torch.float64, device=batch.labels.device)[batch.labels.clamp(min=0)]
+        assert of_all.weights is not None, "HardLabels has them, because unlabelled examples have none"
+        return replace(of_all, weights=of_all.weights * weights)
 
     def fit_to_classes(self, counts: Tensor, classes: Sequence[str]) -> WeightedLabels:
         """Return the same term with the weights of the classes of some training samples.

@@ -13,7 +13,6 @@ from instar.checks import checked
 from instar.data.synthetic.generator import RowGenerator
 from instar.data.views.view import View
 from instar.models.trained import TrainedRun
-from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
 from instar.runs.run import Run
@@ -60,7 +59,7 @@ def distill(
         model: student, as in `train`.
         out: run folder; new, or of the same run.
         objective: weighted sum of terms; None is `SoftTargets(T) + 0.1 * HardLabels()`.
-        temperature: T of the default objective; None is 4.
+        temperature: T of the default objective; None is 4 for networks, and 1 for models without gradients.
         combine: average of several teachers: "geometric" (mean of logits) or "arithmetic" (mean of probabilities).
         targets: "online" queries the teacher at each step. "memory" and "store" query it once per (sample, view), and
             keep the targets in memory or in the run folder. Anything else is a folder of target stores, which students
@@ -111,7 +110,7 @@ def distill(
         named,
         settings,
         trust=trust,
-        defaults={"objective": distillation()},  # below the file, which may have another
+        teaches=True,
         objective=distillation_objective(objective, temperature),
         combine=combine,
         views=views,

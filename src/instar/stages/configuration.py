@@ -26,7 +26,7 @@ from instar.models.readers.notation import parse_reader
 from instar.models.readers.reader import Reader
 from instar.models.trained import lend_network
 from instar.nested import merge_settings, read_yaml
-from instar.objectives.notation import as_objective
+from instar.objectives.notation import as_objective, distillation
 from instar.objectives.objective import Objective, Term
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
@@ -34,6 +34,8 @@ from instar.stages.arguments import given_network
 from instar.stages.components import GivenObjects
 from instar.stages.given_teacher import paths_of
 from instar.stages.stage import Stage
+from instar.students.catalogue import student_of
+from instar.students.fitted import refuse_unused
 
 _ELSEWHERE = (
     (DataConfig, "the data; give data=instar.load_data(..., {name}=...)"),
@@ -85,6 +87,7 @@ def configure(
     trust: bool = False,
     defaults: Mapping[str, Any] | None = None,
     refused: tuple[str, ...] = (),
+    teaches: bool = False,
     **given: Any,
 ) -> Configured:
     """Merge the layers that a caller gave; an argument that is None was not given.
@@ -98,6 +101,7 @@ def configure(
         trust: allow the import of what is the user's and the settings name; what was typed is trusted anyway.
         defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
+        teaches: whether the objective is that of a distillation where none is given, which depends on the student.
         given: fields of `RunConfig`, where an objective or views may be objects.
 
     Raises:
@@ -130,6 +134,10 @@ def configure(
         if values.get(name):  # an empty one has no effect
             raise ConfigError(f"{verb} takes no setting '{name}'.")
     found = validate(RunConfig, values)
+    student = student_of(found.model.name)
+    refuse_unused(student, found.training, set(found.training.model_fields_set))
+    if teaches and "objective" not in values:
+        found = found.model_copy(update={"objective": distillation(student.temperature)})
     if loaded is not None and found.data != loaded.config:
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):

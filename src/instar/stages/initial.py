@@ -18,6 +18,7 @@ from instar.importing import LIBRARY_PREFIXES
 from instar.models.architecture import Adopting, Architecture
 from instar.models.build import build_network
 from instar.models.copying import copy_network
+from instar.models.fitted import Fitted
 from instar.models.imported import import_model
 from instar.models.input_statistics import find_statistics
 from instar.models.modes import find_frozen_layers
@@ -175,7 +176,8 @@ def make_initial(
         own.adopt(unwrap(only_network(teacher, f"model '{config.model.name}'")))
     # a class makes new weights under the seed of the run; a function may load any
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
-    model = set_reader(own, reader, *_choose_statistics(from_teacher, data, reader, has_weights=has_weights))
+    stays = has_weights or (isinstance(own, Fitted) and not own.standardises)
+    model = set_reader(own, reader, *_choose_statistics(from_teacher, data, reader, has_weights=stays))
     probe = few_inputs(data, model.reader)
     refuse_second_change(model.reader, probe)
     is_told = isinstance(own, Normalised) or reader.statistics() is not None

@@ -29,10 +29,11 @@ from instar.stages.layer_comparison import keep_layers
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
 from instar.stages.weights import few_columns
+from instar.students.catalogue import student_of
+from instar.students.student import Lesson
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
-from instar.training.loop import fit
 
 MAX_UNCOLLECTED_BYTES = 16 << 20
 """Weights on a CPU up to this size wait for Python's own garbage collection after a run."""
@@ -65,8 +66,7 @@ class Stage:
             InstarError: in one sentence, before the first step wherever that can be known.
         """
         with torch.inference_mode(False), torch.enable_grad():  # the caller may have turned gradients off
-            components = resolve_components(self.config, self.given, trust=self.trust)
-            components.check()
+            components = self._resolve()
             # before any model is moved, laid out anew or called
             fingerprints = components.fingerprints(trust=self.trust)
             functions = components.functions()
@@ -92,9 +92,16 @@ class Stage:
             InstarError: in one sentence.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            components = resolve_components(self.config, self.given, trust=self.trust)
-            components.check()
+            components = self._resolve()
             prepare(components, trust=self.trust or self.trust_model, show=False)
+
+    def _resolve(self) -> Components:
+        """Return the components of the run, which fit each other and the student."""
+        found = resolve_components(self.config, self.given, trust=self.trust)
+        student, task = student_of(self.config.model.name), found.data.train.source.task
+        student.refuse(found.config, found.objective, task, is_given=found.network is not None)
+        found.check()
+        return found
 
     def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
         # not through Run: the folder may not exist yet
@@ -144,18 +151,20 @@ class Stage:
         if teacher is not None:
             show = self.show and accelerator.is_main_process
             teacher = precompute_targets(teacher, config, loader, prepared.labelling, run.path, show=show)
-        seconds = fit(
+        lesson = Lesson(
             model,
             prepared.objective,
             loader,
             config.training,
             run,
             accelerator,
+            config.seed,
             teacher=teacher,
             adapters=prepared.adapters,
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
+        seconds = student_of(config.model.name).learn(lesson)
         if config.correct_prior:  # epochs had more special samples, or rare classes, than the data have
             shift_logits(model, to_prior(data.train), prepared.initial.probe)
         return teacher, seconds
@@ -188,7 +197,7 @@ def _finish(
                 model.network.tokenizer_files = copy_tokenizer(data.config.tokenizer)
         save_model(run, model, config.model, shape, data.classes, dtype=dtype, needs_network=needs_network)
         facts: dict[str, Any] = {
-            "parameters": sum(p.numel() for p in model.parameters()),
+            **student_of(config.model.name).sizes(model),
             "steps": run.history()[-1]["step"],  # fewer than planned where patience ended the training
             "seconds": seconds,
             "notes": notes,

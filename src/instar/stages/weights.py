@@ -17,8 +17,9 @@ from instar.data.dataset import Data
 from instar.errors import ConfigError
 from instar.models.copying import copy_network
 from instar.models.failures import refuse_failure
+from instar.models.fitted import Fitted
 from instar.models.modes import in_eval_mode
-from instar.models.normalised import Normalised, set_reader
+from instar.models.normalised import Normalised, set_reader, unwrap
 from instar.models.probe import NUM_PROBE_INPUTS
 from instar.models.readers.as_is import AsIs
 from instar.models.readers.cells import Cells
@@ -49,6 +50,8 @@ def refuse_odd_weights(network: nn.Module) -> None:
             raise ConfigError(f"'{name}' of the student is {found}; weights and buffers must be dense real tensors.")
     if left := [name for name, _ in network.named_parameters() if name not in state]:
         raise ConfigError(f"'{left[0]}' of the student is not in its state_dict, so a run folder would lack it.")
+    if isinstance(unwrap(network), Fitted):  # its buffers are fitted
+        return
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError("no weight of the student is trained: all are frozen (requires_grad), or there are none.")
 

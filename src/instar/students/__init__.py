@@ -1,0 +1,9 @@
+"""How models learn: networks by gradients, trees and others in their own ways."""
+
+from instar.students.catalogue import STUDENTS, student_of
+from instar.students.fitted import FittedStudent
+from instar.students.network import NetworkStudent
+from instar.students.student import Lesson, Student
+from instar.students.tree import TreeStudent
+
+__all__ = ["STUDENTS", "FittedStudent", "Lesson", "NetworkStudent", "Student", "TreeStudent", "student_of"]

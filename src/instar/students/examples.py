@@ -1,0 +1,134 @@
+"""The examples that a model without gradients is fitted to: all samples at once, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from instar.data.batch import Batch
+from instar.data.loader import Loader
+from instar.errors import MismatchError
+from instar.models.normalised import Normalised
+from instar.objectives.objective import Objective
+from instar.targets.targets import Targets
+from instar.teachers.teacher import Teacher, ask
+
+QUERIED_SAMPLES = 1024
+"""Samples of a query of the teacher."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """All samples in one view, with the targets of the teacher.
+
+    Args:
+        batch: the samples.
+        inputs: what the model is called with, float32 `[samples, columns]`.
+        targets: targets of the teacher; None: there is no teacher.
+    """
+
+    batch: Batch
+    inputs: Tensor
+    targets: Targets | None
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Samples in all of their views.
+
+    Args:
+        parts: the samples, once for each view.
+        classes: number of classes.
+    """
+
+    parts: Sequence[Part]
+    classes: int
+
+    @classmethod
+    def of(cls, model: Normalised, loader: Loader, teacher: Teacher | None) -> Examples:
+        """Read samples, and query the teacher about them.
+
+        Args:
+            model: reads the samples.
+            loader: loader of the samples.
+            teacher: the teacher, on the device of the loader; None: there is none.
+
+        Raises:
+            MismatchError: when a view mixes samples, or the data have a class for each position.
+        """
+        whole = Loader(
+            loader.samples,
+            len(loader.samples),
+            seed=loader.seed,
+            views=loader.views,
+            num_views=loader.num_views,
+            view_seed=loader.origin.seed,
+            device=loader.device,
+        )
+        parts = []
+        for view in range(loader.num_views or 1):
+            (batch,) = whole.in_order(view)
+            if batch.mixture is not None or batch.labels.dim() != 1 or batch.mask is not None:
+                raise MismatchError(
+                    "a model without gradients is fitted to whole samples with one label each; leave out views that "
+                    "mix samples, and labels of positions."
+                )
+            inputs = prepare_rows(model, batch)
+            targets = None
+            if teacher is not None:
+                pieces = [batch.part(at, at + QUERIED_SAMPLES) for at in range(0, len(batch), QUERIED_SAMPLES)]
+                first, *others = [ask(teacher, piece).targets for piece in pieces]
+                targets = first.joined(others) if others else first
+            parts.append(Part(batch, inputs, targets))
+        return cls(parts, loader.samples.num_classes)
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return sum(len(part.batch) for part in self.parts)
+
+    @cached_property
+    def rows(self) -> NDArray[np.float32]:
+        """What the model reads of all examples, float32 `[examples, columns]`."""
+        return torch.cat([part.inputs for part in self.parts]).cpu().numpy()
+
+    def totals(self, objective: Objective) -> Tensor | None:
+        """Return `Objective.totals` of all examples; None where no term weighs them."""
+        if not objective.weighs_examples:
+            return None
+        return torch.stack([objective.totals(part.batch, part.targets) for part in self.parts]).sum(0)
+
+    @torch.no_grad()
+    def measure(self, model: Normalised, objective: Objective) -> dict[str, float]:
+        """Return the mean of the objective and of each of its terms over the examples, by name."""
+        totals, sums = self.totals(objective), dict[str, float]()
+        for part in self.parts:
+            logits = model.network(part.inputs)
+            for name, value in objective(logits, part.batch, part.targets, totals)[1].items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        return {name: value / self.count for name, value in sums.items()}
+
+
+def prepare_rows(model: Normalised, batch: Batch) -> Tensor:
+    """Return what a model reads of a batch, float32 `[batch, columns]`.
+
+    Raises:
+        MismatchError: when an input is missing (NaN) or infinite, which no threshold can tell apart.
+    """
+    found = model.prepare(batch.read(model.reader))
+    assert isinstance(found, Tensor), "build_network refuses several inputs for a family that takes one"
+    rows = found.flatten(1).float()
+    finite = rows.isfinite().all(1)
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise MismatchError(
+            f"{bad:,} of {len(rows):,} samples have numbers that are missing (NaN) or infinite; fill them in, or load "
+            "the data as a table, whose missing values are read as such."
+        )
+    return rows

@@ -1,0 +1,171 @@
+"""Decision trees: grown on targets by scikit-learn, filled with the best constants, pruned on the validation split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeRegressor
+
+from instar.data.loader import Loader
+from instar.models.tree import Tree
+from instar.objectives.hard_labels import HardLabels
+from instar.objectives.objective import Objective
+from instar.seeds import derive
+from instar.students.cost_complexity import find_best_subtree
+from instar.students.examples import Examples
+from instar.students.fitted import FittedStudent
+from instar.students.leaf_values import Floats, Sums, gather_sums, refuse_without_aim, smooth, solve
+from instar.students.student import Lesson
+from instar.trees.arrays import TreeArrays
+
+
+class TreeStudent(FittedStudent):
+    """Grows one tree on the targets of all examples, and prunes it.
+
+    The tree is grown as a CART of several outputs, y_n = -g_n / h_n with the weight h_n: g_n is the gradient of the
+    objective at the best constant logits, and h_n the strength of its curvature. For labels this is Gini's
+    impurity. Each leaf then has the logits with the least loss of its samples, and the tree is pruned by cost and
+    complexity to the subtree with the least loss on the validation split: of the objective, where the teacher knows
+    these samples, and of their labels otherwise.
+    """
+
+    noun = "a tree"
+
+    def refuse_objective(self, objective: Objective) -> None:
+        """Refuse an objective with a term that is no mean of targets."""
+        refuse_without_aim(objective, self.noun)
+
+    def fit(self, network: Any, examples: Examples, lesson: Lesson) -> int:
+        """Grow, fill and prune the tree."""
+        assert isinstance(network, Tree), "the catalogue gives each family its student"
+        sums = gather_sums(lesson.objective, examples)
+        grown = grow(network, examples.rows, sums, derive(lesson.seed, "tree"))
+        nodes = Nodes.of(grown, examples.rows, sums, network.smoothing)
+        leaves = np.zeros(len(grown.left), bool)
+        if network.prune and (held_out := read_held_out(lesson)) is not None:
+            others, their_sums = held_out
+            costs = nodes.losses([one.within(*nodes.place(others.rows)) for one in their_sums])
+            leaves = find_best_subtree(grown.left, grown.right, nodes.losses(nodes.sums), costs)
+        network.take(collapse(grown, leaves, nodes.logits, network))
+        return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """The splits of a tree that has no values yet.
+
+    Args:
+        columns: column of each split, int32 `[nodes]`; negative at a leaf.
+        thresholds: its threshold, float64 `[nodes]`.
+        left: left child, int32 `[nodes]`; -1 at a leaf.
+        right: right child.
+        estimator: the tree of scikit-learn.
+    """
+
+    columns: NDArray[np.int32]
+    thresholds: Floats
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    estimator: DecisionTreeRegressor
+
+
+def grow(tree: Tree, rows: NDArray[np.float32], sums: list[Sums], seed: int) -> Grown:
+    """Grow a tree on the gradients of the objective.
+
+    Args:
+        tree: says how large it may become.
+        rows: inputs, `[examples, columns]`.
+        sums: terms, with each example as a group.
+        seed: decides between equal splits.
+    """
+    everything = np.zeros(len(rows), np.int64)
+    best = solve([one.within(everything, 1) for one in sums])
+    at_best = np.broadcast_to(best, (len(rows), best.shape[1]))
+    curvature = np.asarray(sum(one.strengths for one in sums))
+    gradient = np.asarray(sum(one.gradient(at_best) for one in sums))
+    told = curvature > 0  # an example without a label or a target says nothing
+    estimator = DecisionTreeRegressor(
+        max_depth=tree.most_depth or None,
+        max_leaf_nodes=None if tree.most_leaves < 2 else tree.most_leaves,
+        min_samples_leaf=tree.min_samples,
+        random_state=seed % 2**32,
+    ).fit(rows[told], -gradient[told] / curvature[told, None], sample_weight=curvature[told])
+    found = estimator.tree_
+    left, right = (side.astype(np.int32) for side in (found.children_left, found.children_right))
+    return Grown(found.feature.astype(np.int32), found.threshold, left, right, estimator)
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """The sums of the training examples of each node, inner ones too, and the logits that are best for them."""
+
+    grown: Grown
+    sums: list[Sums]
+    logits: Floats
+
+    @classmethod
+    def of(cls, grown: Grown, rows: NDArray[np.float32], sums: list[Sums], smoothing: float) -> Nodes:
+        """Return the nodes of a tree for training examples.
+
+        Args:
+            grown: the tree.
+            rows: inputs, `[examples, columns]`.
+            sums: terms, with each example as a group.
+            smoothing: see `Tree`.
+        """
+        made = cls(grown, [], np.zeros((0, 0)))
+        groups, number = made.place(rows)
+        by_node = [made.add_up(one.within(groups, number)) for one in sums]
+        whole = [one.at(slice(0, 1)) for one in by_node]
+        return cls(grown, by_node, solve(smooth(by_node, whole, smoothing, len(rows))))
+
+    def place(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.integer], int]:
+        """Return the leaf of each row, and the number of nodes."""
+        return self.grown.estimator.apply(rows), len(self.grown.left)
+
+    def add_up(self, sums: Sums) -> Sums:
+        """Return sums of leaves with those of the nodes above them filled in."""
+        for node in range(len(self.grown.left) - 1, -1, -1):
+            if (left := self.grown.left[node]) >= 0:
+                right = self.grown.right[node]
+                for values in (sums.targets, sums.weights, sums.squares):
+                    values[node] = values[left] + values[right]
+        return sums
+
+    def losses(self, sums: list[Sums]) -> Floats:
+        """Return the loss of each node if it were a leaf, of examples whose sums are those of leaves."""
+        return np.asarray(sum(self.add_up(one).losses(self.logits) for one in sums))
+
+
+def read_held_out(lesson: Lesson) -> tuple[Examples, list[Sums]] | None:
+    """Return the validation examples and the sums of their terms; None where there are none to prune on."""
+    samples, teacher = lesson.validation, lesson.teacher
+    if samples is None:
+        return None
+    loader = Loader(samples, len(samples), seed=0, device=lesson.loader.device)
+    knows = teacher is None or teacher.knows(samples)
+    examples = Examples.of(lesson.model, loader, teacher if knows else None)
+    return examples, gather_sums(lesson.objective if knows else 1.0 * HardLabels(), examples)
+
+
+def collapse(grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree) -> TreeArrays:
+    """Return a tree whose nodes in `leaves` are leaves, and what is below them is gone."""
+    is_leaf, kept, waiting = leaves | (grown.left < 0), list[int](), [0]
+    while waiting:
+        node = waiting.pop()
+        kept.append(node)
+        if not is_leaf[node]:
+            waiting += [int(grown.right[node]), int(grown.left[node])]  # the left one is next
+    number = np.full(len(grown.left), -1, np.int32)
+    number[kept] = np.arange(len(kept), dtype=np.int32)
+
+    def children(side: NDArray[np.int32]) -> NDArray[np.int32]:
+        return np.where(is_leaf[kept], np.int32(-1), number[side[kept]])
+
+    columns = np.where(is_leaf[kept], np.int32(-1), grown.columns[kept])
+    thresholds = np.where(is_leaf[kept], 0.0, grown.thresholds[kept])
+    both = children(grown.left), children(grown.right)
+    return TreeArrays(columns, thresholds, *both, logits[kept], [0], tree.columns, combine="sum", meaning="logits")
