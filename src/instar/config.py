@@ -92,8 +92,10 @@ class DataConfig(Config):
     layout: Literal["CHW", "HWC", "HW"] | None = Field(
         None, description="axes of image arrays: CHW (channels, height, width), HWC, or HW (no channels)"
     )
-    labels: Literal["classes"] | None = Field(
-        None, description="classes: treat each distinct label as a class; needed only if the labels are ambiguous"
+    labels: Literal["classes", "numbers"] | None = Field(
+        None,
+        description="classes: each distinct label is a class; numbers: labels are quantities (regression), which a "
+        "model predicts in their own unit; needed only if the labels are ambiguous",
     )
     unlabelled: int | str | None = Field(None, description="the label that marks an unlabelled sample, such as -1")
     classes: tuple[str, ...] = Field(

@@ -9,6 +9,7 @@ from instar.tasks import (
     Classification,
     Entities,
     NextToken,
+    Regression,
     Task,
     Words,
     known_metrics,
@@ -19,12 +20,25 @@ CASES = {
     "NextToken": NextToken(),
     "Words": Words(states=2),
     "Entities": Entities(),
+    "Regression": Regression(mean=1.0, std=2.0),
 }
-OF_TEACHER = {"teacher_error", "agreement", "kl_to_teacher"}
+OF_TEACHER = {"teacher_error", "agreement", "kl_to_teacher", "teacher_rmse", "teacher_r2", "rmse_to_teacher"}
 CLASSES = tuple("abcdef")
 LABELS = torch.tensor([[0, 0, 1], [2, 3, 3]]).repeat(3, 1)  # states of two words, or any classes
 LOGITS = torch.randn(6, 3, 6, generator=torch.Generator().manual_seed(0))
 SCORES = Scores.of(LOGITS.flatten(0, 1), LABELS.flatten())
+
+
+def observe(task):
+    """Return scores, classes and what a task observes of samples with positions, or with one number each."""
+    if not task.predicts_numbers:
+        assert task.find_problem(LABELS, CLASSES) is None
+        observed = task.observe(LOGITS.log_softmax(-1), LABELS, torch.full((6,), 3))
+        return SCORES, CLASSES, observed | task.observe_examples(LOGITS.flatten(0, 1), LABELS.flatten())
+    labels, predicted = torch.zeros(6, dtype=torch.int64), LOGITS[:, 0, :1]
+    assert task.find_problem(labels, ("price",)) is None
+    observed = task.observe_numbers(predicted[:, 0], LOGITS[:, 1, 0], labels, predicted[:, 0])
+    return Scores.of(predicted, labels), ("price",), observed
 
 
 def test_every_task_is_listed_and_has_a_case():
@@ -36,10 +50,7 @@ def test_every_task_is_listed_and_has_a_case():
 @pytest.mark.parametrize("name", CASES)
 def test_a_task_measures_every_metric_that_it_lists(name):
     task = CASES[name]
-    assert task.find_problem(LABELS, CLASSES) is None
-    observed = task.observe(LOGITS.log_softmax(-1), LABELS, torch.full((6,), 3))
-    observed |= task.observe_examples(LOGITS.flatten(0, 1), LABELS.flatten())
-    found = task.measure(SCORES, CLASSES, observed)
+    found = task.measure(*observe(task))
     for metric in task.metrics:
         if metric.name not in OF_TEACHER:
             assert isinstance(found[metric.name], int | float)
@@ -52,7 +63,7 @@ def test_the_criterion_of_a_task_is_watched_during_training(name):
     task = CASES[name]
     assert task.criterion in task.metrics
     assert task.criterion.better == "lower"
-    assert task.criterion.name in task.watch(SCORES)
+    assert task.criterion.name in task.watch(*observe(task)[::2])
 
 
 @pytest.mark.parametrize("name", CASES)

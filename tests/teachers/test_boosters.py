@@ -154,8 +154,11 @@ def test_a_model_that_stopped_early_predicts_as_its_library_does() -> None:
 
 def test_a_booster_that_predicts_no_classes_is_refused() -> None:
     for made, said in (
-        (xgboost.train({"objective": "reg:squarederror"}, xgboost.DMatrix(X, Y), 2), "'reg:squarederror'"),
-        (lightgbm.train({"objective": "regression", "verbose": -1}, lightgbm.Dataset(X, Y), 2), "'regression'"),
+        (xgboost.train({"objective": "rank:ndcg"}, xgboost.DMatrix(X, Y), 2), "'rank:ndcg'"),
+        (
+            lightgbm.train({"objective": "cross_entropy", "verbose": -1}, lightgbm.Dataset(X, Y / 2), 2),
+            "'cross_entropy'",
+        ),
     ):
         with pytest.raises(ConfigError, match=said):
             as_teacher(made)

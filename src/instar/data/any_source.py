@@ -13,6 +13,7 @@ from instar.data.drawn_test import choose_test_samples
 from instar.data.from_function import names_a_function
 from instar.data.given_rows import rows_of_lists
 from instar.data.hub import load_hub
+from instar.data.numbered import make_numbers
 from instar.data.objects import columns_of_objects, read_objects
 from instar.data.opening import rows_by_split
 from instar.data.refused_settings import (
@@ -54,7 +55,7 @@ def read_sources(spec: Any, config: DataConfig, *, is_recorded: bool = False) ->
     found = _read_sources(spec, config, is_recorded=is_recorded)
     if not is_recorded:
         _refuse_size_without_effect(found["train"], config)
-    return found
+    return make_numbers(found, config) if config.labels == "numbers" else found
 
 
 def _read_sources(spec: Any, config: DataConfig, *, is_recorded: bool) -> dict[str, Source]:

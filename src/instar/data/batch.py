@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from instar.compute.inputs import Inputs, move_inputs
-from instar.data.columns.held import INPUTS
+from instar.data.columns.held import INPUTS, NUMBERS
 from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
 from instar.data.placement import gather_inputs, place_column
@@ -104,6 +104,17 @@ class Batch:
         """Sample ids on the host; does not wait for an accelerator if the order of the pass is known."""
         ids = self.ids if self.order is None else self.order[self.place : self.place + len(self)]
         found: list[int] = ids.tolist()
+        return found
+
+    @property
+    def numbers(self) -> Tensor:
+        """Labels that are numbers, float32 `[batch]`; NaN where there is none.
+
+        Raises:
+            DataError: when labels are classes.
+            MismatchError: when the batch does not come from a loader, or mixes samples.
+        """
+        found: Tensor = self.column(NUMBERS)
         return found
 
     def read(self, reader: Reader) -> Inputs:

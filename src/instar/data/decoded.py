@@ -59,7 +59,7 @@ def decode(splits: Mapping[str, Any], reading: Reading, folder: Path, config: Da
     are_folders = train.builder_name in FOLDER_READERS and hasattr(train.features[reading.labels], "names")
     if reading.kind in ("images", "recordings") and are_folders and not config.classes:
         refuse_merged_classes(splits, reading.inputs, reading.labels, config.source)
-    if are_folders and not config.classes and config.labels != "classes":
+    if are_folders and not config.classes and config.labels is None:
         refuse_twins(classes)
     if reading.kind == "arrays":
         return _write_arrays(folder, splits, reading.inputs, labels, classes, config)
@@ -205,6 +205,11 @@ def map_label_column(
                 "must have the same, in one order."
             )
     values = {split: rows[column][:] for split, rows in splits.items()}
+    if names is not None and config.labels == "numbers":
+        raise DataError(
+            f"label column '{column}' of '{config.source}' holds names of classes ({join_names(names)}); leave out "
+            "data.labels=numbers."
+        )
     if names is not None and config.unlabelled is None and not config.classes:
         found = {split: np.array([UNLABELLED if at is None else at for at in known]) for split, known in values.items()}
         classes = list(names)
@@ -223,7 +228,7 @@ def map_label_column(
         )
     # classes without training samples are expected if the data set lists its classes; folder names list nothing
     are_declared = config.classes or (names is not None and splits["train"].builder_name not in FOLDER_READERS)
-    if not are_declared:
+    if not are_declared and config.labels != "numbers":  # numbers of the test need not be known
         _refuse_new_classes(found, classes, config.source)
     return found, classes
 

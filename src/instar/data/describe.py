@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from instar.analysis.scores import UNLABELLED
-from instar.data.columns.held import INPUTS
+from instar.data.columns.held import INPUTS, NUMBERS
 from instar.data.columns.raw import RawColumn
 from instar.data.columns.sounds import Sounds
 from instar.data.columns.texts import Texts
@@ -33,11 +33,12 @@ def describe_splits(name: str, splits: Mapping[str, Samples]) -> str:
     inputs = f"inputs {inputs}" if source.input_names and not source.raw_inputs else inputs
     parts = [
         f"'{name}': {', '.join(counts[:-1])} and {counts[-1]} samples",
-        f"{len(source.classes):,} class{'' if len(source.classes) == 1 else 'es'} ({_names(source.classes)})",
+        source.task.describe_labels(source.classes)
+        or f"{len(source.classes):,} class{'' if len(source.classes) == 1 else 'es'} ({_names(source.classes)})",
         inputs + (f" ({source.reading})" if source.reading else ""),
     ]
     for column, held in source.read_columns.items():
-        if column not in (INPUTS, *named) and not isinstance(held, Sounds):  # frames tell of them
+        if column not in (INPUTS, NUMBERS, *named) and not isinstance(held, Sounds):  # frames tell of them
             noun = f"of {held.noun} " if isinstance(held, RawColumn) else ""
             parts.append(f"column '{column}' {noun}{_form(held)}")
     for split, samples in splits.items():

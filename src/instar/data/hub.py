@@ -247,7 +247,8 @@ def _draw_test(splits: Mapping[str, datasets.Dataset], reading: Reading, config:
     elif reading.kind == "instructions":  # which have no classes
         test = choose_test_samples([None] * len(rows), share, config.split_seed, config.source)
     else:
-        labels = [None if isinstance(label, list) else label for label in rows[reading.labels][:]]
+        are_classes = config.labels != "numbers"  # a number is hardly ever there twice
+        labels = [label if are_classes and not isinstance(label, list) else None for label in rows[reading.labels][:]]
         test = choose_test_samples(labels, share, config.split_seed, config.source)
     left = np.setdiff1d(np.arange(len(rows)), test)
     return {**splits, "train": rows.select(left.tolist()), "test": rows.select(test)}
@@ -266,6 +267,7 @@ def _options_of(rows: datasets.Dataset, config: DataConfig, reading: Reading) ->
     mode = getattr(rows.features[reading.inputs], "mode", None)
     options += [("mode", mode)] if mode else []  # older copies have the images' own modes
     options += [(config.unlabelled, config.classes)] if config.unlabelled is not None or config.classes else []
+    options += ["numbers"] if config.labels == "numbers" else []
     options += [("arrays", config.inputs, config.layout)] if reading.kind == "arrays" else []
     if reading.kind == "images":
         options += [("resize", config.resize)] if config.resize else []

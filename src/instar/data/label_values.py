@@ -48,13 +48,13 @@ class LabelValues:
         >>> found.values.tolist(), found.known.tolist(), found.kind
         ([2, 5], [True, False, True], 'whole numbers')
         """
-        array, known = _labels_as_array(split, given)
+        array, known = labels_as_array(split, given)
         flat, known = array.reshape(-1), known.reshape(-1)  # [labels]
         if flat.dtype.kind == "O":
             import pandas as pd
 
             # first plain values, because pandas takes a tensor with NaN for known
-            flat = np.frompyfunc(_as_python, 1, 1)(flat)
+            flat = np.frompyfunc(as_python, 1, 1)(flat)
             known = known & ~np.asarray(pd.isna(flat), dtype=bool)  # None, NaN, NA and NaT
         elif flat.dtype.kind == "f":
             known = known & ~np.isnan(flat)
@@ -93,7 +93,7 @@ class LabelValues:
         if odd.any():
             raise DataError(
                 f"labels must be whole numbers, booleans or words that name classes; {self.where(odd)} has the label "
-                f"{self.values[odd][0]}. Regression is not supported yet."
+                f"{self.values[odd][0]}. Set data.labels=numbers if they are quantities (regression)."
             )
         return self.values.astype(np.int64)
 
@@ -138,7 +138,8 @@ def _kind_of(value: object) -> LabelKind | None:
     return "whole numbers" if isinstance(value, numbers.Real) else None
 
 
-def _as_python(value: Any) -> Any:
+def as_python(value: Any) -> Any:
+    """Return a label as a plain value of Python."""
     if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.dim() == 0):
         return value.item()
     if isinstance(value, str):  # an enumeration of words may show itself otherwise
@@ -146,8 +147,8 @@ def _as_python(value: Any) -> Any:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _labels_as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    # the second array tells which labels are known according to their container; NaN and None are found later
+def labels_as_array(split: str, given: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return labels as an array, and which are known according to their container; NaN and None are found later."""
     pandas = sys.modules.get("pandas")  # a pandas object exists only if pandas was imported
     if pandas and isinstance(
         given, pandas.Series | pandas.DataFrame | pandas.Index | pandas.api.extensions.ExtensionArray

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.label_values import LabelValues
+from instar.data.number_labels import map_numbers
 from instar.errors import DataError, nearest
 
 LABEL_NAMES = ("label", "labels")
@@ -54,6 +55,8 @@ def map_labels(splits: Mapping[str, Any], config: DataConfig) -> tuple[dict[str,
     >>> classes, labels["train"].tolist(), labels["test"].tolist()
     (('-1', '1'), [1, 0, -1], [0, 1])
     """
+    if config.labels == "numbers":
+        return map_numbers(splits, config)
     found = [LabelValues.read(split, given).without(config.unlabelled) for split, given in splits.items()]
     kinds = {labels.kind: labels.split for labels in reversed(found) if labels.kind}  # the first split of each kind
     if len(kinds) > 1:
@@ -140,9 +143,9 @@ def _refuse_two_readings(found: Sequence[LabelValues], distinct: Sequence[Any]) 
     counted = are_numbers and distinct[-1] - distinct[0] == number - 1 and distinct[0] in (0, 1)
     if (many and rare) if counted else (many or rare):
         values = f"whole numbers from {distinct[0]} to {distinct[-1]}" if are_numbers else "words"
-        other = "quantities (regression), which are not supported yet" if are_numbers else "texts or sample names"
+        other = "quantities (regression)" if are_numbers else "texts or sample names"
         other = "an index of the samples" if counted else other
         raise DataError(
             f"the {samples:,} labels are {number:,} different {values}. They may be classes, or {other}. Set "
-            "data.labels=classes if they are classes."
+            f"data.labels=classes if they are classes{', or data.labels=numbers if they are quantities' * are_numbers}."
         )

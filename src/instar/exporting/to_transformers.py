@@ -42,6 +42,11 @@ def write_transformers(student: Student, path: Path) -> Predict:
         MismatchError: when the student is no model of Transformers, or no processor reads pictures as its run did.
     """
     network = student.model.network
+    if student.model.output_scale is not None:
+        raise MismatchError(
+            "a folder of Transformers holds no scale of predicted numbers, which Instar keeps beside the network; "
+            "export to onnx, torchscript or safetensors."
+        )
     if isinstance(network, ImageClassifier):
         predict, task = _write_classifier(student, network, path), "image-classification"
     elif isinstance(network, SequenceClassifier):

@@ -47,6 +47,8 @@ class MethodPredictions:
     def of(cls, run: Run) -> MethodPredictions:
         """Read the predictions of a run: logits, or NLL and predicted class if the run stored no logits."""
         tensors = read_predictions(run)
+        if "test.numbers" in tensors:
+            raise MismatchError(f"'{run.path}' predicts numbers, and compare needs runs that predict classes.")
         try:
             ids, labels = tensors["test.ids"], tensors["test.labels"]
             if "test.logits" in tensors:

@@ -102,13 +102,21 @@ class Normalised(Statistics):
         self.network = network
         self.reader = reader or AsIs()
         self._dtype = dtype_of(network)
+        self.output_scale: OutputScale | None = None
         self.statistics = nn.ModuleDict({name: Statistics(*both) for name, both in (statistics or {}).items()})
 
     def forward(self, inputs: Inputs, *state: HiddenState, **options: bool) -> Any:
         """Return logits `[batch, classes]` of raw inputs of a source; with `state`, also the next state."""
         normal = self.prepare(inputs)
         output = call_network(self.network, normal, *state, **options)
-        return output if state else logits_of(output, count_rows(normal))
+        if state:
+            return output
+        logits = logits_of(output, count_rows(normal))
+        return logits if self.output_scale is None else self.output_scale(logits)
+
+    def scale_outputs(self, mean: float | Tensor, std: float | Tensor) -> None:
+        """Let the network predict numbers in units of a standard deviation, from a mean on."""
+        self.output_scale = OutputScale(mean, std).to(self.mean.device)
 
     def generate(self, prompts: Any, **options: Any) -> Any:
         """Return what a language model writes behind prompts; see `TextNetwork.generate`.
@@ -166,6 +174,27 @@ class Normalised(Statistics):
         """Return mean and standard deviation of each of several inputs, without those that are not standardised."""
         found: dict[str, Any] = dict(self.statistics.items())
         return {name: (own.mean, own.std) for name, own in found.items()}
+
+
+class OutputScale(nn.Module):
+    """y = mean + std z in float32, from outputs z of a network to numbers y in the unit of the labels.
+
+    Args:
+        mean: mean of the labels.
+        std: standard deviation of the labels.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: float | Tensor, std: float | Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32))
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return the numbers, in the shape of the outputs."""
+        return torch.addcmul(self.mean, self.std, outputs.float())
 
 
 def unwrap(network: nn.Module) -> nn.Module:

@@ -200,6 +200,8 @@ def restore_model(
     # what is missing here is named by load_state_dict below
     mean, std = tensors.get("mean", torch.zeros(1)), tensors.get("std", torch.ones(1))
     model = Normalised(made, mean, std, reader, _named_statistics(tensors))
+    if "output_scale.mean" in tensors:  # of a model that predicts numbers
+        model.scale_outputs(0.0, 1.0)
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -20,6 +20,10 @@ from instar.objectives.features.variational_information import VariationalInform
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
 from instar.objectives.notation import TERMS, as_objective, distillation, exact, parse_objective
+from instar.objectives.numbers.huber import Huber
+from instar.objectives.numbers.number_term import NumberTerm
+from instar.objectives.numbers.quantile import Quantile
+from instar.objectives.numbers.squared_error import SquaredError
 from instar.objectives.objective import Objective, Term
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.schedules import WeightSchedule, decay, warmup
@@ -43,15 +47,19 @@ __all__ = [
     "HardLabels",
     "HiddenStates",
     "Hints",
+    "Huber",
     "LogitMatching",
     "Need",
+    "NumberTerm",
     "Objective",
     "PermutedDarkKnowledge",
     "ProbabilisticTransfer",
+    "Quantile",
     "Relational",
     "ReviewDistillation",
     "SimilarityPreserving",
     "SoftTargets",
+    "SquaredError",
     "Standardised",
     "Term",
     "UnlabelledSoftTargets",

@@ -21,6 +21,9 @@ from instar.objectives.features.value_relations import ValueRelations
 from instar.objectives.features.variational_information import VariationalInformation
 from instar.objectives.hard_labels import HardLabels
 from instar.objectives.logit_matching import LogitMatching
+from instar.objectives.numbers.huber import Huber
+from instar.objectives.numbers.quantile import Quantile
+from instar.objectives.numbers.squared_error import SquaredError
 from instar.objectives.objective import Objective, Term
 from instar.objectives.permuted_dark_knowledge import PermutedDarkKnowledge
 from instar.objectives.schedules import FACTORS
@@ -53,6 +56,9 @@ _TERM_TYPES: tuple[type[Term], ...] = (
     HiddenStates,
     Attentions,
     ValueRelations,
+    SquaredError,
+    Huber,
+    Quantile,
 )
 
 TERMS: dict[str, type[Term]] = {term.__name__: term for term in _TERM_TYPES}

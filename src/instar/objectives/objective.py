@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from instar.expressions import write
 from instar.objectives.schedules import WeightSchedule, number_of, peak_of
 from instar.objectives.term_losses import add_layers, sum_logits
 from instar.objectives.tiles import tiles
+from instar.objectives.unmet import refuse_other_outputs, refuse_unmet
 from instar.objectives.values import Hidden, Need, Value, total_weights
 from instar.targets.targets import Targets
 
@@ -51,6 +52,11 @@ class Term(ABC):
         Views that mix samples need this of every term that reads labels; such a term sets the class attribute to True.
         """
         return False
+
+    @property
+    def outputs(self) -> Literal["classes", "numbers", "both"]:
+        """What the outputs of the student must be: logits of classes, or numbers; usually a class attribute."""
+        return "classes"
 
     @property
     def relates_examples(self) -> bool:
@@ -217,16 +223,21 @@ class Objective:
         parts = tuple(part for part in self.parts if part[1].layers is None)
         return Objective(parts) if parts else None
 
-    def check(self, *, has_teacher: bool, has_labels: bool, mixes_samples: bool = False) -> None:
-        """Refuse a run that lacks what the terms need, or gives a sample two labels, before the first step.
+    def check(
+        self, *, has_teacher: bool, has_labels: bool, mixes_samples: bool = False, predicts_numbers: bool = False
+    ) -> None:
+        """Refuse a run that lacks what the terms need, or has labels of another kind, before the first step.
 
         Raises:
             ConfigError: when all weights are 0.
-            MismatchError: when a term lacks labels or a teacher, or no term uses the teacher; names the term.
+            MismatchError: when a term lacks labels or a teacher, is not defined for these, or no term uses the teacher;
+                names the term.
         """
         if sum(peak_of(weight) for weight, _ in self.parts) == 0:
             # a single weight may be 0: a student that copies layers needs a teacher even if it learns from labels alone
             raise ConfigError(f"at least one weight of the objective must be above 0, got '{self}'.")
+        # first, because a term of another kind of labels would not help if it had a teacher
+        refuse_other_outputs((term for _, term in self.parts), predicts_numbers=predicts_numbers)
         self.refuse_unmet({Need.TEACHER: has_teacher, Need.LABELS: has_labels})
         for _, term in self.parts:
             if mixes_samples and Need.LABELS in term.needs and not term.is_linear_in_labels:
@@ -235,21 +246,12 @@ class Objective:
                     "samples; leave the view out, or use HardLabels or SoftTargets."
                 )
         if has_teacher and Need.TEACHER not in self.needs:
-            raise MismatchError(f"no term of the objective '{self}' uses the teacher; add SoftTargets.")
+            added = "SquaredError('teacher')" if predicts_numbers else "SoftTargets"
+            raise MismatchError(f"no term of the objective '{self}' uses the teacher; add {added}.")
 
     def refuse_unmet(self, given: Mapping[Need, bool]) -> None:
-        """Refuse a run that lacks what a term needs, as far as it is known.
-
-        Args:
-            given: whether the run has each of some needs.
-
-        Raises:
-            MismatchError: names the term.
-        """
-        for _, term in self.parts:
-            for need in term.needs:
-                if not given.get(need, True):
-                    raise MismatchError(f"{type(term).__name__} needs {need.value}, but the run has none.")
+        """Refuse a run that lacks what a term needs, as far as `given` tells whether it has it."""
+        refuse_unmet((term for _, term in self.parts), given)
 
     @property
     def weighs_examples(self) -> bool:

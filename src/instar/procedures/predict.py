@@ -19,6 +19,8 @@ from instar.data.loader import Loader
 from instar.data.samples import Samples
 from instar.errors import ConfigError, MismatchError, one_line
 from instar.models.trained import attach_network
+from instar.procedures.predicted_numbers import PredictedNumber, predict_numbers
+from instar.runs.outputs import predicts_numbers
 from instar.runs.run import Run
 from instar.stages.new_file_rows import open_rows
 from instar.stages.new_inputs import InputReading, as_items
@@ -72,8 +74,10 @@ def predict(
     top: Count = 1,
     trust: bool = False,
     network: nn.Module | str | None = None,
-) -> list[Prediction]:
+) -> list[Prediction | PredictedNumber]:
     """Return the predicted class of each input, and its probability; of texts whose words have classes, of each word.
+
+    Of a run whose labels are numbers, it is the predicted number, with the spread of the members of an ensemble.
 
     Args:
         run: complete run or its folder; an ensemble is one too.
@@ -101,17 +105,37 @@ def predict(
     """
     run = run if isinstance(run, Run) else Run(run)
     inputs = _open(run, inputs, trust=trust)  # once, for its names too
+    if predicts_numbers(run):
+        return _list_numbers(run, inputs, top, trust=trust, network=network)
     classes = _task_of(run, inputs).class_names(run_classes(run))
     probabilities = _find_probabilities(run, inputs, trust=trust, network=network)
     names = _name_inputs(run, inputs)
-    found = []
+    found: list[Prediction | PredictedNumber] = []
     for number, row in enumerate(probabilities):
         # stable, so that equal probabilities keep the order of the classes
         order = row.argsort(descending=True, stable=True)[:top].tolist()
         likeliest = tuple((classes[index], row[index].item()) for index in order)
-        is_file = bool(names) and isinstance(names[number], str | Path)
-        found.append(Prediction(str(names[number] if is_file else number), *likeliest[0], likeliest))
+        found.append(Prediction(_name_input(names, number), *likeliest[0], likeliest))
     return found
+
+
+def _list_numbers(
+    run: Run, inputs: Any, top: int, *, trust: bool, network: nn.Module | str | None
+) -> list[Prediction | PredictedNumber]:
+    if top > 1:
+        raise ConfigError(f"top chooses among classes, and '{run.path}' predicts numbers; leave it out.")
+    teacher = as_teacher(attach_network(run, network, trust=trust), trust=trust)
+    numbers, spreads = predict_numbers(teacher, _make_batches(run, inputs, trust=trust))
+    names, each = _name_inputs(run, inputs), None if spreads is None else spreads.tolist()
+    return [
+        PredictedNumber(_name_input(names, place), number, None if each is None else each[place])
+        for place, number in enumerate(numbers.tolist())
+    ]
+
+
+def _name_input(names: list[Any], number: int) -> str:
+    is_file = bool(names) and isinstance(names[number], str | Path)
+    return str(names[number] if is_file else number)
 
 
 def _name_inputs(run: Run, inputs: Any) -> list[Any]:
@@ -138,6 +162,8 @@ def predict_proba(
     (3, 10)
     """
     run = run if isinstance(run, Run) else Run(run)
+    if predicts_numbers(run):
+        raise MismatchError(f"'{run.path}' predicts numbers, which have no probabilities; call predict.")
     return _find_probabilities(run, _open(run, inputs, trust=trust), trust=trust, network=network).numpy()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from instar.reporting.groups import COMPARED_SETTINGS, Group, find_teacher, settings, shared_name
 from instar.runs.rows import RunRow
 from instar.tasks.catalogue import known_metrics
-from instar.tasks.metric import Metric
+from instar.tasks.metric import Metric, format_value
 
 EN_DASH = "\u2013"
 """Stands for a missing number, and joins the ends of an interval."""
@@ -108,7 +108,8 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
     """Yield the column of a metric, and that of its 95% interval, which is empty for runs that do not store it."""
     if not metric.title:
         return
-    places, scale = {"share": (2, 100), "nats": (3, 1), "count": (0, 1)}.get(metric.unit, (2, 1))
+    places, scale = {"share": (2, 100), "nats": (3, 1), "count": (0, 1), "coefficient": (4, 1)}.get(metric.unit, (2, 1))
+    shown = _show_number if metric.unit == "number" else figure
     yield _number(
         metric.heading,
         metric.meaning,
@@ -118,13 +119,14 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
         has_spread=metric.has_spread,
         # a mean of counts is no whole number
         places_of_mean=1 if metric.unit == "count" else places,
+        shown=shown,
     )
     if metric.interval is None:
         return
 
     def interval(row: RunRow) -> str:
         ends = [row.numbers.get(f"{metric.name}_{end}") for end in ("low", "high")]
-        return EN_DASH.join(figure(scale * end, places) for end in ends if end is not None) or EN_DASH
+        return EN_DASH.join(shown(scale * end, places) for end in ends if end is not None) or EN_DASH
 
     meaning = f"95% interval of the {metric.title.lower()} ({metric.interval.name}), from the size of the test set."
     yield Column(f"95% interval{metric.unit_suffix}", meaning, interval)
@@ -139,20 +141,26 @@ def _number(
     *,
     has_spread: bool = True,
     places_of_mean: int | None = None,
+    shown: Callable[[float | None, int], str] = figure,
 ) -> Column:
     def of_row(row: RunRow) -> str:
         value = row.numbers.get(quantity)
-        return figure(None if value is None else value * scale, places)
+        return shown(None if value is None else value * scale, places)
 
     def of_group(group: Group) -> str:
         values = [value * scale for value in group.by_seed(quantity).values()]
         if not values:
             return EN_DASH
         decimals = places if places_of_mean is None else places_of_mean
-        mean = figure(statistics.fmean(values), decimals)
-        return f"{mean} ± {figure(statistics.stdev(values), decimals)}" if has_spread and len(values) > 1 else mean
+        mean = shown(statistics.fmean(values), decimals)
+        return f"{mean} ± {shown(statistics.stdev(values), decimals)}" if has_spread and len(values) > 1 else mean
 
     return Column(heading, meaning, of_row, of_group, quantity=quantity)
+
+
+def _show_number(value: float | None, places: int) -> str:
+    # of any unit, so that the number of decimals depends on the size
+    return EN_DASH if value is None or not math.isfinite(value) else format_value(value, "number")
 
 
 def _seeds(group: Group) -> str:

@@ -80,7 +80,7 @@ class Runs:
         return make_groups(self.rows)
 
     def predictions(self, row: RunRow) -> JudgedPredictions | None:
-        """Return the test predictions of a run; None if it has no logits, has positions, or cannot be read."""
+        """Return the test predictions of a run; None without logits of classes, with positions, or if damaged."""
         if row.name not in self._predictions:
             self._predictions[row.name] = self._try(row, lambda: _score(self._read_predictions(row)), None)
         return self._predictions[row.name]
@@ -183,7 +183,8 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
 
 
 def _score(found: Mapping[str, Array]) -> JudgedPredictions | None:
-    if "test.logits" not in found or found["test.logits"].ndim != 2:
+    # a number is no class, which would be right everywhere
+    if "test.logits" not in found or found["test.logits"].ndim != 2 or "test.numbers" in found:
         return None
     labels, logits = found["test.labels"], found["test.logits"]
     known = labels >= 0

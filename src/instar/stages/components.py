@@ -101,7 +101,10 @@ class Components:
             )
         mixing = find_mixing(self.views)
         self.objective.check(
-            has_teacher=self.teacher is not None, has_labels=is_labelled(data.train), mixes_samples=mixing is not None
+            has_teacher=self.teacher is not None,
+            has_labels=is_labelled(data.train),
+            mixes_samples=mixing is not None,
+            predicts_numbers=data.train.source.task.predicts_numbers,
         )
         refuse_unused_rows(config.data, self.objective, has_teacher=self.teacher is not None)
         TeacherStart.of(config, self.teacher)  # refuses a teacher without one network

@@ -36,6 +36,7 @@ from instar.stages.given_teacher import paths_of
 from instar.stages.stage import Stage
 from instar.students.catalogue import student_of
 from instar.students.fitted import refuse_unused
+from instar.tasks.regression import Regression
 
 _ELSEWHERE = (
     (DataConfig, "the data; give data=instar.load_data(..., {name}=...)"),
@@ -136,8 +137,8 @@ def configure(
     found = validate(RunConfig, values)
     student = student_of(found.model.name)
     refuse_unused(student, found.training, set(found.training.model_fields_set))
-    if teaches and "objective" not in values:
-        found = found.model_copy(update={"objective": distillation(student.temperature)})
+    if "objective" not in values and (chosen := _choose_objective(found, student.temperature, teaches=teaches)):
+        found = found.model_copy(update={"objective": chosen})
     if loaded is not None and found.data != loaded.config:
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):
@@ -242,6 +243,14 @@ def _find_objects(
         views=views,
         reader=reader,
     )
+
+
+def _choose_objective(config: RunConfig, temperature: float, *, teaches: bool) -> str | None:
+    """Return the objective where nobody gave one; None: that of `RunConfig`."""
+    if config.data.labels == "numbers":
+        of_labels, of_teacher = Regression().default_objective
+        return of_teacher if teaches else of_labels
+    return distillation(temperature) if teaches else None
 
 
 def _defaults_for(model: Any, defaults: Mapping[str, Any] | None) -> dict[str, Any]:

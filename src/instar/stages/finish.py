@@ -60,7 +60,8 @@ def finish_run(
         if teacher and not (teacher.knows(samples) and provides_logits(teacher, samples, device)):
             followed = None
         recorded = None
-        if followed and split == "test":  # so that no test sample is predicted twice
+        is_classified = not samples.source.task.predicts_numbers
+        if followed and split == "test" and is_classified:  # so that no test sample is predicted twice
             recorded = RecordingTeacher(student, samples), RecordingTeacher(followed, samples)
             student, followed = recorded
         judged = judge(student, samples, device, teacher=followed)
@@ -69,6 +70,7 @@ def finish_run(
             say(f"instar: the teacher predicts NaN for {bad}; the student is not compared with it.")
             judged, recorded = replace(judged, teacher=None, divergences=None), None
         kept = judged.predictions | {"ids": samples.ids, "labels": samples.judged_labels()}
+        kept |= samples.source.task.kept(judged.observed)
         predictions |= {f"{split}.{name}": tensor for name, tensor in kept.items()}
         metrics[split] = judged.metrics()
         if split == "test":

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,15 +18,14 @@ from instar.data.samples import Samples
 from instar.data.views.identity import Identity
 from instar.errors import MismatchError, NonFiniteError, name_samples, say
 from instar.objectives.objective import Objective
+from instar.stages.first_look_at_numbers import NumbersLook, look_at_numbers
+from instar.stages.look_samples import LOOK_BATCH_SIZE, choose_labelled, draw_few, keep_unchanged
 from instar.stages.teacher_readers import find_reader_faults
 from instar.targets.projected import ProjectedTargets
 from instar.targets.sparse import SparseTargets
 from instar.targets.targets import DenseTargets, Targets, by_example
 from instar.teachers.classifier import Classifier
 from instar.teachers.teacher import Teacher
-
-MAX_LOOK_SAMPLES, MAX_LOOK_POSITIONS, LOOK_BATCH_SIZE = 256, 1024, 64
-"""Samples that a teacher is queried about; where samples have positions, about so many positions."""
 
 MIN_SKILL = 0.1
 """Share of the errors of chance that a teacher must avoid, or it is near chance."""
@@ -88,7 +83,11 @@ class FirstLook:
             say(f"instar: warning: {sentence}.")
 
 
-def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective | None = None) -> FirstLook:
+Look = FirstLook | NumbersLook
+"""What a first look has found, for classes or numbers."""
+
+
+def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective | None = None) -> Look:
     """Query a teacher about a few hundred samples at most; random and hidden states stay as they are.
 
     Args:
@@ -101,8 +100,10 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     Raises:
         NonFiniteError: when a target is NaN, or the objective is not finite for the targets; names the samples.
     """
-    split, samples = _labelled(teacher, data)
-    few = _few(samples if samples is not None else data.train)
+    if data.train.source.task.predicts_numbers:
+        return look_at_numbers(teacher, data, loader)
+    split, samples = choose_labelled(teacher, data)
+    few = draw_few(samples if samples is not None else data.train)
     as_they_are = teacher.knows(few)
     shown = Loader(
         few,
@@ -116,7 +117,7 @@ def look_at(teacher: Teacher, data: Data, loader: Loader, objective: Objective |
     )
     examples = errors = 0
     suspects: list[bool] = []
-    with _unchanged(teacher, loader.device), torch.no_grad():
+    with keep_unchanged(teacher, loader.device), torch.no_grad():
         for batch in shown.in_order():
             targets = teacher.targets(batch)
             if objective is not None:
@@ -148,33 +149,6 @@ def _pixel_order(teacher: Teacher, samples: Samples) -> str:
         return ""
     is_given_last = samples.source.settings.get("layout") == "HWC"
     return PIXEL_ORDER.format(order="height, width, channels" if is_given_last else "channels, height, width")
-
-
-def _labelled(teacher: Teacher, data: Data) -> tuple[str | None, Samples | None]:
-    # validation first, because the teacher may have learnt the training samples by heart
-    for split, samples in (("validation", data.held_out), ("train", data.train)):
-        if samples is None:
-            continue
-        known = torch.cat([_are_judged(part) for part in samples.parts()])
-        # a store of augmented training samples knows them with their views, which the caller then uses
-        if known.any() and (split == "train" or teacher.knows(samples)):
-            # a stream is read in order, so none of its windows can be left out
-            return split, samples if known.all() or samples.source.task.is_stream else samples.select(known)
-    return None, None
-
-
-def _are_judged(samples: Samples) -> Tensor:
-    return (samples.judged_labels() != UNLABELLED).reshape(len(samples), -1).any(1)
-
-
-def _few(samples: Samples) -> Samples:
-    positions = samples.source.positions
-    most = (
-        MAX_LOOK_SAMPLES
-        if positions is None
-        else min(MAX_LOOK_SAMPLES, max(4, math.ceil(MAX_LOOK_POSITIONS / positions)))
-    )
-    return samples.subset(min(most, len(samples)), seed=0)  # draws from a generator of its own, not from the run's
 
 
 def _wrong(targets: Targets, batch: Batch) -> Tensor:
@@ -267,19 +241,3 @@ def _leaves(teacher: Teacher) -> Iterator[Teacher]:
         yield from _leaves(member)
     if not teacher.members:
         yield teacher
-
-
-@contextmanager
-def _unchanged(teacher: Teacher, device: torch.device) -> Iterator[None]:
-    """Restore random states afterwards, and drop hidden states."""
-    # the user's teacher may draw from any of the three, and a look must not change what training draws
-    devices = [device] if device.type == "cuda" else []
-    of_numpy, of_python = np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        np.random.set_state(of_numpy)
-        random.setstate(of_python)
-        for carried in teacher.carried():
-            carried.load({}, device)

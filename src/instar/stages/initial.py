@@ -50,6 +50,9 @@ from instar.targets.targets import by_example
 from instar.teachers.teacher import Teacher
 from instar.training.bias import shift_logits, to_prior
 
+MAX_STANDARD = 10.0
+"""Mean and deviation of labels, or one over it, up to which no student needs to be warned."""
+
 MAX_NAMED_LAYERS = 5
 """Layers that a line on stderr names."""
 
@@ -65,6 +68,7 @@ class InitialModel:
         unmakeable: why its description does not rebuild the network, so that loading the run needs it; None: it does.
         probe: some raw training inputs of its reader, `[n, ...]` each.
         new_layers: of a student that starts from its teacher's layers, those without a counterpart.
+        scale: mean and standard deviation of labels that are numbers; None: they are classes.
     """
 
     model: Normalised
@@ -73,6 +77,7 @@ class InitialModel:
     unmakeable: str | None
     probe: Inputs
     new_layers: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
 
     def rehearse(self, loader: Loader, config: TrainingConfig, accelerator: Accelerator) -> list[str]:
         """Take a step with a copy, where the user's code or a batch of a single sample may make that fail.
@@ -120,7 +125,12 @@ class InitialModel:
             yield f"layers that were given in eval mode stay in it: {list_some(kept)}."
         if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
             yield f"the weights of {list_some(moving)} are frozen; eval mode would freeze their running statistics too."
-        if self.is_foreign and self._returns_probabilities():
+        if self.scale and self.model.output_scale is None and not is_standard(*self.scale):
+            yield (
+                "the student comes with weights, so its outputs are not scaled to the labels "
+                f"({self.scale[0]:.5g} ± {self.scale[1]:.5g}); it learns faster from labels that are standardised."
+            )
+        if self.is_foreign and not self.scale and self._returns_probabilities():
             yield (
                 "warning: the student's outputs look like probabilities (never negative, at most 1 or of one sum), and "
                 "are read as logits, so that it trains badly; leave out softmax or sigmoid at its end."
@@ -178,6 +188,9 @@ def make_initial(
     has_weights = given or (is_foreign and inspect.isfunction(import_model(config.model.name)))
     stays = has_weights or (isinstance(own, Fitted) and not own.standardises)
     model = set_reader(own, reader, *_choose_statistics(from_teacher, data, reader, has_weights=stays))
+    scale = data.train.source.task.output_scale
+    if scale is not None and not has_weights:  # as with its inputs, a network with weights keeps its function
+        model.scale_outputs(*scale)
     probe = few_inputs(data, model.reader)
     refuse_second_change(model.reader, probe)
     is_told = isinstance(own, Normalised) or reader.statistics() is not None
@@ -197,7 +210,7 @@ def make_initial(
     unmakeable = why_not_rebuilt(model, config.model, probe, shape, classes) if is_foreign else None
     seed_everything(config.seed, "training")  # rebuilding has drawn new weights
     is_said = reads_as_is and not (start or from_teacher)
-    return InitialModel(model, is_foreign, is_said, unmakeable, probe, new_layers)
+    return InitialModel(model, is_foreign, is_said, unmakeable, probe, new_layers, scale)
 
 
 def _choose_statistics(
@@ -217,6 +230,15 @@ def list_some(names: Sequence[str], most: int = MAX_NAMED_LAYERS) -> str:
     """
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_standard(mean: float, std: float) -> bool:
+    """Return whether a network without scaled outputs learns labels of this mean and deviation about as fast.
+
+    >>> is_standard(0.2, 1.5), is_standard(3930.0, 3990.0)
+    (True, False)
+    """
+    return abs(mean) <= MAX_STANDARD and 1 / MAX_STANDARD <= std <= MAX_STANDARD
 
 
 def _moves_though_frozen(layer: nn.Module) -> bool:

@@ -25,7 +25,7 @@ from instar.stages.stored_layers import describe_stored_layers, hash_tokens
 from instar.targets.claims import Piece
 from instar.targets.layout import RowLayout
 from instar.targets.manifest import ALL_IDS, MANIFEST_FILE, Manifest, PartDescription, TeacherDescription, read_manifest
-from instar.targets.records import Keep, Record
+from instar.targets.records import Keep, Record, number_of_values
 from instar.targets.shards import checksum_of_ids, rows_per_shard
 from instar.targets.store import TargetStore
 from instar.teachers.stored import MAX_HASHED_TEXTS
@@ -95,7 +95,8 @@ class Labelling:
         # the logits of all classes give every temperature; an average of probabilities, or some classes, only one
         holds_at_any = keep.kind == "all" and answers.holds_at_any_temperature
         temperature = None if holds_at_any else choice.temperature or 1.0
-        record = Record(keep, choice.dtype, samples.num_classes, temperature)
+        number = number_of_values(keep) if samples.source.task.predicts_numbers else choice.dtype
+        record = Record(keep, number, samples.num_classes, temperature)
         # the positions of the source, because a batch may leave out those at its end
         positions = (samples.source.positions,) if samples.source.positions else record.values_of(answers).shape[1:-1]
         is_whole = len(samples) == len(samples.source)
@@ -111,7 +112,7 @@ class Labelling:
             view_seed=origin.seed,
             num_views=origin.num_views,
             keep=str(keep),
-            dtype=choice.dtype,
+            dtype=number,
             temperature=temperature,
             draw_seed=choice.seed if keep.kind == "sample" else 0,
             positions=tuple(positions),

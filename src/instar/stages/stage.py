@@ -24,7 +24,7 @@ from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.components import Components, GivenObjects, resolve_components
 from instar.stages.finish import finish_run, note_failure
-from instar.stages.first_look import FirstLook, look_at
+from instar.stages.first_look import Look, look_at
 from instar.stages.layer_comparison import keep_layers
 from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
@@ -103,7 +103,7 @@ class Stage:
         found.check()
         return found
 
-    def _look(self, components: Components, prepared: Prepared) -> FirstLook | None:
+    def _look(self, components: Components, prepared: Prepared) -> Look | None:
         # not through Run: the folder may not exist yet
         is_complete = (self.out / "result.json").is_file()
         if components.teacher is None or not prepared.accelerator.is_main_process or is_complete:
@@ -183,7 +183,7 @@ def _finish(
     run: Run,
     queried: Teacher | None,
     seconds: float,
-    look: FirstLook | None,
+    look: Look | None,
 ) -> None:
     """Save the model, judge it, and write the result; one process does, and the others wait."""
     config, data, accelerator = components.config, components.data, prepared.accelerator

@@ -50,6 +50,10 @@ class FittedStudent(Student):
                     f"'data.{name}' draws some samples more often in each epoch, and {self.noun} is fitted to each "
                     "sample once; leave it out, or weigh classes with WeightedLabels in the objective."
                 )
+        if task.predicts_numbers:
+            raise MismatchError(
+                f"{self.noun} predicts classes, and the labels are numbers; train a network, such as mlp."
+            )
         if task.is_stream:
             raise MismatchError(f"{self.noun} predicts whole samples, and the data have a class for each word.")
         self.refuse_objective(objective)

@@ -189,6 +189,17 @@ class Record:
         return SparseTargets(ids, share, numbers[..., 0], self.num_classes, temperature)
 
 
+def number_of_values(keep: Keep) -> Number:
+    """Return the type in which predicted numbers are stored: float32, because half precision rounds a price to tens.
+
+    Raises:
+        ConfigError: when some classes are to be stored, and there are none.
+    """
+    if keep.kind != "all":
+        raise ConfigError(f"keep '{keep}' chooses among classes, and the labels are numbers; leave it out.")
+    return "float32"
+
+
 def _draw(log_probs: Tensor, number: int, draws: Draws) -> Tensor:
     # by the inverse of the cumulative distribution; in float32, 1 + 1e-8 is 1, and such a class would never be drawn
     edges = log_probs.double().exp().cumsum(-1)

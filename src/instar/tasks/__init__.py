@@ -6,6 +6,7 @@ from instar.tasks.entities import Entities
 from instar.tasks.intervals import Interval, Measured, StudentT, Wilson
 from instar.tasks.metric import Estimate, Metric, format_value
 from instar.tasks.next_token import NextToken
+from instar.tasks.regression import Regression
 from instar.tasks.task import Task
 from instar.tasks.words import Words
 
@@ -18,6 +19,7 @@ __all__ = [
     "Measured",
     "Metric",
     "NextToken",
+    "Regression",
     "StudentT",
     "Task",
     "Wilson",

@@ -6,6 +6,7 @@ from instar.tasks.classification import Classification
 from instar.tasks.entities import Entities
 from instar.tasks.metric import Metric
 from instar.tasks.next_token import NextToken
+from instar.tasks.regression import Regression
 from instar.tasks.task import Task
 from instar.tasks.words import Words
 
@@ -14,6 +15,7 @@ _TASK_TYPES: tuple[type[Task], ...] = (
     NextToken,
     Words,
     Entities,
+    Regression,
 )
 TASKS = {task.__name__: task for task in _TASK_TYPES}
 

@@ -83,6 +83,28 @@ class Wilson(Interval):
 
 
 @dataclass(frozen=True)
+class Recorded(Interval):
+    """An interval that is computed and stored with the metric itself.
+
+    Args:
+        method: how it was computed.
+    """
+
+    method: str
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return self.method
+
+    def bounds(
+        self, value: float, metrics: Mapping[str, Any], predictions: tuple[Tensor, Tensor] | None
+    ) -> Bounds | None:
+        """Return None, because the ends are among the metrics where they are known."""
+        return None
+
+
+@dataclass(frozen=True)
 class StudentT(Interval):
     """Student's interval of a mean over samples.
 

@@ -11,7 +11,10 @@ from torch import Tensor
 from instar.analysis.scores import Scores
 from instar.tasks.intervals import Bounds, Interval
 
-Unit = Literal["share", "nats", "count", ""]
+Unit = Literal["share", "nats", "count", "number", "coefficient", ""]
+
+MAX_ROUNDED_NUMBER = 1e5
+"""Size from which numbers are shown without decimals; below it, with five digits."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Metric:
 
     Args:
         name: its key in `evaluate`, in `result.json` and in the model card.
-        unit: "share" (of 1, shown in percent), "nats", "count" or "" (none).
+        unit: "share" (of 1, shown in percent), "nats", "count", "number" (in the unit of labels that are numbers),
+            "coefficient" (at most 1) or "" (none).
         better: which values are better.
         interval: its 95% interval; None: it has none.
         measure: computes it; None: `analysis` computes it together with others.
@@ -101,5 +105,11 @@ def format_value(value: float, unit: str) -> str:
 
     >>> format_value(0.125, "share"), format_value(0.5, "nats"), format_value(4, "")
     ('12.50%', '0.5000 nats', '4.0000')
+    >>> format_value(1234567.8, "number"), format_value(0.012345, "number")
+    ('1,234,568', '0.012345')
     """
+    if unit == "number":  # of any size: a price in millions, or a length in millimetres
+        return f"{value:,.5g}" if abs(value) < MAX_ROUNDED_NUMBER else f"{value:,.0f}"
+    if unit == "coefficient":
+        return f"{value:.4f}"
     return f"{value:.2%}" if unit == "share" else f"{value:.4f} {unit}".strip()

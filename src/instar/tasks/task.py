@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from instar.analysis.agreement import fidelity
 from instar.analysis.metrics import all_metrics, quick_metrics
 from instar.analysis.scores import Scores
+from instar.analysis.student_gain import gain
 from instar.tasks.metric import Metric
 from instar.tasks.metrics import NLL
 
@@ -39,6 +41,20 @@ class Task:
         """Return why labels or classes do not fit this task, for "classes of 'data' must be ..."; None if they do."""
         return None
 
+    @property
+    def predicts_numbers(self) -> bool:
+        """Whether models predict numbers, and no classes."""
+        return False
+
+    @property
+    def output_scale(self) -> tuple[float, float] | None:
+        """Mean and standard deviation by which the outputs of a new network are scaled; None: they are logits."""
+        return None
+
+    def describe_labels(self, classes: tuple[str, ...]) -> str | None:
+        """Return what the labels are, for the description of the data; None: the classes."""
+        return None
+
     def observe(self, logits: Tensor, labels: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return what the metrics need from a batch beside the scores of its examples; batches are concatenated.
 
@@ -46,6 +62,19 @@ class Task:
             logits: `[batch, position, classes]` or `[batch, classes]`.
             labels: in the shape of the logits without classes, `UNLABELLED` for missing labels.
             lengths: valid positions of each sample, int64 `[batch]`.
+        """
+        return {}
+
+    def observe_numbers(
+        self, predicted: Tensor, numbers: Tensor, labels: Tensor, teacher: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return what the metrics of a task of numbers need from a batch; batches are concatenated.
+
+        Args:
+            predicted: predicted numbers, `[batch]`.
+            numbers: labels, `[batch]`.
+            labels: `UNLABELLED` where there is no label, `[batch]`.
+            teacher: numbers that the teacher predicts, `[batch]`; None: there is no teacher.
         """
         return {}
 
@@ -72,6 +101,24 @@ class Task:
             found |= metric.measured(known, observed)
         return found
 
+    def compare(
+        self, student: Scores, teacher: Scores, divergences: Tensor, observed: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
+        """Return how closely a student follows its teacher, the error of the teacher, and the gain of the student.
+
+        Args:
+            student: scores of the student.
+            teacher: scores of the teacher on the same examples.
+            divergences: KL(teacher || student) in nats, `[examples]`.
+            observed: results of `observe`, concatenated over all batches.
+        """
+        found: dict[str, Any] = dict(fidelity(student, teacher, divergences))
+        return found | {"teacher_error": quick_metrics(teacher)["error"], "gain": gain(student, teacher)}
+
+    def kept(self, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what a run folder keeps of `observed` beside the predictions."""
+        return {}
+
     def class_names(self, classes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the classes that a whole sample may have, for those of the logits."""
         return classes
@@ -86,7 +133,7 @@ class Task:
         """
         return log_probs.exp()
 
-    def watch(self, scores: Scores) -> dict[str, float]:
+    def watch(self, scores: Scores, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics that training records, which are quick to compute and include the criterion."""
         return quick_metrics(scores)
 

@@ -84,6 +84,14 @@ def is_booster(thing: object) -> bool:
     return any(library is not None and isinstance(thing, library.Booster) for library in _loaded())
 
 
+def objective_of(booster: Any) -> tuple[str, str]:
+    """Return the library of a booster, "xgboost" or "lightgbm", and its objective."""
+    xgboost, _ = _loaded()
+    if xgboost and isinstance(booster, xgboost.Booster):
+        return "xgboost", _xgboost_objective(booster)
+    return "lightgbm", _lightgbm_objective(booster)
+
+
 def fitted_kinds() -> tuple[type, ...]:
     """Return the classes of fitted estimators: that of scikit-learn, and the boosters of the libraries in use."""
     from sklearn.base import BaseEstimator
@@ -120,7 +128,7 @@ def find_margins(estimator: Any) -> Margins | None:
 def known_names(estimator: Any, names: Sequence[str]) -> list[str]:
     """Return the names of columns as an estimator knows them: LightGBM has underscores in place of spaces."""
     _, lightgbm = _loaded()
-    is_lightgbm = isinstance(estimator, LightGBMTrees) or (lightgbm and isinstance(estimator, lightgbm.LGBMClassifier))
+    is_lightgbm = isinstance(estimator, LightGBMTrees) or (lightgbm and isinstance(estimator, lightgbm.LGBMModel))
     return [name.replace(" ", "_") for name in names] if is_lightgbm else list(names)
 
 

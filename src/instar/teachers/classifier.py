@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from instar.content import Content
-from instar.data.batch import Batch, given_inputs
-from instar.data.columns.cell_rows import CellRows
+from instar.data.batch import Batch
 from instar.data.opening import join_names
-from instar.errors import ConfigError, MismatchError, nearest, say
+from instar.errors import ConfigError, MismatchError, say
 from instar.targets.targets import DenseTargets
-from instar.teachers.boosters import as_classifier, find_margins, is_booster, known_names
+from instar.teachers.boosters import as_classifier, find_margins, is_booster
+from instar.teachers.estimator_inputs import predict_rows, read_features
 from instar.teachers.teacher import Teacher
 
 MAX_ROUNDING = 1e-5
@@ -81,23 +80,14 @@ class Classifier(Teacher):
         Raises:
             MismatchError: when its classes or features are not those of the data.
         """
-        source = batch.origin.samples.source if batch.origin else None
-        names = source.input_names if source else ()
-        table = source.table if source else None
-        if names and table is None:
+        if batch.origin and batch.origin.samples.source.task.predicts_numbers:
             raise MismatchError(
-                f"the classifier {type(self.estimator).__name__} reads one array, and the data have several inputs: "
-                f"{', '.join(names)}; give it one of them as the inputs, or a network that takes them by name."
+                f"the classifier {type(self.estimator).__name__} predicts classes, and the labels are numbers; give a "
+                "regressor."
             )
-        inputs = self._read_array(batch) if table is None else self._read_frame(table, batch)
-        width = getattr(self.estimator, "n_features_in_", inputs.shape[1])
-        if width != inputs.shape[1]:
-            raise MismatchError(
-                f"the classifier {type(self.estimator).__name__} was fitted to {width} features, and the data have "
-                f"{inputs.shape[1]}; give the inputs that it was fitted to."
-            )
+        inputs = read_features(self.estimator, batch, "classifier")
         columns, classes = self._match_classes(batch)
-        found = torch.as_tensor(self._predict(inputs), dtype=torch.float32, device=batch.inputs.device)
+        found = self._predict(inputs).to(batch.inputs.device)
         if found.shape != (len(batch), len(columns)):
             raise MismatchError(
                 f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
@@ -113,26 +103,6 @@ class Classifier(Teacher):
                 f"{float(found.min()):.3g} to {float(found.max()):.3g}; give probabilities in a file (label --from)."
             )
 
-    def _read_array(self, batch: Batch) -> NDArray[Any]:
-        given = given_inputs(batch)
-        # the source has moved channels first for networks; the estimator was fitted to the arrays of the user
-        if batch.origin and batch.origin.samples.source.settings.get("layout") == "HWC":
-            given = given.movedim(1, -1)
-        return self._select_features(given.flatten(1).cpu().numpy(), batch)
-
-    def _read_frame(self, table: CellRows, batch: Batch) -> Any:
-        frame = table.as_frame(torch.tensor(batch.host_ids))
-        wanted = getattr(self.estimator, "feature_names_in_", None)
-        if wanted is None:  # fitted to an array, in the order of its columns
-            return frame.to_numpy()
-        found = known_names(self.estimator, list(map(str, frame.columns)))
-        if missing := [name for name in map(str, wanted) if name not in found]:
-            raise MismatchError(
-                f"the classifier {type(self.estimator).__name__} was fitted to a table with the column "
-                f"'{missing[0]}', and the data have none, or leave it out; {nearest(missing[0], found)}"
-            )
-        return frame.iloc[:, [found.index(str(name)) for name in wanted]].set_axis(list(wanted), axis=1)
-
     def _place(self, found: Tensor, columns: list[int], classes: int) -> Tensor:
         """Return the logits of the data's classes, `[batch, classes]`, from those of the classifier's own."""
         logits = found.clamp(min=self.floor).log() if self._margins is None else found
@@ -147,31 +117,9 @@ class Classifier(Teacher):
         """Return that the classifier has no hidden layers."""
         return f"the classifier {type(self.estimator).__name__} has none"
 
-    def _select_features(self, inputs: NDArray[Any], batch: Batch) -> NDArray[Any]:
-        wanted = [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
-        found = known_names(self.estimator, batch.origin.samples.source.feature_names if batch.origin else ())
-        if not wanted or not found:  # arrays have no names, so their order is all that there is
-            return inputs
-        if missing := [name for name in wanted if name not in found]:
-            raise MismatchError(
-                f"the classifier {type(self.estimator).__name__} was fitted to a table with the column "
-                f"'{missing[0]}', and the data have none; {nearest(missing[0], found)}"
-            )
-        return inputs[:, np.array([found.index(name) for name in wanted])]
-
-    def _predict(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        names = getattr(self.estimator, "feature_names_in_", None)
-        given: Any = inputs
-        # fitted to a table: scikit-learn warns about inputs without names at every batch
-        if names is not None and isinstance(inputs, np.ndarray):
-            import pandas
-
-            given = pandas.DataFrame(inputs, columns=list(names))
-        try:
-            return np.asarray((self._margins or self.estimator.predict_proba)(given))
-        except (ValueError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())
-            raise MismatchError(f"the classifier {type(self.estimator).__name__} cannot predict: {reason}.") from None
+    def _predict(self, inputs: Any) -> Tensor:
+        method = self._margins or self.estimator.predict_proba
+        return torch.as_tensor(predict_rows(self.estimator, method, inputs, "classifier"), dtype=torch.float32)
 
     def _match_classes(self, batch: Batch) -> tuple[list[int], int]:
         """Return the indices of its classes in the data, and the number of classes of the data."""

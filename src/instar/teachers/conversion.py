@@ -12,6 +12,7 @@ from instar.models.architecture import Architecture
 from instar.targets.store import TargetStore
 from instar.teachers.classifier import Classifier, is_estimator
 from instar.teachers.module import Module
+from instar.teachers.regressor import Regressor, predicts_numbers
 from instar.teachers.stored import Stored
 from instar.teachers.teacher import Teacher
 
@@ -36,9 +37,9 @@ def as_teacher(thing: Any, *, trust: bool = False) -> Teacher:
     if isinstance(thing, Teacher):
         return thing
     if is_estimator(thing):
-        return Classifier(thing)
+        return Regressor(thing) if predicts_numbers(thing) else Classifier(thing)
     raise ConfigError(
-        "a teacher must be a torch module, a run folder, a fitted scikit-learn classifier or a Teacher, "
+        "a teacher must be a torch module, a run folder, a fitted estimator of scikit-learn or a Teacher, "
         f"got {type(thing).__name__}."
     )
 

@@ -28,7 +28,7 @@ class Ensemble(Teacher):
 
     Args:
         members: teachers, torch modules, run folders or fitted scikit-learn classifiers.
-        combine: "geometric" or "arithmetic".
+        combine: "geometric" or "arithmetic"; of numbers, both are the mean.
         weights: one per member, at least 0; scaled to sum to 1. None weighs all equally. A member with weight 0 is not
             queried.
         trust: allow run folders whose model is a class outside `instar.models`.
@@ -82,7 +82,8 @@ class Ensemble(Teacher):
         sizes = [part.num_classes for part in parts]
         if len(set(sizes)) > 1:
             raise MismatchError(f"the members of an ensemble must have the same classes; they have {sizes}.")
-        if self.combine == "arithmetic":
+        # one output is a number and no class, which has no probability, so that both means are that of the numbers
+        if self.combine == "arithmetic" and sizes[0] > 1:
             # averaged when a term reads it, because softmax(v / T) of each member depends on the term's T
             return MixtureTargets(tuple(parts), self._log_weights)
         first, *rest = (weight * part.logits() for (_, weight), part in zip(self._queried, parts, strict=True))

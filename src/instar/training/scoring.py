@@ -11,10 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from instar.analysis.agreement import divergence, fidelity
-from instar.analysis.metrics import quick_metrics
+from instar.analysis.agreement import divergence
 from instar.analysis.scores import UNLABELLED, Scores
-from instar.analysis.student_gain import gain
 from instar.data.batch import Batch
 from instar.data.loader import Loader
 from instar.data.samples import Samples
@@ -46,7 +44,9 @@ def predict(teacher: Teacher, samples: Samples, device: torch.device | str = "cp
 
 def measure_validation(teacher: Teacher, samples: Samples, device: torch.device | str = "cpu") -> dict[str, float]:
     """Return the metrics that the task records during training, on labelled samples."""
-    return samples.source.task.watch(judge(teacher, samples, device, keep=False, observe=False).scores)
+    task = samples.source.task
+    found = judge(teacher, samples, device, keep=False, observe=task.predicts_numbers)
+    return task.watch(found.scores, found.observed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +95,7 @@ class Judged:
             raise DataError(f"no sample of '{source.name}' has a label and a loss, so there is nothing to evaluate.")
         found = source.task.measure(self.scores, source.classes, self.observed)
         if self.teacher is not None and self.divergences is not None:
-            found |= fidelity(self.scores, self.teacher, self.divergences)
-            found["teacher_error"] = quick_metrics(self.teacher)["error"]
-            found["gain"] = gain(self.scores, self.teacher)
+            found |= source.task.compare(self.scores, self.teacher, self.divergences, self.observed)
         return found
 
 
@@ -134,16 +132,18 @@ def judge(
         valid = slice(None) if examples.mask is None else examples.mask
         flat, labels = logits.flatten(0, -2), examples.labels  # [examples, classes] and [examples]
         found = Scores.of(flat, labels)
-        found = found.at(valid)
-        scores.append(found)
-        for name, tensor in (_observe(samples, batch, logits, flat[valid], found.labels) if observe else {}).items():
+        theirs = None if teacher is None else _logits(teacher, batch, samples, "teacher")
+        judged = found.at(valid)
+        scores.append(judged)
+        seen = _observe(samples, batch, logits, flat[valid], judged.labels, theirs) if observe else {}
+        for name, tensor in seen.items():
             observed[name].append(tensor)
         if keep and logits_fit:
             kept.append((batch, logits))
         elif keep:  # [batch, (position,) 2]
             kept.append((batch, torch.stack([found.nll, found.answers.float()], -1).view(*batch.labels.shape, 2)))
-        if teacher is not None:
-            theirs = _logits(teacher, batch, samples, "teacher").flatten(0, -2)
+        if theirs is not None:
+            theirs = theirs.flatten(0, -2)
             of_teacher.append((Scores.of(theirs, labels).at(valid), divergence(flat[valid], theirs[valid])))
     return Judged(
         samples,
@@ -181,10 +181,16 @@ def _logits(model: Teacher, batch: Batch, samples: Samples | None = None, who: s
     return logits
 
 
-def _observe(samples: Samples, batch: Batch, logits: Tensor, valid: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def _observe(
+    samples: Samples, batch: Batch, logits: Tensor, valid: Tensor, labels: Tensor, teacher: Tensor | None
+) -> dict[str, Tensor]:
     """Return what the metrics of the task need of a batch; `valid` has the logits of its examples `[examples, ...]`."""
     task, known = samples.source.task, labels != UNLABELLED
-    of_samples = task.observe(logits, *_labels_and_lengths(batch, samples.source))
+    of_batch = _labels_and_lengths(batch, samples.source)
+    if task.predicts_numbers:
+        theirs = None if teacher is None else teacher[:, 0]
+        return task.observe_numbers(logits[:, 0], batch.numbers, of_batch[0], theirs)
+    of_samples = task.observe(logits, *of_batch)
     return of_samples | task.observe_examples(valid[known], labels[known])
 
 

@@ -92,7 +92,8 @@ class Validation:
             )
         # without patience an infinite score is only recorded: a student may give a class no probability
         if self._patience and not math.isfinite(score):
-            raise NonFiniteError(f"the {self._criterion.title} on validation is {score} after step {step}.")
+            name = self._criterion.title or self._criterion.name
+            raise NonFiniteError(f"the {name} on validation is {score} after step {step}.")
         self._add(score)
 
     def _add(self, score: float) -> None:

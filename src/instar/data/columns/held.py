@@ -16,6 +16,9 @@ from torch import Tensor
 INPUTS = "inputs"
 """Name of the column that views change, and that students read."""
 
+NUMBERS = "numbers"
+"""Name of the column of labels that are numbers."""
+
 ROWS_PER_HASH = 65536
 """Rows that are hashed at once, because a mapped column may be larger than memory."""
 

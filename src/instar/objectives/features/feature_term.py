@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
@@ -39,6 +39,11 @@ class FeatureTerm(Term):
     """
 
     pairs: str | Mapping[str, str] = STAGES
+
+    @property
+    def outputs(self) -> Literal["classes", "numbers", "both"]:
+        """Both, because hidden layers do not tell what labels are; a term that reads labels reads classes."""
+        return "classes" if Need.LABELS in self.needs else "both"
 
     @property
     def needs(self) -> frozenset[Need]:
