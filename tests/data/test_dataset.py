@@ -87,7 +87,7 @@ def test_another_number_of_arrays_is_refused(number: int) -> None:
             np.eye(5)[LABELS],
             r"shape \[100, 5\] with a single one in each row, like one-hot labels\. Give class numbers",
         ),
-        (LABELS + 0.5, r"sample 0 of 'arrays' has the label 0\.5\. Regression is not supported yet"),
+        (LABELS + 0.5, r"sample 0 of 'arrays' has the label 0\.5\. Set data.labels=numbers if they"),
         (LABELS[:0], "the classes are unknown"),
         (
             np.stack([LABELS, LABELS], 1),

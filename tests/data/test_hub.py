@@ -267,7 +267,7 @@ def test_any_column_of_labels_may_be_named(
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        ("float64", [0.5, 1.0], r"sample 0 of '.* \(train\)' has the label 0\.5\. Regression is not supported yet"),
+        ("float64", [0.5, 1.0], r"sample 0 of '.* \(train\)' has the label 0\.5\. Set data.labels=numbers if they"),
         ("string", ["cat", ""], r"the label '' \(sample 1 of '.* \(train\)'\) may be a class or mark a missing label"),
     ],
 )

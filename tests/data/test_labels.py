@@ -166,7 +166,7 @@ def test_labels_with_one_reading_are_read(given):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([0, 1.5], r"sample 1 of 'split 0' has the label 1\.5\. Regression is not supported yet"),
+        ([0, 1.5], r"sample 1 of 'split 0' has the label 1\.5\. Set data.labels=numbers if they"),
         (np.array([0, np.inf]), "sample 1 of 'split 0' has the label inf"),
         (np.array([0, 2**63], dtype=np.uint64), "has the label 9223372036854775808"),
         ([1, "a"], r"sample 1 of 'split 0' has the label 'a' \(str\) beside whole numbers"),

@@ -128,7 +128,7 @@ def test_features_of_a_table_are_passed_by_name_without_a_warning():
     ("make", "message"),
     [
         (lambda: SVC().fit(X, Y), "SVC has none; fit it with probability=True"),
-        (lambda: RandomForestRegressor(2).fit(X, Y), "a regressor predicts no classes"),
+        (lambda: RandomForestRegressor(2), "the regressor RandomForestRegressor is not fitted"),
         (lambda: VotingClassifier([("a", forest())], voting="hard").fit(X, Y), "voting='soft'"),
         (lambda: GridSearchCV(forest(), {"max_depth": [2]}), "is not fitted"),
         (lambda: forest().fit(X, np.stack([Y, Y], 1)), "has 2 outputs"),
