@@ -122,3 +122,19 @@ def test_a_paired_difference_is_much_surer_than_two_intervals_of_models_that_err
         assert high - low < 0.7 * 2 * 1.96 * first.standard_error
     both = mean_of([first, second])
     assert difference_interval(both, both) == (0, 0, 0)
+
+
+def test_a_paired_difference_has_the_spread_of_the_difference_over_resamples():
+    logits, labels = draw(300, 3)
+    other = logits + 0.7 * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+    random = np.random.default_rng(1)
+    resampled = []
+    for _ in range(400):
+        rows = random.integers(0, 300, 300)
+        pairs = zip(of_each(logits[rows], labels[rows]), of_each(other[rows], labels[rows]), strict=True)
+        resampled.append([second.value - first.value for first, second in pairs])
+    for first, second, spread in zip(
+        of_each(logits, labels), of_each(other, labels), np.std(resampled, axis=0), strict=True
+    ):
+        _, low, high = difference_interval(first, second)
+        assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.15)

@@ -50,6 +50,14 @@ def test_two_trainings_are_compared(instar) -> None:
     assert difference["corrected"]["mcnemar"] < 1e-6
     assert (comparison["error"]["over_seeds"], comparison["pairs"]) == (None, {})
     assert any("there is only one seed" in sentence for sentence in comparison["conclusions"])
+    assert list(comparison["others"]) == ["balanced_error", "macro_f1", "average_precision"]
+    for name, quantity in comparison["others"].items():
+        values = [quantity["reference"], quantity["method"]]
+        assert values == pytest.approx([100 * result[name] for result in results], abs=1e-3)
+        found = quantity["over_samples"]
+        assert found["mean"] == pytest.approx(values[1] - values[0])
+        assert found["low"] < found["mean"] < found["high"]
+        assert (found["better"], found["worse"]) == (None, None)
 
 
 def test_folders_of_seeds_are_paired(instar) -> None:
@@ -57,7 +65,8 @@ def test_folders_of_seeds_are_paired(instar) -> None:
     assert code == 0, err
     lines = out.splitlines()
     assert lines[:2] == ["A  w2: seeds 0, 1, the reference", "B  w32: seeds 0, 1"]
-    assert sum("2 seeds" in line for line in lines[3:8]) == 2
+    assert sum("2 seeds" in line for line in lines[3:14]) == 5
+    assert [line.split("(")[0].split()[-1] for line in lines[8:14:2]] == ["balanced", "f1", "precision"]
     found = json.loads(instar("compare", "w2", "w32", "--json")[1])["comparisons"][0]
     assert set(found["pairs"]) == {"0", "1"}
     assert found["error"]["over_seeds"]["p"]["sign"] == 0.5

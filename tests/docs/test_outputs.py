@@ -56,7 +56,12 @@ def test_the_comparison_in_the_page_about_compare():
     tested = {"mcnemar": 0.2266}
     error = Quantity(2.68, 1.84, Difference(-0.84, -2.01, 0.17, 8, 3, tested, tested))
     nll = Quantity(0.0836, 0.0540, Difference(-0.0295, -0.0541, -0.0078, 300, 297))
-    comparison = Comparison("runs/distilled", (1, 1), (0,), ((), ()), error, nll)
+    others = {
+        "balanced_error": Quantity(2.64, 1.91, Difference(-0.73, -1.80, 0.35, None, None)),
+        "macro_f1": Quantity(97.26, 98.10, Difference(0.84, -0.27, 1.95, None, None)),
+        "average_precision": Quantity(99.65, 99.81, Difference(0.16, -0.03, 0.35, None, None)),
+    }
+    comparison = Comparison("runs/distilled", (1, 1), (0,), ((), ()), error, nll, others=others)
     found = Compared(("runs/labels", "runs/distilled"), ((0,), (0,)), "test", 597, 597, 10_000, (comparison,))
     assert f"{found}\n" in blocks(read("docs/compare.md"), "")
 

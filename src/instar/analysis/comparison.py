@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from instar.analysis.linearised import Linearised, difference_interval, mean_of
 from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, sign_flip_test, sign_test
 from instar.analysis.significance import paired_interval, paired_t_test
 
@@ -17,13 +18,13 @@ MAX_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference method - reference; a negative difference means that the method has fewer errors or a lower NLL.
+    """A difference method - reference, which is negative if the method has fewer errors or a lower NLL.
 
     Args:
         mean: mean difference.
         low: lower end of the confidence interval.
         high: upper end of the confidence interval.
-        better: number of samples or seeds on which the method is better.
+        better: number of samples or seeds on which the method is better; None: the quantity has no value per sample.
         worse: number of samples or seeds on which the method is worse.
         p: two-sided p-values by test; tests that do not apply are missing.
         corrected: p-values corrected for the number of comparisons; set by `correct`.
@@ -32,8 +33,8 @@ class Difference:
     mean: float
     low: float
     high: float
-    better: int
-    worse: int
+    better: int | None
+    worse: int | None
     p: Mapping[str, float] = field(default_factory=dict)
     corrected: Mapping[str, float] = field(default_factory=dict)
 
@@ -95,6 +96,20 @@ def nll_over_samples(
     low, high = bootstrap(totals, examples, resamples=resamples, seed=seed)
     columns = zip(totals.sum(0) / examples.sum(), low, high, (totals < 0).sum(0), (totals > 0).sum(0), strict=True)
     return [Difference(float(mean), float(a), float(b), int(c), int(d)) for mean, a, b, c, d in columns]
+
+
+def statistic_over_samples(reference: Sequence[Linearised], method: Sequence[Linearised]) -> Difference:
+    """Return the difference of a statistic, averaged over runs, with the delta method's interval over samples.
+
+    Args:
+        reference: the statistic of each run of the reference.
+        method: the statistic of each run of the method, on the same samples; the number of runs may differ.
+
+    >>> first, second = Linearised(0.5, np.array([0.25, -0.25])), Linearised(0.4, np.array([0.25, -0.25]))
+    >>> statistic_over_samples([first], [second]).mean
+    -0.09999999999999998
+    """
+    return Difference(*difference_interval(mean_of(reference), mean_of(method)), None, None)
 
 
 def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Difference:

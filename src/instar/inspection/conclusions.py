@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from instar.analysis.comparison import MAX_SEEDS, Difference
 from instar.analysis.significance import SIGNIFICANCE_LEVEL
+from instar.tasks.catalogue import known_metrics
 from instar.tasks.metrics import ERROR, NLL
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """The test error or the NLL of the reference and of a method.
+    """One metric of the reference and of a method on the test samples.
 
     Args:
         reference: mean over the compared runs of the reference.
@@ -41,6 +42,7 @@ class Comparison:
         error: test error in percent, with differences in percentage points.
         nll: NLL in nats; None if it is infinite.
         pairs: by seed, difference of the error of the pair of runs in percentage points; empty for a single pair.
+        others: further metrics that both methods have by name, shares in percent; over samples, they have no test.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Comparison:
     error: Quantity
     nll: Quantity | None
     pairs: Mapping[int, Difference] = field(default_factory=dict)
+    others: Mapping[str, Quantity] = field(default_factory=dict)
 
     def conclusions(self, method: str, reference: str, samples: int) -> list[str]:
         """Return one sentence about these weights and one about new training runs, then what was left out.
@@ -114,7 +117,9 @@ class Comparison:
         """Return the lines of the table below `TABLE_HEADING`; `method` is the short name of the method."""
         lines = []
         error = ERROR.name + ERROR.unit_suffix  # without "test", because a comparison has no other split
-        for name, quantity, places in ((error, self.error, 2), (NLL.heading, self.nll, 4)):
+        known = known_metrics()
+        others = [(known[name].label + known[name].unit_suffix, quantity, 2) for name, quantity in self.others.items()]
+        for name, quantity, places in ((error, self.error, 2), (NLL.heading, self.nll, 4), *others):
             if quantity is None:
                 continue
             values = f"{quantity.reference:>10.{places}f}{quantity.method:>10.{places}f}"
@@ -125,14 +130,14 @@ class Comparison:
         return lines
 
 
-TABLE_HEADING = f"{'':4}{'':12}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
+TABLE_HEADING = f"{'':4}{'':14}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
 
 
 def _row(method: str, name: str, over: str, values: str, found: Difference, places: int) -> str:
     difference = f"{found.mean:+.{places}f} ({found.low:+.{places}f} to {found.high:+.{places}f})"
     # the NLL has no test over samples: its cell stays empty
     p = next((p_value(found.corrected[test]) for test in ("mcnemar", "t") if test in found.corrected), "")
-    return f"{method:4}{name:12}{over:12}{values}   {difference:34}{p:>9}".rstrip()
+    return f"{method:4}{name:14}{over:12}{values}   {difference:34}{p:>9}".rstrip()
 
 
 def in_words(found: Difference) -> str:

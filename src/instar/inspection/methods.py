@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from instar.analysis.linearised import Linearised
 from instar.analysis.resampling import Counts, Numbers
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.config import default_settings
@@ -19,6 +20,7 @@ from instar.runs.phases import is_earlier_phase, start_folder
 from instar.runs.predictions import read_predictions
 from instar.runs.rows import RunRow, collect
 from instar.runs.run import Run
+from instar.tasks.catalogue import known_metrics
 from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 
 _RUN_SETTINGS = ("teachers", "start", "corrected")
@@ -35,6 +37,7 @@ class MethodPredictions:
         examples: number of labelled examples per sample, `[samples]`.
         wrong: number of wrong predictions per sample, `[samples]`.
         nll: NLL per sample, summed over its examples, in nats, `[samples]`.
+        statistics: metrics of all samples together by name; none for samples with positions, or without logits.
     """
 
     ids: torch.Tensor
@@ -42,6 +45,7 @@ class MethodPredictions:
     examples: Counts
     wrong: Counts
     nll: Numbers
+    statistics: Mapping[str, Linearised] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> MethodPredictions:
@@ -66,7 +70,23 @@ class MethodPredictions:
         wrong = (wrong.view(known.shape) & known).sum(1)
         # the NLL of unlabelled examples is NaN; float64 for the sum over the positions of long texts
         nll = nll.view(known.shape).double().where(known, 0.0).sum(1)
-        return cls(ids[kept], labels[kept], *(part[kept].numpy() for part in (known.sum(1), wrong, nll)))
+        statistics = _linearise(tensors["test.logits"][kept], labels[kept]) if _are_samples(tensors) else {}
+        examples, wrong_of_each, nll_of_each = (part[kept].numpy() for part in (known.sum(1), wrong, nll))
+        return cls(ids[kept], labels[kept], examples, wrong_of_each, nll_of_each, statistics)
+
+
+def _are_samples(tensors: Mapping[str, torch.Tensor]) -> bool:
+    # positions of one sample are not independent
+    return "test.logits" in tensors and tensors["test.labels"].dim() == 1
+
+
+def _linearise(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, Linearised]:
+    found = {}
+    for name, metric in known_metrics().items() if len(labels) > 1 else ():  # one sample has no interval
+        linearise = metric.interval and metric.interval.linearise
+        if linearise and (statistic := linearise(logits, labels)) is not None:
+            found[name] = statistic
+    return found
 
 
 @dataclass(frozen=True, eq=False)

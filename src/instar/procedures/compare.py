@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,16 @@ from instar.analysis.comparison import (
     nll_over_samples,
     over_seeds,
     seeds_needed,
+    statistic_over_samples,
 )
+from instar.analysis.linearised import Linearised
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.checks import checked
 from instar.errors import ConfigError
 from instar.inspection.conclusions import TABLE_HEADING, Comparison, Quantity, seeds_in_words
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
+from instar.tasks.catalogue import known_metrics
 
 TEXT_WIDTH = 100
 """Characters per line."""
@@ -81,6 +85,8 @@ class Compared:
             f"Over samples: percentile intervals of a paired bootstrap, {self.resamples:,} resamples of whole samples"
             f"{positions}; McNemar's test, exact if each method has one prediction per sample, else by random signs."
         ]
+        if any(comparison.others for comparison in self.comparisons):
+            sentences.append("Metrics of all samples together have paired intervals of the delta method, and no test.")
         if several:
             sentences.append("Several runs are averaged and their weights count as fixed: this ignores other seeds.")
         tested = sum(comparison.error.over_seeds is not None for comparison in self.comparisons)
@@ -135,6 +141,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
     error = _summarise(pairings, "wrong", over_samples, 100 / examples.sum())
     nll = _compare_nll(pairings, examples, resamples, seed)
+    others_of = _compare_statistics(pairings)
     comparisons = [
         Comparison(
             pairing.method.name,
@@ -144,8 +151,9 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
             of_error,
             of_nll,
             {number: next(corrected) for number in pairing.seeds} if pairs else {},
+            of_others,
         )
-        for pairing, of_error, of_nll, pairs in zip(pairings, error, nll, of_pairs, strict=True)
+        for pairing, of_error, of_nll, pairs, of_others in zip(pairings, error, nll, of_pairs, others_of, strict=True)
     ]
     return Compared(
         tuple(method.name for method in (reference, *others)),
@@ -189,6 +197,15 @@ class _Pairing:
         )
         return mine, theirs
 
+    def of_statistic(self, name: str) -> list[list[Linearised]] | None:
+        # without a common seed the numbers of runs may differ; None: not all runs have the metric
+        found = [
+            [of.predictions[seed].statistics.get(name) for seed in self.seeds or of.runs]
+            for of in (self.reference, self.method)
+        ]
+        known = [[run for run in runs if run is not None] for runs in found]
+        return known if list(map(len, known)) == list(map(len, found)) else None
+
     def pairs(self, name: str) -> list[tuple[Any, Any]]:
         # a single pair is the whole comparison, so it is not listed twice; [1, samples] each
         mine, theirs = self.of_both(name)
@@ -226,6 +243,26 @@ def _compare_nll(pairings: Sequence[_Pairing], examples: Counts, resamples: int,
     over_samples = nll_over_samples(np.stack(changes, 1), examples, resamples=resamples, seed=seed)
     found = iter(_summarise(finite, "nll", over_samples, 1 / examples.sum()))
     return [next(found) if pairing in finite else None for pairing in pairings]
+
+
+def _compare_statistics(pairings: Sequence[_Pairing]) -> list[dict[str, Quantity]]:
+    found: list[dict[str, Quantity]] = [{} for _ in pairings]
+    for name, metric in known_metrics().items():
+        scale = 100 if metric.unit == "share" else 1
+        # of a pairing whose runs have the metric: its value and influences in each run, reference first
+        runs = {place: of_both for place, pairing in enumerate(pairings) if (of_both := pairing.of_statistic(name))}
+        values = {place: [[run.value for run in each] for each in of_both] for place, of_both in runs.items()}
+        paired = [place for place in runs if len(pairings[place].seeds) > 1]
+        over = dict(zip(paired, correct([over_seeds(*values[place]).times(scale) for place in paired]), strict=True))
+        for place, (mine, theirs) in values.items():
+            found[place][name] = Quantity(
+                scale * fmean(mine),
+                scale * fmean(theirs),
+                statistic_over_samples(*runs[place]).times(scale),
+                over.get(place),
+                seeds_needed([b - a for a, b in zip(mine, theirs, strict=True)]) if place in over else None,
+            )
+    return found
 
 
 def _wrap(text: str) -> str:

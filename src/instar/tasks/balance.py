@@ -62,6 +62,10 @@ def _measure_top_error(_: Scores, observed: Mapping[str, Tensor]) -> Estimate | 
     return Estimate(float(wrong.double().mean()), interval)
 
 
+def _rank_few_classes(logits: Tensor, labels: Tensor) -> Linearised | None:
+    return average_precision(log_odds(logits), labels) if logits.shape[1] <= MAX_RANKED_CLASSES else None
+
+
 def _of_answers(compute: Callable[[Tensor, Tensor], Linearised]) -> Callable[[Tensor, Tensor], Linearised]:
     return lambda logits, labels: compute(logits.max(1).indices, labels)
 
@@ -90,7 +94,7 @@ AVERAGE_PRECISION = Metric(
     "average_precision",
     "share",
     "higher",
-    interval=Measured("delta method", lambda logits, labels: average_precision(log_odds(logits), labels)),
+    interval=Measured("delta method", _rank_few_classes),
     measure=_measure_average_precision,
     label="precision",
     title="Average precision",

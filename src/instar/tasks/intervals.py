@@ -13,6 +13,9 @@ from instar.analysis.linearised import Linearised
 from instar.analysis.significance import mean_interval, wilson_interval
 
 Bounds = tuple[float, float]
+Linearise = Callable[[Tensor, Tensor], Linearised | None]
+"""Takes logits `[samples, classes]` and labels `[samples]`; None: the metric does not apply."""
+
 WHOLE_NUMBER_TOLERANCE = 1e-6  # float64 rounds share * examples by less, up to a billion examples
 
 
@@ -25,7 +28,7 @@ class Interval(ABC):
         """Name of the method; usually a class attribute."""
 
     @property
-    def linearise(self) -> Callable[[Tensor, Tensor], Linearised] | None:
+    def linearise(self) -> Linearise | None:
         """Computes the metric with the influence of each sample, from logits and labels, to compare it in pairs."""
         return None
 
@@ -140,7 +143,7 @@ class Measured(Interval):
     """
 
     method: str
-    statistic: Callable[[Tensor, Tensor], Linearised]
+    statistic: Linearise
 
     @property
     def name(self) -> str:
@@ -148,7 +151,7 @@ class Measured(Interval):
         return self.method
 
     @property
-    def linearise(self) -> Callable[[Tensor, Tensor], Linearised]:
+    def linearise(self) -> Linearise:
         """Computes the metric with the influence of each sample."""
         return self.statistic
 
