@@ -12,6 +12,7 @@ from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
+    bucila2006,
     cifar100_methods,
     furlanello2018_cifar10,
     furlanello2018_cifar100,
@@ -56,6 +57,7 @@ PAPERS = {
         hasattr(module, "ENCODER_PACKAGE"),
     )
     for name, module in {
+        "bucila2006-model-compression": bucila2006,
         "hinton2015-mnist": hinton2015_mnist,
         "hinton2015-specialists": hinton2015_specialists,
         "hinton2014-speech": hinton2014_speech,
