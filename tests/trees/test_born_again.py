@@ -76,7 +76,7 @@ def test_forests_of_libraries_become_one_tree_that_predicts_alike():
     xgboost = pytest.importorskip("xgboost")
     lightgbm = pytest.importorskip("lightgbm")
     draw = np.random.default_rng(0)
-    x = np.round(draw.normal(size=(300, 4)), 1)
+    x = np.round(draw.normal(size=(300, 3)))
     y = (x[:, 0] + x[:, 1] > 0) + 1 * (x[:, 2] > 1)
     few = {"n_estimators": 2, "max_depth": 2, "random_state": 0}
     for model in (

@@ -3,7 +3,19 @@
 from instar.trees.arrays import TreeArrays
 from instar.trees.born_again import make_born_again_tree
 from instar.trees.equality import Equality, equal
+from instar.trees.faithful import grow_faithful_tree
 from instar.trees.files import read_trees, write_trees
+from instar.trees.pruning import prune_empty_splits
 from instar.trees.reading import as_trees
 
-__all__ = ["Equality", "TreeArrays", "as_trees", "equal", "make_born_again_tree", "read_trees", "write_trees"]
+__all__ = [
+    "Equality",
+    "TreeArrays",
+    "as_trees",
+    "equal",
+    "grow_faithful_tree",
+    "make_born_again_tree",
+    "prune_empty_splits",
+    "read_trees",
+    "write_trees",
+]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from instar.checks import Count, checked
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.boxes import Box
 from instar.trees.grid import refuse_numbers
 from instar.trees.reading import as_trees
 from instar.trees.regions import Corner, Region, Regions, move_corner
 from instar.trees.smallest import Part, Search
+from instar.trees.writing import NodeWriter
 
 Size = Literal["depth", "leaves", "depth then leaves"]
 
@@ -50,60 +49,41 @@ def make_born_again_tree(forest: Any, by: Size = "depth", *, max_boxes: Count = 
     if by == "depth then leaves":
         depth = int(search.solve(regions.whole, regions.corner).size)
         search = Search(regions, "leaves", max_boxes)
-    return _Writer(search).write(depth)
+    return _Follower(search).follow(depth)
 
 
-class _Writer:
-    """Follows the cuts of a search from the whole space to regions of one class, and writes their nodes."""
+class _Follower:
+    """Follows the cuts of a search from the whole space to regions of one class, and writes them."""
 
     def __init__(self, search: Search) -> None:
         self.search, self.regions = search, search.regions
-        self.nodes: list[tuple[int, float, int, int, int]] = []
-        """Column, threshold, left, right, and class of each node."""
+        self.writer = NodeWriter(search.regions.trees, search.regions.grid)
 
-    def write(self, depth: int | None) -> TreeArrays:
+    def follow(self, depth: int | None) -> TreeArrays:
         self._write_region(self.regions.whole, self.regions.corner, depth)
-        features, thresholds, left, right, classes = zip(*self.nodes, strict=True)
-        forest = self.regions.trees
-        return TreeArrays(
-            features, thresholds, left, right, np.eye(forest.outputs)[list(classes)], [0], forest.columns,
-            feature_names=forest.feature_names, classes=forest.classes,
-        )  # fmt: skip
+        return self.writer.finish()
 
     def _write_region(self, region: Region, corner: Corner, depth: int | None) -> int:
         found = self.regions.find_class(region, corner)
         if found is not None:
-            return self._write_leaf(found)
+            return self.writer.add_leaf(found)
         cut = self.search.solve(region, corner, depth).cut
         below = None if depth is None else depth - 1
-        if cut is not None:
-            left, right = self.regions.cut(region, *cut)
-            node = self._write_cut(*cut)
-            first = self._write_region(left, corner, below)
-            return self._join(node, first, self._write_region(right, move_corner(corner, *cut), below))
-        part = self.search.make_part(region, corner, depth)
-        assert part is not None  # whose cut is in its table
-        return self._write_box(part, part.trees.whole, depth)
+        if cut is None:
+            part = self.search.make_part(region, corner, depth)
+            assert part is not None  # a table has the cut
+            return self._write_box(part, part.trees.whole, depth)
+        left, right = self.regions.cut(region, *cut)
+        node = self.writer.add_cut(*cut)
+        first = self._write_region(left, corner, below)
+        return self.writer.join(node, first, self._write_region(right, move_corner(corner, *cut), below))
 
     def _write_box(self, part: Part, box: Box, depth: int | None) -> int:
         found = part.trees.find_class(box)
         if found is not None:
-            return self._write_leaf(found)
+            return self.writer.add_leaf(found)
         (column, cell), left, right = part.trees.choose_cut(box, depth)
         below = None if depth is None else depth - 1
-        node = self._write_cut(part.places[column], int(part.cells[column][cell]))
+        node = self.writer.add_cut(part.places[column], int(part.cells[column][cell]))
         first = self._write_box(part, left, below)
-        return self._join(node, first, self._write_box(part, right, below))
-
-    def _write_leaf(self, found: int) -> int:
-        self.nodes.append((LEAF, 0.0, LEAF, LEAF, found))
-        return len(self.nodes) - 1
-
-    def _write_cut(self, place: int, cell: int) -> int:
-        grid = self.regions.grid
-        self.nodes.append((int(grid.columns[place]), float(grid.levels[place][cell]), LEAF, LEAF, 0))
-        return len(self.nodes) - 1
-
-    def _join(self, node: int, left: int, right: int) -> int:
-        self.nodes[node] = (*self.nodes[node][:2], left, right, 0)
-        return node
+        return self.writer.join(node, first, self._write_box(part, right, below))
