@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from instar import models, objectives
+    from instar import models, objectives, trees
     from instar.data import load_data
     from instar.errors import InstarError
     from instar.procedures import specialists
     from instar.procedures.born_again import born_again
+    from instar.procedures.born_again_tree import born_again_tree
     from instar.procedures.compare import compare
     from instar.procedures.correct_bias import correct_bias
     from instar.procedures.demo import demo
@@ -47,6 +48,7 @@ __all__ = [
     "TargetStore",
     "Teacher",
     "born_again",
+    "born_again_tree",
     "compare",
     "correct_bias",
     "demo",
@@ -69,6 +71,7 @@ __all__ = [
     "synthesise",
     "targets_info",
     "train",
+    "trees",
     "tune",
     "verify_data",
     "verify_loss",
@@ -92,7 +95,7 @@ _NAMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'instar' has no attribute '{name}'")
-    if name in ("models", "objectives"):
+    if name in ("models", "objectives", "trees"):
         return import_module(f"instar.{name}")
     if name == "specialists":
         return import_module("instar.procedures.specialists")

@@ -19,6 +19,7 @@ TARGETS, SPECIALISTS, PAPERS = (COMMANDS[group].commands for group in ("targets"
 
 VERBS = {name: (getattr(instar, name), COMMANDS[name.replace("_", "-")]) for name in (
     *("born_again", "compare", "correct_bias", "demo", "distill", "ensemble", "evaluate", "export", "inspect", "label"),
+    "born_again_tree",
     "layers",
     *("predict", "report", "synthesise", "train", "tune", "verify_data", "verify_loss"),
 )} | {
@@ -118,6 +119,7 @@ def test_flags_are_declared_once() -> None:
         *vars(cli.paper_options).items(),
         *vars(cli.specialist_options).items(),
         *vars(cli.transfer_options).items(),
+        *vars(cli.tree_options).items(),
     ):
         if name.endswith(("Option", "Argument")):
             (info,) = option.__metadata__

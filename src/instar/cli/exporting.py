@@ -1,4 +1,4 @@
-"""`export`, `predict`, `inspect`, `layers` and `verify-data`."""
+"""`export`, `born-again-tree`, `predict`, `inspect`, `layers` and `verify-data`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import instar
-from instar.cli import options
+from instar.cli import options, tree_options
 from instar.cli.output import print_json, print_result
 from instar.cli.settings import only_given, parse_model, parse_settings
 
@@ -35,6 +35,24 @@ def export(
     """
     given = only_given(out=out, data=data, quantise=quantise, tolerance=tolerance, network=network)
     found = instar.export(run, to, trust=trust, **given)
+    print_result(found.as_dict(), found, as_json)
+
+
+def born_again_tree(
+    forest: tree_options.ForestArgument,
+    out: tree_options.TreeOutOption,
+    by: tree_options.TreeSizeOption = None,
+    max_boxes: tree_options.MaxBoxesOption = None,
+    as_json: options.JsonOption = False,
+    trust: options.TrustOption = False,
+) -> None:
+    """Make one tree that predicts the class of a forest for every row.
+
+    Proves that it does, in every cell of the space. The file of the tree can teach and be evaluated.
+
+    Example: instar born-again-tree forest.skops --trust --by leaves --out tree.safetensors
+    """
+    found = instar.born_again_tree(forest, out=out, trust=trust, **only_given(by=by, max_boxes=max_boxes))
     print_result(found.as_dict(), found, as_json)
 
 

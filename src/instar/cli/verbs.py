@@ -31,6 +31,7 @@ for verb in (
     measuring.correct_bias,
     measuring.report,
     exporting.export,
+    exporting.born_again_tree,
     exporting.predict,
     exporting.inspect,
     exporting.layers,

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import ConfigError
+from instar.teachers.fitted_trees import FittedTrees
+from instar.trees.arrays import TreeArrays
 
 Margins = Callable[[Any], NDArray[Any]]
 """Returns the logits of rows, `[n, classes]`."""
@@ -60,12 +62,14 @@ class LightGBMTrees:
 
 
 def as_classifier(thing: Any) -> Any:
-    """Return the fitted classifier of a booster; another thing unchanged.
+    """Return the fitted classifier of a booster or of arrays of trees; another thing unchanged.
 
     Raises:
         ConfigError: when the booster predicts no classes.
     """
     xgboost, lightgbm = _loaded()
+    if isinstance(thing, TreeArrays):
+        return FittedTrees(thing)
     if xgboost and isinstance(thing, xgboost.Booster):
         objective = _xgboost_objective(thing)
         if objective not in _XGBOOST_OBJECTIVES:
@@ -77,6 +81,11 @@ def as_classifier(thing: Any) -> Any:
         made.load_model(thing.save_raw("ubj"))
         return made
     return LightGBMTrees(thing) if lightgbm and isinstance(thing, lightgbm.Booster) else thing
+
+
+def holds_trees(thing: object) -> bool:
+    """Return whether a thing is a `Booster` of XGBoost or LightGBM, or trees of Instar."""
+    return isinstance(thing, TreeArrays | FittedTrees) or is_booster(thing)
 
 
 def is_booster(thing: object) -> bool:
@@ -107,7 +116,9 @@ def find_margins(estimator: Any) -> Margins | None:
     """
     xgboost, lightgbm = _loaded()
     pipelines = sys.modules.get("sklearn.pipeline")
-    if isinstance(estimator, LightGBMTrees):
+    if isinstance(estimator, LightGBMTrees) or (
+        isinstance(estimator, FittedTrees) and estimator.trees.meaning == "logits"
+    ):
         return estimator.predict_margins
     if xgboost and isinstance(estimator, xgboost.XGBClassifier):
         are_logits = _xgboost_objective(estimator.get_booster()) in _XGBOOST_OBJECTIVES

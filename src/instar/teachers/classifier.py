@@ -14,7 +14,7 @@ from instar.data.batch import Batch
 from instar.data.opening import join_names
 from instar.errors import ConfigError, MismatchError, say
 from instar.targets.targets import DenseTargets
-from instar.teachers.boosters import as_classifier, find_margins, is_booster
+from instar.teachers.boosters import as_classifier, find_margins, holds_trees
 from instar.teachers.estimator_inputs import predict_rows, read_features
 from instar.teachers.teacher import Teacher
 
@@ -32,7 +32,8 @@ class Classifier(Teacher):
     the classifier does not know has p = 0.
 
     Args:
-        estimator: fitted estimator with `predict_proba` and `classes_`, or a `Booster` of XGBoost or LightGBM.
+        estimator: fitted estimator with `predict_proba` and `classes_`, a `Booster` of XGBoost or LightGBM, or
+            `TreeArrays`.
         floor: smallest probability; the 0 of a forest means "rarer than one tree in a hundred".
         classes: names of its classes 0, 1, 2, ..., which a booster does not know; (): its own.
 
@@ -154,7 +155,7 @@ class Classifier(Teacher):
 
 def is_estimator(thing: object) -> bool:
     """Return whether a thing is a booster or has the methods of an estimator, which may come from any library."""
-    return is_booster(thing) or (hasattr(thing, "predict") and hasattr(thing, "fit"))
+    return holds_trees(thing) or (hasattr(thing, "predict") and hasattr(thing, "fit"))
 
 
 def _instead_of(estimator: Any) -> str:

@@ -1,4 +1,4 @@
-"""Fitted classifiers in files: skops, the own formats of XGBoost and LightGBM, and pickles for those who trust them."""
+"""Fitted classifiers in files: skops, XGBoost, LightGBM, trees of Instar, and pickles for those who trust them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from instar.errors import ConfigError, shortened
 from instar.paths import given_path
+from instar.teachers.fitted_trees import FittedTrees
+from instar.trees.files import read_trees
 
 _SAFE_FORMATS = (
     "skops.io.dump(model, 'model.skops'), save_model('model.json') of XGBoost, and booster_.save_model('model.txt') of "
@@ -29,7 +31,8 @@ def read_model_file(path: str | Path, *, trust: bool) -> Any:
     """Return the fitted classifier in a file.
 
     Args:
-        path: `.skops`; `.json` or `.ubj` of XGBoost; `.txt` of LightGBM; or `.pkl`, `.pickle` or `.joblib`.
+        path: `.skops`; `.json` or `.ubj` of XGBoost; `.txt` of LightGBM; `.safetensors` of trees of Instar; or
+            `.pkl`, `.pickle` or `.joblib`.
         trust: allow pickles, which run code, and types that skops does not know to be safe.
 
     Raises:
@@ -86,11 +89,16 @@ def _read_pickle(file: Path, trust: bool) -> Any:
     return _read(lambda: joblib.load(file), file, "a pickle of a model")
 
 
+def _read_trees(file: Path, trust: bool) -> Any:
+    return _read(lambda: FittedTrees(read_trees(file)), file, "trees of Instar")
+
+
 _READERS: dict[str, Callable[[Path, bool], Any]] = {
     ".skops": _read_skops,
     ".json": _read_xgboost,
     ".ubj": _read_xgboost,
     ".txt": _read_lightgbm,
+    ".safetensors": _read_trees,
     ".pkl": _read_pickle,
     ".pickle": _read_pickle,
     ".joblib": _read_pickle,

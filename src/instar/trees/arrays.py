@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,6 +84,10 @@ class TreeArrays:
         self.columns, self.combine, self.meaning, self.allows_missing = columns, combine, meaning, allows_missing
         self.feature_names, self.classes = tuple(feature_names), tuple(classes)
         refuse_broken(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what the trees are, without what was computed from them, so that a copy has the same content."""
+        return {name: value for name, value in vars(self).items() if name not in ("depths", "_walk")}
 
     @property
     def outputs(self) -> int:

@@ -1,0 +1,91 @@
+"""`instar born-again-tree`: a file of a forest into a file of one tree, which teaches and is evaluated."""
+
+import json
+
+import numpy as np
+import pytest
+
+import instar as package
+from instar.errors import ConfigError, MismatchError
+from instar.trees import as_trees, read_trees, write_trees
+
+ensemble = pytest.importorskip("sklearn.ensemble")
+X = np.round(np.random.default_rng(0).normal(size=(300, 4)), 1)
+Y = np.array(["no", "yes"])[(X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)]
+DATA = {"rows": (X[:200], Y[:200], X[200:], Y[200:])}
+
+
+@pytest.fixture(scope="module")
+def forest():
+    return ensemble.RandomForestClassifier(4, max_depth=3, random_state=0).fit(X[:200], Y[:200])
+
+
+@pytest.fixture
+def file(tmp_path, forest):
+    return write_trees(as_trees(forest), tmp_path / "forest.safetensors")
+
+
+def test_a_forest_becomes_one_tree_that_has_its_errors(instar, tmp_path, file, forest):
+    sizes = {}
+    for by in ("depth", "leaves", "depth then leaves", "samples"):
+        out = tmp_path / f"{by}.safetensors"
+        code, printed, err = instar("born-again-tree", file, "--out", out, "--by", by, "--json")
+        assert code == 0, err
+        sizes[by] = json.loads(printed)
+        assert (read_trees(out).classify(X) == as_trees(forest).classify(X)).all()
+        assert read_trees(out).classes == ("no", "yes")
+    assert sizes["depth"]["depth"] == sizes["depth then leaves"]["depth"] <= sizes["leaves"]["depth"]
+    assert sizes["leaves"]["leaves"] <= sizes["depth then leaves"]["leaves"] <= sizes["depth"]["leaves"]
+    data = package.load_data(DATA["rows"])
+    assert package.evaluate(out, data)["errors"] == (forest.predict(X[200:]) != Y[200:]).sum()
+    student = package.distill(data, str(out), package.models.MLP([4]), out=tmp_path / "student", epochs=1, show=False)
+    assert student.config["teachers"]
+
+
+def test_added_trees_teach_by_their_sums(tmp_path):
+    boosted = ensemble.GradientBoostingClassifier(n_estimators=3, random_state=0).fit(X[:200], Y[:200])
+    path = write_trees(as_trees(boosted), tmp_path / "boosted.safetensors")
+    data = package.load_data(DATA["rows"])
+    ours, theirs = (package.evaluate(one, data) for one in (path, boosted))
+    assert ours["errors"] == theirs["errors"]
+    assert ours["nll"] == pytest.approx(theirs["nll"], abs=1e-5)
+
+
+def test_a_fingerprint_is_that_of_the_trees_and_not_of_their_use(forest):
+    first, used = (package.Classifier(as_trees(forest)) for _ in range(2))
+    used.estimator.predict_proba(X)
+    assert first.fingerprint() == used.fingerprint()
+    assert (
+        package.Classifier(
+            as_trees(ensemble.RandomForestClassifier(4, max_depth=3, random_state=1).fit(X, Y))
+        ).fingerprint()
+        != first.fingerprint()
+    )
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence(instar, tmp_path, file):
+    whole = tmp_path / "tree.safetensors"
+    for arguments, sentence in (
+        ((file, "--out", tmp_path / "tree.json"), "ends in .safetensors"),
+        ((tmp_path / "none.skops", "--out", whole), "there is no file"),
+        ((tmp_path, "--out", whole), "is no file of a forest"),
+        ((file, "--out", file), "exists; remove it"),
+        ((file, "--out", whole, "--by", "width"), "by must be"),
+        ((file, "--out", whole, "--max-boxes", "5"), "needs more than max_boxes=5 boxes"),
+    ):
+        code, _, err = instar("born-again-tree", *arguments)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert sentence in err
+        assert not whole.exists()
+    with pytest.raises(MismatchError, match="predict numbers"):
+        package.born_again_tree(ensemble.RandomForestRegressor(2).fit(X, X[:, 0]), out=whole)
+    regressor = write_trees(
+        as_trees(ensemble.RandomForestRegressor(2).fit(X, X[:, 0])), tmp_path / "numbers.safetensors"
+    )
+    with pytest.raises(ConfigError, match="predict numbers"):
+        package.evaluate(regressor, package.load_data(DATA["rows"]))
+    damaged = bytearray(file.read_bytes())
+    damaged[-3] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"cannot be read as trees of Instar: .*damaged"):
+        package.evaluate(file, package.load_data(DATA["rows"]))
