@@ -25,6 +25,7 @@ TOPICS = (
     "report",
     "tables",
     "synthetic",
+    "trees",
     "views",
 )
 

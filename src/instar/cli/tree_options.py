@@ -20,5 +20,5 @@ TreeSizeOption = Annotated[
 ]
 MaxBoxesOption = Annotated[
     int | None,
-    typer.Option("--max-boxes", help="most boxes of cells to solve, about a byte each [default: 500000000]"),
+    typer.Option("--max-boxes", help="most boxes of cells to solve, about 3 bytes each [default: 500000000]"),
 ]

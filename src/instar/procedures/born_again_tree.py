@@ -71,7 +71,7 @@ def born_again_tree(
         out: file of the tree, `.safetensors`, which can teach (`--teacher tree.safetensors`).
         by: what is smallest: `depth`, `leaves`, or `depth then leaves`; or `samples`, for a tree that is not the
             smallest, and takes seconds where that takes too long.
-        max_boxes: most boxes of cells whose smallest trees are computed, about a byte of memory each.
+        max_boxes: most boxes of cells whose smallest trees are computed, about 3 bytes of memory each.
         trust: allow pickles, which run code, and types that skops does not know to be safe.
 
     Raises:

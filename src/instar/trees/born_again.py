@@ -21,8 +21,8 @@ def make_born_again_tree(forest: Any, by: Size = "depth", *, max_boxes: Count = 
     """Return the smallest tree that predicts the class of a forest for every row without missing values.
 
     Its leaves have the probability 1 for their class. Rows with missing values are refused, because a forest may send
-    them ways that no cell goes. Memory is about one byte for each box of cells where the depth is smallest, two for
-    leaves, and two times the depth for both.
+    them ways that no cell goes. Memory is about 3 bytes for each box of cells, and twice the depth
+    for `depth then leaves`.
 
     Args:
         forest: `TreeArrays`, or a fitted classifier that `as_trees` reads.
