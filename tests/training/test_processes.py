@@ -16,6 +16,7 @@ from instar.config import DataConfig
 from instar.data import Data, Samples, load_data
 from instar.data.text import cut_windows
 from instar.models import LSTM, MLP
+from instar.objectives import parse_objective
 from instar.procedures.distill import distill
 from instar.procedures.train import train
 from instar.runs.files import read_tensors
@@ -176,19 +177,28 @@ def test_two_processes_share_batches_of_several_inputs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "term", ["100 * AttentionTransfer({'1': '1'})", "AttentionTransfer({'inputs': 'inputs'}, gradients=True)"]
+    ("terms", "parts"),
+    [
+        ("100 * AttentionTransfer({'1': '1'})", 2),
+        ("AttentionTransfer({'inputs': 'inputs'}, gradients=True)", 2),
+        # memories, and batch normalisation that is shared by both processes
+        (
+            "VariationalInformation({'1': '1'}) + 0.1 * Contrastive({'2': '2'}, negatives=9, embedding=3)"
+            " + ReviewDistillation({'0': '0', '1': '1'})",
+            1,
+        ),
+    ],
 )
-def test_two_processes_follow_hidden_layers_as_one(tmp_path, term):
-    settings = {"epochs": 2, "batch_size": 5, "optimiser": "sgd", "micro_batches": 2, "log_every": 1}
-    settings |= {"objective": f"SoftTargets(2) + {term}", "learning_rate": 0.01}
+def test_two_processes_follow_hidden_layers_as_one(tmp_path, terms, parts):
+    settings = {"epochs": 2, "batch_size": 5, "optimiser": "sgd", "micro_batches": parts, "log_every": 1}
+    settings |= {"objective": f"SoftTargets(2) + {terms}", "learning_rate": 0.01}
     found = two_processes("learn_attention", str(tmp_path / "two"), json.dumps(settings))
     assert [code for _, code in found] == [0, 0], found
     one, two = learn_attention(tmp_path / "one", json.dumps(settings)), Run(tmp_path / "two")
     torch.testing.assert_close(read_tensors(two.weights)[0], dict(one.model.state_dict()), rtol=1e-5, atol=1e-6)
-    found, wanted = (
-        [line["attention_transfer"] for line in run.history() if line["kind"] == "train"] for run in (two, one)
-    )
-    assert found == pytest.approx(wanted, rel=1e-4)
+    for _, term in parse_objective(terms).parts:
+        found, wanted = ([line[term.name] for line in run.history() if line["kind"] == "train"] for run in (two, one))
+        assert found == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("stop", [6])

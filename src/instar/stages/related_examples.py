@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from instar.config import TrainingConfig
 from instar.data.loader import Loader
 from instar.errors import ConfigError
+from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.objective import Objective
 from instar.stages.rehearsal import least_part
 
@@ -19,16 +20,17 @@ def refuse_split_batches(
     Raises:
         ConfigError: names the term, and the setting to change.
     """
-    term = next((type(term).__name__ for _, term in objective.parts if term.relates_examples), None)
-    if term is None:
-        return
-    relates = f"{term} relates the samples of a batch to each other, and"
-    if config.micro_batches > 1:
-        raise ConfigError(f"{relates} micro-batches split them; set training.micro_batches to 1.")
-    if accelerator.num_processes > 1:
-        raise ConfigError(f"{relates} {accelerator.num_processes} processes share them; train in one process.")
-    if least_part(loader, config, accelerator) < 2:
-        raise ConfigError(
-            f"{relates} a batch of this run has one sample (batch_size {loader.batch_size}, "
-            f"{len(loader.samples)} samples); choose another training.batch_size."
-        )
+    number = accelerator.num_processes
+    for term in (term for _, term in objective.parts if term.relates_examples):
+        relates = f"{type(term).__name__} relates the samples of a batch to each other, and"
+        if config.micro_batches > 1:
+            raise ConfigError(f"{relates} micro-batches split them; set training.micro_batches to 1.")
+        if number > 1:
+            if isinstance(term, FeatureTerm) and term.spans_processes:
+                continue  # each process has a sample, so no batch has less than two
+            raise ConfigError(f"{relates} {number} processes share them; train in one process.")
+        if least_part(loader, config, accelerator) < 2:
+            raise ConfigError(
+                f"{relates} a batch of this run has one sample (batch_size {loader.batch_size}, "
+                f"{len(loader.samples)} samples); choose another training.batch_size."
+            )

@@ -34,8 +34,8 @@ class Contrastive(FeatureTerm):
     Negatives are drawn with replacement, from the samples of other classes, by (seed, sample, step). So a resumed run
     draws the same ones. The embeddings and both memories are in the checkpoint: 8 N x embedding bytes.
 
-    The loss of a sample depends on what other samples have left in the memories. So batches are not split over
-    micro-batches or processes.
+    Z depends on the whole first batch. So batches are not split over micro-batches. Several processes share Z and have
+    the same memories.
 
     Source: Tian et al. 2020, "Contrastive representation distillation", equations 17 to 19, with the defaults of their
     code, in which the weight is 0.8. They draw negatives without replacement, and add 1e-7 to p + K/N.
@@ -62,6 +62,7 @@ class Contrastive(FeatureTerm):
 
     name = "contrastive"
     relates_examples = True
+    spans_processes = True
 
     @property
     def needs(self) -> frozenset[Need]:

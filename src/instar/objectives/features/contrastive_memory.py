@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from instar.analysis.scores import UNLABELLED
+from instar.compute.processes import gather_rows
 from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.errors import MismatchError
@@ -113,6 +114,7 @@ class ContrastiveMemory(Adapters):
         if self._found is None:
             return
         rows, found, constants = self._found
+        rows, found = gather_rows(rows), [gather_rows(one) for one in found]
         for memory, embedded in zip(self.memories, found, strict=True):
             mixed = self.momentum * memory[rows] + (1 - self.momentum) * embedded
             memory.index_copy_(0, rows, F.normalize(mixed, dim=1))
@@ -126,8 +128,9 @@ class ContrastiveMemory(Adapters):
         self._has_constants = self._has_constants or bool(self.is_estimated)
         if self._has_constants:
             return self.log_constants.clone()
-        number = len(self.known)
-        return torch.stack([score.logsumexp((0, 1)) + math.log(number / max(1, score.numel())) for score in scores])
+        sums = gather_rows(torch.stack([score.logsumexp((0, 1)) for score in scores])[None]).logsumexp(0)
+        count = int(gather_rows(torch.tensor([scores[0].numel()], device=sums.device)).sum())
+        return sums + math.log(len(self.known) / max(1, count))
 
 
 def find_classes(samples: Samples) -> Tensor:

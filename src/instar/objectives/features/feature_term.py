@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
@@ -39,6 +39,9 @@ class FeatureTerm(Term):
     """
 
     pairs: str | Mapping[str, str] = STAGES
+
+    spans_processes: ClassVar[bool] = False
+    """Whether a term that relates examples relates those of all processes that share a batch."""
 
     @property
     def outputs(self) -> Literal["classes", "numbers", "both"]:

@@ -16,6 +16,7 @@ from instar.data.samples import Samples
 from instar.errors import MismatchError
 from instar.objectives.features.adapters import Adapters, Compared
 from instar.objectives.features.feature_term import FeatureTerm
+from instar.objectives.features.shared_norm import SharedBatchNorm
 
 POOLED_SIZES = (4, 2, 1)
 """Sizes that layers are also compared in, each with half the weight of the one before."""
@@ -36,7 +37,8 @@ class ReviewDistillation(FeatureTerm):
     has F = S'. Sizes change by the nearest place, and batch normalisation follows each convolution except that of the
     maps. The term owns all of it, and the run trains it with the student.
 
-    Batch normalisation relates the samples of a batch. So batches are not split over micro-batches or processes.
+    Batch normalisation relates the samples of a batch. So batches are not split over micro-batches, and several
+    processes normalise by the whole batch.
 
     Source: Chen et al. 2021, "Distilling knowledge via knowledge review", section 3 and figures 3 and 4, with the sizes
     and weights of their code, in which the term rises over the first 20 epochs, to a weight of 0.6 to 8 (CIFAR-100):
@@ -56,6 +58,7 @@ class ReviewDistillation(FeatureTerm):
 
     name = "review_distillation"
     relates_examples = True
+    spans_processes = True
 
     def make_adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], samples: Samples) -> Adapters:
         """Return the layers that fuse those of the student."""
@@ -136,7 +139,7 @@ class Fusion(nn.Module):
 
 def _normalised(convolution: nn.Conv2d) -> nn.Sequential:
     nn.init.kaiming_uniform_(convolution.weight, a=1)
-    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels))
+    return nn.Sequential(convolution, SharedBatchNorm(convolution.out_channels))
 
 
 def as_image(layer: Tensor) -> Tensor:
