@@ -168,7 +168,9 @@ def test_the_flags_are_few_and_known() -> None:
     shared = {"data", "out", "model", "arg", "objective", "views", "num_views", "epochs", "seed", "config", "settings"}
     foreign = {"teacher_arg", "teacher_weights", "teacher_reader", "teacher_classes"}
     assert flags["train"] == shared | {"as_json", "trust", "start", "network", "reader"}
-    assert flags["distill"] == flags["train"] | {"teacher", "temperature", "combine", "targets", "phases"} | foreign
+    assert flags["distill"] == flags["train"] | foreign | {
+        *("teacher", "temperature", "combine", "targets", "phases", "transfer", "transfer_rows")
+    }
 
 
 def test_the_demo_distils_an_ensemble_and_says_so(instar, tmp_path: Path) -> None:

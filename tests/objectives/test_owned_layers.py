@@ -143,7 +143,7 @@ def test_negatives_of_all_other_samples_need_no_labels():
     ("labels", "shapes", "sentence"),
     [
         ([0, 1, -1], [(2,)], "needs a label of every sample, and 1 of 3 have none; use Contrastive"),
-        ([[0, 1], [1, 0]], [(2,)], "needs one class for each sample, and labels are at positions; use Contrastive"),
+        ([[0, 1], [1, 0]], [(2,)], "needs one class for each sample, and labels are at positions; use Hints"),
         ([1, 1, 1], [(2,)], "draws negatives of other classes, and all samples are of one"),
         ([0, 1, 2], [(2,), (2,)], "compares one layer of each network, got 2 pairs; name the layer before the logits"),
     ],

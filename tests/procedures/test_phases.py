@@ -125,8 +125,8 @@ def test_what_does_not_fit_in_the_last_phase_is_said_before_the_first(
     stop_before(0)
     with pytest.raises(MismatchError, match="phase 2: the student has no layer 'hiden'; the nearest are"):
         distil(teacher, tmp_path / "a", [{"epochs": 1}, {"objective": Hints({"hiden": "hidden1"})}])
-    with pytest.raises(InstarError, match="phase 2: Hints compares hidden layers, and targets 'store' keep none"):
-        distil(teacher, tmp_path / "b", [{}, {"objective": Hints({"hidden1": "hidden1"})}], targets="store")
+    with pytest.raises(InstarError, match="phase 2: Hints compares hidden layers, and targets 'memory' keep none"):
+        distil(teacher, tmp_path / "b", [{}, {"objective": Hints({"hidden1": "hidden1"})}], targets="memory")
     store = instar.label(DIGITS, teacher, out=tmp_path / "store", show=False)
     with pytest.raises(InstarError, match="phase 1: Hints compares hidden layers, and the teacher Stored keeps"):
         distil(store, tmp_path / "c", PHASES)

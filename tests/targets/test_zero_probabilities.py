@@ -7,7 +7,7 @@ import torch
 
 from instar.analysis import Scores, all_metrics, divergence
 from instar.data import Batch
-from instar.objectives import TERMS, parse_objective
+from instar.objectives import TERMS, Objective, WeightedLabels, parse_objective
 from instar.objectives.features.feature_term import FeatureTerm
 from instar.seeds import Draws
 from instar.targets import DenseTargets, Keep, MixtureTargets, Record
@@ -17,6 +17,7 @@ FINITE = torch.tensor([[2.0, 1.0, -1.0, 0.5], [0.0, 3.0, 1.0, -2.0]])
 LABELS = Batch.of_labels(torch.tensor([0, 1]))
 OBJECTIVES = [
     "HardLabels()",
+    "WeightedLabels()",
     "SoftTargets(1)",
     "SoftTargets(8)",
     "ConfidenceWeighted()",
@@ -33,7 +34,11 @@ def padded(logits, classes=2):
 
 def found(text, student, teacher):
     student = student.clone().requires_grad_()
-    loss, sums = parse_objective(text)(student, LABELS, teacher)
+    objective = parse_objective(text)
+    if text == "WeightedLabels()":
+        names = list(map(str, range(student.shape[1])))
+        objective = Objective(((1, WeightedLabels().fit_to_classes(torch.ones(len(names), dtype=torch.int64), names)),))
+    loss, sums = objective(student, LABELS, teacher)
     loss.backward()
     return loss.detach(), sums, student.grad
 
@@ -68,8 +73,9 @@ def test_nan_of_the_teacher_is_never_taken_for_0(text):
 
 def test_every_term_is_among_those_that_are_tried_or_compares_logits():
     tried = {name for name in TERMS if any(name in text for text in OBJECTIVES)}
-    of_layers = {name for name, term in TERMS.items() if issubclass(term, FeatureTerm)}  # which read no probabilities
-    assert TERMS.keys() - tried - of_layers == {"LogitMatching", "Standardised"}
+    # which read no probabilities
+    of_others = {name for name, term in TERMS.items() if issubclass(term, FeatureTerm) or term.outputs == "numbers"}
+    assert TERMS.keys() - tried - of_others == {"LogitMatching", "Standardised"}
 
 
 def test_divergences_of_certain_and_impossible_classes():

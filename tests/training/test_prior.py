@@ -131,7 +131,7 @@ def test_hidden_labels_do_not_move_it(tmp_path):
 
 
 def test_a_correction_without_special_classes_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"correct_prior needs data\.special_classes, got none\."):
+    with pytest.raises(ConfigError, match=r"correct_prior needs data\.special_classes or data\.balanced, got"):
         train_on(samples_of(COUNTS), tmp_path / "run", correct_prior=True)
 
 

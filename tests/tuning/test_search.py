@@ -21,7 +21,7 @@ from instar.models import MLP
 from instar.procedures.report import report
 from instar.runs.files import read_json, read_tensors
 from instar.runs.run import Run
-from instar.stages import stage
+from instar.students import network
 from instar.targets import Targets, TargetStore
 from instar.teachers import Teacher, as_teacher
 from instar.training import loop
@@ -156,7 +156,7 @@ def test_no_trial_reads_the_test_split(whole, teacher, tmp_path):
 
 def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_path, monkeypatch):
     found, _, _ = whole
-    fit, rate = stage.fit, loop.learning_rate
+    fit, rate = network.fit, loop.learning_rate
     steps: list[tuple[str, int]] = []
     kills = [9, 27]  # inside the second trial of the first rung, and in the second rung
     name = ""
@@ -172,7 +172,7 @@ def test_a_killed_search_goes_on_and_takes_no_step_twice(whole, teacher, tmp_pat
         steps.append((name, step))
         return rate(config, step, *others)
 
-    monkeypatch.setattr(stage, "fit", noted_fit)
+    monkeypatch.setattr(network, "fit", noted_fit)
     monkeypatch.setattr(loop, "learning_rate", noted_rate)
     search = SEARCH | {"weights": [0], "seeds": 2, "out": tmp_path / "tune", "checkpoint_seconds": 0}
     while kills:

@@ -27,7 +27,7 @@ def known_metrics() -> dict[str, Metric]:
 
     >>> [name for name, metric in known_metrics().items() if metric.label]
     ['error', 'nll', 'balanced_error', 'macro_f1', 'average_precision', 'top_5_error', 'perplexity', 'word_error', \
-'entity_f1', 'ece', 'agreement']
+'entity_f1', 'ece', 'agreement', 'r2', 'rmse', 'mae', 'rmse_to_teacher']
     """
     found: list[Metric] = []
     for task in TASKS.values():

@@ -9,6 +9,7 @@ from typing import Any
 
 from instar.errors import ConfigError, shortened
 from instar.paths import given_path
+from instar.runs.run import EXPORT_HINT
 from instar.teachers.fitted_trees import FittedTrees
 from instar.trees.files import read_trees
 
@@ -90,7 +91,9 @@ def _read_pickle(file: Path, trust: bool) -> Any:
 
 
 def _read_trees(file: Path, trust: bool) -> Any:
-    return _read(lambda: FittedTrees(read_trees(file)), file, "trees of Instar")
+    # the suffix is that of exported networks too
+    advice = f" If it is an exported model: {EXPORT_HINT}"
+    return _read(lambda: FittedTrees(read_trees(file)), file, "trees of Instar", advice)
 
 
 _READERS: dict[str, Callable[[Path, bool], Any]] = {
@@ -105,8 +108,8 @@ _READERS: dict[str, Callable[[Path, bool], Any]] = {
 }
 
 
-def _read(load: Callable[[], Any], file: Path, what: str) -> Any:
+def _read(load: Callable[[], Any], file: Path, what: str, advice: str = "") -> Any:
     try:
         return load()
     except Exception as error:  # libraries raise a dozen classes, and a pickle any
-        raise ConfigError(f"'{file}' cannot be read as {what}: {shortened(error)}.") from None
+        raise ConfigError(f"'{file}' cannot be read as {what}: {shortened(error).rstrip('.')}.{advice}") from None
