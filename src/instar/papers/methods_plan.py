@@ -102,6 +102,7 @@ class MethodsPlan:
         seeds: one seed for each teacher and its students.
         methods: all methods, after those that they start from or learn from.
         quantity: what the paper reports, in %.
+        teacher_longer: multiple of the epochs that teachers take.
     """
 
     out: Path
@@ -111,12 +112,15 @@ class MethodsPlan:
     seeds: Sequence[int]
     methods: Sequence[Method]
     quantity: Literal["test error", "test accuracy"] = "test error"
+    teacher_longer: float = 1.0
 
     def waves(self, pairs: Sequence[NetPair]) -> Iterator[list[Stage]]:
         """Yield the stages in waves; stages of one wave do not need each other."""
         teachers = {pair.teacher.name: pair.teacher for pair in pairs}  # by name: one may have several students
         yield [
-            self._stage(net, Method(TEACHER, "", number=0), seed) for net in teachers.values() for seed in self.seeds
+            self._stage(net, Method(TEACHER, "", longer=self.teacher_longer, number=0), seed)
+            for net in teachers.values()
+            for seed in self.seeds
         ]
         left, made = list(self.methods), {"", TEACHER}
         while left:
@@ -226,6 +230,7 @@ class MethodsScale:
         views: augmentation.
         training: settings that differ from the recipe.
         longer: multiple of the epochs of the control that learns from labels for as long as others from a teacher.
+        teacher_longer: multiple of the epochs that teachers take.
     """
 
     seeds: int
@@ -235,6 +240,7 @@ class MethodsScale:
     views: str = "Crop(4) + Flip()"
     training: Mapping[str, Any] = field(default_factory=dict)
     longer: float = 2.0
+    teacher_longer: float = 1.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -271,7 +277,9 @@ class MethodsScale:
         # the papers train on all images, so the validation images are among them and decide nothing
         data = {"source": order.data, "validation": 0.1, "train_on_all": True, **self.data}
         seeds = range(order.seeds or self.seeds)
-        return MethodsPlan(order.out, data, training | dict(self.training), self.views, seeds, methods, quantity)
+        training = training | dict(self.training)
+        longer = self.teacher_longer
+        return MethodsPlan(order.out, data, training, self.views, seeds, methods, quantity, longer)
 
 
 def write_pairs(*names: str) -> str:
