@@ -94,7 +94,8 @@ def test_what_inspect_suggests_can_be_given_as_it_stands(
         (["--to", "onnx", "--tolerance", "-1"], "tolerance must be at least 0, got -1"),
         (
             ["--to", "tflite"],
-            "format 'tflite' is unknown; known are: hub, onnx, safetensors, torchscript, transformers",
+            "format 'tflite' is unknown; known are: c, hub, onnx, python, rules, safetensors, scikit-learn, "
+            "torchscript, transformers",
         ),
         (["--to", "hub", "--data", "nowhere"], "'nowhere' is not a folder"),
         (["--to", "safetensors", "--out", "."], "'.' is a folder; give the path of a file to write"),

@@ -339,7 +339,11 @@ ExportOutOption = Annotated[
 ]
 ToOption = Annotated[
     str,
-    typer.Option("--to", help="onnx, safetensors, torchscript, hub (a folder for the Hub) or transformers (a folder)"),
+    typer.Option(
+        "--to",
+        help="onnx, safetensors, torchscript, hub (a folder for the Hub) or transformers (a folder); of decision trees "
+        "also python, c, rules or scikit-learn",
+    ),
 ]
 QuantiseOption = Annotated[
     str | None,

@@ -16,8 +16,10 @@ from torch import Tensor
 from instar.compute.inputs import Inputs, name_tensors
 from instar.errors import ConfigError, MismatchError
 from instar.exporting.feeding import explain_feeding
+from instar.exporting.onnx_trees import make_tree_graph
 from instar.exporting.refused import explain_refusal
 from instar.exporting.student import Logits, Predict, Student
+from instar.models.tree_ensemble import TreeEnsemble
 from instar.runs.files import write_whole
 
 MAX_WEIGHT_BYTES = 1536 * 2**20
@@ -49,11 +51,8 @@ def write_onnx(student: Student, path: Path) -> Predict:
             "another format."
         )
     try:
-        program = _graph(student)
-        _fold_recurrent_weights(program.model)
-        _add_metadata(program.model, student)
         # in memory, because torch's own writer blames a full disk on the model
-        content = _without_types_of_weights(program.model_proto).SerializeToString()
+        content = _make_content(student)
         onnx.checker.check_model(content, full_check=True)
         predict = open_onnx(student, content)
     except Exception as error:  # errors of torch, onnxscript, onnx and onnxruntime have no common base class
@@ -80,6 +79,21 @@ def open_onnx(student: Student, content: bytes) -> Predict:
         return torch.from_numpy(logits)
 
     return predict
+
+
+def _make_content(student: Student) -> bytes:
+    if isinstance(student.model.network, TreeEnsemble):
+        from onnx import helper
+
+        trees = make_tree_graph(student)
+        helper.set_model_props(trees, _make_metadata(student))
+        return bytes(trees.SerializeToString())
+    program = _graph(student)
+    _fold_recurrent_weights(program.model)
+    program.model.metadata_props.update(_make_metadata(student))
+    for node in program.model.graph.all_nodes():  # their metadata quote Python code, with paths of this machine
+        node.metadata_props.clear()
+    return bytes(_without_types_of_weights(program.model_proto).SerializeToString())
 
 
 def _graph(student: Student) -> Any:
@@ -154,8 +168,6 @@ def _without_types_of_weights(model: Any) -> Any:
     return model
 
 
-def _add_metadata(model: Any, student: Student) -> None:
+def _make_metadata(student: Student) -> dict[str, str]:
     told = {"classes": json.dumps(student.classes), "inputs": explain_feeding(student.header["inputs"])}
-    model.metadata_props.update(told | {"instar": json.dumps(student.header)})
-    for node in model.graph.all_nodes():  # their metadata quote Python code, with paths of this machine
-        node.metadata_props.clear()
+    return told | {"instar": json.dumps(student.header)}

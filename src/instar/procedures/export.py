@@ -17,9 +17,13 @@ from instar.exporting.destination import new_export, refuse_in_use
 from instar.exporting.quantisation import Quantised, quantise_onnx
 from instar.exporting.recorded_predictions import Recorded
 from instar.exporting.student import COMPARED_BATCH_SIZES, Predict, Student, read_student
+from instar.exporting.to_c import write_c
 from instar.exporting.to_hub import write_hub
 from instar.exporting.to_onnx import write_onnx
+from instar.exporting.to_python import write_python
+from instar.exporting.to_rules import write_rules
 from instar.exporting.to_safetensors import write_safetensors
+from instar.exporting.to_skops import write_skops
 from instar.exporting.to_torchscript import write_torchscript
 from instar.exporting.to_transformers import write_transformers
 from instar.paths import local_path
@@ -49,6 +53,10 @@ FORMATS = {
     "torchscript": Format("model.pt", write_torchscript),
     "hub": Format("hub", write_hub, is_folder=True),
     "transformers": Format("transformers", write_transformers, is_folder=True),
+    "python": Format("model.py", write_python),
+    "c": Format("model.c", write_c),
+    "rules": Format("rules.txt", write_rules),
+    "scikit-learn": Format("model.skops", write_skops),
 }
 """Formats by the name for `--to`; one line for each new one."""
 
@@ -120,7 +128,8 @@ def export(
     Args:
         run: complete run, or its folder.
         to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub;
-            "transformers" for a folder that Transformers opens, of a run whose student is a model of Transformers.
+            "transformers" for a folder that Transformers opens, of a run whose student is a model of Transformers;
+            "python", "c", "rules" (text) or "scikit-learn" (a file of skops) for a student that is a decision tree.
         out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run.
         data: data whose test samples are compared; None takes the data of the run.
         quantise: "int8" writes an ONNX file with weights of 8 bits, and compares accuracy, classes and logits with

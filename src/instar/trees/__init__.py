@@ -7,6 +7,7 @@ from instar.trees.faithful import grow_faithful_tree
 from instar.trees.files import read_trees, write_trees
 from instar.trees.pruning import prune_empty_splits
 from instar.trees.reading import as_trees
+from instar.trees.to_scikit_learn import to_scikit_learn
 
 __all__ = [
     "Equality",
@@ -17,5 +18,6 @@ __all__ = [
     "make_born_again_tree",
     "prune_empty_splits",
     "read_trees",
+    "to_scikit_learn",
     "write_trees",
 ]

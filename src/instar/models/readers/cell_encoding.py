@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch import Tensor
 from instar.data.columns.cell_rows import UNSEEN_CODE, CellRows
 from instar.data.columns.schema import Schema, TableColumn
 from instar.errors import DataError
+
+Origin = Literal["quantity", "word", "missing"]
+"""What a feature tells of its column: the quantity, whether it is a word, or whether it is missing."""
 
 MAX_FEATURES = 10_000
 """Most features of a table; each takes four bytes of every sample."""
@@ -134,6 +137,15 @@ class CellEncoding:
             *(one.column.name for one in self.columns if one.std > 0),
             *(_name_word(self.columns[place].column, code) for place, code in self._words),
             *(f"{one.column.name} is missing" for one in self.columns if one.has_missing),
+        )
+
+    @cached_property
+    def origins(self) -> tuple[tuple[Origin, int, float], ...]:
+        """What each feature is of, in order: its origin, the place of its column, and the number of its word or 0."""
+        return (
+            *(("quantity", place, 0.0) for place, one in enumerate(self.columns) if one.std > 0),
+            *(("word", place, code) for place, code in self._words),
+            *(("missing", place, 0.0) for place, one in enumerate(self.columns) if one.has_missing),
         )
 
     @property
