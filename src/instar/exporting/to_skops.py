@@ -50,9 +50,10 @@ def write_skops(student: Student, path: Path) -> Predict:
 
             rows = pandas.DataFrame(rows, columns=list(trees.feature_names))
         if not hasattr(estimator, "predict_proba"):
-            return torch.from_numpy(estimator.predict(rows)).reshape(len(rows), -1).float()
-        found = torch.from_numpy(estimator.predict_proba(rows)).log()
+            return torch.as_tensor(estimator.predict(rows)).reshape(len(rows), -1).float()
+        found = torch.as_tensor(estimator.predict_proba(rows)).log()
         # probabilities do not tell the sum of the logits, which changes none of them
-        return (found + student.model(inputs).double().logsumexp(1, keepdim=True)).float()
+        logits: Tensor = student.model(inputs)
+        return (found + logits.double().logsumexp(1, keepdim=True)).float()
 
     return predict

@@ -151,7 +151,7 @@ def ask_raw(model: Normalised, shape: Sequence[int], dtype: str) -> Questions:
         return _ask_cells(trees, below, encoding)
     if dtype == "uint8":
         levels = np.arange(256, dtype=np.float32) / np.float32(255)
-        bounds = np.searchsorted(levels, below, side="right") - 1.0
+        bounds = np.searchsorted(levels, below, side="right").astype(np.float64) - 1
     else:
         bounds = largest_in_float32(below, strict=False)
     columns = tuple(TableColumn(_name_place(place, shape), "number") for place in range(trees.columns))

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 COST_FILE, EXAMPLES_FILE, LAYERS_FILE = "cost.json", "examples.safetensors", "layers.safetensors"
+TREE_FILE = "tree.safetensors"
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,18 @@ class Runs:
 
     def layers(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
         """Return what a run recorded of hidden layers, and their names; empty if no term compared some."""
-        if not (row.folder / LAYERS_FILE).exists():
+        return self._recorded(row, LAYERS_FILE)
+
+    def tree(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+        """Return the nodes of a tree, and their questions; empty if the model is none."""
+        return self._recorded(row, TREE_FILE)
+
+    def _recorded(self, row: RunRow, name: str) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+        if not (row.folder / name).exists():
             return {}, {}
 
         def read() -> tuple[Mapping[str, Array], Mapping[str, Any]]:
-            tensors, header = self._open(row).tensors(LAYERS_FILE)
+            tensors, header = self._open(row).tensors(name)
             return _arrays(tensors), header
 
         nothing: tuple[Mapping[str, Array], Mapping[str, Any]] = ({}, {})

@@ -12,6 +12,7 @@
     predictions.safetensors logits of the test and validation samples, with their ids
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     layers.safetensors      how alike the layers of student and teacher are, if a term compared some
+    tree.safetensors        a tree in words, with the training samples of each node, if the model is one
     cost.json               latency, multiply-adds and peak memory
     result.json             metrics and cost of the finished run; written last, so its presence means "complete"
 
@@ -73,6 +74,7 @@ SEALED_FILES = (
     "predictions.safetensors",
     "examples.safetensors",
     "layers.safetensors",
+    "tree.safetensors",
     "cost.json",
     "probe.safetensors",
 )

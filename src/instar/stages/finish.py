@@ -19,6 +19,7 @@ from instar.runs.run import Run
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
+from instar.stages.tree_picture import keep_tree
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import judge, provides_logits
@@ -79,6 +80,9 @@ def finish_run(
                     keep_examples(run, *recorded, data, judged, device, queried)
             with note_failure("The cost", notes):
                 write_cost(run.path, ordered, samples, device)
+    if judge_test:
+        with note_failure("The picture of the tree", notes):
+            keep_tree(run, model, data, device)
     write_tensors(run.path / PREDICTIONS_FILE, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)  # of an attempt before this one
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}

@@ -61,7 +61,7 @@ def to_scikit_learn(trees: TreeArrays) -> BaseEstimator:
         whole.classes_ = names
     if trees.feature_names:
         whole.feature_names_in_ = np.array(trees.feature_names, dtype=object)
-    return whole  # type: ignore[no-any-return]
+    return whole
 
 
 def _fill(estimator: Any, trees: TreeArrays, root: int, values: NDArray[np.float64], is_classifier: bool) -> Any:
