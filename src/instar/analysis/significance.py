@@ -76,6 +76,40 @@ def paired_interval(
     return mean_interval(differences, confidence, float(np.abs([ours, theirs]).max()))
 
 
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Return (ratio of the means, low, high) of pairs with the same seed (Fieller 1954).
+
+    The interval has each r for which the mean of numerator - r * denominator may be 0 by Student's t. It is unbounded
+    where the mean of the denominators may be 0.
+
+    Args:
+        numerators: one number per seed, such as the gains of a student.
+        denominators: one number per seed, in the same order, such as the gains of its teacher.
+        confidence: confidence level of the interval.
+
+    Raises:
+        ValueError: when there are fewer than two pairs, or the lengths differ.
+
+    >>> tuple(round(value, 2) for value in ratio_interval([1.0, 1.2, 0.8], [2.0, 2.1, 1.9]))
+    (0.5, 0.32, 0.66)
+    """
+    from scipy.stats import t as student
+
+    if len(numerators) != len(denominators) or len(numerators) < 2:
+        raise ValueError(f"pairs need two or more seeds on both sides, got {len(numerators)} and {len(denominators)}.")
+    above, below = float(np.mean(numerators)), float(np.mean(denominators))
+    quantile = student.ppf((1 + confidence) / 2, len(numerators) - 1)
+    spread = quantile**2 * np.cov(numerators, denominators) / len(numerators)
+    # the ends are the roots of (above - r * below)^2 = the squared half width of the interval of the differences
+    square, middle, rest = below**2 - spread[1, 1], above * below - spread[0, 1], above**2 - spread[0, 0]
+    if square <= 0:
+        return (above / below if below else np.nan), -np.inf, np.inf
+    half = np.sqrt(max(middle**2 - square * rest, 0.0))
+    return above / below, float((middle - half) / square), float((middle + half) / square)
+
+
 def paired_t_test(first: ArrayLike, second: ArrayLike) -> float:
     """Return the two-sided p-value of the mean difference of pairs (Student 1908).
 
