@@ -7,12 +7,16 @@ import torch
 import instar.models
 from instar.config import ModelConfig
 from instar.errors import ConfigError
-from instar.models import MODELS, Fitted, Tree, build_network, describe_model
+from instar.models import MODELS, Boosting, Fitted, Forest, Tree, build_network, describe_model
 from instar.models.tree_ensemble import TreeEnsemble
 from instar.students import STUDENTS
 from instar.trees import TreeArrays
 
-CASES = [Tree(depth=3, leaves=5, min_samples=2, smoothing=0.5, prune=False)]
+CASES = [
+    Tree(depth=3, leaves=5, min_samples=2, smoothing=0.5, prune=False),
+    Forest(3, depth=3, leaves=5, min_samples=2, split_columns=2, smoothing=0.5, bootstrap=False),
+    Boosting(3, 0.5, depth=3, leaves=5, min_samples=2, smoothing=0.5, sample=0.5, patience=0),
+]
 every_model = pytest.mark.parametrize("description", CASES, ids=lambda one: type(one).__name__)
 
 

@@ -4,6 +4,7 @@ from instar.compute.projected import Projected
 from instar.models.architecture import Adopting, Architecture
 from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
+from instar.models.boosting import Boosting
 from instar.models.build import MODELS, build_network, describe_model, last_layer
 from instar.models.carried import Carried
 from instar.models.causal_lm import CausalLM
@@ -13,6 +14,7 @@ from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
 from instar.models.fitted import Fitted
+from instar.models.forest import Forest
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.input_statistics import statistics
@@ -52,12 +54,14 @@ __all__ = [
     "Architecture",
     "BANResNet",
     "Bag",
+    "Boosting",
     "Carried",
     "CausalLM",
     "CharacterLSTM",
     "DenseNet",
     "Dropout",
     "Fitted",
+    "Forest",
     "FrameNet",
     "Linear",
     "Normalised",

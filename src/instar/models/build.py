@@ -18,10 +18,12 @@ from instar.errors import ConfigError, InstarError, MismatchError, nearest, shor
 from instar.models.architecture import Architecture
 from instar.models.bag import Bag
 from instar.models.ban_resnet import BANResNet
+from instar.models.boosting import Boosting
 from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
+from instar.models.forest import Forest
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
 from instar.models.linear import Linear
@@ -60,6 +62,8 @@ MODELS: dict[str, type[Architecture]] = {
     "text-lstm": TextLSTM,
     "text-transformer": TextTransformer,
     "tree": Tree,
+    "forest": Forest,
+    "boosting": Boosting,
 }
 """Model families by the name in a configuration; add one line for a new family."""
 

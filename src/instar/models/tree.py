@@ -37,6 +37,7 @@ class Tree(TreeEnsemble):
     ) -> None:
         self.most_depth, self.most_leaves, self.min_samples = depth, leaves, min_samples
         self.smoothing, self.prune = smoothing, prune
+        self.split_columns: int | None = None  # all
         arguments = {
             "depth": depth,
             "leaves": leaves,

@@ -1,9 +1,21 @@
 """How models learn: networks by gradients, trees and others in their own ways."""
 
+from instar.students.boosting import BoostingStudent
 from instar.students.catalogue import STUDENTS, student_of
 from instar.students.fitted import FittedStudent
+from instar.students.forest import ForestStudent
 from instar.students.network import NetworkStudent
 from instar.students.student import Lesson, Student
 from instar.students.tree import TreeStudent
 
-__all__ = ["STUDENTS", "FittedStudent", "Lesson", "NetworkStudent", "Student", "TreeStudent", "student_of"]
+__all__ = [
+    "STUDENTS",
+    "BoostingStudent",
+    "FittedStudent",
+    "ForestStudent",
+    "Lesson",
+    "NetworkStudent",
+    "Student",
+    "TreeStudent",
+    "student_of",
+]

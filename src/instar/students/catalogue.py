@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from instar.models.architecture import Architecture
+from instar.models.boosting import Boosting
 from instar.models.build import MODELS
+from instar.models.forest import Forest
 from instar.models.tree import Tree
+from instar.students.boosting import BoostingStudent
+from instar.students.forest import ForestStudent
 from instar.students.network import NetworkStudent
 from instar.students.student import Student
 from instar.students.tree import TreeStudent
 
-STUDENTS: dict[type[Architecture], Student] = {Tree: TreeStudent()}
+STUDENTS: dict[type[Architecture], Student] = {
+    Tree: TreeStudent(),
+    Forest: ForestStudent(),
+    Boosting: BoostingStudent(),
+}
 """How each family without gradients learns; add one line for a new family."""
 
 _NETWORK = NetworkStudent()

@@ -107,10 +107,15 @@ class Examples:
     @torch.no_grad()
     def measure(self, model: Normalised, objective: Objective) -> dict[str, float]:
         """Return the mean of the objective and of each of its terms over the examples, by name."""
+        return self.measure_logits(torch.cat([model.network(part.inputs) for part in self.parts]), objective)
+
+    @torch.no_grad()
+    def measure_logits(self, logits: Tensor, objective: Objective) -> dict[str, float]:
+        """Return what `measure` does, of logits `[examples, classes]`."""
         totals, sums = self.totals(objective), dict[str, float]()
-        for part in self.parts:
-            logits = model.network(part.inputs)
-            for name, value in objective(logits, part.batch, part.targets, totals)[1].items():
+        by_part = logits.split([len(part.batch) for part in self.parts])
+        for part, own in zip(self.parts, by_part, strict=True):
+            for name, value in objective(own, part.batch, part.targets, totals)[1].items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: value / self.count for name, value in sums.items()}
 

@@ -57,6 +57,11 @@ class Sums:
         """Return the sums of some groups."""
         return replace(self, targets=self.targets[groups], weights=self.weights[groups], squares=self.squares[groups])
 
+    def times(self, factors: Floats) -> Sums:
+        """Return the sums with each group counted `factors` times."""
+        products = {name: getattr(self, name) * factors for name in ("weights", "squares")}
+        return replace(self, targets=self.targets * factors[:, None], **products)
+
     @property
     def strengths(self) -> Floats:
         """Sum of w / T^2, which the curvature of the loss is proportional to, `[groups]`."""
@@ -70,7 +75,7 @@ class Sums:
             distance = self.weights * (centred**2).sum(1) - 2 * (centred * self.targets).sum(1) + self.squares
             found: Floats = distance / (2 * logits.shape[1])
             return found
-        found = (self.targets * _log_softmax(logits / self.temperature)).sum(1)
+        found = (self.targets * log_softmax(logits / self.temperature)).sum(1)
         return -found
 
     def gradient(self, logits: Floats) -> Floats:
@@ -79,7 +84,7 @@ class Sums:
             centred = centre(logits)
             found: Floats = (self.weights[:, None] * centred - self.targets) / logits.shape[1]
             return found
-        q = np.exp(_log_softmax(logits / self.temperature))
+        q = np.exp(log_softmax(logits / self.temperature))
         return (self.weights[:, None] * q - self.targets) / self.temperature
 
     def curvature(self, logits: Floats) -> Floats:
@@ -88,7 +93,7 @@ class Sums:
         if self.temperature is None:
             each = (eye - 1 / len(eye)) / len(eye)
         else:
-            q = np.exp(_log_softmax(logits / self.temperature))
+            q = np.exp(log_softmax(logits / self.temperature))
             each = q[:, :, None] * eye - q[:, :, None] * q[:, None, :]
         found: Floats = self.strengths[:, None, None] * each
         return found
@@ -223,7 +228,8 @@ def _descend(sums: Sequence[Sums], logits: Floats) -> Floats:
     return centre(logits)
 
 
-def _log_softmax(logits: Floats) -> Floats:
+def log_softmax(logits: Floats) -> Floats:
+    """Return log softmax(z), `[groups, classes]`."""
     shifted = logits - logits.max(1, keepdims=True)
     found: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return found

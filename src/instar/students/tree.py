@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor
 
-from instar.data.loader import Loader
 from instar.models.tree import Tree
-from instar.objectives.hard_labels import HardLabels
 from instar.objectives.objective import Objective
 from instar.seeds import derive
 from instar.students.cost_complexity import find_best_subtree
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
+from instar.students.held_out import find_held_out
 from instar.students.leaf_values import Floats, Sums, gather_sums, refuse_without_aim, smooth, solve
 from instar.students.student import Lesson
 from instar.trees.arrays import TreeArrays
+from instar.trees.stacking import Nodes as StackedNodes
 
 
 class TreeStudent(FittedStudent):
@@ -45,9 +45,9 @@ class TreeStudent(FittedStudent):
         grown = grow(network, examples.rows, sums, derive(lesson.seed, "tree"))
         nodes = Nodes.of(grown, examples.rows, sums, network.smoothing)
         leaves = np.zeros(len(grown.left), bool)
-        if network.prune and (held_out := read_held_out(lesson)) is not None:
-            others, their_sums = held_out
-            costs = nodes.losses([one.within(*nodes.place(others.rows)) for one in their_sums])
+        if network.prune and (held_out := find_held_out(lesson)) is not None:
+            others, objective = held_out
+            costs = nodes.losses([one.within(*nodes.place(others.rows)) for one in gather_sums(objective, others)])
             leaves = find_best_subtree(grown.left, grown.right, nodes.losses(nodes.sums), costs)
         network.take(collapse(grown, leaves, nodes.logits, network))
         return 1
@@ -71,12 +71,33 @@ class Grown:
     right: NDArray[np.int32]
     estimator: DecisionTreeRegressor
 
+    @classmethod
+    def of(cls, estimator: DecisionTreeRegressor) -> Grown:
+        """Return the splits of a fitted tree of scikit-learn."""
+        found = estimator.tree_
+        left, right = (side.astype(np.int32) for side in (found.children_left, found.children_right))
+        return cls(found.feature.astype(np.int32), found.threshold, left, right, estimator)
 
-def grow(tree: Tree, rows: NDArray[np.float32], sums: list[Sums], seed: int) -> Grown:
+    def as_nodes(self, values: Floats) -> StackedNodes:
+        """Return the tree with values, `[nodes, classes]`, in the form in which several are stacked."""
+        nowhere = np.zeros(len(self.left), bool)
+        return StackedNodes(self.columns, self.thresholds, self.left, self.right, values, nowhere)
+
+
+class Growing(Protocol):
+    """How large a tree may become; the arguments of the models that have trees."""
+
+    most_depth: int
+    most_leaves: int
+    min_samples: int
+    split_columns: int | None
+
+
+def grow(tree: Growing, rows: NDArray[np.float32], sums: list[Sums], seed: int) -> Grown:
     """Grow a tree on the gradients of the objective.
 
     Args:
-        tree: says how large it may become.
+        tree: says how large it may become, and how many random columns each split chooses from; None: all.
         rows: inputs, `[examples, columns]`.
         sums: terms, with each example as a group.
         seed: decides between equal splits.
@@ -91,11 +112,10 @@ def grow(tree: Tree, rows: NDArray[np.float32], sums: list[Sums], seed: int) -> 
         max_depth=tree.most_depth or None,
         max_leaf_nodes=None if tree.most_leaves < 2 else tree.most_leaves,
         min_samples_leaf=tree.min_samples,
+        max_features=tree.split_columns,
         random_state=seed % 2**32,
     ).fit(rows[told], -gradient[told] / curvature[told, None], sample_weight=curvature[told])
-    found = estimator.tree_
-    left, right = (side.astype(np.int32) for side in (found.children_left, found.children_right))
-    return Grown(found.feature.astype(np.int32), found.threshold, left, right, estimator)
+    return Grown.of(estimator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +158,6 @@ class Nodes:
     def losses(self, sums: list[Sums]) -> Floats:
         """Return the loss of each node if it were a leaf, of examples whose sums are those of leaves."""
         return np.asarray(sum(self.add_up(one).losses(self.logits) for one in sums))
-
-
-def read_held_out(lesson: Lesson) -> tuple[Examples, list[Sums]] | None:
-    """Return the validation examples and the sums of their terms; None where there are none to prune on."""
-    samples, teacher = lesson.validation, lesson.teacher
-    if samples is None:
-        return None
-    loader = Loader(samples, len(samples), seed=0, device=lesson.loader.device)
-    knows = teacher is None or teacher.knows(samples)
-    examples = Examples.of(lesson.model, loader, teacher if knows else None)
-    return examples, gather_sums(lesson.objective if knows else 1.0 * HardLabels(), examples)
 
 
 def collapse(grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree) -> TreeArrays:
