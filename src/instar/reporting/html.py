@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
-from instar.reporting import costs, curves, explorer, layers, lineage, noted, similarity, summary, trees, trust
+from instar.reporting import costs, curves, effects, explorer, layers, lineage, noted, similarity, summary, trees, trust
 from instar.reporting.runs import Runs
 from instar.runs.files import explain_disk, write_whole
 from instar.runs.rows import RunRow, collect, natural
@@ -22,12 +22,22 @@ SECTIONS = (
     similarity.SECTION,
     layers.SECTION,
     trees.SECTION,
+    effects.SECTION,
     trust.SECTION,
     curves.SECTION,
     costs.SECTION,
     noted.SECTION,  # last, because it lists what the others could not read
 )
-STYLES = ("explorer.css", "lineage.css", "similarity.css", "layers.css", "trees.css", "trust.css", "curves.css")
+STYLES = (
+    "explorer.css",
+    "lineage.css",
+    "similarity.css",
+    "layers.css",
+    "trees.css",
+    "effects.css",
+    "trust.css",
+    "curves.css",
+)
 
 
 def write_report(folders: Sequence[Path], out: Path, title: str = "Instar report") -> Path:

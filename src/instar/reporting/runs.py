@@ -23,7 +23,7 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 COST_FILE, EXAMPLES_FILE, LAYERS_FILE = "cost.json", "examples.safetensors", "layers.safetensors"
-TREE_FILE = "tree.safetensors"
+TREE_FILE, COLUMNS_FILE = "tree.safetensors", "columns.safetensors"
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,10 @@ class Runs:
     def tree(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
         """Return the nodes of a tree, and their questions; empty if the model is none."""
         return self._recorded(row, TREE_FILE)
+
+    def effects(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+        """Return what columns of a table do to student and teacher; empty for other data."""
+        return self._recorded(row, COLUMNS_FILE)
 
     def _recorded(self, row: RunRow, name: str) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
         if not (row.folder / name).exists():

@@ -13,6 +13,7 @@
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     layers.safetensors      how alike the layers of student and teacher are, if a term compared some
     tree.safetensors        a tree in words, with the training samples of each node, if the model is one
+    columns.safetensors     what the columns of a table do to student and teacher
     cost.json               latency, multiply-adds and peak memory
     result.json             metrics and cost of the finished run; written last, so its presence means "complete"
 
@@ -75,6 +76,7 @@ SEALED_FILES = (
     "examples.safetensors",
     "layers.safetensors",
     "tree.safetensors",
+    "columns.safetensors",
     "cost.json",
     "probe.safetensors",
 )

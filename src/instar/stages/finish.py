@@ -16,6 +16,7 @@ from instar.errors import RunError, say, shortened
 from instar.runs.files import write_json, write_tensors
 from instar.runs.predictions import PREDICTIONS_FILE
 from instar.runs.run import Run
+from instar.stages.column_effects import keep_columns
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
@@ -78,6 +79,8 @@ def finish_run(
             if recorded:
                 with note_failure("What the report shows of the teacher", notes):
                     keep_examples(run, *recorded, data, judged, device, queried)
+            with note_failure("What the columns do", notes):
+                keep_columns(run, ordered, teacher, samples, device)
             with note_failure("The cost", notes):
                 write_cost(run.path, ordered, samples, device)
     if judge_test:
