@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -25,6 +25,7 @@ from instar.papers import (
     yim2017_cifar10,
     zagoruyko2017_cifar10,
 )
+from instar.papers.origin import describe_machines, read_origin
 from instar.papers.table import Order, Table
 
 
@@ -142,7 +143,9 @@ def run_paper(
         encoder=encoder,
     )
     table = paper.run(order)
-    table.write(folder, started)
+    origin = read_origin(order.trained)
+    table = replace(table, findings="\n\n".join(filter(None, (table.findings, describe_machines(origin)))))
+    table.write(folder, started, origin)
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -14,10 +14,8 @@ from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
 from instar.reporting.columns import EN_DASH
-from instar.runs.documents import EnvironmentFile
 from instar.runs.environment import environment
 from instar.runs.files import write_json, write_whole
-from instar.runs.run import Run
 from instar.stages.stage import Stage
 
 RECIPE_PRECISION: Precision = "bfloat16"
@@ -58,6 +56,7 @@ class Order:
         precision: precision that replaces the bfloat16 of the recipes.
         nets: names of the networks whose rows the table shows; an empty tuple takes all.
         encoder: folder or Hub id of the encoder that the table fine-tunes; None takes the paper's default.
+        trained: run folders of the table, in the order in which `train` was given their stages.
     """
 
     scale: str
@@ -70,6 +69,7 @@ class Order:
     precision: Precision = RECIPE_PRECISION
     nets: tuple[str, ...] = ()
     encoder: str | None = None
+    trained: list[Path] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refuses a wrong value before the first run
@@ -84,6 +84,7 @@ class Order:
         names = [str(stage.out.relative_to(self.out)) for stage in listed]
         # a complete run is opened and not trained again, so a killed table is finished by the same command
         run_all([Job(stage.run, stage.out) for stage in listed], self.jobs, lambda index, _: self.report(names[index]))
+        self.trained.extend(stage.out for stage in listed)
 
     def _with_precision(self, stage: Stage) -> Stage:
         training, names = stage.config.training, ("precision", "teacher_precision")
@@ -176,31 +177,19 @@ class Table:
             lines += ["", self.findings]
         return "\n".join(lines) + "\n"
 
-    def write(self, folder: Path, started: float) -> None:
+    def write(self, folder: Path, started: float, origin: Mapping[str, Any]) -> None:
         """Write table.json, table.md, and origin.json: command, commit, versions, machine, seconds, date.
 
-        `seconds` is the time of the last command. `training_seconds`, `training_commits` and `training_precisions`
-        cover all runs below the folder, including those of earlier commands that were killed.
-
         Args:
-            folder: output folder; the run folders lie below it.
-            started: start of the last command, by `time.monotonic`.
+            folder: output folder.
+            started: start of the last command, by `time.monotonic`, which took `seconds`.
+            origin: what the runs of the table were made with, including those of earlier commands that were killed.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "table.json", self.as_list())
         write_whole(folder / "table.md", lambda path: path.write_text(self.as_markdown()))
-        # what is there, not what was ordered: earlier commands and other nets belong to the folder too
-        runs = [Run(path.parent) for path in folder.rglob("result.json")]
-        commits = {str(run.document("environment.json", EnvironmentFile).commit) for run in runs}
-        trained = [run.config for run in runs if "steps" in run.result]  # an ensemble has no steps of its own
-        precisions = {config["training"]["precision"] for config in trained}
-        origin = {
-            "seconds": round(time.monotonic() - started, 1),
-            "training_seconds": round(sum(run.result["seconds"] for run in runs), 1),
-            "training_commits": sorted(commits),
-            "training_precisions": sorted(precisions),
-        }
-        write_json(folder / "origin.json", environment() | origin)
+        seconds = round(time.monotonic() - started, 1)
+        write_json(folder / "origin.json", environment() | {"seconds": seconds} | dict(origin))
 
 
 def _number(value: float) -> str:
