@@ -188,7 +188,7 @@ def refuse_padding(
         # a term of the user's that needs the mask may read it
         if batch.labels.dim() > 1 or term.compares_positions(batch) or Need.ATTENTION_MASK in term.needs:
             continue
-        sides = (("student", term.layers, *student), ("teacher", term.layers.values(), *teacher))
+        sides = (("student", list(term.layers), *student), ("teacher", list(term.layers.values()), *teacher))
         for who, names, features, mask in sides:
             for name in names:
                 if has_positions(features[name], mask):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def find_stored_layers(teacher: Teacher, features: str | Sequence[str]) -> tuple
         ConfigError: when they are no names.
         MismatchError: when the teacher has no such layers.
     """
-    patterns = list(features) if isinstance(features, list | tuple) else [features]
+    patterns: Sequence[Any] = features if isinstance(features, list | tuple) else [features]
     if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
         raise ConfigError(f"features must be layers of the teacher, such as 'stage2', or 'stages', got {features!r}.")
     layers = teacher.layers()
