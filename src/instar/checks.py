@@ -183,8 +183,10 @@ def _find_checked_type(kind: Any) -> Any:
     if origin is Annotated:  # the bounds stay with the checked type
         below = _find_checked_type(inner[0])
         return below and Annotated[(below, *inner[1:])]
+    if origin not in (Union, types.UnionType, Sequence, list, tuple):
+        return None
     parts = [part if part is Ellipsis else _find_checked_type(part) for part in inner]
-    if origin not in (Union, types.UnionType, Sequence, list, tuple) or None in parts:
+    if None in parts:
         return None
     if origin in (Union, types.UnionType):
         return Union[tuple(parts)]  # noqa: UP007 (the parts are in a list)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import instar as package
+from instar.data.synthetic import Smearing
+from instar.data.synthetic.grown_trees import grow_on_generated_rows
 from instar.errors import ConfigError, MismatchError
 from instar.trees import as_trees, read_trees, write_trees
 
@@ -42,6 +44,27 @@ def test_a_forest_becomes_one_tree_that_has_its_errors(instar, tmp_path, file, f
     assert student.config["teachers"]
 
 
+def test_pruned_and_grown_trees_agree_with_the_forest_on_its_training_rows(tmp_path, forest):
+    data = package.load_data(DATA["rows"], validation=0)
+    rows, made = X[:200], {}
+    for name, settings in (
+        ("whole", {"by": "leaves"}),
+        ("pruned", {"by": "leaves", "prune": True}),
+        ("grown", {"by": "manufactured rows", "method": "Smearing(0.25)", "seed": 3}),
+    ):
+        out = tmp_path / f"{name}.safetensors"
+        made[name] = package.born_again_tree(forest, out=out, data=data, **settings)
+        same = read_trees(out).classify(rows) == as_trees(forest).classify(rows)
+        assert made[name].agreement == same.mean()
+    assert made["whole"].boxes > 0
+    assert made["pruned"].boxes is made["grown"].boxes is None
+    assert made["whole"].agreement == made["pruned"].agreement == 1 > made["grown"].agreement > 0.9
+    assert made["pruned"].leaves < made["whole"].leaves
+    by_hand = grow_on_generated_rows(forest, rows, Smearing(0.25), seed=3).tree
+    assert (by_hand.classify(X) == read_trees(tmp_path / "grown.safetensors").classify(X)).all()
+    assert "of the training rows" in str(made["grown"])
+
+
 def test_added_trees_teach_by_their_sums(tmp_path):
     boosted = ensemble.GradientBoostingClassifier(n_estimators=3, random_state=0).fit(X[:200], Y[:200])
     path = write_trees(as_trees(boosted), tmp_path / "boosted.safetensors")
@@ -72,6 +95,11 @@ def test_what_does_not_fit_is_refused_in_one_sentence(instar, tmp_path, file):
         ((file, "--out", file), "exists; remove it"),
         ((file, "--out", whole, "--by", "width"), "by must be"),
         ((file, "--out", whole, "--max-boxes", "5"), "needs more than max_boxes=5 boxes"),
+        ((file, "--out", whole, "--prune"), "prune needs the training rows"),
+        ((file, "--out", whole, "--by", "manufactured rows"), "needs the training rows"),
+        ((file, "--out", whole, "--by", "manufactured rows", "--data", "digits", "--prune"), "leave out prune"),
+        ((file, "--out", whole, "--method", "munge"), "needs none; leave it out"),
+        ((file, "--out", whole, "--prune", "--data", "digits"), "4 features, and the data have 64"),
     ):
         code, _, err = instar("born-again-tree", *arguments)
         assert (code, err.count("\n")) == (2, 1), err

@@ -6,10 +6,10 @@ import torch
 
 from instar.data.batch import Batch
 from instar.objectives import WeightedLabels, parse_objective
-from instar.students.cost_complexity import find_best_subtree
 from instar.students.examples import Examples, Part
 from instar.students.leaf_values import gather_sums, solve
 from instar.targets import DenseTargets
+from instar.trees.cost_complexity import find_best_subtree
 
 OBJECTIVES = [
     "HardLabels()",

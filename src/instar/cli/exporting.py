@@ -42,17 +42,23 @@ def born_again_tree(
     forest: tree_options.ForestArgument,
     out: tree_options.TreeOutOption,
     by: tree_options.TreeSizeOption = None,
+    data: tree_options.ForestDataOption = None,
+    prune: tree_options.PruneOption = False,
+    method: tree_options.RowsMethodOption = None,
+    seed: tree_options.TreeSeedOption = None,
     max_boxes: tree_options.MaxBoxesOption = None,
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
     """Make one tree that predicts the class of a forest for every row.
 
-    Proves that it does, in every cell of the space. The file of the tree can teach and be evaluated.
+    Proves that it does, in every cell of the space; a pruned tree, and one of manufactured rows, is smaller and not
+    equal everywhere. The file of the tree can teach and be evaluated.
 
     Example: instar born-again-tree forest.skops --trust --by leaves --out tree.safetensors
     """
-    found = instar.born_again_tree(forest, out=out, trust=trust, **only_given(by=by, max_boxes=max_boxes))
+    given = only_given(by=by, data=data, method=method, seed=seed, max_boxes=max_boxes)
+    found = instar.born_again_tree(forest, out=out, prune=prune, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 
 

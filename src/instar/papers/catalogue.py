@@ -12,6 +12,7 @@ from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
 from instar.papers import (
+    breiman1996,
     bucila2006,
     cifar100_methods,
     furlanello2018_cifar10,
@@ -22,6 +23,7 @@ from instar.papers import (
     hinton2015_specialists,
     lopezpaz2016,
     tang2019_rotten_tomatoes,
+    vidal2020,
     yim2017_cifar10,
     zagoruyko2017_cifar10,
 )
@@ -58,6 +60,7 @@ PAPERS = {
         hasattr(module, "ENCODER_PACKAGE"),
     )
     for name, module in {
+        "breiman1996-born-again-trees": breiman1996,
         "bucila2006-model-compression": bucila2006,
         "hinton2015-mnist": hinton2015_mnist,
         "hinton2015-specialists": hinton2015_specialists,
@@ -66,6 +69,7 @@ PAPERS = {
         "furlanello2018-cifar100": furlanello2018_cifar100,
         "furlanello2018-ptb": furlanello2018_ptb,
         "lopezpaz2016": lopezpaz2016,
+        "vidal2020-born-again-trees": vidal2020,
         "tang2019-rotten_tomatoes": tang2019_rotten_tomatoes,
         "cifar100-methods": cifar100_methods,
         "yim2017-cifar10": yim2017_cifar10,

@@ -10,21 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
-from instar.reporting import (
-    costs,
-    curves,
-    effects,
-    explorer,
-    layers,
-    lineage,
-    noted,
-    numbers,
-    similarity,
-    summary,
-    tradeoff,
-    trees,
-    trust,
-)
+from instar.reporting import costs, curves, effects, explorer, layers, lineage, noted, similarity, summary, trees, trust
 from instar.reporting.runs import Runs
 from instar.runs.files import explain_disk, write_whole
 from instar.runs.rows import RunRow, collect, natural
@@ -37,10 +23,8 @@ SECTIONS = (
     layers.SECTION,
     trees.SECTION,
     effects.SECTION,
-    numbers.SECTION,
     trust.SECTION,
     curves.SECTION,
-    tradeoff.SECTION,
     costs.SECTION,
     noted.SECTION,  # last, because it lists what the others could not read
 )
@@ -51,7 +35,6 @@ STYLES = (
     "layers.css",
     "trees.css",
     "effects.css",
-    "tradeoff.css",
     "trust.css",
     "curves.css",
 )

@@ -12,13 +12,13 @@ from sklearn.tree import DecisionTreeRegressor
 from instar.models.tree import Tree
 from instar.objectives.objective import Objective
 from instar.seeds import derive
-from instar.students.cost_complexity import find_best_subtree
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
 from instar.students.held_out import find_held_out
 from instar.students.leaf_values import Floats, Sums, gather_sums, refuse_without_aim, smooth, solve
 from instar.students.student import Lesson
 from instar.trees.arrays import TreeArrays
+from instar.trees.cost_complexity import find_best_subtree
 from instar.trees.stacking import Nodes as StackedNodes
 
 

@@ -32,11 +32,11 @@ class FittedTrees:
 
     def predict_margins(self, inputs: Any) -> NDArray[np.float64]:
         """Return the logits of rows, `[n, classes]`, of trees that are added."""
-        return self.trees.predict(_as_numbers(inputs))
+        return self.trees.predict(as_numbers(inputs))
 
     def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
         """Return the probabilities of rows, `[n, classes]`."""
-        found = self.trees.predict(_as_numbers(inputs))
+        found = self.trees.predict(as_numbers(inputs))
         if self.trees.meaning == "probabilities":
             return found
         powers = np.exp(found - found.max(1, keepdims=True))
@@ -44,7 +44,8 @@ class FittedTrees:
         return shares
 
 
-def _as_numbers(inputs: Any) -> Any:
+def as_numbers(inputs: Any) -> Any:
+    """Return a data frame of numbers as an array, float64 `[rows, columns]`, and anything else as it is."""
     # a frame of numbers of several types is an array of objects
     kinds = {getattr(dtype, "kind", "O") for dtype in getattr(inputs, "dtypes", ())}
     return inputs.to_numpy(np.float64, na_value=np.nan) if kinds and kinds <= set("fiub") else inputs

@@ -5,16 +5,19 @@ from instar.trees.born_again import make_born_again_tree
 from instar.trees.equality import Equality, equal
 from instar.trees.faithful import grow_faithful_tree
 from instar.trees.files import read_trees, write_trees
+from instar.trees.growing import GrownTree, grow_on_manufactured_rows
 from instar.trees.pruning import prune_empty_splits
 from instar.trees.reading import as_trees
 from instar.trees.to_scikit_learn import to_scikit_learn
 
 __all__ = [
     "Equality",
+    "GrownTree",
     "TreeArrays",
     "as_trees",
     "equal",
     "grow_faithful_tree",
+    "grow_on_manufactured_rows",
     "make_born_again_tree",
     "prune_empty_splits",
     "read_trees",
