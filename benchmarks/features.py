@@ -4,6 +4,7 @@
 |---|---|
 | WRN-16-2 to WRN-16-1, soft targets and attention of three stages, over hooks placed by hand | at most 1.05 |
 | soft targets alone, over the same loop without what keeps layers | 0.99 to 1.01 |
+| the first case from a store of targets and layers, over the live teacher | at most 1 |
 | contrastive steps of 64, memories of 50,000 x 128, 16,384 draws, over a loop that copies drawn rows | at most 1.1 |
 | the same, over a loop of products with all rows | at most 1.1 |
 | the same, over 8,192 draws | at most 2 |
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -23,12 +25,13 @@ from torch import Tensor, nn
 import by_hand
 import instar.training.step as step_module
 import ours
-from instar import load_data
+from instar import label, load_data
 from instar.compute.allocator import freed_memory_kept
-from instar.data import Batch, Samples, Source
+from instar.data import Batch, Data, Samples, Source
 from instar.models import WideResNet
 from instar.objectives import Contrastive
 from instar.targets.answer import Answer
+from instar.teachers import Stored
 from measure import Topic, parser, seconds
 
 BATCH = 128
@@ -81,8 +84,9 @@ def epoch_by_hand(student: nn.Module, teacher: nn.Module, inputs: Tensor, labels
             getattr(network, stage)._forward_hooks.clear()
 
 
-def measure_attention(topic: Topic, samples: Samples) -> None:
+def measure_attention(topic: Topic, data: Data) -> None:
     """Measure a student of a wide residual network."""
+    samples = data.train
     inputs, labels = by_hand.floats_in_memory(samples, torch.device("cpu"))
     big = wide(2).eval().to(memory_format=torch.channels_last)
 
@@ -110,6 +114,18 @@ def measure_attention(topic: Topic, samples: Samples) -> None:
     topic.compare(
         "soft targets alone, over the same loop without what keeps layers", lambda: mine(SOFT), without_layers
     )
+    case = "WRN-16-2 to WRN-16-1, soft targets and attention of three stages from a store, over the live teacher"
+    if not topic.wanted(case):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = ours.normalised(big, samples)
+        made = label(data, teacher, out=f"{folder}/store", features="stages", held_out=False, show=False)
+        stored = Stored(made)
+        topic.compare(
+            case,
+            lambda: ours.epoch(wide(1), samples, teacher=stored, objective=ATTENTION, batch_size=BATCH),
+            lambda: mine(ATTENTION),
+        )
 
 
 class ContrastByHand:
@@ -194,7 +210,7 @@ def main() -> None:
     arguments = parser(__doc__, "../shared/data/cifar10").parse_args()
     topic = Topic("features", arguments)
     measure_contrast(topic)
-    measure_attention(topic, load_data(arguments.data, validation=0.0, subset=arguments.samples or SAMPLES).train)
+    measure_attention(topic, load_data(arguments.data, validation=0.0, subset=arguments.samples or SAMPLES))
     topic.write()
 
 

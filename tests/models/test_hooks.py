@@ -10,6 +10,7 @@ from torch import nn
 from instar.errors import MismatchError
 from instar.models import CNN, MLP, ResNet, WideResNet
 from instar.models.hooks import keep_outputs
+from instar.models.layer_shapes import describe_layers
 from instar.models.named_layers import Layers
 from instar.models.normalised import Normalised
 
@@ -103,6 +104,37 @@ def test_what_is_not_one_tensor_is_refused(network, name, sentence):
     with torch.no_grad(), pytest.raises(MismatchError, match=sentence):
         kept(network, name)
     assert not any(module._forward_hooks for module in network.modules())
+
+
+class Several(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.twice, self.layer, self.pair, self.codes = nn.Linear(3, 3), nn.Linear(3, 5), Pair(), Codes()
+
+    def forward(self, inputs):
+        found = self.layer(self.twice(self.twice(inputs)))
+        self.pair(found), self.codes(found)
+        return found
+
+
+class Codes(nn.Module):
+    def forward(self, inputs):
+        return inputs.argmax(1, keepdim=True)
+
+
+def test_layers_are_listed_with_their_shapes_and_why_terms_cannot_read_some():
+    model = Normalised(Several(), torch.zeros(1), torch.ones(1))
+    found = {
+        layer.name: (layer.shape, layer.parameters, layer.note) for layer in describe_layers(model, torch.zeros(2, 3))
+    }
+    assert found == {
+        "twice": ((3,), 12, "called more than once"),
+        "layer": ((5,), 20, None),
+        "pair": (None, 0, "returns a tuple"),
+        "codes": ((1,), 0, "returns int64"),
+    }
+    # what is listed as readable is what a term can read
+    assert kept(model, "layer")["layer"].shape[1:] == found["layer"][0]
 
 
 def test_a_tuple_of_one_tensor_is_that_tensor():

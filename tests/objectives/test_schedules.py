@@ -31,6 +31,7 @@ def test_text_and_python_are_the_same():
     [
         ("decay(-1) * HardLabels()", "must be at least 0, got -1"),
         ("warmup(1, 2) * HardLabels()", "must be above 0 and at most 1"),
+        ("warmup(1, 'a') * HardLabels()", "must be above 0 and at most 1, a share of all steps, got 'a'"),
         ("warmup(1) * HardLabels()", "cannot be made"),
         ("decay(1) * decay(1) * HardLabels()", "needs a number or a literal"),
         ("decay(1) * (decay(1) * HardLabels())", "a term has one schedule"),

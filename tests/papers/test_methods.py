@@ -73,7 +73,7 @@ def test_the_findings_name_every_claim_once(folder: Path) -> None:
         assert text.count(f"{claim}:") == 1
 
 
-def test_stored_targets_are_refused_because_stores_have_no_layers(tmp_path: Path) -> None:
+def test_stored_targets_are_refused_because_methods_query_their_teacher_at_each_step(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="targets must be online"):
         run_paper("zagoruyko2017-cifar10", data="digits", out=tmp_path, targets="store")
 

@@ -15,7 +15,7 @@ from instar.procedures.report import report
 from instar.runs.files import read_json, read_tensors
 
 WIDTHS = (1280, 390)
-SECTIONS = ["summary", "explorer", "lineage", "similarity", "trust", "curves", "costs", "noted"]
+SECTIONS = ["summary", "explorer", "lineage", "similarity", "trust", "curves", "tradeoff", "costs", "noted"]
 
 
 @pytest.fixture(scope="module")

@@ -177,8 +177,8 @@ def test_without_sound_the_pictures_are_kept_alone(spoken: tuple[Run, Data], tmp
 def test_cost_is_written_and_counts_by_hand(runs: tuple[Run, Run]) -> None:
     found = read_json(Path(runs[1].path) / "cost.json")
     assert found["multiply_adds"] == 64 * 8 + 8 * 10
-    assert set(found["latency"]) == {"1", "64"}
-    for latency in found["latency"].values():
+    assert set(found["latency"]) == set(found["teacher"]) == {"1", "64", "10000"}
+    for latency in (*found["latency"].values(), *found["teacher"].values()):
         assert 0 < latency["low"] <= latency["median"] <= latency["high"]
         assert 3 <= latency["times"] <= 20
     assert found["threads"] == torch.get_num_threads()

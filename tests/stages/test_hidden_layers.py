@@ -145,6 +145,63 @@ def test_a_layer_that_returns_another_shape_in_another_batch(tmp_path, term, sen
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+class Beside(nn.Module):
+    """A network with a layer 'inner' that returns something of the hidden units, and on which no logit depends."""
+
+    class Inner(nn.Module):
+        def __init__(self, change):
+            super().__init__()
+            self.forward = change
+
+    def __init__(self, change=lambda hidden: hidden):
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(64, 4), self.Inner(change), nn.Linear(4, 10)
+
+    def forward(self, inputs):
+        hidden = self.first(inputs.flatten(1))
+        self.inner(hidden)
+        return self.last(hidden)
+
+
+def first_row_of_many(hidden):
+    return hidden if len(hidden) < 3 else hidden[:1]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda hidden: hidden.argmax(1, keepdim=True), r"returns \[2, 1\] int64 for 2 samples; a term needs a row of"),
+        (lambda hidden: torch.complex(hidden, hidden), r"returns \[2, 4\] complex64 for 2 samples"),
+        (lambda hidden: hidden.sum(1), r"returns \[2\] float32 for 2 samples"),
+        (lambda hidden: hidden[:, :0], r"returns \[2, 0\] float32 for 2 samples"),
+        (lambda hidden: hidden.detach().to_sparse(), r"returns \[2, 4\] sparse_coo for 2 samples"),
+        # compared with each row of the other network, it would give a wrong number
+        (first_row_of_many, r"returns \[1, 4\] float32 for 20 samples"),
+    ],
+)
+def test_a_layer_without_a_row_of_numbers_for_each_sample(tmp_path, change, sentence):
+    for who, teacher, student in (("teacher", Beside(change), Beside()), ("student", Beside(), Beside(change))):
+        with pytest.raises(MismatchError, match=f"the layer 'inner' of the {who} {sentence}"):
+            distill(
+                DIGITS,
+                teacher,
+                student,
+                out=tmp_path / who,
+                objective="SoftTargets() + Hints({'inner': 'inner'})",
+                **FEW,
+            )
+
+
+def test_a_term_from_which_no_gradient_reaches_the_student(tmp_path):
+    frozen, objective = Beside(), "SoftTargets() + {} * Hints({{'inner': 'inner'}})"
+    frozen.first.requires_grad_(False)
+    for name, student in (("detached", Beside(torch.Tensor.detach)), ("frozen", frozen)):
+        with pytest.raises(MismatchError, match=r"Hints cannot teach the student, because no gradient .* 'inner'"):
+            distill(DIGITS, Beside(), student, out=tmp_path / name, objective=objective.format(1), **FEW)
+    run = distill(DIGITS, Beside(), frozen, out=tmp_path / "watched", objective=objective.format(0), **FEW)
+    assert run.history()[0]["hints"] > 0
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

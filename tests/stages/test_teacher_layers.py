@@ -179,6 +179,7 @@ def test_the_same_architecture_begins_as_its_teacher(deep: Run, tmp_path: Path) 
         ),
         ({"block.*": "blocks.*"}, "the student has no layer 'block.*'; "),
         ({"blocks.*": "blocks.{0,2,9}"}, "the teacher has no layer 'blocks.9'; the nearest are"),
+        ({"*": None}, "start_layers gives new weights to all layers that have a counterpart"),
         ({"blocks.*": "blocks.{0,2}"}, r"'blocks.\*' matches 3 of the student .* matches 2 of the teacher"),
         ({"blocks.*": "blocks.{0,2,4}", "blocks.1": "blocks.3"}, "two patterns of start_layers match .* 'blocks.1'"),
     ],

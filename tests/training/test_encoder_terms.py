@@ -226,6 +226,10 @@ def test_a_teacher_that_reads_other_tokens_is_refused(encoders: tuple[Path, Path
         (f"Attentions({QUERIES}, keys={KEYS})", "give the number of heads"),
         (f"Attentions({QUERIES}, heads=2)", "got 2 of queries and 0 of keys"),
         (f"ValueRelations({{'{layer(0, '.attention.self.valu')}': '{layer(1)}'}}, heads=2)", "the nearest are"),
+        (
+            f"Relational({{'{layer(0)}': '{layer(1)}'}})",
+            "Relational compares whole samples, and the layer .* a row for each",
+        ),
         ("HiddenStates({'model.bert.pooler': 'model.bert.pooler'})", r"it needs sequences \[position, width\]"),
     ],
 )

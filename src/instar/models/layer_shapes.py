@@ -75,7 +75,8 @@ class _Noting:
         if self.name in self.seen:
             self.seen[self.name] = (self.seen[self.name][0], "called more than once")
         elif isinstance(output, Tensor):
-            self.seen[self.name] = (tuple(output.shape[1:]), None)
+            odd = None if output.is_floating_point() else f"returns {str(output.dtype).removeprefix('torch.')}"
+            self.seen[self.name] = (tuple(output.shape[1:]), odd)
         else:
             self.seen[self.name] = (None, f"returns a {type(output).__name__}")
 

@@ -61,6 +61,29 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
     )
 
 
+def refuse_other_rows(features: Mapping[str, Tensor], samples: int, who: str) -> None:
+    """Refuse outputs of layers that are no row of floating-point numbers for each of `samples` inputs.
+
+    One row for all of them would be compared with each, and give a wrong number without an error.
+
+    Raises:
+        MismatchError: names the layer.
+
+    >>> refuse_other_rows({"codes": torch.zeros(2, 4, dtype=torch.int64)}, 2, "the teacher")
+    Traceback (most recent call last):
+    instar.errors.MismatchError: the layer 'codes' of the teacher returns [2, 4] int64 for 2 samples; a term needs a \
+row of floating-point numbers for each sample.
+    """
+    for name, found in features.items():
+        is_row = found.dim() > 1 and len(found) == samples and 0 not in found.shape[1:]
+        if not is_row or not found.is_floating_point() or found.layout != torch.strided:
+            kind = str(found.layout if found.layout != torch.strided else found.dtype).removeprefix("torch.")
+            raise MismatchError(
+                f"the layer '{name}' of {who} returns {list(found.shape)} {kind} for {samples} samples; a term needs a "
+                "row of floating-point numbers for each sample."
+            )
+
+
 def _named_entries(output: Any) -> dict[str, Any]:
     if isinstance(output, Mapping):  # outputs of Transformers are mappings too
         return {str(name): part for name, part in output.items()}

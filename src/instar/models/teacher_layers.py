@@ -64,6 +64,11 @@ def copy_layers(student: nn.Module, teacher: nn.Module, layers: LayerMap) -> lis
             f"{'; '.join(odd[:MAX_NAMED_SHAPES])}. Map these layers to others in start_layers, or to null for new "
             "weights."
         )
+    if not copied and None in counterparts.values():
+        raise MismatchError(
+            "the student cannot start from its teacher, because start_layers gives new weights to all layers that have "
+            "a counterpart; map one of them, or leave out start."
+        )
     if not copied:
         raise MismatchError(
             f"the student cannot start from its teacher, because no layers have the same names: the student has "

@@ -63,8 +63,8 @@ def warmup(weight: float, until: float) -> WeightSchedule:
     >>> [warmup(8, 0.5).at(share) for share in (0, 0.25, 0.75)]
     [0.0, 4.0, 8.0]
     """
-    if not 0 < until <= 1:
-        raise ConfigError(f"warmup(until) must be above 0 and at most 1, a share of all steps, got {until}.")
+    if not isinstance(until, int | float) or not 0 < until <= 1:
+        raise ConfigError(f"warmup(until) must be above 0 and at most 1, a share of all steps, got {until!r}.")
     return WeightSchedule(weight, until)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from instar.analysis.losses.edges import EDGES
 from instar.analysis.losses.function import LossFunction, parse_arguments
 from instar.analysis.losses.scale import SCALE
@@ -63,7 +65,8 @@ def verify_loss(
         temperature: temperature of most experiments; for a function that takes none, the one inside it.
 
     Raises:
-        ConfigError: when the function cannot be imported, fails on plain logits, or returns no loss.
+        ConfigError: when the function cannot be imported, fails on plain logits, returns no loss, or
+            returns another one in a second call.
 
     >>> import torch.nn.functional as F
     >>> def mean_divergence(student, teacher, labels, t):
@@ -84,5 +87,10 @@ def verify_loss(
     tested = Tested(LossFunction(found, parse_arguments(arguments)), temperature)
     if not bool(tested.answer.gradient.any()):
         raise ConfigError(f"no gradient flows from the loss of {name} into the student's logits.")
+    if not torch.allclose(tested.function(tested.sample).gradient, tested.answer.gradient, equal_nan=True):
+        raise ConfigError(
+            f"{name} has another gradient for the same logits in a second call; leave out what is random (dropout) or "
+            "remembers earlier calls."
+        )
     findings = tuple(finding for ask in (*SCALE, *EDGES) for finding in ask(tested))
     return LossReport(name, temperature, findings)

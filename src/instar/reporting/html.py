@@ -10,7 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from instar.errors import RunError
-from instar.reporting import costs, curves, effects, explorer, layers, lineage, noted, similarity, summary, trees, trust
+from instar.reporting import (
+    costs,
+    curves,
+    effects,
+    explorer,
+    layers,
+    lineage,
+    noted,
+    numbers,
+    similarity,
+    summary,
+    tradeoff,
+    trees,
+    trust,
+)
 from instar.reporting.runs import Runs
 from instar.runs.files import explain_disk, write_whole
 from instar.runs.rows import RunRow, collect, natural
@@ -23,8 +37,10 @@ SECTIONS = (
     layers.SECTION,
     trees.SECTION,
     effects.SECTION,
+    numbers.SECTION,
     trust.SECTION,
     curves.SECTION,
+    tradeoff.SECTION,
     costs.SECTION,
     noted.SECTION,  # last, because it lists what the others could not read
 )
@@ -35,6 +51,7 @@ STYLES = (
     "layers.css",
     "trees.css",
     "effects.css",
+    "tradeoff.css",
     "trust.css",
     "curves.css",
 )

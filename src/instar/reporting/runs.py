@@ -127,6 +127,13 @@ class Runs:
         """Return the nodes of a tree, and their questions; empty if the model is none."""
         return self._recorded(row, TREE_FILE)
 
+    def numbers(self, row: RunRow) -> Mapping[str, Array]:
+        """Return `test.numbers`, `test.logits` and more of a run whose labels are numbers; empty for other runs."""
+        nothing: Mapping[str, Array] = {}
+        found = self._try(row, lambda: self._read_predictions(row), nothing)
+        is_whole = "test.numbers" in found and "test.logits" in found and found["test.logits"].ndim == 2
+        return found if is_whole else nothing
+
     def effects(self, row: RunRow) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
         """Return what columns of a table do to student and teacher; empty for other data."""
         return self._recorded(row, COLUMNS_FILE)

@@ -223,6 +223,7 @@ class CostFile(Document):
     """`cost.json` of a run."""
 
     latency: dict[str, Latency] = Field(default_factory=dict)
+    teacher: dict[str, Latency] = Field(default_factory=dict)
     threads: int | None = None
     device: str | None = None
     multiply_adds: NonNegativeInteger | None = None

@@ -82,7 +82,7 @@ def finish_run(
             with note_failure("What the columns do", notes):
                 keep_columns(run, ordered, teacher, samples, device)
             with note_failure("The cost", notes):
-                write_cost(run.path, ordered, samples, device)
+                write_cost(run.path, ordered, samples, device, teacher)
     if judge_test:
         with note_failure("The picture of the tree", notes):
             keep_tree(run, model, data, device)

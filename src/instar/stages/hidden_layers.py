@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from instar.config import RunConfig
 from instar.data.batch import Batch
@@ -17,15 +17,19 @@ from instar.models.layer_gradients import replace_by_gradients, want_gradients
 from instar.models.modes import in_eval_mode
 from instar.models.named_layers import LayerNames, Layers
 from instar.models.normalised import Normalised, reader_in
+from instar.models.outputs import refuse_other_rows
 from instar.models.readers.encoded import find_attention_mask
 from instar.models.readers.reader import Reader
 from instar.objectives.features.feature_term import FeatureTerm
 from instar.objectives.features.matching import make_adapters, resolve_layers
 from instar.objectives.objective import Objective
 from instar.objectives.values import Hidden, Need
-from instar.stages.stored_layers import hash_tokens
+from instar.stages.stored_layers import find_positions, has_positions, hash_tokens
 from instar.teachers.stored import Stored
-from instar.teachers.teacher import Teacher
+from instar.teachers.teacher import Teacher, ask
+
+Features = Mapping[str, Tensor]
+"""Outputs of layers by name."""
 
 
 def refuse_without_layers(objective: Objective, teacher: Teacher | None, config: RunConfig) -> None:
@@ -90,19 +94,16 @@ def match_layers(
     batch = loader.batch(0).part(0, 2)
     inputs = batch.read(model.reader)
     refuse_other_tokens(resolved, model.reader, teacher, batch)
-    resolved.refuse_unmet({Need.ATTENTION_MASK: find_attention_mask(inputs) is not None})
-    answer = teacher.answer(batch, resolved.teacher_layers)
+    mask = find_attention_mask(inputs)
+    resolved.refuse_unmet({Need.ATTENTION_MASK: mask is not None})
+    answer = ask(teacher, batch, resolved.teacher_layers)
     with in_eval_mode(model), torch.set_grad_enabled(want_gradients(resolved.student_layers)):
         with keep_outputs(own.select(resolved.student_layers), "the student") as features:
             logits = model(inputs)
         replace_by_gradients(features, logits, batch.labels, "the student", keep_graph=False)
-    for who, found in (("the student", features), ("the teacher", answer.features)):
-        for name, feature in found.items():
-            if feature.dim() == 0 or len(feature) != len(batch):
-                raise MismatchError(
-                    f"the layer '{name}' of {who} returns {list(feature.shape)} for {len(batch)} samples; a term needs "
-                    "one row for each sample."
-                )
+    refuse_other_rows(features, len(batch), "the student")
+    read = find_positions(teacher, batch)  # None of a store, which has what its teacher read
+    refuse_padding(resolved, batch, (features, mask), (answer.features, mask if read is None else read))
     adapters = make_adapters(resolved, features, answer.features, loader.samples)
     hidden = Hidden.of(features, answer.features, adapters, inputs)
     with in_eval_mode(adapters):  # so that a try changes no statistics of a batch
@@ -167,6 +168,35 @@ def refuse_other_tokens(objective: Objective, reader: Reader, teacher: Teacher, 
                 f"{type(terms[0]).__name__} compares positions, and the teacher reads other tokens than the student; "
                 "give both the same reader, such as the teacher's tokenizer and length."
             )
+
+
+def refuse_padding(
+    objective: Objective, batch: Batch, student: tuple[Features, Tensor | None], teacher: tuple[Features, Tensor | None]
+) -> None:
+    """Refuse terms that would compare padding, because they compare whole samples, and layers return positions.
+
+    Args:
+        objective: the objective.
+        batch: a few samples; where labels are at positions, terms need a loss for each.
+        student: outputs of its layers for them by name, and which positions are no padding; None: unknown.
+        teacher: the same of the teacher.
+
+    Raises:
+        MismatchError: names the term and the layer.
+    """
+    for term in (term for _, term in objective.parts if isinstance(term, FeatureTerm)):
+        # a term of the user's that needs the mask may read it
+        if batch.labels.dim() > 1 or term.compares_positions(batch) or Need.ATTENTION_MASK in term.needs:
+            continue
+        sides = (("student", list(term.layers), *student), ("teacher", list(term.layers.values()), *teacher))
+        for who, names, features, mask in sides:
+            for name in names:
+                if has_positions(features[name], mask):
+                    raise MismatchError(
+                        f"{type(term).__name__} compares whole samples, and the layer '{name}' of the {who} returns a "
+                        "row for each position, padding too; use HiddenStates, or a layer that returns one row for "
+                        "each sample."
+                    )
 
 
 def refuse_compiled(network: nn.Module, who: str) -> None:

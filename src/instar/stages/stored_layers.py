@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.errors import ConfigError, MismatchError
 from instar.models.normalised import reader_in
+from instar.models.outputs import refuse_other_rows
 from instar.models.readers.encoded import find_attention_mask
 from instar.models.readers.reader import Reader
 from instar.objectives.features.pairing import STAGES
@@ -33,7 +35,7 @@ def find_stored_layers(teacher: Teacher, features: str | Sequence[str]) -> tuple
         ConfigError: when they are no names.
         MismatchError: when the teacher has no such layers.
     """
-    patterns = [features] if isinstance(features, str) else list(features)
+    patterns: Sequence[Any] = features if isinstance(features, list | tuple) else [features]
     if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
         raise ConfigError(f"features must be layers of the teacher, such as 'stage2', or 'stages', got {features!r}.")
     layers = teacher.layers()
@@ -76,17 +78,12 @@ def describe_stored_layers(
     Raises:
         MismatchError: when a layer does not return a row for each sample.
     """
-    samples, longest = len(batch), None
+    refuse_other_rows(features, len(batch), "the teacher")
+    longest = None
     mask = find_positions(teacher, batch) if features else None
     if any(has_positions(feature, mask) for feature in features.values()):
         masks = (find_positions(teacher, one) for one in loader.in_order(trim=False))
         longest = max(one.shape[1] for one in masks if one is not None)
-    for name, feature in features.items():
-        if feature.dim() == 0 or len(feature) != samples or not feature.is_floating_point():
-            raise MismatchError(
-                f"the layer '{name}' of the teacher returns {list(feature.shape)} {feature.dtype} for {samples} "
-                "samples; a target store keeps one row of floating-point numbers for each sample."
-            )
     return tuple(
         StoredLayer.of(name, feature, longest if has_positions(feature, mask) else None)
         for name, feature in features.items()

@@ -18,6 +18,7 @@ from instar.models.carried import Carried
 from instar.models.class_names import explain_other_number
 from instar.models.failures import name_failure
 from instar.models.named_layers import LayerNames
+from instar.models.outputs import refuse_other_rows
 from instar.targets.answer import Answer
 from instar.targets.targets import Targets
 
@@ -41,9 +42,11 @@ def ask(teacher: Teacher, batch: Batch, features: Sequence[str] = ()) -> Answer:
     """Return the answer of a teacher to a batch of a loader, with the outputs of layers by name.
 
     Raises:
-        MismatchError: when the teacher has another number of classes than the data, or no layers.
+        MismatchError: when the teacher has another number of classes than the data, no layers, or layers without a row
+            for each sample.
     """
     answer = teacher.answer(batch, features)
+    refuse_other_rows(answer.features, len(batch), "the teacher")
     found = answer.targets
     if batch.origin is not None and found.num_classes != (classes := batch.origin.samples.num_classes):
         names, who = batch.origin.samples.source.classes, f"the teacher {type(teacher).__name__}"

@@ -21,8 +21,8 @@ from instar.errors import MismatchError
 from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
 from instar.models.layer_gradients import replace_by_gradients
-from instar.models.named_layers import Layers
-from instar.models.outputs import Outputs
+from instar.models.named_layers import Layers, quote_names
+from instar.models.outputs import Outputs, refuse_other_rows
 from instar.objectives.features.adapters import Adapters
 from instar.objectives.objective import Objective
 from instar.objectives.values import Hidden
@@ -63,6 +63,7 @@ class TrainingModel:
         ):
             logits = self.state.carried[0](self.network, part.read(self.state.model.reader), part)
         replace_by_gradients(features, logits, part.labels, "the student", keep_graph=True)
+        refuse_other_rows(features, len(part), "the student")
         return Outputs(logits, features)
 
     def synchronise(self, is_due: bool) -> AbstractContextManager[None]:
@@ -134,6 +135,7 @@ def find_gradients(
         # gradients add up locally, and travel once, with those of the last part
         with student.synchronise(number == len(parts)):
             outputs = student(part)
+            refuse_untaught(objective, outputs.features)
             logits, hidden = outputs.logits, _hidden_of(student, outputs, answer, part)
             if terms and isinstance(logits, Projected):  # gradients are measured class by class
                 logits = logits.logits()
@@ -161,6 +163,25 @@ def _hidden_of(student: TrainingModel, outputs: Outputs, answer: Answer | None, 
         return None
     inputs = part.read(student.state.model.reader)
     return Hidden.of(outputs.features, answer.features, student.state.adapters, inputs)
+
+
+def refuse_untaught(objective: Objective, features: Mapping[str, Tensor]) -> None:
+    """Refuse a term of hidden layers from which no gradient reaches the student.
+
+    Args:
+        objective: objective of the step.
+        features: outputs of the student's layers by name.
+
+    Raises:
+        MismatchError: names the term and its layers.
+    """
+    for weight, term in objective.parts:
+        if weight and term.layers and not any(features[name].requires_grad for name in term.layers):
+            raise MismatchError(
+                f"{type(term).__name__} cannot teach the student, because no gradient reaches its layers "
+                f"{quote_names(term.layers)}: the weights before them are frozen, or they are computed without "
+                "gradients; choose later layers, or give the term a weight of 0."
+            )
 
 
 def _targets_of(answer: Answer | None) -> Targets | None:

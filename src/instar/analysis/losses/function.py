@@ -90,7 +90,9 @@ class LossFunction:
                 **{name: value for name, value in values if name is not None},
             )
         except Exception as error:  # raised by the user's function, of any kind
-            raise ConfigError(f"the loss function failed: {type(error).__name__}: {shortened(error)}") from None
+            told = "; say what it takes, in its order, with arguments" if isinstance(error, TypeError) else ""
+            failure = f"{type(error).__name__}: {shortened(error).rstrip('.')}"
+            raise ConfigError(f"the loss function failed: {failure}{told}.") from None
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.numel() == 0:
             raise ConfigError(f"the loss function must return a tensor of numbers, got {type(found).__name__}.")
         loss = found.sum() / (1 if found.dim() == 0 else len(sample.labels))
