@@ -30,6 +30,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
+from instar.analysis.significance import ratio_interval
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
 from instar.papers.claims import compare_arms, judge_claim, to_errors
@@ -238,8 +241,10 @@ def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
             compare_arms(f"{name}: distilled over one net, {words}", to_errors(student), to_errors(net), None),
         ]
     # a single number: the ratio of the means, because the gain of one seed may be 0
-    gain = _transferred_gain(plans)
-    rows.append(TableRow(f"{name}: gain transferred", "of mean gains", "%", 86 if published else None, [gain]))
+    gain, interval = _transferred_gain(plans)
+    settings = {"interval": interval} if interval else {}
+    title, note = f"{name}: gain transferred", _write_interval(interval)
+    rows.append(TableRow(title, "of mean gains", "%", 86 if published else None, [gain], settings, note))
     for share in plans[0].size.shares:
         for method in FEW_DATA_METHODS:
             rows += _few_data_rows(name, plans, share, method)
@@ -268,8 +273,10 @@ def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
     sentences = [
         judge_claim("ensemble better than one net", combined, net),
         judge_claim("distilled net better than one net", student, net),
-        f"The student keeps {_transferred_gain(plans):.0f}% of the ensemble's mean gain (published: 86%).",
     ]
+    gain, interval = _transferred_gain(plans)
+    found = "; ".join(filter(None, (_write_interval(interval), "published: 86%")))
+    sentences.append(f"The student keeps {gain:.0f}% of the ensemble's mean gain ({found}).")
     for share in plans[0].size.shares:
         folders = {method: few_data_folder(share, method) for method in FEW_DATA_METHODS}
         errors = {
@@ -297,10 +304,20 @@ def _measure(
     )
 
 
-def _transferred_gain(plans: Sequence[SpeechPlan]) -> float:
-    # the student's mean gain over one network as a share of the ensemble's; 0 if the ensemble has none
-    net, combined, student = map(mean, _measure(plans, SpeechPlan.frame_accuracy))
-    return 100 * (student - net) / (combined - net) if combined != net else 0.0
+def _transferred_gain(plans: Sequence[SpeechPlan]) -> tuple[float, list[float]]:
+    """Return the student's mean gain over one network in % of the ensemble's, and its interval.
+
+    The gain is 0 if the ensemble has none; the interval is empty with one seed, or where it has no ends.
+    """
+    net, combined, student = map(np.asarray, _measure(plans, SpeechPlan.frame_accuracy))
+    ours, theirs = (student - net).tolist(), (combined - net).tolist()
+    gain = 100 * mean(ours) / mean(theirs) if mean(theirs) else 0.0
+    ends = [100 * end for end in ratio_interval(ours, theirs)[1:]] if len(plans) > 1 else []
+    return gain, ends if np.isfinite(ends).all() else []
+
+
+def _write_interval(interval: Sequence[float]) -> str:
+    return f"95%: {interval[0]:.0f} to {interval[1]:.0f}" if interval else ""
 
 
 def _fall_from_peak(curve: Sequence[tuple[float, float]]) -> float:
