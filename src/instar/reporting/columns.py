@@ -14,6 +14,8 @@ from instar.tasks.metric import Metric, format_value
 
 EN_DASH = "\u2013"
 """Stands for a missing number, and joins the ends of an interval."""
+MAX_SHORTENED_NUMBER = 999.5
+"""Numbers from here on are shown as whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,15 @@ def figure(value: float | None, places: int) -> str:
     ('12,345.7', True)
     """
     return EN_DASH if value is None or not math.isfinite(value) else f"{value:,.{places}f}"
+
+
+def few_digits(value: float) -> str:
+    """Return a number of any size with three digits, or as a whole number from 1,000 on.
+
+    >>> few_digits(0.012345), few_digits(18823.4), few_digits(-1234.5)
+    ('0.0123', '18,823', '-1,234')
+    """
+    return f"{value:.3g}" if abs(value) < MAX_SHORTENED_NUMBER else f"{value:,.0f}"
 
 
 def describe_teachers(row: RunRow, rows: Sequence[RunRow]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from instar.reporting.columns import EN_DASH
+from instar.reporting.columns import EN_DASH, few_digits
 from instar.reporting.runs import Array, Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
@@ -67,7 +67,7 @@ def _list_importances(found: Mapping[str, Array], header: Mapping[str, Any]) -> 
                 {
                     "who": who,
                     "share": max(0.0, round(100 * float(means[who][place]) / most, 1)),
-                    "figure": f"{means[who][place]:.3g}{_tell_spread(values[place], float(spreads[who][place]))}",
+                    "figure": few_digits(means[who][place]) + _tell_spread(values[place], float(spreads[who][place])),
                 }
                 for who, values in found.items()
             ],
@@ -78,7 +78,7 @@ def _list_importances(found: Mapping[str, Array], header: Mapping[str, Any]) -> 
 
 
 def _tell_spread(values: Array, spread: float) -> str:
-    return f" ± {spread:.2g}" if (~np.isnan(values)).sum() > 1 else ""  # one shuffle has none
+    return f" ± {few_digits(spread)}" if (~np.isnan(values)).sum() > 1 else ""  # one shuffle has none
 
 
 def _draw(tensors: Mapping[str, Array], header: Mapping[str, Any], place: int, who: Sequence[str]) -> dict[str, Any]:
@@ -125,11 +125,11 @@ def _name_value(value: float, column: Mapping[str, Any]) -> str:
         return "true" if value else "false"
     if column["kind"] == "date":
         return str(np.datetime64(int(value), "s")).split("T")[0]
-    return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return few_digits(value)
 
 
 def _tell(value: float, header: Mapping[str, Any]) -> str:
-    return f"{100 * value:.1f}%" if header["metric"] == "error" else f"{value:,.4g}"
+    return f"{100 * value:.1f}%" if header["metric"] == "error" else few_digits(value)
 
 
 def _cut(text: str) -> str:

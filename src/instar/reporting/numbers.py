@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from instar.reporting.columns import few_digits
 from instar.reporting.runs import Array, Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
@@ -54,7 +55,7 @@ def _draw(name: str, who: str, true: Array, predicted: Array, low: float, high: 
         )
         for x, y in zip(true.tolist(), predicted.tolist(), strict=True)
     ]
-    ends = [f"{end:,.4g}" if abs(end) < 1e5 else f"{end:,.0f}" for end in (low, high)]
+    ends = [few_digits(end) for end in (low, high)]
     kind = "teacher" if who == "teacher" else "student"
     return {
         "name": name,

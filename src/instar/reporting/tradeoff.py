@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from instar.reporting.columns import figure
+from instar.reporting.columns import few_digits, figure
 from instar.reporting.groups import find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
@@ -120,7 +120,7 @@ def _draw(
         })  # fmt: skip
     powers = range(math.ceil(low), math.floor(high) + 1)
     ticks = [(round(LEFT + (WIDTH - LEFT - RIGHT) * (p - low) / (high - low), 1), f"{10.0**p:,g}") for p in powers]
-    ends = [(HEIGHT - BOTTOM, f"{least:,.3g}"), (TOP, f"{most:,.3g}")]
+    ends = [(HEIGHT - BOTTOM, few_digits(least)), (TOP, few_digits(most))]
     size = (WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM)
     return {"title": title, "marks": marks, "ticks": ticks, "ends": ends, "size": size}
 
