@@ -26,6 +26,7 @@ TOPICS = (
     "tables",
     "synthetic",
     "trees",
+    "estimators",
     "views",
 )
 

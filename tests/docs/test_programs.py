@@ -263,3 +263,16 @@ def test_the_page_of_phases_runs_as_it_stands_and_its_file_says_the_same(
         config = Run(Path("runs/in-phases") / folder).config
         assert parse_objective(phase["objective"]) == parse_objective(config["objective"])
         assert all(config["training"][name] == value for name, value in phase.items() if name != "objective")
+
+
+def test_the_page_of_scikit_learn_runs_and_tells_what_one_tree_loses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, churn_folder: Path
+) -> None:
+    of_customers, of_flowers = blocks(read("docs/scikit-learn.md"), "python")
+    monkeypatch.chdir(tmp_path)
+    program = of_customers.replace("../shared/data/churn", str(churn_folder))
+    exec(compile(program, "docs/scikit-learn.md", "exec"), found := {})
+    assert found["tree"].student_.network.trees.leaf_count <= 12
+    assert -0.05 < found["lost"].low < found["lost"].high < 0.1
+    exec(compile(of_flowers, "docs/scikit-learn.md", "exec"), found := {})
+    assert found["single"].get_n_leaves() > 4

@@ -117,6 +117,12 @@ class Batch:
         found: Tensor = self.column(NUMBERS)
         return found
 
+    @property
+    def weights(self) -> Tensor | None:
+        """How many samples each one counts as, float32 `[batch]`; None: one."""
+        weights = self.origin.samples.source.weights if self.origin else None
+        return None if weights is None else weights[torch.tensor(self.host_ids)].float().to(self.ids.device)
+
     def read(self, reader: Reader) -> Inputs:
         """Return what a reader makes of its columns; readers of teacher and student that resize alike read once.
 

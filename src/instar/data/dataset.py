@@ -13,6 +13,7 @@ from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
 from instar.data.from_function import call_source, names_a_function, refuse_untrusted, refuse_untrusted_transfer
 from instar.data.masks import apply_masks
+from instar.data.sample_weights import apply_weights
 from instar.data.samples import Samples
 from instar.data.source import Source
 from instar.data.special import select_special_classes
@@ -138,6 +139,7 @@ def load_data(
     spec: str | Path | DataConfig | Any,
     *,
     mask: Any = None,
+    weights: Any = None,
     columns: Mapping[str, Any] | Sequence[str] | None = None,
     trust: bool = False,
     **selection: Any,
@@ -156,6 +158,8 @@ def load_data(
             these, called with the setting `source_arguments`.
         mask: bool array per split as `{"train": ..., "test": ...}`, one value per sample or per label. Samples and
             positions where it is False are neither trained on, with labels or a teacher, nor evaluated.
+        weights: how many samples each one counts as in an objective, per split as `{"train": ..., "test": ...}`, one
+            number at least 0 per sample. Metrics count each sample once.
         columns: what samples have beside their inputs, by name: arrays per split as `{"train": ..., "test": ...}`, one
             row per sample; or the names of columns of files and data sets. A teacher whose reader names a column reads
             it instead of the inputs; a student never does.
@@ -183,8 +187,9 @@ def load_data(
     else:
         source = ARRAYS_SOURCE if not isinstance(spec, str | Path) else spec if isinstance(spec, str) else str(spec)
         config = validate(DataConfig, {"source": source} | selection)
-    # before the split, because masks and columns have the order of the samples
+    # before the split, because masks, weights and columns have the order of the samples
     sources = apply_columns(apply_masks(_load_sources(spec, config, trust=trust), mask), given)
+    sources = apply_weights(sources, weights)
     if "test" not in sources:
         sources = split_off_test(sources["train"], config)
     return _select(config, sources["train"], sources.get("validation"), sources["test"])

@@ -157,7 +157,7 @@ class Samples:
     def as_source(self, name: str) -> Source:
         """Return these samples as a new source, numbered from 0, with their labels in this selection."""
         old = self.source
-        optional = {"lengths": old.lengths, "mask": old.mask, "given": old.given}
+        optional = {"lengths": old.lengths, "mask": old.mask, "weights": old.weights, "given": old.given}
         chosen: dict[str, Any] = {
             field: None if tensor is None else tensor[self.ids] for field, tensor in optional.items()
         }

@@ -56,6 +56,7 @@ class Source:
         given: exact inputs `[samples, ...]`, if `inputs` are rounded; not part of the fingerprint.
         mask: whether each sample or position has a loss, bool in the shape of the labels; without a loss it is neither
             trained on nor evaluated. None: all have a loss up to `lengths`.
+        weights: how many samples each one counts as in an objective, at least 0, float64 `[samples]`; None: one.
         reading: description of how inputs and labels were read; not part of the fingerprint.
         settings: data settings that read files in the same way again; not part of the fingerprint.
         feature_names: column names of a table, in order; not part of the fingerprint.
@@ -82,6 +83,7 @@ class Source:
     columns: Mapping[str, Column | Recordings] = field(default_factory=dict)
     given: Tensor | None = None
     mask: Tensor | None = None
+    weights: Tensor | None = None
     reading: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
@@ -282,13 +284,14 @@ class Source:
         return valid if mask is None else valid & mask
 
     def fingerprint(self) -> str:
-        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask, columns and class names."""
+        """Return a hash of the content: shapes, dtypes, inputs, labels, lengths, mask, weights, columns and names."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:  # cached, because it reads all data, which never change
         labels = None if self._are_labels_stored else self.labels  # the checksum of stored ones is part of the key
         depends_on = {"about": self._header(), "labels": labels, "lengths": self.lengths, "mask": self.mask}
+        depends_on |= {} if self.weights is None else {"weights": self.weights}
         found = self.keep("fingerprint-1", depends_on, lambda: {"hash": torch.tensor(list(self._hash_content()))})
         plain = bytes(found["hash"].tolist()).hex()
         columns = {name: column for name, column in self.columns.items() if isinstance(column, Held | RawColumn)}
@@ -320,7 +323,7 @@ class Source:
 
     def _hash_content(self) -> bytes:
         digest = hashlib.blake2b(self._header().encode(), digest_size=16)
-        for tensor in (self.inputs, self.labels, self.lengths, self.mask):
+        for tensor in (self.inputs, self.labels, self.lengths, self.mask, self.weights):
             if tensor is None:  # adds nothing, so that runs and stores from before there were masks still match
                 continue
             rows = max(1, _HASHED_PART_BYTES // max(1, tensor[0].nbytes))  # mapped tensors may be larger than memory

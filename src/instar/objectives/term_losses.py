@@ -76,12 +76,12 @@ def add_terms(
             continue
         value = value_of(term, logits, batch, targets)
         losses = _weigh(term, value.loss, term.weights(batch, targets), None if totals is None else totals[index])
-        loss = masked_sum(losses, batch.mask)
+        loss = masked_sum(_count(losses, batch), batch.mask)
         # each operation that is left out saves a kernel forward and one back
         weighted.append(loss if weight == 1 else weight * loss)
         sums[term.name] = loss.detach()
         for name, values in value.beside.items():
-            sums[name] = masked_sum(values.detach(), batch.mask)
+            sums[name] = masked_sum(_count(values.detach(), batch), batch.mask)
     total = sum(weighted[1:], start=weighted[0])  # not from 0, which would be one more addition
     return total, {"loss": total.detach()} | sums
 
@@ -99,13 +99,19 @@ def _weigh(term: Any, losses: Tensor, weights: Tensor | None, total: Tensor | No
     return weighed
 
 
+def _count(losses: Tensor, batch: Batch) -> Tensor:
+    """Return the loss of each example times the number of samples that it counts as."""
+    weights = batch.weights
+    return losses if weights is None else losses * weights.to(losses)
+
+
 def add_layers(
     parts: Parts, total: Tensor, sums: dict[str, Tensor], batch: Batch, hidden: Hidden | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return a sum of terms and the sums by name, with those of hidden layers added; see `add_terms`."""
     for weight, term in parts:
         if term.layers is not None:
-            loss = masked_sum(layer_losses(term, batch, hidden), batch.mask)
+            loss = masked_sum(_count(layer_losses(term, batch, hidden), batch), batch.mask)
             total, sums = total + weight * loss, sums | {term.name: loss.detach()}
     return total, {"loss": total.detach()} | {name: value for name, value in sums.items() if name != "loss"}
 

@@ -87,8 +87,9 @@ def total_weights(weights: Tensor | None, batch: Batch) -> Tensor:
     """Return the sum of the weights of examples, and the number of those above 0, `[2]`; zeros without weights."""
     if weights is None:
         return torch.zeros(2, device=batch.labels.device)
+    samples = 1.0 if batch.weights is None else batch.weights.to(weights)
     # without the examples of weight 0, such as those without a label: they are in no mean
-    return torch.stack([weights.sum(), (weights > 0).sum().to(weights)])
+    return torch.stack([(weights * samples).sum(), ((weights > 0) * samples).sum().to(weights)])
 
 
 def masked_sum(values: Tensor, mask: Tensor | None) -> Tensor:

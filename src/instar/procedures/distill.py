@@ -20,6 +20,7 @@ from instar.stages.arguments import DataLike, ModelLike, distillation_objective,
 from instar.stages.configuration import configure
 from instar.stages.given_teacher import choose_teacher, split_parts, teacher_of
 from instar.stages.phases import Phases, train_phases
+from instar.stages.stage import Stage
 from instar.stages.transfer_rows import choose_transfer_rows
 
 
@@ -101,16 +102,18 @@ def distill(
     >>> run.metrics["agreement"] > 0.8
     True
     """
-    teacher, named = split_parts(teacher, named)
     data, chosen_rows = choose_transfer_rows(data, transfer, transfer_rows, trust=trust)
-    given = configure(
-        "distill",
-        {"data": data, "teacher": teacher, "model": model},
-        config,
+    stage = plan_distillation(
+        data,
+        teacher,
+        model,
+        local_path(out, "out"),
         named,
-        settings,
+        config=config,
+        settings=settings,
+        network=network,
         trust=trust,
-        teaches=True,
+        show=show,
         objective=distillation_objective(objective, temperature),
         combine=combine,
         views=views,
@@ -120,14 +123,34 @@ def distill(
         **target_settings(targets, store),
         **chosen_rows,
     )
-    # settings stand above arguments, so they may name other teachers than the one that was given
-    chosen = teacher_of("distill", teacher, given.config)
-    names, resolved = choose_teacher(chosen, given.config.combine, network=network, trust=trust)
-    # config.json names the teacher, but the object is queried: a module has only the name of its class
-    given = replace(
-        given,
-        config=given.config.model_copy(update={"teachers": names}),
-        objects=replace(given.objects, teacher=resolved),
-    )
-    stage = given.stage(local_path(out, "out"), network=network, trust=trust, show=show)
     return stage.run() if phases is None else train_phases(stage, phases)
+
+
+def plan_distillation(
+    data: DataLike | None,
+    teacher: Any,
+    model: ModelLike | None,
+    out: Path,
+    named: Mapping[str, Any],
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    network: nn.Module | str | None = None,
+    trust: bool = False,
+    show: bool = True,
+    **given: Any,
+) -> Stage:
+    """Return the stage that `distill` runs; for the arguments and errors see there, and `configure`."""
+    teacher, named = split_parts(teacher, named)
+    inputs = {"data": data, "teacher": teacher, "model": model}
+    made = configure("distill", inputs, config, named, settings, trust=trust, teaches=True, **given)
+    # settings stand above arguments, so they may name other teachers than the one that was given
+    chosen = teacher_of("distill", teacher, made.config)
+    names, resolved = choose_teacher(chosen, made.config.combine, network=network, trust=trust)
+    # config.json names the teacher, but the object is queried: a module has only the name of its class
+    made = replace(
+        made,
+        config=made.config.model_copy(update={"teachers": names}),
+        objects=replace(made.objects, teacher=resolved),
+    )
+    return made.stage(out, network=network, trust=trust, show=show)

@@ -23,7 +23,7 @@ from instar.models.readers.reader import Reader
 from instar.models.trained import attach_network, load_model, network_of
 from instar.objectives.notation import parse_objective
 from instar.objectives.objective import Objective
-from instar.objectives.weighted_labels import fit_to_samples
+from instar.objectives.weighted_labels import WeightedLabels, fit_to_samples
 from instar.runs.documents import FunctionProbe
 from instar.runs.run import Run
 from instar.stages.given_teacher import choose_teacher, leave_out, match_data
@@ -32,6 +32,7 @@ from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.teacher_start import TeacherStart
 from instar.stages.transfer_rows import refuse_unused_rows
 from instar.stages.weights import few_columns, size_lazy_layers
+from instar.students.catalogue import student_of
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -84,8 +85,11 @@ class Components:
     views: View
     reader: Reader
 
-    def check(self) -> None:
+    def check(self, *, is_judged: bool = True) -> None:
         """Refuse components that do not fit each other.
+
+        Args:
+            is_judged: whether the run has a result, which needs labels.
 
         Raises:
             MismatchError: when the objective needs a teacher or labels that are missing.
@@ -107,11 +111,12 @@ class Components:
             predicts_numbers=data.train.source.task.predicts_numbers,
         )
         refuse_unused_rows(config.data, self.objective, has_teacher=self.teacher is not None)
+        refuse_lost_weights(self)
         TeacherStart.of(config, self.teacher)  # refuses a teacher without one network
         refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step
         name, judged = ("test", data.test) if config.judge_test else ("validation", data.held_out)
-        if not is_labelled(judged):
+        if is_judged and not is_labelled(judged):
             raise DataError(f"the {name} split has no labels, so the result could not be judged.")
         training = config.training
         if mixing is not None and training.gradients_every:
@@ -143,6 +148,28 @@ class Components:
         # a fingerprint hashes weights, and the same weights under another activation are another teacher
         networks = [] if self.teacher is None else self.teacher.modules()
         return probe_functions("teacher", networks, few_columns(self.data))
+
+
+def refuse_lost_weights(components: Components) -> None:
+    """Refuse weights of samples where the student, the objective or the views would not weigh by them.
+
+    Raises:
+        MismatchError: says what does not.
+    """
+    if components.data.train.source.weights is None:
+        return
+    name = components.config.model.name
+    if not student_of(name).weighs_samples:
+        raise MismatchError(
+            f"the model '{name}' cannot weigh samples; leave the weights out, or choose tree, forest or mlp."
+        )
+    if any(isinstance(term, WeightedLabels) for _, term in components.objective.parts):
+        raise MismatchError(
+            "WeightedLabels counts each sample once, and the samples have weights; multiply these by the weight of the "
+            "class, and use HardLabels."
+        )
+    if find_mixing(components.views) is not None:
+        raise MismatchError("views that mix samples cannot weigh them; leave the views or the weights out.")
 
 
 def resolve_components(config: RunConfig, given: GivenObjects, *, trust: bool) -> Components:

@@ -17,6 +17,7 @@ from instar.data.samples import is_labelled
 from instar.data.views.notation import parse_views
 from instar.errors import InstarError, MismatchError
 from instar.models.causal_lm import CausalLM
+from instar.models.normalised import Normalised
 from instar.models.probe import probe_student, write_probe
 from instar.models.saved_tokenizer import copy_tokenizer
 from instar.models.trained import TrainedRun, save_model
@@ -30,6 +31,7 @@ from instar.stages.precomputed import precompute_targets
 from instar.stages.preparation import Prepared, prepare
 from instar.stages.weights import few_columns
 from instar.students.catalogue import student_of
+from instar.students.fitted import FittedStudent
 from instar.students.student import Lesson
 from instar.teachers.module import Module
 from instar.teachers.teacher import Teacher
@@ -95,12 +97,28 @@ class Stage:
             components = self._resolve()
             prepare(components, trust=self.trust or self.trust_model, show=False)
 
-    def _resolve(self) -> Components:
+    def fit(self) -> Normalised:
+        """Return the model that `run` would save, of a student without gradients; keeps and judges nothing.
+
+        Raises:
+            InstarError: in one sentence.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            components = self._resolve(is_judged=False)
+            prepared = prepare(components, trust=self.trust or self.trust_model, show=self.show)
+            student = student_of(components.config.model.name)
+            assert isinstance(student, FittedStudent), "the caller has asked"
+            lesson = self._make_lesson(components, prepared, None, components.teacher)
+            student.fit_model(lesson)
+            self._correct_prior(components, prepared)
+            return prepared.initial.model.eval()
+
+    def _resolve(self, *, is_judged: bool = True) -> Components:
         """Return the components of the run, which fit each other and the student."""
         found = resolve_components(self.config, self.given, trust=self.trust)
         student, task = student_of(self.config.model.name), found.data.train.source.task
         student.refuse(found.config, found.objective, task, is_given=found.network is not None)
-        found.check()
+        found.check(is_judged=is_judged)
         return found
 
     def _look(self, components: Components, prepared: Prepared) -> Look | None:
@@ -146,28 +164,35 @@ class Stage:
 
     def _learn(self, components: Components, prepared: Prepared, run: Run) -> tuple[Teacher | None, float]:
         """Train the model; return the teacher that the loop queried, and the seconds of training."""
-        config, data, model = components.config, components.data, prepared.initial.model
-        loader, accelerator, teacher = prepared.loader, prepared.accelerator, components.teacher
+        config, loader, teacher = components.config, prepared.loader, components.teacher
         if teacher is not None:
-            show = self.show and accelerator.is_main_process
+            show = self.show and prepared.accelerator.is_main_process
             teacher = precompute_targets(teacher, config, loader, prepared.labelling, run.path, show=show)
-        lesson = Lesson(
-            model,
+        seconds = student_of(config.model.name).learn(self._make_lesson(components, prepared, run, teacher))
+        self._correct_prior(components, prepared)
+        return teacher, seconds
+
+    def _make_lesson(
+        self, components: Components, prepared: Prepared, run: Run | None, teacher: Teacher | None
+    ) -> Lesson:
+        config, data = components.config, components.data
+        return Lesson(
+            prepared.initial.model,
             prepared.objective,
-            loader,
+            prepared.loader,
             config.training,
             run,
-            accelerator,
+            prepared.accelerator,
             config.seed,
             teacher=teacher,
             adapters=prepared.adapters,
             validation=data.held_out if is_labelled(data.held_out) else None,
             show=self.show,
         )
-        seconds = student_of(config.model.name).learn(lesson)
-        if config.correct_prior:  # epochs had more special samples, or rare classes, than the data have
-            shift_logits(model, to_prior(data.train), prepared.initial.probe)
-        return teacher, seconds
+
+    def _correct_prior(self, components: Components, prepared: Prepared) -> None:
+        if components.config.correct_prior:  # epochs had more special samples, or rare classes, than the data have
+            shift_logits(prepared.initial.model, to_prior(components.data.train), prepared.initial.probe)
 
 
 def _refuse_another_student(run: TrainedRun) -> None:

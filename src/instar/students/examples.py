@@ -31,11 +31,13 @@ class Part:
         batch: the samples.
         inputs: what the model is called with, float32 `[samples, columns]`.
         targets: targets of the teacher; None: there is no teacher.
+        samples: how many samples each one counts as, float64 `[samples]` on the CPU; None: one.
     """
 
     batch: Batch
     inputs: Tensor
     targets: Targets | None
+    samples: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +87,20 @@ class Examples:
                 pieces = [batch.part(at, at + QUERIED_SAMPLES) for at in range(0, len(batch), QUERIED_SAMPLES)]
                 first, *others = [ask(teacher, piece).targets for piece in pieces]
                 targets = first.joined(others) if others else first
-            parts.append(Part(batch, inputs, targets))
+            weights = loader.samples.source.weights
+            counts = None if weights is None else weights[torch.tensor(batch.host_ids)]
+            parts.append(Part(batch, inputs, targets, counts))
         return cls(parts, loader.samples.num_classes)
 
     @property
     def count(self) -> int:
         """Number of examples."""
         return sum(len(part.batch) for part in self.parts)
+
+    @property
+    def weight(self) -> float:
+        """Number of examples, each as many times as its sample counts."""
+        return sum(len(part.batch) if part.samples is None else float(part.samples.sum()) for part in self.parts)
 
     @cached_property
     def rows(self) -> NDArray[np.float32]:
@@ -117,7 +126,7 @@ class Examples:
         for part, own in zip(self.parts, by_part, strict=True):
             for name, value in objective(own, part.batch, part.targets, totals)[1].items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        return {name: value / self.count for name, value in sums.items()}
+        return {name: value / self.weight for name, value in sums.items()}
 
 
 def prepare_rows(model: Normalised, batch: Batch) -> Tensor:

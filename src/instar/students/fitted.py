@@ -14,6 +14,7 @@ from instar.errors import ConfigError, MismatchError, NonFiniteError
 from instar.models.fitted import Fitted
 from instar.models.normalised import Normalised
 from instar.objectives.objective import Objective
+from instar.runs.run import Run
 from instar.students.examples import Examples
 from instar.students.student import Lesson, Student
 from instar.tasks.task import Task
@@ -73,14 +74,20 @@ class FittedStudent(Student):
     def learn(self, lesson: Lesson) -> float:
         """Fit the model, and write its loss and validation metrics."""
         started = time.monotonic()
+        assert lesson.run is not None, "only fit_model needs none"
+        lesson.run.metrics_log.forget_after(0)  # of an attempt that was killed
+        examples, steps = self.fit_model(lesson)
+        record(lesson, lesson.run, examples, steps, started)
+        return time.monotonic() - started
+
+    def fit_model(self, lesson: Lesson) -> tuple[Examples, int]:
+        """Fit the model of a lesson, write nothing, and return the examples and the steps of `fit`."""
         if lesson.accelerator.num_processes > 1:
             raise ConfigError(f"{self.noun} is fitted in one process, got {lesson.accelerator.num_processes}.")
-        lesson.run.metrics_log.forget_after(0)  # of an attempt that was killed
         examples = Examples.of(lesson.model, lesson.loader, lesson.teacher)
         steps = self.fit(lesson.model.network, examples, lesson)
         lesson.model.eval()
-        record(lesson, examples, steps, started)
-        return time.monotonic() - started
+        return examples, steps
 
     def sizes(self, model: Normalised) -> dict[str, Any]:
         """Return the sizes of the fitted model."""
@@ -115,7 +122,7 @@ def _changed(training: TrainingConfig) -> set[str]:
 
 
 @torch.no_grad()
-def record(lesson: Lesson, examples: Examples, step: int, started: float) -> None:
+def record(lesson: Lesson, run: Run, examples: Examples, step: int, started: float) -> None:
     """Write the mean of each term on the training examples, and the validation metrics.
 
     Raises:
@@ -124,7 +131,7 @@ def record(lesson: Lesson, examples: Examples, step: int, started: float) -> Non
     means = examples.measure(lesson.model, lesson.objective)
     if not math.isfinite(means["loss"]):
         raise NonFiniteError(f"the loss of the fitted model is {means['loss']}; the targets may be too large.")
-    log = lesson.run.metrics_log
+    log = run.metrics_log
     seconds = round(time.monotonic() - started, 3)
     log.append({"kind": "train", "step": step, "epoch": 1.0, **means, "examples": examples.count, "seconds": seconds})
     if lesson.validation is not None:

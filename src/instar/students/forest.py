@@ -30,6 +30,7 @@ class ForestStudent(FittedStudent):
     """
 
     noun = "a forest"
+    weighs_samples = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
@@ -59,5 +60,5 @@ def grow_one(forest: Forest, examples: Examples, sums: list[Sums], seed: int) ->
         counts = np.bincount(draws.integers(0, examples.count, examples.count), minlength=examples.count)
         sums = [one.times(counts.astype(np.float64)) for one in sums]
     grown = grow(forest, examples.rows, sums, seed)
-    nodes = Nodes.of(grown, examples.rows, sums, forest.smoothing)
+    nodes = Nodes.of(grown, examples.rows, sums, forest.smoothing, examples.weight)
     return grown.as_nodes(np.exp(log_softmax(nodes.logits)))

@@ -144,10 +144,12 @@ def _aim_at(term: Any, part: Part, classes: int) -> Aim:
     own = torch.ones(len(part.batch), dtype=torch.float64) if aim.weights is None else aim.weights.cpu().double()
     if (weights := term.weights(part.batch, part.targets)) is not None:
         own = own * weights.cpu().double()
+    if part.samples is not None:
+        own = own * part.samples
     return Aim(aim.targets.cpu().double(), aim.temperature, own)
 
 
-def smooth(sums: Sequence[Sums], whole: Sequence[Sums], samples: float, count: int) -> list[Sums]:
+def smooth(sums: Sequence[Sums], whole: Sequence[Sums], samples: float, count: float) -> list[Sums]:
     """Return sums in which each group has more samples, whose soft targets are the mean of all.
 
     So a leaf of few samples is less sure than they are, and no class has the probability 0. Logits need none of this.
@@ -156,7 +158,7 @@ def smooth(sums: Sequence[Sums], whole: Sequence[Sums], samples: float, count: i
         sums: sums of groups.
         whole: sums of all examples, one group.
         samples: number of samples to add.
-        count: number of all examples.
+        count: number of all examples, each as many times as its sample counts.
     """
     share = samples / count
     return [

@@ -12,11 +12,14 @@ from instar.training.loop import fit
 class NetworkStudent(Student):
     """Learns by gradients: see `instar.training.loop.fit`."""
 
+    weighs_samples = True
+
     def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:
         """Refuse nothing: components and models refuse for themselves what no network can learn."""
 
     def learn(self, lesson: Lesson) -> float:
         """Take all steps that are left, and return the seconds of all."""
+        assert lesson.run is not None, "a network keeps its checkpoints in a run"
         return fit(
             lesson.model,
             lesson.objective,

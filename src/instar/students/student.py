@@ -28,7 +28,7 @@ class Lesson:
         objective: what is minimised, its layers found.
         loader: the training samples and their views, which `model.reader` reads.
         training: settings of the training.
-        run: receives metrics and checkpoints.
+        run: receives metrics and checkpoints; None: a fit in memory keeps neither.
         accelerator: device and processes.
         seed: seed of the run.
         teacher: predicts targets for batches of the loader, on the device; None: labels alone.
@@ -41,7 +41,7 @@ class Lesson:
     objective: Objective
     loader: Loader
     training: TrainingConfig
-    run: Run
+    run: Run | None
     accelerator: Accelerator
     seed: int
     teacher: Teacher | None = None
@@ -57,6 +57,8 @@ class Student(ABC):
     """Temperature of the objective of `distill` where the user names none."""
     used_settings: ClassVar[frozenset[str]] = frozenset(TrainingConfig.model_fields)
     """Settings of `TrainingConfig` that have an effect."""
+    weighs_samples: ClassVar[bool] = False
+    """Whether a sample of weight w is learnt from as w equal samples are, in an objective that weighs it."""
 
     @abstractmethod
     def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:

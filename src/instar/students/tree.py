@@ -33,6 +33,7 @@ class TreeStudent(FittedStudent):
     """
 
     noun = "a tree"
+    weighs_samples = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
@@ -43,7 +44,7 @@ class TreeStudent(FittedStudent):
         assert isinstance(network, Tree), "the catalogue gives each family its student"
         sums = gather_sums(lesson.objective, examples)
         grown = grow(network, examples.rows, sums, derive(lesson.seed, "tree"))
-        nodes = Nodes.of(grown, examples.rows, sums, network.smoothing)
+        nodes = Nodes.of(grown, examples.rows, sums, network.smoothing, examples.weight)
         leaves = np.zeros(len(grown.left), bool)
         if network.prune and (held_out := find_held_out(lesson)) is not None:
             others, objective = held_out
@@ -127,7 +128,7 @@ class Nodes:
     logits: Floats
 
     @classmethod
-    def of(cls, grown: Grown, rows: NDArray[np.float32], sums: list[Sums], smoothing: float) -> Nodes:
+    def of(cls, grown: Grown, rows: NDArray[np.float32], sums: list[Sums], smoothing: float, count: float) -> Nodes:
         """Return the nodes of a tree for training examples.
 
         Args:
@@ -135,12 +136,13 @@ class Nodes:
             rows: inputs, `[examples, columns]`.
             sums: terms, with each example as a group.
             smoothing: see `Tree`.
+            count: number of examples, each as many times as its sample counts.
         """
         made = cls(grown, [], np.zeros((0, 0)))
         groups, number = made.place(rows)
         by_node = [made.add_up(one.within(groups, number)) for one in sums]
         whole = [one.at(slice(0, 1)) for one in by_node]
-        return cls(grown, by_node, solve(smooth(by_node, whole, smoothing, len(rows))))
+        return cls(grown, by_node, solve(smooth(by_node, whole, smoothing, count)))
 
     def place(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.integer], int]:
         """Return the leaf of each row, and the number of nodes."""

@@ -87,14 +87,28 @@ class Classifier(Teacher):
                 "regressor."
             )
         inputs = read_features(self.estimator, batch, "classifier")
-        columns, classes = self._match_classes(batch)
-        found = self._predict(inputs).to(batch.inputs.device)
-        if found.shape != (len(batch), len(columns)):
+        found = self.predict_logits(inputs, len(batch), *self._match_classes(batch))
+        return DenseTargets(found.to(batch.inputs.device))
+
+    def predict_logits(self, inputs: Any, rows: int, columns: list[int], classes: int) -> Tensor:
+        """Return the logits of rows that the estimator reads, float32 `[rows, classes]`.
+
+        Args:
+            inputs: the rows, in the form that the estimator was fitted to.
+            rows: number of rows.
+            columns: number of each class of the estimator among the classes.
+            classes: number of classes.
+
+        Raises:
+            MismatchError: when it predicts something else than probabilities of its classes.
+        """
+        found = self._predict(inputs)
+        if found.shape != (rows, len(columns)):
             raise MismatchError(
-                f"the classifier's predict_proba must return [{len(batch)}, {len(columns)}], got {list(found.shape)}."
+                f"the classifier's predict_proba must return [{rows}, {len(columns)}], got {list(found.shape)}."
             )
         self._refuse_scores(found)
-        return DenseTargets(self._place(found, columns, classes))
+        return self._place(found, columns, classes)
 
     def _refuse_scores(self, found: Tensor) -> None:
         # libraries return raw scores in place of the probabilities of an objective of the user's, and only warn

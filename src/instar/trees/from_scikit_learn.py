@@ -66,7 +66,7 @@ def _settings(estimator: Any, combine: str = "mean") -> dict[str, Any]:
 
 def _read_tree(tree: Any, values: NDArray[np.float64], columns: NDArray[np.intp]) -> Nodes:
     thresholds = largest_in_float32(np.nan_to_num(tree.threshold, posinf=np.finfo(np.float64).max), strict=False)
-    features = np.where(tree.children_left < 0, -1, columns[tree.feature])
+    features = np.where(tree.children_left < 0, -1, columns[np.maximum(tree.feature, 0)])
     return Nodes(features, thresholds, tree.children_left, tree.children_right, values, tree.missing_go_to_left)
 
 

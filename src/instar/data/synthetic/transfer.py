@@ -105,7 +105,7 @@ def rows_of(samples: Samples, generator: RowGenerator) -> CellRows:
 
 
 def _find_problem(source: Source) -> str | None:
-    beside = source.columns.keys() - set(source.input_names)
+    beside = {*source.columns.keys() - set(source.input_names), *(() if source.weights is None else ("weights",))}
     if source.positions is not None or source.lengths is not None:
         return "samples with positions or frames"
     if beside:

@@ -1,0 +1,6 @@
+"""Estimators of scikit-learn: distillation and born-again trees with `fit` and `predict`."""
+
+from instar.sklearn.born_again import BornAgainClassifier
+from instar.sklearn.classifier import DistilledClassifier
+
+__all__ = ["BornAgainClassifier", "DistilledClassifier"]

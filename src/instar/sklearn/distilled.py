@@ -1,0 +1,74 @@
+"""What the estimators that learn from a teacher share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from instar.sklearn.fitting import distil_rows
+from instar.sklearn.rows import read_rows
+from instar.sklearn.teaching import Taught
+
+PREDICTED_ROWS = 65_536
+"""Rows that a student predicts at a time, so that its memory does not grow with their number."""
+
+
+class Distilled(Taught):
+    """An estimator whose student learns from the predictions of its teacher."""
+
+    def __init__(
+        self,
+        teacher: Any = None,
+        student: Any = "tree",
+        *,
+        student_arguments: dict[str, Any] | None = None,
+        objective: Any = None,
+        temperature: float | None = None,
+        validation: float | str = "auto",
+        transfer: Any = None,
+        transfer_rows: int | None = None,
+        settings: dict[str, Any] | None = None,
+        random_state: Any = None,
+        out: str | Path | None = None,
+    ) -> None:
+        self.teacher = teacher
+        self.student = student
+        self.student_arguments = student_arguments
+        self.objective = objective
+        self.temperature = temperature
+        self.validation = validation
+        self.transfer = transfer
+        self.transfer_rows = transfer_rows
+        self.settings = settings
+        self.random_state = random_state
+        self.out = out
+
+    def _distil(self, rows: Any, labels: Any, teacher: Any, reading: dict[str, Any], weights: Any) -> None:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.student_ = distil_rows(
+            rows,
+            labels,
+            teacher,
+            self.get_params(deep=False),
+            reading=reading,
+            weights=weights,
+            seed=seed,
+        )
+
+    @torch.no_grad()
+    def _call_student(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+        """Return the outputs of the student, `[rows, outputs]`."""
+        check_is_fitted(self, "student_")
+        rows = read_rows(self, X, resets=False)
+        found = []
+        for start in range(0, len(rows), PREDICTED_ROWS):
+            part = rows[start : start + PREDICTED_ROWS]
+            inputs = part if self.reads_cells_ else torch.from_numpy(np.asarray(part, np.float32))
+            found.append(self.student_(inputs).double().cpu().numpy())
+        return np.concatenate(found)

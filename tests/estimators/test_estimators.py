@@ -1,0 +1,149 @@
+"""Estimators of scikit-learn: its own checks, and what they do not ask."""
+
+import pickle
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from instar.errors import InstarError
+from instar.runs.run import Run
+from instar.sklearn import BornAgainClassifier, DistilledClassifier
+
+ESTIMATORS = [
+    DistilledClassifier(DecisionTreeClassifier(max_depth=4)),
+    BornAgainClassifier(DecisionTreeClassifier(max_depth=3)),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda one: type(one).__name__)
+def test_the_checks_of_scikit_learn_pass_whole(estimator):
+    failed = []
+    for one, check in estimator_checks_generator(estimator):
+        try:
+            check(one)
+        except Exception as error:  # a check that needs another variable of the environment skips
+            if type(error).__name__ != "SkipTest" or "SCIPY_ARRAY_API" not in str(error):
+                failed.append((check, error))
+    assert not failed
+
+
+@pytest.fixture(scope="module")
+def customers():
+    draw = np.random.default_rng(0)
+    plan = draw.choice(["basic", "gold", "pro"], 400)
+    age = draw.normal(40, 12, 400)
+    y = np.where((plan == "gold") ^ (age > 45), "leaves", "stays")
+    age[::9] = np.nan
+    return pandas.DataFrame({"age": age, "plan": plan, "calls": draw.integers(0, 9, 400)}), y
+
+
+def forest_of_words():
+    words = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["plan"]), remainder="passthrough")
+    return make_pipeline(words, RandomForestClassifier(20, random_state=0))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_of_words_and_missing_values_is_learnt_and_its_order_does_not_matter(customers, library):
+    x, y = customers
+    given = x if library == "pandas" else pytest.importorskip("polars").from_pandas(x)
+    teacher = forest_of_words().fit(x, y)
+    tree = DistilledClassifier(teacher, random_state=0).fit(given, y)
+    assert tree.classes_.tolist() == ["leaves", "stays"]
+    assert tree.feature_names_in_.tolist() == ["age", "plan", "calls"]
+    assert tree.score(given, y) > 0.9
+    assert tree.teacher_ is teacher
+    assert (pickle.loads(pickle.dumps(tree)).predict_proba(given) == tree.predict_proba(given)).all()
+    lost = tree.compare_with_teacher(given, y)
+    assert lost.mean == pytest.approx(teacher.score(x, y) - tree.score(given, y))
+    assert lost.low <= lost.mean <= lost.high
+    with pytest.raises(ValueError, match="fitted to a data frame of words"):
+        tree.predict(np.zeros((2, 3)))
+
+
+def test_a_fitted_teacher_is_never_fitted_again(customers):
+    x, y = customers
+    x = x[["calls", "age"]].fillna(0)
+    forest = RandomForestClassifier(5, random_state=0).fit(x, y)
+    search = GridSearchCV(DistilledClassifier(forest), {"student_arguments": [{"leaves": 2}, {"leaves": 8}]}, cv=2)
+    search.fit(x, y)
+    assert search.best_estimator_.teacher_ is forest
+    assert clone(search.best_estimator_).teacher is forest
+    with pytest.raises(InstarError, match="'teacher__max_depth' has no effect, because the teacher is fitted"):
+        clone(DistilledClassifier(forest)).set_params(teacher__max_depth=2)
+    pipeline = make_pipeline(StandardScaler(), DistilledClassifier()).set_output(transform="pandas").fit(x, y)
+    assert pipeline[-1].feature_names_in_.tolist() == ["calls", "age"]
+
+
+def test_a_weight_is_as_many_rows(customers):
+    x, y = customers
+    x = x[["calls", "age"]].fillna(0).to_numpy()
+    weights = np.random.default_rng(1).integers(0, 4, len(x))
+    # few leaves, because those of two rows have ties, which rounding decides
+    settings = {"validation": 0, "random_state": 0, "student_arguments": {"leaves": 8}}
+    settings["objective"] = "SoftTargets(3) + 0.5 * HardLabels() + LogitMatching()"
+    teacher = DecisionTreeClassifier(max_depth=4, random_state=0).fit(x, y)
+    weighed = DistilledClassifier(teacher, **settings).fit(x, y, weights)
+    rows = np.repeat(np.arange(len(x)), weights)
+    repeated = DistilledClassifier(teacher, **settings).fit(x[rows], y[rows])
+    np.testing.assert_allclose(weighed.predict_proba(x), repeated.predict_proba(x), rtol=1e-4)
+    plain = DistilledClassifier(teacher, **settings).fit(x, y)
+    assert abs(weighed.predict_proba(x) - plain.predict_proba(x)).max() > 0.01
+    with pytest.raises(InstarError, match="WeightedLabels counts each sample once"):
+        DistilledClassifier(teacher, objective="SoftTargets(1) + WeightedLabels()").fit(x, y, weights)
+    with pytest.raises(InstarError, match="takes no sample_weight"):
+        DistilledClassifier(forest_of_words()).fit(x, y, weights)
+
+
+def test_a_network_learns_in_a_run_folder_and_from_manufactured_rows(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    forest = RandomForestClassifier(10, random_state=0).fit(x, y)
+    network = DistilledClassifier(
+        forest,
+        "mlp",
+        student_arguments={"widths": [16]},
+        settings={"epochs": 20, "learning_rate": 0.01},
+        transfer="munge",
+        transfer_rows=300,
+        out=tmp_path / "run",
+        random_state=0,
+    ).fit(x, y)
+    assert network.score(x, y) > 0.8
+    assert Run(tmp_path / "run").complete
+    tree = DistilledClassifier(forest, transfer="munge", transfer_rows=300, random_state=0).fit(x, y)
+    assert tree.score(x, y) > 0.9
+
+
+def test_labels_of_another_kind_than_the_teacher_knows_are_refused():
+    x, y = load_iris(return_X_y=True)
+    forest = RandomForestClassifier(5, random_state=0).fit(x, y)
+    with pytest.raises(InstarError, match=r"classes of the teacher are 0, 1, 2, and those of y are a, b, c"):
+        DistilledClassifier(forest).fit(x, np.array(["a", "b", "c"])[y])
+    few = DistilledClassifier(forest, random_state=0).fit(x[y < 2], y[y < 2])
+    assert few.classes_.tolist() == [0, 1, 2]
+    assert few.predict_proba(x).shape == (150, 3)
+
+
+def test_a_born_again_tree_predicts_the_class_of_its_forest():
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    forest = RandomForestClassifier(6, max_depth=2, random_state=0).fit(x, names)
+    tree = BornAgainClassifier(forest, "leaves").fit(x, names)
+    assert tree.proof_
+    assert (tree.predict(x) == forest.predict(x)).all()
+    assert BornAgainClassifier(forest, exact=False).fit(x, names).get_n_leaves() >= tree.get_n_leaves()
+    pruned = BornAgainClassifier(forest, prune=True).fit(x, names)
+    assert (pruned.predict(x) == forest.predict(x)).all()
+    assert clone(tree).forest is forest
+    with pytest.raises(InstarError, match="objective must be depth, leaves or depth then leaves"):
+        BornAgainClassifier(forest, "width").fit(x, names)
