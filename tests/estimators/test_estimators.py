@@ -63,6 +63,7 @@ def test_a_frame_of_words_and_missing_values_is_learnt_and_its_order_does_not_ma
     assert tree.feature_names_in_.tolist() == ["age", "plan", "calls"]
     assert tree.score(given, y) > 0.9
     assert tree.teacher_ is teacher
+    assert 'plan is "gold"' in tree.rules()
     assert (pickle.loads(pickle.dumps(tree)).predict_proba(given) == tree.predict_proba(given)).all()
     lost = tree.compare_with_teacher(given, y)
     assert lost.mean == pytest.approx(teacher.score(x, y) - tree.score(given, y))
@@ -83,6 +84,7 @@ def test_a_fitted_teacher_is_never_fitted_again(customers):
         clone(DistilledClassifier(forest)).set_params(teacher__max_depth=2)
     pipeline = make_pipeline(StandardScaler(), DistilledClassifier()).set_output(transform="pandas").fit(x, y)
     assert pipeline[-1].feature_names_in_.tolist() == ["calls", "age"]
+    assert "age <= " in pipeline[-1].rules()
 
 
 def test_a_weight_is_as_many_rows(customers):

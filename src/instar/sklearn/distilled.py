@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,20 @@ class Distilled(Taught):
             inputs = part if self.reads_cells_ else torch.from_numpy(np.asarray(part, np.float32))
             found.append(self.student_(inputs).double().cpu().numpy())
         return np.concatenate(found)
+
+    def rules(self) -> str:
+        """Return a student that is a tree, or several, as nested conditions in words.
+
+        Raises:
+            MismatchError: when it is none.
+        """
+        from instar.exporting.to_rules import write_lines
+        from instar.models.questions import ask_raw
+
+        check_is_fitted(self, "student_")
+        questions = ask_raw(self.student_, (self.n_features_in_,), "float32")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and not self.reads_cells_:  # the cells of a table have their names
+            columns = (replace(one, name=str(name)) for one, name in zip(questions.columns, names, strict=True))
+            questions = replace(questions, columns=tuple(columns))
+        return "\n".join(write_lines(questions, tuple(map(str, getattr(self, "classes_", ())))))
