@@ -19,7 +19,7 @@ from instar.trees.pruning import prune_empty_splits
 from instar.trees.reading import as_trees
 
 
-class BornAgainClassifier(ClassifierMixin, Taught):
+class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it has no types
     """One tree that predicts the class of a forest for every row without missing values, with a proof.
 
     Source: Vidal and Schiffer 2020, "Born-Again Tree Ensembles".

@@ -20,7 +20,7 @@ from instar.sklearn.teaching import fit_teacher, join_classes
 from instar.teachers.classifier import Classifier
 
 
-class DistilledClassifier(ClassifierMixin, Distilled):
+class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # it has no types
     """A classifier that learns from the probabilities of another one, as an estimator of scikit-learn.
 
     Args:
@@ -120,5 +120,5 @@ class DistilledClassifier(ClassifierMixin, Distilled):
         labels = read_classes(self, own, y)
         logits, _ = self._ask(Classifier(self.teacher_), X, len(own))
         theirs = self.classes_[logits.numpy().argmax(1)]
-        wrong = [np.asarray(found != labels, np.int64)[None] for found in (theirs, own)]
-        return error_over_samples(*wrong, examples=np.ones(len(labels), np.int64))
+        reference, method = (np.asarray(found != labels, np.int64)[None] for found in (theirs, own))
+        return error_over_samples(reference, method, np.ones(len(labels), np.int64))

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from instar.errors import ConfigError, MismatchError
 
 
-class Taught(BaseEstimator):
+class Taught(BaseEstimator):  # type: ignore[misc]  # it has no types
     """An estimator that learns from another one; its copies share a teacher that is fitted.
 
     So a search or a cross-validation never fits it again, as the copies of scikit-learn would.
