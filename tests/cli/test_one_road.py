@@ -106,7 +106,7 @@ def test_defaults_stand_once(verb: str) -> None:
             assert shown[1] == expected, f"{verb} {name}"
     taken_from_config = RunConfig.model_fields.keys() | TrainingConfig.model_fields.keys()
     if "config" in parameters:
-        own = {"objective"} if verb == "born_again" else {"batch_size"} if verb == "label" else set()
+        own = {"batch_size"} if verb == "label" else set()
         for name in parameters.keys() & taken_from_config - own:
             assert parameters[name].default is None, f"{verb} {name}: its default is that of RunConfig"
 

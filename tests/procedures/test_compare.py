@@ -1,6 +1,7 @@
 """Methods as run folders: what may differ, what is paired, what is refused, and the numbers against the logits."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,40 @@ def test_a_folder_from_before_there_was_a_setting_is_the_same_method(write: Writ
     del content["config"]["view_seed"], content["config"]["training"]["patience"]
     old.write_text(json.dumps(content))
     assert compare(write("a"), tmp_path / "m").seeds == ((0,), (0, 1))
+
+
+def test_numbers_are_compared_by_their_errors_and_with_their_teachers(write: Write, tmp_path: Path) -> None:
+    y = torch.from_numpy(RANDOM.normal(size=300)).float() * 1000
+    labels = torch.zeros(300, dtype=torch.int64)
+    labels[:10], y[:10] = -1, float("nan")
+    noise = torch.from_numpy(RANDOM.normal(size=(7, 300))).float()
+    teacher = y + 100 * noise[6]
+    for seed in range(3):
+        for name, spread in (("a", 300), ("b", 250)):
+            kept = {"logits": (y + spread * noise[seed])[:, None], "numbers": y, "numbers_of_teacher": teacher}
+            kept["logits"][:10] = 0.0
+            write(
+                f"{name}/{seed}", seed, labels=labels, predictions=kept, data={"source": "digits", "labels": "numbers"}
+            )
+    found = compare(tmp_path / "a", tmp_path / "b")
+    (one,) = found.comparisons
+    assert (found.samples, one.error, one.nll) == (290, None, None)
+    rmse = one.others["rmse"]
+    errors = [spread * noise[:3, 10:].double().numpy() for spread in (300, 250)]
+    assert rmse.reference == pytest.approx(np.sqrt((errors[0] ** 2).mean(1)).mean(), rel=1e-5)
+    assert rmse.over_seeds is not None
+    assert rmse.over_seeds.corrected["t"] < 0.01
+    # against resampling, which knows nothing of influences
+    drawn = RANDOM.integers(290, size=(4000, 290))
+    means = [np.sqrt((each[:, drawn] ** 2).mean(2)).mean(0) for each in errors]
+    low, high = np.quantile(means[1] - means[0], [0.025, 0.975])
+    assert (rmse.over_samples.low, rmse.over_samples.high) == pytest.approx((low, high), rel=0.05)
+    lost = found.teachers[str(tmp_path / "b")]["r2"]
+    assert lost.over_samples.high < 0 < lost.reference - lost.method
+    told = " ".join(str(found).split())
+    assert re.search(r"B has a lower RMSE than A on these 290 samples with the weights .*: [\d.]+ lower \(95%:", told)
+    assert re.search(r"The R² of B is 0\.9\d+, and that of its teacher 0\.9\d+: -0\.\d+ \(95%: -0", told)
+    assert json.dumps(found.as_dict())
+    classes = write("classes")
+    with pytest.raises(MismatchError, match="tested on other samples"):
+        compare(tmp_path / "a" / "0", classes)

@@ -182,8 +182,6 @@ def test_classes_and_numbers_are_not_confused(data, boosted, tmp_path):
         instar.train(classes, instar.models.MLP([8]), objective="SquaredError()", **given)
     with pytest.raises(ConfigError, match="is not fitted; call its fit first"):
         as_teacher(LinearRegression())
-    with pytest.raises(MismatchError, match="predicts classes, and the labels are numbers; train a network"):
-        instar.distill(data, boosted, "tree", out=tmp_path / "tree", show=False)
     with pytest.raises(InstarError):
         instar.tune(data, boosted, instar.models.MLP([8]), **given)
 

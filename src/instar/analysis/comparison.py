@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from instar.analysis.linearised import Linearised, difference_interval, mean_of
+from instar.analysis.linearised import NORMAL_QUANTILE, Linearised, difference_interval, mean_of
 from instar.analysis.resampling import RESAMPLES, Counts, Numbers, bootstrap, sign_flip_test, sign_test
 from instar.analysis.significance import paired_interval, paired_t_test
 
@@ -98,18 +99,26 @@ def nll_over_samples(
     return [Difference(float(mean), float(a), float(b), int(c), int(d)) for mean, a, b, c, d in columns]
 
 
-def statistic_over_samples(reference: Sequence[Linearised], method: Sequence[Linearised]) -> Difference:
+def statistic_over_samples(
+    reference: Sequence[Linearised], method: Sequence[Linearised], *, is_tested: bool = False
+) -> Difference:
     """Return the difference of a statistic, averaged over runs, with the delta method's interval over samples.
 
     Args:
         reference: the statistic of each run of the reference.
         method: the statistic of each run of the method, on the same samples; the number of runs may differ.
+        is_tested: add the p-value "delta", which is below 0.05 where the interval is without 0.
 
     >>> first, second = Linearised(0.5, np.array([0.25, -0.25])), Linearised(0.4, np.array([0.25, -0.25]))
     >>> statistic_over_samples([first], [second]).mean
     -0.09999999999999998
     """
-    return Difference(*difference_interval(mean_of(reference), mean_of(method)), None, None)
+    mean, low, high = difference_interval(mean_of(reference), mean_of(method))
+    if not is_tested:
+        return Difference(mean, low, high, None, None)
+    error = (high - low) / (2 * NORMAL_QUANTILE)
+    p = math.erfc(abs(mean) / error / math.sqrt(2)) if error > 0 else 1.0
+    return Difference(mean, low, high, None, None, {"delta": p})
 
 
 def over_seeds(reference: Sequence[float], method: Sequence[float]) -> Difference:

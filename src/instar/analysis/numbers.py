@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from instar.analysis.linearised import NORMAL_QUANTILE, Linearised
 from instar.analysis.significance import mean_interval
-
-Z_95 = 1.959963984540054
-"""Quantile of the normal distribution for a 95% interval."""
 
 
 def measure_numbers(predicted: Tensor, numbers: Tensor) -> dict[str, Any]:
@@ -32,23 +30,38 @@ def measure_numbers(predicted: Tensor, numbers: Tensor) -> dict[str, Any]:
     (1.7321, 1.0, 0.3571)
     """
     y, errors = numbers.double().numpy(), (predicted.double() - numbers.double()).numpy()
-    squared, variance = errors**2, float(y.var())
-    found: dict[str, Any] = {
-        "samples": len(y),
-        "rmse": math.sqrt(squared.mean()),
-        "mae": float(np.abs(errors).mean()),
-        "below": float((errors < 0).mean()),
-    }
-    is_bounded = len(y) > 1 and bool(np.isfinite(squared).all())
-    if is_bounded:
+    squared, statistics = errors**2, linearise_numbers(predicted, numbers)
+    found: dict[str, Any] = {"samples": len(y)} | {name: each.value for name, each in statistics.items()}
+    found["below"] = float((errors < 0).mean())
+    if len(y) > 1 and bool(np.isfinite(squared).all()):
         found["rmse_interval"] = [math.sqrt(max(0.0, end)) for end in mean_interval(squared)[1:]]
         found["mae_interval"] = [max(0.0, end) for end in mean_interval(np.abs(errors))[1:]]
-    if variance > 0:
-        found["r2"] = 1 - float(squared.mean()) / variance
-        if is_bounded:
-            # R² = 1 - m / v for the means m of e² and v of the squared distances: dR² = -(dm - (m / v) dv) / v
-            distances = (y - y.mean()) ** 2
-            influence = (squared - squared.mean() / variance * distances) / variance
-            half = Z_95 * float(influence.std(ddof=1)) / math.sqrt(len(y))
+        if "r2" in statistics:
+            half = NORMAL_QUANTILE * statistics["r2"].standard_error
             found["r2_interval"] = [found["r2"] - half, min(1.0, found["r2"] + half)]
+    return found
+
+
+def linearise_numbers(predicted: Tensor, numbers: Tensor) -> dict[str, Linearised]:
+    """Return RMSE, MAE and R² by name, with the influence of each sample; no R² if all numbers are equal.
+
+    With m = mean e² and v = mean (y - mean y)²: d RMSE = dm / (2 RMSE), and dR² = -(dm - (m / v) dv) / v.
+
+    Args:
+        predicted: `[samples]`.
+        numbers: true numbers y, `[samples]`.
+    """
+    y, errors = numbers.double().numpy(), (predicted.double() - numbers.double()).numpy()
+    squared, absolute, count = errors**2, np.abs(errors), max(1, len(y))
+    mean, variance = float(squared.mean()), float(y.var())
+    rmse = math.sqrt(mean)
+    with np.errstate(invalid="ignore"):  # an infinite prediction has infinite errors, and no influences
+        found = {
+            "rmse": Linearised(rmse, (squared - mean) / (2 * (rmse or 1.0) * count)),
+            "mae": Linearised(float(absolute.mean()), (absolute - absolute.mean()) / count),
+        }
+        if variance > 0:
+            distances = (y - y.mean()) ** 2
+            influences = -(squared - mean / variance * distances) / (variance * count)
+            found["r2"] = Linearised(1 - mean / variance, influences)
     return found

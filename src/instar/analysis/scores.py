@@ -38,6 +38,11 @@ class Scores:
         >>> scores.wrong.tolist(), [round(value, 2) for value in scores.nll.tolist()]
         ([False, True], [0.0, 9.0])
         """
+        known = labels != UNLABELLED
+        if logits.shape[1] == 1:  # a number, or a single class: there is nothing to choose; NaN stays NaN
+            zeros = logits[:, 0] - logits[:, 0]
+            first = torch.zeros_like(labels)
+            return cls(labels, first, first, 1 + zeros.double(), zeros.where(known, torch.nan))
         largest, answers = logits.max(1, keepdim=True)
         both = logits.topk(min(2, logits.shape[1]), 1).indices
         # topk and max may order equal logits differently, so the second class is the one that is not the answer
@@ -46,7 +51,6 @@ class Scores:
         spread = (logits - largest).exp_().sum(1, keepdim=True)  # 1 / max_c p_c
         # gather needs a valid class for unlabelled examples too; their NLL becomes NaN below
         nll = spread.log() - (logits.gather(1, labels.clamp(min=0)[:, None]) - largest)
-        known = labels != UNLABELLED
         return cls(
             labels, answers[:, 0], next_answers[:, 0], 1 / spread[:, 0].double(), nll[:, 0].where(known, torch.nan)
         )

@@ -13,6 +13,7 @@ from instar.data.columns.given import apply_columns
 from instar.data.describe import describe_splits
 from instar.data.from_function import call_source, names_a_function, refuse_untrusted, refuse_untrusted_transfer
 from instar.data.masks import apply_masks
+from instar.data.refused_settings import refuse_class_settings
 from instar.data.sample_weights import apply_weights
 from instar.data.samples import Samples
 from instar.data.source import Source
@@ -246,6 +247,7 @@ def _select(config: DataConfig, train: Source, validation: Source | None, test: 
     if validation and config.train_on_all:
         raise ConfigError("'train_on_all' needs a validation set split off train, but this source has its own.")
     refuse_transfer_settings(config)
+    refuse_class_settings(config, train.task)
     # arrays in Python are given again, and read again, by whoever needs them
     is_given = config.source == ARRAYS_SOURCE
     settings = {name: value for name, value in train.settings.items() if not is_given or name in IMAGE_SETTINGS}

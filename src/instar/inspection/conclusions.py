@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from instar.analysis.comparison import MAX_SEEDS, Difference
 from instar.analysis.significance import SIGNIFICANCE_LEVEL
 from instar.tasks.catalogue import known_metrics
+from instar.tasks.metric import Metric
 from instar.tasks.metrics import ERROR, NLL
+from instar.tasks.regression import RMSE
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,35 @@ class Comparison:
         runs: number of compared runs of the reference and of the method.
         seeds: seeds of paired runs; empty if the runs have no seed in common.
         left_out: seeds that only the reference has, and seeds that only the method has, if others are paired.
-        error: test error in percent, with differences in percentage points.
-        nll: NLL in nats; None if it is infinite.
-        pairs: by seed, difference of the error of the pair of runs in percentage points; empty for a single pair.
-        others: further metrics that both methods have by name, shares in percent; over samples, they have no test.
+        error: test error in percent, with differences in percentage points; None where labels are numbers.
+        nll: NLL in nats; None if it is infinite, and where labels are numbers.
+        pairs: by seed, difference of the error of the pair of runs in percentage points, or of their RMSE; empty for a
+            single pair.
+        others: further metrics that both methods have by name, shares in percent; over samples, the RMSE alone has a
+            test.
     """
 
     name: str
     runs: tuple[int, int]
     seeds: tuple[int, ...]
     left_out: tuple[tuple[int, ...], tuple[int, ...]]
-    error: Quantity
+    error: Quantity | None
     nll: Quantity | None
     pairs: Mapping[int, Difference] = field(default_factory=dict)
     others: Mapping[str, Quantity] = field(default_factory=dict)
+
+    @property
+    def main(self) -> Quantity:
+        """What the conclusions are about: the error, or the RMSE of numbers."""
+        return self.others[RMSE.name] if self.error is None else self.error
+
+    @property
+    def _words(self) -> Words:
+        return (
+            OF_ERRORS
+            if self.error is not None
+            else Words("has a {} RMSE", "have a lower RMSE", "lower", "higher", "equal", "", _places(RMSE, self.main))
+        )
 
     def conclusions(self, method: str, reference: str, samples: int) -> list[str]:
         """Return one sentence about these weights and one about new training runs, then what was left out.
@@ -70,19 +88,22 @@ class Comparison:
         for seeds, owner in zip(self.left_out, (reference, method), strict=True):
             if seeds:
                 found.append(f"Only {owner} has runs of {seeds_in_words(seeds)}; these runs are left out.")
-        if self.nll is None:
+        if self.nll is None and self.error is not None:
             found.append(f"The {NLL.title} is left out, because it is infinite for at least one sample.")
         return found
 
     def _about_these_weights(self, method: str, reference: str, samples: str) -> str:
-        found = self.error.over_samples
+        found, words = self.main.over_samples, self._words
         several = f"the weights of these runs ({self.runs[0]} of {reference}, {self.runs[1]} of {method})"
         weights = "these weights" if self.runs == (1, 1) else several
-        if not found.better and not found.worse:  # equal on each sample; a mean of 0 alone may be a balance
+        # equal on each sample; a mean of 0 alone may be a balance
+        if not (found.better or found.worse or found.low or found.high):
             return f"{method} and {reference} make the same errors on {samples} with {weights}: there is no difference."
-        amount, p = in_words(found), p_value(found.corrected["mcnemar"])
-        if found.corrected["mcnemar"] < SIGNIFICANCE_LEVEL:
-            more = f"{method} makes {direction(found)} errors than {reference}"
+        amount = in_words(found, words)
+        (corrected,) = found.corrected.values()
+        p = p_value(corrected)
+        if corrected < SIGNIFICANCE_LEVEL:
+            more = f"{method} {words.has.format(words.direction(found))} than {reference}"
             return f"{more} on {samples} with {weights}: {amount}; p {p}."
         return (
             f"On {samples} with {weights}, the difference of {method} and {reference} is not significant, which does "
@@ -90,8 +111,8 @@ class Comparison:
         )
 
     def _about_new_runs(self, method: str, reference: str) -> str:
-        found = self.error.over_seeds
-        question = f"It is unknown whether new runs of {method} would make fewer errors than new runs of {reference}"
+        found, words = self.main.over_seeds, self._words
+        question = f"It is unknown whether new runs of {method} would {words.would} than new runs of {reference}"
         if not self.seeds and self.runs != (1, 1):
             return f"{question}: they have no seed in common. Train both with the same seeds."
         if found is None:
@@ -100,16 +121,17 @@ class Comparison:
         # equal differences have no spread to estimate, whatever their size
         if "t" not in found.corrected:
             return f"{question}: all {paired} have the same difference, which gives no interval."
-        seeds = self.error.seeds_needed
+        seeds = self.main.seeds_needed
         needed = f"more than {MAX_SEEDS:,}" if seeds is None else f"{seeds:,}"
         evidence = (
-            f"{in_words(found)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
+            f"{in_words(found, words)}; paired t test p {p_value(found.corrected['t'])}, sign test p "
             f"{p_value(found.corrected['sign'])}. Detecting this difference with 80% power at 5% takes {needed} seeds."
         )
         if found.corrected["t"] < SIGNIFICANCE_LEVEL:
+            more = words.would.replace(words.lower, words.direction(found))
             return (
-                f"On average, new runs of {method} make {direction(found)} errors than new runs of {reference} on the "
-                f"same samples: over {paired}, {evidence}"
+                f"On average, new runs of {method} {more} than new runs of {reference} on the same samples: over "
+                f"{paired}, {evidence}"
             )
         return f"{question}: over {paired}, {evidence}"
 
@@ -118,7 +140,10 @@ class Comparison:
         lines = []
         error = ERROR.name + ERROR.unit_suffix  # without "test", because a comparison has no other split
         known = known_metrics()
-        others = [(known[name].label + known[name].unit_suffix, quantity, 2) for name, quantity in self.others.items()]
+        others = [
+            (known[name].label + known[name].unit_suffix, quantity, _places(known[name], quantity))
+            for name, quantity in self.others.items()
+        ]
         for name, quantity, places in ((error, self.error, 2), (NLL.heading, self.nll, 4), *others):
             if quantity is None:
                 continue
@@ -136,26 +161,61 @@ TABLE_HEADING = f"{'':4}{'':14}{'over':12}{'reference':>10}{'method':>10}   {'di
 def _row(method: str, name: str, over: str, values: str, found: Difference, places: int) -> str:
     difference = f"{found.mean:+.{places}f} ({found.low:+.{places}f} to {found.high:+.{places}f})"
     # the NLL has no test over samples: its cell stays empty
-    p = next((p_value(found.corrected[test]) for test in ("mcnemar", "t") if test in found.corrected), "")
+    p = next((p_value(found.corrected[test]) for test in ("mcnemar", "delta", "t") if test in found.corrected), "")
     return f"{method:4}{name:14}{over:12}{values}   {difference:34}{p:>9}".rstrip()
 
 
-def in_words(found: Difference) -> str:
-    """Describe a difference of errors in percentage points.
+def _places(metric: Metric, quantity: Quantity) -> int:
+    """Return the decimal places of a metric: five digits of a number of any unit."""
+    if metric.unit != "number":
+        return 2 if metric.unit == "share" else 4
+    size = max(abs(quantity.reference), abs(quantity.method))
+    return min(10, max(0, 4 - math.floor(math.log10(size)))) if size > 0 else 2
+
+
+@dataclass(frozen=True)
+class Words:
+    """How sentences speak of a quantity of which less is better.
+
+    Args:
+        has: what a method does, with {} for the direction.
+        would: what it would do if it were better.
+        lower: the better direction.
+        higher: the worse one.
+        equal: neither.
+        unit: behind an amount.
+        places: decimal places of an amount.
+    """
+
+    has: str
+    would: str
+    lower: str
+    higher: str
+    equal: str
+    unit: str
+    places: int
+
+    def direction(self, found: Difference) -> str:
+        """Return the direction of a difference."""
+        return self.lower if found.mean < 0 else self.higher
+
+
+OF_ERRORS = Words("makes {} errors", "make fewer errors", "fewer", "more", "as many", " points", 2)
+"""How sentences speak of errors in percentage points."""
+
+
+def in_words(found: Difference, words: Words = OF_ERRORS) -> str:
+    """Describe a difference.
 
     >>> in_words(Difference(-1.2, -2.0, -0.4, 3, 0)), in_words(Difference(0.0, -0.5, 0.7, 1, 1))
     ('1.20 points fewer (95%: 0.40 to 2.00 fewer)', 'as many (95%: 0.50 fewer to 0.70 more)')
     """
-    amount = f"{abs(found.mean):.2f} points {direction(found)}" if found.mean else "as many"
+    ends = [f"{abs(end):.{words.places}f}" for end in (found.low, found.high)]
+    amount = f"{abs(found.mean):.{words.places}f}{words.unit} {words.direction(found)}" if found.mean else words.equal
     if found.low < 0 < found.high:  # the ends differ in direction, so each needs its own word
-        return f"{amount} (95%: {-found.low:.2f} fewer to {found.high:.2f} more)"
-    low, high = sorted(abs(end) for end in (found.low, found.high))
-    return f"{amount} (95%: {low:.2f} to {high:.2f} {direction(found)})"
-
-
-def direction(found: Difference) -> str:
-    """Return "fewer" if the method makes fewer errors, else "more"."""
-    return "fewer" if found.mean < 0 else "more"
+        return f"{amount} (95%: {ends[0]} {words.lower} to {ends[1]} {words.higher})"
+    low, high = sorted(ends, key=float)
+    return f"{amount} (95%: {low} to {high} {words.direction(found)})"
 
 
 def p_value(p: float) -> str:

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from instar.analysis.linearised import Linearised, difference_interval
+from instar.analysis.numbers import linearise_numbers
 from instar.analysis.scores import UNLABELLED
 from instar.analysis.significance import paired_interval
 from instar.models.trained import TrainedRun
+from instar.runs.outputs import predicts_numbers
 from instar.runs.predictions import read_predictions
 from instar.runs.run import Run
+from instar.tasks.metric import Metric, format_value
+from instar.tasks.metrics import ERROR
+from instar.tasks.regression import RMSE
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,11 @@ class Lineage:
 
     @property
     def best(self) -> TrainedRun:
-        """The generation with the fewest validation errors; the last one if there is no validation split."""
+        """The generation with the least validation error, or RMSE; the last one if there is no validation split."""
         if self.generations[0].result["validation"] is None:
             return self.generations[-1]
         # of equal ones the earliest, which took the fewest trainings
-        return min(self.generations, key=lambda run: float(run.result["validation"]["error"]))
+        return min(self.generations, key=lambda run: validation_score(run)[1])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the table for JSON."""
@@ -46,41 +52,57 @@ class Lineage:
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per run: parameters, test errors with their interval, and gain over generation 0.
 
-        The gain is in percentage points of the test error, with a 95% interval over the test samples.
+        The gain is in percentage points of the test error, with a 95% interval over the test samples. Where labels are
+        numbers, it is the fall of the RMSE.
         """
-        first = _find_errors(self.generations[0])
-        rows = []
+        first, rows = self.generations[0], []
+        shown = ("rmse", "rmse_interval") if predicts_numbers(first) else ("errors", "error_interval")
         for run in (*self.generations, *self.ensembles, *self.controls):
-            metrics = run.metrics
-            # paired by sample: most samples are easy or hard for all runs, and their spread cancels
-            gain = paired_interval(_find_errors(run), first)
-            rows.append(
-                {
-                    "run": run.path.name,
-                    "parameters": run.result["parameters"],
-                    "errors": metrics["errors"],
-                    "samples": metrics["samples"],
-                    "error_interval": metrics["error_interval"],
-                    "gain": tuple(100 * value for value in gain),
-                }
-            )
+            measured = {name: run.metrics[name] for name in (*shown, "samples")}
+            row = {"run": run.path.name, "parameters": run.result["parameters"], **measured}
+            rows.append(row | {"gain": _find_gain(first, run)})
         return rows
 
     def __str__(self) -> str:
-        lines = [f"{'':24}{'parameters':>12}{'test error':>12}{'95% interval':>18}   gain over generation-0 (points)"]
+        numbers = predicts_numbers(self.generations[0])
+        heading, unit = ("test RMSE", "lower RMSE") if numbers else ("test error", "points")
+        lines = [f"{'':24}{'parameters':>12}{heading:>12}{'95% interval':>22}   gain over generation-0 ({unit})"]
         for row in self.rows():
-            low, high = row["error_interval"]
+            value = row["rmse"] if numbers else row["errors"] / row["samples"]
+            metric = RMSE if numbers else ERROR
+            shown, low, high = (format_value(each, metric.unit) for each in (value, *row[f"{metric.name}_interval"]))
             gain, least, most = row["gain"]
             # generation 0 has no gain over itself, not one of zero
-            gained = f"{gain:+.2f} ({least:+.2f} to {most:+.2f})" if row["run"] != self.generations[0].path.name else ""
+            form = "+,.5g" if numbers else "+.2f"
+            gained = f"{gain:{form}} ({least:{form}} to {most:{form}})"
+            gained = gained if row["run"] != self.generations[0].path.name else ""
             lines.append(
-                f"{row['run']:24}{row['parameters']:>12,}{row['errors'] / row['samples']:>12.2%}"
-                f"{f'{low:.2%} to {high:.2%}':>18}   {gained}".rstrip()
+                f"{row['run']:24}{row['parameters']:>12,}{shown:>12}{f'{low} to {high}':>22}   {gained}".rstrip()
             )
         if self.stopped:
             lines.append(self.stopped)
         lines.append(f"Report: {self.report}")
         return "\n".join(lines)
+
+
+def validation_score(run: Run) -> tuple[Metric, float]:
+    """Return what generations are chosen by: the error on the validation samples, or the RMSE of numbers."""
+    found = run.result["validation"]
+    metric = RMSE if predicts_numbers(run) else ERROR
+    return metric, float(found[metric.name])
+
+
+def _find_gain(first: Run, run: Run) -> tuple[float, ...]:
+    # paired by sample: most samples are easy or hard for all runs, and their spread cancels
+    if predicts_numbers(first):
+        return difference_interval(_find_rmse(run), _find_rmse(first))
+    return tuple(100 * value for value in paired_interval(_find_errors(run), _find_errors(first)))
+
+
+def _find_rmse(run: Run) -> Linearised:
+    tensors = read_predictions(run)
+    known = ~tensors["test.numbers"].isnan()
+    return linearise_numbers(tensors["test.logits"][known, 0], tensors["test.numbers"][known])["rmse"]
 
 
 def _find_errors(run: Run) -> list[float]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from instar.analysis.linearised import Linearised
+from instar.analysis.numbers import linearise_numbers
 from instar.analysis.resampling import Counts, Numbers
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.config import default_settings
@@ -33,27 +35,29 @@ class MethodPredictions:
 
     Args:
         ids: ids of the samples, int64 `[samples]`.
-        labels: labels of the samples, `[samples]` or `[samples, position]`.
+        labels: labels of the samples, `[samples]` or `[samples, position]`; numbers where labels are numbers.
         examples: number of labelled examples per sample, `[samples]`.
-        wrong: number of wrong predictions per sample, `[samples]`.
-        nll: NLL per sample, summed over its examples, in nats, `[samples]`.
+        wrong: number of wrong predictions per sample, `[samples]`; None where labels are numbers.
+        nll: NLL per sample, summed over its examples, in nats, `[samples]`; None where labels are numbers.
         statistics: metrics of all samples together by name; none for samples with positions, or without logits.
+        of_teacher: those of the teacher of a run that predicts numbers, where the run has stored its predictions.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
     examples: Counts
-    wrong: Counts
-    nll: Numbers
+    wrong: Counts | None
+    nll: Numbers | None
     statistics: Mapping[str, Linearised] = field(default_factory=dict)
+    of_teacher: Mapping[str, Linearised] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> MethodPredictions:
         """Read the predictions of a run: logits, or NLL and predicted class if the run stored no logits."""
         tensors = read_predictions(run)
-        if "test.numbers" in tensors:
-            raise MismatchError(f"'{run.path}' predicts numbers, and compare needs runs that predict classes.")
         try:
+            if "test.numbers" in tensors:
+                return cls._of_numbers(tensors)
             ids, labels = tensors["test.ids"], tensors["test.labels"]
             if "test.logits" in tensors:
                 # [samples, (position), classes] to [examples, classes]
@@ -73,6 +77,18 @@ class MethodPredictions:
         statistics = _linearise(tensors["test.logits"][kept], labels[kept]) if _are_samples(tensors) else {}
         examples, wrong_of_each, nll_of_each = (part[kept].numpy() for part in (known.sum(1), wrong, nll))
         return cls(ids[kept], labels[kept], examples, wrong_of_each, nll_of_each, statistics)
+
+    @classmethod
+    def _of_numbers(cls, tensors: Mapping[str, torch.Tensor]) -> MethodPredictions:
+        numbers = tensors["test.numbers"]
+        known = ~numbers.isnan()
+        whose = {"own": tensors["test.logits"][:, 0], "teacher": tensors.get("test.numbers_of_teacher")}
+        own, teacher = (
+            {} if predicted is None else linearise_numbers(predicted[known], numbers[known])
+            for predicted in whose.values()
+        )
+        examples = np.ones(int(known.sum()), np.int64)
+        return cls(tensors["test.ids"][known], numbers[known], examples, None, None, own, teacher)
 
 
 def _are_samples(tensors: Mapping[str, torch.Tensor]) -> bool:
@@ -110,6 +126,19 @@ class Method:
         """Number of labelled examples per sample, the same for all runs."""
         return next(iter(self.predictions.values())).examples
 
+    @property
+    def predicts_numbers(self) -> bool:
+        """Whether labels are numbers, and no classes."""
+        return next(iter(self.predictions.values())).wrong is None
+
+    def against_teacher(self) -> dict[str, tuple[list[Linearised], list[Linearised]]]:
+        """Return metrics of the teachers and of the runs by name; none where a run has not stored its teacher's."""
+        runs = list(self.predictions.values())
+        names = [name for name in runs[0].of_teacher if all(name in run.of_teacher for run in runs)]
+        return {
+            name: ([run.of_teacher[name] for run in runs], [run.statistics[name] for run in runs]) for name in names
+        }
+
 
 def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
     """Read methods; each is a run folder, or a folder that holds runs at any depth.
@@ -146,12 +175,16 @@ def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:
     first, theirs = read[0]
     # tests pair predictions by their place, so the samples must have the same order too
     for path, predictions in read:
-        if not (torch.equal(predictions.ids, theirs.ids) and torch.equal(predictions.labels, theirs.labels)):
+        if not (torch.equal(predictions.ids, theirs.ids) and _are_equal(predictions.labels, theirs.labels)):
             raise MismatchError(
                 f"'{path}' was tested on other samples than '{first}' (their ids or labels differ), so they cannot be "
                 "compared."
             )
     return methods
+
+
+def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.dtype == second.dtype and torch.equal(first, second)  # classes, or numbers
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from instar.data.any_source import are_objects
 from instar.data.views.view import View
 from instar.errors import ConfigError
 from instar.importing import TypedName
-from instar.inspection.generations import Lineage
+from instar.inspection.generations import Lineage, validation_score
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
 from instar.jobs.task import Job
@@ -33,6 +33,7 @@ from instar.stages.arguments import DataLike, ModelLike, refuse_weights, target_
 from instar.stages.configuration import configure
 from instar.stages.in_order import load_once, run_in_order
 from instar.stages.stage import Stage
+from instar.tasks.metric import format_value
 from instar.teachers.conversion import as_teacher
 
 DEFAULT_MODEL = {"name": "mlp", "arguments": {"widths": [128, 128]}}
@@ -50,7 +51,7 @@ def born_again(
     out: str | Path = "runs/born-again",
     generations: int = 3,
     student: ModelLike | None = None,
-    objective: str | Objective | Term = "SoftTargets(1)",
+    objective: str | Objective | Term | None = None,
     stop_early: bool = False,
     controls: bool = True,
     distil_ensemble: bool = False,
@@ -72,7 +73,8 @@ def born_again(
     Generation k has the seed 1000 seed + k for initial weights, data order and views, and the schedule of generation 0.
     Student and teacher see the same views. A killed lineage resumes inside the generation that it had reached. The
     result includes the ensembles of the generations (mean of probabilities, with and without generation 0) and controls
-    of the same budget: as many models from labels with other seeds, their ensemble, and one with label smoothing.
+    of the same budget: as many models from labels with other seeds, their ensemble, and one with label smoothing, which
+    labels that are numbers do not have.
 
     Source: Furlanello et al. 2018, "Born-again neural networks".
 
@@ -82,8 +84,9 @@ def born_again(
         out: folder of the lineage; each generation is a run folder in it.
         generations: number of generations after generation 0, at least 1.
         student: model of the later generations; None takes that of generation 0.
-        objective: objective of the later generations; "SoftTargets(1) + HardLabels()" is BAN+L.
-        stop_early: stop after the first generation whose validation error is not below the best before it.
+        objective: objective of the later generations; "SoftTargets(1) + HardLabels()" is BAN+L. None is
+            "SoftTargets(1)", and "SquaredError('teacher')" where labels are numbers.
+        stop_early: stop after the first generation whose validation error, or RMSE, is not below the best before it.
         controls: train the controls too.
         distil_ensemble: distil the ensemble of the later generations back into one model.
         targets: source of the students' targets, as in `distill`.
@@ -128,6 +131,8 @@ def born_again(
     )
     # all teachers are runs of this lineage, so a class that was typed as a flag is trusted in their folders too
     trust = trust or given.trust_model or names_a_class(student)
+    if objective is None:
+        objective = "SquaredError('teacher')" if given.config.data.labels == "numbers" else "SoftTargets(1)"
     return LineagePlan(
         given.stage(local_path(out, "out"), network=network, trust=trust, show=show),
         generations,
@@ -207,10 +212,12 @@ class LineagePlan:
                 continue
             if run.result["validation"] is None:
                 raise ConfigError("stop_early needs a labelled validation split, and there is none.")
-            score = run.result["validation"]["error"]
+            metric, score = validation_score(run)
             # an equal error stops too: a generation that gains nothing is no reason to train another
             if best and score >= best[0]:
-                reason = f"its validation error, {score:.2%}, is not below the {best[0]:.2%} of generation {best[1]}"
+                now, before = (format_value(value, metric.unit) for value in (score, best[0]))
+                what = metric.title.removeprefix("Test ")
+                reason = f"its validation {what}, {now}, is not below the {before} of generation {best[1]}"
                 return number, f"Stopped after generation {number}: {reason}."
             best = score, number
         return self.generations, ""
@@ -230,6 +237,8 @@ class LineagePlan:
         """Return the controls: one label-trained model per later generation, and one with label smoothing."""
         # control k has the seed of generation k: initial weights, order and views are the same, only the teacher is not
         found = {f"labels-{k}": self._make_stage(f"labels-{k}", k) for k in range(1, self.generations + 1)}
+        if self.stage.config.data.labels == "numbers":
+            return found
         return found | {"label-smoothing": self._make_stage("label-smoothing", 1, {"objective": SMOOTHING_OBJECTIVE})}
 
     def _without_data(self) -> Stage:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,7 +20,7 @@ from instar.analysis.comparison import (
     seeds_needed,
     statistic_over_samples,
 )
-from instar.analysis.linearised import Linearised
+from instar.analysis.linearised import Linearised, mean_of
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.checks import checked
 from instar.errors import ConfigError
@@ -28,6 +28,7 @@ from instar.inspection.conclusions import TABLE_HEADING, Comparison, Quantity, s
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
 from instar.tasks.catalogue import known_metrics
+from instar.tasks.regression import R2, RMSE
 
 TEXT_WIDTH = 100
 """Characters per line."""
@@ -45,6 +46,8 @@ class Compared:
         examples: number of labelled positions; that of the samples if these have no positions.
         resamples: resamples of the bootstrap.
         comparisons: one comparison for each method but the reference.
+        teachers: by the name of a method that predicts numbers, its metrics as the method and those of its teacher as
+            the reference; none where a run has not stored its teacher's predictions.
     """
 
     methods: tuple[str, ...]
@@ -54,6 +57,7 @@ class Compared:
     examples: int
     resamples: int
     comparisons: tuple[Comparison, ...]
+    teachers: Mapping[str, Mapping[str, Quantity]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON, with the conclusions in words."""
@@ -75,21 +79,34 @@ class Compared:
         for letter, comparison in zip(letters[1:], self.comparisons, strict=True):
             lines += comparison.rows(letter)
             conclusions += map(_wrap, comparison.conclusions(letter, "A", self.samples))
+        for letter, name in zip(letters, self.methods, strict=True):
+            if found := self.teachers.get(name, {}).get(R2.name):
+                ends = f"{found.over_samples.low:+.4f} to {found.over_samples.high:+.4f}"
+                conclusions.append(
+                    _wrap(
+                        f"The R² of {letter} is {found.method:.4f}, and that of its teacher {found.reference:.4f}: "
+                        f"{found.over_samples.mean:+.4f} (95%: {ends})."
+                    )
+                )
         return "\n".join([*lines, *conclusions, "", _wrap(self._describe_statistics())])
 
     def _describe_statistics(self) -> str:
         # what is fixed and what is drawn differs between the two kinds of interval, and the reader has to know both
         several = any(comparison.runs != (1, 1) for comparison in self.comparisons)
-        positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
-        sentences = [
-            f"Over samples: percentile intervals of a paired bootstrap, {self.resamples:,} resamples of whole samples"
-            f"{positions}; McNemar's test, exact if each method has one prediction per sample, else by random signs."
-        ]
-        if any(comparison.others for comparison in self.comparisons):
-            sentences.append("Metrics of all samples together have paired intervals of the delta method, and no test.")
+        if self.comparisons[0].error is None:
+            sentences = [
+                "Over samples: paired intervals of the delta method, which linearises metrics in the weights of the "
+                "samples, and a test of the RMSE from the same linearisation."
+            ]
+        else:
+            sentences = [self._describe_bootstrap()]
+            if any(comparison.others for comparison in self.comparisons):
+                sentences.append(
+                    "Metrics of all samples together have paired intervals of the delta method, and no test."
+                )
         if several:
             sentences.append("Several runs are averaged and their weights count as fixed: this ignores other seeds.")
-        tested = sum(comparison.error.over_seeds is not None for comparison in self.comparisons)
+        tested = sum(comparison.main.over_seeds is not None for comparison in self.comparisons)
         if tested:
             sentences.append("Over seeds: Student's intervals and paired t test; the test samples count as fixed.")
         if (number := len(self.comparisons)) == 1:
@@ -97,6 +114,13 @@ class Compared:
         over = f" and {tested} over seeds" if tested else ""
         sentences.append(f"p-values are corrected for the number of comparisons, {number} over samples{over} (Holm);")
         return " ".join([*sentences, "intervals are not corrected."])
+
+    def _describe_bootstrap(self) -> str:
+        positions = f" with {self.examples:,} positions" if self.examples > self.samples else ""
+        return (
+            f"Over samples: percentile intervals of a paired bootstrap, {self.resamples:,} resamples of whole samples"
+            f"{positions}; McNemar's test, exact if each method has one prediction per sample, else by random signs."
+        )
 
 
 @checked
@@ -130,18 +154,21 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
     reference, *others = read_methods(methods)
     pairings = [_Pairing.of(reference, other) for other in others]
     examples = reference.examples
+    error: Sequence[Quantity | None] = [None] * len(pairings)
+    nll, others_of = error, _compare_statistics(pairings)
+    if reference.predicts_numbers:
+        of_pairs = _compare_rmse(pairings, others_of)
+    else:
+        # per example and in percent, like the table; over samples, because positions of one sample are not independent
+        def errors(ours: Counts, theirs: Counts) -> Difference:
+            return error_over_samples(ours, theirs, examples, resamples=resamples, seed=seed).times(100)
 
-    # per example and in percent, like the table; over samples, because positions of one sample are not independent
-    def errors(ours: Counts, theirs: Counts) -> Difference:
-        return error_over_samples(ours, theirs, examples, resamples=resamples, seed=seed).times(100)
-
+        of_pairs = [[errors(*both) for both in pairing.pairs("wrong")] for pairing in pairings]
+        over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
+        error = _summarise(pairings, "wrong", over_samples, 100 / examples.sum())
+        nll = _compare_nll(pairings, examples, resamples, seed)
     # pairs of single runs are corrected together, and the comparisons over all runs together
-    of_pairs = [[errors(*both) for both in pairing.pairs("wrong")] for pairing in pairings]
     corrected = iter(correct([found for pairs in of_pairs for found in pairs]))
-    over_samples = correct([errors(*pairing.of_both("wrong")) for pairing in pairings])
-    error = _summarise(pairings, "wrong", over_samples, 100 / examples.sum())
-    nll = _compare_nll(pairings, examples, resamples, seed)
-    others_of = _compare_statistics(pairings)
     comparisons = [
         Comparison(
             pairing.method.name,
@@ -163,6 +190,7 @@ def compare(*methods: str | Path | Run, resamples: int = RESAMPLES, seed: int = 
         int(examples.sum()),
         resamples,
         tuple(comparisons),
+        {method.name: found for method in (reference, *others) if (found := _compare_with_teacher(method))},
     )
 
 
@@ -263,6 +291,29 @@ def _compare_statistics(pairings: Sequence[_Pairing]) -> list[dict[str, Quantity
                 seeds_needed([b - a for a, b in zip(mine, theirs, strict=True)]) if place in over else None,
             )
     return found
+
+
+def _compare_rmse(pairings: Sequence[_Pairing], others: Sequence[dict[str, Quantity]]) -> list[list[Difference]]:
+    """Add a test over samples to the RMSE of each pairing; return the differences of its pairs of runs."""
+    of_both = [pairing.of_statistic(RMSE.name) or [] for pairing in pairings]
+    tested = correct([statistic_over_samples(*both, is_tested=True) for both in of_both])
+    for found, over_samples in zip(others, tested, strict=True):
+        found[RMSE.name] = replace(found[RMSE.name], over_samples=over_samples)
+    return [
+        [statistic_over_samples([a], [b], is_tested=True) for a, b in zip(*both, strict=True)]
+        if len(pairing.seeds) > 1
+        else []
+        for pairing, both in zip(pairings, of_both, strict=True)
+    ]
+
+
+def _compare_with_teacher(method: Method) -> dict[str, Quantity]:
+    return {
+        name: Quantity(
+            mean_of(theirs).value, mean_of(own).value, statistic_over_samples(theirs, own, is_tested=name == RMSE.name)
+        )
+        for name, (theirs, own) in method.against_teacher().items()
+    }
 
 
 def _wrap(text: str) -> str:

@@ -125,7 +125,7 @@ class InitialModel:
             yield f"layers that were given in eval mode stay in it: {list_some(kept)}."
         if moving := [name for name, layer in network.named_modules() if _moves_though_frozen(layer)]:
             yield f"the weights of {list_some(moving)} are frozen; eval mode would freeze their running statistics too."
-        if self.scale and self.model.output_scale is None and not is_standard(*self.scale):
+        if self.is_foreign and self.scale and self.model.output_scale is None and not is_standard(*self.scale):
             yield (
                 "the student comes with weights, so its outputs are not scaled to the labels "
                 f"({self.scale[0]:.5g} ± {self.scale[1]:.5g}); it learns faster from labels that are standardised."
@@ -189,7 +189,8 @@ def make_initial(
     stays = has_weights or (isinstance(own, Fitted) and not own.standardises)
     model = set_reader(own, reader, *_choose_statistics(from_teacher, data, reader, has_weights=stays))
     scale = data.train.source.task.output_scale
-    if scale is not None and not has_weights:  # as with its inputs, a network with weights keeps its function
+    # as with its inputs, a network with weights keeps its function, and fitted values are in the unit of the labels
+    if scale is not None and not has_weights and not isinstance(own, Fitted):
         model.scale_outputs(*scale)
     probe = few_inputs(data, model.reader)
     refuse_second_change(model.reader, probe)

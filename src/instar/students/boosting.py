@@ -45,6 +45,7 @@ class BoostingStudent(FittedStudent):
     """
 
     noun = "a booster"
+    learns_numbers = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse terms of hidden layers, and those that relate examples."""
@@ -63,8 +64,11 @@ class BoostingStudent(FittedStudent):
         kept = boosted.trees if watched is None else boosted.trees[: watched.best_count]
         leaf = np.full(1, -1)
         nothing = Nodes(leaf, np.zeros(1), leaf, leaf, np.zeros((1, examples.classes)), np.zeros(1, bool))
-        nodes = [tree.grown.as_nodes(tree.values) for tree in kept] or [nothing]
-        network.take(stack_trees(nodes, network.columns, combine="sum", meaning="logits", base=boosted.base))
+        mean, spread = examples.scale
+        nodes = [tree.grown.as_nodes(spread * tree.values) for tree in kept] or [nothing]
+        network.take(
+            stack_trees(nodes, network.columns, combine="sum", meaning="logits", base=mean + spread * boosted.base)
+        )
         return max(1, len(kept))
 
 
@@ -169,7 +173,8 @@ class Watched:
         return self.count - self.best_count
 
     def _loss(self) -> float:
-        return self.examples.measure_logits(self.logits, self.objective)["loss"]
+        mean, spread = self.examples.scale
+        return self.examples.measure_logits(mean + spread * self.logits, self.objective)["loss"]
 
 
 def find_steps(now: Derivatives, groups: NDArray[np.integer], number: int, smoothing: float) -> Floats:

@@ -33,7 +33,7 @@ class Derivatives:
 
     @classmethod
     def of(cls, objective: Objective, examples: Examples, logits: Tensor) -> Derivatives:
-        """Differentiate an objective, in float64.
+        """Differentiate an objective, in float64; where labels are numbers, by outputs in units of `examples.scale`.
 
         The diagonal of the second derivative takes a backward pass for each class, because each example has logits of
         its own: d/dz_c of the sum of g_c over examples is that of each example.
@@ -44,6 +44,7 @@ class Derivatives:
             logits: float64 `[examples, classes]`.
         """
         totals, loss, start = examples.totals(objective), 0.0, 0
+        mean, spread = examples.scale
         gradient, curvature = torch.zeros_like(logits), torch.zeros_like(logits)
         with use_tile_bytes(cached=WHOLE):
             for part in examples.parts:
@@ -51,7 +52,7 @@ class Derivatives:
                     assert isinstance(rows, slice), "examples have no mask"
                     at = slice(start + rows.start, start + rows.start + len(batch))
                     z = logits[at].detach().requires_grad_()
-                    value, _ = objective(z, batch, targets, totals)
+                    value, _ = objective(mean + spread * z, batch, targets, totals)
                     (first,) = torch.autograd.grad(value, z, create_graph=True)
                     loss, gradient[at] = loss + value.item(), first.detach()
                     for one in range(examples.classes if first.requires_grad else 0):

@@ -46,11 +46,13 @@ class Examples:
 
     Args:
         parts: the samples, once for each view.
-        classes: number of classes.
+        classes: number of classes; 1 for numbers.
+        scale: mean and standard deviation of labels that are numbers; terms with an aim work in units of it.
     """
 
     parts: Sequence[Part]
     classes: int
+    scale: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, model: Normalised, loader: Loader, teacher: Teacher | None) -> Examples:
@@ -90,7 +92,8 @@ class Examples:
             weights = loader.samples.source.weights
             counts = None if weights is None else weights[torch.tensor(batch.host_ids)]
             parts.append(Part(batch, inputs, targets, counts))
-        return cls(parts, loader.samples.num_classes)
+        scale = loader.samples.source.task.output_scale or (0.0, 1.0)
+        return cls(parts, loader.samples.num_classes, scale)
 
     @property
     def count(self) -> int:

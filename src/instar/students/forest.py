@@ -11,7 +11,7 @@ from instar.objectives.objective import Objective
 from instar.seeds import derive
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
-from instar.students.leaf_values import Sums, gather_sums, log_softmax, refuse_without_aim
+from instar.students.leaf_values import Groups, gather_sums, log_softmax, refuse_without_aim
 from instar.students.student import Lesson
 from instar.students.tree import Nodes, grow
 from instar.trees.stacking import Nodes as StackedNodes
@@ -46,7 +46,7 @@ class ForestStudent(FittedStudent):
         return network.num_trees
 
 
-def grow_one(forest: Forest, examples: Examples, sums: list[Sums], seed: int) -> StackedNodes:
+def grow_one(forest: Forest, examples: Examples, sums: list[Groups], seed: int) -> StackedNodes:
     """Return one tree of a forest, whose leaves hold probabilities.
 
     Args:

@@ -15,6 +15,7 @@ from instar.objectives.aims import Aim, Aiming
 from instar.objectives.objective import Objective
 from instar.objectives.schedules import number_of
 from instar.students.examples import Examples, Part
+from instar.students.leaf_numbers import Distances, bisect
 
 Floats = NDArray[np.float64]
 
@@ -32,16 +33,18 @@ class Sums:
     """Sums of a term over groups of examples, with its weight: all that its loss for constant logits depends on.
 
     Args:
-        temperature: T of soft targets; None: the targets are logits.
+        temperature: T of soft targets; None: the targets are logits or numbers.
         targets: sum of w t, `[groups, classes]`.
         weights: sum of w, `[groups]`.
         squares: sum of w |t|^2, `[groups]`.
+        are_numbers: whether the targets are numbers, which have no constant that changes nothing.
     """
 
     temperature: float | None
     targets: Floats
     weights: Floats
     squares: Floats
+    are_numbers: bool = False
 
     def within(self, groups: NDArray[np.integer], number: int) -> Sums:
         """Return the sums over larger groups: `groups` has the new group of each old one."""
@@ -62,6 +65,14 @@ class Sums:
         products = {name: getattr(self, name) * factors for name in ("weights", "squares")}
         return replace(self, targets=self.targets * factors[:, None], **products)
 
+    def above(self, left: NDArray[np.int32], right: NDArray[np.int32]) -> Sums:
+        """Return the sums of all nodes of a tree, of sums whose groups are its leaves; children come after parents."""
+        found = replace(self, targets=self.targets.copy(), weights=self.weights.copy(), squares=self.squares.copy())
+        for node in np.flatnonzero(left >= 0)[::-1]:
+            for values in (found.targets, found.weights, found.squares):
+                values[node] = values[left[node]] + values[right[node]]
+        return found
+
     @property
     def strengths(self) -> Floats:
         """Sum of w / T^2, which the curvature of the loss is proportional to, `[groups]`."""
@@ -71,7 +82,7 @@ class Sums:
     def losses(self, logits: Floats) -> Floats:
         """Return the sum of the losses of each group at its logits, `[groups]`."""
         if self.temperature is None:
-            centred = centre(logits)
+            centred = self._centred(logits)
             distance = self.weights * (centred**2).sum(1) - 2 * (centred * self.targets).sum(1) + self.squares
             found: Floats = distance / (2 * logits.shape[1])
             return found
@@ -81,11 +92,29 @@ class Sums:
     def gradient(self, logits: Floats) -> Floats:
         """Return the gradient of `losses`, `[groups, classes]`."""
         if self.temperature is None:
-            centred = centre(logits)
+            centred = self._centred(logits)
             found: Floats = (self.weights[:, None] * centred - self.targets) / logits.shape[1]
             return found
         q = np.exp(log_softmax(logits / self.temperature))
         return (self.weights[:, None] * q - self.targets) / self.temperature
+
+    def pull(self, logits: Floats) -> Floats:
+        """Return the gradient: what splits are grown on."""
+        return self.gradient(logits)
+
+    def ends(self) -> tuple[Floats, Floats]:
+        """Return numbers between which the best one is."""
+        return self.minimum(), self.minimum()
+
+    def minimum(self) -> Floats:
+        """Return the logits with the least loss of each group, `[groups, classes]`."""
+        found: Floats = self.targets / np.maximum(self.weights, TINY)[:, None]
+        if self.temperature is not None:
+            found = self.temperature * np.log(np.maximum(found, MIN_PROBABILITY))
+        return self._centred(found)
+
+    def _centred(self, logits: Floats) -> Floats:
+        return logits if self.are_numbers else centre(logits)
 
     def curvature(self, logits: Floats) -> Floats:
         """Return the Hessian of `losses`, `[groups, classes, classes]`."""
@@ -99,6 +128,10 @@ class Sums:
         return found
 
 
+Groups = Sums | Distances
+"""A term of groups of examples: sums of its targets, or the numbers themselves where these do not tell its loss."""
+
+
 def refuse_without_aim(objective: Objective, noun: str) -> None:
     """Refuse an objective with a term that is no aim.
 
@@ -109,8 +142,8 @@ def refuse_without_aim(objective: Objective, noun: str) -> None:
         if not isinstance(term, Aiming):
             raise MismatchError(
                 f"{noun} cannot minimise {type(term).__name__}, because its leaves are means of targets; choose a "
-                "weighted sum of HardLabels, SoftTargets and LogitMatching, or the model 'boosting', which follows "
-                "gradients of any term of logits."
+                "weighted sum of HardLabels, SoftTargets and LogitMatching, for numbers of SquaredError, Huber and "
+                "Quantile, or the model 'boosting', which follows gradients of any term of logits."
             )
         if not isinstance(weight, int | float):
             raise MismatchError(
@@ -118,10 +151,10 @@ def refuse_without_aim(objective: Objective, noun: str) -> None:
             )
 
 
-def gather_sums(objective: Objective, examples: Examples) -> list[Sums]:
+def gather_sums(objective: Objective, examples: Examples) -> list[Groups]:
     """Return the sums of each term with a weight above 0, with each example as a group."""
     totals = examples.totals(objective)
-    found = []
+    found: list[Groups] = []
     for index, (weight, term) in enumerate(objective.parts):
         assert isinstance(term, Aiming), "refuse_without_aim has seen it"
         if number_of(weight) == 0:
@@ -132,9 +165,14 @@ def gather_sums(objective: Objective, examples: Examples) -> list[Sums]:
         if term.weighs_examples and totals is not None:  # as the objective divides them by their mean
             whole, positive = totals[index].cpu().double()
             own = own * positive / whole.clamp(min=TINY)
-        squares = aims.square().sum(1) * own
-        sums = (tensor.numpy() for tensor in (aims * own[:, None], own, squares))
-        found.append(Sums(pieces[0].temperature, *sums))
+        first = pieces[0]
+        if first.of_distances is not None:
+            each = np.arange(len(aims))
+            found.append(Distances(first.of_distances, aims[:, 0].numpy(), own.numpy(), each, len(each)))
+            continue
+        targets, squares = aims * own[:, None], aims.square().sum(1) * own
+        sums = Sums(first.temperature, targets.numpy(), own.numpy(), squares.numpy(), first.are_numbers)
+        found.append(sums)
     return found
 
 
@@ -146,13 +184,14 @@ def _aim_at(term: Any, part: Part, classes: int) -> Aim:
         own = own * weights.cpu().double()
     if part.samples is not None:
         own = own * part.samples
-    return Aim(aim.targets.cpu().double(), aim.temperature, own)
+    return replace(aim, targets=aim.targets.cpu().double(), weights=own)
 
 
-def smooth(sums: Sequence[Sums], whole: Sequence[Sums], samples: float, count: float) -> list[Sums]:
+def smooth(sums: Sequence[Groups], whole: Sequence[Groups], samples: float, count: float) -> list[Groups]:
     """Return sums in which each group has more samples, whose soft targets are the mean of all.
 
-    So a leaf of few samples is less sure than they are, and no class has the probability 0. Logits need none of this.
+    So a leaf of few samples is less sure than they are, and no class has the probability 0. Logits and numbers need
+    none of this.
 
     Args:
         sums: sums of groups.
@@ -162,9 +201,9 @@ def smooth(sums: Sequence[Sums], whole: Sequence[Sums], samples: float, count: f
     """
     share = samples / count
     return [
-        own
-        if own.temperature is None
-        else replace(own, targets=own.targets + share * root.targets, weights=own.weights + share * root.weights)
+        replace(own, targets=own.targets + share * root.targets, weights=own.weights + share * root.weights)
+        if isinstance(own, Sums) and isinstance(root, Sums) and own.temperature is not None
+        else own
         for own, root in zip(sums, whole, strict=True)
     ]
 
@@ -182,29 +221,25 @@ def add(values: Iterable[Floats]) -> Floats:
     return total
 
 
-def solve(sums: Sequence[Sums]) -> Floats:
+def solve(groups: Sequence[Groups]) -> Floats:
     """Return the logits with the least sum of losses of each group, `[groups, classes]`, with the mean 0.
 
     One term, and several of one temperature, have a formula. For others it is Newton's method with step halving; the
-    loss is convex.
+    loss is convex. For numbers, `[groups, 1]`, it is their mean, or bisection.
     """
+    sums = [one for one in groups if isinstance(one, Sums)]
+    if len(sums) < len(groups):
+        return bisect(groups)
     if len({one.temperature for one in sums}) == 1:
         first = sums[0]
         joined = replace(first, targets=add(s.targets for s in sums), weights=add(s.weights for s in sums))
-        return _minimum(joined)
+        return joined.minimum()
     weights = np.stack([one.strengths for one in sums])  # [terms, groups]
     shares = weights / np.maximum(weights.sum(0), TINY)
-    start = add(share[:, None] * _minimum(one) for share, one in zip(shares, sums, strict=True))
+    start = add(share[:, None] * one.minimum() for share, one in zip(shares, sums, strict=True))
     size = max(1, MAX_NEWTON_NUMBERS // start.shape[1] ** 2)
     pieces = [slice(at, at + size) for at in range(0, len(start), size)]
     return np.concatenate([_descend([one.at(piece) for one in sums], start[piece]) for piece in pieces])
-
-
-def _minimum(sums: Sums) -> Floats:
-    found: Floats = sums.targets / np.maximum(sums.weights, TINY)[:, None]
-    if sums.temperature is not None:
-        found = sums.temperature * np.log(np.maximum(found, MIN_PROBABILITY))
-    return centre(found)
 
 
 def _descend(sums: Sequence[Sums], logits: Floats) -> Floats:

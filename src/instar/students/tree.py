@@ -15,7 +15,7 @@ from instar.seeds import derive
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
 from instar.students.held_out import find_held_out
-from instar.students.leaf_values import Floats, Sums, gather_sums, refuse_without_aim, smooth, solve
+from instar.students.leaf_values import Floats, Groups, gather_sums, refuse_without_aim, smooth, solve
 from instar.students.student import Lesson
 from instar.trees.arrays import TreeArrays
 from instar.trees.cost_complexity import find_best_subtree
@@ -30,10 +30,13 @@ class TreeStudent(FittedStudent):
     impurity. Each leaf then has the logits with the least loss of its samples, and the tree is pruned by cost and
     complexity to the subtree with the least loss on the validation split: of the objective, where the teacher knows
     these samples, and of their labels otherwise.
+
+    Where labels are numbers, it is grown on the squared error for every loss, and leaves hold numbers.
     """
 
     noun = "a tree"
     weighs_samples = True
+    learns_numbers = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
@@ -48,9 +51,9 @@ class TreeStudent(FittedStudent):
         leaves = np.zeros(len(grown.left), bool)
         if network.prune and (held_out := find_held_out(lesson)) is not None:
             others, objective = held_out
-            costs = nodes.losses([one.within(*nodes.place(others.rows)) for one in gather_sums(objective, others)])
+            costs = nodes.losses(nodes.gather(others.rows, gather_sums(objective, others)))
             leaves = find_best_subtree(grown.left, grown.right, nodes.losses(nodes.sums), costs)
-        network.take(collapse(grown, leaves, nodes.logits, network))
+        network.take(collapse(grown, leaves, nodes.logits, network, examples.scale))
         return 1
 
 
@@ -94,7 +97,7 @@ class Growing(Protocol):
     split_columns: int | None
 
 
-def grow(tree: Growing, rows: NDArray[np.float32], sums: list[Sums], seed: int) -> Grown:
+def grow(tree: Growing, rows: NDArray[np.float32], sums: list[Groups], seed: int) -> Grown:
     """Grow a tree on the gradients of the objective.
 
     Args:
@@ -107,7 +110,7 @@ def grow(tree: Growing, rows: NDArray[np.float32], sums: list[Sums], seed: int) 
     best = solve([one.within(everything, 1) for one in sums])
     at_best = np.broadcast_to(best, (len(rows), best.shape[1]))
     curvature = np.asarray(sum(one.strengths for one in sums))
-    gradient = np.asarray(sum(one.gradient(at_best) for one in sums))
+    gradient = np.asarray(sum(one.pull(at_best) for one in sums))
     told = curvature > 0  # an example without a label or a target says nothing
     estimator = DecisionTreeRegressor(
         max_depth=tree.most_depth or None,
@@ -124,11 +127,11 @@ class Nodes:
     """The sums of the training examples of each node, inner ones too, and the logits that are best for them."""
 
     grown: Grown
-    sums: list[Sums]
+    sums: list[Groups]
     logits: Floats
 
     @classmethod
-    def of(cls, grown: Grown, rows: NDArray[np.float32], sums: list[Sums], smoothing: float, count: float) -> Nodes:
+    def of(cls, grown: Grown, rows: NDArray[np.float32], sums: list[Groups], smoothing: float, count: float) -> Nodes:
         """Return the nodes of a tree for training examples.
 
         Args:
@@ -138,32 +141,32 @@ class Nodes:
             smoothing: see `Tree`.
             count: number of examples, each as many times as its sample counts.
         """
-        made = cls(grown, [], np.zeros((0, 0)))
-        groups, number = made.place(rows)
-        by_node = [made.add_up(one.within(groups, number)) for one in sums]
+        by_node = cls(grown, [], np.zeros((0, 0))).gather(rows, sums)
         whole = [one.at(slice(0, 1)) for one in by_node]
         return cls(grown, by_node, solve(smooth(by_node, whole, smoothing, count)))
 
-    def place(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.integer], int]:
-        """Return the leaf of each row, and the number of nodes."""
-        return self.grown.estimator.apply(rows), len(self.grown.left)
+    def gather(self, rows: NDArray[np.float32], sums: list[Groups]) -> list[Groups]:
+        """Return the sums of each node, of terms with each row as a group."""
+        leaves = self.grown.estimator.apply(rows)
+        return [one.within(leaves, len(self.grown.left)).above(self.grown.left, self.grown.right) for one in sums]
 
-    def add_up(self, sums: Sums) -> Sums:
-        """Return sums of leaves with those of the nodes above them filled in."""
-        for node in range(len(self.grown.left) - 1, -1, -1):
-            if (left := self.grown.left[node]) >= 0:
-                right = self.grown.right[node]
-                for values in (sums.targets, sums.weights, sums.squares):
-                    values[node] = values[left] + values[right]
-        return sums
-
-    def losses(self, sums: list[Sums]) -> Floats:
-        """Return the loss of each node if it were a leaf, of examples whose sums are those of leaves."""
-        return np.asarray(sum(self.add_up(one).losses(self.logits) for one in sums))
+    def losses(self, sums: list[Groups]) -> Floats:
+        """Return the loss of each node if it were a leaf, of examples with these sums."""
+        return np.asarray(sum(one.losses(self.logits) for one in sums))
 
 
-def collapse(grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree) -> TreeArrays:
-    """Return a tree whose nodes in `leaves` are leaves, and what is below them is gone."""
+def collapse(
+    grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree, scale: tuple[float, float]
+) -> TreeArrays:
+    """Return a tree whose nodes in `leaves` are leaves, and what is below them is gone.
+
+    Args:
+        grown: the whole tree.
+        leaves: nodes that become leaves.
+        logits: values of all nodes, in units of the scale.
+        tree: the model.
+        scale: mean and standard deviation of the outputs.
+    """
     is_leaf, kept, waiting = leaves | (grown.left < 0), list[int](), [0]
     while waiting:
         node = waiting.pop()
@@ -179,4 +182,5 @@ def collapse(grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree
     columns = np.where(is_leaf[kept], np.int32(-1), grown.columns[kept])
     thresholds = np.where(is_leaf[kept], 0.0, grown.thresholds[kept])
     both = children(grown.left), children(grown.right)
-    return TreeArrays(columns, thresholds, *both, logits[kept], [0], tree.columns, combine="sum", meaning="logits")
+    values = scale[0] + scale[1] * logits[kept]
+    return TreeArrays(columns, thresholds, *both, values, [0], tree.columns, combine="sum", meaning="logits")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from instar.analysis.numbers import measure_numbers
+from instar.analysis.numbers import linearise_numbers, measure_numbers
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.tasks.intervals import Recorded
 from instar.tasks.metric import Metric
@@ -140,8 +140,10 @@ class Regression(Task):
 
     def watch(self, scores: Scores, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """Return RMSE, R² and the criterion."""
-        found = self.measure(scores, (), observed)
-        return {name: found[name] for name in (RMSE.name, R2.name, SCALED_ERROR.name) if name in found}
+        known = ~observed[_NUMBERS].isnan()
+        found = linearise_numbers(observed[_PREDICTED][known], observed[_NUMBERS][known])
+        values = {name: found[name].value for name in (RMSE.name, R2.name) if name in found}
+        return values | {SCALED_ERROR.name: values[RMSE.name] ** 2 / self.std**2}
 
     def kept(self, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the numbers and the teacher's predictions, float32 `[samples]`."""

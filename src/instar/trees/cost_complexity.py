@@ -30,7 +30,7 @@ def find_best_subtree(
     >>> find_best_subtree(left, right, np.array([9.0, 4, 2, 1, 1]), np.array([9.0, 3, 2, 2, 2])).tolist()
     [False, True, False, False, False]
     """
-    parents, counts = _find_parents(left, right), np.ones(len(left), np.int64)
+    parents, counts = find_parents(left, right), np.ones(len(left), np.int64)
     below, held_below = costs.copy(), held_out.copy()
     for node in range(len(left) - 1, -1, -1):
         if left[node] >= 0:
@@ -67,7 +67,8 @@ def find_best_subtree(
     return leaves
 
 
-def _find_parents(left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[np.int64]:
+def find_parents(left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the node above each node; -1 above the root."""
     parents, inner = np.full(len(left), -1, np.int64), np.flatnonzero(left >= 0)
     parents[left[inner]] = parents[right[inner]] = inner
     return parents

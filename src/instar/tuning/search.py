@@ -107,6 +107,7 @@ class Search:
 
     Raises:
         ConfigError: if a setting in which trials differ is given.
+        MismatchError: if labels are numbers.
     """
 
     stage: Stage
@@ -115,6 +116,11 @@ class Search:
     network: nn.Module | str | None
 
     def __post_init__(self) -> None:
+        if self.stage.config.data.labels == "numbers":
+            raise MismatchError(
+                "tune chooses T and w of SoftTargets(T) + w HardLabels(), terms of classes, and labels are numbers; "
+                "train with several w in SquaredError('teacher') + w * SquaredError(), and compare the runs."
+            )
         for name in ("objective", "targets", "store", "judge_test"):
             if name in self.stage.config.model_fields_set:
                 raise ConfigError(f"tune chooses the setting '{name}' of its trials; leave it out.")

@@ -11,6 +11,7 @@ from torch import Tensor
 from instar.analysis.scores import UNLABELLED
 from instar.config import DataConfig
 from instar.data.columns.cell_rows import CellRows
+from instar.data.columns.held import NUMBERS, Held
 from instar.data.columns.schema import Schema, TableColumn
 from instar.data.samples import Samples
 from instar.data.source import Source
@@ -105,7 +106,10 @@ def rows_of(samples: Samples, generator: RowGenerator) -> CellRows:
 
 
 def _find_problem(source: Source) -> str | None:
-    beside = {*source.columns.keys() - set(source.input_names), *(() if source.weights is None else ("weights",))}
+    beside = {
+        *source.columns.keys() - {NUMBERS, *source.input_names},
+        *(() if source.weights is None else ("weights",)),
+    }
     if source.positions is not None or source.lengths is not None:
         return "samples with positions or frames"
     if beside:
@@ -129,9 +133,15 @@ def _extend(source: Source, parts: list[CellRows], told: str) -> Source:
         "stored": None,
         "whole": source,  # from which another selection is made
     }
+    if numbers := source.held.get(NUMBERS):
+        missing = numbers.values.new_full((count, *numbers.shape), torch.nan)
+        values["columns"] = {NUMBERS: Held(torch.cat([numbers.values, missing]))}
     if source.table is not None:
         joined = join_rows([source.table, *parts])
-        values |= {"inputs": torch.arange(len(joined)), "columns": {source.input_names[0]: joined}}
+        values |= {
+            "inputs": torch.arange(len(joined)),
+            "columns": {**values.get("columns", {}), source.input_names[0]: joined},
+        }
     else:
         new = torch.cat([part.values for part in parts]).view(count, *source.inputs.shape[1:])
         values["inputs"] = torch.cat([source.inputs, _convert(new, source.inputs)])

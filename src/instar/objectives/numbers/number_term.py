@@ -10,6 +10,7 @@ from torch import Tensor
 
 from instar.analysis.scores import UNLABELLED
 from instar.data.batch import Batch
+from instar.objectives.aims import Aim
 from instar.objectives.objective import Term
 from instar.objectives.values import Need, Value
 from instar.targets.targets import Targets
@@ -57,6 +58,17 @@ class NumberTerm(Term):
         numbers = torch.where(known, batch.numbers.to(predicted), predicted.detach())
         return Value(torch.where(known, self.of_distances((predicted - numbers) / spread_of(batch)), 0.0))
 
+    def aim(self, batch: Batch, targets: Targets | None, classes: int) -> Aim:
+        """Return the numbers, standardised; an unlabelled example has the weight 0."""
+        mean, spread = scale_of(batch)
+        if self.of == "teacher":
+            assert targets is not None, "Objective.check refuses a run without a teacher"
+            numbers, weights = targets.logits()[:, :1].double(), None
+        else:
+            known = batch.labels != UNLABELLED
+            numbers, weights = batch.numbers[:, None].double().where(known[:, None], mean), known.double()
+        return Aim((numbers - mean) / spread, None, weights, are_numbers=True, of_distances=self.of_distances)
+
 
 def spread_of(batch: Batch) -> float:
     """Return the standard deviation of the training labels of the data that a batch is from; 1 if it is made by hand.
@@ -64,5 +76,9 @@ def spread_of(batch: Batch) -> float:
     >>> spread_of(Batch.of_labels(torch.tensor([0])))
     1.0
     """
-    scale = batch.origin.samples.source.task.output_scale if batch.origin else None
-    return 1.0 if scale is None else scale[1]
+    return scale_of(batch)[1]
+
+
+def scale_of(batch: Batch) -> tuple[float, float]:
+    """Return mean and standard deviation of these labels; 0 and 1 if the batch is made by hand."""
+    return (batch.origin.samples.source.task.output_scale if batch.origin else None) or (0.0, 1.0)
