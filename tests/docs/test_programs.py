@@ -276,3 +276,27 @@ def test_the_page_of_scikit_learn_runs_and_tells_what_one_tree_loses(
     assert -0.05 < found["lost"].low < found["lost"].high < 0.1
     exec(compile(of_flowers, "docs/scikit-learn.md", "exec"), found := {})
     assert found["single"].get_n_leaves() > 4
+
+
+def test_boosted_trees_of_prices_become_a_network_and_a_smaller_booster_as_the_page_says(
+    instar: Callable[..., tuple[int, str, str]],
+    diamonds_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("xgboost", reason="XGBoost is not installed")
+    text = section("docs/regression.md", "XGBoost into a network, and into a smaller booster")
+    (fit, program), (commands,) = blocks(text, "python"), blocks(text, "sh")
+    here = lambda words: words.replace("../shared/data/diamonds", str(diamonds_folder))  # noqa: E731
+    (tmp_path / "diamonds.py").write_text(here(fit).replace("n_estimators=300", "n_estimators=30"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    few = "--set data.subset=3000 --out"
+    run_commands(here(commands).replace("--out", few).replace("rounds=50", "rounds=20"), instar)
+    for name, least in (("price-network", 0.8), ("price-booster", 0.8)):
+        metrics = Run(tmp_path / "runs" / name).metrics
+        assert least < metrics["r2"] < metrics["teacher_r2"]
+    few = here(program).replace('labels="numbers"', 'labels="numbers", subset=3000').replace("rounds=50", "rounds=5")
+    exec(compile(few, "docs/regression.md", "exec"), found := {})
+    sys.modules.pop("diamonds")
+    assert found["booster"].result["trees"] == 5

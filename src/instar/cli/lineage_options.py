@@ -39,8 +39,8 @@ LaterObjectiveOption = Annotated[
     str | None,
     typer.Option(
         "--objective",
-        help='objective of later generations; "SoftTargets(1) + HardLabels()" adds labels; SoftTargets(1) if not given, '
-        "or SquaredError('teacher') for numbers",
+        help='objective of later generations; "SoftTargets(1) + HardLabels()" adds labels; SoftTargets(1) if '
+        "not given, or SquaredError('teacher') for numbers",
         callback=trust_typed,
     ),
 ]

@@ -30,6 +30,7 @@ from instar.teachers.conversion import as_teacher
 from instar.teachers.given import GivenPredictions
 from instar.teachers.model_files import names_a_model_file, read_model_file
 from instar.teachers.module import Module
+from instar.teachers.regressor import predicts_numbers
 from instar.teachers.teacher import Teacher
 
 _KINDS = {"torch.nn.Module": nn.Module, "instar.Teacher": Teacher}
@@ -147,7 +148,8 @@ class ForeignTeacher:
                 f"teacher '{self.name}' is a {kind}, which has weights, a way of reading and classes of its own; "
                 "leave those out, or return a torch.nn.Module."
             )
-        return Classifier(made, classes=self.classes) if is_estimator(made) else as_teacher(made)
+        is_classifier = is_estimator(made) and not predicts_numbers(made)
+        return Classifier(made, classes=self.classes) if is_classifier else as_teacher(made)
 
 
 def _make_transformers(path: str, reader: str | Reader | None, classes: Sequence[str]) -> Module:
