@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -35,15 +36,15 @@ class Claim:
     Args:
         title: paper.
         claim: what it says.
-        because: what separates the published number from ours.
-        table: folder of the table in results/; None: nothing was run.
+        because: what separates the published number from ours, if ours was measured.
+        table: folder of the table in results/, which may not exist yet; None: there is none.
         quantity: quantity of the rows.
         better: which values of the quantity are better.
         unit: unit of the numbers of the claim.
         prefix: what the titles of all rows begin with.
-        ours: rows that the claim is about, whose mean is taken seed by seed; empty: nothing was run.
+        ours: rows that the claim is about, whose mean is taken seed by seed; empty: no table has them.
         than: rows that they are better than; empty: the claim is about their own number.
-        keeps: two rows, whose difference is a gain that ours keep a share of.
+        keeps: two rows, or lists of them, whose difference is a gain that ours keep a share of.
         reach: the claim is about the size of the difference and not its sign alone.
         within: the claim is that the difference is between this and its opposite.
         published: the paper's number; None takes it from the rows.
@@ -51,7 +52,7 @@ class Claim:
 
     title: str
     claim: str
-    because: str
+    because: str = ""
     table: str | None = None
     quantity: str = ""
     better: Literal["lower", "higher"] = "higher"
@@ -59,7 +60,7 @@ class Claim:
     prefix: str = ""
     ours: str | Sequence[str] = ()
     than: str | Sequence[str] = ()
-    keeps: Sequence[str] = ()
+    keeps: Sequence[str | Sequence[str]] = ()
     reach: bool = False
     within: float | None = None
     published: float | None = None
@@ -67,6 +68,11 @@ class Claim:
     def __post_init__(self) -> None:
         if self.ours and self.table is None:
             raise ValueError(f"'{self.claim}' has rows and no table.")
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a table with its rows."""
+        return bool(self.ours) and find_table(self.table).exists()
 
     def seeds(self, names: str | Sequence[str]) -> list[float]:
         """Return the mean of rows, seed by seed."""
@@ -79,7 +85,7 @@ class Claim:
 
     def theirs(self) -> float | None:
         """Return the paper's number, with the sign of `effect`."""
-        if self.published is not None or not self.ours:
+        if self.published is not None or not self.is_measured:
             return self.published
         ours, than = ([row["published"] for row in self._rows(names)] for names in (self.ours, self.than))
         if None in ours or None in than:
@@ -118,7 +124,7 @@ class Claim:
 
     def verdict(self) -> str:
         """Return one of `VERDICTS`."""
-        if not self.ours:
+        if not self.is_measured:
             return "not settled"
         _, low, high = self.effect()
         least, most = self.allowed()
@@ -128,22 +134,28 @@ class Claim:
 
     def row(self) -> str:
         """Return the claim as a row of the page."""
-        theirs, found = self.theirs(), self.effect() if self.ours else None
-        table = f"[{self.table}](../results/{self.table}/table.md)" if self.table else EN_DASH
+        theirs, found = self.theirs(), self.effect() if self.is_measured else None
+        table = f"[{self.table}](../results/{self.table}/table.md)" if self.is_measured else EN_DASH
         published = EN_DASH if theirs is None else f"{theirs:.4g}{self._unit()}"
         if self.within is not None:
             published = f"within ±{self.within:g}{self._unit()}" + ("" if theirs is None else f" ({theirs:.4g})")
         ours = EN_DASH if found is None else write_interval(*found, self._unit())
-        return f"| {self.claim} | {published} | {ours} | {self.verdict()} | {self.because} | {table} |"
+        because = self.because if self.is_measured else "not run"
+        return f"| {self.claim} | {published} | {ours} | {self.verdict()} | {because} | {table} |"
 
     def _unit(self) -> str:
         return self.unit if self.unit == "%" else f" {self.unit}"
 
 
+def find_table(table: str | None) -> Path:
+    """Return the path of a table, which may not exist yet."""
+    return ROOT / "results" / str(table) / "table.json"
+
+
 @cache
 def read_rows(table: str | None) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the rows of a table by title and quantity."""
-    rows = json.loads((ROOT / "results" / str(table) / "table.json").read_text())
+    rows = json.loads(find_table(table).read_text())
     return {(row["row"], row["quantity"]): row for row in rows}
 
 
@@ -173,7 +185,7 @@ def write_summary(claims: Sequence[Claim]) -> str:
     """Return the first lines of the page, which the README quotes."""
     counts = Counter(claim.verdict() for claim in claims)
     held, missed, unsettled = (counts[verdict] for verdict in VERDICTS)
-    skipped = sum(not claim.ours for claim in claims)
+    skipped = sum(not claim.is_measured for claim in claims)
     titles = list(dict.fromkeys(claim.title for claim in claims))
     lines = [
         f"Of {len(claims)} published claims, {held} held, {missed} did not hold, and {unsettled} are not settled, "
@@ -186,7 +198,7 @@ def write_summary(claims: Sequence[Claim]) -> str:
     for title in titles:
         same = [claim for claim in claims if claim.title == title]
         found = Counter(claim.verdict() for claim in same)
-        scale = same[0].table.rpartition("/")[2] if same[0].table else EN_DASH
+        scale = next((str(claim.table).rpartition("/")[2] for claim in same if claim.is_measured), EN_DASH)
         lines.append(f"| {title} | {scale} | " + " | ".join(str(found[verdict]) for verdict in VERDICTS) + " |")
     return "\n".join(lines) + "\n"
 
