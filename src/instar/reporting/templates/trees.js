@@ -6,6 +6,7 @@
   const [WIDTH, HEIGHT, ACROSS, DOWN, MARGIN] = [206, 44, 250, 52, 8];
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
   const MAX_LETTERS = 30;
+  const count = new Intl.NumberFormat("en"); // one for all, because making one takes longer than drawing a box
   let run, open, chosen, parents, depths;
 
   const element = (tag, text) => {
@@ -39,7 +40,7 @@
       list.append(item);
     }
     if (rules.length) panel.append(list);
-    const samples = node.n.toLocaleString("en") + " of " + run.nodes[0].n.toLocaleString("en") + " training samples";
+    const samples = count.format(node.n) + " of " + count.format(run.nodes[0].n) + " training samples";
     panel.append(element("p", "then " + likeliest(node) + " (" + samples + ")" + (node.next ? "; next: " + node.short[0] + "?" : "")));
     if (run.isNumber) return;
     const table = element("table"), head = element("tr");
@@ -47,7 +48,7 @@
     table.append(head);
     node.p.forEach(([place, value], row) => {
       const line = element("tr");
-      line.append(element("td", run.classes[place]), element("td", percent(value)), element("td", node.l[row].toLocaleString("en")));
+      line.append(element("td", run.classes[place]), element("td", percent(value)), element("td", count.format(node.l[row])));
       for (const cell of [...line.children].slice(1)) cell.className = "figures";
       table.append(line);
     });
@@ -83,7 +84,7 @@
     }
     for (const number of drawn) svg.append(box(number, ...place(number)));
     get("picture").replaceChildren(svg);
-    get("size").textContent = "The tree has " + run.leaves.toLocaleString("en") + " leaves; " + drawn.length.toLocaleString("en") + " of its " + run.nodes.length.toLocaleString("en") + " nodes are open.";
+    get("size").textContent = "The tree has " + count.format(run.leaves) + " leaves; " + count.format(drawn.length) + " of its " + count.format(run.nodes.length) + " nodes are open.";
     tell();
   };
 
@@ -99,7 +100,7 @@
     group.append(svgElement("title", {}, node.next ? node.told[0] + "?" : likeliest(node)));
     group.append(svgElement("rect", {class: "box", width: WIDTH, height: HEIGHT, rx: 4}));
     group.append(svgElement("text", {x: 7, y: 15}, cut(title(node))));
-    group.append(svgElement("text", {x: 7, y: 30, class: "small"}, cut("n = " + node.n.toLocaleString("en") + ": " + likeliest(node))));
+    group.append(svgElement("text", {x: 7, y: 30, class: "small"}, cut("n = " + count.format(node.n) + ": " + likeliest(node))));
     if (!run.isNumber) {
       let from = 0;
       for (const [place, value] of [...node.p].sort((a, b) => a[0] - b[0])) { // a class keeps its colour and side
