@@ -135,7 +135,8 @@ class Claim:
     def row(self) -> str:
         """Return the claim as a row of the page."""
         theirs, found = self.theirs(), self.effect() if self.is_measured else None
-        table = f"[{self.table}](../results/{self.table}/table.md)" if self.is_measured else EN_DASH
+        exists = find_table(self.table).exists()
+        table = f"[{self.table}](../results/{self.table}/table.md)" if exists else self.table or EN_DASH
         published = EN_DASH if theirs is None else f"{theirs:.4g}{self._unit()}"
         if self.within is not None:
             published = f"within ±{self.within:g}{self._unit()}" + ("" if theirs is None else f" ({theirs:.4g})")
