@@ -77,3 +77,23 @@ def test_validation_during_training_measures_no_interval(data, tmp_path, monkeyp
 
     found = measure_validation(as_teacher(teacher), data.validation)
     assert found == pytest.approx({name: teacher.result["validation"][name] for name in ("rmse", "r2", "scaled_error")})
+
+
+def test_the_command_line_labels_manufactured_rows_and_warns_of_a_leak(request, tmp_path):
+    run_cli = request.getfixturevalue("instar")
+    text = "a,b,copy,price\n" + "\n".join(
+        f"{a:.4f},{b:.4f},{3 * y:.4f},{y:.4f}" for (a, b, _), y in zip(INPUTS, PRICES, strict=True)
+    )
+    (tmp_path / "rows.csv").write_text(text)
+    read = ("data.label_column=price", "data.labels=numbers", "data.test=0.2")
+    words = [tmp_path / "rows.csv", *(word for one in read for word in ("--set", one)), "--model", "tree"]
+    code, _, err = run_cli("train", *words, "--out", tmp_path / "teacher")
+    assert code == 0, err
+    assert "column 'copy' alone predicts the label with an R² of 1.0000" in err
+    assert "column 'a'" not in err
+    words += ["--teacher", tmp_path / "teacher", "--transfer", "munge", "--transfer-rows", 100]
+    code, _, err = run_cli("distill", *words, "--out", tmp_path / "student")
+    assert code == 0, err
+    (tmp_path / "rows.csv").write_text(text + "\n1,1,1,much")
+    code, _, err = run_cli("train", *words[:7], "--model", "tree", "--out", tmp_path / "other")
+    assert "has the label 'much' (str)" in err

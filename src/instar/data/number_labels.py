@@ -58,6 +58,10 @@ def _read(split: str, given: Any, unlabelled: int | str | None) -> NDArray[np.fl
         known = known & ~np.asarray(pd.isna(array), dtype=bool)
     for place in np.flatnonzero(known).tolist() if array.dtype.kind not in "iuf" else ():
         value = array[place]
+        # a file is read as text where any label is no number, so the numbers before that one are not the fault
+        is_text_of_number = isinstance(value, str) and len(set(map(type, array[known]))) == 1 and _is_number(value)
+        if is_text_of_number and not all(map(_is_number, array[known])):
+            continue
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             raise DataError(
                 f"labels must be numbers (data.labels=numbers); sample {place} of '{split}' has the label "
@@ -78,3 +82,11 @@ def _as_number(unlabelled: int | str) -> float:
         return float(unlabelled)
     except ValueError:
         raise ConfigError(f"data.unlabelled must be a number where labels are, got {unlabelled!r}.") from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -132,6 +132,7 @@ def plan_distillation(
     model: ModelLike | None,
     out: Path,
     named: Mapping[str, Any],
+    /,  # so that settings of `data` may be given too
     *,
     config: str | Path | Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,

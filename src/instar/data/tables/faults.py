@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instar.data.columns.cell_rows import CELLS, CellRows
+from instar.data.columns.held import NUMBERS
 from instar.data.opening import join_names
 from instar.data.samples import Samples
 from instar.seeds import generator
@@ -26,6 +27,9 @@ MAX_LEAK_CLASSES = 100
 
 MAX_LEAK_ERROR = 0.02
 """Share of the errors of chance below which one column alone predicts the label."""
+
+MAX_LEAK_VARIANCE = 0.005
+"""Share of the variance of labels that are numbers below which one column alone predicts them."""
 
 MIN_CHANCE_ERRORS = 20
 """Fewest errors of chance that tell a column that predicts the label from luck."""
@@ -45,6 +49,8 @@ def find_faults(train: Samples, others: Mapping[str, Samples]) -> list[str]:
     found = [*_find_constant_columns(known)]
     if isinstance(train.source.task, Classification) and train.source.positions is None:
         found += [*_find_leaks(known, train.labels, train.num_classes), *_find_missing_classes(train, others)]
+    if train.source.task.predicts_numbers:
+        found += _find_leaks_of_numbers(known, train.column(NUMBERS))
     return found
 
 
@@ -85,6 +91,30 @@ def _find_leaks(rows: CellRows, labels: Tensor, classes: int) -> Iterator[str]:
             yield (
                 f"column '{name}' alone predicts the label of {1 - wrong.mean():.1%} of the training samples; if it is "
                 f"known only after the label, leave it out with data.leave_out=['{name}']"
+            )
+
+
+def _find_leaks_of_numbers(rows: CellRows, numbers: Tensor) -> Iterator[str]:
+    labelled = (~numbers.isnan()).nonzero()[:, 0]
+    chosen = labelled[torch.randperm(len(labelled), generator=generator(0, "leaks"))[:MAX_LEAK_ROWS]]
+    values, answers = rows.values[chosen].numpy(), numbers[chosen].double().numpy()
+    half = len(chosen) // 2
+    if half < MIN_CHANCE_ERRORS:
+        return
+    for place, name in enumerate(rows.schema.names):
+        known, new = values[:half, place], values[half:, place]
+        if np.isnan(known).any() or np.isnan(new).any() or np.ptp(known) == 0:
+            continue  # a column that holds the label has no gaps
+        order, inside = np.argsort(known), (new >= known.min()) & (new <= known.max())
+        judged = answers[half:][inside]
+        if len(judged) < MIN_CHANCE_ERRORS or not judged.var() > 0:
+            continue
+        predicted = np.interp(new[inside], known[order], answers[:half][order])  # between neighbours, as numbers are
+        r2 = 1 - float(np.square(predicted - judged).mean() / judged.var())
+        if r2 >= 1 - MAX_LEAK_VARIANCE:
+            yield (
+                f"column '{name}' alone predicts the label with an R² of {r2:.4f}; if it is known only later, "
+                f"leave it out with data.leave_out=['{name}']"
             )
 
 
