@@ -260,7 +260,7 @@ def test_the_page_of_phases_runs_as_it_stands_and_its_file_says_the_same(
     exec(compile("\n".join(blocks(page, "python")[:2]), "docs/phases.md", "exec"), {})
     assert Run("runs/shallow").config["start_layers"] == {"blocks.*": "blocks.{0,2,4}"}
     for phase, folder in zip(read_phases("phases.yaml"), ("phases/1", "."), strict=True):
-        config = Run(Path("runs/in-phases") / folder).config
+        config = Run(Path("runs/python/in-phases") / folder).config
         assert parse_objective(phase["objective"]) == parse_objective(config["objective"])
         assert all(config["training"][name] == value for name, value in phase.items() if name != "objective")
 
