@@ -200,8 +200,8 @@ class ModelConfig(Config):
 
     name: str = Field(
         description="a model family (mlp, cnn, resnet, wide-resnet, preact-resnet, densenet, ban-resnet, vgg, lstm, "
-        "character-lstm, frame-net, linear, bag, text-lstm, text-transformer, tree, forest, boosting), "
-        "transformers:FOLDER_OR_HUB_ID, timm:NAME, or package.module:Class"
+        "character-lstm, frame-net, linear, bag, text-lstm, text-transformer, tree, forest, boosting, "
+        "estimator, nearest), transformers:FOLDER_OR_HUB_ID, timm:NAME, or package.module:Class"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the model")
 

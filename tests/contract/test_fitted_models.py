@@ -7,7 +7,7 @@ import torch
 import instar.models
 from instar.config import ModelConfig
 from instar.errors import ConfigError
-from instar.models import MODELS, Boosting, Fitted, Forest, Tree, build_network, describe_model
+from instar.models import MODELS, Boosting, Estimator, Fitted, Forest, Nearest, Tree, build_network, describe_model
 from instar.models.tree_ensemble import TreeEnsemble
 from instar.students import STUDENTS
 from instar.trees import TreeArrays
@@ -16,6 +16,8 @@ CASES = [
     Tree(depth=3, leaves=5, min_samples=2, smoothing=0.5, prune=False),
     Forest(3, depth=3, leaves=5, min_samples=2, split_columns=2, smoothing=0.5, bootstrap=False),
     Boosting(3, 0.5, depth=3, leaves=5, min_samples=2, smoothing=0.5, sample=0.5, patience=0),
+    Estimator("sklearn.linear_model.Ridge", alpha=2.0),
+    Nearest(3, smoothing=0.5),
 ]
 every_model = pytest.mark.parametrize("description", CASES, ids=lambda one: type(one).__name__)
 

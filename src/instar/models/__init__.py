@@ -13,6 +13,7 @@ from instar.models.cnn import CNN
 from instar.models.copying import copy_network
 from instar.models.densenet import DenseNet
 from instar.models.dropout import Dropout
+from instar.models.estimator import Estimator
 from instar.models.fitted import Fitted
 from instar.models.forest import Forest
 from instar.models.frame_net import FrameNet
@@ -22,6 +23,7 @@ from instar.models.linear import Linear
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
 from instar.models.modes import find_frozen_layers, in_eval_mode, set_train_mode
+from instar.models.nearest import Nearest
 from instar.models.normalised import Normalised, reader_of
 from instar.models.outputs import logits_of
 from instar.models.preact_resnet import PreActivationResNet
@@ -60,10 +62,12 @@ __all__ = [
     "CharacterLSTM",
     "DenseNet",
     "Dropout",
+    "Estimator",
     "Fitted",
     "Forest",
     "FrameNet",
     "Linear",
+    "Nearest",
     "Normalised",
     "PreActivationResNet",
     "Projected",

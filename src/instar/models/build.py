@@ -23,12 +23,15 @@ from instar.models.causal_lm import TRANSFORMERS_PREFIX, CausalLM
 from instar.models.character_lstm import CharacterLSTM
 from instar.models.cnn import CNN
 from instar.models.densenet import DenseNet
+from instar.models.estimator import Estimator
 from instar.models.forest import Forest
 from instar.models.frame_net import FrameNet
 from instar.models.imported import import_model
+from instar.models.imported_estimator import describe_estimator, is_estimator_object
 from instar.models.linear import Linear
 from instar.models.lstm import LSTM
 from instar.models.mlp import MLP
+from instar.models.nearest import Nearest
 from instar.models.normalised import Normalised
 from instar.models.preact_resnet import PreActivationResNet
 from instar.models.probe import compute_logits
@@ -64,22 +67,24 @@ MODELS: dict[str, type[Architecture]] = {
     "tree": Tree,
     "forest": Forest,
     "boosting": Boosting,
+    "estimator": Estimator,
+    "nearest": Nearest,
 }
 """Model families by the name in a configuration; add one line for a new family."""
 
 
 def describe_model(model: str | ModelConfig | Mapping[str, Any] | nn.Module) -> ModelConfig:
-    """Return the configuration of a model given as a name, a mapping, a configuration or a module.
+    """Return the configuration of a model given as a name, a mapping, a configuration, a module or an estimator.
 
     >>> describe_model(MLP([500, 300])).name
     'mlp'
     """
     if isinstance(model, ModelConfig):
         return model
-    if isinstance(model, str):
-        return ModelConfig(name=model)
-    if isinstance(model, Mapping):
-        return validate(ModelConfig, model)
+    if isinstance(model, str | Mapping):
+        return ModelConfig(name=model) if isinstance(model, str) else validate(ModelConfig, model)
+    if is_estimator_object(model):
+        return ModelConfig(name="estimator", arguments=describe_estimator(model))
     # loading wraps the network in `Normalised` again, so only the inner network is described
     network = model.network if isinstance(model, Normalised) else model
     if isinstance(network, CausalLM | TransformersClassifier | TimmClassifier):
@@ -161,6 +166,8 @@ def build_network(
     wants_number = "classes" in parameters and _is_number(parameters["classes"])
     own_classes = len(names) if wants_number else names
     known = {"input_shape": input_shape, "num_classes": len(names), "classes": own_classes, **(sizes or {})}
+    if getattr(kind, "takes_trust", False) and config.name in MODELS:
+        known["trust"] = trust
     # arguments come last, so that those of a user's class may replace the sizes of the data
     given = {name: value for name, value in known.items() if name in parameters} | own | config.arguments
     made = call_constructor(kind, config.name, given)

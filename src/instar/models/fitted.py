@@ -33,7 +33,7 @@ class Fitted(Architecture):
         super().__init__(arguments, input_shape, num_classes)
 
     @abstractmethod
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """Return `parameters`, the fitted numbers that a prediction depends on, and other sizes by name."""
 
     @abstractmethod

@@ -15,6 +15,7 @@ from instar.data.from_function import names_a_function
 from instar.errors import ConfigError
 from instar.models.architecture import Architecture
 from instar.models.build import MODELS
+from instar.models.imported_estimator import is_estimator_object
 from instar.runs.run import Run
 from instar.targets.manifest import MANIFEST_FILE
 from instar.targets.store import TargetStore
@@ -63,6 +64,7 @@ def kinds_of(value: object) -> tuple[str, ...]:
         (isinstance(value, ModelConfig) or (isinstance(value, Architecture) and not value.is_built), ("model",)),
         (isinstance(value, nn.Module), ("teacher", "model")),
         (isinstance(value, Run | TargetStore | Teacher | ForeignTeacher), ("teacher",)),
+        (is_estimator_object(value), ("teacher", "model")),
         (is_estimator(value), ("teacher",)),
     )
     for is_so, kinds in known:

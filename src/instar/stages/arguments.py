@@ -15,6 +15,7 @@ from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError, nearest
 from instar.models.architecture import Architecture
 from instar.models.copying import refuse_unhashable
+from instar.models.imported_estimator import is_estimator_object
 from instar.objectives.notation import distillation
 from instar.objectives.objective import Objective, Term
 from instar.paths import local_path
@@ -96,8 +97,12 @@ def given_network(model: object) -> nn.Module | None:
     """
     if isinstance(model, Architecture) and not model.is_built:  # a module without weights: a description
         return None
+    if is_estimator_object(model):
+        return None
     if model is None or (not isinstance(model, str | Mapping | nn.Module) and not hasattr(model, "arguments")):
-        raise ConfigError(f"model must be a name, a configuration or a torch module, got {type(model).__name__}.")
+        raise ConfigError(
+            f"model must be a name, a configuration, a torch module or an estimator, got {type(model).__name__}."
+        )
     if isinstance(model, nn.Module):
         refuse_unhashable(model)
     return model if isinstance(model, nn.Module) else None

@@ -5,10 +5,14 @@ from __future__ import annotations
 from instar.models.architecture import Architecture
 from instar.models.boosting import Boosting
 from instar.models.build import MODELS
+from instar.models.estimator import Estimator
 from instar.models.forest import Forest
+from instar.models.nearest import Nearest
 from instar.models.tree import Tree
 from instar.students.boosting import BoostingStudent
+from instar.students.estimator import EstimatorStudent
 from instar.students.forest import ForestStudent
+from instar.students.nearest import NearestStudent
 from instar.students.network import NetworkStudent
 from instar.students.student import Student
 from instar.students.tree import TreeStudent
@@ -17,6 +21,8 @@ STUDENTS: dict[type[Architecture], Student] = {
     Tree: TreeStudent(),
     Forest: ForestStudent(),
     Boosting: BoostingStudent(),
+    Estimator: EstimatorStudent(),
+    Nearest: NearestStudent(),
 }
 """How each family without gradients learns; add one line for a new family."""
 

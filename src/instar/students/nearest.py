@@ -1,0 +1,61 @@
+"""Prototypes: centres of the examples of each class, with the best logits of the examples that are nearest to them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from instar.models.nearest import Nearest
+from instar.objectives.objective import Objective
+from instar.seeds import derive
+from instar.students.examples import Examples
+from instar.students.fitted import FittedStudent
+from instar.students.leaf_values import Sums, add, gather_sums, refuse_without_aim, smooth, solve
+from instar.students.student import Lesson
+
+
+class NearestStudent(FittedStudent):
+    """Finds prototypes by k-means in each class, and gives each the logits of the least loss of its cell.
+
+    The class of an example is the likeliest of its best logits, which the targets give. A cell is all examples, of any
+    class, whose nearest prototype it is, so its logits v_k are exact: argmin_v of the sum of their losses.
+
+    Source: Hastie, Tibshirani and Friedman 2009, "The elements of statistical learning", section 13.2.1, for k-means
+    in each class; there a prototype votes for its class alone.
+    """
+
+    noun = "a model of prototypes"
+
+    def refuse_objective(self, objective: Objective) -> None:
+        """Refuse an objective with a term that is no mean of targets."""
+        refuse_without_aim(objective, self.noun)
+
+    def fit(self, network: Any, examples: Examples, lesson: Lesson) -> int:
+        """Find prototypes and their logits."""
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+
+        assert isinstance(network, Nearest), "the catalogue gives each family its student"
+        sums, rows = [one for one in gather_sums(lesson.objective, examples) if isinstance(one, Sums)], examples.rows
+        told = add(one.strengths for one in sums) > 0  # an example without a label or a target says nothing
+        classes = np.where(told, solve(sums).argmax(1), -1)
+        centres = []
+        for one in range(examples.classes):
+            own = rows[classes == one]
+            if len(own):
+                count = min(network.most_prototypes, len(own))
+                seed = derive(lesson.seed, "nearest", one) % 2**32
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than prototypes
+                    centres.append(KMeans(count, n_init=1, random_state=seed).fit(own).cluster_centers_)
+        found = torch.from_numpy(np.unique(np.concatenate(centres).astype(np.float32), axis=0))
+        network.fill({"centres": found, "logits": torch.zeros(len(found), examples.classes)})
+        cells = network.find_nearest(torch.from_numpy(rows).to(network.centres.device)).cpu().numpy()
+        by_cell = [one.within(cells, len(found)) for one in sums]
+        whole = [one.within(np.zeros(len(rows), np.int64), 1) for one in sums]
+        logits = solve(smooth(by_cell, whole, network.smoothing, examples.weight))
+        network.fill({"logits": torch.from_numpy(logits).float()})
+        return 1
