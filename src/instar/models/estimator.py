@@ -125,9 +125,8 @@ class Estimator(Fitted):
 
 
 def _read_trees(arrays: dict[str, NDArray[Any]], facts: dict[str, Any], model: Estimator) -> Any:
-    trees = TreeArrays(
-        **{name: arrays[name] for name in ARRAY_NAMES}, **{name: facts["trees"][name] for name in SETTING_NAMES}
-    )
+    given: dict[str, Any] = {name: arrays[name] for name in ARRAY_NAMES}
+    trees = TreeArrays(**given, **{name: facts["trees"][name] for name in SETTING_NAMES})
     if (trees.columns, trees.outputs) != (model.columns, len(facts["places"])):
         raise MismatchError(f"the trees have {trees.columns} columns and {trees.outputs} outputs, which do not fit.")
     return trees.predict

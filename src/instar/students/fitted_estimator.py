@@ -78,12 +78,12 @@ def _stack_outputs(estimator: Any) -> TreeArrays | None:
             bases.append(float(trees.base[0]))
         columns = as_trees(several[0]).columns
         return stack_trees(nodes, columns, combine="sum", meaning="numbers", base=np.array(bases))
-    trees = [estimator] if hasattr(estimator, "tree_") else several
+    grown = [estimator] if hasattr(estimator, "tree_") else several
     if np.ndim(getattr(estimator, "n_outputs_", None) or 1) or getattr(estimator, "n_outputs_", 1) < 2:
         return None
-    if hasattr(estimator, "classes_") or not trees or not all(hasattr(tree, "tree_") for tree in trees):
+    if hasattr(estimator, "classes_") or not grown or not all(hasattr(tree, "tree_") for tree in grown):
         return None
-    found = [tree.tree_ for tree in trees]
+    found = [tree.tree_ for tree in grown]
     nodes = [
         Nodes(
             tree.feature, largest_in_float32(tree.threshold, strict=False), tree.children_left, tree.children_right,
