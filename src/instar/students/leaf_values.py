@@ -16,6 +16,7 @@ from instar.objectives.objective import Objective
 from instar.objectives.schedules import number_of
 from instar.students.examples import Examples, Part
 from instar.students.leaf_numbers import Distances, bisect
+from instar.trees.cost_complexity import add_up
 
 Floats = NDArray[np.float64]
 
@@ -67,11 +68,8 @@ class Sums:
 
     def above(self, left: NDArray[np.int32], right: NDArray[np.int32]) -> Sums:
         """Return the sums of all nodes of a tree, of sums whose groups are its leaves; children come after parents."""
-        found = replace(self, targets=self.targets.copy(), weights=self.weights.copy(), squares=self.squares.copy())
-        for node in np.flatnonzero(left >= 0)[::-1]:
-            for values in (found.targets, found.weights, found.squares):
-                values[node] = values[left[node]] + values[right[node]]
-        return found
+        targets, weights, squares = (add_up(one, left, right) for one in (self.targets, self.weights, self.squares))
+        return replace(self, targets=targets, weights=weights, squares=squares)
 
     @property
     def strengths(self) -> Floats:

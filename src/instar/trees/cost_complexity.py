@@ -30,39 +30,42 @@ def find_best_subtree(
     >>> find_best_subtree(left, right, np.array([9.0, 4, 2, 1, 1]), np.array([9.0, 3, 2, 2, 2])).tolist()
     [False, True, False, False, False]
     """
-    parents, counts = find_parents(left, right), np.ones(len(left), np.int64)
-    below, held_below = costs.copy(), held_out.copy()
-    for node in range(len(left) - 1, -1, -1):
-        if left[node] >= 0:
-            for sums in (counts, below, held_below):
-                sums[node] = sums[left[node]] + sums[right[node]]
+    lefts, rights, parents = left.tolist(), right.tolist(), find_parents(left, right).tolist()
+    counts, below, held_below = [1] * len(lefts), costs.tolist(), held_out.tolist()
+    own, held_own = costs.tolist(), held_out.tolist()
+    inner = np.flatnonzero(left >= 0).tolist()
+    for node in reversed(inner):
+        for sums in (counts, below, held_below):
+            sums[node] = sums[lefts[node]] + sums[rights[node]]
 
     def strength(node: int) -> float:
-        return float((costs[node] - below[node]) / (counts[node] - 1))
+        return (own[node] - below[node]) / (counts[node] - 1)
 
-    alive = left >= 0
-    queue = [(strength(node), node) for node in np.flatnonzero(alive).tolist()]
+    alive = [side >= 0 for side in lefts]
+    queue = [(strength(node), node) for node in inner]
     heapq.heapify(queue)
     order: list[int] = []
-    best, kept = float(held_below[0]), 0
+    best, kept = held_below[0], 0
     while queue:
-        found, node = heapq.heappop(queue)
-        if not alive[node] or found != strength(node):
-            continue  # collapsed with a split above it, or its strength has changed since
-        _forget(node, left, right, alive)
-        changes = [(sums, own - sums[node]) for sums, own in ((below, costs[node]), (held_below, held_out[node]))]
+        found, node = queue[0]
+        if alive[node] and (now := strength(node)) > found:
+            heapq.heapreplace(queue, (now, node))  # no split gets weaker when another below it collapses
+            continue
+        heapq.heappop(queue)
+        if not alive[node]:
+            continue  # collapsed with a split above it
+        _forget(node, lefts, rights, alive)
+        change, held_change = own[node] - below[node], held_own[node] - held_below[node]
         removed, above = counts[node] - 1, node
         while above >= 0:
             counts[above] -= removed
-            for sums, change in changes:
-                sums[above] += change
-            if alive[above]:
-                heapq.heappush(queue, (strength(above), above))
-            above = int(parents[above])
+            below[above] += change
+            held_below[above] += held_change
+            above = parents[above]
         order.append(node)
         if held_below[0] <= best:
-            best, kept = float(held_below[0]), len(order)
-    leaves = np.zeros(len(left), bool)
+            best, kept = held_below[0], len(order)
+    leaves = np.zeros(len(lefts), bool)
     leaves[order[:kept]] = True
     return leaves
 
@@ -74,10 +77,26 @@ def find_parents(left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[n
     return parents
 
 
-def _forget(node: int, left: NDArray[np.int32], right: NDArray[np.int32], alive: NDArray[np.bool_]) -> None:
+def _forget(node: int, left: list[int], right: list[int], alive: list[bool]) -> None:
     waiting = [node]
     while waiting:
         one = waiting.pop()
         if alive[one]:
             alive[one] = False
-            waiting += [int(left[one]), int(right[one])]
+            waiting += [left[one], right[one]]
+
+
+def add_up(values: Floats, left: NDArray[np.int32], right: NDArray[np.int32]) -> Floats:
+    """Return values of leaves with their sums at the nodes above them, `[nodes, ...]`.
+
+    >>> add_up(np.array([0.0, 0, 2, 3, 4]), np.array([1, 3, -1, -1, -1]), np.array([2, 4, -1, -1, -1])).tolist()
+    [9.0, 7.0, 2.0, 3.0, 4.0]
+    """
+    found, levels, level = values.copy(), list[NDArray[np.intp]](), np.flatnonzero(left[:1] >= 0)
+    while len(level):
+        levels.append(level)
+        below = np.concatenate([left[level], right[level]])
+        level = below[left[below] >= 0]
+    for level in reversed(levels):
+        found[level] = found[left[level]] + found[right[level]]
+    return found
