@@ -8,19 +8,20 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from instar.errors import InstarError
 from instar.runs.run import Run
-from instar.sklearn import BornAgainClassifier, DistilledClassifier
+from instar.sklearn import BornAgainClassifier, DistilledClassifier, DistilledRegressor
 
 ESTIMATORS = [
     DistilledClassifier(DecisionTreeClassifier(max_depth=4)),
+    DistilledRegressor(DecisionTreeRegressor(max_depth=4)),
     BornAgainClassifier(DecisionTreeClassifier(max_depth=3)),
 ]
 
@@ -149,3 +150,18 @@ def test_a_born_again_tree_predicts_the_class_of_its_forest():
     assert clone(tree).forest is forest
     with pytest.raises(InstarError, match="objective must be depth, leaves or depth then leaves"):
         BornAgainClassifier(forest, "width").fit(x, names)
+
+
+def test_numbers_are_learnt_from_a_frame_and_from_manufactured_rows(customers):
+    x, _ = customers
+    y = 1000 * (x["plan"] == "gold") + 20 * x["age"].fillna(30) + 5 * x["calls"]
+    words = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["plan"]), remainder="passthrough")
+    teacher = make_pipeline(words, RandomForestRegressor(20, random_state=0)).fit(x, y)
+    tree = DistilledRegressor(teacher, transfer="munge", transfer_rows=500, random_state=0).fit(x, y)
+    assert tree.teacher_ is teacher
+    assert 0.9 < tree.score(x, y) < 1
+    weights = np.where(x["plan"] == "gold", 1.0, 0.0)
+    gold = DistilledRegressor(teacher, random_state=0).fit(x, y, weights)
+    assert gold.predict(x).min() > 1000, "rows of weight 0 say nothing"
+    with pytest.raises(InstarError, match=r"y has one number in 2 sample"):
+        DistilledRegressor(teacher).fit(x[:2], [1.0, 1.0])

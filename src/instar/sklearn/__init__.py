@@ -2,5 +2,6 @@
 
 from instar.sklearn.born_again import BornAgainClassifier
 from instar.sklearn.classifier import DistilledClassifier
+from instar.sklearn.regressor import DistilledRegressor
 
-__all__ = ["BornAgainClassifier", "DistilledClassifier"]
+__all__ = ["BornAgainClassifier", "DistilledClassifier", "DistilledRegressor"]

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor
 
 from instar.analysis.comparison import Difference, error_over_samples
+from instar.data.batch import Batch
 from instar.errors import DataError
 from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_classes, read_weights
@@ -18,6 +19,7 @@ from instar.sklearn.row_teacher import RowTeacher
 from instar.sklearn.rows import read_rows
 from instar.sklearn.teaching import fit_teacher, join_classes
 from instar.teachers.classifier import Classifier
+from instar.teachers.estimator_inputs import read_features
 
 
 class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # it has no types
@@ -76,17 +78,20 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         self.classes_ = join_classes(np.unique(labels), teacher.estimator.classes_)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class, {self.classes_[0]!r}, and a classifier needs at least two.")
-        logits, columns = self._ask(teacher, X, len(rows))
+        logits = self._ask(teacher, X, len(rows))
         # by number, because str(1.0) and str(1) are two names of one class
         reading = {"labels": "classes", "classes": tuple(map(str, range(len(self.classes_))))}
-        numbers = np.searchsorted(self.classes_, labels)
-        self._distil(rows, numbers, RowTeacher(teacher, logits, columns), reading, weights)
+
+        def ask(batch: Batch) -> Tensor:
+            return self._ask(teacher, read_features(teacher.estimator, batch, "classifier"), len(batch))
+
+        self._distil(rows, np.searchsorted(self.classes_, labels), RowTeacher(teacher, logits, ask), reading, weights)
         return self
 
-    def _ask(self, teacher: Classifier, X: Any, rows: int) -> tuple[Tensor, list[int]]:  # noqa: N803
-        """Return the teacher's logits of the classes, `[rows, classes]`, and the number of each class of its own."""
+    def _ask(self, teacher: Classifier, X: Any, rows: int) -> Tensor:  # noqa: N803
+        """Return the teacher's logits of `classes_`, float32 `[rows, classes]`."""
         columns = np.searchsorted(self.classes_, np.asarray(teacher.estimator.classes_)).tolist()
-        return teacher.predict_logits(X, rows, columns, len(self.classes_)), columns
+        return teacher.predict_logits(X, rows, columns, len(self.classes_))
 
     def _choose_teacher(self) -> Any:
         if self.teacher is not None:
@@ -118,7 +123,7 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         """
         own = self.predict(X)
         labels = read_classes(self, own, y)
-        logits, _ = self._ask(Classifier(self.teacher_), X, len(own))
+        logits = self._ask(Classifier(self.teacher_), X, len(own))
         theirs = self.classes_[logits.numpy().argmax(1)]
         reference, method = (np.asarray(found != labels, np.int64)[None] for found in (theirs, own))
         return error_over_samples(reference, method, np.ones(len(labels), np.int64))

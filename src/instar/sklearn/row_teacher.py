@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from instar.data.batch import Batch
 from instar.data.samples import Samples
 from instar.targets.targets import DenseTargets
-from instar.teachers.classifier import Classifier
-from instar.teachers.estimator_inputs import read_features
 from instar.teachers.teacher import Teacher
 
 
 class RowTeacher(Teacher):
-    """Queries an estimator once for all rows, in the form that the caller gave them, and later only for new ones.
+    """Has the predictions of an estimator for all rows of a caller, and queries it for new ones.
 
     Args:
-        estimator: the fitted classifier.
-        logits: what it predicts for the rows, in the order of their ids, float32 `[rows, classes]`.
-        columns: number of each of its classes among those of the data.
+        teacher: the estimator as a teacher.
+        outputs: what it predicts for the rows, in the order of their ids, float32 `[rows, outputs]`.
+        ask: returns the same for batches of rows that were made after those of the caller.
     """
 
-    def __init__(self, estimator: Classifier, logits: Tensor, columns: list[int]) -> None:
-        self.estimator, self.logits, self.columns = estimator, logits, columns
+    def __init__(self, teacher: Teacher, outputs: Tensor, ask: Callable[[Batch], Tensor]) -> None:
+        self.teacher, self.outputs, self.ask = teacher, outputs, ask
 
     def targets(self, batch: Batch) -> DenseTargets:
-        """Return the logits of a batch; rows that were made after those of the caller are queried now."""
+        """Return the outputs for a batch."""
         ids = torch.tensor(batch.host_ids)
-        is_known = ids < len(self.logits)
-        found = self.logits[ids.where(is_known, 0)]
+        is_known = ids < len(self.outputs)
+        found = self.outputs[ids.where(is_known, 0)]
         if not is_known.all():
-            new = batch.rows((~is_known).nonzero().flatten().to(batch.ids.device))
-            inputs = read_features(self.estimator.estimator, new, "classifier")
-            found[~is_known] = self.estimator.predict_logits(inputs, len(new), self.columns, found.shape[1])
+            found[~is_known] = self.ask(batch.rows((~is_known).nonzero().flatten().to(batch.ids.device))).cpu()
         return DenseTargets(found.to(batch.ids.device))
 
     def knows(self, samples: Samples) -> bool:
@@ -42,4 +40,4 @@ class RowTeacher(Teacher):
 
     def fingerprint(self) -> str:
         """Return a hash of everything that the predictions depend on."""
-        return self.estimator.fingerprint()
+        return self.teacher.fingerprint()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from instar.content import Content
 from instar.data.batch import Batch
@@ -69,13 +70,25 @@ class Regressor(Teacher):
                 "if the labels are quantities."
             )
         inputs = read_features(self.estimator, batch, "regressor")
+        return DenseTargets(self.predict_numbers(inputs, len(batch)).to(batch.ids.device))
+
+    def predict_numbers(self, inputs: Any, rows: int) -> Tensor:
+        """Return the numbers of rows that the estimator reads, float32 `[rows, 1]`.
+
+        Args:
+            inputs: the rows, in the form that the estimator was fitted to.
+            rows: number of rows.
+
+        Raises:
+            MismatchError: when it predicts several numbers.
+        """
         found = predict_rows(self.estimator, self.estimator.predict, inputs, "regressor")
-        if found.shape not in ((len(batch),), (len(batch), 1)):
+        if found.shape not in ((rows,), (rows, 1)):
             raise MismatchError(
-                f"the regressor {name} must predict one number for each row, [{len(batch)}]; got {list(found.shape)}."
+                f"the regressor {type(self.estimator).__name__} must predict one number for each row, [{rows}]; got "
+                f"{list(found.shape)}."
             )
-        numbers = torch.as_tensor(found, dtype=torch.float32).reshape(-1, 1)
-        return DenseTargets(numbers.to(batch.ids.device))
+        return torch.as_tensor(found, dtype=torch.float32).reshape(-1, 1)
 
     def describe_lack(self) -> str:
         """Return that the regressor has no hidden layers."""
