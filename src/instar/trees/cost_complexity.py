@@ -39,7 +39,7 @@ def find_best_subtree(
             sums[node] = sums[lefts[node]] + sums[rights[node]]
 
     def strength(node: int) -> float:
-        return (own[node] - below[node]) / (counts[node] - 1)
+        return float((own[node] - below[node]) / (counts[node] - 1))
 
     alive = [side >= 0 for side in lefts]
     queue = [(strength(node), node) for node in inner]
