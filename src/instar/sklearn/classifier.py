@@ -55,8 +55,8 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
     >>> x, y = load_iris(return_X_y=True)
     >>> forest = RandomForestClassifier(random_state=0).fit(x, y)
     >>> tree = DistilledClassifier(forest, student_arguments={"leaves": 4}, random_state=0).fit(x, y)
-    >>> bool(tree.score(x, y) > 0.9), tree.student_.network.trees.leaf_count
-    (True, 4)
+    >>> bool(tree.score(x, y) > 0.9), tree.student_.network.trees.leaf_count <= 4
+    (True, True)
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803

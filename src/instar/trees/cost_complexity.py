@@ -31,8 +31,9 @@ def find_best_subtree(
     [False, True, False, False, False]
     """
     lefts, rights, parents = left.tolist(), right.tolist(), find_parents(left, right).tolist()
-    counts, below, held_below = [1] * len(lefts), costs.tolist(), held_out.tolist()
-    own, held_own = costs.tolist(), held_out.tolist()
+    # lists, because single numbers of arrays are slow
+    counts, own, held_own = [1] * len(lefts), [float(cost) for cost in costs], [float(cost) for cost in held_out]
+    below, held_below = own.copy(), held_own.copy()
     inner = np.flatnonzero(left >= 0).tolist()
     for node in reversed(inner):
         for sums in (counts, below, held_below):
