@@ -68,10 +68,11 @@ def _load_table(name: str, folder: Path, *, few: bool) -> tuple[Rows, Labels]:
     numbers = table.select_dtypes("number").astype("float64")
     words = table.drop(columns=numbers.columns).astype("category")
     if few:
-        coded = pandas.get_dummies(words, drop_first=True, dtype=float)
+        table = pandas.get_dummies(numbers.fillna(numbers.median()).join(words), drop_first=True, dtype=float)
     else:
         coded = words.apply(lambda column: column.cat.codes.astype(float))
-    rows: Rows = pandas.concat([numbers.fillna(numbers.median()), coded], axis=1).to_numpy(np.float64)
+        table = numbers.fillna(numbers.median()).join(coded)
+    rows: Rows = table.to_numpy(np.float64)
     return rows, labels
 
 

@@ -80,7 +80,7 @@ class TreeScale:
 
 SCALES = {
     "smoke": TreeScale(("wine",), 2, 5_000_000),
-    "small": TreeScale(tuple(PUBLISHED), 5, 30_000_000),
+    "small": TreeScale(tuple(PUBLISHED), 5, 100_000_000),
     "paper": TreeScale(tuple(PUBLISHED), FOLDS, 500_000_000),
 }
 
