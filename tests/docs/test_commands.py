@@ -148,6 +148,6 @@ def test_settings_between_backticks_exist(page):
     for code in inline(read(page)):
         name = code.partition("=")[0]
         if re.fullmatch(r"(data|model|training|store)\.[a-z_]+", name) and not re.search(
-            r"\.(json|safetensors|onnx|pt|py|c)$", name
+            r"\.(json|safetensors|onnx|pt|py|c|skops)$", name
         ):
             assert name in SETTINGS, f"{page}: `{code}` is no setting"

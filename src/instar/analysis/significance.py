@@ -93,7 +93,7 @@ def ratio_interval(
         ValueError: when there are fewer than two pairs, or the lengths differ.
 
     >>> tuple(round(value, 2) for value in ratio_interval([1.0, 1.2, 0.8], [2.0, 2.1, 1.9]))
-    (0.5, 0.32, 0.66)
+    (0.5, 0.29, 0.67)
     """
     from scipy.stats import t as student
 
