@@ -137,6 +137,7 @@ def _quantise(student: Student, graph: Any, method: str) -> bytes:
         graph.metadata_props.add(key=key, value="onnxruntime.quant")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "quantised.onnx"
+        # weights of 7 bits: the products of pairs of 8 bits overflow without a word on processors without VNNI
         if method == "static":
             quantize_static(
                 graph,
@@ -146,10 +147,11 @@ def _quantise(student: Student, graph: Any, method: str) -> bytes:
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                reduce_range=True,
             )
         else:
             kinds = [kind for kind in IntegerOpsRegistry if kind != "Conv"]
-            quantize_dynamic(graph, out, weight_type=QuantType.QInt8, op_types_to_quantize=kinds)
+            quantize_dynamic(graph, out, weight_type=QuantType.QInt8, reduce_range=True, op_types_to_quantize=kinds)
         made = onnx.load(out)
     del made.metadata_props[:]
     described = {"quantised": json.dumps({"to": "int8", "method": method})}

@@ -14,7 +14,7 @@ from instar.exporting.decisions import decide
 from instar.exporting.student import Predict, Student
 from instar.models.readers.cells import Cells
 from instar.runs.files import write_whole
-from instar.trees.to_scikit_learn import to_scikit_learn
+from instar.trees.as_estimators import to_scikit_learn
 
 TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
 """Types that a reader of the file must trust: skops does not check the indices of the nodes of trees."""

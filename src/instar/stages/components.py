@@ -32,7 +32,6 @@ from instar.stages.run_data import as_run, refuse_other_reading
 from instar.stages.teacher_start import TeacherStart
 from instar.stages.transfer_rows import refuse_unused_rows
 from instar.stages.weights import few_columns, size_lazy_layers
-from instar.students.catalogue import student_of
 from instar.teachers.module import Module
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
@@ -85,11 +84,12 @@ class Components:
     views: View
     reader: Reader
 
-    def check(self, *, is_judged: bool = True) -> None:
+    def check(self, *, is_judged: bool = True, weighs_samples: bool = True) -> None:
         """Refuse components that do not fit each other.
 
         Args:
             is_judged: whether the run has a result, which needs labels.
+            weighs_samples: whether the student can weigh samples.
 
         Raises:
             MismatchError: when the objective needs a teacher or labels that are missing.
@@ -111,7 +111,7 @@ class Components:
             predicts_numbers=data.train.source.task.predicts_numbers,
         )
         refuse_unused_rows(config.data, self.objective, has_teacher=self.teacher is not None)
-        refuse_lost_weights(self)
+        refuse_lost_weights(self, weighs_samples=weighs_samples)
         TeacherStart.of(config, self.teacher)  # refuses a teacher without one network
         refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step
@@ -150,18 +150,21 @@ class Components:
         return probe_functions("teacher", networks, few_columns(self.data))
 
 
-def refuse_lost_weights(components: Components) -> None:
+def refuse_lost_weights(components: Components, *, weighs_samples: bool) -> None:
     """Refuse weights of samples where the student, the objective or the views would not weigh by them.
+
+    Args:
+        components: what the run is made from.
+        weighs_samples: whether the student can weigh samples.
 
     Raises:
         MismatchError: says what does not.
     """
     if components.data.train.source.weights is None:
         return
-    name = components.config.model.name
-    if not student_of(name).weighs_samples:
+    if not weighs_samples:
         raise MismatchError(
-            f"the model '{name}' cannot weigh samples; leave the weights out, or choose tree, forest or mlp."
+            f"the model '{components.config.model.name}' cannot weigh samples; leave the weights out, or choose tree, forest or mlp."
         )
     if any(isinstance(term, WeightedLabels) for _, term in components.objective.parts):
         raise MismatchError(

@@ -118,7 +118,7 @@ class Stage:
         found = resolve_components(self.config, self.given, trust=self.trust)
         student, task = student_of(self.config.model.name), found.data.train.source.task
         student.refuse(found.config, found.objective, task, is_given=found.network is not None)
-        found.check(is_judged=is_judged)
+        found.check(is_judged=is_judged, weighs_samples=student.weighs_samples)
         return found
 
     def _look(self, components: Components, prepared: Prepared) -> Look | None:
