@@ -164,7 +164,8 @@ def refuse_lost_weights(components: Components, *, weighs_samples: bool) -> None
         return
     if not weighs_samples:
         raise MismatchError(
-            f"the model '{components.config.model.name}' cannot weigh samples; leave the weights out, or choose tree, forest or mlp."
+            f"the model '{components.config.model.name}' cannot weigh samples; leave the weights out, or choose tree, "
+            "forest or mlp."
         )
     if any(isinstance(term, WeightedLabels) for _, term in components.objective.parts):
         raise MismatchError(
