@@ -163,7 +163,7 @@ def test_more_processes_than_samples_in_a_batch_are_refused():
         ({"teacher": nn.Sequential(nn.Flatten(), nn.Linear(64, 9))}, MismatchError, "the teacher has 9 classes"),
         ({"objective": "HardLabels()"}, MismatchError, "uses the teacher; add SoftTargets"),
         ({"epocs": 3}, ConfigError, "'training.epocs' is not a setting; did you mean 'epochs'"),
-        ({"model": 3}, ConfigError, "model must be a name, a configuration or a torch module, got int"),
+        ({"model": 3}, ConfigError, "model must be a name, a configuration, a torch module or an estimator, got int"),
         (
             {"targets": "memory", "views": "Flip()"},
             ConfigError,

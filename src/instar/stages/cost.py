@@ -33,6 +33,8 @@ MAX_LARGE_BYTES = 64 << 20
 MAX_SECONDS, MIN_REPEATS, MAX_REPEATS = 0.1, 3, 20
 MAX_TIMED_LOGIT_BYTES = 64 << 20
 """A batch with more logits is not timed."""
+MAX_EXPECTED_MILLISECONDS = 5_000
+"""A batch is not timed if it would take longer, row by row: a slow teacher shall not hold up a finished run."""
 
 
 def write_cost(
@@ -71,12 +73,13 @@ def measure_cost(model: Teacher, samples: Samples, device: torch.device | str = 
     640
     """
     device = torch.device(device)
+    peak_bytes = _peak_bytes(device)  # before the batches that are timed, which would count otherwise
     return {
         "latency": _measure_latency(model, samples, device),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "multiply_adds": _multiply_adds(model, samples, device),
-        "peak_bytes": _peak_bytes(device),
+        "peak_bytes": peak_bytes,
     }
 
 
@@ -84,7 +87,8 @@ def _measure_latency(model: Teacher, samples: Samples, device: torch.device) -> 
     latency = dict[str, dict[str, Any]]()
     for size in BATCH_SIZES:
         logit_bytes = size * (samples.source.positions or 1) * samples.num_classes * 4
-        if size > len(samples) or logit_bytes > MAX_TIMED_LOGIT_BYTES:
+        expected = size * latency["1"]["median"] if latency else 0.0
+        if size > len(samples) or logit_bytes > MAX_TIMED_LOGIT_BYTES or expected > MAX_EXPECTED_MILLISECONDS:
             continue
         latency[str(size)] = _time_batch(model, samples, size, device)
     if _fits_large_batch(samples, latency):
@@ -99,6 +103,8 @@ def _fits_large_batch(samples: Samples, latency: dict[str, dict[str, Any]]) -> b
     if one is None or several is None or samples.source.positions is not None or samples.source.task.is_stream:
         return False
     inputs = samples.source.inputs
+    if inputs.dim() > 2:  # activations of images may be a thousand times as large as these
+        return False
     if LARGE_BATCH * inputs[:1].nbytes > MAX_LARGE_BYTES or LARGE_BATCH * samples.num_classes * 4 > MAX_LARGE_BYTES:
         return False
     per_row = (several["median"] - one["median"]) / (BATCH_SIZES[1] - BATCH_SIZES[0])
