@@ -85,7 +85,7 @@ def test_the_table_of_the_page_about_born_again_networks():
         row("label-smoothing", 20, 2.18, 5.12, -0.34, -1.38, 0.71),
         row("labels-1-3", 16, 1.66, 4.31, 0.34, -0.60, 1.27, networks=3),
     ]
-    first = SimpleNamespace(path=Path("generation-0"))
+    first = SimpleNamespace(path=Path("generation-0"), config={"data": {}})
     report = Path("runs/born-again/report.html")
     lineage = SimpleNamespace(rows=lambda: rows, generations=[first], stopped="", report=report)
     assert f"{Lineage.__str__(lineage)}\n" in blocks(read("docs/born-again.md"), "")

@@ -8,7 +8,7 @@ import numpy as np
 
 from instar.exporting.decisions import decide
 from instar.exporting.student import Student
-from instar.models.questions import Question
+from instar.models.questions import Question, Questions
 
 OPSET, TREES_OPSET, IR_VERSION = 17, 3, 8
 """Versions that runtimes read since 2022; thresholds of float64 came with version 3 of the operators of trees."""
@@ -24,51 +24,20 @@ _MODES = {
 def make_tree_graph(student: Student) -> Any:
     """Return a model of ONNX with the input "inputs" and the output "logits".
 
-    Rows become float64, and thresholds are float64 numbers between those of the type of the rows, so every row takes
-    the way that it takes in the network.
+    Rows become float64, and thresholds are float64 numbers between those of the type of the rows, so each row takes the
+    same path as in the network.
 
     Raises:
         MismatchError: when the student is no decision tree.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    decisions = decide(student, "onnx")
-    questions, trees = decisions.questions, decisions.questions.trees
-    is_leaf = questions.asked == Question.NONE
-    owner = np.zeros(len(is_leaf), np.int64)
-    owner[trees.roots] = np.arange(len(trees.roots))
-    for node in np.flatnonzero(~is_leaf).tolist():  # parents come before their children
-        owner[trees.left[node]] = owner[trees.right[node]] = owner[node]
-    order = np.argsort(owner, kind="stable")
-    leaves = order[is_leaf[order]]
-    outputs = trees.outputs
-    values = trees.values[leaves] / (len(trees.roots) if trees.combine == "mean" else 1)
-    bounds = np.where(questions.asked == Question.MISSING, -np.inf, questions.bounds)
-    ensemble = helper.make_node(
-        "TreeEnsembleRegressor",
-        ["rows"],
-        ["outputs"],
-        domain="ai.onnx.ml",
-        aggregate_function="SUM",
-        n_targets=outputs,
-        nodes_treeids=owner[order].tolist(),
-        nodes_nodeids=order.tolist(),
-        nodes_featureids=questions.places[order].tolist(),
-        nodes_modes=[_MODES[Question(asked)] for asked in questions.asked[order].tolist()],
-        nodes_values_as_tensor=numpy_helper.from_array(np.where(is_leaf, 0.0, bounds)[order], "bounds"),
-        nodes_truenodeids=np.where(is_leaf, 0, questions.yes)[order].tolist(),
-        nodes_falsenodeids=np.where(is_leaf, 0, questions.no)[order].tolist(),
-        nodes_missing_value_tracks_true=questions.if_missing[order].astype(int).tolist(),
-        target_treeids=np.repeat(owner[leaves], outputs).tolist(),
-        target_nodeids=np.repeat(leaves, outputs).tolist(),
-        target_ids=np.tile(np.arange(outputs), len(leaves)).tolist(),
-        target_weights_as_tensor=numpy_helper.from_array(values.ravel(), "values"),
-        base_values_as_tensor=numpy_helper.from_array(trees.base, "base"),
-    )
+    questions = decide(student, "onnx").questions
+    trees = questions.trees
     nodes = [
         helper.make_node("Flatten", ["inputs"], ["flat"], axis=1),
         helper.make_node("Cast", ["flat"], ["rows"], to=TensorProto.DOUBLE),
-        ensemble,
+        _make_ensemble(questions),
     ]
     last = "outputs"
     if trees.meaning == "probabilities":
@@ -89,7 +58,45 @@ def make_tree_graph(student: Student) -> Any:
     told = student.header["inputs"]
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(told["dtype"]))
     given = helper.make_tensor_value_info("inputs", kind, ["batch", *told["shape"]])
-    found = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", outputs])
+    found = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", trees.outputs])
     graph = helper.make_graph(nodes, "trees", [given], [found], constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREES_OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="instar")
+
+
+def _make_ensemble(questions: Questions) -> Any:
+    """Return the node from "rows" to "outputs"."""
+    from onnx import helper, numpy_helper
+
+    trees = questions.trees
+    is_leaf = questions.asked == Question.NONE
+    owner = np.zeros(len(is_leaf), np.int64)
+    owner[trees.roots] = np.arange(len(trees.roots))
+    for node in np.flatnonzero(~is_leaf).tolist():  # parents come before their children
+        owner[trees.left[node]] = owner[trees.right[node]] = owner[node]
+    order = np.argsort(owner, kind="stable")
+    leaves = order[is_leaf[order]]
+    outputs = trees.outputs
+    values = trees.values[leaves] / (len(trees.roots) if trees.combine == "mean" else 1)
+    bounds = np.where(questions.asked == Question.MISSING, -np.inf, questions.bounds)
+    return helper.make_node(
+        "TreeEnsembleRegressor",
+        ["rows"],
+        ["outputs"],
+        domain="ai.onnx.ml",
+        aggregate_function="SUM",
+        n_targets=outputs,
+        nodes_treeids=owner[order].tolist(),
+        nodes_nodeids=order.tolist(),
+        nodes_featureids=questions.places[order].tolist(),
+        nodes_modes=[_MODES[Question(asked)] for asked in questions.asked[order].tolist()],
+        nodes_values_as_tensor=numpy_helper.from_array(np.where(is_leaf, 0.0, bounds)[order], "bounds"),
+        nodes_truenodeids=np.where(is_leaf, 0, questions.yes)[order].tolist(),
+        nodes_falsenodeids=np.where(is_leaf, 0, questions.no)[order].tolist(),
+        nodes_missing_value_tracks_true=questions.if_missing[order].astype(int).tolist(),
+        target_treeids=np.repeat(owner[leaves], outputs).tolist(),
+        target_nodeids=np.repeat(leaves, outputs).tolist(),
+        target_ids=np.tile(np.arange(outputs), len(leaves)).tolist(),
+        target_weights_as_tensor=numpy_helper.from_array(values.ravel(), "values"),
+        base_values_as_tensor=numpy_helper.from_array(trees.base, "base"),
+    )

@@ -15,6 +15,7 @@ from instar.errors import ConfigError, MismatchError
 from instar.models.fitted import Fitted
 from instar.models.fitted_content import Content, pack, unpack
 from instar.models.imported_estimator import import_estimator
+from instar.models.outputs import is_tracing
 from instar.trees.arrays import TreeArrays
 from instar.trees.files import ARRAY_NAMES, SETTING_NAMES
 
@@ -107,7 +108,13 @@ class Estimator(Fitted):
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits `[batch, classes]`, float32, of inputs `[batch, ...]`; NaN where an input is missing."""
+        """Return logits `[batch, classes]`, float32, of inputs `[batch, ...]`; NaN where an input is missing.
+
+        Raises:
+            MismatchError: when the model is traced, because its prediction is no graph of PyTorch.
+        """
+        if is_tracing():  # the graph would hold the predictions of one batch
+            raise MismatchError("it predicts outside of PyTorch; export it as safetensors")
         self._require_layers()
         rows = inputs.detach().flatten(1).float().cpu()
         if self._predict is None:

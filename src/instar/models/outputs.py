@@ -26,6 +26,12 @@ class Outputs:
     features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def is_tracing() -> bool:
+    """Return whether the network is called to be exported as a graph, and not to predict."""
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch has no types for it
+    return traced or torch.compiler.is_compiling()
+
+
 def logits_of(output: Any, samples: int) -> Any:
     """Return the logits in the output of a network for `samples` inputs.
 
@@ -49,7 +55,7 @@ it returns a tuple with 0 [2, 10], 1 [2, 8]. Wrap it in a module that returns on
         return parts["logits"]
     tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
     # a trace cannot compare sizes; the network was called before, so its output is already checked
-    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    is_traced = is_tracing()
     # a loss has no axis of classes, and what does not start with the batch is not about its samples
     likely = [part for part in tensors.values() if part.dim() >= 2 and (is_traced or part.shape[0] == samples)]
     if len(likely) == 1:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.sklearn.labels import read_classes, read_weights
-from instar.sklearn.teaching import Taught, fit_teacher
+from instar.sklearn.teaching import Taught
 from instar.trees.born_again import Size, make_born_again_tree
 from instar.trees.equality import equal
 from instar.trees.faithful import grow_faithful_tree
@@ -81,12 +81,14 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         Raises:
             ValueError: in one sentence.
         """
+        if self.objective not in ("depth", "leaves", "depth then leaves"):
+            raise ConfigError(f"objective must be depth, leaves or depth then leaves, got {self.objective!r}.")
         rows = validate_data(self, X, dtype=np.float64)
         labels = read_classes(self, rows, y)
         weights = read_weights(sample_weight, rows)
         if len(np.unique(labels)) < 2:
             raise DataError(f"y has one class, {labels[0]!r}, and a classifier needs at least two.")
-        self.forest_ = fit_teacher(self._choose_forest(), X, labels, weights, self.random_state)
+        self.forest_ = self._fit_teacher(X, labels, weights)
         trees = as_trees(self.forest_)
         if trees.columns != rows.shape[1]:
             raise MismatchError(f"the forest was fitted to {trees.columns} features, and X has {rows.shape[1]}.")
@@ -100,11 +102,7 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         self.tree_ = prune_empty_splits(tree, rows) if self.prune else tree
         return self
 
-    def _choose_forest(self) -> Any:
-        if self.objective not in ("depth", "leaves", "depth then leaves"):
-            raise ConfigError(f"objective must be depth, leaves or depth then leaves, got {self.objective!r}.")
-        if self.forest is not None:
-            return self.forest
+    def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier(10, max_depth=3)

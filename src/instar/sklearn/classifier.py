@@ -17,7 +17,7 @@ from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_classes, read_weights
 from instar.sklearn.row_teacher import RowTeacher
 from instar.sklearn.rows import read_rows
-from instar.sklearn.teaching import fit_teacher, join_classes
+from instar.sklearn.teaching import join_classes
 from instar.teachers.classifier import Classifier
 from instar.teachers.estimator_inputs import read_features
 
@@ -73,7 +73,7 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         rows = read_rows(self, X, resets=True)
         labels = read_classes(self, rows, y)
         weights = read_weights(sample_weight, rows)
-        self.teacher_ = fit_teacher(self._choose_teacher(), X, labels, weights, self.random_state)
+        self.teacher_ = self._fit_teacher(X, labels, weights)
         teacher = Classifier(self.teacher_)
         self.classes_ = join_classes(np.unique(labels), teacher.estimator.classes_)
         if len(self.classes_) < 2:
@@ -93,9 +93,7 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         columns = np.searchsorted(self.classes_, np.asarray(teacher.estimator.classes_)).tolist()
         return teacher.predict_logits(X, rows, columns, len(self.classes_))
 
-    def _choose_teacher(self) -> Any:
-        if self.teacher is not None:
-            return self.teacher
+    def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier()

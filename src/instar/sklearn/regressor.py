@@ -15,7 +15,6 @@ from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_numbers, read_weights
 from instar.sklearn.row_teacher import RowTeacher
 from instar.sklearn.rows import read_rows
-from instar.sklearn.teaching import fit_teacher
 from instar.teachers.regressor import Regressor
 
 
@@ -69,7 +68,7 @@ class DistilledRegressor(RegressorMixin, Distilled):  # type: ignore[misc]  # it
         if len(np.unique(numbers)) < 2:
             raise DataError(f"y has one number in {len(rows)} sample(s), and a regressor needs at least two.")
         weights = read_weights(sample_weight, rows)
-        self.teacher_ = fit_teacher(self._choose_teacher(), X, numbers, weights, self.random_state)
+        self.teacher_ = self._fit_teacher(X, numbers, weights)
         teacher = Regressor(self.teacher_)
 
         def ask(batch: Batch) -> Tensor:
@@ -79,9 +78,7 @@ class DistilledRegressor(RegressorMixin, Distilled):  # type: ignore[misc]  # it
         self._distil(rows, numbers, known, {"labels": "numbers"}, weights)
         return self
 
-    def _choose_teacher(self) -> Any:
-        if self.teacher is not None:
-            return self.teacher
+    def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestRegressor
 
         return RandomForestRegressor()

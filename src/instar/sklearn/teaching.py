@@ -20,8 +20,24 @@ class Taught(BaseEstimator):  # type: ignore[misc]  # it has no types
     So a search or a cross-validation never fits it again, as the copies of scikit-learn would.
     """
 
+    random_state: Any
     teacher_name: ClassVar[str] = "teacher"
     """Name of the parameter that is the teacher."""
+
+    def _default_teacher(self) -> Any:
+        """Return the estimator that teaches where none is given."""
+        raise NotImplementedError
+
+    def _fit_teacher(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: NDArray[np.floating] | None,
+    ) -> Any:
+        """Return the fitted teacher; see `fit_teacher`."""
+        given = getattr(self, self.teacher_name)
+        teacher = self._default_teacher() if given is None else given
+        return fit_teacher(teacher, X, y, sample_weight, self.random_state)
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy."""
