@@ -65,8 +65,8 @@ class Lineage:
 
     def __str__(self) -> str:
         numbers = predicts_numbers(self.generations[0])
-        heading, unit = ("test RMSE", "lower RMSE") if numbers else ("test error", "points")
-        lines = [f"{'':24}{'parameters':>12}{heading:>12}{'95% interval':>22}   gain over generation-0 ({unit})"]
+        heading, unit, width = ("test RMSE", "lower RMSE", 22) if numbers else ("test error", "points", 18)
+        lines = [f"{'':24}{'parameters':>12}{heading:>12}{'95% interval':>{width}}   gain over generation-0 ({unit})"]
         for row in self.rows():
             value = row["rmse"] if numbers else row["errors"] / row["samples"]
             metric = RMSE if numbers else ERROR
@@ -77,7 +77,7 @@ class Lineage:
             gained = f"{gain:{form}} ({least:{form}} to {most:{form}})"
             gained = gained if row["run"] != self.generations[0].path.name else ""
             lines.append(
-                f"{row['run']:24}{row['parameters']:>12,}{shown:>12}{f'{low} to {high}':>22}   {gained}".rstrip()
+                f"{row['run']:24}{row['parameters']:>12,}{shown:>12}{f'{low} to {high}':>{width}}   {gained}".rstrip()
             )
         if self.stopped:
             lines.append(self.stopped)
