@@ -19,6 +19,7 @@ TOPICS = (
     "features",
     "texts",
     "specialists",
+    "specialist_coverage",
     "clustering",
     "precision",
     "compare",
