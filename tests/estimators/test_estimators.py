@@ -9,10 +9,12 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from instar.errors import InstarError
@@ -106,6 +108,57 @@ def test_a_weight_is_as_many_rows(customers):
         DistilledClassifier(teacher, objective="SoftTargets(1) + WeightedLabels()").fit(x, y, weights)
     with pytest.raises(InstarError, match="takes no sample_weight"):
         DistilledClassifier(forest_of_words()).fit(x, y, weights)
+
+
+def lightgbm_booster():
+    lightgbm = pytest.importorskip("lightgbm")
+    return lightgbm.LGBMClassifier(n_estimators=5, num_leaves=5, min_child_samples=1, min_data_in_bin=1)
+
+
+def xgboost_booster():
+    return pytest.importorskip("xgboost").XGBRegressor(n_estimators=5, max_depth=3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: {"name": "boosting", "arguments": {"rounds": 6, "learning_rate": 0.5, "leaves": 6}},
+        lambda: LogisticRegression(C=0.01, tol=1e-10, max_iter=1000),
+        lambda: Ridge(alpha=20.0),
+        lambda: ExtraTreeRegressor(max_depth=4, max_features=1.0, random_state=0),
+        lightgbm_booster,
+        xgboost_booster,
+    ],
+    ids=["boosting", "expanded", "ridge", "tree", "lightgbm", "xgboost"],
+)
+def test_a_weight_is_as_many_rows_to_boosters_and_estimators(customers, make):
+    x, y = customers
+    x = x[["calls", "age"]].fillna(0).to_numpy().round()
+    weights = np.random.default_rng(1).integers(0, 4, len(x))
+    teacher = DecisionTreeClassifier(max_depth=4, random_state=0).fit(x, y)
+    one = DistilledClassifier(teacher, make(), validation=0, random_state=0)
+    rows = np.repeat(np.arange(len(x)), weights)
+    weighed, repeated, plain = (
+        clone(one).fit(x[at], y[at], own).predict_proba(x)
+        for at, own in ((slice(None), weights), (rows, None), (slice(None), None))
+    )
+    np.testing.assert_allclose(weighed, repeated, atol=1e-5)
+    assert abs(plain - repeated).max() > 1e-3
+
+
+def test_weights_that_would_be_lost_are_refused(customers):
+    x, y = customers
+    x, weights = x[["calls"]], np.linspace(0, 1, len(x))
+    teacher = DecisionTreeClassifier(max_depth=4).fit(x, y)
+    for student, settings, told in (
+        (KNeighborsClassifier(), {"objective": "HardLabels()"}, "KNeighborsClassifier cannot weigh samples"),
+        (KNeighborsRegressor(), {}, "KNeighborsRegressor cannot weigh samples, because its fit has no sample_weight"),
+        ("boosting", {"student_arguments": {"min_samples": 150}}, "weights .* add up to 1.*, and each leaf needs 150"),
+    ):
+        with pytest.raises(InstarError, match=told):
+            DistilledClassifier(teacher, student, random_state=0, **settings).fit(x, y, weights)
+    with pytest.raises(InstarError, match=r"all (40|360) samples .* have the weight 0"):
+        DistilledClassifier(teacher, validation=0.9, random_state=0).fit(x, y, np.arange(len(x)) == 0)
 
 
 def test_a_network_learns_in_a_run_folder_and_from_manufactured_rows(tmp_path):

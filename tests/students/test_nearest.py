@@ -1,13 +1,20 @@
 """Prototypes hold the best logits of their cells, and follow a teacher better than those that vote for one class."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import instar
 from instar.data import load_data
+from instar.data.batch import Batch
 from instar.errors import InstarError
 from instar.models import Nearest
+from instar.objectives import parse_objective
+from instar.students.examples import Examples, Part
+from instar.students.nearest import NearestStudent
+from instar.targets import DenseTargets
 
 forests = pytest.importorskip("sklearn.ensemble")
 
@@ -40,3 +47,19 @@ def test_each_prototype_has_the_mean_targets_of_its_cell(tmp_path):
         network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if "network" in name})
     with pytest.raises(InstarError, match="a model of prototypes cannot minimise DecoupledKD"):
         instar.distill(data, teacher, "nearest", out=tmp_path / "no", objective="DecoupledKD()", show=False)
+
+
+def test_a_weight_is_as_many_rows():
+    torch.manual_seed(0)
+    rows, logits, counts = torch.randn(90, 3), torch.randn(90, 2), torch.randint(4, (90,))
+
+    def fit(at, samples=None):
+        batch = Batch.of_labels(torch.arange(len(at)) % 2)
+        examples = Examples([Part(batch, rows[at], DenseTargets(logits[at]), samples).counted()], 2)
+        model = Nearest(5, input_shape=(3,), num_classes=2)
+        NearestStudent().fit(model, examples, SimpleNamespace(objective=parse_objective("SoftTargets(1)"), seed=0))
+        return model(rows)
+
+    weighed, repeated = fit(torch.arange(90), counts.double()), fit(torch.arange(90).repeat_interleave(counts))
+    torch.testing.assert_close(weighed, repeated, atol=1e-5, rtol=0)
+    assert (weighed - fit(torch.arange(90))).abs().max() > 0.1

@@ -84,12 +84,11 @@ class Components:
     views: View
     reader: Reader
 
-    def check(self, *, is_judged: bool = True, weighs_samples: bool = True) -> None:
+    def check(self, *, is_judged: bool = True) -> None:
         """Refuse components that do not fit each other.
 
         Args:
             is_judged: whether the run has a result, which needs labels.
-            weighs_samples: whether the student can weigh samples.
 
         Raises:
             MismatchError: when the objective needs a teacher or labels that are missing.
@@ -111,7 +110,7 @@ class Components:
             predicts_numbers=data.train.source.task.predicts_numbers,
         )
         refuse_unused_rows(config.data, self.objective, has_teacher=self.teacher is not None)
-        refuse_lost_weights(self, weighs_samples=weighs_samples)
+        refuse_lost_weights(self)
         TeacherStart.of(config, self.teacher)  # refuses a teacher without one network
         refuse_without_layers(self.objective, self.teacher, config)
         # known now, and otherwise only after the last step
@@ -150,23 +149,17 @@ class Components:
         return probe_functions("teacher", networks, few_columns(self.data))
 
 
-def refuse_lost_weights(components: Components, *, weighs_samples: bool) -> None:
-    """Refuse weights of samples where the student, the objective or the views would not weigh by them.
+def refuse_lost_weights(components: Components) -> None:
+    """Refuse weights of samples where the objective or the views would not weigh by them.
 
     Args:
         components: what the run is made from.
-        weighs_samples: whether the student can weigh samples.
 
     Raises:
         MismatchError: says what does not.
     """
     if components.data.train.source.weights is None:
         return
-    if not weighs_samples:
-        raise MismatchError(
-            f"the model '{components.config.model.name}' cannot weigh samples; leave the weights out, or choose tree, "
-            "forest or mlp."
-        )
     if any(isinstance(term, WeightedLabels) for _, term in components.objective.parts):
         raise MismatchError(
             "WeightedLabels counts each sample once, and the samples have weights; multiply these by the weight of the "

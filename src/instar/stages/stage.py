@@ -116,9 +116,15 @@ class Stage:
     def _resolve(self, *, is_judged: bool = True) -> Components:
         """Return the components of the run, which fit each other and the student."""
         found = resolve_components(self.config, self.given, trust=self.trust)
-        student, task = student_of(self.config.model.name), found.data.train.source.task
-        student.refuse(found.config, found.objective, task, is_given=found.network is not None)
-        found.check(is_judged=is_judged, weighs_samples=student.weighs_samples)
+        student, source = student_of(self.config.model.name), found.data.train.source
+        student.refuse(
+            found.config,
+            found.objective,
+            source.task,
+            is_given=found.network is not None,
+            is_weighted=source.weights is not None,
+        )
+        found.check(is_judged=is_judged)
         return found
 
     def _look(self, components: Components, prepared: Prepared) -> Look | None:

@@ -29,13 +29,13 @@ def boost(estimator: Any, examples: Examples, objective: Objective) -> TreeArray
         examples: training examples.
         objective: terms of logits.
     """
-    classes = examples.classes
+    classes, least = examples.classes, MIN_CURVATURE * examples.samples[:, None]
 
     def follow(scores: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         logits = torch.from_numpy(np.asarray(scores, np.float64).reshape(examples.count, classes))
         now = Derivatives.of(objective, examples, logits)
         curvature = now.curvature * (classes / max(1, classes - 1))
-        return now.gradient.numpy(), curvature.clamp(min=MIN_CURVATURE).numpy()
+        return now.gradient.numpy(), curvature.maximum(least).numpy()
 
     train = _train_xgboost if hasattr(estimator, "get_xgb_params") else _train_lightgbm
     return train(estimator, examples, follow)
@@ -49,7 +49,8 @@ def _train_xgboost(estimator: Any, examples: Examples, follow: Any) -> TreeArray
     # trees of each class, in the form of its own softmax, so that they are read as logits
     settings |= {"objective": "multi:softprob", "num_class": examples.classes, "base_score": 0.5}
     labels = np.arange(examples.count) % examples.classes  # which the objective does not read
-    table = xgboost.DMatrix(examples.rows, label=labels)
+    weights = examples.samples.numpy() if examples.is_weighted else None  # for the bins: derivatives are weighted
+    table = xgboost.DMatrix(examples.rows, label=labels, weight=weights)
     rounds = estimator.get_num_boosting_rounds()
     booster = xgboost.train(settings, table, num_boost_round=rounds, obj=lambda scores, _: follow(scores))
     return as_trees(booster)

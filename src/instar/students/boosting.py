@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeRegressor
 
 from instar.models.boosting import Boosting
 from instar.objectives.objective import Objective
@@ -19,7 +18,7 @@ from instar.students.fitted import FittedStudent
 from instar.students.held_out import find_held_out
 from instar.students.leaf_values import TINY, Floats
 from instar.students.student import Lesson
-from instar.students.tree import Grown
+from instar.students.tree import Grown, make_regressor
 from instar.trees.stacking import Nodes, stack_trees
 
 MAX_HALVINGS = 20
@@ -126,19 +125,17 @@ class Boosted:
         if network.sample < 1:
             draws = np.random.default_rng(seed)
             chosen = np.sort(draws.choice(chosen, max(1, round(network.sample * len(chosen))), replace=False))
-        rows = self.examples.rows
-        tree = DecisionTreeRegressor(
-            max_depth=network.most_depth or None,
-            max_leaf_nodes=None if network.most_leaves < 2 else network.most_leaves,
-            min_samples_leaf=network.min_samples,
-            random_state=seed % 2**32,
-        ).fit(rows[chosen], -self.now.gradient[chosen].numpy())
+        rows, counts = self.examples.rows, self.examples.samples.numpy()
+        wanted = -self.now.gradient.numpy() / counts[:, None]  # of one sample of each
+        tree = make_regressor(network, self.examples, seed)
+        tree.fit(rows[chosen], wanted[chosen], sample_weight=counts[chosen])
         grown = Grown.of(tree)
         if len(grown.left) == 1:
             return None
         leaves = np.full(len(rows), -1)
         leaves[chosen] = tree.apply(rows[chosen])
-        step = Step(grown, network.learning_rate * find_steps(self.now, leaves, len(grown.left), network.smoothing))
+        beside = network.smoothing * float(self.now.curvature.sum()) / self.examples.weight / self.examples.classes
+        step = Step(grown, network.learning_rate * find_steps(self.now, leaves, len(grown.left), beside))
         for _ in range(MAX_HALVINGS):
             logits = self.logits + torch.from_numpy(step.at(rows))
             then = Derivatives.of(self.objective, self.examples, logits)
@@ -177,14 +174,14 @@ class Watched:
         return self.examples.measure_logits(mean + spread * self.logits, self.objective)["loss"]
 
 
-def find_steps(now: Derivatives, groups: NDArray[np.integer], number: int, smoothing: float) -> Floats:
+def find_steps(now: Derivatives, groups: NDArray[np.integer], number: int, beside: float) -> Floats:
     """Return the Newton step of each group of examples, float64 `[number, classes]`; see `BoostingStudent`.
 
     Args:
         now: derivatives of the loss.
         groups: group of each example; -1: none.
         number: number of groups.
-        smoothing: examples of mean curvature that each group counts beside its own.
+        beside: curvature that each group has beside that of its examples.
     """
     inside, classes = groups >= 0, now.gradient.shape[1]
     gradient, curvature = (
@@ -192,5 +189,5 @@ def find_steps(now: Derivatives, groups: NDArray[np.integer], number: int, smoot
         for values in (now.gradient, now.curvature)
     )
     factor = (classes - 1) / classes if classes > 1 else 1.0
-    steps: Floats = -factor * gradient / np.maximum(curvature + smoothing * float(now.curvature.mean()), TINY)
+    steps: Floats = -factor * gradient / np.maximum(curvature + beside, TINY)
     return np.where(gradient == 0, 0.0, steps)

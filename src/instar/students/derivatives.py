@@ -24,7 +24,7 @@ class Derivatives:
     Args:
         loss: sum of the losses of the examples.
         gradient: g = dL/dz, float64 `[examples, classes]`.
-        curvature: max(0, d^2 L / dz_c^2), likewise; ones where the objective has none.
+        curvature: max(0, d^2 L / dz_c^2), likewise; the weights of samples where the objective has none.
     """
 
     loss: float
@@ -62,7 +62,7 @@ class Derivatives:
                         curvature[at, one] = second[:, one]
                 start += len(part.batch)
         curvature = curvature.clamp(min=0)
-        return cls(loss, gradient, curvature if curvature.any() else torch.ones_like(curvature))
+        return cls(loss, gradient, curvature if curvature.any() else examples.samples[:, None].expand_as(curvature))
 
 
 def refuse_without_derivatives(objective: Objective, noun: str) -> None:

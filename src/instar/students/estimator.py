@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from instar.config import RunConfig
 from instar.data.batch import Batch
@@ -54,13 +53,13 @@ class EstimatorStudent(FittedStudent):
 
     noun = "an estimator"
 
-    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:
+    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool, is_weighted: bool) -> None:
         """Refuse what no model without gradients learns, and an objective that this estimator takes in no way."""
-        super().refuse(config, objective, task, is_given=is_given)
+        super().refuse(config, objective, task, is_given=is_given, is_weighted=is_weighted)
         arguments = dict(config.model.arguments)
         name = arguments.pop("name", None)
         if isinstance(name, str) and name.split(".")[0] in LIBRARIES:  # others need trust, which building them asks for
-            choose_way(import_estimator(name, arguments, 0, trust=False), objective)
+            choose_way(import_estimator(name, arguments, 0, trust=False), objective, is_weighted=is_weighted)
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse nothing: `choose_way` does."""
@@ -69,7 +68,7 @@ class EstimatorStudent(FittedStudent):
         """Fit the estimator, and keep what it predicts with."""
         assert isinstance(network, Estimator), "the catalogue gives each family its student"
         estimator = network.make(derive(lesson.seed, "estimator"))
-        way = choose_way(estimator, lesson.objective)
+        way = choose_way(estimator, lesson.objective, is_weighted=examples.is_weighted)
         name = type(estimator).__name__
         try:
             with warnings.catch_warnings():
@@ -86,19 +85,23 @@ class EstimatorStudent(FittedStudent):
         return 1
 
 
-def choose_way(estimator: Any, objective: Objective) -> Way:
-    """Return the first way in which an estimator takes an objective.
+def choose_way(estimator: Any, objective: Objective, *, is_weighted: bool) -> Way:
+    """Return the first way in which an estimator takes an objective, and the weights of samples if they have some.
 
     Raises:
         MismatchError: when there is none.
     """
     from sklearn.base import is_classifier, is_regressor
-    from sklearn.utils.validation import has_fit_parameter
 
     name = type(estimator).__name__
     if is_booster(estimator):
         refuse_without_derivatives(objective, name)
         return "custom objective"
+    if is_weighted and not takes_weights(estimator):
+        raise MismatchError(
+            f"{name} cannot weigh samples, because its fit has no sample_weight; leave the weights out, or choose an "
+            "estimator that has it."
+        )
     if is_regressor(estimator):
         refuse_without_aim(objective, name)
         return "regression on logits"
@@ -107,7 +110,7 @@ def choose_way(estimator: Any, objective: Objective) -> Way:
     refuse_without_aim(objective, name)
     if all(isinstance(term, HardLabels) and not term.label_smoothing for _, term in objective.parts):
         return "labels"
-    if not has_fit_parameter(estimator, "sample_weight"):
+    if not takes_weights(estimator):
         raise MismatchError(
             f"{name} takes no soft targets in any way: it is no regressor, and its fit has no sample_weight; choose an "
             "estimator that has it, such as HistGradientBoostingClassifier, or a regressor."
@@ -120,6 +123,13 @@ def choose_way(estimator: Any, objective: Objective) -> Way:
             "others; give SoftTargets(1) and HardLabels, or a regressor."
         )
     return "expanded weights"
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Return whether an estimator can weigh rows."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    return bool(has_fit_parameter(estimator, "sample_weight"))
 
 
 def is_booster(estimator: Any) -> bool:
@@ -135,31 +145,34 @@ def _fit(estimator: Any, way: Way, examples: Examples, objective: Objective) -> 
         return keep(boost(estimator, examples, objective), rows, 1.0, list(range(examples.classes)))
     sums = [one for one in gather_sums(objective, examples) if isinstance(one, Sums)]  # labels are classes
     if way == "regression on logits":
-        return _regress(estimator, rows, sums)
+        return _regress(estimator, examples, sums)
     targets = add(one.targets for one in sums)
     # each row once for each class
     chosen, labels = np.nonzero(targets > MIN_WEIGHT * targets.sum(1, keepdims=True))
-    weights = targets[chosen, labels] / targets.sum() * len(rows)
-    given = {} if np.ptp(weights) < 1e-9 else {"sample_weight": weights}
-    estimator.fit(rows[chosen], labels, **given)
+    weights = targets[chosen, labels] / targets.sum() * examples.weight
+    estimator.fit(rows[chosen], labels, **_given_weights(estimator, weights))
     return keep(estimator, rows, sums[0].temperature or 1.0, [int(one) for one in estimator.classes_])
 
 
-def _regress(estimator: Any, rows: NDArray[np.float32], sums: list[Sums]) -> Content:
+def _regress(estimator: Any, examples: Examples, sums: list[Sums]) -> Content:
     from sklearn.multioutput import MultiOutputRegressor
     from sklearn.utils import get_tags
-    from sklearn.utils.validation import has_fit_parameter
 
-    weights = np.asarray(sum(one.strengths for one in sums))
+    rows, weights = examples.rows, np.asarray(sum(one.strengths for one in sums))
     told = weights > 0  # an example without a label or a target says nothing
     wanted: Floats = solve(sums)[told]
     temperatures = {one.temperature for one in sums} - {None}
     if temperatures:
         softest = max(filter(None, temperatures))
         wanted = softest * np.maximum(log_softmax(wanted / softest), np.log(MIN_TARGET))
-    own = weights[told] / weights[told].mean()
+    own = weights[told] / weights[told].sum() * examples.samples.numpy()[told].sum()
+    given = _given_weights(estimator, own)
     if not get_tags(estimator).target_tags.multi_output:
         estimator = MultiOutputRegressor(estimator)
-    is_weighted = np.ptp(own) > 1e-9 and has_fit_parameter(getattr(estimator, "estimator", estimator), "sample_weight")
-    estimator.fit(rows[told], wanted, **({"sample_weight": own} if is_weighted else {}))
+    estimator.fit(rows[told], wanted, **given)
     return keep(estimator, rows, 1.0, list(range(wanted.shape[1])))
+
+
+def _given_weights(estimator: Any, weights: Floats) -> dict[str, Floats]:
+    # `choose_way` has refused weights of samples where they would be lost; those that differ here are of terms alone
+    return {"sample_weight": weights} if np.abs(weights - 1).max() > 1e-9 and takes_weights(estimator) else {}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from instar.data.batch import Batch
 from instar.data.loader import Loader
-from instar.errors import MismatchError
+from instar.errors import DataError, MismatchError
 from instar.models.normalised import Normalised
 from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
@@ -38,6 +38,25 @@ class Part:
     inputs: Tensor
     targets: Targets | None
     samples: Tensor | None = None
+
+    def counted(self) -> Part:
+        """Return the samples that count, so that one of weight 0 is as one that is not there.
+
+        Raises:
+            DataError: when none does.
+        """
+        if self.samples is None or bool(self.samples.all()):
+            return self
+        at = self.samples.nonzero().flatten()
+        if not len(at):
+            raise DataError(
+                f"all {len(self.samples):,} samples to fit, or held out to prune or stop, have the weight 0; "
+                "give some of them a weight, or hold none out."
+            )
+        near = at.to(self.inputs.device)
+        return Part(
+            self.batch.rows(near), self.inputs[near], self.targets and self.targets.rows(near), self.samples[at]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +110,7 @@ class Examples:
                 targets = first.joined(others) if others else first
             weights = loader.samples.source.weights
             counts = None if weights is None else weights[torch.tensor(batch.host_ids)]
-            parts.append(Part(batch, inputs, targets, counts))
+            parts.append(Part(batch, inputs, targets, counts).counted())
         scale = loader.samples.source.task.output_scale or (0.0, 1.0)
         return cls(parts, loader.samples.num_classes, scale)
 
@@ -101,9 +120,20 @@ class Examples:
         return sum(len(part.batch) for part in self.parts)
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether samples have weights."""
+        return any(part.samples is not None for part in self.parts)
+
+    @cached_property
+    def samples(self) -> Tensor:
+        """How many samples each example counts as, float64 `[examples]`."""
+        each = (torch.ones(len(part.batch)) if part.samples is None else part.samples for part in self.parts)
+        return torch.cat([one.double() for one in each])
+
+    @property
     def weight(self) -> float:
         """Number of examples, each as many times as its sample counts."""
-        return sum(len(part.batch) if part.samples is None else float(part.samples.sum()) for part in self.parts)
+        return float(self.samples.sum())
 
     @cached_property
     def rows(self) -> NDArray[np.float32]:

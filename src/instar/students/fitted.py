@@ -35,7 +35,7 @@ class FittedStudent(Student):
     learns_numbers: ClassVar[bool] = False
     """Whether labels may be numbers; the fitted model then predicts them in their own unit."""
 
-    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:
+    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool, is_weighted: bool) -> None:
         """Refuse settings without effect, endless views, positions, and an objective that cannot be minimised."""
         refuse_unused(self, config.training, _changed(config.training))
         if is_given:

@@ -30,7 +30,6 @@ class ForestStudent(FittedStudent):
     """
 
     noun = "a forest"
-    weighs_samples = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
@@ -59,6 +58,6 @@ def grow_one(forest: Forest, examples: Examples, sums: list[Groups], seed: int) 
         draws = np.random.default_rng(seed % 2**64)
         counts = np.bincount(draws.integers(0, examples.count, examples.count), minlength=examples.count)
         sums = [one.times(counts.astype(np.float64)) for one in sums]
-    grown = grow(forest, examples.rows, sums, seed)
+    grown = grow(forest, examples, sums, seed)
     nodes = Nodes.of(grown, examples.rows, sums, forest.smoothing, examples.weight)
     return grown.as_nodes(np.exp(log_softmax(nodes.logits)))

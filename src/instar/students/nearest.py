@@ -42,19 +42,22 @@ class NearestStudent(FittedStudent):
         sums, rows = [one for one in gather_sums(lesson.objective, examples) if isinstance(one, Sums)], examples.rows
         told = add(one.strengths for one in sums) > 0  # an example without a label or a target says nothing
         classes = np.where(told, solve(sums).argmax(1), -1)
-        centres = []
+        counts, centres = examples.samples.numpy(), []
         for one in range(examples.classes):
-            own = rows[classes == one]
+            is_own = classes == one
+            own = rows[is_own]
             if len(own):
                 count = min(network.most_prototypes, len(own))
                 seed = derive(lesson.seed, "nearest", one) % 2**32
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than prototypes
-                    centres.append(KMeans(count, n_init=1, random_state=seed).fit(own).cluster_centers_)
-        found = torch.from_numpy(np.unique(np.concatenate(centres).astype(np.float32), axis=0))
-        network.fill({"centres": found, "logits": torch.zeros(len(found), examples.classes)})
+                    # until no row changes its cell: the default bound depends on the rows, and not on their weights
+                    found = KMeans(count, n_init=1, tol=0, random_state=seed).fit(own, sample_weight=counts[is_own])
+                    centres.append(found.cluster_centers_)
+        prototypes = torch.from_numpy(np.unique(np.concatenate(centres).astype(np.float32), axis=0))
+        network.fill({"centres": prototypes, "logits": torch.zeros(len(prototypes), examples.classes)})
         cells = network.find_nearest(torch.from_numpy(rows).to(network.centres.device)).cpu().numpy()
-        by_cell = [one.within(cells, len(found)) for one in sums]
+        by_cell = [one.within(cells, len(prototypes)) for one in sums]
         whole = [one.within(np.zeros(len(rows), np.int64), 1) for one in sums]
         logits = solve(smooth(by_cell, whole, network.smoothing, examples.weight))
         network.fill({"logits": torch.from_numpy(logits).float()})

@@ -12,9 +12,7 @@ from instar.training.loop import fit
 class NetworkStudent(Student):
     """Learns by gradients: see `instar.training.loop.fit`."""
 
-    weighs_samples = True
-
-    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:
+    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool, is_weighted: bool) -> None:
         """Refuse nothing: components and models refuse for themselves what no network can learn."""
 
     def learn(self, lesson: Lesson) -> float:

@@ -57,11 +57,9 @@ class Student(ABC):
     """Temperature of the objective of `distill` where the user names none."""
     used_settings: ClassVar[frozenset[str]] = frozenset(TrainingConfig.model_fields)
     """Settings of `TrainingConfig` that have an effect."""
-    weighs_samples: ClassVar[bool] = False
-    """Whether a sample of weight w is learnt from as w equal samples are, in an objective that weighs it."""
 
     @abstractmethod
-    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool) -> None:
+    def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool, is_weighted: bool) -> None:
         """Refuse a run that this student cannot learn, before anything is made.
 
         Args:
@@ -69,6 +67,7 @@ class Student(ABC):
             objective: objective of the run.
             task: what its labels mean.
             is_given: whether the user gave a model with weights.
+            is_weighted: whether samples have weights: one of weight w must be learnt from as w equal samples are.
 
         Raises:
             InstarError: in one sentence.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor
 
+from instar.errors import ConfigError
 from instar.models.tree import Tree
 from instar.objectives.objective import Objective
 from instar.seeds import derive
@@ -35,7 +36,6 @@ class TreeStudent(FittedStudent):
     """
 
     noun = "a tree"
-    weighs_samples = True
     learns_numbers = True
 
     def refuse_objective(self, objective: Objective) -> None:
@@ -46,7 +46,7 @@ class TreeStudent(FittedStudent):
         """Grow, fill and prune the tree."""
         assert isinstance(network, Tree), "the catalogue gives each family its student"
         sums = gather_sums(lesson.objective, examples)
-        grown = grow(network, examples.rows, sums, derive(lesson.seed, "tree"))
+        grown = grow(network, examples, sums, derive(lesson.seed, "tree"))
         nodes = Nodes.of(grown, examples.rows, sums, network.smoothing, examples.weight)
         leaves = np.zeros(len(grown.left), bool)
         if network.prune and (held_out := find_held_out(lesson)) is not None:
@@ -97,29 +97,52 @@ class Growing(Protocol):
     split_columns: int | None
 
 
-def grow(tree: Growing, rows: NDArray[np.float32], sums: list[Groups], seed: int) -> Grown:
+def grow(tree: Growing, examples: Examples, sums: list[Groups], seed: int) -> Grown:
     """Grow a tree on the gradients of the objective.
 
     Args:
         tree: says how large it may become, and how many random columns each split chooses from; None: all.
-        rows: inputs, `[examples, columns]`.
+        examples: training examples.
         sums: terms, with each example as a group.
         seed: decides between equal splits.
     """
+    rows = examples.rows
     everything = np.zeros(len(rows), np.int64)
     best = solve([one.within(everything, 1) for one in sums])
     at_best = np.broadcast_to(best, (len(rows), best.shape[1]))
     curvature = np.asarray(sum(one.strengths for one in sums))
     gradient = np.asarray(sum(one.pull(at_best) for one in sums))
     told = curvature > 0  # an example without a label or a target says nothing
-    estimator = DecisionTreeRegressor(
+    estimator = make_regressor(tree, examples, seed, tree.split_columns)
+    estimator.fit(rows[told], -gradient[told] / curvature[told, None], sample_weight=curvature[told])
+    return Grown.of(estimator)
+
+
+def make_regressor(tree: Growing, examples: Examples, seed: int, split_columns: int | None = None) -> Any:
+    """Return an unfitted tree of scikit-learn.
+
+    Args:
+        tree: says how large it may become.
+        examples: training examples; where they are weighted, a leaf has `min_samples` of their weight, not of rows.
+        seed: decides between equal splits.
+        split_columns: random columns that each split chooses from; None: all.
+    """
+    least: dict[str, Any] = {"min_samples_leaf": tree.min_samples}
+    if examples.is_weighted and tree.min_samples > 1:
+        if examples.weight < 2 * tree.min_samples:
+            raise ConfigError(
+                f"the weights of the samples add up to {examples.weight:g}, and each leaf needs {tree.min_samples} "
+                "samples; a weight is a number of samples, so multiply all weights, or give a lower min_samples."
+            )
+        # a little less, because rounding must not refuse a leaf that has just enough
+        least = {"min_weight_fraction_leaf": (tree.min_samples - 1e-6) / examples.weight}
+    return DecisionTreeRegressor(
         max_depth=tree.most_depth or None,
         max_leaf_nodes=None if tree.most_leaves < 2 else tree.most_leaves,
-        min_samples_leaf=tree.min_samples,
-        max_features=tree.split_columns,
+        max_features=split_columns,
         random_state=seed % 2**32,
-    ).fit(rows[told], -gradient[told] / curvature[told, None], sample_weight=curvature[told])
-    return Grown.of(estimator)
+        **least,
+    )
 
 
 @dataclass(frozen=True, eq=False)
