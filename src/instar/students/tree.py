@@ -88,12 +88,17 @@ class Grown:
         return StackedNodes(self.columns, self.thresholds, self.left, self.right, values, nowhere)
 
 
-class Growing(Protocol):
+class Bounded(Protocol):
     """How large a tree may become; the arguments of the models that have trees."""
 
     most_depth: int
     most_leaves: int
     min_samples: int
+
+
+class Growing(Bounded, Protocol):
+    """The same, with the random columns that each split chooses from; None: all."""
+
     split_columns: int | None
 
 
@@ -101,7 +106,7 @@ def grow(tree: Growing, examples: Examples, sums: list[Groups], seed: int) -> Gr
     """Grow a tree on the gradients of the objective.
 
     Args:
-        tree: says how large it may become, and how many random columns each split chooses from; None: all.
+        tree: says how large it may become, and how many random columns each split chooses from.
         examples: training examples.
         sums: terms, with each example as a group.
         seed: decides between equal splits.
@@ -118,7 +123,7 @@ def grow(tree: Growing, examples: Examples, sums: list[Groups], seed: int) -> Gr
     return Grown.of(estimator)
 
 
-def make_regressor(tree: Growing, examples: Examples, seed: int, split_columns: int | None = None) -> Any:
+def make_regressor(tree: Bounded, examples: Examples, seed: int, split_columns: int | None = None) -> Any:
     """Return an unfitted tree of scikit-learn.
 
     Args:
