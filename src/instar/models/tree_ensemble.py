@@ -103,10 +103,10 @@ class TreeEnsemble(Fitted):
         both = [torch.where(is_leaf, own, side.long()) for side in (self.left, self.right)]
         self._children = torch.stack(both, 1).flatten()
 
-    def apply_trees(self, inputs: Tensor) -> Tensor:
-        """Return the leaf of each row in each tree, int64 `[batch, trees]`."""
+    def apply_trees(self, inputs: Tensor, count: int | None = None) -> Tensor:
+        """Return the leaf of each row in each tree, or in the first `count`, int64 `[batch, trees]`."""
         rows = inputs.flatten(1).float()
-        at = self.roots.long().expand(len(rows), -1)
+        at = self.roots[:count].long().expand(len(rows), -1)
         for _ in range(self.depth):
             goes_right = rows.gather(1, self._columns[at]) > self._bounds[at]
             at = self._children[2 * at + goes_right]

@@ -12,7 +12,7 @@
     predictions.safetensors logits of the test and validation samples, with their ids
     examples.safetensors    some samples, and the teacher's targets for them if there was a teacher
     layers.safetensors      how alike the layers of student and teacher are, if a term compared some
-    tree.safetensors        a tree in words, with the training samples of each node, if the model is one
+    tree.safetensors        the first trees in words, with the training samples of each node, if the model has some
     columns.safetensors     what the columns of a table do to student and teacher
     cost.json               latency, multiply-adds and peak memory
     result.json             metrics and cost of the finished run; written last, so its presence means "complete"

@@ -20,7 +20,7 @@ from instar.stages.column_effects import keep_columns
 from instar.stages.cost import write_cost
 from instar.stages.examples import RecordingTeacher, keep_examples
 from instar.stages.run_data import recording_rate
-from instar.stages.tree_picture import keep_tree
+from instar.stages.tree_pictures import keep_trees
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.teacher import Teacher
 from instar.training.scoring import judge, provides_logits
@@ -84,8 +84,8 @@ def finish_run(
             with note_failure("The cost", notes):
                 write_cost(run.path, ordered, samples, device, teacher)
     if judge_test:
-        with note_failure("The picture of the tree", notes):
-            keep_tree(run, model, data, device)
+        with note_failure("The picture of the trees", notes):
+            keep_trees(run, model, data, device)
     write_tensors(run.path / PREDICTIONS_FILE, predictions)
     (run.path / "error.txt").unlink(missing_ok=True)  # of an attempt before this one
     result = {"metrics": metrics.get("test"), "validation": metrics.get("validation"), **facts}
