@@ -1,11 +1,15 @@
 """Students without gradients whose labels are numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import instar
-from instar.models import MLP, Boosting, Tree
+from instar.errors import InstarError
+from instar.models import MLP, Boosting, Forest, Nearest, Tree
+from instar.models.trained import load_model
 from instar.objectives import parse_objective
 from instar.runs.run import Run
 from instar.students.leaf_numbers import Distances, bisect
@@ -103,3 +107,96 @@ def test_a_tree_of_numbers_stands_wherever_a_network_may(data, boosted, tmp_path
     assert first.value == pytest.approx(float(tree.model(torch.from_numpy(INPUTS[:1]))))
     instar.report(tmp_path, out=tmp_path / "report.html")
     assert "R²" in (tmp_path / "report.html").read_text()
+
+
+def test_a_forest_averages_means_of_labels_and_teacher(data, boosted, tmp_path):
+    model = Forest(3, depth=4, split_columns=2, bootstrap=False)
+    run = instar.distill(data, boosted, model, out=tmp_path / "run", show=False)
+    x, y = data.train.inputs(), data.train.column("numbers").double().numpy()
+    # (t + 0.1 y) / 1.1 has the least sum of both squared errors
+    aims = (boosted.predict(x.numpy()) + 0.1 * y) / 1.1
+    leaves, found = run.model.network.apply_trees(x).numpy(), np.zeros(len(x))
+    for tree in leaves.T:
+        found += [aims[tree == leaf].mean() / 3 for leaf in tree]
+    np.testing.assert_allclose(run.model(x)[:, 0].numpy(), found, rtol=3e-7)
+    assert run.metrics["r2"] > 0.6
+    names = {}
+    exec(Path(instar.export(run.path, "python", out=tmp_path / "forest.py", data=data).path).read_text(), names)
+    row = data.test.inputs()[:1]
+    assert names["predict"](row[0].tolist()) == pytest.approx(float(run.model(row)), rel=1e-6)
+    with pytest.raises(InstarError, match=r"forest averages its trees, .*, so Huber would not be minimised; give Squa"):
+        instar.train(data, model, objective="Huber(1)", out=tmp_path / "no", show=False)
+
+
+def test_prototypes_hold_the_number_with_the_least_loss_of_their_cells(data, tmp_path):
+    run = instar.train(data, Nearest(12), objective="Quantile(0.8)", out=tmp_path / "run", show=False)
+    x, y = data.train.inputs(), data.train.column("numbers").double()
+    assert run.result["prototypes"] == 12
+    cells = run.model.network.find_nearest(run.model.prepare(x))
+    for cell in cells.unique():
+        own = y[cells == cell].sort().values
+        place = 0.8 * len(own)
+        low, high = own[max(0, int(np.ceil(place - 1e-9)) - 1)], own[min(len(own) - 1, int(np.floor(place + 1e-9)))]
+        value = float(run.model(x[cells == cell][:1]))
+        assert float(low) - 1 <= value <= float(high) + 1  # float32 of numbers around 4e6
+    assert 0.1 < run.metrics["below"] < 0.35
+
+
+@pytest.mark.parametrize("name", ["linear_model.Ridge", "ensemble.RandomForestRegressor", "svm.SVR"])
+def test_an_estimator_is_fitted_to_labels_and_teacher(data, boosted, tmp_path, name):
+    module, kind = name.split(".")
+    library = pytest.importorskip(f"sklearn.{module}")
+    if module == "svm":
+        pytest.importorskip("skops")
+    settings = {"random_state": 0, "n_estimators": 5, "max_depth": 3} if module == "ensemble" else {}
+    own = getattr(library, kind)(**settings)
+    run = instar.distill(data, boosted, own, out=tmp_path / "run", show=False)
+    x, y = data.train.inputs().numpy(), data.train.column("numbers").double().numpy()
+    wanted = own.fit(x, (boosted.predict(x) + 0.1 * y) / 1.1).predict(data.test.inputs().numpy())
+    np.testing.assert_allclose(run.model(data.test.inputs())[:, 0].numpy(), wanted, rtol=1e-6)
+    assert run.result["soft_targets"] == "regression on numbers"
+    assert run.result["kept_as"] == {"ensemble": "trees", "svm": "skops"}.get(module, "linear")
+    again = load_model(Run(run.path), trust=True)
+    assert again(data.test.inputs()).equal(run.model(data.test.inputs()))
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_booster_of_a_library_follows_any_term_of_numbers(data, boosted, tmp_path, library):
+    module = pytest.importorskip(library)
+    regressor = {"xgboost": "XGBRegressor", "lightgbm": "LGBMRegressor"}[library]
+    kind = getattr(module, regressor)
+    given = {"n_estimators": 30, "max_depth": 3, "learning_rate": 0.3, "n_jobs": 1}
+    run = instar.distill(data, boosted, kind(**given), out=tmp_path / "run", show=False)
+    x, y = data.train.inputs().numpy(), data.train.column("numbers").double().numpy()
+    own = kind(**given).fit(x, (boosted.predict(x) + 0.1 * y) / 1.1 - 4e6)
+    difference = run.model(data.test.inputs())[:, 0].double().numpy() - 4e6 - own.predict(data.test.inputs().numpy())
+    assert np.abs(difference).mean() < 0.08 * data.train.source.task.std
+    assert run.metrics["r2"] > 0.6
+    for text, low, high in (("Quantile(0.9)", 0.02, 0.3), ("Huber(0.5)", 0.3, 0.7)):
+        other = instar.train(data, kind(**given), objective=text, out=tmp_path / text, show=False)
+        assert low < other.metrics["below"] < high
+    assert other.metrics["r2"] > 0.6
+
+
+def test_estimators_that_cannot_learn_numbers_are_refused(data, boosted, tmp_path):
+    linear = pytest.importorskip("sklearn.linear_model")
+    given = {"out": tmp_path / "run", "show": False}
+    with pytest.raises(InstarError, match="LogisticRegression is no regressor, and the labels are numbers"):
+        instar.distill(data, boosted, linear.LogisticRegression(), **given)
+    with pytest.raises(InstarError, match=r"Ridge has a loss of its own, .*, so Quantile would not be minimised"):
+        instar.train(data, linear.Ridge(), objective="Quantile(0.9)", **given)
+    assert not (tmp_path / "run").exists()
+    neighbours = pytest.importorskip("sklearn.neighbors").KNeighborsRegressor()
+    some = instar.load_data((INPUTS, np.where(np.arange(500) % 2, PRICES, np.nan)), labels="numbers")
+    with pytest.raises(InstarError, match="KNeighborsRegressor counts all samples alike, because its fit has no samp"):
+        instar.distill(some, boosted, neighbours, **given)
+
+
+@pytest.mark.parametrize("student", ["forest", "nearest", "HistGradientBoostingRegressor"])
+def test_a_distilled_regressor_takes_every_student(boosted, student):
+    from instar.sklearn import DistilledRegressor
+
+    given = getattr(pytest.importorskip("sklearn.ensemble"), student)() if student[0] == "H" else student
+    fitted = DistilledRegressor(boosted, given, random_state=0).fit(INPUTS, PRICES)
+    assert fitted.score(INPUTS, PRICES) > 0.4
+    assert fitted.predict(INPUTS[:3]).shape == (3,)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instar.errors import ConfigError, MismatchError
+from instar.errors import ConfigError, InstarError, MismatchError
 from instar.models.fitted import Fitted
 from instar.models.fitted_content import Content, pack, unpack
 from instar.models.imported_estimator import import_estimator
@@ -94,6 +94,8 @@ class Estimator(Fitted):
         kind, arrays, facts = unpack(self.content.cpu().numpy())
         try:
             self._predict = _READERS[kind](arrays, facts, self)
+        except InstarError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise MismatchError(f"the content of the estimator is damaged: {error}.") from None
         self.facts = {"kept_as": kind, "soft_targets": facts.get("soft_targets", "")}

@@ -10,14 +10,15 @@ from instar.models.tree_ensemble import TreeEnsemble
 
 @checked
 class Forest(TreeEnsemble):
-    """The mean over trees of the probabilities softmax(z) of a row's leaves; `instar.students.forest` grows them.
+    """The mean over trees of the probabilities softmax(z), or numbers, of leaves; `instar.students.forest` grows them.
 
     Args:
         trees: number of trees.
         depth: most splits from the root to a leaf; 0: no bound.
         leaves: most leaves of each tree, of the splits that gain most; 0: no bound.
         min_samples: least samples in a leaf.
-        split_columns: random columns that each split chooses from; 0: the square root of their number.
+        split_columns: random columns that each split chooses from; 0: the square root of their number, and a third of
+            them where labels are numbers.
         smoothing: samples with the mean targets of all that each leaf counts beside its own.
         bootstrap: grow each tree on as many examples, drawn with replacement; False: on all.
         input_shape: shape of one input, which is flattened.
@@ -62,4 +63,5 @@ class Forest(TreeEnsemble):
         """Make a tree of one leaf, and choose the columns of a split."""
         super().build(input_shape, num_classes)
         columns = prod(input_shape)
-        self.split_columns = min(columns, self.split_columns or max(1, round(columns**0.5)))
+        usual = columns / 3 if num_classes == 1 else columns**0.5  # the defaults of Breiman's own program
+        self.split_columns = min(columns, self.split_columns or max(1, round(usual)))

@@ -22,7 +22,7 @@ class Nearest(Fitted):
     Inputs are standardised. `instar.students.nearest` says how prototypes and logits are found.
 
     Args:
-        prototypes: most prototypes of each class.
+        prototypes: most prototypes of each class, or of all samples where labels are numbers.
         smoothing: samples with the mean targets of all that each prototype counts beside its own.
         input_shape: shape of one input, which is flattened.
         num_classes: number of logits.

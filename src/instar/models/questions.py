@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -146,7 +145,7 @@ def ask_raw(model: Normalised, shape: Sequence[int], dtype: str) -> Questions:
     below = trees.thresholds.astype(np.float32)  # rows are float32, see TreeEnsemble.check
     below = np.where(below > trees.thresholds, np.nextafter(below, np.float32(-np.inf)), below)
     if (scale := model.output_scale) is not None:
-        trees = _scale(trees, scale.mean.double().numpy(), scale.std.double().numpy())
+        trees = trees.rescaled(scale.mean.double().numpy(), scale.std.double().numpy())
     if isinstance(model.reader, Cells) and (encoding := model.reader.encoding) is not None:
         return _ask_cells(trees, below, encoding)
     if dtype == "uint8":
@@ -214,12 +213,6 @@ def _ask_cells(trees: TreeArrays, below: NDArray[np.float32], encoding: CellEnco
     yes, no = np.where(swapped, trees.right, trees.left), np.where(swapped, trees.left, trees.right)
     columns = tuple(one.column for one in encoding.columns)
     return Questions(columns, trees, asked.astype(np.int8), places, bounds, if_missing, yes, no, allows_missing=True)
-
-
-def _scale(trees: TreeArrays, mean: Floats, std: Floats) -> TreeArrays:
-    found = copy(trees)
-    found.values, found.base = trees.values * std, trees.base * std + mean
-    return found
 
 
 def _tell_bound(bound: float, kind: str, exact: bool) -> str:

@@ -20,7 +20,7 @@ BLOCK_NODES = 16_384
 
 
 class TreeEnsemble(Fitted):
-    """One tree or several, as buffers that pass the checks of `instar.trees.TreeArrays`.
+    """One tree or several, as buffers that pass the checks of `instar.trees.TreeArrays`; one output is a number.
 
     A row x goes left where x[compared] <= threshold, in float32. A row with a missing number (NaN) has logits that are
     NaN, as those of a network.
@@ -50,6 +50,8 @@ class TreeEnsemble(Fitted):
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> None:
         """Make a tree of one leaf."""
         self.columns, self.num_classes = prod(input_shape), num_classes
+        if num_classes == 1:  # one class would need no model
+            self.meaning = "numbers"
         value = 1 / num_classes if self.meaning == "probabilities" else 0.0
         leaf = torch.full((1,), LEAF, dtype=torch.int32)
         self._register(TreeArrays(leaf, [0.0], leaf, leaf, [[value] * num_classes], [0], self.columns, **self._kind()))

@@ -44,7 +44,6 @@ class BoostingStudent(FittedStudent):
     """
 
     noun = "a booster"
-    learns_numbers = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse terms of hidden layers, and those that relate examples."""
@@ -63,11 +62,9 @@ class BoostingStudent(FittedStudent):
         kept = boosted.trees if watched is None else boosted.trees[: watched.best_count]
         leaf = np.full(1, -1)
         nothing = Nodes(leaf, np.zeros(1), leaf, leaf, np.zeros((1, examples.classes)), np.zeros(1, bool))
-        mean, spread = examples.scale
+        spread, base = examples.scale[1], examples.to_unit(boosted.base)
         nodes = [tree.grown.as_nodes(spread * tree.values) for tree in kept] or [nothing]
-        network.take(
-            stack_trees(nodes, network.columns, combine="sum", meaning="logits", base=mean + spread * boosted.base)
-        )
+        network.take(stack_trees(nodes, network.columns, combine="sum", meaning=network.meaning, base=base))
         return max(1, len(kept))
 
 

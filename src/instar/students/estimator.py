@@ -23,12 +23,21 @@ from instar.students.derivatives import refuse_without_derivatives
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
 from instar.students.fitted_estimator import keep
-from instar.students.leaf_values import Floats, Sums, add, gather_sums, log_softmax, refuse_without_aim, solve
+from instar.students.leaf_values import (
+    Floats,
+    Sums,
+    add,
+    gather_sums,
+    log_softmax,
+    refuse_other_than_squares,
+    refuse_without_aim,
+    solve,
+)
 from instar.students.student import Lesson
 from instar.targets.targets import DenseTargets
 from instar.tasks.task import Task
 
-Way = Literal["custom objective", "expanded weights", "labels", "regression on logits"]
+Way = Literal["custom objective", "expanded weights", "labels", "regression on logits", "regression on numbers"]
 """How soft targets go into an estimator."""
 
 MIN_WEIGHT = 1e-5
@@ -47,8 +56,10 @@ class EstimatorStudent(FittedStudent):
     | expanded weights | classifiers whose `fit` has `sample_weight` | each row once per class c, with the weight p_c |
     | labels | other classifiers | labels alone, of an objective without soft targets |
     | regression on logits | regressors | squared error to T log p of all classes |
+    | regression on numbers | regressors, where labels are numbers | their weighted mean with the teacher's numbers |
 
-    Expanded weights have the same minimum as the cross-entropy with the soft targets p, sum_c p_c (-log q_c).
+    Expanded weights have the same minimum as the cross-entropy with the soft targets p, sum_c p_c (-log q_c). A sum of
+    squared errors is that to the weighted mean of its numbers, and a constant.
     """
 
     noun = "an estimator"
@@ -59,7 +70,8 @@ class EstimatorStudent(FittedStudent):
         arguments = dict(config.model.arguments)
         name = arguments.pop("name", None)
         if isinstance(name, str) and name.split(".")[0] in LIBRARIES:  # others need trust, which building them asks for
-            choose_way(import_estimator(name, arguments, 0, trust=False), objective, is_weighted=is_weighted)
+            estimator, are_numbers = import_estimator(name, arguments, 0, trust=False), task.predicts_numbers
+            choose_way(estimator, objective, is_weighted=is_weighted, are_numbers=are_numbers)
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse nothing: `choose_way` does."""
@@ -68,7 +80,8 @@ class EstimatorStudent(FittedStudent):
         """Fit the estimator, and keep what it predicts with."""
         assert isinstance(network, Estimator), "the catalogue gives each family its student"
         estimator = network.make(derive(lesson.seed, "estimator"))
-        way = choose_way(estimator, lesson.objective, is_weighted=examples.is_weighted)
+        told = {"is_weighted": examples.is_weighted, "are_numbers": examples.are_numbers}
+        way = choose_way(estimator, lesson.objective, **told)
         name = type(estimator).__name__
         try:
             with warnings.catch_warnings():
@@ -85,8 +98,14 @@ class EstimatorStudent(FittedStudent):
         return 1
 
 
-def choose_way(estimator: Any, objective: Objective, *, is_weighted: bool) -> Way:
+def choose_way(estimator: Any, objective: Objective, *, is_weighted: bool, are_numbers: bool) -> Way:
     """Return the first way in which an estimator takes an objective, and the weights of samples if they have some.
+
+    Args:
+        estimator: unfitted.
+        objective: objective of the run.
+        is_weighted: whether samples have weights.
+        are_numbers: whether labels are numbers.
 
     Raises:
         MismatchError: when there is none.
@@ -94,8 +113,12 @@ def choose_way(estimator: Any, objective: Objective, *, is_weighted: bool) -> Wa
     from sklearn.base import is_classifier, is_regressor
 
     name = type(estimator).__name__
+    if are_numbers and not is_regressor(estimator):
+        raise MismatchError(
+            f"{name} is no regressor, and the labels are numbers; choose one, such as RandomForestRegressor."
+        )
     if is_booster(estimator):
-        refuse_without_derivatives(objective, name)
+        (refuse_without_aim if are_numbers else refuse_without_derivatives)(objective, name)
         return "custom objective"
     if is_weighted and not takes_weights(estimator):
         raise MismatchError(
@@ -104,7 +127,8 @@ def choose_way(estimator: Any, objective: Objective, *, is_weighted: bool) -> Wa
         )
     if is_regressor(estimator):
         refuse_without_aim(objective, name)
-        return "regression on logits"
+        refuse_other_than_squares(objective, f"{name} has a loss of its own, and gets one number per sample", "tree")
+        return "regression on numbers" if are_numbers else "regression on logits"
     if not is_classifier(estimator):
         raise MismatchError(f"{name} takes no soft targets: it is neither a classifier nor a regressor.")
     refuse_without_aim(objective, name)
@@ -143,8 +167,9 @@ def _fit(estimator: Any, way: Way, examples: Examples, objective: Objective) -> 
     rows = examples.rows
     if way == "custom objective":
         return keep(boost(estimator, examples, objective), rows, 1.0, list(range(examples.classes)))
-    sums = [one for one in gather_sums(objective, examples) if isinstance(one, Sums)]  # labels are classes
-    if way == "regression on logits":
+    # the terms of classes, and squared errors of numbers, are sums
+    sums = [one for one in gather_sums(objective, examples) if isinstance(one, Sums)]
+    if way.startswith("regression"):
         return _regress(estimator, examples, sums)
     targets = add(one.targets for one in sums)
     # each row once for each class
@@ -158,21 +183,27 @@ def _regress(estimator: Any, examples: Examples, sums: list[Sums]) -> Content:
     from sklearn.multioutput import MultiOutputRegressor
     from sklearn.utils import get_tags
 
-    rows, weights = examples.rows, np.asarray(sum(one.strengths for one in sums))
+    weights = np.asarray(sum(one.strengths for one in sums))
     told = weights > 0  # an example without a label or a target says nothing
-    wanted: Floats = solve(sums)[told]
+    wanted, rows = examples.to_unit(solve(sums)[told]), examples.rows
     temperatures = {one.temperature for one in sums} - {None}
     if temperatures:
         softest = max(filter(None, temperatures))
         wanted = softest * np.maximum(log_softmax(wanted / softest), np.log(MIN_TARGET))
-    own = weights[told] / weights[told].sum() * examples.samples.numpy()[told].sum()
-    given = _given_weights(estimator, own)
-    if not get_tags(estimator).target_tags.multi_output:
+    given = _given_weights(estimator, weights[told] / weights[told].sum() * examples.samples.numpy()[told].sum())
+    if not examples.are_numbers and not get_tags(estimator).target_tags.multi_output:
         estimator = MultiOutputRegressor(estimator)
-    estimator.fit(rows[told], wanted, **given)
+    estimator.fit(rows[told], wanted[:, 0] if examples.are_numbers else wanted, **given)
     return keep(estimator, rows, 1.0, list(range(wanted.shape[1])))
 
 
 def _given_weights(estimator: Any, weights: Floats) -> dict[str, Floats]:
-    # `choose_way` has refused weights of samples where they would be lost; those that differ here are of terms alone
-    return {"sample_weight": weights} if np.abs(weights - 1).max() > 1e-9 and takes_weights(estimator) else {}
+    if np.abs(weights - 1).max() <= 1e-9:
+        return {}
+    if takes_weights(estimator):
+        return {"sample_weight": weights}
+    # `choose_way` has refused weights of samples; those that differ here are of terms
+    raise MismatchError(
+        f"{type(estimator).__name__} counts all samples alike, because its fit has no sample_weight, and the objective "
+        "weighs them differently, as where some have no label; choose an estimator that has it."
+    )

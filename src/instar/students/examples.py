@@ -19,6 +19,8 @@ from instar.objectives.objective import Objective
 from instar.targets.targets import Targets
 from instar.teachers.teacher import Teacher, ask
 
+Floats = NDArray[np.float64]
+
 QUERIED_SAMPLES = 1024
 """Samples of a query of the teacher."""
 
@@ -113,6 +115,16 @@ class Examples:
             parts.append(Part(batch, inputs, targets, counts).counted())
         scale = loader.samples.source.task.output_scale or (0.0, 1.0)
         return cls(parts, loader.samples.num_classes, scale)
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.classes == 1
+
+    def to_unit(self, outputs: Floats) -> Floats:
+        """Return outputs in units of the scale as numbers in the unit of the labels; logits stay as they are."""
+        mean, spread = self.scale
+        return mean + spread * outputs
 
     @property
     def count(self) -> int:

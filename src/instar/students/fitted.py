@@ -25,15 +25,13 @@ from instar.training.scoring import measure_validation
 class FittedStudent(Student):
     """A student that is fitted in one go to all samples, each in `num_views` views.
 
-    A killed fit starts again, because it takes seconds.
+    Where labels are numbers, it predicts them in their own unit. A killed fit starts again, because it takes seconds.
     """
 
     temperature = 1.0
     used_settings = frozenset({"teacher_precision", "memory_format"})
     noun: ClassVar[str] = "a model without gradients"
     """What the model is, in sentences."""
-    learns_numbers: ClassVar[bool] = False
-    """Whether labels may be numbers; the fitted model then predicts them in their own unit."""
 
     def refuse(self, config: RunConfig, objective: Objective, task: Task, *, is_given: bool, is_weighted: bool) -> None:
         """Refuse settings without effect, endless views, positions, and an objective that cannot be minimised."""
@@ -53,10 +51,6 @@ class FittedStudent(Student):
                     f"'data.{name}' draws some samples more often in each epoch, and {self.noun} is fitted to each "
                     "sample once; leave it out, or weigh classes with WeightedLabels in the objective."
                 )
-        if task.predicts_numbers and not self.learns_numbers:
-            raise MismatchError(
-                f"{self.noun} predicts classes, and the labels are numbers; train tree, boosting, or a network."
-            )
         if task.is_stream:
             raise MismatchError(f"{self.noun} predicts whole samples, and the data have a class for each word.")
         self.refuse_objective(objective)

@@ -18,7 +18,10 @@ PROBE_ROWS = 64
 """Rows on which what is kept is compared with the estimator."""
 
 MAX_DIFFERENCE = 1e-5
-"""Largest difference of predictions, relative to the largest of them."""
+"""Largest difference of predictions, relative to the range of them."""
+
+ROUNDING = 2.0**-22
+"""Largest difference that is rounding of float32, in which some predict, relative to the largest prediction."""
 
 
 def keep(estimator: Any, rows: NDArray[np.float32], temperature: float, places: list[int]) -> Content:
@@ -53,7 +56,7 @@ def _find_trees(estimator: Any, rows: NDArray[np.float32]) -> TreeArrays | None:
         return None
     classes = len(getattr(estimator, "classes_", ())) or found.outputs
     if found.meaning == "numbers":
-        return found if _is_same(found.predict(rows), np.asarray(estimator.predict(rows))) else None
+        return found if _is_same(found.predict(rows), estimator.predict(rows)) else None
     own, told = found.predict(rows), estimator.predict_proba(rows)
     own = _softmax(own) if found.meaning == "logits" else own
     return found if found.outputs == classes and _is_same(own, told) else None
@@ -108,7 +111,7 @@ def _find_line(estimator: Any, rows: NDArray[np.float32]) -> tuple[NDArray[np.fl
     scores = rows.astype(np.float64) @ weights.T + biases
     if classes and not hasattr(estimator, "predict_proba"):
         return None
-    told = estimator.predict_proba(rows) if classes else np.asarray(estimator.predict(rows))
+    told = estimator.predict_proba(rows) if classes else estimator.predict(rows)
     return (weights, biases) if _is_same(_softmax(scores) if classes else scores, told) else None
 
 
@@ -132,6 +135,9 @@ def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _is_same(own: NDArray[np.float64], told: NDArray[Any]) -> bool:
+    told = np.asarray(told, np.float64).reshape(len(own), -1)  # one number per row has no second axis
     if own.shape != told.shape:
         return False
-    return bool(np.abs(own - told).max() <= MAX_DIFFERENCE * max(1.0, float(np.abs(told).max())))
+    # of numbers, the unit is the user's, and may be a millionth as well as a million
+    allowed = MAX_DIFFERENCE * float(np.ptp(told)) + ROUNDING * float(np.abs(told).max())
+    return bool(np.abs(own - told).max() <= allowed)

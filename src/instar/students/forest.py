@@ -1,4 +1,4 @@
-"""Forests: trees on random examples and columns, whose probabilities are averaged."""
+"""Forests: trees on random examples and columns, whose probabilities or numbers are averaged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from instar.objectives.objective import Objective
 from instar.seeds import derive
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
-from instar.students.leaf_values import Groups, gather_sums, log_softmax, refuse_without_aim
+from instar.students.leaf_values import (
+    Groups,
+    gather_sums,
+    log_softmax,
+    refuse_other_than_squares,
+    refuse_without_aim,
+)
 from instar.students.student import Lesson
 from instar.students.tree import Nodes, grow
 from instar.trees.stacking import Nodes as StackedNodes
@@ -24,7 +30,8 @@ class ForestStudent(FittedStudent):
     Each leaf holds q = softmax(z) of the logits z with the least loss of its examples, and the forest predicts
     log((1/M) sum_m q_m) over its M trees. With targets at the temperature 1, this is a weighted mean of the targets of
     training examples, so a leaf of one unusual example changes probabilities by at most 1/M; a mean of logits would let
-    one tree that is sure decide alone.
+    one tree that is sure decide alone. Where labels are numbers, leaves hold their weighted means, and so does the
+    forest. Quantiles would be wrong: the mean over trees of the quantiles of small leaves is nearly the mean.
 
     Source: Breiman 2001, "Random forests".
     """
@@ -34,6 +41,7 @@ class ForestStudent(FittedStudent):
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
         refuse_without_aim(objective, self.noun)
+        refuse_other_than_squares(objective, "a forest averages its trees, which have leaves of a few samples", "tree")
 
     def fit(self, network: Any, examples: Examples, lesson: Lesson) -> int:
         """Grow and fill all trees."""
@@ -41,12 +49,12 @@ class ForestStudent(FittedStudent):
         sums = gather_sums(lesson.objective, examples)
         seeds = [derive(lesson.seed, "forest", number) for number in range(network.num_trees)]
         trees = [grow_one(network, examples, sums, seed) for seed in seeds]
-        network.take(stack_trees(trees, network.columns, combine="mean", meaning="probabilities"))
+        network.take(stack_trees(trees, network.columns, combine="mean", meaning=network.meaning))
         return network.num_trees
 
 
 def grow_one(forest: Forest, examples: Examples, sums: list[Groups], seed: int) -> StackedNodes:
-    """Return one tree of a forest, whose leaves hold probabilities.
+    """Return one tree of a forest, whose leaves hold probabilities or numbers.
 
     Args:
         forest: says how large it may become.
@@ -60,4 +68,5 @@ def grow_one(forest: Forest, examples: Examples, sums: list[Groups], seed: int) 
         sums = [one.times(counts.astype(np.float64)) for one in sums]
     grown = grow(forest, examples, sums, seed)
     nodes = Nodes.of(grown, examples.rows, sums, forest.smoothing, examples.weight)
-    return grown.as_nodes(np.exp(log_softmax(nodes.logits)))
+    values = examples.to_unit(nodes.logits) if examples.are_numbers else np.exp(log_softmax(nodes.logits))
+    return grown.as_nodes(values)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from instar.errors import MismatchError
 from instar.objectives.aims import Aim, Aiming
+from instar.objectives.numbers.number_term import NumberTerm
+from instar.objectives.numbers.squared_error import SquaredError
 from instar.objectives.objective import Objective
 from instar.objectives.schedules import number_of
 from instar.students.examples import Examples, Part
@@ -146,6 +148,25 @@ def refuse_without_aim(objective: Objective, noun: str) -> None:
         if not isinstance(weight, int | float):
             raise MismatchError(
                 f"{noun} is fitted once, and the weight '{weight}' changes over a training; give a number."
+            )
+
+
+def refuse_other_than_squares(objective: Objective, why: str, instead: str) -> None:
+    """Refuse a term of numbers whose best constant is no mean, such as that of a quantile.
+
+    Args:
+        objective: objective of the run.
+        why: why the student needs means.
+        instead: the model that takes the term.
+
+    Raises:
+        MismatchError: names the term.
+    """
+    for weight, term in objective.parts:
+        if number_of(weight) and isinstance(term, NumberTerm) and not isinstance(term, SquaredError):
+            raise MismatchError(
+                f"{why}, so {type(term).__name__} would not be minimised; give SquaredError, or the model '{instead}', "
+                "which minimises it."
             )
 
 

@@ -1,4 +1,4 @@
-"""Prototypes: centres of the examples of each class, with the best logits of the examples that are nearest to them."""
+"""Prototypes: centres of the examples, with the best logits or numbers of those that are nearest to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instar.objectives.objective import Objective
 from instar.seeds import derive
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
-from instar.students.leaf_values import Sums, add, gather_sums, refuse_without_aim, smooth, solve
+from instar.students.leaf_values import add, gather_sums, refuse_without_aim, smooth, solve
 from instar.students.student import Lesson
 
 
@@ -22,6 +22,8 @@ class NearestStudent(FittedStudent):
 
     The class of an example is the likeliest of its best logits, which the targets give. A cell is all examples, of any
     class, whose nearest prototype it is, so its logits v_k are exact: argmin_v of the sum of their losses.
+
+    Where labels are numbers, k-means looks at all examples alike, and v_k is the number with the least loss.
 
     Source: Hastie, Tibshirani and Friedman 2009, "The elements of statistical learning", section 13.2.1, for k-means
     in each class; there a prototype votes for its class alone.
@@ -39,9 +41,9 @@ class NearestStudent(FittedStudent):
         from sklearn.exceptions import ConvergenceWarning
 
         assert isinstance(network, Nearest), "the catalogue gives each family its student"
-        sums, rows = [one for one in gather_sums(lesson.objective, examples) if isinstance(one, Sums)], examples.rows
+        sums, rows = gather_sums(lesson.objective, examples), examples.rows
         told = add(one.strengths for one in sums) > 0  # an example without a label or a target says nothing
-        classes = np.where(told, solve(sums).argmax(1), -1)
+        classes = np.where(told, solve(sums).argmax(1), -1)  # of numbers, all are one
         counts, centres = examples.samples.numpy(), []
         for one in range(examples.classes):
             is_own = classes == one
@@ -59,6 +61,6 @@ class NearestStudent(FittedStudent):
         cells = network.find_nearest(torch.from_numpy(rows).to(network.centres.device)).cpu().numpy()
         by_cell = [one.within(cells, len(prototypes)) for one in sums]
         whole = [one.within(np.zeros(len(rows), np.int64), 1) for one in sums]
-        logits = solve(smooth(by_cell, whole, network.smoothing, examples.weight))
-        network.fill({"logits": torch.from_numpy(logits).float()})
+        best = solve(smooth(by_cell, whole, network.smoothing, examples.weight))
+        network.fill({"logits": torch.from_numpy(examples.to_unit(best)).float()})
         return 1

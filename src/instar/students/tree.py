@@ -36,7 +36,6 @@ class TreeStudent(FittedStudent):
     """
 
     noun = "a tree"
-    learns_numbers = True
 
     def refuse_objective(self, objective: Objective) -> None:
         """Refuse an objective with a term that is no mean of targets."""
@@ -53,7 +52,7 @@ class TreeStudent(FittedStudent):
             others, objective = held_out
             costs = nodes.losses(nodes.gather(others.rows, gather_sums(objective, others)))
             leaves = find_best_subtree(grown.left, grown.right, nodes.losses(nodes.sums), costs)
-        network.take(collapse(grown, leaves, nodes.logits, network, examples.scale))
+        network.take(collapse(grown, leaves, examples.to_unit(nodes.logits), network))
         return 1
 
 
@@ -183,17 +182,14 @@ class Nodes:
         return np.asarray(sum(one.losses(self.logits) for one in sums))
 
 
-def collapse(
-    grown: Grown, leaves: NDArray[np.bool_], logits: Floats, tree: Tree, scale: tuple[float, float]
-) -> TreeArrays:
+def collapse(grown: Grown, leaves: NDArray[np.bool_], values: Floats, tree: Tree) -> TreeArrays:
     """Return a tree whose nodes in `leaves` are leaves, and what is below them is gone.
 
     Args:
         grown: the whole tree.
         leaves: nodes that become leaves.
-        logits: values of all nodes, in units of the scale.
+        values: logits or numbers of all nodes.
         tree: the model.
-        scale: mean and standard deviation of the outputs.
     """
     is_leaf, kept, waiting = leaves | (grown.left < 0), list[int](), [0]
     while waiting:
@@ -210,5 +206,5 @@ def collapse(
     columns = np.where(is_leaf[kept], np.int32(-1), grown.columns[kept])
     thresholds = np.where(is_leaf[kept], 0.0, grown.thresholds[kept])
     both = children(grown.left), children(grown.right)
-    values = scale[0] + scale[1] * logits[kept]
-    return TreeArrays(columns, thresholds, *both, values, [0], tree.columns, combine="sum", meaning="logits")
+    kind = {"combine": tree.combine, "meaning": tree.meaning}
+    return TreeArrays(columns, thresholds, *both, values[kept], [0], tree.columns, **kind)

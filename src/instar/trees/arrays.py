@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Literal
 
@@ -88,6 +89,12 @@ class TreeArrays:
     def __getstate__(self) -> dict[str, Any]:
         """Return what the trees are, without what was computed from them, so that a copy has the same content."""
         return {name: value for name, value in vars(self).items() if name not in ("depths", "_walk")}
+
+    def rescaled(self, mean: ArrayLike, std: ArrayLike) -> TreeArrays:
+        """Return trees that predict mean + std y, each `[outputs]` or a number."""
+        found = copy(self)
+        found.values, found.base = self.values * std, self.base * std + mean
+        return found
 
     @property
     def outputs(self) -> int:
