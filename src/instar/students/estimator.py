@@ -80,8 +80,8 @@ class EstimatorStudent(FittedStudent):
         """Fit the estimator, and keep what it predicts with."""
         assert isinstance(network, Estimator), "the catalogue gives each family its student"
         estimator = network.make(derive(lesson.seed, "estimator"))
-        told = {"is_weighted": examples.is_weighted, "are_numbers": examples.are_numbers}
-        way = choose_way(estimator, lesson.objective, **told)
+        is_weighted, are_numbers = examples.is_weighted, examples.are_numbers
+        way = choose_way(estimator, lesson.objective, is_weighted=is_weighted, are_numbers=are_numbers)
         name = type(estimator).__name__
         try:
             with warnings.catch_warnings():

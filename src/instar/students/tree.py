@@ -206,5 +206,6 @@ def collapse(grown: Grown, leaves: NDArray[np.bool_], values: Floats, tree: Tree
     columns = np.where(is_leaf[kept], np.int32(-1), grown.columns[kept])
     thresholds = np.where(is_leaf[kept], 0.0, grown.thresholds[kept])
     both = children(grown.left), children(grown.right)
-    kind = {"combine": tree.combine, "meaning": tree.meaning}
-    return TreeArrays(columns, thresholds, *both, values[kept], [0], tree.columns, **kind)
+    return TreeArrays(
+        columns, thresholds, *both, values[kept], [0], tree.columns, combine=tree.combine, meaning=tree.meaning
+    )

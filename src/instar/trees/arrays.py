@@ -90,8 +90,8 @@ class TreeArrays:
         """Return what the trees are, without what was computed from them, so that a copy has the same content."""
         return {name: value for name, value in vars(self).items() if name not in ("depths", "_walk")}
 
-    def rescaled(self, mean: ArrayLike, std: ArrayLike) -> TreeArrays:
-        """Return trees that predict mean + std y, each `[outputs]` or a number."""
+    def rescaled(self, mean: NDArray[np.float64], std: NDArray[np.float64] | float) -> TreeArrays:
+        """Return trees that predict mean + std y, mean and std `[outputs]`."""
         found = copy(self)
         found.values, found.base = self.values * std, self.base * std + mean
         return found
