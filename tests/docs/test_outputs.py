@@ -10,7 +10,7 @@ from instar.inspection.conclusions import Comparison, Quantity
 from instar.procedures.born_again import Lineage
 from instar.procedures.compare import Compared
 from instar.procedures.demo import DemoSummary
-from instar.tuning.cells import BASELINE, Cell, Setting
+from instar.tuning.cells import Cell, Setting
 from instar.tuning.tuned import Tuned
 
 
@@ -49,7 +49,7 @@ def test_the_outcome_of_a_search_in_the_page_about_tune():
         *(cell(Setting(8, weight), errors, dropped=0) for weight, errors in ((0, 10), (0.1, 10), (0.5, 9))),
     )
     command = shown.splitlines()[-1]
-    assert shown == f"{Tuned('error', 120, cells, cell(BASELINE, 6, 5, 7), command)}\n"
+    assert shown == f"{Tuned('error', 120, cells, cell(Setting(None, None), 6, 5, 7), command)}\n"
 
 
 def test_the_comparison_in_the_page_about_compare():

@@ -6,6 +6,7 @@ import pytest
 import instar
 from instar.errors import InstarError
 from instar.models import Tree
+from instar.runs.run import Run
 from instar.training.scoring import measure_validation
 
 RANDOM = np.random.default_rng(0)
@@ -66,8 +67,31 @@ def test_terms_and_verbs_of_classes_are_refused(data, tmp_path):
     with pytest.raises(InstarError, match="WeightedLabels is a term of classes, and the labels are numbers"):
         instar.train(data, Tree(), objective="WeightedLabels()", **given)
     teacher = instar.train(data, Tree(depth=2), out=tmp_path / "teacher", show=False)
-    with pytest.raises(InstarError, match=r"tune chooses T and w .*, terms of classes, and labels are numbers"):
-        instar.tune(data, teacher, Tree(), **given)
+    for names, told in (
+        ({"temperatures": (1, 2)}, "numbers have no temperature; leave out temperatures"),
+        ({"criterion": "nll"}, "the labels are numbers, so criterion must be rmse or mae, got nll"),
+        ({"weights": (1,)}, "one weight leaves nothing to choose"),
+    ):
+        with pytest.raises(InstarError, match=told):
+            instar.tune(data, teacher, Tree(), **given, **names)
+
+
+def test_tune_chooses_the_weight_with_the_least_rmse(data, tmp_path):
+    # a teacher of two numbers: labels are better, and the more the more they weigh
+    dull = instar.train(data, Tree(depth=1), out=tmp_path / "dull", show=False)
+    model = Tree(depth=5, prune=False)
+    found = instar.tune(data, dull, model, out=tmp_path / "tune", weights=(0, 0.1, 50), seeds=2, show=False)
+    assert found.objective == "SquaredError('teacher') + 50 * SquaredError()"
+    assert found.criterion == "rmse"
+    runs = {path.name: Run(path).result["validation"] for path in (tmp_path / "tune").glob("*-seed-0")}
+    assert set(runs) == {"labels-seed-0", "w0-seed-0", "w0.1-seed-0", "w50-seed-0"}
+    assert found.chosen.found == {name: (runs["w50-seed-0"][name],) * 2 for name in ("rmse", "mae")}
+    assert runs["w50-seed-0"]["rmse"] < min(runs[f"w{w}-seed-0"]["rmse"] for w in ("0", "0.1"))
+    text = str(found)
+    assert text.startswith("Mean validation RMSE;")
+    assert "\nteacher " in text
+    given = {"out": tmp_path / "tune", "weights": (0, 50), "seeds": 2, "criterion": "mae", "show": False}
+    assert "validation MAE" in str(instar.tune(data, dull, model, **given))
 
 
 def test_validation_during_training_measures_no_interval(data, tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def shared_scores(ours: Tuned, theirs: Tuned) -> int:
     known = {cell.setting: cell for cell in (theirs.baseline, *theirs.cells)}
     count = 0
     for cell in (ours.baseline, *ours.cells):
-        pairs = list(zip(cell.nll, known[cell.setting].nll, strict=False))
+        pairs = list(zip(cell.found["nll"], known[cell.setting].found["nll"], strict=False))
         assert all(mine == other for mine, other in pairs)
         count += len(pairs)
     return count
@@ -114,7 +114,7 @@ def test_survivors_are_those_that_brute_force_over_the_recorded_scores_gives(who
     assert [cell.seeds for cell in found.cells] == [tuple(range(len(scores[index]))) for index in range(len(GRID))]
     best = min(alive, key=lambda index: (*scores[index].mean(0), index))
     assert (found.chosen.setting.temperature, found.chosen.setting.weight) == GRID[best]
-    assert found.chosen.error == tuple(scores[best][:, 0])
+    assert found.chosen.found["error"] == tuple(scores[best][:, 0])
     assert read_json(out / "tune.json") == json.loads(json.dumps(found.as_dict()))
 
 
@@ -235,11 +235,11 @@ def tuned(scores: list[list[float]], labels: list[float], criterion: str = "erro
 
     def cell(setting: Setting, found: list[float]) -> Cell:
         gone = None if len(found) == len(labels) else len(found)
-        return Cell(setting, (), tuple(range(len(found))), tuple(found), tuple(found), gone)
+        return Cell(setting, (), tuple(range(len(found))), dict.fromkeys(("error", "nll"), tuple(found)), gone)
 
     grid = [Setting(temperature, weight) for temperature in (1.0, 4.0) for weight in (0.0, 0.1)]
     cells = tuple(cell(setting, found) for setting, found in zip(grid, scores, strict=True))
-    return Tuned(criterion, 120, cells, cell(Setting(None, 1.0), labels), "instar distill ...")
+    return Tuned(criterion, 120, cells, cell(Setting(None, None), labels), "instar distill ...")
 
 
 SCORES = [[0.05], [0.03, 0.05, 0.02], [0.06, 0.07], [0.02, 0.03, 0.04]]
@@ -306,7 +306,8 @@ instar distill ..."""
         (ConfigError, "weights must be different numbers of at least 0, got none", {"weights": ()}),
         (ConfigError, "leaves nothing to choose", {"temperatures": (4,)}),
         (ConfigError, "seeds must be at least 2", {"seeds": 1}),
-        (ConfigError, "criterion must be 'error' or 'nll', got 'loss'", {"criterion": "loss"}),
+        (ConfigError, "criterion must be 'error', 'nll', 'rmse' or 'mae', got 'loss'", {"criterion": "loss"}),
+        (ConfigError, "the labels are classes, so criterion must be error or nll, got rmse", {"criterion": "rmse"}),
         (ConfigError, "every trial starts from fresh weights", {"model": torch.nn.Linear(64, 10)}),
         (ConfigError, "did you mean 'epochs'", {"epocs": 3}),
     ],

@@ -217,20 +217,25 @@ JobsOption = Annotated[
 
 # a search
 TemperaturesOption = Annotated[  # text, because Typer's lists repeat the flag, and a grid is one word: 1,2,4
-    str | None, typer.Option("--temperatures", help="values of T in SoftTargets(T) to try [default: 1,2,4,8]")
+    str | None,
+    typer.Option("--temperatures", help="values of T in SoftTargets(T) to try; 1,2,4,8 for classes if left out"),
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="values of w in SoftTargets(T) + w * HardLabels() to try; 0: no labels [default: 0,0.1,0.5]",
+        help="values of w to try in SoftTargets(T) + w * HardLabels(), or for numbers in SquaredError('teacher') + "
+        "w * SquaredError(); 0: no labels [default: 0,0.1,0.5]",
     ),
 ]
 SearchSeedsOption = Annotated[
     int | None, typer.Option("--seeds", help="seeds of the candidates that are never dropped, at least 2 [default: 3]")
 ]
 CriterionOption = Annotated[
-    str | None, typer.Option("--criterion", help="validation score to minimise: error or nll [default: error]")
+    str | None,
+    typer.Option(
+        "--criterion", help="validation score to minimise: error (usual) or nll; for numbers rmse (usual) or mae"
+    ),
 ]
 
 # target stores

@@ -179,7 +179,7 @@ def tune(
     as_json: options.JsonOption = False,
     trust: options.TrustOption = False,
 ) -> None:
-    """Choose the temperature and the weight of labels.
+    """Choose the temperature and the weight of labels; for labels that are numbers, the weight.
 
     Candidates are compared on the validation split by successive halving.
 

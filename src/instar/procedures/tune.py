@@ -26,10 +26,10 @@ def tune(
     model: ModelLike | None = None,
     *,
     out: str | Path,
-    temperatures: Sequence[float] = (1, 2, 4, 8),
+    temperatures: Sequence[float] | None = None,
     weights: Sequence[float] = (0, 0.1, 0.5),
     seeds: int = 3,
-    criterion: Criterion = "error",
+    criterion: Criterion | None = None,
     combine: Literal["geometric", "arithmetic"] | None = None,
     views: str | View | None = None,
     num_views: int | None = None,
@@ -44,6 +44,8 @@ def tune(
 ) -> Tuned:
     """Find T and w of SoftTargets(T) + w HardLabels() by successive halving, or resume a killed search.
 
+    Where labels are numbers, it is w of SquaredError('teacher') + w SquaredError().
+
     All candidates are trained with one seed. The better half, rounded up and never fewer than two, gets a second seed,
     the better half of these has four, and so on up to all seeds. The baseline, labels alone, has every seed. All
     candidates learn from one target store. Trials are evaluated on the validation samples, never on the test split.
@@ -56,10 +58,11 @@ def tune(
         teacher: teacher, as in `distill`; it labels the data once.
         model: student, as in `train`, but not a module with weights.
         out: folder of the search; each trial is a run folder in it.
-        temperatures: temperatures T of the grid.
+        temperatures: temperatures T of the grid; None: 1, 2, 4 and 8, and none for numbers.
         weights: weights w of the grid.
         seeds: number of seeds of candidates that are never dropped, at least 2.
-        criterion: validation score to minimise: "error", with ties broken by NLL, or "nll".
+        criterion: validation score to minimise: "error", with ties broken by NLL, or "nll"; for numbers "rmse" or
+            "mae". None: the first of them.
         combine: average of several teachers, as in `distill`.
         views: augmentation, with a finite number of views. None takes the views of a target store, or none.
         num_views: views per sample.
@@ -95,12 +98,14 @@ def tune(
         named,
         settings,
         trust=trust,
+        teaches=None,
         combine=combine,
         views=views,
         num_views=num_views,
         seed=seed,
     )
     chosen = teacher_of("tune", teacher, given.config)
-    grid = Grid(tuple(map(float, temperatures)), tuple(map(float, weights)), seeds, criterion)
+    are_numbers = given.config.data.labels == "numbers"
+    grid = Grid.of(temperatures, weights, seeds, criterion, are_numbers=are_numbers)
     stage = given.stage(local_path(out, "out"), network=network, trust=trust, show=show)
     return Search(stage, chosen, grid, network).run(jobs)

@@ -88,7 +88,7 @@ def configure(
     trust: bool = False,
     defaults: Mapping[str, Any] | None = None,
     refused: tuple[str, ...] = (),
-    teaches: bool = False,
+    teaches: bool | None = False,
     **given: Any,
 ) -> Configured:
     """Merge the layers that a caller gave; an argument that is None was not given.
@@ -102,7 +102,8 @@ def configure(
         trust: allow the import of what is the user's and the settings name; what was typed is trusted anyway.
         defaults: defaults of this verb, for sections that are not given.
         refused: settings that the verb has no use for.
-        teaches: whether the objective is that of a distillation where none is given, which depends on the student.
+        teaches: whether the objective is that of a distillation where none is given, which depends on the student;
+            None: the verb gives each of its runs an objective.
         given: fields of `RunConfig`, where an objective or views may be objects.
 
     Raises:
@@ -137,8 +138,9 @@ def configure(
     found = validate(RunConfig, values)
     student = student_of(found.model.name)
     refuse_unused(student, found.training, set(found.training.model_fields_set))
-    if "objective" not in values and (chosen := _choose_objective(found, student.temperature, teaches=teaches)):
-        found = found.model_copy(update={"objective": chosen})
+    if "objective" not in values and teaches is not None:
+        chosen = _choose_objective(found, student.temperature, teaches=teaches)
+        found = found if chosen is None else found.model_copy(update={"objective": chosen})
     if loaded is not None and found.data != loaded.config:
         raise ConfigError("the data are already loaded, so settings cannot change them; use data.select(...).")
     if network is not None and found.model != describe_model(network):

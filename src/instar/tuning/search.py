@@ -41,7 +41,7 @@ from instar.targets.manifest import PartDescription
 from instar.teachers.reordered import reorder_classes
 from instar.teachers.stored import Stored
 from instar.training.scoring import choose_batch_size
-from instar.tuning.cells import BASELINE, Cell, Grid, Setting
+from instar.tuning.cells import Cell, Grid, Setting
 from instar.tuning.tuned import Tuned, as_command
 
 LABELLING_BATCH_SIZE = 256
@@ -76,9 +76,11 @@ class Trial:
 
     Args:
         stage: stage of the trial's run.
+        scores: names of the validation scores that the search reads.
     """
 
     stage: Stage
+    scores: tuple[str, ...]
 
     @property
     def out(self) -> Path:
@@ -86,13 +88,14 @@ class Trial:
         return self.stage.out
 
     def run(self) -> dict[str, float] | None:
-        """Return error and NLL on the validation samples; None if training diverged."""
+        """Return the scores on the validation samples by name; None if training diverged."""
         try:
             found = self.stage.run().result["validation"]
         except NonFiniteError:
             return None
+        scores = {name: found[name] for name in self.scores}
         # JSON holds null for an NLL that is not finite, which is as bad as training that diverged
-        return None if found["nll"] is None else {"error": found["error"], "nll": found["nll"]}
+        return None if None in scores.values() else scores
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,6 @@ class Search:
 
     Raises:
         ConfigError: if a setting in which trials differ is given.
-        MismatchError: if labels are numbers.
     """
 
     stage: Stage
@@ -116,11 +118,6 @@ class Search:
     network: nn.Module | str | None
 
     def __post_init__(self) -> None:
-        if self.stage.config.data.labels == "numbers":
-            raise MismatchError(
-                "tune chooses T and w of SoftTargets(T) + w HardLabels(), terms of classes, and labels are numbers; "
-                "train with several w in SquaredError('teacher') + w * SquaredError(), and compare the runs."
-            )
         for name in ("objective", "targets", "store", "judge_test"):
             if name in self.stage.config.model_fields_set:
                 raise ConfigError(f"tune chooses the setting '{name}' of its trials; leave it out.")
@@ -214,7 +211,7 @@ class Search:
 
     def _refuse_other_temperatures(self, who: str, part: PartDescription) -> None:
         temperatures = self.grid.temperatures
-        if part.temperature is not None and set(temperatures) != {part.temperature}:
+        if temperatures and part.temperature is not None and set(temperatures) != {part.temperature}:
             others = ", ".join(exact(one) for one in temperatures if one != part.temperature)
             raise MismatchError(
                 f"{who} has targets at temperature {exact(part.temperature)} only, and not at {others}; logits of one "
@@ -226,16 +223,17 @@ class Search:
         # a rung adds seeds, not epochs: with more epochs most schedules have other rates from the first step on, so a
         # longer trial would have to start again
         seeds, left = self.grid.seeds, self.grid.settings
-        cells = {setting: Cell(setting) for setting in (BASELINE, *left)}
+        baseline = self.grid.baseline
+        cells = {setting: Cell(setting) for setting in (baseline, *left)}
         for rung, count in enumerate(seeds_by_rung(seeds), start=1):
             if self.stage.show:
                 say(f"rung {rung}: {len(left)} candidates, {count} of {seeds} seeds")
             # seeds 1000 s + k, as in a lineage, so that searches of seeds 0, 1, 2, ... have no trial in common
-            new = [(setting, k) for setting in (BASELINE, *left) for k in range(len(cells[setting].seeds), count)]
+            new = [(setting, k) for setting in (baseline, *left) for k in range(len(cells[setting].seeds), count)]
             trials = [_make_trial(stage, setting, 1000 * stage.config.seed + k) for setting, k in new]
             scores = run_all([Job(trial.run, trial.out) for trial in trials], jobs)
-            for (setting, _), trial, score in zip(new, trials, scores, strict=True):
-                cells[setting] = cells[setting].with_trial(trial.out, trial.stage.config.seed, score)
+            for (setting, _), trial, found in zip(new, trials, scores, strict=True):
+                cells[setting] = cells[setting].with_trial(trial.out, trial.stage.config.seed, found)
             ranks = [cells[setting].rank(self.grid.criterion) for setting in left]
             # the last rung drops nobody for its score: all of them have all seeds, and only the best is chosen
             kept = range(len(left)) if count == seeds else better_half(ranks)
@@ -244,16 +242,16 @@ class Search:
                 if setting not in staying:
                     cells[setting] = replace(cells[setting], dropped=rung)
             left = staying
-            if not left or cells[BASELINE].diverged:
+            if not left or cells[baseline].diverged:
                 who = "the baseline, labels alone," if left else "every candidate"
                 raise NonFiniteError(f"{who} diverged in '{self.stage.out}'; lower training.learning_rate.")
-        return tuple(cells[setting] for setting in self.grid.settings), cells[BASELINE]
+        return tuple(cells[setting] for setting in self.grid.settings), cells[baseline]
 
 
 def _make_trial(stage: Stage, setting: Setting, seed: int) -> Trial:
     values = stage.config.model_dump() | {"objective": setting.objective, "seed": seed}
-    if setting is BASELINE:
+    if setting.weight is None:
         values["teachers"] = ()  # with one, each trial of the baseline would be compared with it for nothing
     # the folder is named after the setting, not after its place in the grid, so that a wider grid finds it again
     out = stage.out / f"{setting.name}-seed-{seed}"
-    return Trial(replace(stage, config=validate(RunConfig, values), out=out))
+    return Trial(replace(stage, config=validate(RunConfig, values), out=out), setting.scores)

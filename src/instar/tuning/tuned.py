@@ -15,7 +15,7 @@ from instar.analysis.significance import mean_interval, paired_interval
 from instar.config import RunConfig, default_settings
 from instar.nested import flatten
 from instar.objectives.notation import exact
-from instar.tuning.cells import Cell, Criterion
+from instar.tuning.cells import SCORES, Cell, Criterion, Score
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Tuned:
         }
 
     def __str__(self) -> str:
-        quantity = "error (%)" if self.criterion == "error" else "NLL (nats)"
-        weights = list(dict.fromkeys(cell.setting.weight for cell in self.cells))
+        quantity, write = self._score.label, self._score.write
+        weights = list(dict.fromkeys(cell.setting.weight or 0.0 for cell in self.cells))
         lines = [
             f"Mean validation {quantity}; in brackets the number of seeds, * dropped early",
             (" " * 12 + "".join(f"{f'w={exact(weight)}':>14} " for weight in weights)).rstrip(),
@@ -124,10 +124,9 @@ class Tuned:
         # cells come temperature by temperature, so one row has as many as there are weights
         for start in range(0, len(self.cells), len(weights)):
             row = self.cells[start : start + len(weights)]
-            temperature = row[0].setting.name.partition("-")[0].replace("T", "T=")
-            lines.append(f"{temperature:12}{''.join(map(self._format_cell, row))}".rstrip())
-        lines.append(f"{'labels alone':12}{self._format_cell(self.baseline)}".rstrip())
-        mean, low, high = map(self._format_score, self.interval)
+            lines.append(f"{row[0].setting.row:12}{''.join(map(self._format_cell, row))}".rstrip())
+        lines.append(f"{self.baseline.setting.row:12}{self._format_cell(self.baseline)}".rstrip())
+        mean, low, high = map(write, self.interval)
         seeds = f"95% over {len(self.chosen.seeds)} seeds: {low} to {high}"
         lines.append(f"Chosen: {self.objective}, validation {quantity} {mean} ({seeds}).")
         lines += [self._compare_with(name, cell) for name, cell in self.others.items()]
@@ -142,23 +141,25 @@ class Tuned:
     def _compare_with(self, name: str, other: Cell) -> str:
         found = self.against(other)
         who = name if other is self.baseline else f"{name}, {other.setting.objective}"
-        unit = "points" if self.criterion == "error" else "nats"
+        write, unit = self._score.write, self._score.unit
         # without a spread over seeds, Student's interval has no width and says nothing about other seeds
         if found.less == found.low == found.high == 0:
             return f"Against {who}: equal for every seed."
-        start = f"Against {who}: {self._format_score(abs(found.less))} {unit} {'more' if found.less < 0 else 'less'}"
+        amount = f"{write(abs(found.less))} {unit}".strip()
+        start = f"Against {who}: {amount} {'more' if found.less < 0 else 'less'}"
         if found.low == found.high:
             return f"{start} for every seed, so there is no interval."
-        low, high = (f"{'+' if bound > 0 else ''}{self._format_score(bound)}" for bound in (found.low, found.high))
+        low, high = (f"{'+' if bound > 0 else ''}{write(bound)}" for bound in (found.low, found.high))
         settled = "significant" if found.distinguishable else "not significant with these seeds"
         return f"{start} (95%, paired by seed: {low} to {high}), {settled}."
 
     def _format_cell(self, cell: Cell) -> str:
-        mean = "diverged" if cell.diverged else self._format_score(fmean(cell.scores(self.criterion)))
+        mean = "diverged" if cell.diverged else self._score.write(fmean(cell.scores(self.criterion)))
         return f"{f'{mean} ({len(cell.seeds)})':>14}{' ' if cell.dropped is None else '*'}"
 
-    def _format_score(self, score: float) -> str:
-        return f"{100 * score:.2f}" if self.criterion == "error" else f"{score:.4f}"
+    @property
+    def _score(self) -> Score:
+        return SCORES[self.criterion]
 
 
 def as_command(config: RunConfig, objective: str, teachers: Sequence[str], out: Path, *, trust: bool) -> str:
