@@ -229,6 +229,7 @@ def test_numbers_are_compared_by_their_errors_and_with_their_teachers(write: Wri
     labels[:10], y[:10] = -1, float("nan")
     noise = torch.from_numpy(RANDOM.normal(size=(7, 300))).float()
     teacher = y + 100 * noise[6]
+    teacher[:10] = 0.0
     for seed in range(3):
         for name, spread in (("a", 300), ("b", 250)):
             kept = {"logits": (y + spread * noise[seed])[:, None], "numbers": y, "numbers_of_teacher": teacher}
@@ -251,7 +252,23 @@ def test_numbers_are_compared_by_their_errors_and_with_their_teachers(write: Wri
     assert (rmse.over_samples.low, rmse.over_samples.high) == pytest.approx((low, high), rel=0.05)
     lost = found.teachers[str(tmp_path / "b")]["r2"]
     assert lost.over_samples.high < 0 < lost.reference - lost.method
+    against = found.teachers[str(tmp_path / "b")]
+    theirs = 100 * noise[6, 10:].double().numpy()
+    apart = np.sqrt(((errors[1] - theirs) ** 2).sum(1) / 300).mean()  # 10 without a label are equal
+    assert (against["rmse_to_teacher"].reference, against["rmse_to_teacher"].method) == (0, pytest.approx(apart))
+    variances = y[10:].double().numpy()[drawn].var(1)
+    shares = [
+        (1 - (each**2).mean(1) / variances) / (1 - (theirs[drawn] ** 2).mean(1) / variances)
+        for each in errors[1][:, drawn]
+    ]
+    low, high = np.quantile(np.mean(shares, 0), [0.025, 0.975])
+    kept = against["r2_kept"]
+    assert (kept.method + kept.over_samples.low - kept.over_samples.mean) == pytest.approx(low, abs=4e-3)
+    assert (kept.method + kept.over_samples.high - kept.over_samples.mean) == pytest.approx(high, abs=4e-3)
     told = " ".join(str(found).split())
+    assert re.search(
+        r"B keeps 9\d\.\d\d% of it \(95%: 9[\d.]+ to 9[\d.]+\), and its predictions are \d+\.\d+ from", told
+    )
     assert re.search(r"B has a lower RMSE than A on these 290 samples with the weights .*: [\d.]+ lower \(95%:", told)
     assert re.search(r"The R² of B is 0\.9\d+, and that of its teacher 0\.9\d+: -0\.\d+ \(95%: -0", told)
     assert json.dumps(found.as_dict())

@@ -200,3 +200,9 @@ def test_a_distilled_regressor_takes_every_student(boosted, student):
     fitted = DistilledRegressor(boosted, given, random_state=0).fit(INPUTS, PRICES)
     assert fitted.score(INPUTS, PRICES) > 0.4
     assert fitted.predict(INPUTS[:3]).shape == (3,)
+    found = fitted.compare_with_teacher(INPUTS, PRICES)
+    kept = found["r2_kept"]
+    assert kept.method == pytest.approx(fitted.score(INPUTS, PRICES) / boosted.score(INPUTS, PRICES), rel=1e-4)
+    assert kept.over_samples.low < kept.method - 1 < kept.over_samples.high
+    apart = np.sqrt(np.mean((fitted.predict(INPUTS) - boosted.predict(INPUTS)) ** 2))
+    assert found["rmse_to_teacher"].method == pytest.approx(apart, rel=1e-3)

@@ -55,6 +55,26 @@ class Linearised:
         return low, high
 
 
+def constant(value: float, samples: int) -> Linearised:
+    """Return a statistic that no sample moves."""
+    return Linearised(value, np.zeros(samples))
+
+
+def ratio_of(first: Linearised, second: Linearised) -> Linearised | None:
+    """Return first / second, of the same samples; None where the interval of the second holds 0, or what is below it.
+
+    d(a / b) = (da - (a / b) db) / b.
+
+    >>> twice = ratio_of(Linearised(1.0, np.array([0.02, -0.02])), Linearised(0.5, np.array([0.01, -0.01])))
+    >>> twice.value, twice.influences.tolist()
+    (2.0, [0.0, 0.0])
+    """
+    if not second.value - NORMAL_QUANTILE * second.standard_error > 0:
+        return None
+    value = first.value / second.value
+    return Linearised(value, (first.influences - value * second.influences) / second.value)
+
+
 def mean_of(runs: Sequence[Linearised]) -> Linearised:
     """Return the mean of a statistic over several runs that were tested on the same samples."""
     return Linearised(

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from instar.analysis.linearised import NORMAL_QUANTILE, Linearised
+from instar.analysis.linearised import NORMAL_QUANTILE, Linearised, constant, ratio_of
 from instar.analysis.significance import mean_interval
+
+KEPT = "r2_kept"
+"""Name of the share of the teacher's R² that its student has."""
 
 
 def measure_numbers(predicted: Tensor, numbers: Tensor) -> dict[str, Any]:
@@ -64,4 +67,34 @@ def linearise_numbers(predicted: Tensor, numbers: Tensor) -> dict[str, Linearise
             distances = (y - y.mean()) ** 2
             influences = -(squared - mean / variance * distances) / (variance * count)
             found["r2"] = Linearised(1 - mean / variance, influences)
+    return found
+
+
+def compare_with_teacher(own: Tensor, teacher: Tensor, numbers: Tensor) -> dict[str, tuple[Linearised, Linearised]]:
+    """Return the statistics of a teacher and of its student by name, of the same samples, which pairs them.
+
+    Beside RMSE, MAE and R² these are:
+
+    - "rmse_to_teacher": root of the mean squared difference of their predictions, with or without a label; 0 for the
+      teacher itself.
+    - "r2_kept": R² of the student / R² of the teacher; 1 for the teacher. Left out where the interval of the teacher's
+      R² holds 0, because a share of nothing says nothing.
+
+    Args:
+        own: predictions of the student, `[samples]`.
+        teacher: predictions of the teacher, `[samples]`.
+        numbers: true numbers, NaN where they are unknown, `[samples]`.
+
+    >>> import torch
+    >>> numbers = torch.arange(100.0)
+    >>> found = compare_with_teacher(numbers + 4, numbers + 3, numbers)
+    >>> [round(one.value, 4) for one in (*found["rmse_to_teacher"], *found["r2_kept"])]
+    [0.0, 1.0, 1.0, 0.9916]
+    """
+    known = ~numbers.isnan()
+    theirs, mine = (linearise_numbers(predicted[known], numbers[known]) for predicted in (teacher, own))
+    found = {name: (theirs[name], mine[name]) for name in theirs}
+    found["rmse_to_teacher"] = constant(0.0, len(own)), linearise_numbers(own, teacher)["rmse"]
+    if "r2" in found and (kept := ratio_of(mine["r2"], theirs["r2"])) is not None:
+        found[KEPT] = constant(1.0, int(known.sum())), kept
     return found

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from instar.analysis.comparison import MAX_SEEDS, Difference
+from instar.analysis.comparison import MAX_SEEDS, Difference, statistic_over_samples
+from instar.analysis.linearised import Linearised, mean_of
+from instar.analysis.numbers import KEPT
 from instar.analysis.significance import SIGNIFICANCE_LEVEL
 from instar.tasks.catalogue import known_metrics
-from instar.tasks.metric import Metric
+from instar.tasks.metric import Metric, format_value
 from instar.tasks.metrics import ERROR, NLL
-from instar.tasks.regression import RMSE
+from instar.tasks.regression import DISTANCE, R2, RMSE
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,36 @@ class Quantity:
     over_samples: Difference
     over_seeds: Difference | None = None
     seeds_needed: int | None = None
+
+
+def compare_runs(reference: Sequence[Linearised], method: Sequence[Linearised], *, is_tested: bool) -> Quantity:
+    """Return a statistic of two methods, each the mean over its runs, with the interval over their common samples."""
+    both = mean_of(reference).value, mean_of(method).value
+    return Quantity(*both, statistic_over_samples(reference, method, is_tested=is_tested))
+
+
+def say_kept(name: str, found: Mapping[str, Quantity]) -> str:
+    """Return what a student has of its teacher, where both predict numbers.
+
+    Args:
+        name: short name of the student.
+        found: `compare_runs` of the statistics of `compare_with_teacher`, with an R².
+    """
+    r2, distance = found[R2.name], found[DISTANCE.name]
+    low, high = r2.over_samples.low, r2.over_samples.high
+    told = (
+        f"The R² of {name} is {r2.method:.4f}, and that of its teacher {r2.reference:.4f}: {r2.over_samples.mean:+.4f} "
+        f"(95%: {low:+.4f} to {high:+.4f})."
+    )
+    ends = " to ".join(
+        format_value(max(0.0, end), "number") for end in (distance.over_samples.low, distance.over_samples.high)
+    )
+    far = f"{format_value(distance.method, 'number')} from those of its teacher (RMSE, 95%: {ends})."
+    if (kept := found.get(KEPT)) is None:
+        return f"{told} The predictions of {name} are {far}"
+    low, high = (100 + 100 * end for end in (kept.over_samples.low, kept.over_samples.high))
+    share = f"{100 * kept.method:.2f}% of it (95%: {low:.2f} to {high:.2f})"
+    return f"{told} {name} keeps {share}, and its predictions are {far}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from instar.analysis.linearised import Linearised
-from instar.analysis.numbers import linearise_numbers
+from instar.analysis.numbers import compare_with_teacher, linearise_numbers
 from instar.analysis.resampling import Counts, Numbers
 from instar.analysis.scores import UNLABELLED, Scores
 from instar.config import default_settings
@@ -25,6 +25,7 @@ from instar.runs.run import Run
 from instar.tasks.catalogue import known_metrics
 from instar.teachers.run_folders import ENSEMBLE, SPECIALISTS
 
+NUMBERS_OF_TEACHER = "test.numbers_of_teacher"
 _RUN_SETTINGS = ("teachers", "start", "corrected")
 """Settings that name run folders; a comparison looks at the settings in these folders, not at their names."""
 
@@ -40,7 +41,8 @@ class MethodPredictions:
         wrong: number of wrong predictions per sample, `[samples]`; None where labels are numbers.
         nll: NLL per sample, summed over its examples, in nats, `[samples]`; None where labels are numbers.
         statistics: metrics of all samples together by name; none for samples with positions, or without logits.
-        of_teacher: those of the teacher of a run that predicts numbers, where the run has stored its predictions.
+        with_teacher: statistics of its teacher and of the run by name, where it predicts numbers and has stored its
+            teacher's; see `compare_with_teacher`.
     """
 
     ids: torch.Tensor
@@ -49,7 +51,7 @@ class MethodPredictions:
     wrong: Counts | None
     nll: Numbers | None
     statistics: Mapping[str, Linearised] = field(default_factory=dict)
-    of_teacher: Mapping[str, Linearised] = field(default_factory=dict)
+    with_teacher: Mapping[str, tuple[Linearised, Linearised]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> MethodPredictions:
@@ -80,15 +82,12 @@ class MethodPredictions:
 
     @classmethod
     def _of_numbers(cls, tensors: Mapping[str, torch.Tensor]) -> MethodPredictions:
-        numbers = tensors["test.numbers"]
+        numbers, own, teacher = tensors["test.numbers"], tensors["test.logits"][:, 0], tensors.get(NUMBERS_OF_TEACHER)
         known = ~numbers.isnan()
-        whose = {"own": tensors["test.logits"][:, 0], "teacher": tensors.get("test.numbers_of_teacher")}
-        own, teacher = (
-            {} if predicted is None else linearise_numbers(predicted[known], numbers[known])
-            for predicted in whose.values()
-        )
+        found = linearise_numbers(own[known], numbers[known])
+        with_teacher = {} if teacher is None else compare_with_teacher(own, teacher, numbers)
         examples = np.ones(int(known.sum()), np.int64)
-        return cls(tensors["test.ids"][known], numbers[known], examples, None, None, own, teacher)
+        return cls(tensors["test.ids"][known], numbers[known], examples, None, None, found, with_teacher)
 
 
 def _are_samples(tensors: Mapping[str, torch.Tensor]) -> bool:
@@ -132,12 +131,10 @@ class Method:
         return next(iter(self.predictions.values())).wrong is None
 
     def against_teacher(self) -> dict[str, tuple[list[Linearised], list[Linearised]]]:
-        """Return metrics of the teachers and of the runs by name; none where a run has not stored its teacher's."""
-        runs = list(self.predictions.values())
-        names = [name for name in runs[0].of_teacher if all(name in run.of_teacher for run in runs)]
-        return {
-            name: ([run.of_teacher[name] for run in runs], [run.statistics[name] for run in runs]) for name in names
-        }
+        """Return statistics of the teachers and of the runs by name; none where a run has not stored its teacher's."""
+        runs = [run.with_teacher for run in self.predictions.values()]
+        names = [name for name in runs[0] if all(name in run for run in runs)]
+        return {name: ([run[name][0] for run in runs], [run[name][1] for run in runs]) for name in names}
 
 
 def read_methods(given: Sequence[str | Path | Run]) -> list[Method]:

@@ -20,11 +20,18 @@ from instar.analysis.comparison import (
     seeds_needed,
     statistic_over_samples,
 )
-from instar.analysis.linearised import Linearised, mean_of
+from instar.analysis.linearised import Linearised
 from instar.analysis.resampling import RESAMPLES, Counts
 from instar.checks import checked
 from instar.errors import ConfigError
-from instar.inspection.conclusions import TABLE_HEADING, Comparison, Quantity, seeds_in_words
+from instar.inspection.conclusions import (
+    TABLE_HEADING,
+    Comparison,
+    Quantity,
+    compare_runs,
+    say_kept,
+    seeds_in_words,
+)
 from instar.inspection.methods import Method, read_methods
 from instar.runs.run import Run
 from instar.tasks.catalogue import known_metrics
@@ -47,7 +54,8 @@ class Compared:
         resamples: resamples of the bootstrap.
         comparisons: one comparison for each method but the reference.
         teachers: by the name of a method that predicts numbers, its metrics as the method and those of its teacher as
-            the reference; none where a run has not stored its teacher's predictions.
+            the reference, with "rmse_to_teacher" and "r2_kept", the share of its teacher's R²; none where a run has not
+            stored its teacher's predictions.
     """
 
     methods: tuple[str, ...]
@@ -80,14 +88,8 @@ class Compared:
             lines += comparison.rows(letter)
             conclusions += map(_wrap, comparison.conclusions(letter, "A", self.samples))
         for letter, name in zip(letters, self.methods, strict=True):
-            if found := self.teachers.get(name, {}).get(R2.name):
-                ends = f"{found.over_samples.low:+.4f} to {found.over_samples.high:+.4f}"
-                conclusions.append(
-                    _wrap(
-                        f"The R² of {letter} is {found.method:.4f}, and that of its teacher {found.reference:.4f}: "
-                        f"{found.over_samples.mean:+.4f} (95%: {ends})."
-                    )
-                )
+            if R2.name in (found := self.teachers.get(name, {})):
+                conclusions.append(_wrap(say_kept(letter, found)))
         return "\n".join([*lines, *conclusions, "", _wrap(self._describe_statistics())])
 
     def _describe_statistics(self) -> str:
@@ -309,9 +311,7 @@ def _compare_rmse(pairings: Sequence[_Pairing], others: Sequence[dict[str, Quant
 
 def _compare_with_teacher(method: Method) -> dict[str, Quantity]:
     return {
-        name: Quantity(
-            mean_of(theirs).value, mean_of(own).value, statistic_over_samples(theirs, own, is_tested=name == RMSE.name)
-        )
+        name: compare_runs(theirs, own, is_tested=name == RMSE.name)
         for name, (theirs, own) in method.against_teacher().items()
     }
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
-from instar.reporting.columns import few_digits
+from instar.analysis.linearised import constant, difference_interval
+from instar.analysis.numbers import KEPT, compare_with_teacher
+from instar.reporting.columns import few_digits, figure
 from instar.reporting.runs import Array, Runs
 from instar.reporting.section import Section
 from instar.runs.rows import RunRow
@@ -19,11 +22,31 @@ PIXELS, LEFT, BOTTOM, MARGIN = 320, 56, 26, 10
 
 def show_numbers(runs: Runs) -> Mapping[str, Any] | None:
     """Return charts of the first run of each group, of student and teacher on the same test samples, or None."""
-    found = list[dict[str, Any]]()
+    found, told = list[dict[str, Any]](), list[str]()
     for group in runs.groups:
         if len(found) < MAX_SHOWN_RUNS:
             found += _read(group.rows[0], runs)
-    return {"charts": found} if found else None
+            told += _tell(group.rows[0], runs)
+    return {"charts": found, "told": told} if found else None
+
+
+def _tell(row: RunRow, runs: Runs) -> list[str]:
+    """Return what a student keeps of its teacher, in a sentence; nothing for a run without predictions of a teacher."""
+    kept = runs.numbers(row)
+    if "test.numbers_of_teacher" not in kept:
+        return []
+    own, teacher, numbers = kept["test.logits"][:, 0], kept["test.numbers_of_teacher"], kept["test.numbers"]
+    if not (np.isfinite(own).all() and np.isfinite(teacher).all() and np.isfinite(numbers).any()):
+        return []
+    found = compare_with_teacher(*(torch.from_numpy(np.array(one)) for one in (own, teacher, numbers)))
+    distance, error = (one.value for one in (found["rmse_to_teacher"][1], found["rmse"][0]))
+    told = f"The predictions of {row.name} are {few_digits(distance)} from those of its teacher (RMSE)"
+    told += f", whose own RMSE is {few_digits(error)}"
+    if KEPT not in found:
+        return [f"{told}."]
+    share, low, high = difference_interval(constant(0.0, len(found[KEPT][1].influences)), found[KEPT][1])
+    interval = f"95% interval over the test samples {figure(100 * low, 1)} to {figure(100 * high, 1)}%"
+    return [f"{told}. It keeps {figure(100 * share, 1)}% of the teacher's R² ({interval})."]
 
 
 def _read(row: RunRow, runs: Runs) -> list[dict[str, Any]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
+from instar.analysis.numbers import compare_with_teacher
 from instar.data.batch import Batch
 from instar.errors import DataError
+from instar.inspection.conclusions import Quantity, compare_runs
 from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_numbers, read_weights
 from instar.sklearn.row_teacher import RowTeacher
@@ -77,6 +80,25 @@ class DistilledRegressor(RegressorMixin, Distilled):  # type: ignore[misc]  # it
         known = RowTeacher(teacher, teacher.predict_numbers(X, len(rows)), ask)
         self._distil(rows, numbers, known, {"labels": "numbers"}, weights)
         return self
+
+    def compare_with_teacher(self, X: Any, y: Any) -> dict[str, Quantity]:  # noqa: N803
+        """Return R², RMSE and MAE of teacher (`reference`) and student (`method`), with the intervals of differences.
+
+        "rmse_to_teacher" is the distance of their predictions, and "r2_kept" the share of the teacher's R² that the
+        student keeps, which is missing where the teacher's R² may be 0.
+
+        Args:
+            X: rows that neither has learnt from, `[rows, columns]`.
+            y: their numbers, `[rows]`.
+
+        Raises:
+            ValueError: when they are no rows of the kind that was learnt from.
+        """
+        own = torch.from_numpy(self.predict(X))
+        numbers = torch.from_numpy(read_numbers(self, own, y)).double()
+        theirs = Regressor(self.teacher_).predict_numbers(X, len(own))[:, 0].double()
+        found = compare_with_teacher(own, theirs, numbers)
+        return {name: compare_runs([teacher], [mine], is_tested=False) for name, (teacher, mine) in found.items()}
 
     def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestRegressor
