@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.data.synthetic.grown_trees import grow_on_generated_rows
-from instar.papers.claims import judge_claim
+from instar.papers.claims import judge_claim, mean_over_problems
 from instar.papers.forest_data import load_rows, remember
 from instar.papers.table import Order, Table, TableRow
 from instar.trees.reading import as_trees
@@ -73,7 +73,7 @@ def run(order: Order) -> Table:
     """Measure the missing seeds, and return the table."""
     size = SCALES[order.scale]
     rows: list[TableRow] = []
-    every: list[dict[str, float]] = []
+    problems: list[list[dict[str, float]]] = []
     for name in [name for name in size.names if not order.nets or name in order.nets]:
         found = []
         for seed in range(order.seeds or size.seeds):
@@ -84,8 +84,8 @@ def run(order: Order) -> Table:
             for quantity, unit in (("error", "%"), ("leaves", "count")):
                 values = [one[f"{arm} {quantity}"] for one in found]
                 rows.append(TableRow(f"{name}: {title}", quantity, unit, None, values))
-        every += found
-    return Table(TITLE, tuple(rows), "\n".join(f"- {one}" for one in _judge(every)))
+        problems.append(found)
+    return Table(TITLE, tuple(rows), "\n".join(f"- {one}" for one in _judge(problems)))
 
 
 def _measure(name: str, folder: str, seed: int, size: GrowthScale) -> dict[str, Any]:
@@ -120,12 +120,12 @@ def _fit_pruned_tree(rows: NDArray[np.float64], labels: NDArray[np.intp], seed: 
     return GridSearchCV(whole, {"ccp_alpha": tried.tolist()}, cv=5).fit(rows, labels).best_estimator_
 
 
-def _judge(found: list[dict[str, float]]) -> Iterator[str]:
-    if len(found) < 2:
+def _judge(problems: list[list[dict[str, float]]]) -> Iterator[str]:
+    if not problems or len(problems[0]) < 2:
         return
 
     def errors(arm: str) -> list[float]:
-        return [one[f"{arm} error"] for one in found]
+        return mean_over_problems([one[f"{arm} error"] for one in found] for found in problems)
 
     for ours, theirs in (
         ("grown", "tree"),

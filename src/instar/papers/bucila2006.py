@@ -31,7 +31,7 @@ from torch import Tensor
 from instar.config import RunConfig, validate
 from instar.data.dataset import Data, load_data
 from instar.models.trained import TrainedRun
-from instar.papers.claims import judge_claim
+from instar.papers.claims import judge_claim, mean_over_problems
 from instar.papers.model_library import Library
 from instar.papers.table import Order, Table, TableRow
 from instar.runs.predictions import read_predictions
@@ -198,7 +198,7 @@ def run(order: Order) -> Table:
     size = SCALES[order.scale]
     names = [name for name in size.names if not order.nets or name in order.nets]
     rows: list[TableRow] = []
-    losses: dict[str, list[float]] = {}
+    losses: dict[str, list[list[float]]] = {}
     for name in names:
         tried = [Compression(order, name, seed) for seed in range(order.seeds or size.seeds)]
         for one in tried:
@@ -206,7 +206,7 @@ def run(order: Order) -> Table:
         arms = {str(stage.out.parent.name): one for one in tried[:1] for stage in one.stages()}
         rows += _rows(name, tried, list(arms))
         for arm in arms:
-            losses.setdefault(arm, []).extend(one.loss(arm) for one in tried)
+            losses.setdefault(arm, []).append([one.loss(arm) for one in tried])
     return Table(TITLE, tuple(rows), _findings(losses, size))
 
 
@@ -241,9 +241,10 @@ def _measure(name: str, one: Compression) -> list[TableRow]:
     ]
 
 
-def _findings(losses: dict[str, list[float]], size: CompressionScale) -> str:
+def _findings(losses: dict[str, list[list[float]]], size: CompressionScale) -> str:
     most = size.rows[-1]
-    munge = losses[f"munge-{most}"]
+    means = {arm: mean_over_problems(found) for arm, found in losses.items()}
+    munge = means[f"munge-{most}"]
     if len(munge) < 2:  # one pair settles nothing
         return ""
     claims = [
@@ -252,4 +253,4 @@ def _findings(losses: dict[str, list[float]], size: CompressionScale) -> str:
         ("MUNGE better than real rows alone", "real"),
         ("MUNGE better than labels", "labels"),
     ]
-    return "\n".join(f"- {judge_claim(words, munge, losses[arm])}" for words, arm in claims)
+    return "\n".join(f"- {judge_claim(words, munge, means[arm])}" for words, arm in claims)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import mean
 
 from instar.analysis.significance import paired_interval
 from instar.papers.table import TableRow
@@ -11,6 +12,15 @@ from instar.papers.table import TableRow
 def to_errors(accuracies: Sequence[float]) -> list[float]:
     """Return errors in % of accuracies in %."""
     return [100 - accuracy for accuracy in accuracies]
+
+
+def mean_over_problems(problems: Iterable[Sequence[float]]) -> list[float]:
+    """Return the mean over the problems of a table, seed by seed: seeds are drawn, and problems are chosen.
+
+    >>> mean_over_problems([[1.0, 2.0], [3.0, 6.0]])
+    [2.0, 4.0]
+    """
+    return [mean(values) for values in zip(*problems, strict=True)]
 
 
 def compare_arms(name: str, ours: Sequence[float], reference: Sequence[float], published: float | None) -> TableRow:
