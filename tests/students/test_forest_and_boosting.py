@@ -16,6 +16,7 @@ from instar.students.derivatives import Derivatives
 from instar.students.examples import Examples, Part
 from instar.students.leaf_values import add, gather_sums
 from instar.targets import DenseTargets
+from instar.trees import TreeArrays, as_trees
 
 forests = pytest.importorskip("sklearn.ensemble")
 
@@ -150,6 +151,27 @@ def test_both_follow_a_forest_more_closely_than_one_tree_in_every_verb(data, tea
     several = instar.ensemble([forest.path, boosted.path], out=tmp_path / "several")
     run = instar.distill(data, several.path, Forest(2, depth=3), out=tmp_path / "of-several", **settings)
     assert (run.result["trees"], run.result["depth"]) == (2, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("family", [Tree, Forest, Boosting])
+def test_many_rows_are_predicted_as_few_are(family):
+    draw = np.random.default_rng(0)
+    rows = torch.from_numpy(draw.normal(size=(900, 3)).astype(np.float32))
+    fitted = forests.RandomForestClassifier(1 if family is Tree else 4, max_depth=6, random_state=0)
+    trees = as_trees(fitted.fit(rows.numpy(), draw.integers(3, size=900)))
+    model = family(input_shape=(3,), num_classes=3)
+    kind = {"combine": model.combine, "meaning": model.meaning}
+    names = ("features", "thresholds", "left", "right", "values", "roots")
+    model.take(TreeArrays(**{name: getattr(trees, name) for name in names}, columns=3, base=np.zeros(3), **kind))
+    rows[5, 1] = rows[700, 0] = torch.nan
+    found = model(rows)
+    torch.testing.assert_close(
+        found, torch.cat([model(part) for part in rows.split(100)]), rtol=0, atol=0, equal_nan=True
+    )
+    assert found.isnan().any(1).nonzero().flatten().tolist() == [5, 700]
+    traced = torch.jit.trace(model, rows[:300], check_trace=False)  # of operations of torch alone
+    torch.testing.assert_close(traced(rows[:300]), found[:300], rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from instar.errors import InstarError, MismatchError, RunError
 from instar.trees import TreeArrays, read_trees, write_trees
+from instar.trees.stacking import largest_in_float32
 
 
 def drawn_forest(seed, trees=3, depth=4, columns=5, outputs=3, **settings):
@@ -48,6 +49,25 @@ def test_leaves_and_means_equal_a_walk_by_hand(dtype):
     assert (trees.predict(rows) == sum(trees.values[leaves[:, tree]] for tree in range(3)) / 3).all()
     assert (trees.classify(rows) == trees.predict(rows).argmax(1)).all()
     assert len(trees.apply(rows[:0])) == 0
+
+
+@pytest.mark.parametrize("rounds", [False, True], ids=["float64", "float32"])
+def test_compiled_code_finds_the_leaves_of_a_walk(rounds):
+    trees = drawn_forest(6, trees=4, depth=6)
+    if rounds:  # thresholds that cannot tell numbers which are equal in float32, as those of scikit-learn
+        bounds = largest_in_float32((trees.thresholds + 0.1).astype(np.float32), strict=False)
+        names = ("features", "left", "right", "values", "roots", "missing_left", "columns", "allows_missing")
+        trees = TreeArrays(thresholds=bounds, **{name: getattr(trees, name) for name in names})
+    assert trees._descent.rounds == rounds
+    near = [
+        np.nextafter(one, side) for one in (trees.thresholds, trees.thresholds.astype(np.float32)) for side in (-9, 9)
+    ]
+    picked = np.concatenate([*near, trees.thresholds, [np.nan, np.inf, -np.inf, 1e300, -1e300]])
+    rows = np.random.default_rng(1).choice(picked, (2000, 5))
+    for table in (rows, np.clip(rows, -9, 9).astype(np.float32)):
+        few = np.concatenate([trees.apply(table[start : start + 100]) for start in range(0, len(table), 100)])
+        assert (trees.apply(table) == few).all()
+        assert len(np.unique(few)) > 20
 
 
 def test_sums_start_with_the_base_and_single_leaves_need_no_column():
@@ -143,7 +163,7 @@ def test_files_of_something_else_are_refused(tmp_path):
 def test_mutated_arrays_are_refused_or_end_in_a_leaf():
     whole = drawn_forest(5, trees=2, depth=3)
     names = ("features", "thresholds", "left", "right", "roots")
-    rows, draw = np.random.default_rng(1).random((20, 5)) * 2, np.random.default_rng(4)
+    rows, draw = np.random.default_rng(1).random((300, 5)) * 2, np.random.default_rng(4)  # enough for compiled code
     kept = 0
     for _ in range(2000):
         arrays = {name: getattr(whole, name).copy() for name in (*names, "values", "missing_left")}
@@ -151,7 +171,7 @@ def test_mutated_arrays_are_refused_or_end_in_a_leaf():
             array = arrays[name]
             array[draw.integers(len(array))] = draw.integers(-2, len(array) + 2)
         try:
-            leaves = TreeArrays(**arrays, columns=5).apply(rows)
+            leaves = TreeArrays(**arrays, columns=5).apply(rows.astype(np.float32))
         except MismatchError:
             continue
         kept += 1

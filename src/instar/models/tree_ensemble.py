@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import prod
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from instar.errors import MismatchError
 from instar.models.fitted import Fitted
-from instar.trees.arrays import LEAF, Combination, Meaning, TreeArrays
+from instar.models.outputs import is_tracing
+from instar.trees.arrays import BLOCK_ROWS, LEAF, MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
 
 BLOCK_NODES = 16_384
 """Pairs of a row and a tree that go down together: few enough that a level stays in the cache of a core."""
@@ -93,6 +95,8 @@ class TreeEnsemble(Fitted):
                 f"the trees have {trees.outputs} outputs, and the model has {self.num_classes} classes."
             )
         self.depth = int(trees.depths.max())
+        self._arrays = copy(trees)
+        self._arrays.allows_missing = True  # their logits are NaN
         device, is_leaf = self.thresholds.device, self.compared == LEAF
         own = torch.arange(len(is_leaf), device=device)
         bounds = self.thresholds.float()
@@ -117,15 +121,21 @@ class TreeEnsemble(Fitted):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits `[batch, classes]`, float32, of inputs `[batch, ...]`."""
         self._require_layers()
-        size = max(1, BLOCK_NODES // len(self.roots))
-        found = [self._predict(block) for block in inputs.flatten(1).split(size)]
+        rows = inputs.detach().flatten(1).float()
+        is_compiled = rows.device.type == "cpu" and len(rows) >= MIN_COMPILED_ROWS and not is_tracing()
+        size = BLOCK_ROWS if is_compiled else max(1, BLOCK_NODES // len(self.roots))
+        found = [self._predict(block, is_compiled=is_compiled) for block in rows.split(size)]
         return torch.cat(found) if len(found) != 1 else found[0]
 
-    def _predict(self, rows: Tensor) -> Tensor:
-        total = F.embedding_bag(self.apply_trees(rows), self.values, mode=self.combine) + self.base
+    def _predict(self, rows: Tensor, *, is_compiled: bool) -> Tensor:
+        leaves = torch.from_numpy(self._arrays.apply(rows.numpy())) if is_compiled else self.apply_trees(rows)
+        is_single = len(self.roots) == 1  # of which no sum is needed, which takes ten times as long
+        found = self.values[leaves[:, 0]] if is_single else F.embedding_bag(leaves, self.values, mode=self.combine)
+        total = found + self.base
         logits = total.log() if self.meaning == "probabilities" else total
-        is_missing = rows.isnan().any(1, keepdim=True)
-        return logits.masked_fill(is_missing, torch.nan).float()
+        if is_compiled and not rows.min().isnan():  # which is NaN where any number is, and is found quickly
+            return logits.float()
+        return logits.masked_fill(rows.isnan().any(1, keepdim=True), torch.nan).float()
 
     def sizes(self) -> dict[str, int]:
         """Return the numbers of the trees, and how many trees and leaves there are, and their largest depth."""

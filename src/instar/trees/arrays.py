@@ -19,6 +19,9 @@ Meaning = Literal["probabilities", "logits", "numbers"]
 LEAF = -1
 """Number of the column, and of both children, at a leaf."""
 
+MIN_COMPILED_ROWS = 256
+"""Rows from which on compiled code is faster; it goes down one tree after the other."""
+
 BLOCK_ROWS = 8192
 """Rows that go down a tree together: few enough that what a level needs of them stays in the cache of a core."""
 
@@ -88,7 +91,7 @@ class TreeArrays:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what the trees are, without what was computed from them, so that a copy has the same content."""
-        return {name: value for name, value in vars(self).items() if name not in ("depths", "_walk")}
+        return {name: value for name, value in vars(self).items() if name not in ("depths", "_walk", "_descent")}
 
     def rescaled(self, mean: NDArray[np.float64], std: NDArray[np.float64] | float) -> TreeArrays:
         """Return trees that predict mean + std y, mean and std `[outputs]`."""
@@ -129,13 +132,9 @@ class TreeArrays:
         """
         table = self._as_table(rows)
         found = np.empty((len(table), len(self.roots)), np.int32)
-        for start in range(0, len(table), BLOCK_ROWS):
-            block = table[start : start + BLOCK_ROWS]
-            has_missing = bool(np.isnan(block).any())
-            if has_missing and not self.allows_missing:
-                raise MismatchError(self._describe_missing(block, start))
-            for tree, leaves in enumerate(self._find_leaves(block, has_missing)):
-                found[start : start + BLOCK_ROWS, tree] = leaves
+        for at, each in self._find_leaves(table):
+            for tree, leaves in enumerate(each):
+                found[at, tree] = leaves
         return found
 
     def predict(self, rows: ArrayLike) -> NDArray[np.float64]:
@@ -143,11 +142,14 @@ class TreeArrays:
 
         Trees are added in their order, so that ties are those of a library that adds them in this order.
         """
-        leaves = self.apply(rows)
-        total = np.tile(self.base if self.combine == "sum" else np.zeros(self.outputs), (len(leaves), 1))
-        for tree in range(len(self.roots)):
-            total += self.values[leaves[:, tree]]
-        return total if self.combine == "sum" else total / len(self.roots) + self.base
+        table, is_sum = self._as_table(rows), self.combine == "sum"
+        found = np.empty((len(table), self.outputs))
+        for at, each in self._find_leaves(table):
+            total = np.tile(self.base if is_sum else np.zeros(self.outputs), (len(found[at]), 1))
+            for leaves in each:
+                total += self.values.take(leaves, 0)
+            found[at] = total if is_sum else total / len(self.roots) + self.base
+        return found
 
     def classify(self, rows: ArrayLike) -> NDArray[np.intp]:
         """Return the number of the largest output of each row, the smallest of equal ones, `[rows]`."""
@@ -166,8 +168,30 @@ class TreeArrays:
         columns = np.where(leaf, 0, self.features).astype(np.intp)
         return columns, np.where(leaf, np.inf, self.thresholds), children.astype(np.intp), self.missing_left | leaf
 
-    def _find_leaves(self, block: NDArray[np.floating], has_missing: bool) -> Iterator[NDArray[np.intp]]:
-        """Yield the leaf of each row, `[rows]`, tree by tree."""
+    @cached_property
+    def _descent(self) -> Any:
+        from instar.trees.descent import Descent  # which imports scikit-learn, and reads this file
+
+        return Descent(self)
+
+    def _find_leaves(self, table: NDArray[np.floating]) -> Iterator[tuple[slice, Iterator[NDArray[np.intp]]]]:
+        """Yield blocks of a table, and for each the leaf of its rows, `[rows]`, tree by tree."""
+        is_compiled = len(table) >= MIN_COMPILED_ROWS and (
+            table.dtype == np.float32 or (table.dtype == np.float64 and self._descent.rounds)
+        )
+        for start in range(0, len(table), BLOCK_ROWS):
+            at = slice(start, start + BLOCK_ROWS)
+            block = table[at]
+            # the minimum is NaN where any number is; compiled code looks for itself
+            has_missing = not (is_compiled and self.allows_missing) and bool(np.isnan(block.min()))
+            if has_missing and not self.allows_missing:
+                raise MismatchError(self._describe_missing(block, start))
+            if is_compiled:
+                yield at, (self._descent.find_leaves(block, tree) for tree in range(len(self.roots)))
+            else:
+                yield at, self._walk_down(block, has_missing)
+
+    def _walk_down(self, block: NDArray[np.floating], has_missing: bool) -> Iterator[NDArray[np.intp]]:
         columns, thresholds, children, missing_left = self._walk
         cells, starts = block.ravel(), np.arange(len(block)) * self.columns
         for root, depth in zip(self.roots, self.depths, strict=True):

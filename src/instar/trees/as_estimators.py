@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
+from instar.trees.descent import fill_tree
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -69,33 +70,6 @@ def _fill(estimator: Any, trees: TreeArrays, root: int, values: NDArray[np.float
     outputs = trees.outputs
     answers = np.arange(outputs) if is_classifier else np.zeros((2, outputs) if outputs > 1 else 2)
     estimator.fit(np.zeros((len(answers), trees.columns), np.float32), answers)
-    places = _below(trees, root)
-    numbers = np.full(len(trees.features), LEAF)
-    numbers[places] = np.arange(len(places))
-    is_leaf = trees.features[places] == LEAF
-    state = estimator.tree_.__getstate__()
-    nodes = np.zeros(len(places), state["nodes"].dtype)  # of this version of scikit-learn
-    nodes["left_child"] = np.where(is_leaf, LEAF, numbers[trees.left[places]])
-    nodes["right_child"] = np.where(is_leaf, LEAF, numbers[trees.right[places]])
-    nodes["feature"] = np.where(is_leaf, -2, trees.features[places])
-    nodes["threshold"] = np.where(is_leaf, -2.0, trees.thresholds[places])
-    nodes["n_node_samples"], nodes["weighted_n_node_samples"] = 1, 1.0
-    if "missing_go_to_left" in (nodes.dtype.names or ()):
-        nodes["missing_go_to_left"] = trees.missing_left[places]
-    kept = values[places][:, None, :] if is_classifier else values[places][:, :, None]
-    depth = int(trees.depths[trees.roots.tolist().index(root)])
-    filled = {**state, "max_depth": depth, "node_count": len(places), "nodes": nodes, "values": kept.copy()}
-    make, arguments, _ = estimator.tree_.__reduce__()
-    estimator.tree_ = make(*arguments)  # a new one, because a tree with nodes has no room for others
-    estimator.tree_.__setstate__(filled)
+    kept = values[:, None, :] if is_classifier else values[:, :, None]
+    estimator.tree_, _ = fill_tree(estimator.tree_, trees, root, kept)
     return estimator
-
-
-def _below(trees: TreeArrays, root: int) -> NDArray[np.intp]:
-    """Return the nodes of the tree of a root, each after its parent."""
-    levels = [np.array([root])]
-    while len(levels[-1]):
-        inner = levels[-1][trees.features[levels[-1]] != LEAF]
-        levels.append(np.stack([trees.left[inner], trees.right[inner]], 1).ravel())
-    found: NDArray[np.intp] = np.concatenate(levels)
-    return found
