@@ -3,7 +3,8 @@
 The reference is the published time (Vidal and Schiffer 2020; for depth, leaves, and their heuristic). Its data are not
 here, so rows are drawn with the same numbers of rows, columns and classes: ordinal columns of 10 bins, and binary
 columns for COMPAS and FICO. Forests of drawn rows may be harder or easier than those of the paper, so the number of
-boxes of cells stands beside each case. The memory of each search is a case too.
+boxes of cells stands beside each case. Each tree votes for a class, as in the paper. The memory of each search is a
+case too, and a search of more than 10 seconds has one round.
 
 | case | target |
 |---|---|
@@ -24,11 +25,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from instar.errors import MismatchError
-from instar.trees import TreeArrays, as_trees, grow_faithful_tree, make_born_again_tree
+from instar.trees import TreeArrays, as_trees, grow_faithful_tree, let_trees_vote, make_born_again_tree
 from instar.trees.grid import Grid
 from measure import Measured, Topic, parser
 
-BINS, MAX_BOXES = 10, 2_000_000_000
+BINS, MAX_BOXES, SLOW_SECONDS = 10, 4_000_000_000, 10
 
 SIZES = {
     "HTRU2": (17898, 8, 2, BINS, (0.01, 0.01, 0.01)),
@@ -42,18 +43,18 @@ SIZES = {
 
 
 def draw_forest(rows: int, columns: int, classes: int, values: int) -> TreeArrays:
-    """Return a forest of 10 trees of depth 3 that read half of the columns at each split."""
+    """Return a forest of 10 voting trees of depth 3 that read half of the columns at each split."""
     x, y = make_classification(rows, columns, n_informative=columns // 2, n_classes=classes, random_state=0)
     cuts = np.quantile(x, np.linspace(0, 1, values + 1)[1:-1], axis=0)
     binned = (x[:, :, None] > cuts.T[None]).sum(2)
-    return as_trees(RandomForestClassifier(10, max_depth=3, max_features=0.5, random_state=0).fit(binned, y))
+    return let_trees_vote(RandomForestClassifier(10, max_depth=3, max_features=0.5, random_state=0).fit(binned, y))
 
 
 def measure_exact(topic: Topic, case: str, make: Callable[[], TreeArrays], published: float) -> None:
     """Add the seconds of a tree and the megabytes of its search, or print why it is refused."""
     try:
-        times = []
-        for _ in range(topic.rounds):
+        times: list[float] = []
+        while len(times) < topic.rounds and (not times or times[0] < SLOW_SECONDS):
             started = time.process_time()  # other programs on the machine do not count
             tree = make()
             times.append(time.process_time() - started)
@@ -95,7 +96,7 @@ def main() -> None:
         named = f"{name} ({', '.join(map(str, sizes))}), {Grid(forest).regions:,} boxes"
         makers = {
             "depth": partial(make_born_again_tree, forest, "depth", max_boxes=MAX_BOXES),
-            "leaves": partial(make_born_again_tree, forest, "leaves", max_boxes=MAX_BOXES // 4),
+            "leaves": partial(make_born_again_tree, forest, "leaves", max_boxes=MAX_BOXES // 2),
             "samples": partial(grow_faithful_tree, forest),
         }
         for (way, make), reference in zip(makers.items(), published, strict=True):

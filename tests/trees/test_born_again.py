@@ -8,7 +8,7 @@ from tests.trees.test_arrays import drawn_forest
 from tests.trees.test_equality import all_rows
 
 from instar.errors import MismatchError
-from instar.trees import as_trees, equal, make_born_again_tree, smallest
+from instar.trees import as_trees, boxes, equal, make_born_again_tree, smallest
 from instar.trees.boxes import SmallestTrees, merge_cells
 from instar.trees.grid import Grid
 
@@ -46,12 +46,15 @@ def smallest_by_hand(table):
     return depth(whole), leaves(whole, 40), leaves(whole, depth(whole))
 
 
-@pytest.fixture(params=["tables", "regions"])
+@pytest.fixture(params=["tables", "long rows", "regions"])
 def way(request, monkeypatch):
-    """Find trees in one table, and by cutting regions down to small tables."""
+    """Find trees in one table, with few inner boxes or many, and by cutting regions down to small tables."""
+    most = {"tables": {"INNER_BOXES": 1, "NO_TREE": 5}, "long rows": {"INNER_BOXES": 20}, "regions": {}}[request.param]
+    for name, value in most.items():
+        monkeypatch.setattr(boxes, name, value)
     if request.param == "regions":
-        for name, most in (("MAX_CELLS", 1), ("PART_CELLS", 30), ("PART_BOXES", 100)):
-            monkeypatch.setattr(smallest, name, most)
+        for name, value in (("MAX_CELLS", 1), ("PART_CELLS", 30), ("PART_BOXES", 100)):
+            monkeypatch.setattr(smallest, name, value)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

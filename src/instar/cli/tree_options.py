@@ -22,7 +22,7 @@ TreeSizeOption = Annotated[
 ]
 MaxBoxesOption = Annotated[
     int | None,
-    typer.Option("--max-boxes", help="most boxes of cells to solve, about 3 bytes each [default: 500000000]"),
+    typer.Option("--max-boxes", help="most boxes of cells to solve, 1 to 2 bytes each [default: 1000000000]"),
 ]
 ForestDataOption = Annotated[
     str | None,

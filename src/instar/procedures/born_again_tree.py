@@ -86,7 +86,7 @@ def born_again_tree(
     prune: bool = False,
     method: str | None = None,
     seed: Natural = 0,
-    max_boxes: Count = 500_000_000,
+    max_boxes: Count = 1_000_000_000,
     trust: bool = False,
 ) -> BornAgainTree:
     """Make one tree that predicts the class of a forest for every row without missing values, and prove it.
@@ -104,7 +104,7 @@ def born_again_tree(
         prune: drop each split one side of which holds no training row.
         method: what manufactures rows: "smearing", "munge", ..., as in `synthesise`; None takes smearing.
         seed: seed of the rows that are manufactured, or of the cells that are drawn.
-        max_boxes: most boxes of cells whose smallest trees are computed, about 3 bytes of memory each.
+        max_boxes: most boxes of cells whose smallest trees are computed, 1 byte each for `depth`, 2 for `leaves`.
         trust: allow pickles, which run code, and types that skops does not know to be safe.
 
     Raises:

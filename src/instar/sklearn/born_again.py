@@ -60,7 +60,7 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         *,
         exact: bool = True,
         prune: bool = False,
-        max_boxes: int = 500_000_000,
+        max_boxes: int = 1_000_000_000,
         random_state: Any = None,
     ) -> None:
         self.forest = forest

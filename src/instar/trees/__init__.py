@@ -9,6 +9,7 @@ from instar.trees.files import read_trees, write_trees
 from instar.trees.growing import GrownTree, grow_on_manufactured_rows
 from instar.trees.pruning import prune_empty_splits
 from instar.trees.reading import as_trees
+from instar.trees.voting import let_trees_vote
 
 __all__ = [
     "Equality",
@@ -18,6 +19,7 @@ __all__ = [
     "equal",
     "grow_faithful_tree",
     "grow_on_manufactured_rows",
+    "let_trees_vote",
     "make_born_again_tree",
     "prune_empty_splits",
     "read_trees",

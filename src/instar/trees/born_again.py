@@ -17,17 +17,17 @@ Size = Literal["depth", "leaves", "depth then leaves"]
 
 
 @checked
-def make_born_again_tree(forest: Any, by: Size = "depth", *, max_boxes: Count = 500_000_000) -> TreeArrays:
+def make_born_again_tree(forest: Any, by: Size = "depth", *, max_boxes: Count = 1_000_000_000) -> TreeArrays:
     """Return the smallest tree that predicts the class of a forest for every row without missing values.
 
     Its leaves have the probability 1 for their class. Rows with missing values are refused, because a forest may send
-    them ways that no cell goes. Memory is about 3 bytes for each box of cells, and twice the depth
-    for `depth then leaves`.
+    them ways that no cell goes. Memory is 1 byte for each box of cells for `depth`, 2 for
+    `leaves`, and 2 for each level for `depth then leaves`.
 
     Args:
         forest: `TreeArrays`, or a fitted classifier that `as_trees` reads.
         by: `depth`, `leaves`, or `depth then leaves`: the fewest leaves among the trees of the smallest depth.
-        max_boxes: most boxes of cells whose smallest trees are computed.
+        max_boxes: most boxes of cells whose smallest trees are computed, without thresholds that change no class.
 
     Raises:
         MismatchError: when the forest predicts numbers, or needs more boxes; names its cells, its boxes, and what would
