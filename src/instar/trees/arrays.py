@@ -22,7 +22,7 @@ LEAF = -1
 MIN_COMPILED_ROWS = 256
 """Rows from which on compiled code is faster; it goes down one tree after the other."""
 
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 4096
 """Rows that go down a tree together: few enough that what a level needs of them stays in the cache of a core."""
 
 
@@ -145,10 +145,13 @@ class TreeArrays:
         table, is_sum = self._as_table(rows), self.combine == "sum"
         found = np.empty((len(table), self.outputs))
         for at, each in self._find_leaves(table):
-            total = np.tile(self.base if is_sum else np.zeros(self.outputs), (len(found[at]), 1))
+            total = found[at]
+            total[:] = self.base if is_sum else 0.0
             for leaves in each:
                 total += self.values.take(leaves, 0)
-            found[at] = total if is_sum else total / len(self.roots) + self.base
+            if not is_sum:
+                total /= len(self.roots)
+                total += self.base
         return found
 
     def classify(self, rows: ArrayLike) -> NDArray[np.intp]:

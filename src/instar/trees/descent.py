@@ -41,7 +41,7 @@ class Descent:
         """
         compiled, places = self._trees[tree]
         with np.errstate(over="ignore"):  # what is too large for float32 is above all of its thresholds
-            found: NDArray[np.intp] = places[compiled.apply(rows.astype(np.float32, copy=False))]
+            found: NDArray[np.intp] = places.take(compiled.apply(rows.astype(np.float32, copy=False)))
         return found
 
 
