@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def run(order: Order) -> Table:
     size = SCALES[order.scale]
     names = [name for name in size.names if not order.nets or name in order.nets]
     rows: list[TableRow] = []
-    every: list[dict[str, float]] = []
+    problems: list[list[dict[str, Any]]] = []
     for name in names:
         folds = min(order.seeds or size.folds, FOLDS)
         found = []
@@ -102,8 +103,8 @@ def run(order: Order) -> Table:
             order.report(f"{name}, fold {fold}")
         solved = [one for one in found if not one["refused"]]
         rows += _rows(name, found, solved)
-        every += solved
-    return Table(TITLE, tuple(rows), "\n".join(f"- {one}" for one in _judge(every)))
+        problems.append(found)
+    return Table(TITLE, tuple(rows), "\n".join(f"- {one}" for one in _judge(problems)))
 
 
 def _measure(name: str, folder: str, fold: int, size: TreeScale) -> dict[str, Any]:
@@ -154,12 +155,14 @@ def _rows(name: str, found: list[dict[str, Any]], solved: list[dict[str, Any]]) 
         yield TableRow(f"{name}: {row}", quantity, unit, published.get(column), values, note=note)
 
 
-def _judge(folds: list[dict[str, float]]) -> Iterator[str]:
+def _judge(problems: list[list[dict[str, Any]]]) -> Iterator[str]:
+    # a fold counts if it is solved in all data sets, whose mean it has
+    folds = [fold for fold in zip(*problems, strict=True) if not any(one["refused"] for one in fold)]
     if len(folds) < 2:
         return
 
     def values(column: str, sign: int = 1) -> list[float]:
-        return [sign * one[column] for one in folds]
+        return [sign * mean(one[column] for one in fold) for fold in folds]
 
     for claim, ours, theirs in (
         ("L has fewer leaves than D", "L leaves", "D leaves"),
