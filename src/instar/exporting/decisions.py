@@ -53,8 +53,8 @@ def decide(student: Student, to: str) -> Decisions:
     """
     if not isinstance(student.model.network, TreeEnsemble):
         raise MismatchError(
-            f"the format {to} holds decision trees, and the model '{student.name}' is none; choose onnx, or distil it "
-            "into a tree with --model tree."
+            f"the format {to} holds decision trees, and the model '{student.name}' is none; choose safetensors, or "
+            "distil it into a tree with --model tree."
         )
     shape, dtype = student.header["inputs"]["shape"], student.header["inputs"]["dtype"]
     found = ask_raw(student.model, shape, dtype)

@@ -10,6 +10,7 @@ from torch import Tensor
 from instar.checks import Count, NonNegative, checked
 from instar.errors import MismatchError
 from instar.models.fitted import Fitted
+from instar.models.outputs import is_tracing
 
 BLOCK_NUMBERS = 1 << 22
 """Distances that are computed together."""
@@ -72,6 +73,8 @@ class Nearest(Fitted):
         rows = inputs.flatten(1).float()
         # |x|^2 is the same for all prototypes
         half = self.centres.square().sum(1) / 2
+        if is_tracing():  # the graph would hold the number of pieces of one batch
+            return (half - rows @ self.centres.T).argmin(1)
         pieces = rows.split(max(1, BLOCK_NUMBERS // len(self.centres)))
         return torch.cat([(half - piece @ self.centres.T).argmin(1) for piece in pieces])
 

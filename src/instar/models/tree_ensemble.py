@@ -94,7 +94,7 @@ class TreeEnsemble(Fitted):
             raise MismatchError(
                 f"the trees have {trees.outputs} outputs, and the model has {self.num_classes} classes."
             )
-        self.depth = int(trees.depths.max())
+        self.depth, self.tree_count = int(trees.depths.max()), len(trees.roots)
         self._arrays = copy(trees)
         self._arrays.allows_missing = True  # their logits are NaN
         device, is_leaf = self.thresholds.device, self.compared == LEAF
@@ -112,7 +112,7 @@ class TreeEnsemble(Fitted):
     def apply_trees(self, inputs: Tensor, count: int | None = None) -> Tensor:
         """Return the leaf of each row in each tree, or in the first `count`, int64 `[batch, trees]`."""
         rows = inputs.flatten(1).float()
-        at = self.roots[:count].long().expand(len(rows), -1)
+        at = self.roots[:count].long().expand(rows.shape[0], -1)
         for _ in range(self.depth):
             goes_right = rows.gather(1, self._columns[at]) > self._bounds[at]
             at = self._children[2 * at + goes_right]
@@ -122,14 +122,16 @@ class TreeEnsemble(Fitted):
         """Return logits `[batch, classes]`, float32, of inputs `[batch, ...]`."""
         self._require_layers()
         rows = inputs.detach().flatten(1).float()
-        is_compiled = rows.device.type == "cpu" and len(rows) >= MIN_COMPILED_ROWS and not is_tracing()
-        size = BLOCK_ROWS if is_compiled else max(1, BLOCK_NODES // len(self.roots))
+        if is_tracing():  # the graph would hold the number of blocks of one batch
+            return self._predict(rows, is_compiled=False)
+        is_compiled = rows.device.type == "cpu" and len(rows) >= MIN_COMPILED_ROWS
+        size = BLOCK_ROWS if is_compiled else max(1, BLOCK_NODES // self.tree_count)
         found = [self._predict(block, is_compiled=is_compiled) for block in rows.split(size)]
         return torch.cat(found) if len(found) != 1 else found[0]
 
     def _predict(self, rows: Tensor, *, is_compiled: bool) -> Tensor:
         leaves = torch.from_numpy(self._arrays.apply(rows.numpy())) if is_compiled else self.apply_trees(rows)
-        is_single = len(self.roots) == 1  # of which no sum is needed, which takes ten times as long
+        is_single = self.tree_count == 1  # of which no sum is needed, which takes ten times as long
         found = self.values[leaves[:, 0]] if is_single else F.embedding_bag(leaves, self.values, mode=self.combine)
         total = found + self.base
         logits = total.log() if self.meaning == "probabilities" else total

@@ -29,6 +29,7 @@ class FittedStudent(Student):
     """
 
     temperature = 1.0
+    learns_in_steps = False
     used_settings = frozenset({"teacher_precision", "memory_format"})
     noun: ClassVar[str] = "a model without gradients"
     """What the model is, in sentences."""
@@ -45,12 +46,18 @@ class FittedStudent(Student):
                 f"{self.noun} is fitted once, and the views '{config.views}' are endless; give num_views, the number "
                 "of views of each sample that it is fitted to."
             )
-        for name in ("balanced", "special_classes"):
-            if getattr(config.data, name):
-                raise ConfigError(
-                    f"'data.{name}' draws some samples more often in each epoch, and {self.noun} is fitted to each "
-                    "sample once; leave it out, or weigh classes with WeightedLabels in the objective."
-                )
+        # special classes also say what the labels of the rest become, which has an effect on every model
+        draws = {"balanced": config.data.balanced, "special_classes": config.data.rest == "labelled"}
+        for name in (name for name, only_draws in draws.items() if only_draws and getattr(config.data, name)):
+            raise ConfigError(
+                f"'data.{name}' draws some samples more often in each epoch, and {self.noun} is fitted to each sample "
+                "once; leave it out, or weigh classes with WeightedLabels in the objective."
+            )
+        if config.correct_prior:
+            raise ConfigError(
+                f"{self.noun} is fitted to each sample once, so its classes have their true shares; leave out "
+                "'correct_prior'."
+            )
         if task.is_stream:
             raise MismatchError(f"{self.noun} predicts whole samples, and the data have a class for each word.")
         self.refuse_objective(objective)

@@ -55,6 +55,8 @@ class Student(ABC):
 
     temperature: ClassVar[float] = 4.0
     """Temperature of the objective of `distill` where the user names none."""
+    learns_in_steps: ClassVar[bool] = True
+    """Whether it starts from initial weights, and draws samples of some classes more often where it is asked to."""
     used_settings: ClassVar[frozenset[str]] = frozenset(TrainingConfig.model_fields)
     """Settings of `TrainingConfig` that have an effect."""
 

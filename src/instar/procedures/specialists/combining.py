@@ -20,10 +20,10 @@ from instar.runs.run import Run
 from instar.teachers.run_folders import SPECIALISTS, make_specialists, refuse_nesting
 
 
-def folders_in(given: Sequence[str | Path | Run]) -> list[Path]:
+def folders_in(given: str | Path | Run | Sequence[str | Path | Run]) -> list[Path]:
     """Return run folders; a folder that `train` made is replaced by those of its specialists."""
     found: list[Path] = []
-    for one in given:
+    for one in [given] if isinstance(given, str | Path | Run) else given:
         path = one.path if isinstance(one, Run) else given_path(one, "a specialist")
         # by the clusters and not by what lies there: a specialist that failed may have left no folder at all
         if (path / CLUSTERS_FILE).is_file():
@@ -36,7 +36,7 @@ def folders_in(given: Sequence[str | Path | Run]) -> list[Path]:
 @checked
 def combine(
     generalist: str | Path | Run,
-    specialists: Sequence[str | Path | Run],
+    specialists: str | Path | Run | Sequence[str | Path | Run],
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     *,
     out: str | Path,

@@ -25,6 +25,7 @@ from instar.runs.run import Run
 from instar.stages.components import GivenObjects
 from instar.stages.configuration import nest
 from instar.stages.stage import Stage
+from instar.students.catalogue import student_of
 from instar.teachers.conversion import as_teacher
 
 Way = Literal["dustbin", "full"]
@@ -99,22 +100,24 @@ class SpecialistRuns:
             raise ConfigError(f"way '{self.way}' is unknown; {nearest(self.way, WAY_SETTINGS)}")
         generalist = lend_network(Run(self.generalist), self.network)
         self._refuse_unknown_classes(generalist.classes)
-        given, theirs = self._objects(generalist), generalist.config
+        theirs = generalist.config
+        in_steps = student_of(theirs["model"]["name"]).learns_in_steps
+        given = self._objects(generalist, in_steps=in_steps)
         if (network := network_of(generalist)) is not None:  # what the folder describes does not make its network
             theirs = theirs | {"model": describe_model(network).model_dump()}
         stages = []
         for number, (folder, names) in enumerate(zip(self.folders(), self.clusters.sets, strict=True)):
             values = merge_settings(theirs, WAY_SETTINGS[self.way])
             # above the generalist's own patience, and below the caller's
-            values = merge_settings(
-                values, {"data": {"special_classes": list(names)}, "training": {"patience": PATIENCE_EPOCHS}}
-            )
+            usual = {"patience": PATIENCE_EPOCHS} if in_steps else {}
+            values = merge_settings(values, {"data": {"special_classes": list(names)}, "training": usual})
             values = merge_settings(values, {"training": self.training})
             # the generalist's settings, except those about its own teacher and start
             values |= {
-                "start": str(self.generalist),
+                "start": str(self.generalist) if in_steps else None,
                 "teachers": [str(self.generalist)] if self.way == "full" else [],
-                "correct_prior": True,  # half of each epoch are special samples, far more than occur
+                # half of each epoch are special samples, far more than occur; others are fitted to each sample once
+                "correct_prior": in_steps,
                 "targets": "online",
                 "store": {},
                 "seed": 1000 * self.seed + number + 1,
@@ -131,7 +134,7 @@ class SpecialistRuns:
                         f"have; {nearest(name, known)}"
                     )
 
-    def _objects(self, generalist: Run) -> GivenObjects:
+    def _objects(self, generalist: Run, *, in_steps: bool) -> GivenObjects:
         network = network_of(generalist)
         if network is None:  # a stage opens the folder by its name
             return GivenObjects()
@@ -142,7 +145,9 @@ class SpecialistRuns:
             )
         teacher = as_teacher(generalist, trust=self.trust) if self.way == "full" else None
         return GivenObjects(
-            network=network if isinstance(network, nn.Module) else None, teacher=teacher, start=generalist
+            network=network if isinstance(network, nn.Module) else None,
+            teacher=teacher,
+            start=generalist if in_steps else None,
         )
 
 
@@ -165,7 +170,8 @@ def train(
 
     Each specialist starts from the generalist's weights, draws half its samples from its own classes and half from the
     rest, and stops early on validation. Its last bias is then corrected for the true shares of the classes. Data, views
-    and training settings are the generalist's unless given.
+    and training settings are the generalist's unless given. Specialists of a generalist without gradients, such as a
+    forest, are fitted to all samples once instead, each as often as it occurs.
 
     Source: Hinton et al. 2015, sections 5.1 to 5.3.
 
