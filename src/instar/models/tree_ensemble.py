@@ -15,10 +15,11 @@ from torch import Tensor
 from instar.errors import MismatchError
 from instar.models.fitted import Fitted
 from instar.models.outputs import is_tracing
-from instar.trees.arrays import BLOCK_ROWS, LEAF, MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
+from instar.trees.arrays import LEAF, MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
 
 BLOCK_NODES = 16_384
-"""Pairs of a row and a tree that go down together: few enough that a level stays in the cache of a core."""
+"""Pairs of a row and a tree that go down together, few enough that a level stays in the cache of a core; rows of a block
+of compiled code, which goes down one tree after the other."""
 
 
 class TreeEnsemble(Fitted):
@@ -125,7 +126,7 @@ class TreeEnsemble(Fitted):
         if is_tracing():  # the graph would hold the number of blocks of one batch
             return self._predict(rows, is_compiled=False)
         is_compiled = rows.device.type == "cpu" and len(rows) >= MIN_COMPILED_ROWS
-        size = BLOCK_ROWS if is_compiled else max(1, BLOCK_NODES // self.tree_count)
+        size = BLOCK_NODES if is_compiled else max(1, BLOCK_NODES // self.tree_count)
         found = [self._predict(block, is_compiled=is_compiled) for block in rows.split(size)]
         return torch.cat(found) if len(found) != 1 else found[0]
 

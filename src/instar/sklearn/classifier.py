@@ -103,7 +103,7 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         odds -= odds.max(0)
         np.exp(odds, out=odds)
         odds /= odds.sum(0)
-        found: NDArray[np.float64] = np.ascontiguousarray(odds.T)
+        found: NDArray[np.float64] = odds.T
         return found
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
