@@ -18,8 +18,8 @@ from instar.models.outputs import is_tracing
 from instar.trees.arrays import LEAF, MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
 
 BLOCK_NODES = 16_384
-"""Pairs of a row and a tree that go down together, few enough that a level stays in the cache of a core; rows of a block
-of compiled code, which goes down one tree after the other."""
+"""Pairs of a row and a tree that go down together, few enough that a level stays in the cache of a core; rows of a
+block of compiled code, which goes down one tree after the other."""
 
 
 class TreeEnsemble(Fitted):
