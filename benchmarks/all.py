@@ -28,6 +28,7 @@ TOPICS = (
     "synthetic",
     "trees",
     "estimators",
+    "forest_latency",
     "views",
 )
 
