@@ -29,7 +29,7 @@ from instar.trees import TreeArrays, as_trees, grow_faithful_tree, let_trees_vot
 from instar.trees.grid import Grid
 from measure import Measured, Topic, parser
 
-BINS, MAX_BOXES, SLOW_SECONDS = 10, 4_000_000_000, 10
+BINS, MAX_BOXES, SLOW_SECONDS = 10, 2_000_000_000, 10
 
 SIZES = {
     "HTRU2": (17898, 8, 2, BINS, (0.01, 0.01, 0.01)),
@@ -96,7 +96,7 @@ def main() -> None:
         named = f"{name} ({', '.join(map(str, sizes))}), {Grid(forest).regions:,} boxes"
         makers = {
             "depth": partial(make_born_again_tree, forest, "depth", max_boxes=MAX_BOXES),
-            "leaves": partial(make_born_again_tree, forest, "leaves", max_boxes=MAX_BOXES // 2),
+            "leaves": partial(make_born_again_tree, forest, "leaves", max_boxes=MAX_BOXES),
             "samples": partial(grow_faithful_tree, forest),
         }
         for (way, make), reference in zip(makers.items(), published, strict=True):

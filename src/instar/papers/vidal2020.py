@@ -84,7 +84,7 @@ class TreeScale:
 SCALES = {
     "smoke": TreeScale(("wine",), 2, 5_000_000, 4),
     "small": TreeScale(tuple(PUBLISHED), 5, 2_000_000_000),
-    "paper": TreeScale(tuple(PUBLISHED), FOLDS, 4_000_000_000),
+    "paper": TreeScale(tuple(PUBLISHED), FOLDS, 2_000_000_000),
 }
 
 
