@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from tests.trees.test_arrays import drawn_forest
 
 from instar.errors import InstarError
 from instar.papers import breiman1996, run_paper, vidal2020
+from instar.trees import make_born_again_tree
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,11 @@ def test_the_table_of_smallest_trees_has_every_column_and_its_order(folder):
     (out / "runs" / "wine" / "0.json").write_text("{}")  # is read again, and is no measurement
     with pytest.raises(InstarError, match=r"0\.json|checksum"):
         run_paper("vidal2020-born-again-trees", out=out)
+
+
+@pytest.mark.parametrize("scale", vidal2020.SCALES.values(), ids=vidal2020.SCALES)
+def test_every_scale_gives_a_limit_that_the_search_takes(scale):
+    assert make_born_again_tree(drawn_forest(0, depth=0), max_boxes=scale.max_boxes).leaf_count == 1
 
 
 def test_the_table_of_grown_trees_has_every_arm(folder):
