@@ -8,7 +8,7 @@ from tests.trees.test_arrays import drawn_forest
 from tests.trees.test_equality import all_rows
 
 from instar.errors import MismatchError
-from instar.trees import as_trees, boxes, equal, make_born_again_tree, smallest
+from instar.trees import TreeArrays, as_trees, boxes, equal, make_born_again_tree, smallest
 from instar.trees.boxes import SmallestTrees, merge_cells
 from instar.trees.grid import Grid
 
@@ -131,3 +131,13 @@ def test_each_size_is_smallest_by_its_own_measure_for_ten_trees_of_depth_three()
     assert leaves.leaf_count <= both.leaf_count <= depth.leaf_count
     for tree in (depth, leaves, both):
         assert equal(tree, forest)
+
+
+def test_a_forest_without_splits_has_a_tree_of_one_leaf_even_where_classes_tie():
+    forest = TreeArrays([-1, -1], [0, 0], [-1, -1], [-1, -1], [[0.5, 0.5], [0.5, 0.5]], [0, 1], 2)
+    for by in ("depth", "leaves", "depth then leaves"):
+        tree = make_born_again_tree(forest, by)
+        assert (tree.leaf_count, bool(equal(tree, forest))) == (1, True)
+    one = TreeArrays([-1], [0], [-1], [-1], [[1.0]], [0], 2)
+    with pytest.raises(MismatchError, match="know one class"):
+        make_born_again_tree(one)

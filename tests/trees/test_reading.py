@@ -153,6 +153,48 @@ def test_models_that_are_no_trees_are_refused_in_one_sentence():
             as_trees(model)
 
 
+def test_what_is_not_fitted_has_several_targets_or_one_class_is_refused_in_one_sentence():
+    ensemble, tree = pytest.importorskip("sklearn.ensemble"), pytest.importorskip("sklearn.tree")
+    xgboost, lightgbm = pytest.importorskip("xgboost"), pytest.importorskip("lightgbm")
+    x, y = sample("two")
+    voters = [("one", tree.DecisionTreeClassifier(max_depth=1)), ("two", tree.DecisionTreeClassifier(max_depth=2))]
+    one_class, pair = np.zeros(ROWS, int), np.stack([y, 1 - y], 1)
+    quantiles = xgboost.XGBRegressor(objective="reg:quantileerror", quantile_alpha=[0.2, 0.8], n_estimators=2)
+    for model, sentence in (
+        (xgboost.XGBClassifier(), "XGBClassifier has no trees that can be read; fit it first"),
+        (lightgbm.LGBMClassifier(), "LGBMClassifier has no trees that can be read; fit it first"),
+        (xgboost.XGBRegressor(n_estimators=2).fit(x, pair), "predicts several things at once"),
+        (quantiles.fit(x, y), "predicts several things at once"),
+        (xgboost.XGBClassifier(n_estimators=2).fit(x, one_class), "met one class in training"),
+        (ensemble.VotingClassifier(voters).fit(x, y), "VotingClassifier does not average trees"),
+        (ensemble.RandomTreesEmbedding(n_estimators=2).fit(x), "RandomTreesEmbedding does not average trees"),
+    ):
+        with pytest.raises(MismatchError, match=sentence):
+            as_trees(model)
+
+
+def test_logits_of_the_exponential_loss_have_its_probabilities():
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    x, y = sample("two")
+    model = ensemble.GradientBoostingClassifier(n_estimators=5, loss="exponential").fit(x, y)
+    margins = as_trees(model).predict(x) @ [-1, 1]
+    np.testing.assert_allclose(1 / (1 + np.exp(-margins)), model.predict_proba(x)[:, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "scikit-learn"])
+def test_infinite_numbers_go_the_way_of_numbers_where_missing_values_are_split_from_all_others(library):
+    ensemble, lightgbm = pytest.importorskip("sklearn.ensemble"), pytest.importorskip("lightgbm")
+    x, y = sample("two")
+    x[y == 1, 0] = np.nan
+    make = {"lightgbm": lightgbm.LGBMClassifier, "scikit-learn": ensemble.HistGradientBoostingClassifier}[library]
+    model = make(**({"n_estimators": 5, "verbose": -1} if library == "lightgbm" else {"max_iter": 5})).fit(x, y)
+    rows = np.repeat(x, 2, 0)
+    rows[::3, 0], rows[1::7, 1] = np.inf, -np.inf
+    for count in (len(rows), 50):  # compiled, and in NumPy
+        found = as_trees(model).predict(rows[:count]) @ [-1, 1]
+        np.testing.assert_allclose(1 / (1 + np.exp(-found)), model.predict_proba(rows[:count])[:, 1], atol=1e-9)
+
+
 def test_a_model_that_does_more_than_its_trees_is_refused():
     ensemble = pytest.importorskip("sklearn.ensemble")
 

@@ -19,6 +19,9 @@ Meaning = Literal["probabilities", "logits", "numbers"]
 LEAF = -1
 """Number of the column, and of both children, at a leaf."""
 
+EVERYTHING = float(np.finfo(np.float64).max)
+"""Threshold to whose left all numbers go, infinity too, as where missing values are split from all others."""
+
 MIN_COMPILED_ROWS = 256
 """Rows from which on compiled code is faster; it goes down one tree after the other."""
 
@@ -109,6 +112,11 @@ class TreeArrays:
         """Number of leaves of all trees together."""
         return int((self.features == LEAF).sum())
 
+    @property
+    def open_thresholds(self) -> NDArray[np.float64]:
+        """Thresholds with infinity for `EVERYTHING`, `[nodes]`."""
+        return np.where(self.thresholds == EVERYTHING, np.inf, self.thresholds)
+
     @cached_property
     def depths(self) -> NDArray[np.int32]:
         """Depth of each tree, `[trees]`; 0 for a single leaf."""
@@ -169,7 +177,7 @@ class TreeArrays:
         children = np.stack([np.where(leaf, own, self.left), np.where(leaf, own, self.right)], 1).ravel()
         # whole numbers of the size of an address, because NumPy converts all others again at every level
         columns = np.where(leaf, 0, self.features).astype(np.intp)
-        return columns, np.where(leaf, np.inf, self.thresholds), children.astype(np.intp), self.missing_left | leaf
+        return columns, np.where(leaf, np.inf, self.open_thresholds), children.astype(np.intp), self.missing_left | leaf
 
     @cached_property
     def _descent(self) -> Any:

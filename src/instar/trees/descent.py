@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import EVERYTHING, LEAF, TreeArrays
 from instar.trees.stacking import largest_in_float32
 
 
@@ -25,7 +25,7 @@ class Descent:
         empty = DecisionTreeRegressor().fit(np.zeros((2, trees.columns), np.float32), np.zeros(2)).tree_
         values = np.zeros((len(trees.features), 1, 1))
         self._trees = [fill_tree(empty, trees, root, values) for root in trees.roots.tolist()]
-        inner = trees.thresholds[trees.features != LEAF]
+        inner = trees.thresholds[(trees.features != LEAF) & (trees.thresholds != EVERYTHING)]
         with np.errstate(over="ignore"):
             below = inner.astype(np.float32)
         below = np.where(below > inner, np.nextafter(below, np.float32(-np.inf)), below)
@@ -63,7 +63,7 @@ def fill_tree(empty: Any, trees: TreeArrays, root: int, values: NDArray[np.float
     nodes["left_child"] = np.where(is_leaf, LEAF, numbers[trees.left[places]])
     nodes["right_child"] = np.where(is_leaf, LEAF, numbers[trees.right[places]])
     nodes["feature"] = np.where(is_leaf, -2, trees.features[places])
-    nodes["threshold"] = np.where(is_leaf, -2.0, trees.thresholds[places])
+    nodes["threshold"] = np.where(is_leaf, -2.0, trees.open_thresholds[places])
     nodes["n_node_samples"], nodes["weighted_n_node_samples"] = 1, 1.0
     if "missing_go_to_left" in (nodes.dtype.names or ()):
         nodes["missing_go_to_left"] = trees.missing_left[places]

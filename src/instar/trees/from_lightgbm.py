@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import TreeArrays
+from instar.trees.arrays import EVERYTHING, TreeArrays
 from instar.trees.from_scikit_learn import as_logits, place_values
 from instar.trees.stacking import Nodes, stack_trees
 
@@ -36,6 +36,8 @@ def read_lightgbm(model: Any, classes: tuple[str, ...] = ()) -> TreeArrays:
             neither logits nor numbers.
     """
     booster = getattr(model, "booster_", model)
+    if not hasattr(booster, "model_to_string"):
+        raise MismatchError(f"{type(model).__name__} has no trees that can be read; fit it first.")
     head, *trees = booster.model_to_string(num_iteration=booster.best_iteration or -1).split("\nTree=")
     settings = dict(line.split("=", 1) for line in head.splitlines() if "=" in line)
     objective, *options = settings.get("objective", "none").split(" ")
@@ -90,7 +92,8 @@ def _read_tree(tree: dict[str, str], scale: float, output: int, outputs: int) ->
         np.array(tree.get(name, "").split(), np.int64)
         for name in ("split_feature", "left_child", "right_child", "decision_type")
     )
-    thresholds = np.array(tree.get("threshold", "").split(), np.float64)
+    # a split of missing values from all others has an infinite one
+    thresholds = np.nan_to_num(np.array(tree.get("threshold", "").split(), np.float64), posinf=EVERYTHING)
     missing = kinds >> MISSING_SHIFT & 3
     if (kinds & CATEGORY_BIT).any():
         raise MismatchError(

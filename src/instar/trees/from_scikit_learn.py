@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import TreeArrays
+from instar.trees.arrays import EVERYTHING, TreeArrays
 from instar.trees.stacking import Nodes, largest_in_float32, stack_trees
 
 FORESTS = (
@@ -41,7 +41,8 @@ def read_scikit_learn(estimator: Any) -> TreeArrays:
         raise MismatchError(
             f"{name} has no trees that can be read; fit it first, or give one of: {', '.join(FORESTS)}."
         )
-    if not all(hasattr(tree, "tree_") for tree in trees) or name.startswith("AdaBoost"):
+    predicts = hasattr(estimator, "predict_proba" if hasattr(estimator, "classes_") else "predict")
+    if not predicts or not all(hasattr(tree, "tree_") for tree in trees) or name.startswith("AdaBoost"):
         raise MismatchError(f"{name} does not average trees; give one of: {', '.join(FORESTS)}.")
     # bagging may give each tree columns of its own
     chosen = getattr(estimator, "estimators_features_", [np.arange(estimator.n_features_in_)] * len(trees))
@@ -65,7 +66,7 @@ def _settings(estimator: Any, combine: str = "mean") -> dict[str, Any]:
 
 
 def _read_tree(tree: Any, values: NDArray[np.float64], columns: NDArray[np.intp]) -> Nodes:
-    thresholds = largest_in_float32(np.nan_to_num(tree.threshold, posinf=np.finfo(np.float64).max), strict=False)
+    thresholds = largest_in_float32(np.nan_to_num(tree.threshold, posinf=EVERYTHING), strict=False)
     features = np.where(tree.children_left < 0, -1, columns[np.maximum(tree.feature, 0)])
     return Nodes(features, thresholds, tree.children_left, tree.children_right, values, tree.missing_go_to_left)
 
@@ -85,7 +86,8 @@ def _read_boosting(estimator: Any) -> TreeArrays:
     outputs = estimator.estimators_.shape[1]
     every, nodes = np.arange(estimator.n_features_in_), []
     for tree, output in ((tree, output) for stage in estimator.estimators_ for output, tree in enumerate(stage)):
-        values = _place_output(tree.tree_.value[:, 0, 0] * estimator.learning_rate, output, outputs, estimator)
+        values = tree.tree_.value[:, 0, 0] * (estimator.learning_rate * _read_scale(estimator))
+        values = _place_output(values, output, outputs, estimator)
         nodes.append(_read_tree(tree.tree_, values, every))
     settings = _settings(estimator, combine="sum") | {"allows_missing": False}
     found = stack_trees(nodes, **settings)
@@ -95,8 +97,12 @@ def _read_boosting(estimator: Any) -> TreeArrays:
             f"{type(estimator).__name__} starts from predictions of its own (init), which are no trees."
         )
     row = np.zeros((1, estimator.n_features_in_), np.float32)
-    margins = estimator.decision_function(row) if hasattr(estimator, "classes_") else estimator.predict(row)
-    return stack_trees(nodes, **settings, base=(as_logits(margins, found.outputs) - found.predict(row))[0])
+    return stack_trees(nodes, **settings, base=(predict_scikit_learn(estimator, found, row) - found.predict(row))[0])
+
+
+def _read_scale(estimator: Any) -> float:
+    """Return the logits of a margin of 1: the exponential loss adds halves of them."""
+    return 2.0 if getattr(estimator, "loss", None) == "exponential" and hasattr(estimator, "classes_") else 1.0
 
 
 def _read_histogram_boosting(estimator: Any) -> TreeArrays:
@@ -110,7 +116,7 @@ def _read_histogram_boosting(estimator: Any) -> TreeArrays:
                 "as numbers, or one column for each, and fit it again."
             )
         left, right = (np.where(leaf, -1, tree[side].astype(np.int64)) for side in ("left", "right"))
-        thresholds = np.clip(np.where(leaf, 0, tree["num_threshold"]), None, np.finfo(np.float64).max)
+        thresholds = np.clip(np.where(leaf, 0, tree["num_threshold"]), None, EVERYTHING)
         values = _place_output(tree["value"], output, outputs, estimator)
         nodes.append(Nodes(tree["feature_idx"], thresholds, left, right, values, tree["missing_go_to_left"]))
     base = as_logits(np.reshape(estimator._baseline_prediction, (1, -1)), nodes[0].values.shape[1])[0]
@@ -144,4 +150,5 @@ def predict_scikit_learn(model: Any, trees: TreeArrays, rows: NDArray[np.float64
 
         given = pandas.DataFrame(rows, columns=list(model.feature_names_in_))
     predict = {"probabilities": "predict_proba", "logits": "decision_function", "numbers": "predict"}[trees.meaning]
-    return as_logits(getattr(model, predict)(given), trees.outputs)
+    scale = _read_scale(model) if trees.meaning == "logits" else 1.0
+    return as_logits(getattr(model, predict)(given), trees.outputs) * scale

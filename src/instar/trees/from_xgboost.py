@@ -32,12 +32,16 @@ def read_xgboost(model: Any, classes: tuple[str, ...] = ()) -> TreeArrays:
         MismatchError: when the model has no trees, splits categories, or its sums are neither logits nor numbers.
     """
     is_booster = not hasattr(model, "get_booster")
+    if not is_booster and not model.__sklearn_is_fitted__():
+        raise MismatchError(f"{type(model).__name__} has no trees that can be read; fit it first.")
     booster = model if is_booster else model.get_booster()
     if not is_booster and not _is_nan(getattr(model, "missing", None)):
         raise MismatchError(
             f"this model of XGBoost reads {model.missing} as a missing value; fit it with missing=nan, and give NaN."
         )
     learner = json.loads(booster.save_raw("json"))["learner"]
+    if int(learner["learner_model_param"].get("num_target", 1)) > 1:
+        raise MismatchError("this model of XGBoost predicts several things at once; fit one for each of them.")
     objective, boosting = learner["objective"]["name"], learner["gradient_booster"]
     if objective not in LOGIT_OBJECTIVES + NUMBER_OBJECTIVES:
         known = ", ".join(LOGIT_OBJECTIVES + NUMBER_OBJECTIVES)
@@ -102,7 +106,10 @@ def _read_tree(tree: dict[str, Any], weight: float, output: int, outputs: int) -
 def _read_base(learner: dict[str, Any], objective: str, outputs: int) -> NDArray[np.float64]:
     given = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float64).reshape(-1)
     if objective in ("binary:logistic", "reg:logistic", "binary:logitraw"):
-        given = np.log(given / (1 - given)) if objective != "binary:logitraw" else given
+        if objective != "binary:logitraw":
+            if not (0 < given[0] < 1):
+                raise MismatchError("this model of XGBoost met one class in training; fit it to two or more.")
+            given = np.log(given / (1 - given))
         return np.array([0, given[0]])
     return np.broadcast_to(given, outputs).copy()
 

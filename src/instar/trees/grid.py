@@ -54,7 +54,8 @@ class Grid:
         """Return a row of each cell, `[n, columns of the rows]`; a column without thresholds is 0."""
         found = np.zeros((len(cells), self._row_columns))
         for place, (column, levels) in enumerate(zip(self.columns, self.levels, strict=True)):
-            found[:, column] = np.append(levels, np.nextafter(levels[-1], np.inf))[cells[:, place]]
+            with np.errstate(over="ignore"):  # above the largest number is infinity
+                found[:, column] = np.append(levels, np.nextafter(levels[-1], np.inf))[cells[:, place]]
         return found
 
     def locate(self, trees: TreeArrays) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
@@ -137,9 +138,11 @@ def refuse_numbers(trees: TreeArrays) -> None:
     """Refuse trees that predict no classes.
 
     Raises:
-        MismatchError: when they predict numbers.
+        MismatchError: when they predict numbers, or know one class.
     """
-    if trees.meaning == "numbers" or trees.outputs < 2:
+    if trees.meaning != "numbers" and trees.outputs < 2:
+        raise MismatchError("these trees know one class, which they predict everywhere; give a classifier of several.")
+    if trees.meaning == "numbers":
         raise MismatchError(
             "these trees predict numbers, and what is equal on every point is the class; give a classifier."
         )

@@ -75,7 +75,9 @@ def _refuse_other_predictions(trees: TreeArrays, model: Any, library: str) -> No
     inner = trees.features != LEAF
     for column in np.unique(trees.features[inner]):
         own = trees.thresholds[inner & (trees.features == column)]
-        rows[:, column] = draw.choice(np.concatenate([own, np.nextafter(own, np.inf)]), PROBE_ROWS)
+        with np.errstate(over="ignore"):  # above the largest number is infinity
+            above = np.nextafter(own, np.inf)
+        rows[:, column] = draw.choice(np.concatenate([own, above]), PROBE_ROWS)
     rows = np.clip(rows, -1e38, 1e38)  # scikit-learn and XGBoost take no infinity, which is what float32 makes of more
     if trees.allows_missing:
         rows[PROBE_ROWS // 2 :][draw.random((PROBE_ROWS // 2, trees.columns)) < 0.2] = np.nan

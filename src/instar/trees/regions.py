@@ -133,7 +133,8 @@ class Regions:
         for one in classes:
             if all(best[one, other] < -self._margin for other in classes if other != one):
                 return one
-        place, cuts = max(enumerate(self.find_cuts(region)), key=lambda column: len(column[1]))
+        # there are no columns where each tree is one leaf
+        place, cuts = max(enumerate(self.find_cuts(region)), key=lambda column: len(column[1]), default=(0, []))
         if not cuts:  # one leaf of each tree
             return int(self.trees.classify(self.grid.rows(np.array([corner], np.int32)))[0])
         cell = cuts[len(cuts) // 2]
