@@ -146,6 +146,18 @@ def test_a_weight_is_as_many_rows_to_boosters_and_estimators(customers, make):
     assert abs(plain - repeated).max() > 1e-3
 
 
+def test_a_row_of_weight_0_is_not_there_for_the_scale_of_prototypes():
+    draw = np.random.default_rng(0)
+    x, weights = draw.normal(size=(200, 2)), draw.integers(0, 4, 200)
+    x[weights == 0, 1] = 1e6
+    y = x[:, 1] + x[:, 0] ** 2
+    teacher = DecisionTreeRegressor(max_depth=5, random_state=0).fit(x[weights > 0], y[weights > 0])
+    one = DistilledRegressor(teacher, "nearest", validation=0, random_state=0)
+    rows = np.repeat(np.arange(200), weights)
+    weighed, repeated = (clone(one).fit(x[at], y[at], own) for at, own in ((slice(None), weights), (rows, None)))
+    np.testing.assert_allclose(weighed.predict(x[rows]), repeated.predict(x[rows]), atol=1e-4)
+
+
 def test_weights_that_would_be_lost_are_refused(customers):
     x, y = customers
     x, weights = x[["calls"]], np.linspace(0, 1, len(x))

@@ -29,7 +29,8 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of the inputs, per channel of images and per feature of vectors and frames.
 
     Shapes are `[channels, 1, 1]` or `[features]`. Constant features get std 1, and padding frames of recordings are
-    left out. From a large data set, 100,000 evenly spaced samples are used. They are kept beside inputs in the cache.
+    left out. A sample of weight 0 is as one that is not there, and vectors count as often as their weights say. From a
+    large data set, 100,000 evenly spaced samples are used. They are kept beside inputs in the cache.
 
     >>> from instar.data import load_data
     >>> mean, std = statistics(load_data("digits").train)
@@ -40,20 +41,27 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     if is_tokens(source.inputs):
         return torch.zeros(1), torch.ones(1)
     # evenly spaced, because data may be sorted by class
-    ids = samples.ids[:: -(-len(samples) // MAX_STATISTICS_SAMPLES)]
+    ids, weights = samples.ids, source.weights
+    if weights is not None and (weights[ids] > 0).any():
+        ids = ids[weights[ids] > 0]
+    ids = ids[:: -(-len(ids) // MAX_STATISTICS_SAMPLES)]
+    weights = None if weights is None or len(samples.input_shape) != 1 else weights[ids]
     has_positions = source.positions is not None or source.lengths is not None
     has_frames = has_positions and len(samples.input_shape) == 2
     is_pixels = source.inputs.dtype == torch.uint8 and len(samples.input_shape) == 3
 
     def compute() -> dict[str, Tensor]:
-        mean, std = _statistics_of_pixels(source, ids) if is_pixels else _statistics_of_floats(source, ids, has_frames)
+        if is_pixels:
+            mean, std = _statistics_of_pixels(source, ids)
+        else:
+            mean, std = _statistics_of_floats(source, ids, has_frames, weights)
         return {"mean": mean, "std": std}
 
     depends_on = {
         "shape": str(list(source.inputs.shape)),
         "ids": ids,
         "lengths": source.lengths if has_frames else None,
-    }
+    } | ({} if weights is None else {"weights": weights})
     found = source.keep("statistics-1", depends_on, compute)
     return found["mean"], found["std"]
 
@@ -100,17 +108,23 @@ def _statistics_of_pixels(source: Source, ids: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
 
 
-def _statistics_of_floats(source: Source, ids: Tensor, has_frames: bool) -> tuple[Tensor, Tensor]:
+def _statistics_of_floats(
+    source: Source, ids: Tensor, has_frames: bool, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
     axes = (0, 2, 3) if source.inputs.dim() == 4 else (0,)
     total = square = torch.zeros(1, dtype=torch.float64)
-    count = 0
+    count = 0.0
     # in parts, because all samples as float64 take eight times the memory of pixels
-    for part in ids.split(min(4096, max(1, _FLOATS_PART_BYTES // source.inputs[0].nbytes))):
+    size = min(4096, max(1, _FLOATS_PART_BYTES // source.inputs[0].nbytes))
+    # at most 1 each, so that no sum of them is infinite
+    counts = torch.ones(len(ids)) if weights is None or not weights.any() else weights / weights.max()
+    for part, own in zip(ids.split(size), counts.double().split(size), strict=True):
         inputs = _valid_frames(source, part) if has_frames else source.inputs[part]
         inputs = inputs.double() / 255 if inputs.dtype == torch.uint8 else inputs.double()
-        total = total + inputs.sum(axes, keepdim=True)[0]  # [channels, 1, 1] or [features]
-        square = square + inputs.square().sum(axes, keepdim=True)[0]
-        count += inputs.numel() // total.numel()
+        weighed = inputs if weights is None else inputs * own[:, None]
+        total = total + weighed.sum(axes, keepdim=True)[0]  # [channels, 1, 1] or [features]
+        square = square + (weighed * inputs).sum(axes, keepdim=True)[0]
+        count += inputs.numel() / total.numel() if weights is None else float(own.sum())
     mean = total / count
     std = (square / count - mean.square()).clamp(min=0).sqrt()  # rounding may leave a constant feature below 0
     return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
