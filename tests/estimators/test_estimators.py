@@ -232,3 +232,5 @@ def test_numbers_are_learnt_from_a_frame_and_from_manufactured_rows(customers):
     assert gold.predict(x).min() > least - 0.01, "rows of weight 0 say nothing"
     with pytest.raises(InstarError, match=r"y has one number in 2 sample"):
         DistilledRegressor(teacher).fit(x[:2], [1.0, 1.0])
+    with pytest.raises(InstarError, match="y has one class, 0, and a classifier"):
+        DistilledClassifier(DecisionTreeClassifier()).fit(np.zeros((3, 1)), [0, 0, 0])

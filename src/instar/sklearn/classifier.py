@@ -76,7 +76,7 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         teacher = Classifier(self.teacher_)
         self.classes_ = join_classes(np.unique(labels), teacher.estimator.classes_)
         if len(self.classes_) < 2:
-            raise DataError(f"y has one class, {self.classes_[0]!r}, and a classifier needs at least two.")
+            raise DataError(f"y has one class, {self.classes_.tolist()[0]!r}, and a classifier needs at least two.")
         logits = self._ask(teacher, X, len(rows))
         # by number, because str(1.0) and str(1) are two names of one class
         reading = {"labels": "classes", "classes": tuple(map(str, range(len(self.classes_))))}
