@@ -14,6 +14,7 @@ from tests.hash_by_hand import hash_by_hand
 
 from instar.data import Samples, Source, load_data, stored
 from instar.data.stored import StoredInputs
+from instar.errors import DataError
 from instar.models import statistics
 
 
@@ -136,6 +137,20 @@ def test_a_constant_channel_keeps_its_scale() -> None:
     _, std = statistics(Samples.all_of(Source("x", pixels, torch.zeros(30).long(), ("a",))))
     assert std[0].item() == 1
     assert 0 < std[1].item() < 1e-3
+
+
+def test_constant_features_are_known_in_any_unit() -> None:
+    draw = np.random.default_rng(0)
+    rows = np.stack([np.full(500, 1000.3), np.full(500, 1e-9), draw.normal(0, 1e-9, 500), draw.normal(1e4, 1, 500)], 1)
+    _, std = statistics(Samples.all_of(Source("x", torch.from_numpy(rows).float(), torch.zeros(500).long(), ("a",))))
+    assert std[:2].tolist() == [1, 1]
+    assert std[2:].numpy() == pytest.approx(rows[:, 2:].astype(np.float32).astype(np.float64).std(0), rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[1e308, 1e308], [0, 0], [-1, 2], [np.nan, 1]])
+def test_weights_that_no_sum_can_hold_are_refused(weights: list[float]) -> None:
+    with pytest.raises(DataError, match="finite numbers of at least 0, not all 0, with a sum below 3e38; got"):
+        load_data((np.eye(2), ["a", "b"], np.eye(2), ["a", "b"]), inputs="numbers", weights=weights)
 
 
 def test_statistics_are_kept_for_each_selection(source: Source, tmp_path: Path) -> None:

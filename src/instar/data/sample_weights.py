@@ -47,9 +47,12 @@ def _read_weights(source: Source, given: Any) -> Tensor:
             f"label each; got {array.dtype} of shape {list(array.shape)}."
         )
     found = array.astype(np.float64)
-    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
+    with np.errstate(over="ignore"):
+        total = found.sum()
+    # losses and sums of them are float32
+    if not (np.isfinite(found).all() and (found >= 0).all() and 0 < total < np.finfo(np.float32).max):
         raise DataError(
-            f"the weights of '{source.name}' must be finite numbers of at least 0, and not all 0; got "
-            f"{found.min():g} to {found.max():g}."
+            f"the weights of '{source.name}' must be finite numbers of at least 0, not all 0, with a sum below 3e38; "
+            f"got {found.min():g} to {found.max():g}."
         )
     return torch.from_numpy(found)

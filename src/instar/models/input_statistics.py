@@ -22,6 +22,7 @@ MAX_STATISTICS_SAMPLES = 100_000
 
 _PIXELS_PART_BYTES = 128 << 10
 _FLOATS_PART_BYTES = 64 << 20
+_MIN_RELATIVE_STD = 1e-7  # float32 inputs are this far apart, and the sums below round to a fifth of it
 _EXACT_PIXELS = 256  # pixels whose squares float32 adds without rounding: 256 * 255^2 < 2^24
 
 
@@ -62,7 +63,7 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
         "ids": ids,
         "lengths": source.lengths if has_frames else None,
     } | ({} if weights is None else {"weights": weights})
-    found = source.keep("statistics-1", depends_on, compute)
+    found = source.keep("statistics-2", depends_on, compute)
     return found["mean"], found["std"]
 
 
@@ -127,7 +128,8 @@ def _statistics_of_floats(
         count += inputs.numel() / total.numel() if weights is None else float(own.sum())
     mean = total / count
     std = (square / count - mean.square()).clamp(min=0).sqrt()  # rounding may leave a constant feature below 0
-    return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
+    is_constant = (std <= _MIN_RELATIVE_STD * mean.abs()) | (std < torch.finfo(torch.float32).tiny)
+    return mean.float(), torch.where(is_constant, 1.0, std).float()
 
 
 def _valid_frames(source: Source, ids: Tensor) -> Tensor:
