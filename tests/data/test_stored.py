@@ -150,7 +150,7 @@ def test_constant_features_are_known_in_any_unit() -> None:
 @pytest.mark.parametrize("weights", [[1e308, 1e308], [0, 0], [-1, 2], [np.nan, 1]])
 def test_weights_that_no_sum_can_hold_are_refused(weights: list[float]) -> None:
     with pytest.raises(DataError, match="finite numbers of at least 0, not all 0, with a sum below 3e38; got"):
-        load_data((np.eye(2), ["a", "b"], np.eye(2), ["a", "b"]), inputs="numbers", weights=weights)
+        load_data((np.eye(2), ["a", "b"], np.eye(2), ["a", "b"]), inputs="numbers", weights={"train": weights})
 
 
 def test_statistics_are_kept_for_each_selection(source: Source, tmp_path: Path) -> None:
