@@ -13,7 +13,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 import instar
 from instar.analysis.numbers import measure_numbers
 from instar.data import Loader
-from instar.errors import ConfigError, InstarError, MismatchError
+from instar.errors import ConfigError, MismatchError
 from instar.teachers import as_teacher
 
 RANDOM = np.random.default_rng(0)
@@ -182,8 +182,8 @@ def test_classes_and_numbers_are_not_confused(data, boosted, tmp_path):
         instar.train(classes, instar.models.MLP([8]), objective="SquaredError()", **given)
     with pytest.raises(ConfigError, match="is not fitted; call its fit first"):
         as_teacher(LinearRegression())
-    with pytest.raises(InstarError):
-        instar.tune(data, boosted, instar.models.MLP([8]), **given)
+    with pytest.raises(MismatchError, match="predicts classes, and the labels are numbers; give a regressor"):
+        instar.tune(data, forest, instar.models.MLP([8]), **given)
 
 
 def test_the_command_line_prints_numbers(request, tmp_path):
