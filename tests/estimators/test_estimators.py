@@ -82,6 +82,8 @@ def test_a_fitted_teacher_is_never_fitted_again(customers):
     search = GridSearchCV(DistilledClassifier(forest), {"student_arguments": [{"leaves": 2}, {"leaves": 8}]}, cv=2)
     search.fit(x, y)
     assert search.best_estimator_.teacher_ is forest
+    entry = DistilledClassifier(forest, student_arguments={"min_samples": 3}).set_params(student_arguments__leaves=2)
+    assert entry.student_arguments == {"min_samples": 3, "leaves": 2}
     assert clone(search.best_estimator_).teacher is forest
     with pytest.raises(InstarError, match="'teacher__max_depth' has no effect, because the teacher is fitted"):
         clone(DistilledClassifier(forest)).set_params(teacher__max_depth=2)
@@ -197,9 +199,54 @@ def test_labels_of_another_kind_than_the_teacher_knows_are_refused():
     forest = RandomForestClassifier(5, random_state=0).fit(x, y)
     with pytest.raises(InstarError, match=r"classes of the teacher are 0, 1, 2, and those of y are a, b, c"):
         DistilledClassifier(forest).fit(x, np.array(["a", "b", "c"])[y])
+    with pytest.raises(InstarError, match=r"classes of the teacher are 0, 1, 2, and those of y are 3, 4, 5; give y"):
+        DistilledClassifier(forest).fit(x, y + 3)
     few = DistilledClassifier(forest, random_state=0).fit(x[y < 2], y[y < 2])
+    with pytest.raises(InstarError, match="y has the class '1', which neither student nor teacher knows"):
+        few.compare_with_teacher(x, np.full(len(x), "1"))
     assert few.classes_.tolist() == [0, 1, 2]
     assert few.predict_proba(x).shape == (150, 3)
+
+
+def test_a_teacher_that_takes_no_words_is_fitted_to_their_numbers(customers):
+    xgboost = pytest.importorskip("xgboost")
+    x, y = customers
+    x = x[["calls", "age"]]
+    y = np.where((x["age"] > 40) & (x["calls"] > 3), "old", "young")
+    booster = xgboost.XGBClassifier(n_estimators=3, max_depth=2)
+    tree = DistilledClassifier(booster, random_state=0).fit(x, y)
+    assert tree.classes_.tolist() == ["old", "young"]
+    assert tree.teacher_.classes_.tolist() == [0, 1]
+    assert tree.score(x, y) > 0.95
+    assert abs(tree.compare_with_teacher(x, y).mean) < 0.05
+    one = BornAgainClassifier(booster).fit(x.fillna(0), y)
+    assert one.proof_
+    assert one.score(x.fillna(0), y) > 0.95
+    with pytest.raises(InstarError, match="the teacher are 0, 1, and those of y are old, young; give y with the cl"):
+        DistilledClassifier(tree.teacher_).fit(x, y)
+
+
+def test_words_that_nothing_can_read_and_teachers_of_another_task_are_refused_in_a_sentence(customers):
+    x, y = customers
+    with pytest.raises(InstarError, match=r"RandomForestClassifier cannot be fitted: .*; column 'plan' holds no num"):
+        DistilledClassifier().fit(x, y)
+    x = x[["calls"]]
+    for wrong, labels, weights, told in (
+        (DistilledRegressor(), y, None, "y must be numbers: .*a classifier learns words"),
+        (DistilledRegressor(), x["calls"], y, "sample_weight must be numbers: "),
+        (DistilledRegressor(RandomForestClassifier()), x["calls"], None, "RandomForestClassifier predicts classes, an"),
+        (DistilledClassifier(RandomForestRegressor()), y, None, "RandomForestRegressor predicts no classes, so give"),
+    ):
+        with pytest.raises(InstarError, match=told):
+            wrong.fit(x, labels, weights)
+
+
+def test_a_column_that_holds_the_label_is_told(customers):
+    x, y = customers
+    x = x.assign(copy=y == "stays")
+    teacher = forest_of_words().fit(x, y)
+    with pytest.warns(UserWarning, match=r"column 'copy' alone predicts the label .* leave it out$"):
+        DistilledClassifier(teacher).fit(x, y)
 
 
 def test_a_born_again_tree_predicts_the_class_of_its_forest():
@@ -212,9 +259,16 @@ def test_a_born_again_tree_predicts_the_class_of_its_forest():
     assert BornAgainClassifier(forest, exact=False).fit(x, names).get_n_leaves() >= tree.get_n_leaves()
     pruned = BornAgainClassifier(forest, prune=True).fit(x, names)
     assert (pruned.predict(x) == forest.predict(x)).all()
+    assert not pruned.proof_, "it differs where there are no rows"
+    row = pandas.DataFrame([pruned.proof_.row], columns=x.columns)
+    assert pruned.predict(row) != forest.predict(row)
     assert clone(tree).forest is forest
     with pytest.raises(InstarError, match="objective must be depth, leaves or depth then leaves"):
         BornAgainClassifier(forest, "width").fit(x, names)
+    with pytest.raises(InstarError, match="a pipeline is no forest; give its last step"):
+        BornAgainClassifier(make_pipeline(StandardScaler(), forest)).fit(x, names)
+    with pytest.raises(InstarError, match="column 'name' of X holds no numbers"):
+        BornAgainClassifier(forest).fit(x.assign(name=names), names)
 
 
 def test_numbers_are_learnt_from_a_frame_and_from_manufactured_rows(customers):

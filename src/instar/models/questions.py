@@ -138,7 +138,7 @@ def ask_raw(model: Normalised, shape: Sequence[int], dtype: str) -> Questions:
     """
     network = model.network
     if not isinstance(network, TreeEnsemble):
-        raise MismatchError(f"the model is a {type(network).__name__}, and only decision trees ask questions.")
+        raise MismatchError(f"the model {type(network).__name__} is no decision tree, and only these ask questions.")
     if model.mean.any() or (model.std != 1).any():
         raise MismatchError("the reader of this tree standardises its inputs, and its questions would be about those.")
     trees = network.trees

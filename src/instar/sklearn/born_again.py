@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from instar.errors import ConfigError, DataError, MismatchError
 from instar.sklearn.labels import read_classes, read_weights
+from instar.sklearn.rows import find_words
 from instar.sklearn.teaching import Taught
 from instar.trees.born_again import Size, make_born_again_tree
 from instar.trees.equality import equal
@@ -38,7 +40,8 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         classes_: the classes of the forest.
         forest_: the fitted forest.
         tree_: the tree as `instar.trees.TreeArrays`.
-        proof_: the proof that the tree before pruning equals the forest, see `instar.trees.equal`.
+        proof_: whether `tree_` equals the forest, see `instar.trees.equal`. It is true without pruning, and false after
+            one that changed a class anywhere; `proof_.row` is then a row where they differ.
         n_features_in_: number of columns.
         feature_names_in_: their names, of a data frame.
 
@@ -83,24 +86,39 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         """
         if self.objective not in ("depth", "leaves", "depth then leaves"):
             raise ConfigError(f"objective must be depth, leaves or depth then leaves, got {self.objective!r}.")
+        if (column := find_words(X)) is not None:
+            raise DataError(
+                f"column '{column}' of X holds no numbers, and a born-again tree splits numbers; encode it before, and "
+                "give a forest of the encoded columns."
+            )
         rows = validate_data(self, X, dtype=np.float64)
         labels = read_classes(self, rows, y)
         weights = read_weights(sample_weight, rows)
         if len(np.unique(labels)) < 2:
             raise DataError(f"y has one class, {labels[0]!r}, and a classifier needs at least two.")
-        self.forest_ = self._fit_teacher(X, labels, weights)
+        self.forest_, numbered = self._fit_classifier(X, labels, weights)
         trees = as_trees(self.forest_)
         if trees.columns != rows.shape[1]:
             raise MismatchError(f"the forest was fitted to {trees.columns} features, and X has {rows.shape[1]}.")
-        self.classes_ = np.asarray(getattr(self.forest_, "classes_", np.arange(trees.outputs)))
+        own = getattr(self.forest_, "classes_", np.arange(trees.outputs))
+        self.classes_ = np.asarray(own if numbered is None else numbered)
         if self.exact:
             tree = make_born_again_tree(trees, self.objective, max_boxes=self.max_boxes)
         else:
             tree = grow_faithful_tree(trees)
         self.proof_ = equal(tree, trees)
         assert self.proof_, "a born-again tree is equal to its forest"
-        self.tree_ = prune_empty_splits(tree, rows) if self.prune else tree
+        self.tree_ = tree
+        if self.prune:
+            self.tree_ = prune_empty_splits(tree, rows)
+            self.proof_ = equal(self.tree_, trees)  # it may differ where there are no rows
         return self
+
+    def _refuse_teacher(self, teacher: Any) -> None:
+        if isinstance(teacher, Pipeline):
+            raise ConfigError(
+                "a pipeline is no forest; give its last step as the forest, and X as the steps before it return it."
+            )
 
     def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from instar.analysis.comparison import Difference, error_over_samples
 from instar.data.batch import Batch
-from instar.errors import DataError
+from instar.errors import ConfigError, DataError, MismatchError
 from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_classes, read_weights
 from instar.sklearn.row_teacher import RowTeacher
 from instar.sklearn.rows import read_rows
-from instar.sklearn.teaching import join_classes
+from instar.sklearn.teaching import join_classes, list_few
 from instar.teachers.classifier import Classifier
 from instar.teachers.estimator_inputs import read_features
+from instar.teachers.regressor import predicts_numbers
 
 
 class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # it has no types
@@ -44,7 +45,8 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
 
     Attributes:
         classes_: the classes of y and of the teacher, sorted.
-        teacher_: the fitted teacher.
+        teacher_: the fitted teacher. One that was not fitted and refuses these classes, such as XGBoost, predicts their
+            numbers in the order of the sorted classes of y.
         student_: the fitted student.
         n_features_in_: number of columns.
         feature_names_in_: their names, of a data frame.
@@ -72,9 +74,10 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
         rows = read_rows(self, X, resets=True)
         labels = read_classes(self, rows, y)
         weights = read_weights(sample_weight, rows)
-        self.teacher_ = self._fit_teacher(X, labels, weights)
+        self.teacher_, numbered = self._fit_classifier(X, labels, weights)
         teacher = Classifier(self.teacher_)
-        self.classes_ = join_classes(np.unique(labels), teacher.estimator.classes_)
+        self._teacher_classes = np.asarray(teacher.estimator.classes_) if numbered is None else numbered
+        self.classes_ = join_classes(np.unique(labels), self._teacher_classes)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class, {self.classes_.tolist()[0]!r}, and a classifier needs at least two.")
         logits = self._ask(teacher, X, len(rows))
@@ -89,8 +92,12 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
 
     def _ask(self, teacher: Classifier, X: Any, rows: int) -> Tensor:  # noqa: N803
         """Return the teacher's logits of `classes_`, float32 `[rows, classes]`."""
-        columns = np.searchsorted(self.classes_, np.asarray(teacher.estimator.classes_)).tolist()
+        columns = np.searchsorted(self.classes_, self._teacher_classes).tolist()
         return teacher.predict_logits(X, rows, columns, len(self.classes_))
+
+    def _refuse_teacher(self, teacher: Any) -> None:
+        if predicts_numbers(teacher):
+            raise ConfigError(f"the regressor {type(teacher).__name__} predicts no classes, so give a classifier.")
 
     def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier
@@ -120,10 +127,15 @@ class DistilledClassifier(ClassifierMixin, Distilled):  # type: ignore[misc]  # 
             y: their classes, `[rows]`.
 
         Raises:
-            ValueError: when they are no rows of the kind that was learnt from.
+            ValueError: when they are no rows of the kind that was learnt from, or of other classes.
         """
         own = self.predict(X)
         labels = read_classes(self, own, y)
+        if unknown := set(labels.tolist()) - set(self.classes_.tolist()):
+            raise MismatchError(
+                f"y has the class {min(unknown, key=str)!r}, which neither student nor teacher knows; expected "
+                f"{list_few(self.classes_)}."
+            )
         logits = self._ask(Classifier(self.teacher_), X, len(own))
         theirs = self.classes_[logits.numpy().argmax(1)]
         reference, method = (np.asarray(found != labels, np.int64)[None] for found in (theirs, own))

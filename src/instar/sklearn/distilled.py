@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from instar.sklearn.teaching import Taught
 
 PREDICTED_ROWS = 65_536
 """Rows that a student predicts at a time, so that its memory does not grow with their number."""
+
+ENTRIES = ("student_arguments__", "settings__")
+"""Beginnings of names that set one entry of a parameter, as grids do."""
 
 
 class Distilled(Taught):
@@ -49,6 +52,19 @@ class Distilled(Taught):
         self.settings = settings
         self.random_state = random_state
         self.out = out
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, also single entries: `student_arguments__leaves=8`, `settings__epochs=30`.
+
+        Raises:
+            ValueError: when there is no such parameter.
+        """
+        entries = {name: value for name, value in params.items() if name.startswith(ENTRIES)}
+        super().set_params(**{name: value for name, value in params.items() if name not in entries})
+        for name, value in entries.items():
+            outer, _, entry = name.partition("__")
+            setattr(self, outer, {**(getattr(self, outer) or {}), entry: value})
+        return self
 
     def _distil(self, rows: Any, labels: Any, teacher: Any, reading: dict[str, Any], weights: Any) -> None:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

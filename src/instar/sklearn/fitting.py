@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from instar.data.dataset import load_data
+from instar.data.tables.faults import find_faults
 from instar.errors import ConfigError
 from instar.models.build import describe_model
 from instar.models.normalised import Normalised
@@ -75,6 +77,10 @@ def distil_rows(
         validation=share,
         **reading,
     )
+    for sentence in find_faults(data.train, {}):
+        told, is_of_columns, _ = sentence.partition(" with data.leave_out")  # a setting that is not known here
+        if is_of_columns:
+            warnings.warn(told, stacklevel=4)
     data, _ = choose_transfer_rows(data, wanted["transfer"], wanted["transfer_rows"], trust=False)
     if out is not None and share == 0:
         raise ConfigError("a run folder is judged on held-out rows; give a validation share above 0, or no out.")

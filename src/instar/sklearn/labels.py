@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
+from instar.errors import DataError
+
 
 def read_classes(estimator: Any, rows: Any, y: Any) -> NDArray[Any]:
     """Return classes, `[rows]`.
@@ -27,7 +29,8 @@ def read_numbers(estimator: Any, rows: Any, y: Any) -> NDArray[np.float64]:
     Raises:
         ValueError: when they are none, or not one for each row.
     """
-    return np.asarray(_read(estimator, rows, y), np.float64)
+    labels = _read(estimator, rows, y)
+    return _as_numbers(labels, "y", "a classifier learns words")
 
 
 def _read(estimator: Any, rows: Any, y: Any) -> NDArray[Any]:
@@ -49,10 +52,17 @@ def read_weights(given: Any, rows: Any) -> NDArray[np.float64] | None:
     """
     if given is None:
         return None
-    weights = np.asarray(given, np.float64)
+    weights = _as_numbers(given, "sample_weight", "give one number for each row")
     if weights.ndim == 0:
         weights = np.full(len(rows), float(weights))
     if weights.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array.")
     check_consistent_length(rows, weights)
     return weights
+
+
+def _as_numbers(given: Any, name: str, advice: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(given, np.float64)
+    except ValueError as error:
+        raise DataError(f"{name} must be numbers: {error}; {advice}.") from None

@@ -7,18 +7,19 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, is_classifier
 from torch import Tensor
 
 from instar.analysis.numbers import compare_with_teacher
 from instar.data.batch import Batch
-from instar.errors import DataError
+from instar.errors import ConfigError, DataError
 from instar.inspection.conclusions import Quantity, compare_runs
 from instar.sklearn.distilled import Distilled
 from instar.sklearn.labels import read_numbers, read_weights
 from instar.sklearn.row_teacher import RowTeacher
 from instar.sklearn.rows import read_rows
-from instar.teachers.regressor import Regressor
+from instar.teachers.boosters import is_booster
+from instar.teachers.regressor import Regressor, predicts_numbers
 
 
 class DistilledRegressor(RegressorMixin, Distilled):  # type: ignore[misc]  # it has no types
@@ -99,6 +100,15 @@ class DistilledRegressor(RegressorMixin, Distilled):  # type: ignore[misc]  # it
         theirs = Regressor(self.teacher_).predict_numbers(X, len(own))[:, 0].double()
         found = compare_with_teacher(own, theirs, numbers)
         return {name: compare_runs([teacher], [mine], is_tested=False) for name, (teacher, mine) in found.items()}
+
+    def _refuse_teacher(self, teacher: Any) -> None:
+        is_booster_of_classes = is_booster(teacher) and not predicts_numbers(teacher)
+        is_estimator_of_classes = isinstance(teacher, BaseEstimator) and is_classifier(teacher)
+        if is_booster_of_classes or is_estimator_of_classes or hasattr(teacher, "predict_proba"):
+            raise ConfigError(
+                f"the classifier {type(teacher).__name__} predicts classes, and the labels are numbers; give a "
+                "regressor."
+            )
 
     def _default_teacher(self) -> Any:
         from sklearn.ensemble import RandomForestRegressor

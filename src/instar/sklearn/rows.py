@@ -48,6 +48,21 @@ def read_rows(estimator: Any, X: Any, *, resets: bool) -> Any:  # noqa: N803 (sc
     return frame
 
 
+def find_words(X: Any) -> str | None:  # noqa: N803
+    """Return the name of the first column of a data frame that holds no numbers; None: there is none.
+
+    >>> import pandas
+    >>> find_words(pandas.DataFrame({"age": [31.5, None], "plan": ["pro", "gold"]}))
+    'plan'
+    """
+    if not is_frame(X):
+        return None
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    types = as_frame_of_pandas(X).dtypes.items()
+    return next((str(name) for name, one in types if not is_numeric_dtype(one) and not is_bool_dtype(one)), None)
+
+
 def _validate_numbers(estimator: Any, given: Any, *, resets: bool) -> NDArray[np.floating]:
     # students read float32, and teachers may read more
     dtype = (np.float64, np.float32) if resets else np.float32

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from instar.errors import ConfigError, MismatchError
+from instar.sklearn.rows import find_words
 
 
 class Taught(BaseEstimator):  # type: ignore[misc]  # it has no types
@@ -28,6 +29,13 @@ class Taught(BaseEstimator):  # type: ignore[misc]  # it has no types
         """Return the estimator that teaches where none is given."""
         raise NotImplementedError
 
+    def _refuse_teacher(self, teacher: Any) -> None:
+        """Refuse an estimator that cannot teach this one, before it is fitted.
+
+        Raises:
+            ConfigError: in one sentence.
+        """
+
     def _fit_teacher(
         self,
         X: Any,  # noqa: N803
@@ -37,7 +45,26 @@ class Taught(BaseEstimator):  # type: ignore[misc]  # it has no types
         """Return the fitted teacher; see `fit_teacher`."""
         given = getattr(self, self.teacher_name)
         teacher = self._default_teacher() if given is None else given
+        self._refuse_teacher(teacher)
         return fit_teacher(teacher, X, y, sample_weight, self.random_state)
+
+    def _fit_classifier(
+        self,
+        X: Any,  # noqa: N803
+        labels: NDArray[Any],
+        sample_weight: NDArray[np.floating] | None,
+    ) -> tuple[Any, NDArray[Any] | None]:
+        """Return the fitted teacher, and the classes that its numbers stand for; None: its classes are its own.
+
+        One that refuses these classes, as those of XGBoost refuse words, is fitted to their numbers.
+        """
+        try:
+            return self._fit_teacher(X, labels, sample_weight), None
+        except ValueError:
+            classes, numbers = np.unique(labels, return_inverse=True)
+            if is_fitted(getattr(self, self.teacher_name)) or classes.tolist() == list(range(len(classes))):
+                raise
+            return self._fit_teacher(X, numbers, sample_weight), classes
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy."""
@@ -95,6 +122,7 @@ def fit_teacher(
 
     Raises:
         ConfigError: when it cannot weigh rows.
+        MismatchError: when it cannot read words.
     """
     if is_fitted(teacher):
         return teacher
@@ -104,35 +132,42 @@ def fit_teacher(
         unset = [name for name, value in sorted(copied.get_params().items()) if value is None]
         seeds = [name for name in unset if name == "random_state" or name.endswith("__random_state")]
         copied.set_params(**{name: int(draw.randint(2**31 - 1)) for name in seeds})
-    if sample_weight is None:
-        return copied.fit(X, y)
-    if not has_fit_parameter(copied, "sample_weight"):
+    if sample_weight is not None and not has_fit_parameter(copied, "sample_weight"):
         raise ConfigError(
             f"the teacher {type(copied).__name__} takes no sample_weight; fit it before, with the weights where it "
             "takes them, and give it fitted."
         )
-    return copied.fit(X, y, sample_weight=sample_weight)
+    try:
+        return copied.fit(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+    except (ValueError, TypeError) as error:
+        if (column := find_words(X)) is None:
+            raise
+        raise MismatchError(
+            f"the teacher {type(copied).__name__} cannot be fitted: {' '.join(str(error).split()).rstrip('.')}; column "
+            f"'{column}' holds no numbers, so give a pipeline that encodes it, such as one with a OneHotEncoder."
+        ) from error
 
 
 def join_classes(known: NDArray[Any], of_teacher: Any) -> NDArray[Any]:
     """Return the sorted classes of labels and of a teacher.
 
     Raises:
-        MismatchError: when some are numbers and others words.
+        MismatchError: when some are numbers and others words, or none is of both.
 
     >>> join_classes(np.array(["no", "yes"]), np.array(["maybe", "no"])).tolist()
     ['maybe', 'no', 'yes']
     """
     theirs = np.asarray(of_teacher)
     are_words = [classes.dtype.kind in "OUS" for classes in (known, theirs)]
-    if are_words[0] != are_words[1]:
+    if are_words[0] != are_words[1] or not np.isin(known, theirs).any():
         raise MismatchError(
-            f"the classes of the teacher are {_few(theirs)}, and those of y are {_few(known)}; fit it to these labels, "
-            "or give y as it knows it."
+            f"the classes of the teacher are {list_few(theirs)}, and those of y are {list_few(known)}; give y with the "
+            "classes of the teacher, or a teacher that is not fitted, which is then fitted to y."
         )
     found: NDArray[Any] = np.union1d(known, theirs)
     return found
 
 
-def _few(classes: NDArray[Any]) -> str:
+def list_few(classes: NDArray[Any]) -> str:
+    """Return the first classes in words."""
     return ", ".join(map(str, classes[:5].tolist())) + (", ..." if len(classes) > 5 else "")

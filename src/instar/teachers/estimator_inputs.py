@@ -62,7 +62,7 @@ def predict_rows(estimator: Any, method: Any, inputs: Any, noun: str) -> NDArray
     try:
         return np.asarray(method(given))
     except (ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         raise MismatchError(f"the {noun} {type(estimator).__name__} cannot predict: {reason}.") from None
 
 

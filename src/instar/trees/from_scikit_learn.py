@@ -38,9 +38,8 @@ def read_scikit_learn(estimator: Any) -> TreeArrays:
         return _read_boosting(estimator)
     trees = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", ()))
     if not trees:
-        raise MismatchError(
-            f"{name} has no trees that can be read; fit it first, or give one of: {', '.join(FORESTS)}."
-        )
+        advice = "give" if hasattr(estimator, "n_features_in_") else "fit it first, or give"  # fitted ones have it
+        raise MismatchError(f"{name} has no trees that can be read; {advice} one of: {', '.join(FORESTS)}.")
     predicts = hasattr(estimator, "predict_proba" if hasattr(estimator, "classes_") else "predict")
     if not predicts or not all(hasattr(tree, "tree_") for tree in trees) or name.startswith("AdaBoost"):
         raise MismatchError(f"{name} does not average trees; give one of: {', '.join(FORESTS)}.")
