@@ -268,12 +268,14 @@ def test_the_page_of_phases_runs_as_it_stands_and_its_file_says_the_same(
 def test_the_page_of_scikit_learn_runs_and_tells_what_one_tree_loses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, churn_folder: Path
 ) -> None:
-    of_customers, of_flowers = blocks(read("docs/scikit-learn.md"), "python")
+    *of_customers, of_flowers = blocks(read("docs/scikit-learn.md"), "python")
     monkeypatch.chdir(tmp_path)
-    program = of_customers.replace("../shared/data/churn", str(churn_folder))
+    program = "\n".join(of_customers).replace("../shared/data/churn", str(churn_folder))
     exec(compile(program, "docs/scikit-learn.md", "exec"), found := {})
     assert found["tree"].student_.network.trees.leaf_count <= 12
     assert -0.05 < found["lost"].low < found["lost"].high < 0.1
+    assert found["search"].best_params_["student_arguments__leaves"] in (4, 12)
+    assert Path("runs/skl/export/model.py").exists()
     exec(compile(of_flowers, "docs/scikit-learn.md", "exec"), found := {})
     assert found["single"].get_n_leaves() > 4
 

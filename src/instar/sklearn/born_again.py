@@ -86,12 +86,15 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         """
         if self.objective not in ("depth", "leaves", "depth then leaves"):
             raise ConfigError(f"objective must be depth, leaves or depth then leaves, got {self.objective!r}.")
-        if (column := find_words(X)) is not None:
+        try:
+            rows = validate_data(self, X, dtype=np.float64)
+        except ValueError:
+            if (column := find_words(X)) is None:
+                raise
             raise DataError(
                 f"column '{column}' of X holds no numbers, and a born-again tree splits numbers; encode it before, and "
                 "give a forest of the encoded columns."
-            )
-        rows = validate_data(self, X, dtype=np.float64)
+            ) from None
         labels = read_classes(self, rows, y)
         weights = read_weights(sample_weight, rows)
         if len(np.unique(labels)) < 2:

@@ -30,7 +30,7 @@ def read_numbers(estimator: Any, rows: Any, y: Any) -> NDArray[np.float64]:
         ValueError: when they are none, or not one for each row.
     """
     labels = _read(estimator, rows, y)
-    return _as_numbers(labels, "y", "a classifier learns words")
+    return _as_numbers(labels, "y", "DistilledClassifier learns classes")
 
 
 def _read(estimator: Any, rows: Any, y: Any) -> NDArray[Any]:
