@@ -152,7 +152,7 @@ def test_a_true_store_is_verified_within_the_rounding_of_its_type(tmp_path, keep
 
 
 def test_verifying_without_the_teacher_says_why_it_was_not_asked(whole) -> None:
-    assert verify_targets(whole).note == "'Module' is not a folder here; give a teacher"
+    assert verify_targets(whole).note == "'Module(Sequential)' is not a folder here; give a teacher"
     assert verify_targets(whole).difference is None
     assert verify_targets(whole, rows=0, teacher=network()).rows == 0
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from instar.reporting.groups import COMPARED_SETTINGS, Group, find_teacher, settings, shared_name
+from instar.reporting.teacher_names import name_teachers_elsewhere
 from instar.runs.rows import RunRow
 from instar.tasks.catalogue import known_metrics
 from instar.tasks.metric import Metric, format_value
@@ -41,7 +42,7 @@ class Column:
 
 def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
     """Return the columns for some runs, without those that would be empty for every complete run."""
-    differing = _differing(rows)
+    differing, elsewhere = _differing(rows), name_teachers_elsewhere(rows)
 
     def other_settings(row: RunRow) -> str:
         flat = settings(row)
@@ -56,8 +57,9 @@ def choose_columns(rows: Sequence[RunRow]) -> list[Column]:
         _words("Objective", "What training minimised: a weighted sum of terms.", lambda row: row.objective),
         _words(
             "Teacher",
-            "Run that the student learned from; for an ensemble, the number of members and how they are averaged.",
-            lambda row: describe_teachers(row, rows),
+            "Run that the student learned from, or the class of another teacher, with a number where two of one class "
+            "differ; for an ensemble, the number of members and how they are averaged.",
+            lambda row: describe_teachers(row, rows, elsewhere),
         ),
         _words(
             "Other settings",
@@ -94,10 +96,16 @@ def few_digits(value: float) -> str:
     return f"{value:.3g}" if abs(value) < MAX_SHORTENED_NUMBER else f"{value:,.0f}"
 
 
-def describe_teachers(row: RunRow, rows: Sequence[RunRow]) -> str:
-    """Return the teachers of a run in a few words; teachers among `rows` go by their names in the report."""
+def describe_teachers(row: RunRow, rows: Sequence[RunRow], elsewhere: Mapping[str, str]) -> str:
+    """Return the teachers of a run in a few words; teachers among `rows` go by their names in the report.
+
+    Args:
+        row: the run.
+        rows: all runs of the report.
+        elsewhere: what `name_teachers_elsewhere` returns for them.
+    """
     found = [(find_teacher(teacher, rows), teacher) for teacher in row.teachers]
-    names = [teacher.name if teacher else given for teacher, given in found]
+    names = [teacher.name if teacher else elsewhere.get(row.name, given) for teacher, given in found]
     match names:
         case []:
             return EN_DASH
@@ -139,7 +147,8 @@ def _of_metric(metric: Metric) -> Iterator[Column]:
         ends = [row.numbers.get(f"{metric.name}_{end}") for end in ("low", "high")]
         return EN_DASH.join(shown(scale * end, places) for end in ends if end is not None) or EN_DASH
 
-    meaning = f"95% interval of the {metric.title.lower()} ({metric.interval.name}), from the size of the test set."
+    title = metric.title if metric.title.isupper() else metric.title.lower()  # RMSE stays as it is
+    meaning = f"95% interval of the {title} ({metric.interval.name}), from the size of the test set."
     yield Column(f"95% interval{metric.unit_suffix}", meaning, interval)
 
 

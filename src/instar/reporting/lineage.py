@@ -10,12 +10,16 @@ from instar.reporting.columns import EN_DASH, Column, choose_columns, figure
 from instar.reporting.groups import Group, find_teacher
 from instar.reporting.runs import Runs
 from instar.reporting.section import Section
+from instar.reporting.teacher_names import name_teachers_elsewhere
 from instar.runs.phases import start_folder
 from instar.runs.rows import RunRow
 from instar.tasks.metrics import AGREEMENT, ERROR, ERRORS
+from instar.tasks.regression import R2, RMSE
 
 BOX_WIDTH, BOX_HEIGHT, COLUMN_PIXELS, ROW_PIXELS = 210, 58, 280, 76
 MAX_NAME_CHARACTERS = 27
+BOX_ERRORS = {ERROR.heading: (ERROR.title.lower(), " %"), RMSE.heading: (RMSE.title, "")}
+"""Columns of which a box shows the one that its runs have, with the words before and behind the value."""
 RELATIONS = {"teachers": "teaches", "start": "starts", "corrected": "is corrected to"}
 
 
@@ -62,7 +66,7 @@ def draw_lineages(runs: Runs) -> Mapping[str, Any] | None:
     names = [shorten_name(node.name, MAX_NAME_CHARACTERS) for node in nodes]
     numbered = list(zip(nodes, names, facts, strict=True))
     box = {"width": BOX_WIDTH, "height": BOX_HEIGHT}
-    return {"nodes": numbered, "edges": edges, "size": size, **box, "error": ERROR}
+    return {"nodes": numbered, "edges": edges, "size": size, **box, "errors": BOX_ERRORS}
 
 
 def link_runs(runs: Runs) -> list[Node]:
@@ -71,13 +75,14 @@ def link_runs(runs: Runs) -> list[Node]:
     # an incomplete run is in no group, but may have a teacher
     nodes = [Node(group.name, group.rows) for group in runs.groups] + [Node(row.name, (row,)) for row in others]
     number_of = {row.name: number for number, node in enumerate(nodes) for row in node.rows}
-    elsewhere: dict[str, int] = {}
+    elsewhere, given_names = dict[str, int](), name_teachers_elsewhere(runs.rows)
     for number, node in enumerate(list(nodes)):  # a copy, because teachers from elsewhere are appended
         for row in node.rows:
             for given, how in _made_from(row):
                 parent = find_teacher(given, runs.rows)
                 # apart, because the path of a teacher from elsewhere may read like the name of a run
-                numbers, name = (number_of, parent.name) if parent else (elsewhere, given)
+                known = given_names.get(row.name, given) if how == RELATIONS["teachers"] else given
+                numbers, name = (number_of, parent.name) if parent else (elsewhere, known)
                 if name not in numbers:  # damaged, or not among these runs
                     numbers[name] = len(nodes)
                     nodes.append(Node(name, ()))
@@ -121,7 +126,7 @@ def _facts(node: Node, shown: Mapping[str, Column]) -> dict[str, str]:
     if node.rows[0].state != "complete":
         return {"state": "incomplete"}
     group = Group(node.name, tuple(node.rows))
-    headings = ("Model", "Objective", ERROR.heading, ERRORS.heading, AGREEMENT.heading)
+    headings = ("Model", "Objective", ERROR.heading, ERRORS.heading, AGREEMENT.heading, R2.heading, RMSE.heading)
     found = {"Parameters": figure(group.rows[0].numbers.get("parameters"), 0)}
     for name in headings:
         if (column := shown.get(name)) and column.of_group:

@@ -38,6 +38,10 @@ class RowTeacher(Teacher):
         """Return True: it predicts any row."""
         return True
 
+    def describe_kind(self) -> str:
+        """Return that of the estimator."""
+        return self.teacher.describe_kind()
+
     def fingerprint(self) -> str:
         """Return a hash of everything that the predictions depend on."""
         return self.teacher.fingerprint()

@@ -124,7 +124,7 @@ def choose_teacher(
         made = as_teacher(attach_network(several[0], network, trust=trust), trust=trust)
     else:
         made = Ensemble([lend_network(one, network) for one in several], combine, trust=trust)
-    return paths_of(several) or (type(made).__name__,), made  # an object has no path, and its class is its name
+    return paths_of(several) or (made.describe_kind(),), made  # an object has no path
 
 
 def match_data(teacher: Teacher, data: Data) -> Teacher:

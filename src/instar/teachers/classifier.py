@@ -15,7 +15,7 @@ from instar.data.opening import join_names
 from instar.errors import ConfigError, MismatchError, say
 from instar.targets.targets import DenseTargets
 from instar.teachers.boosters import as_classifier, find_margins, holds_trees
-from instar.teachers.estimator_inputs import predict_rows, read_features
+from instar.teachers.estimator_inputs import name_estimator, predict_rows, read_features
 from instar.teachers.teacher import Teacher
 
 MAX_ROUNDING = 1e-5
@@ -155,6 +155,10 @@ class Classifier(Teacher):
             self._tells_order = False
             say(f"instar: the classes of the teacher are numbers, and are taken to be {join_names(names)} in order.")
         return readings[0], len(names)
+
+    def describe_kind(self) -> str:
+        """Return its class and that of its estimator, such as `Classifier(RandomForestClassifier)`."""
+        return f"{type(self).__name__}({name_estimator(self.estimator)})"
 
     def fingerprint(self) -> str:
         """Return a hash of everything that predictions depend on; parameters such as `n_jobs` are left out.

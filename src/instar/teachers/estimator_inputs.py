@@ -46,6 +46,18 @@ def read_features(estimator: Any, batch: Batch, noun: str) -> Any:
     return inputs
 
 
+def name_estimator(estimator: Any) -> str:
+    """Return the class of an estimator; of a pipeline, also that of its last step.
+
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> name_estimator(LinearRegression()), name_estimator(make_pipeline(LinearRegression()))
+    ('LinearRegression', 'Pipeline(LinearRegression)')
+    """
+    name, steps = type(estimator).__name__, getattr(estimator, "steps", None)
+    return f"{name}({name_estimator(steps[-1][1])})" if name == "Pipeline" and steps else name
+
+
 def predict_rows(estimator: Any, method: Any, inputs: Any, noun: str) -> NDArray[Any]:
     """Return what a method of an estimator predicts for what `read_features` returned.
 

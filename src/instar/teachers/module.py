@@ -26,7 +26,7 @@ from instar.models.failures import name_failure
 from instar.models.hooks import keep_outputs
 from instar.models.layer_gradients import replace_by_gradients, want_gradients
 from instar.models.named_layers import Layers
-from instar.models.normalised import reader_in, reader_of, set_reader
+from instar.models.normalised import Normalised, reader_in, reader_of, set_reader
 from instar.models.outputs import Outputs, logits_of
 from instar.models.packing_probe import refuse_mixed_texts
 from instar.models.readers.as_is import AsIs
@@ -149,6 +149,11 @@ class Module(Teacher):
         parts = [_call_part(called, part, layers) for part in inputs.split(most)]
         joined = {name: torch.cat([part.features[name] for part in parts]) for name in layers}
         return Outputs(torch.cat([part.logits for part in parts]), joined)
+
+    def describe_kind(self) -> str:
+        """Return its class and that of its network, such as `Module(ResNet)`."""
+        inner = self.network.network if isinstance(self.network, Normalised) else self.network
+        return f"{type(self).__name__}({type(inner).__name__})"
 
     def fingerprint(self) -> str:
         """Return a hash of names, shapes and values of all weights and buffers."""

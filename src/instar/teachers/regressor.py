@@ -14,7 +14,7 @@ from instar.data.batch import Batch
 from instar.errors import ConfigError, MismatchError
 from instar.targets.targets import DenseTargets
 from instar.teachers.boosters import is_booster, objective_of
-from instar.teachers.estimator_inputs import predict_rows, read_features
+from instar.teachers.estimator_inputs import name_estimator, predict_rows, read_features
 from instar.teachers.teacher import Teacher
 
 _XGBOOST_PREFIXES = ("reg:", "count:")
@@ -93,6 +93,10 @@ class Regressor(Teacher):
     def describe_lack(self) -> str:
         """Return that the regressor has no hidden layers."""
         return f"the regressor {type(self.estimator).__name__} has none"
+
+    def describe_kind(self) -> str:
+        """Return its class and that of its estimator, such as `Regressor(XGBRegressor)`."""
+        return f"{type(self).__name__}({name_estimator(self.estimator)})"
 
     def fingerprint(self) -> str:
         """Return a hash of everything that predictions depend on.

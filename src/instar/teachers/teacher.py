@@ -118,6 +118,10 @@ class Teacher(ABC):
         """Return why there are no hidden layers, as a clause."""
         return f"the teacher {type(self).__name__} {self.without_layers}"
 
+    def describe_kind(self) -> str:
+        """Return what kind of teacher it is, with the class that it wraps: how a run folder names a given object."""
+        return type(self).__name__
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a hash of everything that the targets depend on, except the batch."""
