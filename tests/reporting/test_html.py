@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
     def rows(self, *, having: str = "Model", number: int = 0) -> list[dict[str, str]]:
         """Return the rows of the `number`-th table that has a column of this heading."""
-        head, *body = [table for table in self.tables if having in table[0]][number]
+        head, *body = [table for table in self.tables if table and having in table[0]][number]
         return [dict(zip(head, row, strict=True)) for row in body]
 
 

@@ -28,6 +28,8 @@ BOOKKEEPING_SETTINGS = {
 }
 PARENT_SETTINGS = ("teachers", "corrected", "start")
 """Settings that name the runs that a run was made from."""
+MODELS_WITHOUT_GRADIENTS = {"tree", "forest", "boosting", "estimator", "nearest"}
+"""Models on which no setting of the training has an effect."""
 COMPARED_SETTINGS = {"seed", "objective", "teachers", "combine", "training.teacher_precision"} | BOOKKEEPING_SETTINGS
 
 
@@ -160,9 +162,11 @@ def setting_differences(first: RunRow, second: RunRow) -> tuple[str, ...]:
 
 
 def settings(row: RunRow) -> dict[str, Any]:
-    """Return the settings of a run by dotted name; those of a target store only if the run has a teacher."""
-    found = flatten(row.config)
-    return found if row.teachers else {key: value for key, value in found.items() if not key.startswith("store.")}
+    """Return the settings of a run by dotted name, without those that have no effect on it."""
+    unused = () if row.teachers else ("store.",)
+    if row.config["model"]["name"] in MODELS_WITHOUT_GRADIENTS:
+        unused += ("training.",)
+    return {key: value for key, value in flatten(row.config).items() if not key.startswith(unused)}
 
 
 def identities(rows: Sequence[RunRow]) -> dict[str, str]:

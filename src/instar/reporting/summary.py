@@ -34,6 +34,8 @@ def summarise_runs(runs: Runs) -> Mapping[str, Any]:
         "columns": of_rows,
         "rows": [[column.of_row(row) for column in of_rows if column.of_row] for row in runs.complete],
         "best": _best_cells(runs, of_rows),
+        # numbers have no such test, so that their table has no star
+        "is_tested": any(column.quantity in SAMPLE_ATTRIBUTES for column in of_rows),
         "group_columns": of_groups,
         "groups": [[column.of_group(group) for column in of_groups if column.of_group] for group in repeated],
         "most": MAX_OPEN_VERDICTS,

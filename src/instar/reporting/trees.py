@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ def show_trees(runs: Runs) -> Mapping[str, Any] | None:
     for group in runs.groups:  # seeds of a group have trees of their own, and one of them stands for all
         if len(found) < MAX_SHOWN_RUNS and (trees := _read(group.rows[0], runs)):
             found.append(trees)
-    return {"data": {"runs": found}} if found else None
+    return {"data": {"runs": found}, "legend": _explain_nodes(found)} if found else None
 
 
 def _read(row: RunRow, runs: Runs) -> dict[str, Any] | None:
@@ -44,6 +44,29 @@ def _read(row: RunRow, runs: Runs) -> dict[str, Any] | None:
             [_read_node(tensors, header, node, start) for node in range(start, end)] for start, end in pairwise(starts)
         ],
     }
+
+
+def _explain_nodes(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the lines of a node are, in the words of classes, of numbers or of both, as the runs have them."""
+    classes, numbers = (any(run["isNumber"] is is_number for run in runs) for is_number in (False, True))
+    target = {
+        "its likeliest class with its soft target, the probability that the node would predict as a leaf": classes,
+        "the number that the node would predict as a leaf": numbers,
+    }
+    told = (
+        f"Its first line is the question, or the predicted {_join({'class': classes, 'number': numbers})} of a leaf; "
+        f"the second line has the number of training samples that reach it and {_join(target)}."
+    )
+    if classes:
+        told += " The bar shows the soft targets of all classes."
+    if any(run["kind"] == "steps" for run in runs):
+        to, raised = _join({"logits": classes, "number": numbers}), ", with the class that it raises most"
+        told += f" A node of a booster has the mean that its tree adds to the {to} of its samples{raised * classes}."
+    return told
+
+
+def _join(words: Mapping[str, bool]) -> str:
+    return " or ".join(word for word, is_there in words.items() if is_there)
 
 
 def _read_node(tensors: Mapping[str, Array], header: Mapping[str, Any], node: int, start: int) -> dict[str, Any]:
