@@ -66,7 +66,7 @@ def test_folders_of_seeds_are_paired(instar) -> None:
     lines = out.splitlines()
     assert lines[:2] == ["A  w2: seeds 0, 1, the reference", "B  w32: seeds 0, 1"]
     assert sum("2 seeds" in line for line in lines[3:14]) == 5
-    assert [line.split("(")[0].split()[-1] for line in lines[8:14:2]] == ["balanced", "f1", "precision"]
+    assert [line.split("(")[0].strip() for line in lines[8:14:2]] == ["balanced error", "macro f1", "average precision"]
     found = json.loads(instar("compare", "w2", "w32", "--json")[1])["comparisons"][0]
     assert set(found["pairs"]) == {"0", "1"}
     assert found["error"]["over_seeds"]["p"]["sign"] == 0.5

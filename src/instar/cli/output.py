@@ -51,9 +51,11 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     from instar.tasks.catalogue import known_metrics
 
     print_once(title)
-    for metric in known_metrics().values():
-        if (line := metric.terminal_line(metrics)) is not None:
-            print_once(f"  {metric.label:<10} {line}")
+    lines = {metric.label: metric.terminal_line(metrics) for metric in known_metrics().values()}
+    lines = {label: line for label, line in lines.items() if line is not None}
+    width = max(10, *map(len, lines))
+    for label, line in lines.items():
+        print_once(f"  {label:<{width}} {line}")
 
 
 def print_store(store: str | Path | TargetStore, as_json: bool) -> None:

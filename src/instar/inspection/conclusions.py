@@ -16,7 +16,7 @@ from instar.tasks.metrics import ERROR, NLL
 from instar.tasks.regression import DISTANCE, R2, RMSE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quantity:
     """One metric of the reference and of a method on the test samples.
 
@@ -26,6 +26,9 @@ class Quantity:
         over_samples: difference, tested over samples with fixed weights.
         over_seeds: difference, tested over seeds with fixed samples; None with fewer than two paired seeds.
         seeds_needed: number of seeds that detect this difference with 80% power at 5%; None if unknown.
+
+    >>> {"rmse": Quantity(610.123456, 598.5, Difference(-11.623456, -20.1, -3.2, None, None))}
+    {'rmse': Quantity(610.1 -> 598.5, -11.62 (-20.1 to -3.2))}
     """
 
     reference: float
@@ -33,6 +36,12 @@ class Quantity:
     over_samples: Difference
     over_seeds: Difference | None = None
     seeds_needed: int | None = None
+
+    def __repr__(self) -> str:
+        # short, because `compare_with_teacher` of a regressor returns a mapping of several
+        found = self.over_samples
+        ends = f"{found.low:+.4g} to {found.high:+.4g}"
+        return f"Quantity({self.reference:.4g} -> {self.method:.4g}, {found.mean:+.4g} ({ends}))"
 
 
 def compare_runs(reference: Sequence[Linearised], method: Sequence[Linearised], *, is_tested: bool) -> Quantity:
@@ -187,14 +196,14 @@ class Comparison:
         return lines
 
 
-TABLE_HEADING = f"{'':4}{'':14}{'over':12}{'reference':>10}{'method':>10}   {'difference (95%)':34}{'p':>9}"
+TABLE_HEADING = f"{'':4}{'':22}{'over':10}{'reference':>10}{'method':>10}   {'difference (95%)':33}{'p':>8}"
 
 
 def _row(method: str, name: str, over: str, values: str, found: Difference, places: int) -> str:
     difference = f"{found.mean:+.{places}f} ({found.low:+.{places}f} to {found.high:+.{places}f})"
     # the NLL has no test over samples: its cell stays empty
     p = next((p_value(found.corrected[test]) for test in ("mcnemar", "delta", "t") if test in found.corrected), "")
-    return f"{method:4}{name:14}{over:12}{values}   {difference:34}{p:>9}".rstrip()
+    return f"{method:4}{name:22}{over:10}{values}   {difference:33}{p:>8}".rstrip()
 
 
 def _places(metric: Metric, quantity: Quantity) -> int:

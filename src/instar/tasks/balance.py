@@ -75,7 +75,7 @@ BALANCED_ERROR = Metric(
     "share",
     interval=Measured("Zou and Donner", _of_answers(balanced_error)),
     measure=_measure_balanced_error,
-    label="balanced",
+    label="balanced error",
     title="Balanced error",
     meaning="Mean over classes of the share of their test samples that are wrong, so that rare classes count as much.",
 )
@@ -96,7 +96,7 @@ AVERAGE_PRECISION = Metric(
     "higher",
     interval=Measured("delta method", _rank_few_classes),
     measure=_measure_average_precision,
-    label="precision",
+    label="average precision",
     title="Average precision",
     meaning="Mean over classes of the area under the curve of precision over recall; higher is better.",
     how="mean over classes",
