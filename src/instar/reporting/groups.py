@@ -163,7 +163,7 @@ def setting_differences(first: RunRow, second: RunRow) -> tuple[str, ...]:
 
 def settings(row: RunRow) -> dict[str, Any]:
     """Return the settings of a run by dotted name, without those that have no effect on it."""
-    unused = () if row.teachers else ("store.",)
+    unused: tuple[str, ...] = () if row.teachers else ("store.",)
     if row.config["model"]["name"] in MODELS_WITHOUT_GRADIENTS:
         unused += ("training.",)
     return {key: value for key, value in flatten(row.config).items() if not key.startswith(unused)}
