@@ -141,7 +141,7 @@ def test_a_table_is_refused_in_a_sentence_that_says_what_is_read(tmp_path):
         (tmp_path / f"{split}.csv").write_text("age,income,churn\n31,10.5,Yes\n44,11.5,No\n")
     with pytest.raises(
         DataError,
-        match=r"no column of images or recordings .* age, income, churn; .*To read a table, set data\.label_column",
+        match=r"^data '\S+' are a table.* set data\.label_column to the column to predict; .* age, income, churn\.",
     ):
         load_data(tmp_path)
 

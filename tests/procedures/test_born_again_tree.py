@@ -1,15 +1,19 @@
 """`instar born-again-tree`: a file of a forest into a file of one tree, which teaches and is evaluated."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 import instar as package
 from instar.data.synthetic import Smearing
 from instar.data.synthetic.grown_trees import grow_on_generated_rows
 from instar.errors import ConfigError, MismatchError
-from instar.trees import as_trees, read_trees, write_trees
+from instar.models.questions import ask_numbers
+from instar.sklearn import BornAgainClassifier
+from instar.trees import TreeArrays, as_trees, read_trees, write_trees
 
 ensemble = pytest.importorskip("sklearn.ensemble")
 X = np.round(np.random.default_rng(0).normal(size=(300, 4)), 1)
@@ -42,6 +46,67 @@ def test_a_forest_becomes_one_tree_that_has_its_errors(instar, tmp_path, file, f
     assert package.evaluate(out, data)["errors"] == (forest.predict(X[200:]) != Y[200:]).sum()
     student = package.distill(data, str(out), package.models.MLP([4]), out=tmp_path / "student", epochs=1, show=False)
     assert student.config["teachers"]
+
+
+def test_a_tree_is_made_and_evaluated_with_one_table_and_exported(instar, tmp_path, file):
+    table = pandas.DataFrame(X, columns=list("abcd"))
+    named = ensemble.RandomForestClassifier(4, max_depth=3, random_state=0).fit(table[:200], Y[:200])
+    file = write_trees(as_trees(named), tmp_path / "named.safetensors")
+    table.assign(left=Y).to_csv(tmp_path / "table.csv", index=False)
+    out, read = tmp_path / "tree.safetensors", ["--set", "data.label_column=left", "--set", "data.test=0.2"]
+    given = ["--data", tmp_path / "table.csv", *read]
+    code, _, err = instar("born-again-tree", file, "--out", out, "--by", "leaves", "--prune", *given)
+    assert code == 0, err
+    code, printed, err = instar("evaluate", out, *given, "--json")
+    assert code == 0, err
+    test = package.load_data(tmp_path / "table.csv", label_column="left", test=0.2).test
+    tree = read_trees(out)
+    wrong = tree.classify(test.source.table.values.numpy()) != test.labels.numpy()
+    assert json.loads(printed)["errors"] == wrong.sum() > 0
+    for to, name in (("rules", "rules.txt"), ("python", "model.py")):
+        code, printed, err = instar("export", out, "--to", to)
+        assert (code, "1,000 rows at their thresholds" in printed) == (0, True), err
+        assert (tmp_path / f"tree_{name}").exists()
+    program: dict = {}
+    exec((tmp_path / "tree_model.py").read_text(), program)
+    draw = np.random.default_rng(0).permuted(np.concatenate([X, np.nextafter(X, 9)]), axis=0)
+    found = [program["predict"](dict(zip("abcd", row, strict=True))) for row in draw.tolist()]
+    assert found == [tree.classes[number] for number in tree.classify(draw)]
+    lines = (tmp_path / "tree_rules.txt").read_text().splitlines()
+    assert sum(line.strip() in ("no 100.00%", "yes 100.00%") for line in lines) == tree.leaf_count
+    for place, threshold in zip(tree.features.tolist(), tree.thresholds.tolist(), strict=True):
+        assert place < 0 or f"if {'abcd'[place]} <= {threshold!r}:" in map(str.strip, lines)
+    again = BornAgainClassifier(named, "leaves").fit(table, Y)
+    text = package.export(write_trees(again.tree_, tmp_path / "again.safetensors"), "rules").path
+    assert Path(text).read_text() == again.rules() + "\n"
+    for words, sentence in (
+        (["export", out, "--to", "onnx"], "is written as python, c, rules"),
+        (["export", out, "--to", "c", "--data", "digits"], "neither data nor a network"),
+        (["evaluate", out, *given[:2], "--set", "seed=1"], "'seed' is no setting of the data"),
+        (["evaluate", out, *read], "needs data; only a run folder"),
+        (["born-again-tree", file, "--out", tmp_path / "new.safetensors", *read], "no data are given"),
+    ):
+        code, _, err = instar(*words)
+        assert (code, err.count("\n"), sentence in err) == (2, 1, True), err
+
+
+@pytest.mark.parametrize("to", ["python", "c", "rules"])
+@pytest.mark.parametrize(("combine", "meaning"), [("mean", "probabilities"), ("sum", "logits"), ("sum", "numbers")])
+def test_an_export_of_trees_compares_float64_numbers_and_missing_values(tmp_path, to, combine, meaning):
+    below = np.nextafter(0.1, 0)  # float32 would merge both
+    tree = TreeArrays(
+        [0, -1, 1, -1, -1, 0, -1, -1], [0.1, 0, np.finfo(float).max, 0, 0, below, 0, 0],
+        [1, -1, 3, -1, -1, 6, -1, -1], [2, -1, 4, -1, -1, 7, -1, -1],
+        [[0.5, 0.5], [1, 0], [0.5, 0.5], [0, 1], [0.25, 0.75], [0.5, 0.5], [0.125, 0.875], [0, 1]], [0, 5], 2,
+        combine=combine, meaning=meaning, missing_left=[False, False, True, False, False, True, False, False],
+        allows_missing=True,
+    )  # fmt: skip
+    file = write_trees(tree, tmp_path / "trees.safetensors")
+    assert package.export(file, to, out=tmp_path / "made").difference <= 1e-6
+    questions = ask_numbers(tree)
+    rows = np.array([[a, b] for a in (0.1, below, 0.2, np.nan) for b in (1.0, np.inf, np.nan)])
+    wanted = tree.predict(rows) if meaning != "probabilities" else np.log(tree.predict(rows))
+    assert np.allclose(questions.predict(rows), wanted, atol=1e-12)
 
 
 def test_pruned_and_grown_trees_agree_with_the_forest_on_its_training_rows(tmp_path, forest):

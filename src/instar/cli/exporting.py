@@ -17,7 +17,7 @@ MAX_LINE_CLASSES = 20  # names on one line; --json has them all
 
 
 def export(
-    run: options.RunArgument,
+    run: options.ExportedArgument,
     to: options.ToOption,
     out: options.ExportOutOption = None,
     data: options.OtherDataOption = None,
@@ -43,6 +43,7 @@ def born_again_tree(
     out: tree_options.TreeOutOption,
     by: tree_options.TreeSizeOption = None,
     data: tree_options.ForestDataOption = None,
+    settings: options.SetOption = None,
     prune: tree_options.PruneOption = False,
     method: tree_options.RowsMethodOption = None,
     seed: tree_options.TreeSeedOption = None,
@@ -53,11 +54,12 @@ def born_again_tree(
     """Make one tree that predicts the class of a forest for every row.
 
     Proves that it does, in every cell of the space; a pruned tree, and one of manufactured rows, is smaller and not
-    equal everywhere. The file of the tree can teach and be evaluated.
+    equal everywhere. The file of the tree can teach, be evaluated, and be exported.
 
     Example: instar born-again-tree forest.skops --trust --by leaves --out tree.safetensors
     """
     given = only_given(by=by, data=data, method=method, seed=seed, max_boxes=max_boxes)
+    given |= {"settings": parse_settings(settings)}
     found = instar.born_again_tree(forest, out=out, prune=prune, trust=trust, **given)
     print_result(found.as_dict(), found, as_json)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import instar
 from instar.cli import options
 from instar.cli.output import print_metrics, print_result, print_run
-from instar.cli.settings import only_given, parse_numbers, parse_parts, parse_teachers
+from instar.cli.settings import only_given, parse_numbers, parse_parts, parse_settings, parse_teachers
 
 
 def evaluate(
     subject: options.SubjectArgument,
     data: options.OtherDataOption = None,
     split: options.SplitOption = None,
+    settings: options.SetOption = None,
     teacher: options.OneTeacherOption = None,
     teacher_arg: options.TeacherArgOption = None,
     teacher_weights: options.TeacherWeightsOption = None,
@@ -22,12 +23,13 @@ def evaluate(
     network: options.NetworkOption = None,
     teacher_network: options.TeacherNetworkOption = None,
 ) -> None:
-    """Evaluate a run or a target store.
+    """Evaluate a run, a target store, or a file of a teacher.
 
     Prints errors with a 95% interval, NLL, calibration, and agreement with a teacher.
     """
     named = parse_teachers(None if teacher is None else [teacher])
     given = only_given(split=split, teacher=named, network=network, teacher_network=teacher_network)
+    given |= {"settings": parse_settings(settings)}
     given |= parse_parts(teacher_arg, teacher_weights, teacher_reader, teacher_classes)
     found = instar.evaluate(subject, data, trust=trust, **given)
     print_metrics(found, as_json, title=f"{subject} on {split or 'test'}")

@@ -32,10 +32,15 @@ DecodedDataArgument = Annotated[
     str, typer.Argument(metavar="DATA", help="Hugging Face Hub id, local folder or file of rows that a run has read")
 ]
 RunArgument = Annotated[str, typer.Argument(help="run folder")]
+ExportedArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="run folder, or a file of trees that born-again-tree wrote")
+]
 SubjectArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="run folder, target store, or package.module:Name of a teacher", callback=trust_typed_name
+        metavar="RUN",
+        help="run folder, target store, file of a fitted estimator or of trees, or package.module:Name of a teacher",
+        callback=trust_typed_name,
     ),
 ]
 LayersArgument = Annotated[
@@ -347,7 +352,7 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         help="onnx, safetensors, torchscript, hub (a folder for the Hub) or transformers (a folder); of decision trees "
-        "also python, c, rules or scikit-learn",
+        "also python, c, rules or scikit-learn; of a file of trees python, c or rules",
     ),
 ]
 QuantiseOption = Annotated[

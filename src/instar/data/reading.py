@@ -111,6 +111,12 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     if _is_table(rows, kinds, config):
         named = classes or [column for column in LABEL_NAMES if column in features]
         return Reading("cells", CELLS, config.label_column or _only_candidate("label", named, rows, config))
+    if _has_plain_columns(rows, kinds, config) and not all(_is_string(feature) for feature in features.values()):
+        raise DataError(
+            f"data '{name}' are a table, and no column is known to be the label: set data.label_column to the column "
+            f"to predict; its columns are: {join_names(features, 20)}. To give columns of numbers to a network by "
+            "their names, also set data.input_columns."
+        )
     given = config.input_column or _only_candidate(
         "input", [column for column in features if kinds[column]], rows, config
     )
@@ -167,16 +173,21 @@ def _only_text(rows: datasets.Dataset, label: str, config: DataConfig) -> str | 
     return texts[0] if len(texts) == 1 else None
 
 
-def _is_table(rows: datasets.Dataset, kinds: Mapping[str, object], config: DataConfig) -> bool:
+def _has_plain_columns(rows: datasets.Dataset, kinds: Mapping[str, object], config: DataConfig) -> bool:
+    """Return whether the rows are those of a table, with a label or without."""
     features = rows.features
     read = [column for column in features if column not in config.leave_out]
     # lists of numbers and media are inputs by themselves, and names of files are no categories
     is_plain = not any(kinds[column] or not hasattr(features[column], "dtype") for column in read)
     names_files = any(_is_string(features[column]) and _are_files(rows, column) for column in read)
-    if config.input_column is not None or not is_plain or names_files:
-        return False
+    return config.input_column is None and is_plain and not names_files and len(features) > 1
+
+
+def _is_table(rows: datasets.Dataset, kinds: Mapping[str, object], config: DataConfig) -> bool:
+    features = rows.features
     has_label = config.label_column is not None or any(hasattr(feature, "names") for feature in features.values())
-    return (has_label or any(name in features for name in LABEL_NAMES)) and len(features) > 1
+    has_label = has_label or any(name in features for name in LABEL_NAMES)
+    return has_label and _has_plain_columns(rows, kinds, config)
 
 
 def _text_column(rows: datasets.Dataset, config: DataConfig) -> str | None:

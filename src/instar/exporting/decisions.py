@@ -57,7 +57,11 @@ def decide(student: Student, to: str) -> Decisions:
             "distil it into a tree with --model tree."
         )
     shape, dtype = student.header["inputs"]["shape"], student.header["inputs"]["dtype"]
-    found = ask_raw(student.model, shape, dtype)
+    return number_questions(ask_raw(student.model, shape, dtype))
+
+
+def number_questions(found: Questions) -> Decisions:
+    """Return the decisions of questions about trees."""
     is_leaf = found.asked == Question.NONE
     numbers = [0] * len(is_leaf)
     counts = [0, 0]

@@ -94,13 +94,21 @@ double predict(const double *row) {
 def write_c(student: Student, path: Path) -> Predict:
     """Write a C file with `predict(row)`, and return a function that compiles and runs it.
 
-    Without a C compiler, the questions are compared and not the file, which stderr says.
-
     Raises:
         MismatchError: if the student is no decision tree, or a compiler refuses the file.
     """
-    found = decide(student, "c")
-    program = write_program(found, student.classes)
+    return write_c_trees(decide(student, "c"), student.classes, path)
+
+
+def write_c_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+    """Write the C file of decisions, and return a function that compiles and runs it.
+
+    Without a C compiler, the questions are compared and not the file, which stderr says.
+
+    Raises:
+        MismatchError: if a compiler refuses the file.
+    """
+    program = write_program(found, classes)
     write_whole(path, lambda temporary: temporary.write_text(program, encoding="ascii"))
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:

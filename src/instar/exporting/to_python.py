@@ -108,8 +108,12 @@ def write_python(student: Student, path: Path) -> Predict:
     Raises:
         MismatchError: if the student is no decision tree.
     """
-    found = decide(student, "python")
-    program = write_program(found, student.classes)
+    return write_python_trees(decide(student, "python"), student.classes, path)
+
+
+def write_python_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+    """Write the module of decisions, and return a function that runs it."""
+    program = write_program(found, classes)
     write_whole(path, lambda temporary: temporary.write_text(program, encoding="ascii"))
     names: dict[str, Any] = {}
     exec(compile(path.read_text(encoding="ascii"), path.name, "exec"), names)

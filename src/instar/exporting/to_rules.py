@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from instar.errors import one_line
-from instar.exporting.decisions import as_rows, decide
+from instar.exporting.decisions import Decisions, as_rows, decide
 from instar.exporting.student import Predict, Student
 from instar.models.questions import Question, Questions
 from instar.runs.files import write_whole
@@ -23,8 +23,13 @@ def write_rules(student: Student, path: Path) -> Predict:
     Raises:
         MismatchError: if the student is no decision tree.
     """
-    questions = decide(student, "rules").questions
-    text = "".join(f"{line}\n" for line in write_lines(questions, student.classes))
+    return write_rules_of_trees(decide(student, "rules"), student.classes, path)
+
+
+def write_rules_of_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+    """Write the conditions of decisions, and return a function that answers the same questions."""
+    questions = found.questions
+    text = "".join(f"{line}\n" for line in write_lines(questions, classes))
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return lambda inputs: torch.from_numpy(questions.predict(as_rows(inputs))).float()
 
@@ -32,8 +37,8 @@ def write_rules(student: Student, path: Path) -> Predict:
 def write_lines(questions: Questions, classes: Sequence[str]) -> Iterator[str]:
     """Yield the lines of the rules of all trees.
 
-    Thresholds have all of their digits. A leaf of a single tree has the probabilities of the classes to 0.01%, and the
-    other leaves have all digits of what they add.
+    Thresholds have all of their digits. A leaf of a single tree has the probabilities above 0 of the classes to 0.01%,
+    and the other leaves have all digits of what they add.
 
     Args:
         questions: the trees.
@@ -69,7 +74,7 @@ def _tell_leaf(questions: Questions, node: int, classes: Sequence[str]) -> str:
     shares = values if trees.meaning == "probabilities" else np.exp(values - values.max())
     shares = shares / shares.sum()
     order = np.argsort(-shares, kind="stable").tolist()
-    return ", ".join(f"{one_line(classes[place])} {shares[place]:.2%}" for place in order)
+    return ", ".join(f"{one_line(classes[place])} {shares[place]:.2%}" for place in order if shares[place] > 0)
 
 
 def _tell_values(values: Sequence[float], classes: Sequence[str], are_numbers: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
@@ -153,10 +153,26 @@ def ask_raw(model: Normalised, shape: Sequence[int], dtype: str) -> Questions:
         bounds = np.searchsorted(levels, below, side="right").astype(np.float64) - 1
     else:
         bounds = largest_in_float32(below, strict=False)
-    columns = tuple(TableColumn(_name_place(place, shape), "number") for place in range(trees.columns))
+    return _ask_numbers(trees, bounds, [_name_place(place, shape) for place in range(trees.columns)])
+
+
+def ask_numbers(trees: TreeArrays, names: Sequence[str] = ()) -> Questions:
+    """Return trees as questions about rows of float64 numbers.
+
+    Args:
+        trees: one tree, or several.
+        names: names of the columns; (): those of the trees, or their places.
+    """
+    given = list(map(str, names)) or list(trees.feature_names)
+    given = given or [_name_place(place, (trees.columns,)) for place in range(trees.columns)]
+    found = _ask_numbers(trees, trees.open_thresholds, given)
+    return replace(found, if_missing=trees.missing_left, allows_missing=trees.allows_missing)
+
+
+def _ask_numbers(trees: TreeArrays, bounds: Floats, names: Sequence[str]) -> Questions:
     is_leaf = trees.features == LEAF
     return Questions(
-        columns,
+        tuple(TableColumn(name, "number") for name in names),
         trees,
         np.where(is_leaf, Question.NONE, Question.AT_MOST).astype(np.int8),
         np.where(is_leaf, 0, trees.features),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +11,15 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from instar.checks import Count, Natural, checked
+from instar.data.dataset import Data
 from instar.data.loader import Loader
 from instar.data.synthetic.grown_trees import grow_on_generated_rows
 from instar.data.synthetic.notation import parse_generator
 from instar.errors import ConfigError
 from instar.importing import TypedName
 from instar.paths import local_path
-from instar.stages.arguments import DataLike, as_data
+from instar.stages.arguments import DataLike
+from instar.stages.configuration import read_data
 from instar.teachers.estimator_inputs import read_features
 from instar.teachers.fitted_trees import FittedTrees, as_numbers
 from instar.teachers.model_files import names_a_model_file, read_model_file
@@ -83,6 +86,7 @@ def born_again_tree(
     out: str | os.PathLike[str],
     by: By = "depth",
     data: DataLike | None = None,
+    settings: Mapping[str, Any] | None = None,
     prune: bool = False,
     method: str | None = None,
     seed: Natural = 0,
@@ -101,6 +105,7 @@ def born_again_tree(
             smallest, and takes seconds where that takes too long; or `manufactured rows`, for a tree that is grown on
             rows that the forest labels, and pruned on others.
         data: data whose training rows decide what is pruned or manufactured; the columns are those of the forest.
+        settings: settings of the data by dotted name, such as `{"data.label_column": "left", "data.test": 0.2}`.
         prune: drop each split one side of which holds no training row.
         method: what manufactures rows: "smearing", "munge", ..., as in `synthesise`; None takes smearing.
         seed: seed of the rows that are manufactured, or of the cells that are drawn.
@@ -131,9 +136,11 @@ def born_again_tree(
         raise ConfigError("a tree of manufactured rows has training rows on both sides of each split; leave out prune.")
     if method is not None and not is_grown:
         raise ConfigError(f"method '{method}' manufactures rows, and by={by!r} needs none; leave it out.")
+    if settings and data is None:
+        raise ConfigError("settings say how data are read, and no data are given; leave them out.")
     generator = parse_generator(method or "smearing", trust=trust or isinstance(method, TypedName))
     trees = as_trees(_read_forest(forest, trust=trust))
-    rows: Any = None if data is None else read_training_rows(trees, data, trust=trust)
+    rows: Any = None if data is None else read_training_rows(trees, read_data(data, settings, trust=trust))
     boxes = None
     if by == "manufactured rows":
         tree = grow_on_generated_rows(trees, rows, generator, seed=seed).tree
@@ -158,13 +165,13 @@ def _make_equal(trees: TreeArrays, by: Size | Literal["samples"], seed: int, max
     return make_born_again_tree(trees, by, max_boxes=max_boxes)
 
 
-def read_training_rows(trees: TreeArrays, data: DataLike, *, trust: bool = False) -> NDArray[Any]:
+def read_training_rows(trees: TreeArrays, data: Data) -> NDArray[Any]:
     """Return the training rows of data in the columns of trees, `[rows, columns]`.
 
     Raises:
         MismatchError: when the columns of the trees are not those of the data, or no numbers.
     """
-    train = as_data(data, trust=trust).train
+    train = data.train
     (batch,) = Loader(train, len(train), seed=0).in_order()
     rows: NDArray[Any] = as_numbers(read_features(FittedTrees(trees), batch, "forest"))
     trees.apply(rows)  # refuses what is no number, and missing values where the trees do

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,7 +13,7 @@ from instar.data.dataset import Data, load_data
 from instar.errors import ConfigError
 from instar.models.trained import attach_network
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import as_data
+from instar.stages.configuration import read_data
 from instar.stages.given_teacher import match_data, only_parts
 from instar.stages.run_data import as_run, compare_fingerprints, read_run_data, refuse_other_reading
 from instar.teachers.conversion import as_teacher
@@ -28,6 +28,7 @@ def evaluate(
     data: Data | str | Sequence[Any] | DataConfig | None = None,
     *,
     split: str = "test",
+    settings: Mapping[str, Any] | None = None,
     teacher: Any = None,
     trust: bool = False,
     network: nn.Module | str | None = None,
@@ -41,6 +42,8 @@ def evaluate(
         data: result of `load_data`, or its argument, which is read with the settings of the run; None takes the data
             of the run or store.
         split: "train", "validation" or "test".
+        settings: settings of the data by dotted name, such as `{"data.label_column": "left", "data.test": 0.2}`; a run
+            and a store have their own.
         teacher: teacher to compare with; adds agreement and KL divergence.
         trust: allow model classes outside `instar.models`.
         network: network of a run folder that needs it: a module, or the `package.module:name` of a function that makes
@@ -56,7 +59,7 @@ def evaluate(
         those of the run.
 
     Raises:
-        ConfigError: if there are no data.
+        ConfigError: if there are no data, or settings for data whose settings are known.
         MismatchError: if classes or inputs of subject, data and teacher differ.
 
     >>> from torch import nn
@@ -68,6 +71,10 @@ def evaluate(
     refuse_swapped("evaluate", subject=subject, data=data)
     predicting = as_teacher(subject, trust=trust)
     run = as_run(subject)
+    if settings and (run is not None or (data is None and isinstance(predicting, Stored))):
+        raise ConfigError(
+            "settings say how given data are read, and a run or a store reads data as it did; leave them out."
+        )
     # whoever knows how it read its inputs decides: a run first, then the store, and arguments for a bare module
     if run is not None:
         found = read_run_data(run, data, trust=trust)
@@ -78,7 +85,7 @@ def evaluate(
         what = f"'{subject}'" if isinstance(subject, str) else f"a {type(subject).__name__}"
         raise ConfigError(f"evaluating {what} needs data; only a run folder knows its own.")
     else:
-        found = as_data(data, trust=trust)
+        found = read_data(data, settings, trust=trust)
     samples = found.split(split)
     teacher = attach_network(only_parts("evaluate", teacher, parts), teacher_network, trust=trust)
     followed = None if teacher is None else as_teacher(teacher, trust=trust)

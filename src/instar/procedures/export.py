@@ -26,6 +26,7 @@ from instar.exporting.to_safetensors import write_safetensors
 from instar.exporting.to_skops import write_skops
 from instar.exporting.to_torchscript import write_torchscript
 from instar.exporting.to_transformers import write_transformers
+from instar.exporting.tree_files import COMPARED_ROWS, compare_at_thresholds, names_trees, read_tree_file
 from instar.paths import local_path
 from instar.runs.rows import EXPORTS
 from instar.runs.run import Run
@@ -76,6 +77,8 @@ class Exported:
         recorded: comparison of the model with the predictions of the run; None if the data are not those of the run.
         quantised: comparison of the quantised file with the float one, which was compared with the model; None if it
             was not quantised.
+        rows: number of rows at and beside the thresholds on which the export of a file of trees was compared with
+            them, in place of test samples; None for a run.
     """
 
     path: str
@@ -87,6 +90,7 @@ class Exported:
     tolerance: float
     recorded: Recorded | None = None
     quantised: Quantised | None = None
+    rows: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -94,15 +98,20 @@ class Exported:
 
     def __str__(self) -> str:
         sizes = " and ".join(map(str, COMPARED_BATCH_SIZES))
+        compared = f"the model on {sizes} test samples"
+        told = self.recorded or "nothing was compared, because the data are not those of the run"
+        recorded = [f"  recorded   {told}"]
+        if self.rows is not None:
+            compared, recorded = f"the trees on {self.rows:,} rows at their thresholds and beside them", []
         return "\n".join(
             [
                 self.path,
                 f"  format     {self.to}, {self.bytes:,} bytes",
                 f"  inputs     {self.inputs}, raw",
                 f"  logits     {self.outputs}",
-                f"  compared   with the model on {sizes} test samples: logits differ by at most {self.difference:.2g} "
+                f"  compared   with {compared}: logits differ by at most {self.difference:.2g} "
                 f"(allowed: {self.tolerance:g})",
-                f"  recorded   {self.recorded or 'nothing was compared, because the data are not those of the run'}",
+                *recorded,
                 *([f"  quantised  {self.quantised}"] if self.quantised else []),
             ]
         )
@@ -126,11 +135,13 @@ def export(
     logits for any number of samples.
 
     Args:
-        run: complete run, or its folder.
+        run: complete run, or its folder; or a file of trees that `born_again_tree` or `write_trees` wrote, as
+            "python", "c" or "rules".
         to: "onnx", "safetensors" or "torchscript" for a file; "hub" for a folder in the layout of the Hugging Face Hub;
             "transformers" for a folder that Transformers opens, of a run whose student is a model of Transformers;
             "python", "c", "rules" (text) or "scikit-learn" (a file of skops) for a student that is a decision tree.
-        out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run.
+        out: file, which is replaced, or new or empty folder; None writes to the folder `export` of the run, or beside
+            the file of trees.
         data: data whose test samples are compared; None takes the data of the run.
         quantise: "int8" writes an ONNX file with weights of 8 bits, and compares accuracy, classes and logits with
             those of the float file on up to 10,000 test samples.
@@ -156,6 +167,10 @@ def export(
         raise ConfigError(f"format '{to}' is unknown; {nearest(to, FORMATS)}")
     if quantise and to != "onnx":
         raise ConfigError(f"quantise='{quantise}' needs the format onnx, got '{to}'.")
+    if not isinstance(run, Run) and names_trees(run):
+        if data is not None or network is not None:
+            raise ConfigError(f"'{run}' is a file of trees, whose export needs neither data nor a network.")
+        return _export_trees(Path(run), to, out, tolerance)
     run = run if isinstance(run, Run) else Run(run)
     form = FORMATS[to]
     name = f"model.{quantise}.onnx" if quantise else form.name
@@ -179,3 +194,19 @@ def export(
     inputs, outputs = student.shapes()
     size = sum(file.stat().st_size for file in files)
     return Exported(str(path), to, size, inputs, outputs, difference, tolerance, student.recorded, quantised)
+
+
+def _export_trees(file: Path, to: str, out: str | Path | None, tolerance: float) -> Exported:
+    found = read_tree_file(file, to)
+    # beside the file, and not under its own name with another suffix, which may be that of the forest
+    path = local_path(out, "out") if out is not None else file.with_name(f"{file.stem}_{FORMATS[to].name}")
+    refuse_in_use(path, is_folder=False)
+    with new_export(path) as made:
+        difference = compare_at_thresholds(found.trees, found.write(made))
+        if difference > tolerance:
+            raise MismatchError(
+                f"the {to} export of '{file}' differs from its trees by {difference:.2g} in a row at their thresholds, "
+                f"and the tolerance is {tolerance:g}; nothing was written."
+            )
+    inputs, outputs = f"float64 [batch, {found.trees.columns}]", f"float32 [batch, {found.trees.outputs}]"
+    return Exported(str(path), to, path.stat().st_size, inputs, outputs, difference, tolerance, rows=COMPARED_ROWS)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from instar.checks import Count, Natural, Seed, checked
-from instar.data.dataset import Data, load_data
 from instar.data.synthetic.generator import RowGenerator
 from instar.data.synthetic.joining import join_rows
 from instar.data.synthetic.notation import parse_generator
@@ -17,7 +16,7 @@ from instar.importing import TypedName
 from instar.paths import local_path
 from instar.runs.files import write_whole
 from instar.stages.arguments import DataLike
-from instar.stages.configuration import nest
+from instar.stages.configuration import read_data
 
 WRITERS: dict[str, Callable[[Any, Path], object]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
@@ -74,7 +73,7 @@ def synthesise(
     file = None if out is None else local_path(out, "out")
     if file is not None and file.suffix not in WRITERS:
         raise ConfigError(f"out must be a file with the suffix {', '.join(WRITERS)}, got '{file}'.")
-    found = _read(data, settings, trust=trust)
+    found = read_data(data, settings, trust=trust)
     if found.config.transfer is not None:
         raise ConfigError(f"'data.transfer' is '{found.config.transfer}' already; make rows of data without it.")
     fitted = generator.fit(rows_of(found.train, generator))
@@ -84,13 +83,3 @@ def synthesise(
     if file is not None:
         write_whole(file, lambda path: WRITERS[file.suffix](frame, path))
     return frame
-
-
-def _read(data: DataLike, settings: Mapping[str, Any] | None, *, trust: bool) -> Data:
-    nested = nest(settings or {})
-    if other := min(nested.keys() - {"data"}, default=None):
-        raise ConfigError(f"'{other}' is no setting of the data; expected names such as data.label_column.")
-    selection = nested.get("data", {})
-    if isinstance(data, Data):
-        return data.select(trust=trust, **selection) if selection else data
-    return load_data(data, trust=trust, **selection)

@@ -139,6 +139,15 @@ class BornAgainClassifier(ClassifierMixin, Taught):  # type: ignore[misc]  # it 
         found: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
         return found
 
+    def rules(self) -> str:
+        """Return the tree as nested conditions in words."""
+        from instar.exporting.to_rules import write_lines
+        from instar.models.questions import ask_numbers
+
+        check_is_fitted(self, "tree_")
+        questions = ask_numbers(self.tree_, getattr(self, "feature_names_in_", ()))
+        return "\n".join(write_lines(questions, tuple(map(str, self.classes_))))
+
     def get_depth(self) -> int:
         """Return the depth of the tree."""
         check_is_fitted(self, "tree_")

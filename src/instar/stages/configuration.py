@@ -30,7 +30,7 @@ from instar.objectives.notation import as_objective, distillation
 from instar.objectives.objective import Objective, Term
 from instar.runs.run import Run
 from instar.stages.argument_order import refuse_swapped
-from instar.stages.arguments import given_network
+from instar.stages.arguments import DataLike, given_network
 from instar.stages.components import GivenObjects
 from instar.stages.given_teacher import paths_of
 from instar.stages.stage import Stage
@@ -206,6 +206,21 @@ def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
             inner = {key: inner}
         nested = merge_settings(nested, inner)
     return nested
+
+
+def read_data(data: DataLike, settings: Mapping[str, Any] | None, *, trust: bool) -> Data:
+    """Return data that a user gave in any form, with their settings by dotted name, such as `data.label_column`.
+
+    Raises:
+        ConfigError: when a setting is none of the data.
+    """
+    nested = nest(settings or {})
+    if other := min(nested.keys() - {"data"}, default=None):
+        raise ConfigError(f"'{other}' is no setting of the data; expected names such as data.label_column.")
+    selection = nested.get("data", {})
+    if isinstance(data, Data):
+        return data.select(trust=trust, **selection) if selection else data
+    return load_data(data, trust=trust, **selection)
 
 
 def as_setting(value: Any) -> Any:

@@ -97,7 +97,7 @@ def _read_array(estimator: Any, batch: Batch, who: str) -> NDArray[Any]:
 
 
 def _read_frame(estimator: Any, table: CellRows, batch: Batch, who: str) -> Any:
-    frame = table.as_frame(torch.tensor(batch.host_ids))
+    frame = _read_rows(table, torch.tensor(batch.host_ids))
     wanted = getattr(estimator, "feature_names_in_", None)
     if wanted is None:  # fitted to an array, in the order of its columns
         return frame.to_numpy()
@@ -108,3 +108,18 @@ def _read_frame(estimator: Any, table: CellRows, batch: Batch, who: str) -> Any:
             f"{nearest(missing[0], found)}"
         )
     return frame.iloc[:, [found.index(str(name)) for name in wanted]].set_axis(list(wanted), axis=1)
+
+
+def _read_rows(table: CellRows, ids: torch.Tensor) -> Any:
+    """Return rows as a data frame in which numbers and booleans are those, as pandas reads them from a file."""
+    frame = table.as_frame(ids)
+    if hasattr(table.given, "iloc"):  # the estimator may have been fitted to the words of this frame
+        return frame
+    found = {}
+    # cells of CSV files are kept as they are written, so that 007 is a word
+    for place, column in enumerate(table.schema):
+        if column.kind in ("number", "boolean") and frame.dtypes.iloc[place].kind == "O":
+            values = table.values[ids, place].numpy()
+            is_whole = column.kind == "boolean" and not np.isnan(values).any()
+            found[column.name] = values.astype(bool) if is_whole else values
+    return frame.assign(**found) if found else frame
