@@ -11,6 +11,7 @@ import instar as package
 from instar.data.synthetic import Smearing
 from instar.data.synthetic.grown_trees import grow_on_generated_rows
 from instar.errors import ConfigError, MismatchError
+from instar.exporting import tree_files
 from instar.models.questions import ask_numbers
 from instar.sklearn import BornAgainClassifier
 from instar.trees import TreeArrays, as_trees, read_trees, write_trees
@@ -92,7 +93,7 @@ def test_a_tree_is_made_and_evaluated_with_one_table_and_exported(instar, tmp_pa
 
 @pytest.mark.parametrize("to", ["python", "c", "rules"])
 @pytest.mark.parametrize(("combine", "meaning"), [("mean", "probabilities"), ("sum", "logits"), ("sum", "numbers")])
-def test_an_export_of_trees_compares_float64_numbers_and_missing_values(tmp_path, to, combine, meaning):
+def test_an_export_of_trees_compares_float64_numbers_and_missing_values(tmp_path, monkeypatch, to, combine, meaning):
     below = np.nextafter(0.1, 0)  # float32 would merge both
     tree = TreeArrays(
         [0, -1, 1, -1, -1, 0, -1, -1], [0.1, 0, np.finfo(float).max, 0, 0, below, 0, 0],
@@ -103,10 +104,19 @@ def test_an_export_of_trees_compares_float64_numbers_and_missing_values(tmp_path
     )  # fmt: skip
     file = write_trees(tree, tmp_path / "trees.safetensors")
     assert package.export(file, to, out=tmp_path / "made").difference <= 1e-6
-    questions = ask_numbers(tree)
     rows = np.array([[a, b] for a in (0.1, below, 0.2, np.nan) for b in (1.0, np.inf, np.nan)])
-    wanted = tree.predict(rows) if meaning != "probabilities" else np.log(tree.predict(rows))
-    assert np.allclose(questions.predict(rows), wanted, atol=1e-12)
+    found = ask_numbers(tree).predict(rows)
+    assert np.allclose(np.exp(found) if meaning == "probabilities" else found, tree.predict(rows), atol=1e-12)
+    right = tree_files.WRITERS[to]
+
+    def write_rounding(*given):
+        predict = right(*given)
+        return lambda rows: predict(rows.float())
+
+    monkeypatch.setitem(tree_files.WRITERS, to, write_rounding)
+    with pytest.raises(MismatchError, match=r"at their thresholds, and the tolerance .* nothing was written"):
+        package.export(file, to, out=tmp_path / "rounded")
+    assert not (tmp_path / "rounded").exists()
 
 
 def test_pruned_and_grown_trees_agree_with_the_forest_on_its_training_rows(tmp_path, forest):

@@ -90,9 +90,11 @@ def make_rows(trees: TreeArrays) -> NDArray[np.float64]:
     draw = np.random.default_rng(0)
     rows = np.zeros((COMPARED_ROWS, trees.columns))
     for column in range(trees.columns):
-        levels = np.unique(trees.thresholds[trees.features == column])
+        levels = np.unique(trees.open_thresholds[trees.features == column])
         if len(levels):
-            rows[:, column] = draw.choice(np.concatenate([levels, np.nextafter(levels, np.inf)]), len(rows))
+            with np.errstate(over="ignore"):
+                above = np.nextafter(levels, np.inf)
+            rows[:, column] = draw.choice(np.concatenate([levels, above]), len(rows))
     if trees.allows_missing:
         is_missing = draw.random(rows.shape) < 0.1
         rows[1::2][is_missing[1::2]] = np.nan
