@@ -15,6 +15,7 @@ from instar.students.boosting import Boosted
 from instar.students.derivatives import Derivatives
 from instar.students.examples import Examples, Part
 from instar.students.leaf_values import add, gather_sums
+from instar.students.newton import find_base
 from instar.targets import DenseTargets
 from instar.trees import TreeArrays, as_trees
 
@@ -83,7 +84,8 @@ def test_losses_above_a_cached_tile_have_the_same_second_derivative():
 
 def test_the_loss_falls_at_each_round_and_one_full_step_is_the_best_constant_of_each_leaf():
     examples, _ = some_examples()
-    boosted = Boosted.begin(parse_objective("DecoupledKD(1, 2, 3) + HardLabels()"), examples)
+    objective = parse_objective("DecoupledKD(1, 2, 3) + HardLabels()")
+    boosted = Boosted(objective, examples, find_base(objective, examples))
     # at the best constants, the gradients of the examples add up to 0
     np.testing.assert_allclose(boosted.now.gradient.sum(0), np.zeros(3), atol=1e-3)
     losses = [boosted.now.loss]
@@ -92,7 +94,8 @@ def test_the_loss_falls_at_each_round_and_one_full_step_is_the_best_constant_of_
         assert np.abs(step.values).max() > 0
         losses.append(boosted.now.loss)
     assert (np.diff(losses) < 0).all()
-    boosted = Boosted.begin(parse_objective("LogitMatching()"), examples)
+    objective = parse_objective("LogitMatching()")
+    boosted = Boosted(objective, examples, find_base(objective, examples))
     step = boosted.add_tree(Boosting(learning_rate=1.0, leaves=4, min_samples=1, smoothing=0.0), 0)
     leaves = step.grown.estimator.apply(examples.rows)
     wanted = torch.cat([part.targets.logits() for part in examples.parts])

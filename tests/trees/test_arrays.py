@@ -5,7 +5,7 @@ import pytest
 
 from instar.errors import InstarError, MismatchError, RunError
 from instar.trees import TreeArrays, read_trees, write_trees
-from instar.trees.stacking import largest_in_float32
+from instar.trees.thresholds import largest_in_float32
 
 
 def drawn_forest(seed, trees=3, depth=4, columns=5, outputs=3, **settings):

@@ -18,8 +18,8 @@ from instar.models.normalised import Normalised
 from instar.models.readers.cell_encoding import CellEncoding
 from instar.models.readers.cells import Cells
 from instar.models.tree_ensemble import TreeEnsemble
-from instar.trees.arrays import LEAF, TreeArrays
-from instar.trees.stacking import largest_in_float32
+from instar.trees.arrays import TreeArrays
+from instar.trees.thresholds import LEAF, largest_in_float32
 
 Floats = NDArray[np.float64]
 

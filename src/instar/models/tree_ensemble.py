@@ -15,7 +15,8 @@ from torch import Tensor
 from instar.errors import MismatchError
 from instar.models.fitted import Fitted
 from instar.models.outputs import is_tracing
-from instar.trees.arrays import LEAF, MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
+from instar.trees.arrays import MIN_COMPILED_ROWS, Combination, Meaning, TreeArrays
+from instar.trees.thresholds import LEAF
 
 BLOCK_NODES = 16_384
 """Pairs of a row and a tree that go down together, few enough that a level stays in the cache of a core; rows of a

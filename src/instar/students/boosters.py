@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from instar.objectives.objective import Objective
-from instar.students.boosting import Boosted
 from instar.students.derivatives import Derivatives
 from instar.students.examples import Examples
 from instar.students.leaf_values import add, gather_sums
+from instar.students.newton import find_base
 from instar.trees.arrays import TreeArrays
 from instar.trees.reading import as_trees
 
@@ -38,7 +38,7 @@ def boost(estimator: Any, examples: Examples, objective: Objective) -> TreeArray
     classes, base = examples.classes, np.zeros(examples.classes)
     bound = MIN_CURVATURE * examples.samples[:, None]
     if examples.are_numbers:
-        base = Boosted.begin(objective, examples).base
+        base = find_base(objective, examples)
         strengths = add(one.strengths for one in gather_sums(objective, examples))
         bound = bound.maximum(torch.from_numpy(strengths)[:, None])
 

@@ -16,16 +16,11 @@ from instar.students.derivatives import Derivatives, refuse_without_derivatives
 from instar.students.examples import Examples
 from instar.students.fitted import FittedStudent
 from instar.students.held_out import find_held_out
-from instar.students.leaf_values import TINY, Floats
+from instar.students.leaf_values import Floats
+from instar.students.newton import MAX_HALVINGS, find_base, find_steps
 from instar.students.student import Lesson
 from instar.students.tree import Grown, make_regressor
 from instar.trees.stacking import Nodes, stack_trees
-
-MAX_HALVINGS = 20
-"""Times that a step which raises the loss is halved."""
-
-BASE_STEPS = 50
-"""Newton steps to the best constant logits."""
 
 
 class BoostingStudent(FittedStudent):
@@ -52,7 +47,7 @@ class BoostingStudent(FittedStudent):
     def fit(self, network: Any, examples: Examples, lesson: Lesson) -> int:
         """Add trees until the validation loss stops falling."""
         assert isinstance(network, Boosting), "the catalogue gives each family its student"
-        boosted = Boosted.begin(lesson.objective, examples)
+        boosted = Boosted(lesson.objective, examples, find_base(lesson.objective, examples))
         held_out = find_held_out(lesson) if network.patience else None
         watched = None if held_out is None else Watched(*held_out, boosted.base)
         for number in range(network.rounds):
@@ -95,25 +90,6 @@ class Boosted:
         self.trees = list[Step]()
         self.logits = torch.from_numpy(np.tile(base, (examples.count, 1)))
         self.now = Derivatives.of(objective, examples, self.logits)
-
-    @classmethod
-    def begin(cls, objective: Objective, examples: Examples) -> Boosted:
-        """Return no trees yet, at the constant logits with the least loss."""
-        found = cls(objective, examples, np.zeros(examples.classes))
-        everything = np.zeros(examples.count, np.int64)
-        for _ in range(BASE_STEPS):
-            step = find_steps(found.now, everything, 1, 0.0)[0]
-            for _ in range(MAX_HALVINGS):
-                moved = cls(objective, examples, found.base + step)
-                if moved.now.loss <= found.now.loss:
-                    break
-                step = step / 2
-            else:
-                return found
-            found = moved
-            if np.abs(step).max() < 1e-6:
-                break
-        return found
 
     def add_tree(self, network: Boosting, seed: int) -> Step | None:
         """Fit a tree to the negative gradient, and return it; None: no split or step lowers the loss."""
@@ -169,22 +145,3 @@ class Watched:
     def _loss(self) -> float:
         mean, spread = self.examples.scale
         return self.examples.measure_logits(mean + spread * self.logits, self.objective)["loss"]
-
-
-def find_steps(now: Derivatives, groups: NDArray[np.integer], number: int, beside: float) -> Floats:
-    """Return the Newton step of each group of examples, float64 `[number, classes]`; see `BoostingStudent`.
-
-    Args:
-        now: derivatives of the loss.
-        groups: group of each example; -1: none.
-        number: number of groups.
-        beside: curvature that each group has beside that of its examples.
-    """
-    inside, classes = groups >= 0, now.gradient.shape[1]
-    gradient, curvature = (
-        np.stack([np.bincount(groups[inside], column[inside], number) for column in values.numpy().T], 1)
-        for values in (now.gradient, now.curvature)
-    )
-    factor = (classes - 1) / classes if classes > 1 else 1.0
-    steps: Floats = -factor * gradient / np.maximum(curvature + beside, TINY)
-    return np.where(gradient == 0, 0.0, steps)

@@ -12,7 +12,8 @@ from instar.models.fitted_content import Content
 from instar.trees.arrays import TreeArrays
 from instar.trees.files import ARRAY_NAMES, SETTING_NAMES
 from instar.trees.reading import as_trees
-from instar.trees.stacking import Nodes, largest_in_float32, stack_trees
+from instar.trees.stacking import Nodes, stack_trees
+from instar.trees.thresholds import largest_in_float32
 
 PROBE_ROWS = 64
 """Rows on which what is kept is compared with the estimator."""

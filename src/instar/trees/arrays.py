@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from instar.errors import MismatchError
+from instar.trees.descent import Descent
+from instar.trees.thresholds import EVERYTHING, LEAF
 from instar.trees.wholeness import as_floats, as_indices, refuse_broken
 
 Combination = Literal["mean", "sum"]
 Meaning = Literal["probabilities", "logits", "numbers"]
-
-LEAF = -1
-"""Number of the column, and of both children, at a leaf."""
-
-EVERYTHING = float(np.finfo(np.float64).max)
-"""Threshold to whose left all numbers go, infinity too, as where missing values are split from all others."""
 
 MIN_COMPILED_ROWS = 256
 """Rows from which on compiled code is faster; it goes down one tree after the other."""
@@ -180,9 +176,7 @@ class TreeArrays:
         return columns, np.where(leaf, np.inf, self.open_thresholds), children.astype(np.intp), self.missing_left | leaf
 
     @cached_property
-    def _descent(self) -> Any:
-        from instar.trees.descent import Descent  # which imports scikit-learn, and reads this file
-
+    def _descent(self) -> Descent:
         return Descent(self)
 
     def _find_leaves(self, table: NDArray[np.floating]) -> Iterator[tuple[slice, Iterator[NDArray[np.intp]]]]:

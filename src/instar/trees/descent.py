@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instar.trees.arrays import EVERYTHING, LEAF, TreeArrays
-from instar.trees.stacking import largest_in_float32
+from instar.trees.thresholds import EVERYTHING, LEAF, largest_in_float32
+
+
+class NodeArrays(Protocol):
+    """What the descent reads of `TreeArrays`, which makes one."""
+
+    features: NDArray[np.int32]
+    thresholds: NDArray[np.float64]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    missing_left: NDArray[np.bool_]
+    roots: NDArray[np.int32]
+    columns: int
+
+    @property
+    def open_thresholds(self) -> NDArray[np.float64]:
+        """Thresholds, of which those to whose left all numbers go are infinite."""
+
+    @property
+    def depths(self) -> NDArray[np.int32]:
+        """Depth of each tree."""
 
 
 class Descent:
@@ -18,7 +37,7 @@ class Descent:
         trees: trees, whose checked indices the compiled code follows without looking.
     """
 
-    def __init__(self, trees: TreeArrays) -> None:
+    def __init__(self, trees: NodeArrays) -> None:
         from sklearn.tree import DecisionTreeRegressor
 
         # of this version of scikit-learn
@@ -45,7 +64,7 @@ class Descent:
         return found
 
 
-def fill_tree(empty: Any, trees: TreeArrays, root: int, values: NDArray[np.float64]) -> tuple[Any, NDArray[np.intp]]:
+def fill_tree(empty: Any, trees: NodeArrays, root: int, values: NDArray[np.float64]) -> tuple[Any, NDArray[np.intp]]:
     """Return a tree of scikit-learn with the nodes below a root, and the number of each of its nodes in `trees`.
 
     Args:
@@ -75,7 +94,7 @@ def fill_tree(empty: Any, trees: TreeArrays, root: int, values: NDArray[np.float
     return found, places
 
 
-def _below(trees: TreeArrays, root: int) -> NDArray[np.intp]:
+def _below(trees: NodeArrays, root: int) -> NDArray[np.intp]:
     """Return the nodes of the tree of a root, each after its parent."""
     levels = [np.array([root])]
     while len(levels[-1]):

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import EVERYTHING, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.from_scikit_learn import as_logits, place_values
 from instar.trees.stacking import Nodes, stack_trees
+from instar.trees.thresholds import EVERYTHING
 
 NUMBER_OBJECTIVES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
 """Objectives whose sums are the predicted numbers."""

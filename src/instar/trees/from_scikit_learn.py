@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import EVERYTHING, TreeArrays
-from instar.trees.stacking import Nodes, largest_in_float32, stack_trees
+from instar.trees.arrays import TreeArrays
+from instar.trees.stacking import Nodes, stack_trees
+from instar.trees.thresholds import EVERYTHING, largest_in_float32
 
 FORESTS = (
     "RandomForest",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from instar.errors import MismatchError
 from instar.trees.arrays import TreeArrays
 from instar.trees.from_scikit_learn import as_logits, place_values
-from instar.trees.stacking import Nodes, largest_in_float32, stack_trees
+from instar.trees.stacking import Nodes, stack_trees
+from instar.trees.thresholds import largest_in_float32
 
 LOGIT_OBJECTIVES = ("binary:logistic", "binary:logitraw", "reg:logistic", "multi:softmax", "multi:softprob")
 """Objectives whose sums are logits; those of two classes are that of the second."""

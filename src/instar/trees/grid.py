@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
+from instar.trees.thresholds import LEAF
 
 Cells = NDArray[np.int32]
 """Cells by their number along each column that has thresholds, `[n, columns]`."""

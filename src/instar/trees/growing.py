@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from instar.checks import Count, checked
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.cost_complexity import find_best_subtree
 from instar.trees.grid import refuse_numbers
 from instar.trees.reading import as_trees
+from instar.trees.thresholds import LEAF
 
 Rows = NDArray[np.float64]
 """Rows of numbers, `[rows, columns]`."""

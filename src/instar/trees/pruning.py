@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
+from instar.trees.thresholds import LEAF
 
 
 def prune_empty_splits(trees: TreeArrays, rows: ArrayLike) -> TreeArrays:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.from_lightgbm import predict_lightgbm, read_lightgbm
 from instar.trees.from_scikit_learn import predict_scikit_learn, read_scikit_learn
 from instar.trees.from_xgboost import predict_xgboost, read_xgboost
+from instar.trees.thresholds import LEAF
 
 PROBE_ROWS = 64
 """Rows on which trees and model are compared."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.boxes import Table
 from instar.trees.grid import Grid
+from instar.trees.thresholds import LEAF
 
 Region = int
 """Bit i is set if some row of the region reaches leaf i. Regions of the same leaves have the same classes inside."""

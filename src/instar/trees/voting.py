@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from instar.errors import MismatchError
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.grid import refuse_numbers
 from instar.trees.reading import as_trees
+from instar.trees.thresholds import LEAF
 
 
 def let_trees_vote(forest: Any) -> TreeArrays:

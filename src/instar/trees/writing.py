@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from instar.trees.arrays import LEAF, TreeArrays
+from instar.trees.arrays import TreeArrays
 from instar.trees.grid import Grid
+from instar.trees.thresholds import LEAF
 
 
 class NodeWriter:
