@@ -114,8 +114,8 @@ def choose_reading(splits: Mapping[str, datasets.Dataset], config: DataConfig) -
     if _has_plain_columns(rows, kinds, config) and not all(_is_string(feature) for feature in features.values()):
         raise DataError(
             f"data '{name}' are a table, and no column is known to be the label: set data.label_column to the column "
-            f"to predict; its columns are: {join_names(features, 20)}. To give columns of numbers to a network by "
-            "their names, also set data.input_columns."
+            f"to predict; its columns are: {join_names(features, 20)}.{_tell_strings(rows)} To give columns of "
+            "numbers to a network by their names, also set data.input_columns."
         )
     given = config.input_column or _only_candidate(
         "input", [column for column in features if kinds[column]], rows, config
@@ -229,6 +229,11 @@ def _only_candidate(role: str, candidates: list[str], rows: datasets.Dataset, co
 
 
 def _other_readings(rows: datasets.Dataset) -> str:
+    return f"{_tell_strings(rows)} To read a table, set data.label_column; data.input_columns names columns of numbers."
+
+
+def _tell_strings(rows: datasets.Dataset) -> str:
+    """Return sentences about columns of file names and of texts, each after a space."""
     strings = [column for column in rows.features if _is_string(rows.features[column])]
     files = [column for column in strings if _are_files(rows, column)]
     told = ""
@@ -251,7 +256,7 @@ def _other_readings(rows: datasets.Dataset) -> str:
             f" To train a language model on text without labels, set data.input_column and data.label_column to the "
             f"same column ({join_names(texts)})."
         )
-    return f"{told} To read a table, set data.label_column; data.input_columns names columns of numbers."
+    return told
 
 
 def _media_kind(rows: datasets.Dataset, column: str) -> Literal["images", "recordings"] | None:
