@@ -2,7 +2,7 @@
 
 The table has 20 columns of numbers, 8 of 5 words, one of 200 words and one of booleans, with missing values. The
 reference is the same work on a quarter of the rows, times 4, so a ratio near 1 shows that the time is linear in them.
-AutoGluon, whose implementation of MUNGE would be another reference, is not installed with the other packages.
+Where `autogluon.core` is installed, its spunge is a reference too, which looks for no neighbours.
 
 | case | target |
 |---|---|
@@ -13,9 +13,13 @@ AutoGluon, whose implementation of MUNGE would be another reference, is not inst
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
+import pandas
 import torch
 
 from instar.data.columns.cell_rows import CellRows
@@ -49,6 +53,22 @@ def make_rows(name: str, table: CellRows, rows: int) -> float:
     return time.process_time() - started
 
 
+def as_frame(table: CellRows) -> pandas.DataFrame:
+    """Return the table as AutoGluon takes it: floats, and words as categories."""
+    found = pandas.DataFrame(table.values.numpy(), columns=[column.name for column in table.schema.columns])
+    words = [column.name for column in table.schema.columns if column.kind != "number"]
+    return found.astype(dict.fromkeys(words, "category"))
+
+
+def make_by_autogluon(function: Callable[..., object], frame: pandas.DataFrame, rows: int) -> float:
+    """Return the seconds of this process for the rows of a function of AutoGluon."""
+    from autogluon.common.features.feature_metadata import FeatureMetadata
+
+    started = time.process_time()
+    function(frame, FeatureMetadata.from_df(frame), num_augmented_samples=rows)
+    return time.process_time() - started
+
+
 def main() -> None:
     """Measure all generators."""
     topic = Topic("synthetic", parser(__doc__).parse_args())
@@ -67,6 +87,19 @@ def main() -> None:
     compare("munge", "100,000", large, quarter)
     for name in ("smearing", "marginals", "naive-bayes"):
         compare(name, "4,000", small, small)
+    if importlib.util.find_spec("autogluon") is None:
+        print("autogluon.core is not installed, so its functions are no references.", file=sys.stderr)
+    else:
+        from autogluon.core.augmentation.distill_utils import spunge_augment
+
+        frame = as_frame(small)
+        for name in ("munge", "smearing"):
+            topic.compare(
+                f"{name}, of a table of 4,000 rows, over spunge of AutoGluon",
+                partial(make_rows, name, small, ROWS),
+                partial(make_by_autogluon, spunge_augment, frame, ROWS),
+                turns=1,
+            )
     topic.write()
 
 
