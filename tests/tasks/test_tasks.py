@@ -34,7 +34,7 @@ def test_a_metric_added_to_a_task_is_shown_wherever_metrics_are(tmp_path, monkey
     value = evaluate(run)["sure"]
     assert 0 < value < 1
     assert run.metrics["sure"] == value
-    assert f"  sure       {value:.2%} of 597" in instar("evaluate", run.path)[1].splitlines()
+    assert f"  {'sure':17} {value:.2%} of 597" in instar("evaluate", run.path)[1].splitlines()
     (score,) = [score for score in inspect(run).scores if (score.split, score.name) == ("test", "sure")]
     assert (score.value, score.how) == (value, "above one quarter, Wilson")
     assert score.low < value < score.high
