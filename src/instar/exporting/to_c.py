@@ -97,10 +97,10 @@ def write_c(student: Student, path: Path) -> Predict:
     Raises:
         MismatchError: if the student is no decision tree, or a compiler refuses the file.
     """
-    return write_c_trees(decide(student, "c"), student.classes, path)
+    return write_tree_c(decide(student, "c"), student.classes, path)
 
 
-def write_c_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+def write_tree_c(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
     """Write the C file of decisions, and return a function that compiles and runs it.
 
     Without a C compiler, the questions are compared and not the file, which stderr says.

@@ -108,10 +108,10 @@ def write_python(student: Student, path: Path) -> Predict:
     Raises:
         MismatchError: if the student is no decision tree.
     """
-    return write_python_trees(decide(student, "python"), student.classes, path)
+    return write_tree_python(decide(student, "python"), student.classes, path)
 
 
-def write_python_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+def write_tree_python(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
     """Write the module of decisions, and return a function that runs it."""
     program = write_program(found, classes)
     write_whole(path, lambda temporary: temporary.write_text(program, encoding="ascii"))

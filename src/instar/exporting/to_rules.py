@@ -23,10 +23,10 @@ def write_rules(student: Student, path: Path) -> Predict:
     Raises:
         MismatchError: if the student is no decision tree.
     """
-    return write_rules_of_trees(decide(student, "rules"), student.classes, path)
+    return write_tree_rules(decide(student, "rules"), student.classes, path)
 
 
-def write_rules_of_trees(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
+def write_tree_rules(found: Decisions, classes: Sequence[str], path: Path) -> Predict:
     """Write the conditions of decisions, and return a function that answers the same questions."""
     questions = found.questions
     text = "".join(f"{line}\n" for line in write_lines(questions, classes))

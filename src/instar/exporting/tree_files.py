@@ -16,9 +16,9 @@ from instar.errors import ConfigError
 from instar.exporting.decisions import Decisions, number_questions
 from instar.exporting.recorded_predictions import largest_difference
 from instar.exporting.student import Predict
-from instar.exporting.to_c import write_c_trees
-from instar.exporting.to_python import write_python_trees
-from instar.exporting.to_rules import write_rules_of_trees
+from instar.exporting.to_c import write_tree_c
+from instar.exporting.to_python import write_tree_python
+from instar.exporting.to_rules import write_tree_rules
 from instar.models.questions import ask_numbers
 from instar.trees.arrays import TreeArrays
 from instar.trees.files import read_trees
@@ -27,9 +27,9 @@ COMPARED_ROWS = 1000
 """Rows on which an export is compared with its trees."""
 
 WRITERS: dict[str, Callable[[Decisions, Sequence[str], Path], Predict]] = {
-    "python": write_python_trees,
-    "c": write_c_trees,
-    "rules": write_rules_of_trees,
+    "python": write_tree_python,
+    "c": write_tree_c,
+    "rules": write_tree_rules,
 }
 """Formats of a file of trees: those that compare float64 numbers, as the trees do."""
 

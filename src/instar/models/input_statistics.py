@@ -30,7 +30,7 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of the inputs, per channel of images and per feature of vectors and frames.
 
     Shapes are `[channels, 1, 1]` or `[features]`. Constant features get std 1, and padding frames of recordings are
-    left out. A sample of weight 0 is as one that is not there, and vectors count as often as their weights say. From a
+    left out. Samples of weight 0 are left out too, and vectors count as often as their weights say. From a
     large data set, 100,000 evenly spaced samples are used. They are kept beside inputs in the cache.
 
     >>> from instar.data import load_data
@@ -43,10 +43,12 @@ def statistics(samples: Samples) -> tuple[Tensor, Tensor]:
         return torch.zeros(1), torch.ones(1)
     # evenly spaced, because data may be sorted by class
     ids, weights = samples.ids, source.weights
-    if weights is not None and (weights[ids] > 0).any():
+    if weights is not None and not weights[ids].any():
+        weights = None
+    if weights is not None:
         ids = ids[weights[ids] > 0]
     ids = ids[:: -(-len(ids) // MAX_STATISTICS_SAMPLES)]
-    weights = None if weights is None or len(samples.input_shape) != 1 else weights[ids]
+    weights = weights[ids] if weights is not None and len(samples.input_shape) == 1 else None
     has_positions = source.positions is not None or source.lengths is not None
     has_frames = has_positions and len(samples.input_shape) == 2
     is_pixels = source.inputs.dtype == torch.uint8 and len(samples.input_shape) == 3
@@ -118,7 +120,7 @@ def _statistics_of_floats(
     # in parts, because all samples as float64 take eight times the memory of pixels
     size = min(4096, max(1, _FLOATS_PART_BYTES // source.inputs[0].nbytes))
     # at most 1 each, so that no sum of them is infinite
-    counts = torch.ones(len(ids)) if weights is None or not weights.any() else weights / weights.max()
+    counts = torch.ones(len(ids)) if weights is None else weights / weights.max()
     for part, own in zip(ids.split(size), counts.double().split(size), strict=True):
         inputs = _valid_frames(source, part) if has_frames else source.inputs[part]
         inputs = inputs.double() / 255 if inputs.dtype == torch.uint8 else inputs.double()
