@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instar.compute.inputs import Inputs
-from instar.errors import ConfigError
+from instar.errors import ConfigError, RunError
 from instar.exporting.decisions import Decisions, number_questions
 from instar.exporting.recorded_predictions import largest_difference
 from instar.exporting.student import Predict
@@ -20,6 +20,7 @@ from instar.exporting.to_c import write_tree_c
 from instar.exporting.to_python import write_tree_python
 from instar.exporting.to_rules import write_tree_rules
 from instar.models.questions import ask_numbers
+from instar.runs.run import EXPORT_HINT
 from instar.trees.arrays import TreeArrays
 from instar.trees.files import read_trees
 
@@ -53,7 +54,10 @@ def read_tree_file(path: str | Path, to: str) -> TreeFile:
         ConfigError: when the format does not hold float64 numbers.
         RunError: when the file holds no trees, or is damaged.
     """
-    trees = read_trees(path)
+    try:
+        trees = read_trees(path)
+    except RunError as error:  # the suffix is that of exported networks too
+        raise RunError(f"{error} If it is an exported model: {EXPORT_HINT}") from None
     if to not in WRITERS:
         raise ConfigError(
             f"a file of trees compares float64 numbers, and is written as {', '.join(WRITERS)}; got the format {to}. "
