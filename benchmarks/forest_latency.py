@@ -50,8 +50,8 @@ def main() -> None:
         batch = asked.iloc[np.arange(size) % len(asked)]
         topic.compare(
             f"predict_proba of a batch of {size:,} by an MLP over {TREES} trees",
-            lambda batch=batch: seconds(lambda: student.predict_proba(batch)),  # type: ignore[misc]
-            lambda batch=batch: seconds(lambda: forest.predict_proba(batch)),  # type: ignore[misc]
+            lambda batch=batch: seconds(lambda: student.predict_proba(batch)),  # type: ignore[misc]  # mypy infers no lambda with a default
+            lambda batch=batch: seconds(lambda: forest.predict_proba(batch)),  # type: ignore[misc]  # mypy infers no lambda with a default
         )
     topic.write()
 

@@ -1,13 +1,9 @@
 """The tables of speech on recordings that a test makes: whole, resumable, and right about what they count."""
 
-import io
 from pathlib import Path
 from statistics import mean
 
-import datasets
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from instar.analysis import spoken_words, word_scores
@@ -17,44 +13,12 @@ from instar.runs.files import read_tensors
 from instar.runs.run import Run
 
 NAME = "hinton2014-speech"
-RANDOM = np.random.default_rng(0)
-SECONDS = np.arange(900) / 8000
-
-
-def recording(word: int) -> bytes:
-    """A tone of its own for each word, in noise."""
-    length = int(RANDOM.integers(500, 900))
-    wave = 0.3 * np.sin(2 * np.pi * 300 * (word + 1) * SECONDS[:length]) + 0.05 * RANDOM.standard_normal(length)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, wave, 8000, format="FLAC")
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    features = datasets.Features(
-        {
-            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
-            "label": datasets.ClassLabel(names=["one", "two", "three"]),
-            "speaker": datasets.ClassLabel(names=list(SPEAKERS)),
-        }
-    )
-    for split, count in (("train", 150), ("test", 24)):
-        words = [index % 3 for index in range(count)]
-        columns = {
-            "audio": [{"bytes": recording(word), "path": None} for word in words],
-            "label": words,
-            "speaker": [index // 3 % 6 for index in range(count)],
-        }
-        datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     folder = tmp_path_factory.mktemp("table")
-    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    run_paper(NAME, scale="smoke", data=str(recordings), out=folder)
     return folder
 
 
@@ -82,7 +46,7 @@ def test_the_net_to_beat_is_the_mean_of_all(folder: Path, rows: dict) -> None:
 
 
 def test_soft_targets_are_compared_with_both_ways_to_learn_from_labels(
-    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = {
         few_data_folder(0.3, "soft"): 70.0,
@@ -90,7 +54,9 @@ def test_soft_targets_are_compared_with_both_ways_to_learn_from_labels(
         few_data_folder(0.3, "stopped"): 71.5,
     }
     monkeypatch.setattr(SpeechPlan, "frame_accuracy", lambda plan, name: frames.get(name, 50.0) + plan.seed)
-    plans = [SpeechPlan(SCALES["smoke"], str(data), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)]
+    plans = [
+        SpeechPlan(SCALES["smoke"], str(recordings), folder / "runs" / "own" / str(seed), seed, None) for seed in (0, 1)
+    ]
     said = _findings("own split", plans)
     claim = "With 30% of the data, soft targets better than labels"
     assert f"{claim} to the end: held (6.00 points" in said
@@ -106,14 +72,14 @@ def test_curves_are_those_of_the_runs(folder: Path, rows: dict) -> None:
     assert row["settings"]["curve"][0] == expected
 
 
-def test_a_held_out_speaker_is_in_the_test_set_alone_and_another_for_each_seed(folder: Path, data: Path) -> None:
-    plans = [SpeechPlan(SCALES["smoke"], str(data), folder, seed, SPEAKERS[seed]) for seed in range(2)]
+def test_a_held_out_speaker_is_in_the_test_set_alone_and_another_for_each_seed(folder: Path, recordings: Path) -> None:
+    plans = [SpeechPlan(SCALES["smoke"], str(recordings), folder, seed, SPEAKERS[seed]) for seed in range(2)]
     assert [len(plan.data.test) for plan in plans] == [33, 33]  # 27 of the train split, and 6 of the test split
     assert all(len(plan.data.train.source) == 123 for plan in plans)
 
 
-def test_words_are_those_of_the_predictions(folder: Path, data: Path) -> None:
-    plan = SpeechPlan(SCALES["smoke"], str(data), folder / "runs" / "own" / "0", 0, None)
+def test_words_are_those_of_the_predictions(folder: Path, recordings: Path) -> None:
+    plan = SpeechPlan(SCALES["smoke"], str(recordings), folder / "runs" / "own" / "0", 0, None)
     tensors, _ = read_tensors(folder / "runs" / "own" / "0" / "ensemble" / "predictions.safetensors")
     samples = plan.data.test
     assert torch.equal(tensors["test.ids"], samples.ids)
@@ -134,8 +100,8 @@ def test_students_of_few_data_have_a_teacher_of_all_and_stop_as_they_should() ->
     assert len(stages) == 1 + 3 * 3
 
 
-def test_a_finished_table_is_made_again_without_training(folder: Path, data: Path) -> None:
+def test_a_finished_table_is_made_again_without_training(folder: Path, recordings: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")}
     assert len(before) == 2 * 2 * (2 + 1 + 3)
-    run_paper(NAME, scale="smoke", data=str(data), out=folder)
+    run_paper(NAME, scale="smoke", data=str(recordings), out=folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors")} == before

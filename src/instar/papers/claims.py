@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from statistics import mean
 
-from instar.analysis.significance import paired_interval
+from instar.analysis.significance import paired_interval, ratio_interval
 from instar.papers.table import TableRow
 
 
@@ -38,6 +39,34 @@ def compare_arms(name: str, ours: Sequence[float], reference: Sequence[float], p
         _, low, high = paired_interval(ours, reference)
         note, settings = f"95%: {low:+.2f} to {high:+.2f}", {"interval": [low, high]}
     return TableRow(name, "gain", "points", published, gains, settings, note)
+
+
+def gain_kept_row(
+    name: str,
+    student: Sequence[float],
+    teacher: Sequence[float],
+    reference: Sequence[float],
+    published: float | None,
+) -> TableRow:
+    """Return a row with a student's mean gain over a reference in % of its teacher's, and the interval over the seeds.
+
+    It is a single number: the ratio of the means, because the gain of one seed may be 0. It is 0 if the teacher has no
+    gain; the interval is left out with one seed, or where it has no ends.
+
+    Args:
+        name: title of the row.
+        student: errors of the student, one per seed.
+        teacher: errors of its teacher with the same seeds.
+        reference: errors of what both are compared with.
+        published: the paper's share in %; None if it has none.
+    """
+    ours, theirs = ([b - a for a, b in zip(some, reference, strict=True)] for some in (student, teacher))
+    kept = 100 * mean(ours) / mean(theirs) if mean(theirs) else 0.0
+    ends = [100 * end for end in ratio_interval(ours, theirs)[1:]] if len(ours) > 1 else []
+    if not ends or not all(map(isfinite, ends)):
+        return TableRow(name, "of mean gains", "%", published, [kept])
+    note = f"95%: {ends[0]:.0f} to {ends[1]:.0f}"
+    return TableRow(name, "of mean gains", "%", published, [kept], {"interval": ends}, note)
 
 
 def judge_claim(claim: str, ours: Sequence[float], reference: Sequence[float], unit: str = "points") -> str:

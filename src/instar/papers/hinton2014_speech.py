@@ -30,12 +30,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
-
-from instar.analysis.significance import ratio_interval
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
-from instar.papers.claims import compare_arms, judge_claim, to_errors
+from instar.papers.claims import compare_arms, gain_kept_row, judge_claim, to_errors
 from instar.papers.table import FAST_TRAINING, STUDENT_SEED_OFFSET, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
@@ -47,6 +44,8 @@ DATA = "spoken_digits"
 
 PUBLISHED_FRAME_ACCURACIES = {"net": 58.9, "ensemble": 61.1, "distilled": 60.8}
 """Frame accuracies in % of one network, the ensemble of ten, and its student."""
+PUBLISHED_GAIN_KEPT = 86
+"""Share of the ensemble's gain that its student keeps, in %."""
 PUBLISHED_FEW_DATA_ACCURACIES = {"stopped": (67.3, 44.5), "soft": (65.4, 57.0)}
 """Frame accuracies in % on training and test with 3% of the data, by the name of the method."""
 SPEECH_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
@@ -96,7 +95,7 @@ SCALES = {
     "paper": SpeechScale(3, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
 }
 
-_NET_TRAINING = FAST_TRAINING | {
+NET_TRAINING = FAST_TRAINING | {
     "optimiser": "adamw",
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -137,7 +136,7 @@ class SpeechPlan:
         """Return a network that learns from labels, or from the teacher in the folder of that name."""
         epochs = self.size.shares.get(share, self.size.epochs)
         # about 30 points for the curve of each run
-        training = _NET_TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
+        training = NET_TRAINING | {"epochs": epochs, "evaluate_every": max(1, epochs // 30)}
         values: dict[str, Any] = {
             "data": {**self.data_settings, "keep_fraction": share},
             "model": {
@@ -240,11 +239,7 @@ def _rows(name: str, plans: Sequence[SpeechPlan]) -> list[TableRow]:
             compare_arms(f"{name}: ensemble over one net, {words}", to_errors(combined), to_errors(net), None),
             compare_arms(f"{name}: distilled over one net, {words}", to_errors(student), to_errors(net), None),
         ]
-    # a single number: the ratio of the means, because the gain of one seed may be 0
-    gain, interval = _transferred_gain(plans)
-    settings = {"interval": interval} if interval else {}
-    title, note = f"{name}: gain transferred", _write_interval(interval)
-    rows.append(TableRow(title, "of mean gains", "%", 86 if published else None, [gain], settings, note))
+    rows.append(_gain_kept(name, plans))
     for share in plans[0].size.shares:
         for method in FEW_DATA_METHODS:
             rows += _few_data_rows(name, plans, share, method)
@@ -274,9 +269,9 @@ def _findings(name: str, plans: Sequence[SpeechPlan]) -> str:
         judge_claim("ensemble better than one net", combined, net),
         judge_claim("distilled net better than one net", student, net),
     ]
-    gain, interval = _transferred_gain(plans)
-    found = "; ".join(filter(None, (_write_interval(interval), "published: 86%")))
-    sentences.append(f"The student keeps {gain:.0f}% of the ensemble's mean gain ({found}).")
+    kept = _gain_kept(name, plans)
+    found = "; ".join(filter(None, (kept.note, f"published: {PUBLISHED_GAIN_KEPT}%")))
+    sentences.append(f"The student keeps {kept.seeds[0]:.0f}% of the ensemble's mean gain ({found}).")
     for share in plans[0].size.shares:
         folders = {method: few_data_folder(share, method) for method in FEW_DATA_METHODS}
         errors = {
@@ -304,20 +299,10 @@ def _measure(
     )
 
 
-def _transferred_gain(plans: Sequence[SpeechPlan]) -> tuple[float, list[float]]:
-    """Return the student's mean gain over one network in % of the ensemble's, and its interval.
-
-    The gain is 0 if the ensemble has none; the interval is empty with one seed, or where it has no ends.
-    """
-    net, combined, student = map(np.asarray, _measure(plans, SpeechPlan.frame_accuracy))
-    ours, theirs = (student - net).tolist(), (combined - net).tolist()
-    gain = 100 * mean(ours) / mean(theirs) if mean(theirs) else 0.0
-    ends = [100 * end for end in ratio_interval(ours, theirs)[1:]] if len(plans) > 1 else []
-    return gain, ends if np.isfinite(ends).all() else []
-
-
-def _write_interval(interval: Sequence[float]) -> str:
-    return f"95%: {interval[0]:.0f} to {interval[1]:.0f}" if interval else ""
+def _gain_kept(name: str, plans: Sequence[SpeechPlan]) -> TableRow:
+    net, combined, student = map(to_errors, _measure(plans, SpeechPlan.frame_accuracy))
+    published = PUBLISHED_GAIN_KEPT if plans[0].speaker is None else None
+    return gain_kept_row(f"{name}: gain transferred", student, combined, net, published)
 
 
 def _fall_from_peak(curve: Sequence[tuple[float, float]]) -> float:

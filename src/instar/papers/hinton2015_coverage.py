@@ -7,7 +7,8 @@ which differ in how many there are.
 
 Choices where the paper leaves room:
 
-1. All sets of a generalist cost the same: with twice the specialists, each is trained for half the epochs.
+1. The sets of a generalist cost the same: with twice the specialists, each is trained for half the epochs. One more
+   set has twice the specialists at twice the cost, so that each is trained for as long as in the smallest set.
 2. So the effect of coverage is measured in two ways: between sets, where the same samples are known to more
    specialists, and within a set, as in the paper. Within a set coverage is mixed up with difficulty, because clusters
    follow the confusions of the generalist.
@@ -19,10 +20,10 @@ Choices where the paper leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from instar.analysis.significance import mean_interval
 from instar.data.dataset import load_data
@@ -48,6 +49,25 @@ MOST = len(PUBLISHED_RELATIVE_GAINS) - 1
 """Samples that this many specialists or more know are one row."""
 
 
+class SpecialistSet(NamedTuple):
+    """How many specialists there are, and how long all of them are trained.
+
+    Args:
+        factor: number of specialists, as a multiple of the problem's.
+        cost: epochs of all of them, as a multiple of those of the smallest set.
+    """
+
+    factor: int
+    cost: int = 1
+
+    def name(self, smallest: int) -> str:
+        """Return the name of the set: its number of specialists, and its cost unless it is that of the smallest."""
+        return f"{self.factor * smallest} specialists" + (f", {self.cost} times the cost" if self.cost > 1 else "")
+
+
+EQUAL_COST = (SpecialistSet(1), SpecialistSet(2), SpecialistSet(4))
+
+
 @dataclass(frozen=True)
 class CoverageScale:
     """Amount of work for a table.
@@ -55,12 +75,12 @@ class CoverageScale:
     Args:
         seeds: number of generalists, each with all sets of specialists.
         problems: data sets that a table can have, with the smallest set of specialists and the most epochs for each.
-        factors: numbers of specialists in the sets, in multiples of the smallest.
+        sets: sets of specialists; the smallest is the first.
     """
 
     seeds: int
     problems: tuple[Problem, ...]
-    factors: tuple[int, ...]
+    sets: tuple[SpecialistSet, ...] = (*EQUAL_COST, SpecialistSet(2, 2))
 
 
 def _cifar(epochs: int, expert: int, **data: Any) -> Problem:
@@ -79,53 +99,65 @@ def _cifar(epochs: int, expert: int, **data: Any) -> Problem:
 
 
 SCALES = {
-    "smoke": CoverageScale(2, (_cifar(1, 2, subset=1000), DIGITS_PROBLEM), (1, 2)),
-    "small": CoverageScale(3, (_cifar(15, 8),), (1, 2, 4)),
-    "gpu": CoverageScale(10, (_cifar(60, 32),), (1, 2, 4)),
-    "paper": CoverageScale(10, (_cifar(60, 32),), (1, 2, 4)),
+    "smoke": CoverageScale(
+        2, (_cifar(1, 2, subset=1000), DIGITS_PROBLEM), (SpecialistSet(1), SpecialistSet(2), SpecialistSet(2, 2))
+    ),
+    "small": CoverageScale(3, (_cifar(15, 8),)),
+    "gpu": CoverageScale(10, (_cifar(60, 32),)),
+    "paper": CoverageScale(10, (_cifar(60, 32),)),
 }
 
 
 @dataclass(frozen=True)
 class CoveragePlan:
-    """The sets of specialists of one generalist.
+    """A set of specialists of one generalist.
 
     Args:
         plan: plan of the generalist.
-        factors: numbers of specialists in the sets, in multiples of the problem's.
+        chosen: number and cost of the specialists.
     """
 
     plan: SpecialistPlan
-    factors: tuple[int, ...]
+    chosen: SpecialistSet
 
-    def folder(self, factor: int) -> Path:
-        """Return the folder of a set."""
-        return self.plan.out / f"{self.number(factor)}-specialists"
+    @property
+    def name(self) -> str:
+        """Name of the set."""
+        return self.chosen.name(self.plan.problem.clusters)
 
-    def number(self, factor: int) -> int:
-        """Return the number of specialists in a set."""
-        return factor * self.plan.problem.clusters
+    @property
+    def number(self) -> int:
+        """Number of specialists."""
+        return self.chosen.factor * self.plan.problem.clusters
 
-    def coverage(self, factor: int) -> float:
-        """Return how many specialists of a set know a class, on average over the classes."""
-        return self.number(factor) * self.plan.problem.size / len(self.plan.data.classes)
+    @property
+    def coverage(self) -> float:
+        """How many specialists know a class, on average over the classes."""
+        return self.number * self.plan.problem.size / len(self.plan.data.classes)
 
-    def experts(self, factor: int) -> SpecialistRuns:
-        """Return the specialists of a set, which are trained for the fewer epochs the more there are."""
-        plan, folder, number = self.plan, self.folder(factor), self.number(factor)
+    @property
+    def epochs(self) -> int:
+        """Epochs of each specialist."""
+        return int(self.plan.problem.expert["epochs"]) * self.chosen.cost // self.chosen.factor
+
+    def experts(self) -> SpecialistRuns:
+        """Return the specialists; clusters that their folder already holds are read, not computed."""
+        plan, folder = self.plan, self.plan.out / self.name.replace(",", "").replace(" ", "-")
         path, size = folder / CLUSTERS_FILE, plan.problem.size
-        if not path.exists():  # clusters that specialists were trained on are read, not computed
-            found = cluster(plan.generalist, plan.data, split="validation", clusters=number, size=size, seed=plan.seed)
+        if not path.exists():
+            found = cluster(
+                plan.generalist, plan.data, split="validation", clusters=self.number, size=size, seed=plan.seed
+            )
             folder.mkdir(parents=True, exist_ok=True)
             found.write(path)
-        epochs = plan.problem.expert["epochs"] // factor
-        training = {**plan.problem.expert, "epochs": epochs, "evaluate_every": epochs}
+        training = {**plan.problem.expert, "epochs": self.epochs, "evaluate_every": self.epochs}
         return SpecialistRuns(plan.generalist, Clusters.read(path), folder, "dustbin", training, plan.seed, show=False)
 
-    def combine(self, factor: int) -> Run:
-        """Combine the generalist and a set."""
-        folders, out = self.experts(factor).folders(), self.plan.out / f"{self.number(factor)}-combined"
-        return combine(self.plan.generalist, folders, self.plan.data, out=out)
+    def combine(self) -> Run:
+        """Combine the generalist and the specialists."""
+        experts = self.experts()
+        out = experts.out.with_name(experts.out.name.replace("specialists", "combined"))
+        return combine(self.plan.generalist, experts.folders(), self.plan.data, out=out)
 
 
 def run(order: Order) -> Table:
@@ -136,28 +168,27 @@ def run(order: Order) -> Table:
     seeds = range(order.seeds or size.seeds)
     plans = [SpecialistPlan(problem, order.data, order.out / str(seed), seed, data) for seed in seeds]
     order.train(plan.stage("generalist-0", 0) for plan in plans)
-    sets = [CoveragePlan(plan, size.factors) for plan in plans]
-    order.train(stage for one in sets for factor in size.factors for stage in one.experts(factor).stages())
-    found = {factor: [evaluate(one.combine(factor)) for one in sets] for factor in size.factors}
-    rows = [row for factor in size.factors for row in _rows(sets[0], factor, found[factor])]
-    before = [100 * one.overall[0] for one in found[size.factors[0]]]
+    by_set = [[CoveragePlan(plan, chosen) for plan in plans] for chosen in size.sets]
+    order.train(stage for some in by_set for one in some for stage in one.experts().stages())
+    found = [(some[0], [evaluate(one.combine()) for one in some]) for some in by_set]
+    before = [100 * one.overall[0] for one in found[0][1]]
     generalist = TableRow("generalist", "accuracy", "%", PUBLISHED_ACCURACIES["overall"][0], before, {}, JFT_NOTE)
-    return Table(TITLE, (generalist, *rows), _findings(sets[0], found))
+    rows = [row for one, coverages in found for row in _rows(one, coverages)]
+    return Table(TITLE, (generalist, *rows), _findings(found))
 
 
-def _rows(sets: CoveragePlan, factor: int, found: Sequence[Coverage]) -> list[TableRow]:
-    name = f"{sets.number(factor)} specialists"
-    epochs = sets.experts(factor).training["epochs"]
-    note = f"{sets.coverage(factor):g} know a class on average; epochs of each: {epochs}"
-    before, after = ([100 * one.overall[at] for one in found] for at in (0, 1))
+def _rows(one: CoveragePlan, found: Sequence[Coverage]) -> list[TableRow]:
+    note = f"{one.coverage:g} know a class on average; epochs of each: {one.epochs}"
+    before, after = ([100 * coverage.overall[at] for coverage in found] for at in (0, 1))
+    name, slopes = one.name, [*map(slope, found)]
     rows = [
         TableRow(name, "accuracy", "%", None, after, {}, note),
-        compare_arms(f"{name} over the generalist", to_errors(after), to_errors(before), None),
+        compare_arms(f"{name}, over the generalist", to_errors(after), to_errors(before), None),
         TableRow(name, "relative gain", "%", None, relative_gains(found)),
-        TableRow(name, "slope", "percentage points per specialist that knows the class", None, [*map(slope, found)]),
+        TableRow(name, "slope", "percentage points per specialist that knows the class", None, slopes),
     ]
     for number in range(MOST + 1):
-        known = [pool(one, number) for one in found]
+        known = [pool(coverage, number) for coverage in found]
         relative = [100 * row.relative_gain for row in known if row.relative_gain is not None]
         words = f"{number} or more" if number == MOST else str(number)
         if sum(row.samples for row in known):
@@ -186,23 +217,25 @@ def relative_gains(found: Sequence[Coverage]) -> list[float]:
     return [100 * (after / before - 1) for before, after in (one.overall for one in found)]
 
 
-def _findings(sets: CoveragePlan, found: Mapping[int, Sequence[Coverage]]) -> str:
-    few, many = min(found), max(found)
-    if len(found[few]) < 2:
+def _findings(found: Sequence[tuple[CoveragePlan, Sequence[Coverage]]]) -> str:
+    (fewest, theirs), *others = found
+    if len(theirs) < 2:
         return ""
-    gains = {factor: relative_gains(some) for factor, some in found.items()}
-    between = judge_claim(
-        f"{sets.number(many)} specialists have a larger relative gain than {sets.number(few)} of the same cost",
-        [-gain for gain in gains[many]],
-        [-gain for gain in gains[few]],
-        "percentage points",
-    )
+    between = [
+        judge_claim(
+            f"{one.name} have a larger relative gain than {fewest.name}",
+            [-gain for gain in relative_gains(some)],  # lower is better
+            [-gain for gain in relative_gains(theirs)],
+            "percentage points",
+        )
+        for one, some in others
+    ]
     within = []
-    for factor, some in found.items():
+    for one, some in found:
         middle, low, high = mean_interval([*map(slope, some)])
-        within.append(f"{sets.number(factor)}: {middle:+.2f} (95%: {low:+.2f} to {high:+.2f})")
+        within.append(f"{one.name}: {middle:+.2f} (95%: {low:+.2f} to {high:+.2f})")
     return (
-        f"Over {len(found[few])} paired seeds: {between} Within a set, the relative gain changes with each further "
-        f"specialist that knows the class by this many percentage points: {'; '.join(within)}. In the paper it grows from 0 "
-        "to 14.1% at ten or more."
+        f"Over {len(theirs)} paired seeds: {' '.join(between)} Within a set, the relative gain changes by this many "
+        f"percentage points with each further specialist that knows the class: {'; '.join(within)}. In the paper it "
+        "grows from 0 to 14.1% at ten or more."
     )
