@@ -32,18 +32,15 @@ def test_students_see_what_the_table_says(folder: Path, recordings: Path, rows: 
     plan = TransferPlan(SCALES["smoke"], str(recordings), folder / "runs" / "0", 0)
     stages = {arm.folder: stage for arm, stage in zip(ARMS, plan.students(), strict=True)}
     assert len(plan.data.train) == 50  # half of those that the scale keeps
-    assert {name for name, stage in stages.items() if stage.config.data.drop_labels == 1} == {
-        "unlabelled",
-        "unlabelled-one",
-        "long",
-        "long-one",
-    }
+    without_labels = {name for name, stage in stages.items() if stage.config.data.drop_labels == 1}
+    assert without_labels == {"unlabelled", "unlabelled-one"}
     steps = {name: Run(stage.out).result["steps"] for name, stage in stages.items()}
-    assert steps["same"] == steps["views"] == steps["same-one"] == steps["views-labels"]
-    assert abs(steps["unlabelled"] - steps["same"]) <= 1  # an epoch of fewer recordings has a smaller last batch
-    assert steps["long"] == 4 * steps["unlabelled"]
+    short = steps.pop("same-short")
+    assert short == Run(folder / "runs" / "0" / "net-0").result["steps"]
+    # an epoch of fewer recordings has a smaller last batch
+    assert all(abs(number - 3 * short) <= 3 for number in steps.values())
     assert {name: Path(stage.config.teachers[0]).name for name, stage in stages.items() if stage.config.teachers} == {
         arm.folder: arm.teacher for arm in ARMS if arm.teacher
     }
-    on_new = rows["one net, the same recordings: agreement on the new speaker", "share of frames"]
+    on_new = rows["one net, without labels: agreement on test recordings", "share of frames"]
     assert all(0 <= share <= 100 for share in on_new["seeds"])
