@@ -10,7 +10,7 @@ from pyarrow import parquet
 from instar.data import load_data
 from instar.errors import ConfigError
 from instar.papers import run_paper
-from instar.papers.hinton2015_specialists import SCALES, slope
+from instar.papers.hinton2015_specialists import SCALES
 from instar.papers.specialist_plan import SpecialistPlan
 from instar.procedures.specialists.evaluating import Coverage, Covered
 
@@ -114,5 +114,5 @@ def test_superclasses_are_the_true_groups_of_cifar_100(cifar100_folder: Path, tm
 
 def test_the_slope_is_that_of_the_gains() -> None:
     rows = tuple(Covered(k, 100, 50, 50 + 2 * k) for k in range(4))
-    assert slope(Coverage((0.5, 0.5), (0.5, 0.5), (0, 0, 0), rows)) == pytest.approx(4.0)
-    assert slope(Coverage((0.5, 0.5), (0.5, 0.5), (0, 0, 0), rows[:1])) == 0
+    assert Coverage((0.5, 0.5), (0.5, 0.5), (0, 0, 0), rows).slope == pytest.approx(4.0)
+    assert Coverage((0.5, 0.5), (0.5, 0.5), (0, 0, 0), rows[:1]).slope == 0

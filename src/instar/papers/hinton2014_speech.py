@@ -33,7 +33,8 @@ from typing import Any
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
 from instar.papers.claims import compare_arms, gain_kept_row, judge_claim, to_errors
-from instar.papers.table import FAST_TRAINING, STUDENT_SEED_OFFSET, Order, Table, TableRow
+from instar.papers.speech_recipe import NET_TRAINING, PUBLISHED_FRAME_ACCURACIES, PUBLISHED_GAIN_KEPT
+from instar.papers.table import STUDENT_SEED_OFFSET, Order, Table, TableRow
 from instar.procedures.ensemble import ensemble
 from instar.procedures.evaluate import evaluate
 from instar.runs.run import Run
@@ -42,10 +43,6 @@ from instar.stages.stage import Stage
 TITLE = "Hinton, Vinyals and Dean 2015, sections 4 and 6.1: speech"
 DATA = "spoken_digits"
 
-PUBLISHED_FRAME_ACCURACIES = {"net": 58.9, "ensemble": 61.1, "distilled": 60.8}
-"""Frame accuracies in % of one network, the ensemble of ten, and its student."""
-PUBLISHED_GAIN_KEPT = 86
-"""Share of the ensemble's gain that its student keeps, in %."""
 PUBLISHED_FEW_DATA_ACCURACIES = {"stopped": (67.3, 44.5), "soft": (65.4, 57.0)}
 """Frame accuracies in % on training and test with 3% of the data, by the name of the method."""
 SPEECH_OBJECTIVE = "SoftTargets(2) + 0.5 * HardLabels()"
@@ -93,14 +90,6 @@ SCALES = {
     "small": SpeechScale(3, 10, (256, 256, 256), 20, {0.03: 120, 0.1: 60, 0.3: 30}, 0.2, distilled=_SMALL_STUDENT),
     "gpu": SpeechScale(10, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
     "paper": SpeechScale(3, 10, (2560,) * 8, 40, {0.03: 240, 0.1: 120, 0.3: 60}),
-}
-
-NET_TRAINING = FAST_TRAINING | {
-    "optimiser": "adamw",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.01,
-    "batch_size": 16,
-    "log_every": 200,
 }
 
 

@@ -28,15 +28,14 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from instar.papers.claims import compare_arms, gain_kept_row, judge_claim
-from instar.papers.hinton2014_speech import DATA, PUBLISHED_FRAME_ACCURACIES, PUBLISHED_GAIN_KEPT
+from instar.papers.speech_recipe import PUBLISHED_FRAME_ACCURACIES, PUBLISHED_GAIN_KEPT
 from instar.papers.table import Order, Table, TableRow
 from instar.papers.transfer_plan import ARMS, Arm, TransferPlan, TransferScale
 from instar.procedures.evaluate import evaluate
 from instar.runs.run import Run
 
-__all__ = ["DATA", "SCALES", "TITLE", "run"]
-
 TITLE = "Hinton, Vinyals and Dean 2015, section 4: on which recordings an ensemble hands on its gain"
+DATA = "spoken_digits"
 
 SCALES = {
     "smoke": TransferScale(2, 2, (16,), 0.5, 2, {"subset": 100}),

@@ -28,14 +28,14 @@ from typing import Any, NamedTuple
 from instar.analysis.significance import mean_interval
 from instar.data.dataset import load_data
 from instar.papers.claims import compare_arms, judge_claim, to_errors
-from instar.papers.hinton2015_specialists import (
+from instar.papers.specialist_plan import (
     DIGITS_PROBLEM,
     JFT_NOTE,
     PUBLISHED_ACCURACIES,
     PUBLISHED_RELATIVE_GAINS,
-    slope,
+    Problem,
+    SpecialistPlan,
 )
-from instar.papers.specialist_plan import Problem, SpecialistPlan
 from instar.papers.table import FAST_TRAINING, Order, Table, TableRow
 from instar.procedures.specialists.clusters import CLUSTERS_FILE, Clusters, cluster
 from instar.procedures.specialists.combining import combine
@@ -180,7 +180,7 @@ def run(order: Order) -> Table:
 def _rows(one: CoveragePlan, found: Sequence[Coverage]) -> list[TableRow]:
     note = f"{one.coverage:g} know a class on average; epochs of each: {one.epochs}"
     before, after = ([100 * coverage.overall[at] for coverage in found] for at in (0, 1))
-    name, slopes = one.name, [*map(slope, found)]
+    name, slopes = one.name, [coverage.slope for coverage in found]
     rows = [
         TableRow(name, "accuracy", "%", None, after, {}, note),
         compare_arms(f"{name}, over the generalist", to_errors(after), to_errors(before), None),
@@ -232,7 +232,7 @@ def _findings(found: Sequence[tuple[CoveragePlan, Sequence[Coverage]]]) -> str:
     ]
     within = []
     for one, some in found:
-        middle, low, high = mean_interval([*map(slope, some)])
+        middle, low, high = mean_interval([coverage.slope for coverage in some])
         within.append(f"{one.name}: {middle:+.2f} (95%: {low:+.2f} to {high:+.2f})")
     return (
         f"Over {len(theirs)} paired seeds: {' '.join(between)} Within a set, the relative gain changes by this many "

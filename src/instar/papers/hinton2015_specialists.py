@@ -29,7 +29,14 @@ from instar.analysis.significance import mean_interval
 from instar.data.dataset import load_data
 from instar.errors import ConfigError
 from instar.papers.claims import compare_arms, judge_claim, to_errors
-from instar.papers.specialist_plan import Problem, SpecialistPlan
+from instar.papers.specialist_plan import (
+    DIGITS_PROBLEM,
+    JFT_NOTE,
+    PUBLISHED_ACCURACIES,
+    PUBLISHED_RELATIVE_GAINS,
+    Problem,
+    SpecialistPlan,
+)
 from instar.papers.table import FAST_TRAINING, Order, Table, TableRow
 from instar.procedures.specialists.clusters import CLUSTERS_FILE
 from instar.procedures.specialists.evaluating import Coverage, evaluate
@@ -38,11 +45,6 @@ from instar.runs.run import Run
 TITLE = "Hinton, Vinyals and Dean 2015, section 5: specialists"
 DATA = "uoft-cs/cifar100"
 
-PUBLISHED_ACCURACIES = {"within": (43.1, 45.9), "overall": (25.0, 26.1)}
-"""Accuracies in % of the generalist alone and with 61 specialists, on JFT."""
-PUBLISHED_RELATIVE_GAINS = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)
-"""Relative gains in % in right predictions where 0, 1, ..., 9, and 10 or more specialists know the class, on JFT."""
-JFT_NOTE = "published on JFT"
 
 ARM_TITLES = {
     "dustbin": "confusable classes, dustbin",
@@ -92,17 +94,6 @@ def _omniglot(epochs: int, expert: int, **data: Any) -> Problem:
     return Problem("Omniglot", shared | data, SMALL_CNN, "Shift(2)", 12, 40, training, limits)
 
 
-TINY_MLP = {"name": "mlp", "arguments": {"widths": [32]}}
-DIGITS_PROBLEM = Problem(
-    "digits",
-    {"validation": 0.2},
-    TINY_MLP,
-    "Identity()",
-    3,
-    4,
-    {"epochs": 4, "learning_rate": 0.01},
-    {"epochs": 2, "patience": 2},
-)
 WIDE_RESNET = {"name": "wide-resnet", "arguments": {"depth": 16, "width": 4}}
 
 SCALES = {
@@ -222,7 +213,7 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
         ("... than the student of the ensemble", "student-of-specialists", "student-of-generalists"),
     ]
     sentences = [judge_claim(claim, errors(better), errors(worse)) for claim, better, worse in claims]
-    slopes = [slope(evaluate(plan.out / "dustbin-combined")) for plan in plans]
+    slopes = [evaluate(plan.out / "dustbin-combined").slope for plan in plans]
     middle, low, high = mean_interval(slopes)
     grows = "grows" if low > 0 else "falls" if high < 0 else "neither grows nor falls for certain"
     sentences.append(
@@ -230,22 +221,6 @@ def _findings(plans: Sequence[SpecialistPlan]) -> str:
         f"points (95%: {low:+.2f} to {high:+.2f}). In the paper it grows from 0 to 14.1% at ten or more."
     )
     return f"{name}, over {len(plans)} paired seeds: {' '.join(sentences)}"
-
-
-def slope(found: Coverage) -> float:
-    """Return the slope of the relative gain, in percentage points per specialist that knows the class.
-
-    The fit weighs each number of specialists by the generalist's right predictions.
-    """
-    rows = [row for row in found.covered if row.relative_gain is not None]
-    weights = [row.generalist for row in rows]
-    if len(rows) < 2:  # one point has no slope
-        return 0.0
-    # weighted least squares; x is the mean
-    x = sum(w * row.specialists for w, row in zip(weights, rows, strict=True)) / sum(weights)
-    spread = sum(w * (row.specialists - x) ** 2 for w, row in zip(weights, rows, strict=True))
-    rise = sum(w * (row.specialists - x) * 100 * (row.relative_gain or 0) for w, row in zip(weights, rows, strict=True))
-    return float(rise / spread)
 
 
 def _accuracies(plans: Sequence[SpecialistPlan], folder: str) -> list[float]:

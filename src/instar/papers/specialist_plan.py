@@ -22,6 +22,11 @@ from instar.runs.run import Run
 from instar.seeds import generator
 from instar.stages.stage import Stage
 
+PUBLISHED_ACCURACIES = {"within": (43.1, 45.9), "overall": (25.0, 26.1)}
+"""Accuracies in % of the generalist alone and with 61 specialists, on JFT."""
+PUBLISHED_RELATIVE_GAINS = (0.0, 3.4, 7.4, 8.8, 10.5, 11.1, 11.3, 12.8, 13.6, 16.6, 14.1)
+"""Relative gains in % in right predictions where 0, 1, ..., 9, and 10 or more specialists know the class, on JFT."""
+JFT_NOTE = "published on JFT"
 SPECIALIST_SETS: dict[str, tuple[str, Way]] = {
     "dustbin": ("confusable", "dustbin"),
     "full": ("confusable", "full"),
@@ -64,6 +69,19 @@ class Problem:
     def folder(self) -> str:
         """Name of the folder of the data set."""
         return self.name.lower().replace("-", "")
+
+
+DIGITS_PROBLEM = Problem(
+    "digits",
+    {"validation": 0.2},
+    {"name": "mlp", "arguments": {"widths": [32]}},
+    "Identity()",
+    3,
+    4,
+    {"epochs": 4, "learning_rate": 0.01},
+    {"epochs": 2, "patience": 2},
+)
+"""The embedded digits, for a quick look."""
 
 
 @dataclass(frozen=True)

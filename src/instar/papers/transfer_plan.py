@@ -10,7 +10,7 @@ from typing import Any
 
 from instar.config import DataConfig, RunConfig, validate
 from instar.data.dataset import Data, load_data
-from instar.papers.hinton2014_speech import NET_TRAINING
+from instar.papers.speech_recipe import NET_TRAINING
 from instar.papers.table import STUDENT_SEED_OFFSET
 from instar.procedures.ensemble import ensemble
 from instar.runs.run import Run

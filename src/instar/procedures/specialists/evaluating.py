@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,20 @@ class Coverage:
     overall: tuple[float, float]
     interval: tuple[float, float, float]
     covered: tuple[Covered, ...]
+
+    @property
+    def slope(self) -> float:
+        """Slope of the relative gain, in percentage points per specialist that knows the class; 0 without two rows.
+
+        The fit weighs each number of specialists by the generalist's right predictions.
+        """
+        rows = [
+            (row.specialists, 100 * row.gain / row.generalist, row.generalist) for row in self.covered if row.generalist
+        ]
+        if len(rows) < 2:  # one point has no slope
+            return 0.0
+        known, gains, weights = map(np.array, zip(*rows, strict=True))
+        return float(np.polyfit(known, gains, 1, w=np.sqrt(weights))[0])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tables for JSON."""
