@@ -2,7 +2,7 @@
 
 In the paper one student keeps 86% of the gain of ten acoustic models. In the table `hinton2014-speech` ten networks
 gain little over one, and their student keeps little of that. Here 30% of the recordings have labels, and a word has
-ten states, whose borders are hard to tell, so that ten networks gain more. Students meet them on three kinds of
+ten states instead of three, so that ten networks gain more. Students meet them on three kinds of
 recordings:
 
 1. The recordings that the networks learnt from, as in the paper.
@@ -23,7 +23,7 @@ Choices where the paper leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
@@ -43,6 +43,7 @@ SCALES = {
     "gpu": TransferScale(6, 10, (2560,) * 8, 0.3, 40),
     "paper": TransferScale(6, 10, (2560,) * 8, 0.3, 40),
 }
+SPLITS = {"train": "recordings with labels", "validation": "validation recordings", "test": "test recordings"}
 
 
 def run(order: Order) -> Table:
@@ -133,12 +134,8 @@ def _agreements(plans: Sequence[TransferPlan], arm: Arm) -> dict[str, list[float
     """Return on how many frames a student has the likeliest state of its teacher, in %, by the frames."""
     found: dict[str, list[float]] = {}
     for plan in plans:
-        for words, data, split in (
-            ("recordings with labels", plan.data, "train"),
-            ("validation recordings", plan.data, "validation"),
-            ("test recordings", plan.data, "test"),
-        ):
-            metrics = evaluate(plan.out / arm.folder, data, split=split, teacher=plan.out / arm.teacher)
+        for split, words in SPLITS.items():
+            metrics = evaluate(plan.out / arm.folder, plan.data, split=split, teacher=plan.out / arm.teacher)
             found.setdefault(words, []).append(100 * float(metrics["agreement"]))
     return found
 
@@ -146,20 +143,20 @@ def _agreements(plans: Sequence[TransferPlan], arm: Arm) -> dict[str, list[float
 def _findings(plans: Sequence[TransferPlan]) -> str:
     if len(plans) < 2:
         return ""
-    sentences = []
-    for measure in MEASURES:
-        values = {
-            name: [measure.of(plan, name) for plan in plans] for name in ("ensemble", *(arm.folder for arm in ARMS))
-        }
-        net = [measure.over_nets(plan) for plan in plans]
-
-        def judge(claim: str, ours: Sequence[float], reference: Sequence[float], measure: Measure = measure) -> str:
-            return judge_claim(f"{claim} in {measure.words}", ours, reference, measure.gains)
-
-        sentences.append(judge("Ensemble better than one net", values["ensemble"], net))
-        for arm in ARMS:
-            if arm.teacher == "ensemble":
-                sentences.append(judge(f"Student ({arm.words}) better than one net", values[arm.folder], net))
-            if arm.control:
-                sentences.append(judge("... than its control", values[arm.folder], values[arm.control]))
+    sentences = [sentence for measure in MEASURES for sentence in _judge(plans, measure)]
     return f"Over {len(plans)} paired seeds: {' '.join(sentences)}"
+
+
+def _judge(plans: Sequence[TransferPlan], measure: Measure) -> Iterator[str]:
+    net = [measure.over_nets(plan) for plan in plans]
+
+    def judge(claim: str, folder: str, reference: Sequence[float]) -> str:
+        ours = [measure.of(plan, folder) for plan in plans]
+        return judge_claim(f"{claim} in {measure.words}", ours, reference, measure.gains)
+
+    yield judge("Ensemble better than one net", "ensemble", net)
+    for arm in ARMS:
+        if arm.teacher == "ensemble":
+            yield judge(f"Student ({arm.words}) better than one net", arm.folder, net)
+        if arm.control:
+            yield judge("... than its control", arm.folder, [measure.of(plan, arm.control) for plan in plans])

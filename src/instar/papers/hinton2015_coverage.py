@@ -93,7 +93,7 @@ def _cifar(epochs: int, expert: int, **data: Any) -> Problem:
         20,
         10,
         training | {"learning_rate": 2e-3, "weight_decay": 0.01, "log_every": 1000},
-        # all sets cost the same, so none stops early
+        # none stops early, or the sets would not have the cost that they name
         {"epochs": expert, "patience": 0, "evaluate_every": expert},
     )
 
