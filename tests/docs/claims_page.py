@@ -37,7 +37,8 @@ class Claim:
         title: paper.
         claim: what it says.
         because: what separates the published number from ours, if ours was measured.
-        table: folder of the table in results/, which may not exist yet; None: there is none.
+        table: folder of the table in results/, which may not exist yet; several have different seeds of the same rows;
+            None: there is none.
         quantity: quantity of the rows.
         better: which values of the quantity are better.
         unit: unit of the numbers of the claim.
@@ -53,7 +54,7 @@ class Claim:
     title: str
     claim: str
     because: str = ""
-    table: str | None = None
+    table: str | Sequence[str] | None = None
     quantity: str = ""
     better: Literal["lower", "higher"] = "higher"
     unit: str = ""
@@ -66,13 +67,18 @@ class Claim:
     published: float | None = None
 
     def __post_init__(self) -> None:
-        if self.ours and self.table is None:
+        if self.ours and not self.table:
             raise ValueError(f"'{self.claim}' has rows and no table.")
 
     @property
     def is_measured(self) -> bool:
         """Whether there is a table with its rows."""
-        return bool(self.ours) and find_table(self.table).exists()
+        return bool(self.ours) and all(find_table(table).exists() for table in self.tables)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Folders of its tables."""
+        return (self.table,) if isinstance(self.table, str) else tuple(self.table or ())
 
     def seeds(self, names: str | Sequence[str]) -> list[float]:
         """Return the mean of rows, seed by seed."""
@@ -80,8 +86,9 @@ class Claim:
 
     def _rows(self, names: str | Sequence[str]) -> list[dict[str, Any]]:
         titles = [self.prefix + name for name in ([names] if isinstance(names, str) else names)]
-        rows = read_rows(self.table)
-        return [rows[title, self.quantity] for title in titles]
+        found = [[read_rows(table)[title, self.quantity] for table in self.tables] for title in titles]
+        # seeds of several tables stand side by side, and all have the published number of the first
+        return [same[0] | {"seeds": [seed for row in same for seed in row["seeds"]]} for same in found]
 
     def theirs(self) -> float | None:
         """Return the paper's number, with the sign of `effect`."""
@@ -135,8 +142,8 @@ class Claim:
     def row(self) -> str:
         """Return the claim as a row of the page."""
         theirs, found = self.theirs(), self.effect() if self.is_measured else None
-        exists = find_table(self.table).exists()
-        table = f"[{self.table}](../results/{self.table}/table.md)" if exists else self.table or EN_DASH
+        links = [f"[{one}](../results/{one}/table.md)" if find_table(one).exists() else one for one in self.tables]
+        table = ", ".join(links) or EN_DASH
         published = EN_DASH if theirs is None else f"{theirs:.4g}{self._unit()}"
         if self.within is not None:
             published = f"within ±{self.within:g}{self._unit()}" + ("" if theirs is None else f" ({theirs:.4g})")
@@ -148,13 +155,13 @@ class Claim:
         return self.unit if self.unit == "%" else f" {self.unit}"
 
 
-def find_table(table: str | None) -> Path:
+def find_table(table: str) -> Path:
     """Return the path of a table, which may not exist yet."""
-    return ROOT / "results" / str(table) / "table.json"
+    return ROOT / "results" / table / "table.json"
 
 
 @cache
-def read_rows(table: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+def read_rows(table: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the rows of a table by title and quantity."""
     rows = json.loads(find_table(table).read_text())
     return {(row["row"], row["quantity"]): row for row in rows}
@@ -199,7 +206,7 @@ def write_summary(claims: Sequence[Claim]) -> str:
     for title in titles:
         same = [claim for claim in claims if claim.title == title]
         found = Counter(claim.verdict() for claim in same)
-        scale = next((str(claim.table).rpartition("/")[2] for claim in same if claim.is_measured), EN_DASH)
+        scale = next((claim.tables[0].rpartition("/")[2] for claim in same if claim.is_measured), EN_DASH)
         lines.append(f"| {title} | {scale} | " + " | ".join(str(found[verdict]) for verdict in VERDICTS) + " |")
     return "\n".join(lines) + "\n"
 

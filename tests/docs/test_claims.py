@@ -23,7 +23,7 @@ def test_every_paper_with_a_table_has_claims_and_every_claim_says_what_separates
     claims = read_claims()
     # of a paper with several scales, the largest has the claims
     papers = {path.parts[-3] for path in (ROOT / "results").glob("*/*/table.json")}
-    judged = {claim.table.split("/")[0] for claim in claims if claim.table}
+    judged = {table.split("/")[0] for claim in claims for table in claim.tables}
     assert papers <= judged
     assert [name for name in judged if f'"{name}": ' not in read("src/instar/papers/catalogue.py")] == []
     assert [claim.claim for claim in claims if claim.is_measured and not claim.because] == []
@@ -73,6 +73,20 @@ def test_a_verdict_compares_the_whole_interval_with_the_claim(monkeypatch, setti
     )
     assert (claim.verdict(), claim.theirs()) == (verdict, pytest.approx(published))
     assert claim.effect()[0] == pytest.approx(mean)
+
+
+def test_seeds_of_several_tables_are_one_sample(monkeypatch):
+    seeds = {"a": {"good": [8.0, 9.1], "labels": [10.0, 11.0]}, "b": {"good": [9.9], "labels": [12.0]}}
+    tables = {
+        table: {(name, "errors"): {"seeds": found, "published": None} for name, found in rows.items()}
+        for table, rows in seeds.items()
+    }
+    monkeypatch.setattr(claims_page, "read_rows", tables.get)
+    monkeypatch.setattr(claims_page, "find_table", lambda table: ROOT)
+    pooled = Claim("paper", "c", "b", ("a", "b"), "errors", "lower", "errors", ours="good", than="labels")
+    assert pooled.seeds("good") == ROWS["good"][0]
+    assert (pooled.verdict(), pooled.effect()[0]) == ("held", pytest.approx(2.0))
+    assert pooled.row().endswith("| b | [a](../results/a/table.md), [b](../results/b/table.md) |")
 
 
 def test_a_number_has_the_digits_of_its_interval_and_no_negative_zero():

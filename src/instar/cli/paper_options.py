@@ -22,6 +22,10 @@ ScaleOption = Annotated[
 PaperDataOption = Annotated[str | None, typer.Option("--data", help="data set, if not the paper's")]
 PaperOutOption = Annotated[str | None, typer.Option("--out", help="folder of the runs and the table")]
 PaperSeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="runs per row")]
+FirstSeedOption = Annotated[
+    int | None,
+    typer.Option("--first-seed", min=0, help="first seed, to add runs to a table that was made elsewhere [default: 0]"),
+]
 NetsOption = Annotated[list[str] | None, typer.Option("--net", help="show only rows of this network; may be repeated")]
 EncoderOption = Annotated[
     str | None,

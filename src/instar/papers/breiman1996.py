@@ -76,7 +76,7 @@ def run(order: Order) -> Table:
     problems: list[list[dict[str, float]]] = []
     for name in [name for name in size.names if not order.nets or name in order.nets]:
         found = []
-        for seed in range(order.seeds or size.seeds):
+        for seed in order.seed_numbers(size.seeds):
             path = order.out / name.replace(" ", "-") / f"{seed}.json"
             found.append(remember(path, partial(_measure, name, order.data, seed, size)))
             order.report(f"{name}, seed {seed}")

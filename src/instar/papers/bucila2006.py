@@ -200,7 +200,7 @@ def run(order: Order) -> Table:
     rows: list[TableRow] = []
     losses: dict[str, list[list[float]]] = {}
     for name in names:
-        tried = [Compression(order, name, seed) for seed in range(order.seeds or size.seeds)]
+        tried = [Compression(order, name, seed) for seed in order.seed_numbers(size.seeds)]
         for one in tried:
             order.train(one.stages())
         arms = {str(stage.out.parent.name): one for one in tried[:1] for stage in one.stages()}

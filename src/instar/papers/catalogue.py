@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from instar.checks import Count, Natural, checked
 from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
@@ -83,18 +84,20 @@ PAPERS = {
 """The tables by their names on the command line; a new one is one more entry."""
 
 
+@checked
 def run_paper(
     name: str,
     *,
     scale: str = "smoke",
     data: str | None = None,
     out: str | Path | None = None,
-    seeds: int | None = None,
+    seeds: Count | None = None,
     jobs: int | str = 1,
     targets: str | None = None,
     precision: Precision | None = None,
     nets: Sequence[str] = (),
     encoder: str | None = None,
+    first_seed: Natural = 0,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -112,6 +115,7 @@ def run_paper(
         nets: networks whose rows the table shows; an empty list takes all.
         encoder: folder or Hub id of a pretrained encoder of Transformers, for a table that fine-tunes one. None takes
             that of an installed package.
+        first_seed: number of the first seed, after those of a table that was made elsewhere.
 
     Raises:
         ConfigError: for an unknown name, scale, precision or network.
@@ -149,6 +153,7 @@ def run_paper(
         precision=precision,
         nets=tuple(nets),
         encoder=encoder,
+        first_seed=first_seed,
     )
     table = paper.run(order)
     origin = read_origin(order.trained)

@@ -111,7 +111,7 @@ def run(order: Order) -> Table:
     """Train the missing runs, and return the table."""
     size = SCALES[order.scale]
     size = replace(size, nets=order.chosen(size.nets))
-    seeds = range(order.seeds or size.seeds)
+    seeds = order.seed_numbers(size.seeds)
     data = {"source": order.data, **size.data}
     # a plan for each network, because both have recipes of their own
     plans = []

@@ -195,7 +195,7 @@ def few_data_folder(share: float, method: str) -> str:
 def run(order: Order) -> Table:
     """Train the missing runs, and return the table."""
     size = SCALES[order.scale]
-    seeds = range(order.seeds or size.seeds)
+    seeds = order.seed_numbers(size.seeds)
     splits = {
         "own split": [SpeechPlan(size, order.data, order.out / "own" / str(seed), seed, None) for seed in seeds],
         "speaker held out": [

@@ -49,7 +49,7 @@ SPLITS = {"train": "recordings with labels", "validation": "validation recording
 def run(order: Order) -> Table:
     """Train the missing runs, and return the table."""
     size = SCALES[order.scale]
-    seeds = range(order.seeds or size.seeds)
+    seeds = order.seed_numbers(size.seeds)
     plans = [TransferPlan(size, order.data, order.out / str(seed), seed) for seed in seeds]
     # members, then ensembles, then students: an ensemble is a run folder that students name as their teacher
     order.train(stage for plan in plans for stage in plan.nets())

@@ -165,7 +165,7 @@ def run(order: Order) -> Table:
     size = SCALES[order.scale]
     problem = next((one for one in size.problems if one.folder == Path(order.data).name), size.problems[0])
     data = load_data(order.data, **problem.data)
-    seeds = range(order.seeds or size.seeds)
+    seeds = order.seed_numbers(size.seeds)
     plans = [SpecialistPlan(problem, order.data, order.out / str(seed), seed, data) for seed in seeds]
     order.train(plan.stage("generalist-0", 0) for plan in plans)
     by_set = [[CoveragePlan(plan, chosen) for plan in plans] for chosen in size.sets]

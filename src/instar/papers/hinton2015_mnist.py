@@ -183,7 +183,7 @@ class MnistPlan:
 def run(order: Order) -> Table:
     """Train the missing runs, and return the table; by default all students share target stores."""
     size, out, report = SCALES[order.scale], order.out, order.report
-    seeds, target_settings = range(order.seeds or size.seeds), shared_target_settings(out, order.targets or "store")
+    seeds, target_settings = order.seed_numbers(size.seeds), shared_target_settings(out, order.targets or "store")
     plan = MnistPlan(size, order.data, out, seeds, target_settings)
     order.train([plan.teacher()])
     order.train(make(seed) for make in plan.students().values() for seed in plan.seeds)

@@ -110,7 +110,7 @@ def run(order: Order) -> Table:
     plans: list[SpecialistPlan] = []
     for problem, source in _problems(size, order.data):
         data = load_data(source, **problem.data)
-        seeds = range(order.seeds or size.seeds)
+        seeds = order.seed_numbers(size.seeds)
         plans += [SpecialistPlan(problem, source, order.out / problem.folder / str(seed), seed, data) for seed in seeds]
     order.train(stage for plan in plans for stage in plan.generalists())
     # clusters are found once, and written before any specialist trains

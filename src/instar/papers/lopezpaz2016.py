@@ -203,12 +203,12 @@ def cooled(network: Normalised, temperature: float) -> Normalised:
 def make_trials(order: Order) -> Iterator[Trial]:
     """Yield the data sets of all seeds, one at a time, because each holds its test images."""
     size = SCALES[order.scale]
-    for seed in range(order.seeds or size.seeds):
+    for seed in order.seed_numbers(size.seeds):
         for name in PUBLISHED_PROBLEMS:
             train, test = draw_problem(name, seed, size.test_samples)
             yield Trial(name.replace(" ", "-"), seed, train, test, (), LINEAR_TRAINING, out=order.out)
     images = load_data(order.data, validation=0)
-    for seed in range(order.seeds or size.seeds):
+    for seed in order.seed_numbers(size.seeds):
         for samples, (*_, temperature, weight) in PUBLISHED_MNIST.items():
             train, test = reduce_images(images, samples, seed)
             settings = (20, 20), MNIST_TRAINING, temperature, weight
@@ -220,7 +220,7 @@ def run(order: Order) -> Table:
     for trial in make_trials(order):
         order.train(trial.first_stages())
         order.train(trial.distilled_stages())
-    seeds = range(order.seeds or SCALES[order.scale].seeds)
+    seeds = order.seed_numbers(SCALES[order.scale].seeds)
     accuracies = partial(_accuracies, order.out, seeds)
     rows, findings = [], []
     for title, published in PUBLISHED_PROBLEMS.items():

@@ -276,7 +276,7 @@ class MethodsScale:
         training["milestones"] = [self.epochs * share for share in recipe["milestones"]]
         # the papers train on all images, so the validation images are among them and decide nothing
         data = {"source": order.data, "validation": 0.1, "train_on_all": True, **self.data}
-        seeds = range(order.seeds or self.seeds)
+        seeds = order.seed_numbers(self.seeds)
         training = training | dict(self.training)
         longer = self.teacher_longer
         return MethodsPlan(order.out, data, training, self.views, seeds, methods, quantity, longer)

@@ -56,6 +56,7 @@ class Order:
         precision: precision that replaces the bfloat16 of the recipes.
         nets: names of the networks whose rows the table shows; an empty tuple takes all.
         encoder: folder or Hub id of the encoder that the table fine-tunes; None takes the paper's default.
+        first_seed: number of the first seed; the others follow.
         trained: run folders of the table, in the order in which `train` was given their stages.
     """
 
@@ -69,10 +70,15 @@ class Order:
     precision: Precision = RECIPE_PRECISION
     nets: tuple[str, ...] = ()
     encoder: str | None = None
+    first_seed: int = 0
     trained: list[Path] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         parse_jobs(self.jobs)  # refuses a wrong value before the first run
+
+    def seed_numbers(self, usual: int) -> range:
+        """Return the numbers of the seeds, of which a scale has `usual` unless the order says otherwise."""
+        return range(self.first_seed, self.first_seed + (self.seeds or usual))
 
     def chosen(self, nets: Sequence[N]) -> tuple[N, ...]:
         """Return the networks of this order among `nets`."""

@@ -191,7 +191,7 @@ class TextPlan:
 
     def student_stages(self) -> Iterator[Stage]:
         """Yield the students of all seeds."""
-        for seed in range(self.order.seeds or self.size.seeds):
+        for seed in self.order.seed_numbers(self.size.seeds):
             for student in self.size.students:
                 yield from (self._student_stage(student, arm, seed) for arm in student.arms)
 
@@ -221,7 +221,7 @@ class TextPlan:
 
     def accuracies(self, student: TextStudent, arm: str) -> list[float]:
         """Return test accuracies in %, one per seed."""
-        seeds = range(self.order.seeds or self.size.seeds)
+        seeds = self.order.seed_numbers(self.size.seeds)
         return [_accuracy(self.folder(student, arm, seed)) for seed in seeds]
 
 
@@ -286,8 +286,8 @@ def _rows(plan: TextPlan, student: TextStudent, teacher_weights: int) -> list[Ta
 
 
 def _findings(plan: TextPlan, student: TextStudent) -> str:
-    seeds = plan.order.seeds or plan.size.seeds
-    if seeds < 2:  # one seed has no interval
+    seeds = plan.order.seed_numbers(plan.size.seeds)
+    if len(seeds) < 2:  # one seed has no interval
         return ""
     errors = {arm: to_errors(plan.accuracies(student, arm)) for arm in student.arms}
     claims = [
@@ -298,4 +298,4 @@ def _findings(plan: TextPlan, student: TextStudent) -> str:
     ]
     known = [claim for claim in claims if {claim[1], claim[2]} <= errors.keys()]
     sentences = [judge_claim(words, errors[one], errors[other]) for words, one, other in known]
-    return f"{student.model}, over {seeds} paired seeds: {' '.join(sentences)}"
+    return f"{student.model}, over {len(seeds)} paired seeds: {' '.join(sentences)}"

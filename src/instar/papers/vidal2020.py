@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from instar.errors import MismatchError
+from instar.errors import ConfigError, MismatchError
 from instar.papers.claims import judge_claim
 from instar.papers.forest_data import bin_columns, load_rows, remember
 from instar.papers.table import Order, Table, TableRow
@@ -92,12 +92,14 @@ def run(order: Order) -> Table:
     """Measure the missing folds, and return the table."""
     size = SCALES[order.scale]
     names = [name for name in size.names if not order.nets or name in order.nets]
+    folds = [fold for fold in order.seed_numbers(size.folds) if fold < FOLDS]
+    if not folds:
+        raise ConfigError(f"first_seed must be less than the {FOLDS} folds, got {order.first_seed}.")
     rows: list[TableRow] = []
     problems: list[list[dict[str, Any]]] = []
     for name in names:
-        folds = min(order.seeds or size.folds, FOLDS)
         found = []
-        for fold in range(folds):
+        for fold in folds:
             path = order.out / name.replace(" ", "-") / f"{fold}.json"
             found.append(remember(path, partial(_measure, name, order.data, fold, size)))
             order.report(f"{name}, fold {fold}")
