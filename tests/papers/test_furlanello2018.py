@@ -1,5 +1,6 @@
 """The tables of born-again networks at their smoke scale on embedded data, and the numbers that they quote."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -90,6 +91,29 @@ def test_cifar10_has_teacher_and_student_of_each_net(tmp_path: Path) -> None:
         f"table 1, WRN-10-1: {words}" for words in ("teacher", "BAN", "BAN over the teacher")
     ]
     assert "BAN < teacher:" in table.findings
+    second = run_paper("furlanello2018-cifar10", scale="smoke", data="digits", out=tmp_path, seeds=1, first_seed=1)
+    assert [row.seeds for row in second.rows] == [row.seeds[1:] for row in table.rows]
+    assert sorted(path.name for path in tmp_path.glob("runs/*/teacher/*")) == ["0", "1"]
+
+
+def test_a_scale_may_have_a_part_of_the_arms(folder: Path, rows: dict, monkeypatch) -> None:
+    smoke = furlanello2018_cifar100.SCALES["smoke"]
+    part = replace(smoke, own=(), pairs=(), arms=("ban-1", "ban-2", "labels-2"))
+    monkeypatch.setitem(furlanello2018_cifar100.SCALES, "smoke", part)
+    order = Order("smoke", "digits", folder / "runs", None, 1, print)
+    table = furlanello2018_cifar100.run(order)
+    words = ("teacher", "BAN", "BAN-1", "BAN-2", "Ens*2", "control: labels again, another seed")
+    titles = [f"DenseNet-tiny: {word}" for word in (*words, "control: ensemble of 2 from labels")]
+    assert [row.row for row in table.rows if row.quantity == "test error"] == titles
+    assert all(list(row.seeds) == rows[row.row, row.quantity]["seeds"] for row in table.rows)
+    assert "BAN < labels again:" in table.findings
+    assert "DKPP" not in table.findings
+    waves = [sorted({stage.out.parent.name for stage in wave}) for wave in _waves(part, order)]
+    assert waves == [["teacher"], ["ban-1", "labels-2"], ["ban-2"]]
+
+
+def _waves(size: furlanello2018_cifar100.CifarScale, order: Order) -> list:
+    return furlanello2018_cifar100.make_plan(size, order).waves(size.core, (), size.arms)
 
 
 def test_published_gains_are_those_that_the_paper_reports_on_average() -> None:

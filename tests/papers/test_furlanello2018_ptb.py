@@ -88,3 +88,24 @@ def test_a_net_can_be_trained_and_shown_alone(folder: Path, data: Path, tmp_path
     assert json.loads((folder / "origin.json").read_text())["training_precisions"] == [
         choose_fastest(torch.device("cpu"))
     ]
+
+
+def test_the_gain_by_length_is_measured_after_each_epoch(data: Path, tmp_path: Path) -> None:
+    table = run_paper(f"{NAME}-length", scale="smoke", data=str(data), out=tmp_path)
+    rows = {(row.row, row.quantity): row.seeds for row in table.rows}
+    for epochs, seeds in ((1, 2), (2, 1)):
+        teacher, student = (f"LSTM, {epochs} epochs: {arm}" for arm in ("teacher", "BAN+L"))
+        for epoch in range(1, epochs + 1):
+            curve = f"validation perplexity after epoch {epoch}"
+            gains = rows[f"{student} over the teacher", f"validation gain after epoch {epoch}"]
+            expected = [a - b for a, b in zip(rows[teacher, curve], rows[student, curve], strict=True)]
+            assert gains == pytest.approx(expected)
+            assert len(gains) == seeds
+        run = Run(tmp_path / "runs" / f"{epochs}-epochs" / "lstm" / "ban+l" / "0")
+        assert rows[student, "test perplexity"][0] == run.metrics["perplexity"]
+        assert rows[student, f"validation perplexity after epoch {epochs}"][0] == run.result["validation"]["perplexity"]
+    # one epoch of a teacher and one of its student cost as much as two epochs from labels
+    longer = rows["LSTM, 2 epochs: teacher", "test perplexity"]
+    found = rows["LSTM, 1 epochs: BAN+L over 2 epochs from labels", "test gain"]
+    assert found == pytest.approx([longer[0] - rows["LSTM, 1 epochs: BAN+L", "test perplexity"][0]])
+    assert table.findings.startswith("LSTM, 1 epochs: BAN+L better than its teacher, over 2 paired seeds: ")

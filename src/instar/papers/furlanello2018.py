@@ -31,6 +31,12 @@ STUDENT_OBJECTIVES = {
     "dkpp": "PermutedDarkKnowledge()",
 }
 """Objectives of the students of the first teacher, by the name of the arm."""
+LATER_GENERATIONS = {"ban-2": (2, "ban-1"), "ban-3": (3, "ban-2")}
+"""Number of each later generation and the arm that teaches it, by the name of the arm."""
+LABEL_ARMS = {"labels-2": (1, "HardLabels()"), "labels-3": (2, "HardLabels()"), "smoothing": (1, "HardLabels(0.1)")}
+"""Number of the seed and objective of each control from labels: 1 is paired with BAN-1, 2 is another network."""
+TRAINED_ARMS = (*STUDENT_OBJECTIVES, *LATER_GENERATIONS, *LABEL_ARMS)
+"""All arms beside the teacher that are trained."""
 UNUSED_TEACHER_OBJECTIVE = "HardLabels() + 0 * SoftTargets(1)"
 """Objective of a student that copies layers from a teacher but learns from labels alone.
 
@@ -137,40 +143,44 @@ class GenerationsPlan:
         """Return the run folder of an arm."""
         return self.out / net.folder / name / str(seed)
 
-    def waves(self, nets: Sequence[Net], pairs: Sequence[Pair], *, whole: bool) -> list[list[Stage]]:
+    def waves(self, nets: Sequence[Net], pairs: Sequence[Pair], arms: Sequence[str]) -> list[list[Stage]]:
         """Return the stages in waves; stages of one wave do not need each other.
 
         Args:
-            nets: networks of the core table.
+            nets: networks that teach themselves.
             pairs: teachers with students of another shape.
-            whole: whether the core table has all arms, or only teacher and BAN.
+            arms: arms of each of `nets` beside the teacher, of `TRAINED_ARMS`.
         """
         # by name, because a teacher of several students is trained once
         teachers = {pair.teacher.name: pair.teacher for pair in pairs} | {net.name: net for net in nets}
         first = [self.labels(net, seed) for net in teachers.values() for seed in self.seeds]
-        second, third, fourth = list[Stage](), list[Stage](), list[Stage]()
+        waves: list[list[Stage]] = [first, [], [], []]
         for seed in self.seeds:
             for net in nets:
-                teacher = self.folder(net, "teacher", seed)
-                arms = STUDENT_OBJECTIVES if whole else {"ban-1": BAN_OBJECTIVE}
-                second += [self.student(net, seed, name, text, 1, teacher) for name, text in arms.items()]
-                if whole:
-                    # number 1 is paired with BAN-1; number 2 is another network for the ensembles
-                    second += [self.labels(net, seed, number, f"labels-{number + 1}") for number in (1, 2)]
-                    second.append(self.labels(net, seed, 1, "smoothing", "HardLabels(0.1)"))
-                    # BAN-2 learns from BAN-1, and BAN-3 from BAN-2
-                    for number, wave in ((2, third), (3, fourth)):
-                        teacher = self.folder(net, f"ban-{number - 1}", seed)
-                        wave.append(self.student(net, seed, f"ban-{number}", BAN_OBJECTIVE, number, teacher))
-            second += [self.student_of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
-        return [wave for wave in (first, second, third, fourth) if wave]
+                for arm in arms:
+                    number, stage = self._arm(net, seed, arm)
+                    waves[number].append(stage)
+            waves[1] += [self.student_of_pair(pair, arm, seed) for pair in pairs for arm in pair.arms]
+        return [wave for wave in waves if wave]
 
-    def combine(self, net: Net) -> None:
-        """Evaluate the ensembles of a network."""
-        for name, members in GENERATION_ENSEMBLES.items():
+    def _arm(self, net: Net, seed: int, arm: str) -> tuple[int, Stage]:
+        # the wave of an arm, and its stage
+        if arm in LABEL_ARMS:
+            number, objective = LABEL_ARMS[arm]
+            return 1, self.labels(net, seed, number, arm, objective)
+        number, teacher = LATER_GENERATIONS.get(arm, (1, "teacher"))
+        objective = STUDENT_OBJECTIVES.get(arm, BAN_OBJECTIVE)
+        return number, self.student(net, seed, arm, objective, number, self.folder(net, teacher, seed))
+
+    def combine(self, net: Net, arms: Sequence[str]) -> tuple[str, ...]:
+        """Evaluate the ensembles whose members are the teacher or among `arms`; return their names."""
+        known = {"teacher", *arms}
+        names = tuple(name for name, members in GENERATION_ENSEMBLES.items() if known.issuperset(members))
+        for name in names:
             for seed in self.seeds:
-                folders = [self.folder(net, member, seed) for member in members]
+                folders = [self.folder(net, member, seed) for member in GENERATION_ENSEMBLES[name]]
                 ensemble(folders, out=self.folder(net, name, seed))
+        return names
 
     def errors(self, net: Net, name: str) -> list[float]:
         """Return the test errors of an arm in %, one per seed."""

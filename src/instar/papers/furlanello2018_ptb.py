@@ -112,12 +112,8 @@ def run(order: Order) -> Table:
     size = SCALES[order.scale]
     size = replace(size, nets=order.chosen(size.nets))
     seeds = order.seed_numbers(size.seeds)
-    data = {"source": order.data, **size.data}
     # a plan for each network, because both have recipes of their own
-    plans = []
-    for net in size.nets:
-        training = _SHARED_TRAINING | FAMILY_TRAINING[net.family] | {"epochs": size.epochs} | dict(size.training)
-        plans.append((GenerationsPlan(order.out, data, training, "Identity()", seeds), net))
+    plans = [(make_plan(order, size, net, seeds), net) for net in size.nets]
     order.train(plan.labels(net, seed) for plan, net in plans for seed in seeds)
     order.train(stage for plan, net in plans for seed in seeds for stage in _second_wave(plan, net, seed))
     for plan, net in plans:
@@ -128,6 +124,13 @@ def run(order: Order) -> Table:
     rows = [row for plan, net in plans for row in _rows(plan, net)]
     findings = [_findings(plan, net) for plan, net in plans] if len(seeds) > 1 else []
     return Table(TITLE, tuple(rows), "\n\n".join(findings))
+
+
+def make_plan(order: Order, size: PennTreebankScale, net: Net, seeds: Sequence[int]) -> GenerationsPlan:
+    """Return the stages of a network, with the recipe of its family."""
+    data = {"source": order.data, **size.data}
+    training = _SHARED_TRAINING | FAMILY_TRAINING[net.family] | {"epochs": size.epochs} | dict(size.training)
+    return GenerationsPlan(order.out, data, training, "Identity()", seeds)
 
 
 def _second_wave(plan: GenerationsPlan, net: Net, seed: int) -> list[Stage]:
