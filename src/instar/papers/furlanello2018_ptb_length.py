@@ -44,7 +44,7 @@ class LengthScale:
 
 SCALES = {
     "smoke": LengthScale(penn.SCALES["smoke"], {1: 2, 2: 1}),
-    "small": LengthScale(penn.SCALES["small"], {6: 3, 12: 1}),
+    "small": LengthScale(penn.SCALES["small"], {4: 3, 8: 1}),
     "gpu": LengthScale(penn.SCALES["gpu"], {10: 3, 20: 3, 40: 1}),
     "paper": LengthScale(penn.SCALES["paper"], {10: 3, 20: 3, 40: 3}),
 }
