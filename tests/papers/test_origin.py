@@ -1,11 +1,13 @@
 """The origin of a table is that of its own runs, and says when they were made on different machines."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from instar.config import RunConfig, validate
+from instar.errors import ConfigError
 from instar.papers import run_paper
 from instar.papers.catalogue import PAPERS, Paper
 from instar.papers.table import Order, Table, TableRow
@@ -57,3 +59,15 @@ def test_the_origin_is_that_of_the_runs_of_the_table(tmp_path: Path, monkeypatch
     assert alone["training_seconds"] == pytest.approx(seconds["a"], abs=0.06)
     assert alone["training_precisions"] == ["float32"]
     assert text.endswith("\n\nFindings.\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"seeds": 0}, "seeds) must be a whole number of at least 1, got 0"),
+        ({"first_seed": -1}, "first_seed) must be a whole number of at least 0, got -1"),
+    ],
+)
+def test_seeds_that_are_none_are_refused(tmp_path: Path, settings: dict[str, int], told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        run_paper("hinton2015-mnist", data="digits", out=tmp_path, **settings)

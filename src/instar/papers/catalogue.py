@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from instar.checks import Count, Natural, checked
 from instar.compute.accelerator import make_accelerator
 from instar.compute.precision import Precision, choose_fastest
 from instar.errors import ConfigError, nearest, say
@@ -86,20 +85,19 @@ PAPERS = {
 """The tables by their names on the command line; a new one is one more entry."""
 
 
-@checked
 def run_paper(
     name: str,
     *,
     scale: str = "smoke",
     data: str | None = None,
     out: str | Path | None = None,
-    seeds: Count | None = None,
+    seeds: int | None = None,
     jobs: int | str = 1,
     targets: str | None = None,
     precision: Precision | None = None,
     nets: Sequence[str] = (),
     encoder: str | None = None,
-    first_seed: Natural = 0,
+    first_seed: int = 0,
 ) -> Table:
     """Reproduce a published table, or finish one that was killed; write table.json, table.md and origin.json.
 
@@ -120,7 +118,7 @@ def run_paper(
         first_seed: number of the first seed, after those of a table that was made elsewhere.
 
     Raises:
-        ConfigError: for an unknown name, scale, precision or network.
+        ConfigError: for an unknown name, scale, precision or network, or seeds that are no whole number.
 
     >>> run_paper("hinton-mnist")
     Traceback (most recent call last):

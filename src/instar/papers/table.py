@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol, TypeVar
 
+from instar.checks import Count, Natural, checked
 from instar.compute.precision import Precision
 from instar.jobs.backends import parse_jobs
 from instar.jobs.running import run_all
@@ -41,6 +42,7 @@ class Named(Protocol):
 N = TypeVar("N", bound=Named)
 
 
+@checked
 @dataclass(frozen=True)
 class Order:
     """The settings of one reproduction of a table.
@@ -63,14 +65,14 @@ class Order:
     scale: str
     data: str
     out: Path
-    seeds: int | None
+    seeds: Count | None
     jobs: int | str
     report: Callable[[str], None]
     targets: str | None = None
     precision: Precision = RECIPE_PRECISION
     nets: tuple[str, ...] = ()
     encoder: str | None = None
-    first_seed: int = 0
+    first_seed: Natural = 0
     trained: list[Path] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
