@@ -68,6 +68,6 @@ def test_the_origin_is_that_of_the_runs_of_the_table(tmp_path: Path, monkeypatch
         ({"first_seed": -1}, "first_seed) must be a whole number of at least 0, got -1"),
     ],
 )
-def test_seeds_that_are_none_are_refused(tmp_path: Path, settings: dict[str, int], told: str) -> None:
+def test_impossible_seeds_are_refused(tmp_path: Path, settings: dict[str, int], told: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(told)):
         run_paper("hinton2015-mnist", data="digits", out=tmp_path, **settings)

@@ -118,7 +118,7 @@ def run_paper(
         first_seed: number of the first seed, after those of a table that was made elsewhere.
 
     Raises:
-        ConfigError: for an unknown name, scale, precision or network, or seeds that are no whole number.
+        ConfigError: for an unknown name, scale, precision or network, or seeds that are not whole numbers.
 
     >>> run_paper("hinton-mnist")
     Traceback (most recent call last):

@@ -153,14 +153,14 @@ def _rows(plan: GenerationsPlan, net: Net) -> list[TableRow]:
     for name, text in words.items():
         for split in ("validation", "test"):
             theirs = net.published.get(name if split == "test" else f"{name} validation")
-            found = _perplexities(plan, net, name, split)
+            found = perplexities(plan, net, name, split)
             rows.append(TableRow(f"{net.name}: {text}", f"{split} perplexity", "per word", theirs, found))
-    reference = _perplexities(plan, net, "teacher")
+    reference = perplexities(plan, net, "teacher")
     gain = net.published.get("teacher", 0) - net.published.get("ban+l", 0)  # 0 if neither is published
     for name in ("ban+l", "ban", "labels-2"):
         theirs = round(gain, 2) if gain and name == "ban+l" else None
         title = f"{net.name}: {words[name]} over the teacher"
-        row = compare_arms(title, _perplexities(plan, net, name), reference, theirs)
+        row = compare_arms(title, perplexities(plan, net, name), reference, theirs)
         rows.append(replace(row, unit="perplexity"))
     return rows
 
@@ -173,14 +173,15 @@ def _findings(plan: GenerationsPlan, net: Net) -> str:
         ("Teacher and BAN+L together better than two nets from labels", "teacher-and-ban+l", "two-from-labels"),
     ]
     sentences = [
-        judge_claim(claim, _perplexities(plan, net, ours), _perplexities(plan, net, theirs), "in perplexity")
+        judge_claim(claim, perplexities(plan, net, ours), perplexities(plan, net, theirs), "in perplexity")
         for claim, ours, theirs in claims
     ]
-    teacher = mean(_perplexities(plan, net, "teacher"))
+    teacher = mean(perplexities(plan, net, "teacher"))
     return f"{net.name}, teacher at {teacher:.1f}, over {len(plan.seeds)} paired seeds: {' '.join(sentences)}"
 
 
-def _perplexities(plan: GenerationsPlan, net: Net, name: str, split: str = "test") -> Sequence[float]:
+def perplexities(plan: GenerationsPlan, net: Net, name: str, split: str = "test") -> list[float]:
+    """Return the perplexities of an arm on a split after the last epoch, one per seed."""
     # result.json has the test metrics under "metrics", and those of the validation split under its name
     results = [Run(plan.folder(net, name, seed)).result for seed in plan.seeds]
     return [float(result["metrics" if split == "test" else split]["perplexity"]) for result in results]

@@ -91,14 +91,10 @@ class Length:
         lines = [[line for line in run.history() if line["kind"] == "validation"] for run in runs]
         return [[perplexity(line["nll"]) for line in measured] for measured in lines]
 
-    def perplexities(self, arm: str) -> list[float]:
-        """Return the test perplexities after the last epoch, one per seed."""
-        return [float(Run(self.plan.folder(self.net, arm, seed)).metrics["perplexity"]) for seed in self.plan.seeds]
-
     def rows(self) -> list[TableRow]:
         """Return the perplexities of both arms, and the gains."""
         curves = {arm: list(zip(*self.curves(arm), strict=True)) for arm in ARMS}
-        tests = {arm: self.perplexities(arm) for arm in ARMS}
+        tests = {arm: penn.perplexities(self.plan, self.net, arm) for arm in ARMS}
         rows = []
         for arm in ARMS:
             for epoch, found in enumerate(curves[arm], start=1):
@@ -116,7 +112,12 @@ class Length:
     def finding(self) -> str:
         """Return the sentence on the paper's claim."""
         claim = f"{self.title('ban+l')} better than its teacher, over {len(self.plan.seeds)} paired seeds"
-        return judge_claim(claim, self.perplexities("ban+l"), self.perplexities("teacher"), "in perplexity")
+        return judge_claim(
+            claim,
+            penn.perplexities(self.plan, self.net, "ban+l"),
+            penn.perplexities(self.plan, self.net, "teacher"),
+            "in perplexity",
+        )
 
 
 def _make_length(order: Order, base: penn.PennTreebankScale, epochs: int, seeds: int) -> Length:
@@ -129,7 +130,11 @@ def _make_length(order: Order, base: penn.PennTreebankScale, epochs: int, seeds:
 
 def _compare_cost(short: Length, long: Length) -> TableRow:
     # of the seeds that both lengths have
-    pairs = zip(short.perplexities("ban+l"), long.perplexities("teacher"), strict=False)
+    pairs = zip(
+        penn.perplexities(short.plan, short.net, "ban+l"),
+        penn.perplexities(long.plan, long.net, "teacher"),
+        strict=False,
+    )
     student, teacher = zip(*pairs, strict=True)
     title = f"{short.title('ban+l')} over {long.epochs} epochs from labels"
     return replace(compare_arms(title, student, teacher, None), quantity="test gain", unit="perplexity")
